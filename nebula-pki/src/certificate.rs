@@ -1,0 +1,263 @@
+mod details;
+mod v1;
+pub(crate) mod v2;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use details::Details;
+pub(crate) use details::go_time;
+
+use crate::{Curve, Error, Fingerprint, pem, signer};
+
+/// The longest name that a version 2 certificate can hold, in bytes; the limit of domain names.
+pub const MAX_NAME_LEN: usize = 253;
+
+/// The largest version 2 certificate that readers accept, in bytes.
+pub const MAX_ENCODED_LEN: usize = 65_536;
+
+const V1_BANNER: &str = "NEBULA CERTIFICATE";
+const V2_BANNER: &str = "NEBULA CERTIFICATE V2";
+
+/// The encoding of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Version {
+    /// Protocol buffers; IPv4 only; understood by every release of Nebula.
+    V1,
+    /// DER; IPv4 and IPv6; since Nebula 1.10.
+    V2,
+}
+
+impl Version {
+    /// 1 or 2.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+}
+
+/// A certificate as somebody sent it: well-formed, but neither its signature nor its validity has
+/// been checked. Ask a [`CaPool`](crate::CaPool) to verify it.
+///
+/// Cloning is cheap. Two are equal when their fingerprints are.
+#[derive(Clone)]
+pub struct Certificate(Arc<Inner>);
+
+struct Inner {
+    body: Body,
+    /// The details as they were signed: version 1 re-encoded canonically, as the reference does;
+    /// version 2 verbatim, with tag and length.
+    encoded_details: Vec<u8>,
+    signature: Vec<u8>,
+    fingerprint: Fingerprint,
+}
+
+/// Everything that a signature covers, decoded.
+pub(crate) struct Body {
+    pub(crate) version: Version,
+    pub(crate) details: Details,
+    pub(crate) curve: Curve,
+    pub(crate) public_key: Vec<u8>,
+}
+
+impl Certificate {
+    /// Parses one encoded certificate, exactly as leniently as the reference.
+    ///
+    /// Version 2 input is limited to [`MAX_ENCODED_LEN`]; version 1 has no limit there or here, and
+    /// takes memory in proportion to its input.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`], or the error of the first rule for its contents that it breaks.
+    pub fn from_bytes(version: Version, bytes: &[u8]) -> Result<Self, Error> {
+        let (body, encoded_details, signature) = match version {
+            Version::V1 => v1::decode(bytes)?,
+            Version::V2 => v2::decode(bytes)?,
+        };
+        Ok(Self::assemble(body, encoded_details, signature))
+    }
+
+    /// Parses the first PEM block, which must be a certificate; what follows it is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPemBlock`], [`Error::WrongBanner`], and those of [`from_bytes`](Self::from_bytes).
+    pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
+        let (block, _) = pem::decode(input).ok_or(Error::NoPemBlock)?;
+        Self::from_block(&block)
+    }
+
+    /// Parses all PEM blocks, each of which must be a certificate, as `nebula-cert print` does: at
+    /// least one, and only white space after the last.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_pem`](Self::from_pem), for any of them.
+    pub fn from_pem_many(input: &[u8]) -> Result<Vec<Self>, Error> {
+        let mut certificates = Vec::new();
+        let mut rest = input;
+        while certificates.is_empty() || !is_blank(rest) {
+            let (block, next) = pem::decode(rest).ok_or(Error::NoPemBlock)?;
+            certificates.push(Self::from_block(&block)?);
+            rest = next;
+        }
+        Ok(certificates)
+    }
+
+    /// The encoded certificate.
+    ///
+    /// Version 1 is the canonical form. Version 2 keeps the signed bytes, but not what followed the
+    /// signature.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.body.encode(&self.0.encoded_details, &self.0.signature)
+    }
+
+    /// The encoded certificate as PEM: LF, 64 columns, as the reference writes it.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        let banner = match self.version() {
+            Version::V1 => V1_BANNER,
+            Version::V2 => V2_BANNER,
+        };
+        pem::encode(banner, &self.to_bytes())
+    }
+
+    /// How it is encoded.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.0.body.version
+    }
+
+    /// The curve of its key and its signature.
+    #[must_use]
+    pub fn curve(&self) -> Curve {
+        self.0.body.curve
+    }
+
+    /// Its public key: for key agreement in a host certificate, for signing in a CA's. Never empty;
+    /// otherwise of any length.
+    #[must_use]
+    pub fn public_key(&self) -> &[u8] {
+        &self.0.body.public_key
+    }
+
+    /// Its signature, of any length; a version 1 certificate may have none.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.0.signature
+    }
+
+    /// The SHA-256 that names it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
+    }
+
+    /// What it claims, which nobody has confirmed.
+    #[must_use]
+    pub fn unverified_details(&self) -> &Details {
+        &self.0.body.details
+    }
+
+    /// Whether it is expired or not yet valid at this time, in Unix seconds.
+    #[must_use]
+    pub fn is_expired(&self, at: i64) -> bool {
+        self.0.body.details.is_expired(at)
+    }
+
+    pub(crate) fn is_signed_by(&self, public_key: &[u8]) -> Result<(), Error> {
+        let Inner { body, encoded_details, signature, .. } = &*self.0;
+        let message = body.to_be_signed(encoded_details);
+        signer::verify(body.curve, public_key, &message, signature)
+    }
+
+    pub(crate) fn assemble(body: Body, encoded_details: Vec<u8>, signature: Vec<u8>) -> Self {
+        let fingerprint = match body.version {
+            Version::V1 => Fingerprint::of(&[&v1::encode(&encoded_details, &signature)]),
+            Version::V2 => Fingerprint::of(&[
+                &encoded_details,
+                &[v2::curve_byte(body.curve)],
+                &body.public_key,
+                &signature,
+            ]),
+        };
+        Self(Arc::new(Inner { body, encoded_details, signature, fingerprint }))
+    }
+
+    pub(crate) fn from_block(block: &pem::Block) -> Result<Self, Error> {
+        let version = match block.banner.as_str() {
+            V1_BANNER => Version::V1,
+            V2_BANNER => Version::V2,
+            _ => return Err(block.wrong_banner("a certificate")),
+        };
+        Self::from_bytes(version, &block.contents)
+    }
+}
+
+impl Body {
+    /// Applies the reference's rules for the contents, in its order.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        if self.public_key.is_empty() {
+            return Err(Error::NoPublicKey);
+        }
+        if !self.details.is_ca() && self.details.networks().is_empty() {
+            return Err(Error::NoNetworks);
+        }
+        match self.version {
+            Version::V1 => v1::validate(&self.details),
+            Version::V2 => v2::validate(&self.details),
+        }
+    }
+
+    pub(crate) fn encode_details(&self) -> Vec<u8> {
+        match self.version {
+            Version::V1 => v1::encode_details(&self.details, self.curve, &self.public_key),
+            Version::V2 => v2::encode_details(&self.details),
+        }
+    }
+
+    pub(crate) fn encode(&self, encoded_details: &[u8], signature: &[u8]) -> Vec<u8> {
+        match self.version {
+            Version::V1 => v1::encode(encoded_details, signature),
+            Version::V2 => v2::encode(encoded_details, self.curve, &self.public_key, signature),
+        }
+    }
+
+    /// What a signature is made over.
+    pub(crate) fn to_be_signed(&self, encoded_details: &[u8]) -> Vec<u8> {
+        match self.version {
+            Version::V1 => encoded_details.to_vec(),
+            Version::V2 => {
+                [encoded_details, &[v2::curve_byte(self.curve)], &self.public_key].concat()
+            }
+        }
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("version", &self.version())
+            .field("name", &self.unverified_details().name())
+            .field("fingerprint", &self.fingerprint())
+            .finish_non_exhaustive()
+    }
+}
+
+/// White space in the sense of Go's `bytes.TrimSpace`, which knows Unicode.
+pub(crate) fn is_blank(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.chars().all(char::is_whitespace))
+}

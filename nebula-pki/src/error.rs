@@ -1,0 +1,259 @@
+use ipnet::IpNet;
+
+use crate::{Curve, Fingerprint};
+
+/// Why something was refused.
+///
+/// Variants carry the offending value, so that tests and callers match on them instead of on text.
+/// None of them ever holds secret key material.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // reading PEM
+    /// The input holds no PEM block that can be decoded.
+    #[error("no valid PEM block")]
+    NoPemBlock,
+    /// The PEM block is of another kind than asked for.
+    #[error("wrong PEM banner: expected {expected}, found {found:?}")]
+    WrongBanner {
+        /// What would have been accepted.
+        expected: &'static str,
+        /// The banner found, cut to 64 characters.
+        found: String,
+    },
+
+    // reading a certificate
+    /// The bytes are not an encoded certificate of the version asked for.
+    #[error("malformed certificate: {reason}")]
+    Malformed {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// A certificate has an empty public key.
+    #[error("certificate without a public key")]
+    NoPublicKey,
+    /// A host certificate has no network.
+    #[error("host certificate without a network")]
+    NoNetworks,
+    /// A network's prefix length does not fit its address.
+    #[error("invalid {field} entry: prefix length {prefix_len}")]
+    InvalidPrefix {
+        /// `networks` or `unsafe_networks`.
+        field: &'static str,
+        /// The length as encoded.
+        prefix_len: u8,
+    },
+    /// A version 1 certificate names an IPv6 network.
+    #[error("version 1 certificates cannot hold IPv6 {field}: {network}")]
+    Ipv6InV1 {
+        /// `networks` or `unsafe_networks`.
+        field: &'static str,
+        /// The network.
+        network: IpNet,
+    },
+    /// A network has the address `0.0.0.0` or `::`.
+    #[error("the zero address cannot be a network: {network}")]
+    ZeroAddress {
+        /// The network.
+        network: IpNet,
+    },
+    /// A network is an IPv4 address written as IPv6 (`::ffff:0:0/96`).
+    #[error("IPv4-mapped networks are not allowed: {network}")]
+    MappedNetwork {
+        /// The network.
+        network: IpNet,
+    },
+    /// A version 2 certificate names one network twice.
+    #[error("duplicate {field} entry: {network}")]
+    DuplicateNetwork {
+        /// `networks` or `unsafe_networks`.
+        field: &'static str,
+        /// The network.
+        network: IpNet,
+    },
+    /// A version 2 host certificate routes a family in which it has no address.
+    #[error("unsafe network {network} needs a network of the same family")]
+    UnsafeNetworkFamily {
+        /// The unsafe network.
+        network: IpNet,
+    },
+
+    // keys
+    /// A key has another length than its kind and curve require.
+    #[error("wrong length of {key}: expected {expected} bytes, found {found}")]
+    KeyLength {
+        /// Which key.
+        key: &'static str,
+        /// Bytes required.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A Curve25519 public key is one of the points of small order, so that the shared secret would
+    /// be known to everybody.
+    #[error("public key is a point of small order")]
+    SmallOrderKey,
+    /// A P256 public key is not an uncompressed point.
+    #[error("public key is not an uncompressed point: first byte {first:#04x}")]
+    PointFormat {
+        /// The byte that should be 4.
+        first: u8,
+    },
+    /// The public half stored in a signing key does not belong to its seed.
+    #[error("public half of the signing key does not match its seed")]
+    CorruptSigningKey,
+    /// The private key is encrypted with a passphrase.
+    #[error("private key is encrypted")]
+    EncryptedKey,
+    /// The operation is not available on this curve.
+    #[error("unsupported curve {curve}")]
+    UnsupportedCurve {
+        /// The curve.
+        curve: Curve,
+    },
+    /// The source of randomness failed.
+    #[error("no randomness available: {reason}")]
+    Randomness {
+        /// What it reported.
+        reason: String,
+    },
+    /// A signer could not sign. For implementations of [`Signer`](crate::Signer).
+    #[error("signer failed: {reason}")]
+    Signer {
+        /// What it reported.
+        reason: String,
+    },
+
+    // issuing
+    /// A name is empty or longer than [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes.
+    #[error("name must have 1 to 253 bytes, not {found}")]
+    NameLength {
+        /// Bytes found.
+        found: usize,
+    },
+    /// A group is the empty string.
+    #[error("group {index} is empty")]
+    EmptyGroup {
+        /// Its position, from 0.
+        index: usize,
+    },
+    /// A validity ends before it begins, or, for a CA, does not end after it begins.
+    #[error("validity ends at {not_after}, which is too early for its beginning {not_before}")]
+    InvalidValidity {
+        /// First valid second.
+        not_before: i64,
+        /// Last valid second.
+        not_after: i64,
+    },
+    /// A version 1 host certificate was asked for with more than one network; older nodes would
+    /// use only the first.
+    #[error("version 1 host certificates hold exactly one network, not {found}")]
+    TooManyNetworks {
+        /// Networks asked for.
+        found: usize,
+    },
+    /// The certificate would be larger than readers accept.
+    #[error("certificate of {size} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// What readers accept.
+        limit: usize,
+    },
+    /// A host's key and the CA's, or a certificate and its CA, are on different curves.
+    #[error("curve {found} does not match the CA's {expected}")]
+    CurveMismatch {
+        /// The CA's curve.
+        expected: Curve,
+        /// The other one.
+        found: Curve,
+    },
+    /// The signer holds another key than the CA certificate names.
+    #[error("signer's key is not the CA certificate's")]
+    SignerMismatch,
+
+    // constraints of the CA, when issuing and when verifying
+    /// The certificate would outlive its CA.
+    #[error("certificate expires at {not_after}, after its CA at {ca_not_after}")]
+    ExpiresAfterCa {
+        /// The certificate's last valid second.
+        not_after: i64,
+        /// The CA's last valid second.
+        ca_not_after: i64,
+    },
+    /// The certificate would be valid before its CA.
+    #[error("certificate is valid from {not_before}, before its CA from {ca_not_before}")]
+    ValidBeforeCa {
+        /// The certificate's first valid second.
+        not_before: i64,
+        /// The CA's first valid second.
+        ca_not_before: i64,
+    },
+    /// The CA is limited to certain groups, and this is none of them.
+    #[error("group {group:?} is not permitted by the CA")]
+    GroupNotPermitted {
+        /// The group; bytes that are not UTF-8 are replaced.
+        group: String,
+    },
+    /// The CA is limited to certain networks, and this is in none of them.
+    #[error("network {network} is not permitted by the CA")]
+    NetworkNotPermitted {
+        /// The network.
+        network: IpNet,
+    },
+    /// The CA is limited to certain unsafe networks, and this is in none of them.
+    #[error("unsafe network {network} is not permitted by the CA")]
+    UnsafeNetworkNotPermitted {
+        /// The unsafe network.
+        network: IpNet,
+    },
+
+    // trusting
+    /// A certificate offered as CA is not one.
+    #[error("{name:?} is not a CA certificate")]
+    NotCa {
+        /// Its name.
+        name: String,
+    },
+    /// A CA certificate is not signed by its own key.
+    #[error("CA certificate {name:?} is not self-signed")]
+    NotSelfSigned {
+        /// Its name.
+        name: String,
+    },
+    /// The certificate is on the blocklist.
+    #[error("certificate {fingerprint} is blocked")]
+    Blocked {
+        /// Its fingerprint.
+        fingerprint: Fingerprint,
+    },
+    /// The certificate names no issuer.
+    #[error("certificate names no issuer")]
+    NoIssuer,
+    /// The certificate's issuer is not in the pool.
+    #[error("unknown CA {issuer}")]
+    UnknownCa {
+        /// The issuer as the certificate names it, in hex.
+        issuer: String,
+    },
+    /// The CA is not valid at the time asked about.
+    #[error("CA {issuer} is expired or not yet valid")]
+    CaExpired {
+        /// The CA's fingerprint.
+        issuer: Fingerprint,
+    },
+    /// The certificate is not valid at the time asked about.
+    #[error("certificate is expired or not yet valid: valid from {not_before} to {not_after}")]
+    Expired {
+        /// First valid second.
+        not_before: i64,
+        /// Last valid second.
+        not_after: i64,
+    },
+    /// The signature was not made by the key in question over these bytes.
+    #[error("signature does not match")]
+    SignatureMismatch,
+    /// A string is not a fingerprint: 64 lower-case hexadecimal digits.
+    #[error("not a fingerprint: expected 64 lower-case hexadecimal digits")]
+    InvalidFingerprint,
+}

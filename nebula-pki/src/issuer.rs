@@ -1,0 +1,201 @@
+use crate::ca_pool::{MAX_PEM_LEN, check_ca};
+use crate::certificate::{Body, v2};
+use crate::{
+    CaParameters, Certificate, Details, Error, HostParameters, MAX_ENCODED_LEN, MAX_NAME_LEN,
+    Signer, Validity, Version, constraints, signer,
+};
+
+/// The length of an Ed25519 signature.
+const SIGNATURE_LEN: usize = 64;
+
+/// A CA: its certificate, and the signer that was found to hold its key.
+#[derive(Debug, Clone)]
+pub struct Issuer<S> {
+    certificate: Certificate,
+    signer: S,
+}
+
+impl<S: Signer> Issuer<S> {
+    /// Makes a new CA for the signer's key.
+    ///
+    /// # Errors
+    ///
+    /// Refused are [`Error::NameLength`], [`Error::EmptyGroup`], an [`Error::InvalidValidity`] that
+    /// does not end after it begins, what the reference refuses to parse, and
+    /// [`Error::TooLarge`]: a CA whose PEM no pool would read. And those of the signer.
+    pub fn self_signed(
+        version: Version,
+        parameters: CaParameters,
+        signer: S,
+    ) -> Result<Self, Error> {
+        let CaParameters { name, validity, groups, networks, unsafe_networks } = parameters;
+        let Validity { not_before, not_after } = validity;
+        if not_after <= not_before {
+            return Err(Error::InvalidValidity { not_before, not_after });
+        }
+        let details = Details {
+            name: name.into_bytes(),
+            networks,
+            unsafe_networks,
+            groups: groups.into_iter().map(String::into_bytes).collect(),
+            is_ca: true,
+            not_before,
+            not_after,
+            issuer: Vec::new(),
+        };
+        let public_key = signer.public_key().to_vec();
+        let body = Body { version, details, curve: signer.curve(), public_key };
+        let prepared = Prepared::new(body, signer.public_key())?;
+        let signature = signer.sign(prepared.to_be_signed())?;
+        let certificate = prepared.complete(&signature)?;
+        let size = certificate.to_pem().len();
+        if size >= MAX_PEM_LEN {
+            return Err(Error::TooLarge { size, limit: MAX_PEM_LEN - 1 });
+        }
+        Ok(Self { certificate, signer })
+    }
+
+    /// Pairs a CA certificate with its signer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotCa`], [`Error::NotSelfSigned`], [`Error::UnsupportedCurve`], or
+    /// [`Error::SignerMismatch`] when the signer holds another key.
+    pub fn new(certificate: Certificate, signer: S) -> Result<Self, Error> {
+        check_ca(&certificate)?;
+        if signer.curve() != certificate.curve() || signer.public_key() != certificate.public_key()
+        {
+            return Err(Error::SignerMismatch);
+        }
+        Ok(Self { certificate, signer })
+    }
+
+    /// The CA certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Issues a host certificate, of either version under a CA of either version.
+    ///
+    /// The signer is taken at its word: its signature is not verified again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`prepare`](Self::prepare) and of the signer.
+    pub fn issue(&self, version: Version, host: &HostParameters) -> Result<Certificate, Error> {
+        let prepared = self.prepare(version, host)?;
+        let signature = self.signer.sign(prepared.to_be_signed())?;
+        Ok(prepared.assemble(signature))
+    }
+
+    /// Makes everything of a host certificate but the signature.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CurveMismatch`]; what is never issued here: [`Error::NameLength`],
+    /// [`Error::EmptyGroup`], [`Error::InvalidValidity`], [`Error::TooManyNetworks`]; what the CA's
+    /// limits forbid (see [`CaPool::verify`](crate::CaPool::verify)); what the reference refuses to
+    /// parse: [`Error::NoNetworks`], [`Error::Ipv6InV1`], [`Error::ZeroAddress`],
+    /// [`Error::MappedNetwork`], [`Error::DuplicateNetwork`], [`Error::UnsafeNetworkFamily`]; and
+    /// [`Error::TooLarge`] above [`MAX_ENCODED_LEN`].
+    pub fn prepare(&self, version: Version, host: &HostParameters) -> Result<Prepared, Error> {
+        let ca = &self.certificate;
+        if host.public_key.curve() != ca.curve() {
+            return Err(Error::CurveMismatch {
+                expected: ca.curve(),
+                found: host.public_key.curve(),
+            });
+        }
+        let Validity { not_before, not_after } = host.validity;
+        if not_after < not_before {
+            return Err(Error::InvalidValidity { not_before, not_after });
+        }
+        if version == Version::V1 && host.networks.len() > 1 {
+            return Err(Error::TooManyNetworks { found: host.networks.len() });
+        }
+        let details = Details {
+            name: host.name.as_bytes().to_vec(),
+            networks: host.networks.clone(),
+            unsafe_networks: host.unsafe_networks.clone(),
+            groups: host.groups.iter().map(|group| group.as_bytes().to_vec()).collect(),
+            is_ca: false,
+            not_before,
+            not_after,
+            issuer: ca.fingerprint().as_bytes().to_vec(),
+        };
+        constraints::check(ca.unverified_details(), &details)?;
+        let public_key = host.public_key.as_bytes().to_vec();
+        let body = Body { version, details, curve: ca.curve(), public_key };
+        Prepared::new(body, ca.public_key())
+    }
+}
+
+/// A certificate that lacks only its signature.
+///
+/// ```
+/// # use nebula_pki::{Certificate, Error, HostParameters, Issuer, Signer, Version};
+/// # fn ask_the_hsm(_: &[u8]) -> Vec<u8> { Vec::new() }
+/// # fn issue<S: Signer>(issuer: &Issuer<S>, host: &HostParameters) -> Result<Certificate, Error> {
+/// let prepared = issuer.prepare(Version::V2, host)?;
+/// let signature = ask_the_hsm(prepared.to_be_signed());
+/// prepared.complete(&signature)
+/// # }
+/// ```
+pub struct Prepared {
+    body: Body,
+    encoded_details: Vec<u8>,
+    to_be_signed: Vec<u8>,
+    signing_key: Vec<u8>,
+}
+
+impl Prepared {
+    /// The bytes that the CA's key has to sign: the message itself, not a hash of it.
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
+        &self.to_be_signed
+    }
+
+    /// What the certificate will say.
+    #[must_use]
+    pub fn details(&self) -> &Details {
+        &self.body.details
+    }
+
+    /// Adds the signature, after verifying it under the CA's key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SignatureMismatch`], or [`Error::UnsupportedCurve`].
+    pub fn complete(self, signature: &[u8]) -> Result<Certificate, Error> {
+        signer::verify(self.body.curve, &self.signing_key, &self.to_be_signed, signature)?;
+        Ok(self.assemble(signature.to_vec()))
+    }
+
+    /// Checks what no certificate made here may say, whoever signs it, and encodes it.
+    fn new(mut body: Body, signing_key: &[u8]) -> Result<Self, Error> {
+        let found = body.details.name.len();
+        if !(1..=MAX_NAME_LEN).contains(&found) {
+            return Err(Error::NameLength { found });
+        }
+        if let Some(index) = body.details.groups.iter().position(Vec::is_empty) {
+            return Err(Error::EmptyGroup { index });
+        }
+        if body.version == Version::V2 {
+            v2::sort(&mut body.details.networks);
+            v2::sort(&mut body.details.unsafe_networks);
+        }
+        body.validate()?;
+        let encoded_details = body.encode_details();
+        let size = body.encode(&encoded_details, &[0; SIGNATURE_LEN]).len();
+        if size > MAX_ENCODED_LEN {
+            return Err(Error::TooLarge { size, limit: MAX_ENCODED_LEN });
+        }
+        let to_be_signed = body.to_be_signed(&encoded_details);
+        Ok(Self { body, encoded_details, to_be_signed, signing_key: signing_key.to_vec() })
+    }
+
+    fn assemble(self, signature: Vec<u8>) -> Certificate {
+        Certificate::assemble(self.body, self.encoded_details, signature)
+    }
+}
