@@ -62,7 +62,11 @@ pub(crate) fn verify(
                 .map_err(|_| Error::SignatureMismatch)?;
             key.verify(message, &signature).map_err(|_| Error::SignatureMismatch)
         }
-        Curve::P256 => Err(Error::UnsupportedCurve { curve }),
+        Curve::P256 => match public_key {
+            [4, point @ ..] if point.len() == 64 => Err(Error::UnsupportedCurve { curve }),
+            // No other form of point ever verifies.
+            _ => Err(Error::SignatureMismatch),
+        },
         Curve::Unknown(_) => Err(Error::SignatureMismatch),
     }
 }
