@@ -1,0 +1,222 @@
+//! What can go wrong, as one enum.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::{AddressRange, Family, NetworkId, OwnerId, PoolId};
+
+/// Why a request was refused or could not be carried out.
+///
+/// Values compare equal when variant and fields do, so that tests match variants, not texts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Every address of the network's pools of this family is leased or in quarantine.
+    #[error("no free {family} address in network {network}")]
+    PoolExhausted {
+        /// The network asked.
+        network: NetworkId,
+        /// The family asked for.
+        family: Family,
+    },
+    /// The network has no pool of this family.
+    #[error("network {network} has no {family} pool")]
+    NoPool {
+        /// The network asked.
+        network: NetworkId,
+        /// The family asked for.
+        family: Family,
+    },
+    /// The address asked for has an active holder.
+    #[error("address {address} of network {network} is taken")]
+    AddressTaken {
+        /// The network asked.
+        network: NetworkId,
+        /// The address asked for.
+        address: IpAddr,
+    },
+    /// The address asked for is in quarantine for another owner.
+    #[error("address {address} of network {network} is in quarantine until {until}")]
+    AddressQuarantined {
+        /// The network asked.
+        network: NetworkId,
+        /// The address asked for.
+        address: IpAddr,
+        /// End of the quarantine, in seconds since the Unix epoch.
+        until: i64,
+    },
+    /// The address asked for lies in no pool of the network.
+    #[error("address {address} lies in no pool of network {network}")]
+    AddressOutsidePools {
+        /// The network asked.
+        network: NetworkId,
+        /// The address asked for.
+        address: IpAddr,
+    },
+    /// The address asked for lies in a pool, has no holder and yet is not free to give.
+    #[error("address {address} of network {network} is kept out of allocation")]
+    AddressNotFree {
+        /// The network asked.
+        network: NetworkId,
+        /// The address asked for.
+        address: IpAddr,
+    },
+    /// The address asked for is of another family than the request.
+    #[error("address {address} is not {family}")]
+    WrongFamily {
+        /// The address asked for.
+        address: IpAddr,
+        /// The family of the request.
+        family: Family,
+    },
+    /// The owner asked for a given address while it holds another of the same family.
+    #[error("owner {owner} holds {held} in network {network}, not {asked}")]
+    OwnerHasAnother {
+        /// The network asked.
+        network: NetworkId,
+        /// The owner asking.
+        owner: OwnerId,
+        /// The address it holds.
+        held: IpAddr,
+        /// The address it asked for.
+        asked: IpAddr,
+    },
+    /// A new pool would share addresses with one that its network already has.
+    #[error("pool {range} overlaps pool {pool} of network {network}")]
+    Overlap {
+        /// The network of both.
+        network: NetworkId,
+        /// The pool that is there.
+        pool: PoolId,
+        /// The range of the new one.
+        range: AddressRange,
+    },
+    /// The two ends are of different families, or in the wrong order.
+    #[error("{first} to {last} is not a range of addresses")]
+    InvalidRange {
+        /// The first address.
+        first: IpAddr,
+        /// The last address.
+        last: IpAddr,
+    },
+
+    /// A row with the same unique key is there already.
+    #[error("a row with this key is already there")]
+    Unique,
+    /// Another transaction was in the way; the same request may succeed at once.
+    #[error("contended: {reason}")]
+    Contended {
+        /// The engine's words.
+        reason: String,
+    },
+    /// The store cannot serve now (full disk, failed input or output, shut down). Nothing of the
+    /// request was stored.
+    #[error("store unavailable: {reason}")]
+    Unavailable {
+        /// The engine's words.
+        reason: String,
+    },
+    /// The commit failed in a way that leaves open whether it took place. Asking again is safe.
+    #[error("outcome unknown: {reason}")]
+    OutcomeUnknown {
+        /// The engine's words.
+        reason: String,
+    },
+    /// The engine refused a statement, for a reason that is a defect of the program.
+    #[error("database error {code}: {message}")]
+    Database {
+        /// The engine's own code; SQLite's extended result code.
+        code: String,
+        /// The engine's words.
+        message: String,
+    },
+    /// A column does not hold what the program expects there.
+    #[error("column {index} is {found}, expected {expected}")]
+    Column {
+        /// The column's index in the row, from 0.
+        index: usize,
+        /// What was expected.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A statement's parameters are not `$1, $2, …` in the order of their first appearance, are
+    /// more or fewer than the values given, or the statement was given to the wrong method.
+    #[error("unusable statement ({reason}): {sql}")]
+    Statement {
+        /// What is wrong with it.
+        reason: &'static str,
+        /// The text.
+        sql: String,
+    },
+    /// The stored rows contradict each other; [`verify`](crate::verify::verify) tells where.
+    #[error("stored state is inconsistent at {address} of pool {pool}")]
+    Inconsistent {
+        /// The pool.
+        pool: PoolId,
+        /// Where it was noticed.
+        address: IpAddr,
+    },
+
+    /// The writer's queue is full.
+    #[error("the writer's queue of {capacity} is full")]
+    QueueFull {
+        /// How many requests it holds.
+        capacity: usize,
+    },
+    /// The request's own code panicked. Nothing of the request was stored.
+    #[error("request panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// Another writer has the database open.
+    #[error("{} is open in another writer", path.display())]
+    SecondWriter {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The schema was written by a newer program and this one is too old to run on it.
+    #[error("schema of {component} needs version {oldest} or newer, this program has {supported}")]
+    SchemaTooNew {
+        /// Whose tables.
+        component: String,
+        /// The oldest program version that may run on the schema.
+        oldest: i64,
+        /// This program's version.
+        supported: i64,
+    },
+    /// There are tables of the component's name that it did not make.
+    #[error("schema of {component} is foreign: {reason}")]
+    ForeignSchema {
+        /// Whose tables.
+        component: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A setting that durability rests on did not take.
+    #[error("database setting {name} is {found}, expected {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What was set.
+        expected: String,
+        /// What was read back.
+        found: String,
+    },
+}
+
+impl Error {
+    /// Whether the same request may succeed later although nobody changes it or what it asks for:
+    /// the store is busy, unavailable, or did not learn the outcome.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Error::Contended { .. }
+                | Error::Unavailable { .. }
+                | Error::OutcomeUnknown { .. }
+                | Error::QueueFull { .. }
+        )
+    }
+}

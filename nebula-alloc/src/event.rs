@@ -1,0 +1,124 @@
+//! The append-only audit log.
+
+use std::net::IpAddr;
+
+use crate::address::octets;
+use crate::interval::limit;
+use crate::store::{Row, Transaction};
+use crate::{Error, NetworkId, address};
+
+pub(crate) const INSERT: &str = "INSERT INTO alloc_event
+     (at, network, kind, actor, source_address, request_id, subject, address, detail)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const AFTER: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2";
+const OF_NETWORK: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3";
+
+/// What happened, to what, at whose request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When, in seconds since the Unix epoch.
+    pub at: i64,
+    /// In which network, if in one.
+    pub network: Option<NetworkId>,
+    /// What: a stable word, such as `lease.allocated`.
+    pub kind: String,
+    /// Who asked.
+    pub actor: String,
+    /// From where.
+    pub source_address: Option<String>,
+    /// In which request.
+    pub request_id: Option<String>,
+    /// The id of what it is about: an owner, a node.
+    pub subject: Option<Vec<u8>>,
+    /// The address it is about.
+    pub address: Option<IpAddr>,
+    /// Anything else, for people.
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// An event with nothing but time, kind and actor.
+    #[must_use]
+    pub fn new(at: i64, kind: impl Into<String>, actor: impl Into<String>) -> Self {
+        Self {
+            at,
+            network: None,
+            kind: kind.into(),
+            actor: actor.into(),
+            source_address: None,
+            request_id: None,
+            subject: None,
+            address: None,
+            detail: None,
+        }
+    }
+}
+
+/// Appends an event.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn append(tx: &mut dyn Transaction, event: &Event) -> Result<(), Error> {
+    let address = event.address.map(octets);
+    tx.queue(
+        INSERT,
+        &[
+            event.at.into(),
+            event.network.as_ref().map(NetworkId::as_bytes).into(),
+            event.kind.as_str().into(),
+            event.actor.as_str().into(),
+            event.source_address.as_deref().into(),
+            event.request_id.as_deref().into(),
+            event.subject.as_deref().into(),
+            address.as_ref().map(address::Octets::as_slice).into(),
+            event.detail.as_deref().into(),
+        ],
+    )
+}
+
+/// The events after the one of this id (0 for all), oldest first, at most `limit` of them, each
+/// with its id. Of one network, or of all and of none.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn after(
+    tx: &mut dyn Transaction,
+    network: Option<NetworkId>,
+    id: i64,
+    limit: usize,
+) -> Result<Vec<(i64, Event)>, Error> {
+    let limit = self::limit(limit);
+    let rows = match &network {
+        Some(network) => {
+            tx.query(OF_NETWORK, &[network.as_bytes().into(), id.into(), limit.into()])?
+        }
+        None => tx.query(AFTER, &[id.into(), limit.into()])?,
+    };
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<(i64, Event), Error> {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let event = Event {
+        at: row.integer(1)?,
+        network: match row.optional_blob(2)? {
+            Some(_) => Some(NetworkId(row.array(2)?)),
+            None => None,
+        },
+        kind: row.text(3)?.to_owned(),
+        actor: row.text(4)?.to_owned(),
+        source_address: owned(row.optional_text(5)?),
+        request_id: owned(row.optional_text(6)?),
+        subject: row.optional_blob(7)?.map(<[u8]>::to_vec),
+        address: match row.optional_blob(8)? {
+            Some(_) => Some(row.address(8)?),
+            None => None,
+        },
+        detail: owned(row.optional_text(9)?),
+    };
+    Ok((row.integer(0)?, event))
+}

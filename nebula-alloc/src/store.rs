@@ -1,0 +1,237 @@
+//! The seam: what the logic of this crate, and a caller's own, needs of a database.
+//!
+//! A statement is written once for all engines. Its parameters are `$1, $2, …`, numbered in the
+//! order in which they first appear; integers are `BIGINT`, ids and addresses blobs. In the text
+//! of a migration `{blob}` stands for the engine's type of blobs, `{identity}` for an integer
+//! primary key that the engine counts up, and `{clustered}` after a table's closing parenthesis
+//! for storage in the order of its primary key, where the engine has that.
+
+pub mod migrate;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(feature = "sqlite")]
+pub mod writer;
+
+use std::net::IpAddr;
+
+use crate::{Error, address};
+
+/// A value read from the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// SQL's null.
+    Null,
+    /// A number.
+    Integer(i64),
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// A value given to a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Param<'a> {
+    /// SQL's null.
+    Null,
+    /// A number.
+    Integer(i64),
+    /// A text.
+    Text(&'a str),
+    /// Bytes.
+    Blob(&'a [u8]),
+}
+
+impl From<i64> for Param<'_> {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl<'a> From<&'a str> for Param<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<&'a String> for Param<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Param<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Self::Blob(value)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Param<'a> {
+    fn from(value: &'a Vec<u8>) -> Self {
+        Self::Blob(value)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Param<'a> {
+    fn from(value: &'a [u8; N]) -> Self {
+        Self::Blob(value)
+    }
+}
+
+impl<'a, T: Into<Param<'a>>> From<Option<T>> for Param<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// One row of a result. Columns are counted from 0.
+///
+/// # Errors
+///
+/// All of its methods answer [`Error::Column`] when the column is absent, null where that is not
+/// asked for, or of another type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row(Vec<Value>);
+
+impl Row {
+    /// A row of these values; for engines.
+    #[must_use]
+    pub fn new(values: Vec<Value>) -> Self {
+        Self(values)
+    }
+
+    /// The number in column `index`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn integer(&self, index: usize) -> Result<i64, Error> {
+        self.optional_integer(index)?.ok_or_else(|| self.unexpected(index, "an integer"))
+    }
+
+    /// The text in column `index`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn text(&self, index: usize) -> Result<&str, Error> {
+        self.optional_text(index)?.ok_or_else(|| self.unexpected(index, "a text"))
+    }
+
+    /// The bytes in column `index`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn blob(&self, index: usize) -> Result<&[u8], Error> {
+        self.optional_blob(index)?.ok_or_else(|| self.unexpected(index, "a blob"))
+    }
+
+    /// The bytes in column `index`, of a fixed length: an id, a digest.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn array<const N: usize>(&self, index: usize) -> Result<[u8; N], Error> {
+        let bytes = self.blob(index)?;
+        bytes.try_into().map_err(|_| Error::Column {
+            index,
+            expected: "a blob of fixed length",
+            found: "a blob of another length",
+        })
+    }
+
+    /// The address in column `index`.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn address(&self, index: usize) -> Result<IpAddr, Error> {
+        address::from_octets(self.blob(index)?).ok_or(Error::Column {
+            index,
+            expected: "an address of 4 or 16 bytes",
+            found: "a blob of another length",
+        })
+    }
+
+    /// The number in column `index`, if it is not null.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn optional_integer(&self, index: usize) -> Result<Option<i64>, Error> {
+        match self.0.get(index) {
+            Some(Value::Integer(value)) => Ok(Some(*value)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(self.unexpected(index, "an integer")),
+        }
+    }
+
+    /// The text in column `index`, if it is not null.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn optional_text(&self, index: usize) -> Result<Option<&str>, Error> {
+        match self.0.get(index) {
+            Some(Value::Text(value)) => Ok(Some(value)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(self.unexpected(index, "a text")),
+        }
+    }
+
+    /// The bytes in column `index`, if it is not null.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn optional_blob(&self, index: usize) -> Result<Option<&[u8]>, Error> {
+        match self.0.get(index) {
+            Some(Value::Blob(value)) => Ok(Some(value)),
+            Some(Value::Null) => Ok(None),
+            _ => Err(self.unexpected(index, "a blob")),
+        }
+    }
+
+    fn unexpected(&self, index: usize, expected: &'static str) -> Error {
+        let found = match self.0.get(index) {
+            None => "absent",
+            Some(Value::Null) => "null",
+            Some(Value::Integer(_)) => "an integer",
+            Some(Value::Text(_)) => "a text",
+            Some(Value::Blob(_)) => "a blob",
+        };
+        Error::Column { index, expected, found }
+    }
+}
+
+/// An open transaction.
+///
+/// After an error a transaction is either usable, with the failed statement undone, or over:
+/// then every further call answers [`Error::Unavailable`], so that nothing is stored piecemeal.
+pub trait Transaction {
+    /// Runs a statement that returns no rows and tells how many rows it changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unique`] when a unique key forbids it, [`Error::Statement`] before anything is
+    /// changed when it returns rows (`RETURNING` belongs into [`query`](Self::query)), and the
+    /// engine's failures.
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error>;
+
+    /// Runs a statement and collects its rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error>;
+
+    /// Runs a statement whose count nobody needs. An engine may send it later, at latest before
+    /// the next statement that answers or the commit; its error then comes from there.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    fn queue(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.execute(sql, params).map(drop)
+    }
+
+    /// Runs one query with each of the sets of parameters; an engine may do so in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    fn query_each(&mut self, sql: &str, sets: &[Vec<Param<'_>>]) -> Result<Vec<Vec<Row>>, Error> {
+        sets.iter().map(|params| self.query(sql, params)).collect()
+    }
+
+    /// Runs the statements of a migration.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    fn script(&mut self, sql: &str) -> Result<(), Error>;
+
+    /// The names of the tables that begin with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error>;
+}

@@ -1,0 +1,88 @@
+//! Schema versions: one row per component in a table of ours, because the database file may be the
+//! caller's and `user_version` with it.
+
+use crate::Error;
+use crate::store::Transaction;
+
+/// Tables that are versioned together. Their names begin with the component's name and `_`.
+#[derive(Debug, Clone, Copy)]
+pub struct Component {
+    /// The name: lower-case letters.
+    pub name: &'static str,
+    /// All migrations, by ascending version; the last one's is the version of this program.
+    pub migrations: &'static [Migration],
+}
+
+/// One step of a schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// The version that it leads to, from 1.
+    pub version: i64,
+    /// The oldest program version that may still run on the result.
+    pub oldest: i64,
+    /// Its statements; see the [module](crate::store) for the markers they may hold.
+    pub sql: &'static str,
+}
+
+const TABLE: &str = "nebula_schema";
+
+/// Brings the component's tables to this program's version. Does nothing when they are of this
+/// version, or of a newer one that this program may run on.
+///
+/// # Errors
+///
+/// [`Error::SchemaTooNew`] when this program is older than the oldest that may run on the schema,
+/// [`Error::ForeignSchema`] when the tables are there without a recorded version.
+pub fn migrate(tx: &mut dyn Transaction, component: &Component) -> Result<(), Error> {
+    let foreign =
+        |reason: String| Error::ForeignSchema { component: component.name.into(), reason };
+
+    if !tx.tables(TABLE)?.iter().any(|name| name == TABLE) {
+        tx.script(
+            "CREATE TABLE nebula_schema (
+                component TEXT NOT NULL PRIMARY KEY,
+                version BIGINT NOT NULL,
+                oldest BIGINT NOT NULL
+            )",
+        )?;
+    }
+    let recorded = tx
+        .query(
+            "SELECT version, oldest FROM nebula_schema WHERE component = $1",
+            &[component.name.into()],
+        )
+        .map_err(|error| match error {
+            Error::Database { message, .. } => foreign(message),
+            other => other,
+        })?;
+
+    let supported = component.migrations.last().map_or(0, |migration| migration.version);
+    let mut version = 0;
+    if let Some(row) = recorded.first() {
+        let oldest = row.integer(1)?;
+        if oldest > supported {
+            return Err(Error::SchemaTooNew {
+                component: component.name.into(),
+                oldest,
+                supported,
+            });
+        }
+        version = row.integer(0)?;
+    } else if let Some(name) = tx.tables(&format!("{}_", component.name))?.first() {
+        return Err(foreign(format!("table {name} has no recorded version")));
+    }
+
+    for migration in component.migrations {
+        if migration.version <= version {
+            continue;
+        }
+        tx.script(migration.sql)?;
+        tx.execute(
+            "INSERT INTO nebula_schema (component, version, oldest) VALUES ($1, $2, $3)
+             ON CONFLICT (component) DO UPDATE SET version = excluded.version, oldest = excluded.oldest",
+            &[component.name.into(), migration.version.into(), migration.oldest.into()],
+        )?;
+        version = migration.version;
+    }
+    Ok(())
+}

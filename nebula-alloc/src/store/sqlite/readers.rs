@@ -1,0 +1,70 @@
+//! Reading beside the writer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{BUSY_TIMEOUT, SqliteTransaction, failure, prepare};
+use crate::Error;
+use crate::store::Transaction;
+
+/// A few read-only connections. They never wait for the writer, nor it for them.
+///
+/// A snapshot that is held keeps the log from being cut back: read what is needed and return.
+#[derive(Debug)]
+pub struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+impl Readers {
+    pub(super) fn open(path: &Path, count: usize) -> Result<Self, Error> {
+        let open = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
+            prepare(&connection)?;
+            Ok(connection)
+        };
+        let idle = (0..count.max(1)).map(|_| open()).collect::<Result<_, Error>>()?;
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
+    }
+
+    /// Runs `work` on one consistent snapshot. Writing fails.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`; [`Error::Unavailable`] when all connections stay in use for 5 seconds, or
+    /// the file cannot be read.
+    pub fn read<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = self.borrow()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            connection.execute_batch("BEGIN DEFERRED").map_err(failure)?;
+            work(&mut SqliteTransaction::of(&connection))
+        }));
+        self.put_back(connection);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    fn borrow(&self) -> Result<Connection, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut idle, _) = self
+            .returned
+            .wait_timeout_while(idle, BUSY_TIMEOUT, |idle| idle.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        idle.pop().ok_or_else(|| Error::Unavailable { reason: "all readers are in use".into() })
+    }
+
+    fn put_back(&self, connection: Connection) {
+        if !connection.is_autocommit() {
+            // It read only; if this fails, the next `BEGIN` on the connection fails and tells.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.returned.notify_one();
+    }
+}

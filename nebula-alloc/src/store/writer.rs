@@ -1,0 +1,354 @@
+//! The batching writer: one thread, one connection, one commit for whatever is waiting.
+//!
+//! A request is a [`Step`]: it plans (reads, decides, says which addresses it wants), is given its
+//! leases, and writes. The writer drains its queue into a batch, plans all of it, takes all
+//! addresses at once, lets all write, commits, and answers in order.
+//!
+//! * A plan that refuses is answered alone and disturbs nobody; so is a wish for addresses that is
+//!   refused.
+//! * A request that fails while writing, or is granted only some of its addresses, has the batch
+//!   rolled back and halved, down to a transaction of its own in which it gets its own error. A
+//!   panic fails its request with [`Error::Panicked`].
+//! * When storage fails (full disk, failed input or output) the whole batch is answered
+//!   [`Error::Unavailable`], and nothing of it is stored.
+//! * When a commit fails, the whole batch is answered [`Error::OutcomeUnknown`], and the database
+//!   is opened anew and checked. Until that succeeds the writer is not ready, tries again every
+//!   second, and answers what is queued with [`Error::Unavailable`].
+//! * Contention is retried a few times, the whole batch at once.
+//!
+//! Time in a batch is the clock's, but never before the last event's.
+
+mod batch;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use self::batch::{Attempt, attempt};
+use self::step::{Job, Once, Task};
+pub use self::step::{Step, Subject};
+use crate::Error;
+use crate::store::Transaction;
+
+/// How often a batch is tried while others are in its way.
+const ATTEMPTS: usize = 5;
+
+/// How long the writer waits for a request before it tries once more to recover.
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A place where transactions are made: what an engine gives the writer.
+pub(crate) trait Engine: Send + 'static {
+    type Open<'a>: Open
+    where
+        Self: 'a;
+
+    /// Opens a transaction for writing.
+    fn begin(&mut self) -> Result<Self::Open<'_>, Error>;
+
+    /// Connects anew and checks the database: settings, integrity, schema.
+    fn recover(&mut self) -> Result<(), Error>;
+}
+
+/// A transaction that the writer made; dropping it rolls it back.
+pub(crate) trait Open: Transaction {
+    /// Whether it can still be committed; the engine may have ended it.
+    fn is_open(&self) -> bool;
+
+    /// Commits. [`Error::Contended`] says that it certainly did not take place; after any other
+    /// error it may have.
+    fn commit(self) -> Result<(), Error>;
+}
+
+/// How a [`Writer`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriterOptions {
+    /// How many requests share a commit at most. At least 1; 256 by default.
+    pub batch: usize,
+    /// How many requests wait at most; the next is refused. At least 1; 1,024 by default. Up to
+    /// `batch` more are in hand.
+    pub queue: usize,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self { batch: 256, queue: 1024 }
+    }
+}
+
+impl WriterOptions {
+    /// These options with another [`batch`](Self::batch).
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// These options with another [`queue`](Self::queue).
+    #[must_use]
+    pub fn with_queue(self, queue: usize) -> Self {
+        Self { queue, ..self }
+    }
+}
+
+/// The handle of the writing thread; share it by reference or in an `Arc`.
+///
+/// Dropping it finishes what is queued and waits for that.
+#[derive(Debug)]
+pub struct Writer {
+    sender: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    ready: Arc<AtomicBool>,
+    queue: usize,
+}
+
+impl Writer {
+    /// Starts the writer on a database. `clock` tells seconds since the Unix epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when no thread can be started.
+    pub fn start(
+        store: crate::Sqlite,
+        clock: impl Fn() -> i64 + Send + 'static,
+        options: WriterOptions,
+    ) -> Result<Self, Error> {
+        Self::spawn(store, clock, options)
+    }
+
+    pub(crate) fn spawn(
+        engine: impl Engine,
+        clock: impl Fn() -> i64 + Send + 'static,
+        options: WriterOptions,
+    ) -> Result<Self, Error> {
+        let queue = options.queue.max(1);
+        let (sender, receiver) = mpsc::sync_channel(queue);
+        let ready = Arc::new(AtomicBool::new(true));
+        let mut run = Run {
+            engine,
+            clock,
+            receiver,
+            pending: VecDeque::new(),
+            batch: options.batch.max(1),
+            ready: Arc::clone(&ready),
+        };
+        let thread = thread::Builder::new()
+            .name("nebula-alloc-writer".into())
+            .spawn(move || run.run())
+            .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
+        Ok(Self { sender: Some(sender), thread: Some(thread), ready, queue })
+    }
+
+    /// Queues a request. `answer` is called on the writer's thread, after the commit: it should
+    /// hand the result on and return.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::QueueFull`] at once, [`Error::Unavailable`] when the writer is gone; `answer` is
+    /// not called then.
+    pub fn submit<S: Step>(
+        &self,
+        step: S,
+        answer: impl FnOnce(Result<S::Output, S::Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        let gone = || Error::Unavailable { reason: "the writer has stopped".into() };
+        let sender = self.sender.as_ref().ok_or_else(gone)?;
+        sender.try_send(Box::new(Task::new(step, answer))).map_err(|error| match error {
+            TrySendError::Full(_) => Error::QueueFull { capacity: self.queue },
+            TrySendError::Disconnected(_) => gone(),
+        })
+    }
+
+    /// Queues a request and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// The step's, and those of [`submit`](Self::submit).
+    pub fn run<S: Step>(&self, step: S) -> Result<S::Output, S::Error> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.submit(step, move |result| {
+            // Nobody but `run` has the receiver, and it waits.
+            let _ = sender.send(result);
+        })?;
+        receiver.recv().unwrap_or_else(|_| {
+            Err(Error::OutcomeUnknown { reason: "the writer stopped before it answered".into() }
+                .into())
+        })
+    }
+
+    /// Runs `work` in a transaction that it shares with no other request, and waits. `work` may run
+    /// again after a rollback; the number is the transaction's time.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, and those of [`submit`](Self::submit).
+    pub fn transaction<T, E>(
+        &self,
+        work: impl FnMut(&mut dyn Transaction, i64) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.run(Once(work))
+    }
+
+    /// Whether the writer would try what it is given: `false` from a failed commit until the
+    /// database has been opened anew and found sound, and after the writer stopped.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Finishes what is queued, and ends. Dropping does the same.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take()
+            // The last handle may be dropped by an answer.
+            && thread.thread().id() != thread::current().id()
+        {
+            // A panic of the writer's own thread was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The writing thread.
+struct Run<E, C> {
+    engine: E,
+    clock: C,
+    receiver: Receiver<Box<dyn Job>>,
+    /// Taken from the queue, not yet in a batch, because their subject was.
+    pending: VecDeque<Box<dyn Job>>,
+    batch: usize,
+    ready: Arc<AtomicBool>,
+}
+
+impl<E: Engine, C: Fn() -> i64> Run<E, C> {
+    fn run(&mut self) {
+        loop {
+            if self.pending.is_empty() {
+                match self.next() {
+                    Ok(job) => self.pending.push_back(job),
+                    Err(RecvTimeoutError::Timeout) => {
+                        // What keeps it from recovering is told to whoever asks meanwhile.
+                        let _ = self.recover();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            while self.pending.len() < self.batch
+                && let Ok(job) = self.receiver.try_recv()
+            {
+                self.pending.push_back(job);
+            }
+            let jobs = compose(&mut self.pending, self.batch);
+            self.process(jobs);
+        }
+        self.ready.store(false, Ordering::Release);
+    }
+
+    fn next(&self) -> Result<Box<dyn Job>, RecvTimeoutError> {
+        if self.ready.load(Ordering::Acquire) {
+            self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            self.receiver.recv_timeout(RECOVERY_INTERVAL)
+        }
+    }
+
+    /// Sees every job of a batch answered.
+    fn process(&mut self, jobs: Vec<Box<dyn Job>>) {
+        let mut parts = vec![(jobs, 1)];
+        while let Some((jobs, tries)) = parts.pop() {
+            if !self.ready.load(Ordering::Acquire)
+                && let Err(error) = self.recover()
+            {
+                let reason = format!("recovering: {error}");
+                answer_all(jobs, &Error::Unavailable { reason });
+                continue;
+            }
+            match attempt(&mut self.engine, &self.clock, jobs) {
+                Attempt::Done => {}
+                Attempt::Failed(jobs, error) => {
+                    let suspect = matches!(error, Error::OutcomeUnknown { .. });
+                    if suspect {
+                        self.ready.store(false, Ordering::Release);
+                    }
+                    answer_all(jobs, &error);
+                    if suspect {
+                        // If it fails, it is tried again before the next batch.
+                        let _ = self.recover();
+                    }
+                }
+                Attempt::Contended(jobs, error) if tries >= ATTEMPTS => answer_all(jobs, &error),
+                Attempt::Contended(jobs, _) => parts.push((jobs, tries + 1)),
+                Attempt::Split(mut jobs) => {
+                    let second = jobs.split_off(jobs.len().div_ceil(2));
+                    parts.extend(
+                        [(second, 1), (jobs, 1)].into_iter().filter(|(part, _)| !part.is_empty()),
+                    );
+                }
+            }
+        }
+    }
+
+    fn recover(&mut self) -> Result<(), Error> {
+        self.engine.recover()?;
+        self.ready.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The next batch: in order, but no subject twice, and a step of [`Subject::Everything`] alone.
+fn compose(pending: &mut VecDeque<Box<dyn Job>>, limit: usize) -> Vec<Box<dyn Job>> {
+    let mut batch: Vec<Box<dyn Job>> = Vec::new();
+    let mut later = VecDeque::new();
+    let mut subjects = HashSet::new();
+    while batch.len() < limit
+        && let Some(job) = pending.pop_front()
+    {
+        match job.subject() {
+            Subject::Everything if batch.is_empty() && later.is_empty() => {
+                batch.push(job);
+                break;
+            }
+            Subject::Everything => {
+                later.push_back(job);
+                break;
+            }
+            Subject::Key(key) if subjects.contains(key) => later.push_back(job),
+            Subject::Key(key) => {
+                subjects.insert(key.clone());
+                batch.push(job);
+            }
+        }
+    }
+    later.append(pending);
+    *pending = later;
+    batch
+}
+
+fn answer_all(jobs: Vec<Box<dyn Job>>, error: &Error) {
+    for mut job in jobs {
+        job.fail(error.clone());
+        answer(job);
+    }
+}
+
+/// An answer that panics harms nobody but whoever waits for it.
+fn answer(job: Box<dyn Job>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| job.answer()));
+}

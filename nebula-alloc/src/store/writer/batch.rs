@@ -1,0 +1,241 @@
+//! One attempt at one batch, in one transaction.
+
+use super::step::{Job, Phase};
+use super::{Engine, Open, answer};
+use crate::Error;
+use crate::lease::{Lease, Request, allocate_many};
+use crate::store::{Param, Row, Transaction};
+
+const LAST_EVENT: &str = "SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1";
+
+pub(super) type Jobs = Vec<Box<dyn Job>>;
+
+/// How an attempt ended for the jobs that it has not answered.
+pub(super) enum Attempt {
+    /// All are answered.
+    Done,
+    /// Rolled back; somebody else was in the way.
+    Contended(Jobs, Error),
+    /// Rolled back; one of these fails, or cannot be judged beside its neighbours.
+    Split(Jobs),
+    /// Nothing was stored, or with [`Error::OutcomeUnknown`] all or nothing; all get this error.
+    Failed(Jobs, Error),
+}
+
+/// A job whose plan succeeded.
+struct Planned {
+    job: Box<dyn Job>,
+    wishes: usize,
+    leases: Vec<Lease>,
+    refused: bool,
+}
+
+pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: Jobs) -> Attempt {
+    let mut open = match engine.begin() {
+        Ok(open) => open,
+        Err(error) => return stopped(jobs, error),
+    };
+    let mut tx = Watched { inner: &mut open, planning: true, fault: None };
+    let now = match last_event(&mut tx) {
+        Ok(last) => last.unwrap_or(i64::MIN).max(clock()),
+        Err(error) => return stopped(jobs, error),
+    };
+
+    let (mut planned, requests) = match plan(&mut tx, now, jobs) {
+        Ok(planned) => planned,
+        Err((jobs, fault)) => return stopped(jobs, fault),
+    };
+    if planned.is_empty() {
+        return Attempt::Done;
+    }
+    let alone = planned.len() == 1;
+
+    tx.planning = false;
+    let answers = match allocate_many(&mut tx, now, &requests) {
+        Ok(answers) => answers,
+        Err(error) => return unallocated(planned, tx.fault.take().unwrap_or(error)),
+    };
+    let mut partly = false;
+    let mut answers = answers.into_iter();
+    for entry in &mut planned {
+        for answer in answers.by_ref().take(entry.wishes) {
+            match answer {
+                Ok(lease) => entry.leases.push(lease),
+                Err(error) => {
+                    entry.refused = true;
+                    entry.job.fail(error);
+                }
+            }
+        }
+        partly |= entry.refused && !entry.leases.is_empty();
+    }
+    if partly && !alone {
+        // What it was granted must go back, and may be what another was refused.
+        return Attempt::Split(jobs_of(planned));
+    }
+
+    for index in 0..planned.len() {
+        let Some(entry) = planned.get_mut(index).filter(|entry| !entry.refused) else { continue };
+        let phase = entry.job.write(&mut tx, now, &entry.leases);
+        if let Some(fault) = tx.fault.take() {
+            return stopped(jobs_of(planned), fault);
+        }
+        match phase {
+            Phase::Done(()) => {}
+            Phase::Refused | Phase::Panicked if alone => entry.refused = true,
+            Phase::Refused => return Attempt::Split(jobs_of(planned)),
+            // It is known which one it was, and it is not asked a second time.
+            Phase::Panicked => {
+                drop(open);
+                answer(planned.remove(index).job);
+                return Attempt::Split(jobs_of(planned));
+            }
+        }
+    }
+
+    if planned.iter().all(|entry| entry.refused) {
+        drop(open);
+    } else if !open.is_open() {
+        // A step kept the failure to itself.
+        let reason = "the transaction ended before its commit".into();
+        return Attempt::Failed(jobs_of(planned), Error::Unavailable { reason });
+    } else {
+        match open.commit() {
+            Ok(()) => {}
+            Err(error @ Error::Contended { .. }) => {
+                return Attempt::Contended(jobs_of(planned), error);
+            }
+            Err(error) => {
+                let reason = format!("commit: {error}");
+                return Attempt::Failed(jobs_of(planned), Error::OutcomeUnknown { reason });
+            }
+        }
+    }
+    jobs_of(planned).into_iter().for_each(answer);
+    Attempt::Done
+}
+
+/// When the last event happened; no transaction's time is before it.
+fn last_event(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
+    tx.query(LAST_EVENT, &[])?.first().map(|row| row.integer(0)).transpose()
+}
+
+/// Plans all jobs and answers those that refuse: a plan cannot write, so there is nothing to roll
+/// back and nothing to wait for.
+fn plan<T: Transaction>(
+    tx: &mut Watched<'_, T>,
+    now: i64,
+    jobs: Jobs,
+) -> Result<(Vec<Planned>, Vec<Request>), (Jobs, Error)> {
+    let mut entries = Vec::with_capacity(jobs.len());
+    let mut requests = Vec::with_capacity(jobs.len());
+    for mut job in jobs {
+        let (wishes, refused) = match job.plan(tx, now) {
+            Phase::Done(mut wishes) => {
+                let count = wishes.len();
+                requests.append(&mut wishes);
+                (count, false)
+            }
+            Phase::Refused | Phase::Panicked => (0, true),
+        };
+        entries.push(Planned { job, wishes, leases: Vec::with_capacity(wishes), refused });
+    }
+    if let Some(fault) = tx.fault.take() {
+        return Err((jobs_of(entries), fault));
+    }
+    let (refused, planned) = entries.into_iter().partition(|entry| entry.refused);
+    jobs_of(refused).into_iter().for_each(answer);
+    Ok((planned, requests))
+}
+
+fn jobs_of(entries: Vec<Planned>) -> Jobs {
+    entries.into_iter().map(|entry| entry.job).collect()
+}
+
+/// The transaction is over, through no fault of a job.
+fn stopped(jobs: Jobs, error: Error) -> Attempt {
+    match error {
+        Error::Contended { .. } => Attempt::Contended(jobs, error),
+        error => Attempt::Failed(jobs, error),
+    }
+}
+
+/// Taking addresses failed as a whole. A unique key in the way means that another process took an
+/// address between the reading and the writing: reading again tells.
+fn unallocated(mut planned: Vec<Planned>, error: Error) -> Attempt {
+    match error {
+        Error::Unique => {
+            let reason = "another process took one of the addresses".into();
+            Attempt::Contended(jobs_of(planned), Error::Contended { reason })
+        }
+        Error::Contended { .. } | Error::Unavailable { .. } => stopped(jobs_of(planned), error),
+        error => match planned.pop() {
+            Some(only) if planned.is_empty() => Attempt::Failed(vec![only.job], error),
+            last => {
+                planned.extend(last);
+                Attempt::Split(jobs_of(planned))
+            }
+        },
+    }
+}
+
+/// The transaction as steps see it: it keeps plans from writing, and notices failures that concern
+/// the whole batch, whatever a step makes of them.
+struct Watched<'a, T> {
+    inner: &'a mut T,
+    planning: bool,
+    fault: Option<Error>,
+}
+
+impl<T> Watched<'_, T> {
+    fn note<V>(&mut self, result: Result<V, Error>) -> Result<V, Error> {
+        if let Err(error @ (Error::Contended { .. } | Error::Unavailable { .. })) = &result
+            && self.fault.is_none()
+        {
+            self.fault = Some(error.clone());
+        }
+        result
+    }
+
+    fn check(&self, sql: &str) -> Result<(), Error> {
+        if self.planning {
+            return Err(Error::Statement { reason: "a plan only reads", sql: sql.to_owned() });
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transaction> Transaction for Watched<'_, T> {
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.check(sql)?;
+        let result = self.inner.execute(sql, params);
+        self.note(result)
+    }
+
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        let result = self.inner.query(sql, params);
+        self.note(result)
+    }
+
+    fn queue(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.check(sql)?;
+        let result = self.inner.queue(sql, params);
+        self.note(result)
+    }
+
+    fn query_each(&mut self, sql: &str, sets: &[Vec<Param<'_>>]) -> Result<Vec<Vec<Row>>, Error> {
+        let result = self.inner.query_each(sql, sets);
+        self.note(result)
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.check(sql)?;
+        let result = self.inner.script(sql);
+        self.note(result)
+    }
+
+    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
+        let result = self.inner.tables(prefix);
+        self.note(result)
+    }
+}

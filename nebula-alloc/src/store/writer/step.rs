@@ -1,0 +1,176 @@
+//! What the writer is asked to do.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use crate::Error;
+use crate::lease::{Lease, Request};
+use crate::store::Transaction;
+
+/// What a step is about. Two steps with an equal key never share a batch: the later waits for the
+/// next one, so that its plan sees what the earlier wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// One thing, named by bytes of the caller's choice: a network's and a device's id, say. Whatever
+    /// else a plan relies on must not be changed by steps of other keys, or be checked again while
+    /// writing, or be guarded by a unique key.
+    Key(Vec<u8>),
+    /// Anything: the step has a batch of its own.
+    Everything,
+}
+
+/// A request to the writer.
+///
+/// Both methods may run again, after a rollback: what they do outside the transaction belongs into
+/// [`Output`](Self::Output), to be done after the answer. They run between the writer's other
+/// work, so nothing slow belongs there either.
+pub trait Step: Send + 'static {
+    /// What it answers.
+    type Output: Send + 'static;
+    /// Why it refuses.
+    type Error: From<Error> + Send + 'static;
+
+    /// What it is about; asked once.
+    fn subject(&self) -> Subject;
+
+    /// Reads and decides; writing is refused. Answers the addresses it wants. `now` is in seconds
+    /// since the Unix epoch.
+    ///
+    /// # Errors
+    ///
+    /// Why the request is refused; nothing is written then.
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<Request>, Self::Error>;
+
+    /// Writes, given the leases asked for, in the order asked.
+    ///
+    /// # Errors
+    ///
+    /// Why the request is refused; nothing that it wrote remains.
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        leases: &[Lease],
+    ) -> Result<Self::Output, Self::Error>;
+}
+
+/// How a phase of a job went. Unless it went well, the job holds its answer.
+pub(super) enum Phase<T> {
+    Done(T),
+    Refused,
+    Panicked,
+}
+
+/// A step with its answer, whatever its types.
+pub(super) trait Job: Send {
+    fn subject(&self) -> &Subject;
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>>;
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()>;
+    /// Replaces the answer.
+    fn fail(&mut self, error: Error);
+    fn answer(self: Box<Self>);
+}
+
+pub(super) struct Task<S: Step, A> {
+    step: S,
+    subject: Subject,
+    answer: A,
+    outcome: Option<Result<S::Output, S::Error>>,
+}
+
+impl<S: Step, A> Task<S, A> {
+    pub(super) fn new(step: S, answer: A) -> Self {
+        Self { subject: step.subject(), step, answer, outcome: None }
+    }
+
+    fn settle<T>(&mut self, result: thread::Result<Result<T, S::Error>>) -> Phase<T> {
+        match result {
+            Ok(Ok(value)) => Phase::Done(value),
+            Ok(Err(error)) => {
+                self.outcome = Some(Err(error));
+                Phase::Refused
+            }
+            Err(panic) => {
+                self.fail_with(Error::Panicked { message: message(panic.as_ref()) });
+                Phase::Panicked
+            }
+        }
+    }
+
+    fn fail_with(&mut self, error: Error) {
+        self.outcome = Some(Err(error.into()));
+    }
+}
+
+impl<S, A> Job for Task<S, A>
+where
+    S: Step,
+    A: FnOnce(Result<S::Output, S::Error>) + Send,
+{
+    fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.step.plan(tx, now)));
+        self.settle(result)
+    }
+
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.step.write(tx, now, leases)));
+        match self.settle(result) {
+            Phase::Done(output) => {
+                self.outcome = Some(Ok(output));
+                Phase::Done(())
+            }
+            Phase::Refused => Phase::Refused,
+            Phase::Panicked => Phase::Panicked,
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.fail_with(error);
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(outcome) = self.outcome {
+            (self.answer)(outcome);
+        }
+    }
+}
+
+/// One-off work without a plan.
+pub(super) struct Once<F>(pub(super) F);
+
+impl<F, T, E> Step for Once<F>
+where
+    F: FnMut(&mut dyn Transaction, i64) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    type Output = T;
+    type Error = E;
+
+    fn subject(&self) -> Subject {
+        Subject::Everything
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, E> {
+        Ok(Vec::new())
+    }
+
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, E> {
+        (self.0)(tx, now)
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "no message".to_owned()
+    }
+}

@@ -1,0 +1,1 @@
+//! Failures that a real database does not give on demand.
