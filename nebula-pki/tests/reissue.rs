@@ -6,9 +6,7 @@
 mod vector;
 
 use nebula_pki::key::{PublicKey, SigningKey};
-use nebula_pki::{
-    CaParameters, Certificate, Details, HostParameters, Issuer, Validity, Version,
-};
+use nebula_pki::{CaParameters, Certificate, Details, HostParameters, Issuer, Validity, Version};
 use vector::{files, read, text};
 
 #[test]
@@ -52,8 +50,7 @@ fn ca_certificates() {
             .groups(details.groups())
             .networks(details.networks().iter().copied())
             .unsafe_networks(details.unsafe_networks().iter().copied());
-        let issuer =
-            Issuer::self_signed(certificate.version(), parameters, key_of(&name)).unwrap();
+        let issuer = Issuer::self_signed(certificate.version(), parameters, key_of(&name)).unwrap();
 
         assert_eq!(issuer.certificate().to_pem().as_bytes(), original, "{name}");
         let fingerprint = issuer.certificate().fingerprint().to_string();

@@ -8,56 +8,57 @@ use base64::engine::general_purpose::STANDARD;
 use nebula_pki::{Certificate, Version};
 use serde_json::{Value, json};
 
-pub fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
 }
 
-pub fn read(name: &str) -> Vec<u8> {
+pub(crate) fn read(name: &str) -> Vec<u8> {
     fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-pub fn json(name: &str) -> Value {
+pub(crate) fn json(name: &str) -> Value {
     serde_json::from_slice(&read(name)).unwrap()
 }
 
-pub fn cases(name: &str) -> Vec<Value> {
+pub(crate) fn cases(name: &str) -> Vec<Value> {
     json(name).as_array().unwrap().clone()
 }
 
 /// The entries of the manifest that describe files.
-pub fn files() -> Vec<Value> {
+pub(crate) fn files() -> Vec<Value> {
     json("manifest.json")["files"].as_array().unwrap().clone()
 }
 
 /// The time at which the verdicts were recorded.
-pub fn recorded_at() -> i64 {
+pub(crate) fn recorded_at() -> i64 {
     json("manifest.json")["recorded_at_unix"].as_i64().unwrap()
 }
 
-pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
 
-pub fn base64(text: &str) -> Vec<u8> {
+pub(crate) fn base64(text: &str) -> Vec<u8> {
     STANDARD.decode(text).unwrap()
 }
 
-pub fn pem(banner: &str, der: &[u8]) -> Vec<u8> {
+pub(crate) fn pem(banner: &str, der: &[u8]) -> Vec<u8> {
     let body = STANDARD.encode(der);
     let lines: Vec<_> =
         body.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {banner}-----\n{}\n-----END {banner}-----\n", lines.join("\n")).into_bytes()
 }
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What `nebula-cert print -json` shows of a certificate in the time zone UTC.
-pub fn printed(certificate: &Certificate) -> Value {
+pub(crate) fn printed(certificate: &Certificate) -> Value {
     let details = certificate.unverified_details();
     let v1 = certificate.version() == Version::V1;
-    let list = |items: Vec<String>| if items.is_empty() && !v1 { Value::Null } else { json!(items) };
+    let list =
+        |items: Vec<String>| if items.is_empty() && !v1 { Value::Null } else { json!(items) };
     let mut printed = json!({
         "details": {
             "groups": list(details.groups().map(String::from).collect()),

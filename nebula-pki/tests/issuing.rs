@@ -1,0 +1,325 @@
+//! Is nothing issued that must not be, and can the signature come from elsewhere?
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "support/random.rs"]
+mod random;
+
+use ipnet::IpNet;
+use nebula_pki::Version::{V1, V2};
+use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
+use nebula_pki::{
+    CaParameters, Certificate, Curve, Error, HostParameters, Issuer, MAX_ENCODED_LEN, Signer,
+    Validity, Version,
+};
+use random::Seeded;
+
+const NOW: i64 = 1_800_000_000;
+const CA_VALIDITY: Validity = Validity { not_before: NOW, not_after: NOW + 1_000 };
+const VALIDITY: Validity = Validity { not_before: NOW + 10, not_after: NOW + 100 };
+
+#[test]
+fn times_outside_of_the_ca_are_refused() {
+    let late = Validity { not_after: NOW + 1_001, ..VALIDITY };
+    let early = Validity { not_before: NOW - 1, ..VALIDITY };
+    let backwards = Validity { not_before: NOW + 10, not_after: NOW + 9 };
+    for version in [V1, V2] {
+        let issue = |validity| issuer(version).issue(version, &host_at(validity));
+        assert_eq!(
+            issue(late),
+            Err(Error::ExpiresAfterCa { not_after: NOW + 1_001, ca_not_after: NOW + 1_000 })
+        );
+        assert_eq!(
+            issue(early),
+            Err(Error::ValidBeforeCa { not_before: NOW - 1, ca_not_before: NOW })
+        );
+        assert_eq!(
+            issue(backwards),
+            Err(Error::InvalidValidity { not_before: NOW + 10, not_after: NOW + 9 })
+        );
+        issue(CA_VALIDITY).unwrap();
+        issue(Validity { not_before: NOW, not_after: NOW }).unwrap();
+    }
+}
+
+#[test]
+fn groups_outside_of_the_ca_are_refused() {
+    let issuer = limited(CaParameters::new("ca", CA_VALIDITY).groups(["a", "b"]));
+    issuer.issue(V2, &host()).unwrap();
+    issuer.issue(V2, &host().groups(["b", "a"])).unwrap();
+    for group in ["c", "A", "a "] {
+        let refused = issuer.issue(V2, &host().groups(["a", group]));
+        assert_eq!(refused, Err(Error::GroupNotPermitted { group: group.to_owned() }));
+    }
+}
+
+#[test]
+fn networks_outside_of_the_ca_are_refused() {
+    let limits = nets(&["10.1.9.9/16", "fd00::/16"]);
+    let issuer = limited(CaParameters::new("ca", CA_VALIDITY).networks(limits));
+    for inside in ["10.1.0.1/16", "10.1.255.255/32", "fd00::1/64"] {
+        issuer.issue(V2, &host_in(&[inside])).unwrap();
+    }
+    for outside in ["10.2.0.1/16", "10.1.0.1/15", "fd01::1/64", "fd00::1/15"] {
+        let refused = issuer.issue(V2, &host_in(&["10.1.0.1/16", outside]));
+        assert_eq!(refused, Err(Error::NetworkNotPermitted { network: net(outside) }));
+    }
+}
+
+#[test]
+fn unsafe_networks_outside_of_the_ca_are_refused() {
+    let limits = nets(&["192.168.0.0/16"]);
+    let issuer = limited(CaParameters::new("ca", CA_VALIDITY).unsafe_networks(limits));
+    issuer.issue(V2, &host().unsafe_networks(nets(&["192.168.7.0/24"]))).unwrap();
+    for outside in ["192.168.0.0/15", "0.0.0.0/0", "172.16.0.0/12"] {
+        let refused = issuer.issue(V2, &host().unsafe_networks(nets(&[outside])));
+        assert_eq!(refused, Err(Error::UnsafeNetworkNotPermitted { network: net(outside) }));
+    }
+}
+
+#[test]
+fn limits_are_checked_in_the_reference_s_order() {
+    let limits = CaParameters::new("ca", CA_VALIDITY)
+        .groups(["a"])
+        .networks(nets(&["10.0.0.0/8"]))
+        .unsafe_networks(nets(&["192.168.0.0/16"]));
+    let issuer = limited(limits);
+    let all = |validity: Validity, groups: &[&str], networks: &[&str]| {
+        let host = HostParameters::new("host", nets(networks), public_key(), validity);
+        let host = host.groups(groups.iter().copied()).unsafe_networks(nets(&["8.0.0.0/8"]));
+        issuer.issue(V2, &host).unwrap_err()
+    };
+    let outside = Validity { not_before: NOW - 1, not_after: NOW + 2_000 };
+    let early = Validity { not_before: NOW - 1, ..VALIDITY };
+    let elsewhere: &[&str] = &["172.16.0.1/16"];
+    assert!(matches!(all(outside, &["z"], elsewhere), Error::ExpiresAfterCa { .. }));
+    assert!(matches!(all(early, &["z"], elsewhere), Error::ValidBeforeCa { .. }));
+    assert!(matches!(all(VALIDITY, &["z"], elsewhere), Error::GroupNotPermitted { .. }));
+    assert!(matches!(all(VALIDITY, &["a"], elsewhere), Error::NetworkNotPermitted { .. }));
+    let last = all(VALIDITY, &["a"], &["10.0.0.1/8"]);
+    assert!(matches!(last, Error::UnsafeNetworkNotPermitted { .. }));
+}
+
+#[test]
+fn names_have_1_to_253_bytes() {
+    for version in [V1, V2] {
+        let issue = |name: &str| {
+            let networks = nets(&["10.0.0.1/8"]);
+            let host = HostParameters::new(name, networks, public_key(), VALIDITY);
+            issuer(version).issue(version, &host)
+        };
+        assert_eq!(issue(""), Err(Error::NameLength { found: 0 }));
+        assert_eq!(issue(&"n".repeat(254)), Err(Error::NameLength { found: 254 }));
+        // 127 characters of two bytes.
+        assert_eq!(issue(&"ü".repeat(127)), Err(Error::NameLength { found: 254 }));
+        issue(&"n".repeat(253)).unwrap();
+    }
+}
+
+#[test]
+fn empty_groups_are_refused() {
+    for version in [V1, V2] {
+        let refused = issuer(version).issue(version, &host().groups(["a", ""]));
+        assert_eq!(refused, Err(Error::EmptyGroup { index: 1 }));
+    }
+}
+
+#[test]
+fn networks_that_no_node_can_use_are_refused() {
+    let v1 = |networks: &[&str]| issuer(V1).issue(V1, &host_in(networks)).unwrap_err();
+    assert_eq!(v1(&[]), Error::NoNetworks);
+    assert_eq!(v1(&["10.0.0.1/8", "10.0.0.2/8"]), Error::TooManyNetworks { found: 2 });
+    let (field, network) = ("networks", net("fd00::1/64"));
+    assert_eq!(v1(&["fd00::1/64"]), Error::Ipv6InV1 { field, network });
+    assert_eq!(v1(&["0.0.0.0/8"]), Error::ZeroAddress { network: net("0.0.0.0/8") });
+
+    let v2 = |networks: &[&str]| issuer(V2).issue(V2, &host_in(networks)).unwrap_err();
+    assert_eq!(v2(&[]), Error::NoNetworks);
+    assert_eq!(v2(&["10.0.0.1/8", "0.0.0.0/0"]), Error::ZeroAddress { network: net("0.0.0.0/0") });
+    assert_eq!(v2(&["::/64"]), Error::ZeroAddress { network: net("::/64") });
+    let mapped = "::ffff:10.0.0.1/104";
+    assert_eq!(v2(&[mapped]), Error::MappedNetwork { network: net(mapped) });
+    let twice = ["10.0.0.1/8", "fd00::1/64", "10.0.0.1/8"];
+    let network = net("10.0.0.1/8");
+    assert_eq!(v2(&twice), Error::DuplicateNetwork { field: "networks", network });
+}
+
+#[test]
+fn unsafe_networks_that_no_node_can_route_are_refused() {
+    let refused = |version, networks: &[&str]| {
+        issuer(version).issue(version, &host().unsafe_networks(nets(networks))).unwrap_err()
+    };
+    let (field, network) = ("unsafe_networks", net("::/0"));
+    assert_eq!(refused(V1, &["::/0"]), Error::Ipv6InV1 { field, network });
+    assert_eq!(refused(V2, &["::/0"]), Error::UnsafeNetworkFamily { network });
+    let network = net("0.0.0.0/0");
+    assert_eq!(
+        refused(V2, &["0.0.0.0/0", "0.0.0.0/0"]),
+        Error::DuplicateNetwork { field, network }
+    );
+}
+
+#[test]
+fn the_largest_certificate_that_readers_accept_is_issued() {
+    for version in [V1, V2] {
+        let issuer = issuer(version);
+        let with_group = |len: usize| issuer.issue(version, &host().groups(["g".repeat(len)]));
+        let overhead = MAX_ENCODED_LEN - with_group(60_000).unwrap().to_bytes().len() + 60_000;
+        let largest = with_group(overhead).unwrap().to_bytes();
+        assert_eq!(largest.len(), MAX_ENCODED_LEN);
+        Certificate::from_bytes(version, &largest).unwrap();
+        let size = MAX_ENCODED_LEN + 1;
+        let refused = with_group(overhead + 1);
+        assert_eq!(refused, Err(Error::TooLarge { size, limit: MAX_ENCODED_LEN }));
+    }
+}
+
+#[test]
+fn networks_are_sorted_in_version_2() {
+    let shuffled = ["fd00::2/64", "10.2.0.1/16", "fd00::1/64", "10.1.0.1/24", "10.1.0.1/16"];
+    let sorted = ["10.1.0.1/16", "10.1.0.1/24", "10.2.0.1/16", "fd00::1/64", "fd00::2/64"];
+    let certificate = issuer(V2).issue(V2, &host_in(&shuffled)).unwrap();
+    assert_eq!(certificate.unverified_details().networks(), nets(&sorted));
+}
+
+#[test]
+fn a_signature_from_elsewhere_makes_the_same_certificate() {
+    for version in [V1, V2] {
+        let issuer = issuer(version);
+        let issued = issuer.issue(version, &host()).unwrap();
+        let prepared = issuer.prepare(version, &host()).unwrap();
+        let signature = signing_key().sign(prepared.to_be_signed()).unwrap();
+        let completed = prepared.complete(&signature).unwrap();
+        assert_eq!(completed.to_bytes(), issued.to_bytes());
+        assert_eq!(completed.fingerprint(), issued.fingerprint());
+    }
+}
+
+#[test]
+fn a_wrong_signature_makes_none() {
+    let issuer = issuer(V2);
+    let message = issuer.prepare(V2, &host()).unwrap().to_be_signed().to_vec();
+    let good = signing_key().sign(&message).unwrap();
+    let stranger = SigningKey::generate(&mut Seeded(5)).unwrap().sign(&message).unwrap();
+    let mut flipped = good.clone();
+    flipped[40] ^= 1;
+    for wrong in [&stranger[..], &flipped, &good[..63], &[]] {
+        let prepared = issuer.prepare(V2, &host()).unwrap();
+        assert_eq!(prepared.complete(wrong), Err(Error::SignatureMismatch));
+    }
+}
+
+#[test]
+fn a_signer_s_failure_is_passed_on() {
+    struct Locked(SigningKey);
+    impl Signer for Locked {
+        fn curve(&self) -> Curve {
+            self.0.curve()
+        }
+        fn public_key(&self) -> &[u8] {
+            self.0.public_key()
+        }
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
+            Err(Error::Signer { reason: "locked".to_owned() })
+        }
+    }
+    let boxed: Box<dyn Signer + Send + Sync> = Box::new(Locked(signing_key()));
+    let issuer = Issuer::new(issuer(V1).certificate().clone(), boxed).unwrap();
+    let failure = Error::Signer { reason: "locked".to_owned() };
+    assert_eq!(issuer.issue(V1, &host()), Err(failure));
+}
+
+#[test]
+fn an_issuer_is_a_ca_with_its_own_key() {
+    let issuer = issuer(V2);
+    let ca = issuer.certificate().clone();
+    Issuer::new(ca.clone(), signing_key()).unwrap();
+    let other = SigningKey::generate(&mut Seeded(5)).unwrap();
+    assert_eq!(Issuer::new(ca.clone(), other).unwrap_err(), Error::SignerMismatch);
+
+    let leaf = issuer.issue(V2, &host()).unwrap();
+    let name = "host".to_owned();
+    assert_eq!(Issuer::new(leaf, signing_key()).unwrap_err(), Error::NotCa { name });
+
+    let mut tampered = ca.to_bytes();
+    *tampered.last_mut().unwrap() ^= 1;
+    let tampered = Certificate::from_bytes(V2, &tampered).unwrap();
+    let name = "ca".to_owned();
+    assert_eq!(Issuer::new(tampered, signing_key()).unwrap_err(), Error::NotSelfSigned { name });
+}
+
+#[test]
+fn a_host_s_key_must_be_on_the_ca_s_curve() {
+    let mut point = [7; 65];
+    point[0] = 4;
+    let key = PublicKey::from_raw(Curve::P256, &point).unwrap();
+    let host = HostParameters::new("host", nets(&["10.0.0.1/8"]), key, VALIDITY);
+    assert_eq!(
+        issuer(V2).issue(V2, &host),
+        Err(Error::CurveMismatch { expected: Curve::Curve25519, found: Curve::P256 })
+    );
+}
+
+#[test]
+fn cas_that_nobody_can_use_are_not_made() {
+    let make =
+        |version, parameters| Issuer::self_signed(version, parameters, signing_key()).map(drop);
+    let ends = |not_after| CaParameters::new("ca", Validity { not_before: NOW, not_after });
+    for not_after in [NOW, NOW - 1] {
+        let refused = make(V2, ends(not_after));
+        assert_eq!(refused, Err(Error::InvalidValidity { not_before: NOW, not_after }));
+    }
+    make(V2, ends(NOW + 1)).unwrap();
+
+    let ca = || CaParameters::new("ca", CA_VALIDITY);
+    let nameless = CaParameters::new("", CA_VALIDITY);
+    assert_eq!(make(V1, nameless), Err(Error::NameLength { found: 0 }));
+    assert_eq!(make(V1, ca().groups([""])), Err(Error::EmptyGroup { index: 0 }));
+    for version in [V1, V2] {
+        let network = net("0.0.0.0/0");
+        let refused = make(version, ca().networks([network]));
+        assert_eq!(refused, Err(Error::ZeroAddress { network }));
+    }
+    let network = net("fd00::/8");
+    let field = "networks";
+    assert_eq!(make(V1, ca().networks([network])), Err(Error::Ipv6InV1 { field, network }));
+    // As DER it would fit, but no pool reads that much PEM.
+    let refused = make(V2, ca().groups(["g".repeat(50_000)]));
+    assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+}
+
+fn issuer(version: Version) -> Issuer<SigningKey> {
+    let parameters = CaParameters::new("ca", CA_VALIDITY);
+    Issuer::self_signed(version, parameters, signing_key()).unwrap()
+}
+
+fn limited(parameters: CaParameters) -> Issuer<SigningKey> {
+    Issuer::self_signed(V2, parameters, signing_key()).unwrap()
+}
+
+fn host() -> HostParameters {
+    host_at(VALIDITY)
+}
+
+fn host_at(validity: Validity) -> HostParameters {
+    HostParameters::new("host", nets(&["10.0.0.1/8"]), public_key(), validity)
+}
+
+fn host_in(networks: &[&str]) -> HostParameters {
+    HostParameters::new("host", nets(networks), public_key(), VALIDITY)
+}
+
+fn signing_key() -> SigningKey {
+    SigningKey::generate(&mut Seeded(1)).unwrap()
+}
+
+fn public_key() -> PublicKey {
+    AgreementKey::generate(&mut Seeded(2)).unwrap().public_key()
+}
+
+fn net(network: &str) -> IpNet {
+    network.parse().unwrap()
+}
+
+fn nets(networks: &[&str]) -> Vec<IpNet> {
+    networks.iter().map(|network| net(network)).collect()
+}

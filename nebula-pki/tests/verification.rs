@@ -1,0 +1,158 @@
+//! Does the pool answer as the reference does: when, in which order, and for whom?
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "support/random.rs"]
+mod random;
+#[allow(dead_code, reason = "shared by several tests")]
+#[path = "support/vector.rs"]
+mod vector;
+
+use nebula_pki::Version::{V1, V2};
+use nebula_pki::key::{AgreementKey, SigningKey};
+use nebula_pki::{
+    Blocklist, CaParameters, CaPool, Certificate, Error, Fingerprint, HostParameters, Issuer,
+    Validity,
+};
+use random::Seeded;
+use vector::read;
+
+const NOW: i64 = 1_800_000_000;
+
+#[test]
+fn both_ends_of_the_validity_are_inclusive() {
+    let issuer = issuer(NOW, NOW + 1_000);
+    let certificate = issue(&issuer, NOW + 10, NOW + 20);
+    let pool = pool(&issuer);
+    let verify = |at| pool.verify(&certificate, at, &Blocklist::new());
+    let expired = Error::Expired { not_before: NOW + 10, not_after: NOW + 20 };
+    assert_eq!(verify(NOW + 9).unwrap_err(), expired);
+    verify(NOW + 10).unwrap();
+    verify(NOW + 20).unwrap();
+    assert_eq!(verify(NOW + 21).unwrap_err(), expired);
+}
+
+#[test]
+fn an_expired_ca_stays_and_verifies_nothing() {
+    let issuer = issuer(NOW, NOW + 10);
+    let certificate = issue(&issuer, NOW, NOW + 10);
+    let pool = pool(&issuer);
+    assert_eq!(pool.expired(NOW + 5).count(), 0);
+    assert_eq!(pool.expired(NOW - 1).count(), 1);
+    assert_eq!(pool.expired(NOW + 11).next(), Some(issuer.certificate()));
+    let ca = issuer.certificate().fingerprint();
+    let verdict = pool.verify(&certificate, NOW + 11, &Blocklist::new());
+    assert_eq!(verdict.unwrap_err(), Error::CaExpired { issuer: ca });
+}
+
+#[test]
+fn blocked_is_said_before_anything_else() {
+    let issuer = issuer(NOW, NOW + 10);
+    let certificate = issue(&issuer, NOW, NOW + 10);
+    let fingerprint = certificate.fingerprint();
+    let blocklist: Blocklist = [fingerprint].into_iter().collect();
+    for pool in [pool(&issuer), CaPool::new()] {
+        let verdict = pool.verify(&certificate, NOW + 99, &blocklist);
+        assert_eq!(verdict.unwrap_err(), Error::Blocked { fingerprint });
+    }
+}
+
+#[test]
+fn blocking_a_ca_does_not_block_its_certificates() {
+    let issuer = issuer(NOW, NOW + 10);
+    let certificate = issue(&issuer, NOW, NOW + 10);
+    let mut blocklist = Blocklist::new();
+    assert!(blocklist.insert(issuer.certificate().fingerprint()));
+    assert!(!blocklist.insert(issuer.certificate().fingerprint()));
+    pool(&issuer).verify(&certificate, NOW, &blocklist).unwrap();
+}
+
+#[test]
+fn only_self_signed_cas_are_trusted() {
+    let issuer = issuer(NOW, NOW + 10);
+    let mut pool = CaPool::new();
+    let name = "host".to_owned();
+    assert_eq!(pool.add(issue(&issuer, NOW, NOW)), Err(Error::NotCa { name }));
+    assert_eq!(pool.certificates().len(), 0);
+}
+
+#[test]
+fn a_verified_certificate_says_who_vouches_for_it() {
+    let issuer = issuer(NOW, NOW + 10);
+    let certificate = issue(&issuer, NOW, NOW + 10);
+    let verified = pool(&issuer).verify(&certificate, NOW, &Blocklist::new()).unwrap();
+    assert_eq!(verified.details().name(), "host");
+    assert_eq!(verified.issuer(), issuer.certificate().fingerprint());
+    assert_eq!(verified.certificate(), &certificate);
+}
+
+#[test]
+fn an_unknown_ca_is_named() {
+    let issuer = issuer(NOW, NOW + 10);
+    let certificate = issue(&issuer, NOW, NOW + 10);
+    let verdict = CaPool::new().verify(&certificate, NOW, &Blocklist::new());
+    let issuer = issuer.certificate().fingerprint().to_string();
+    assert_eq!(verdict.unwrap_err(), Error::UnknownCa { issuer });
+}
+
+#[test]
+fn p256_cas_are_held_and_verify_nothing_yet() {
+    for version in ["v1", "v2"] {
+        let pool = CaPool::from_pem(&read(&format!("{version}-p256/ca-plain.crt"))).unwrap();
+        let certificate = Certificate::from_pem(&read(&format!("{version}-p256/basic.crt")));
+        let verdict = pool.verify(&certificate.unwrap(), NOW, &Blocklist::new());
+        assert!(matches!(verdict, Err(Error::UnsupportedCurve { .. })), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_ca_file_cut_short_is_refused() {
+    let file = read("bundles/three.pem");
+    let last = file.windows(10).rposition(|window| window == b"-----BEGIN").unwrap();
+    assert_eq!(CaPool::from_pem(&file[..last]).unwrap().certificates().len(), 2);
+    for end in last + 1..file.len() - 5 {
+        assert_eq!(CaPool::from_pem(&file[..end]).unwrap_err(), Error::NoPemBlock, "at {end}");
+    }
+}
+
+#[test]
+fn a_step_of_the_pool_reader_has_64_kib() {
+    let ca = read("bundles/one.pem");
+    let with_text =
+        |len: usize, ca: &[u8]| CaPool::from_pem(&[&vec![b'x'; len - ca.len()], ca].concat());
+    with_text(65_536, &ca).unwrap();
+    assert_eq!(with_text(65_537, &ca).unwrap_err(), Error::NoPemBlock);
+    // Without a last newline the end of the file has to fit too.
+    with_text(65_535, ca.trim_ascii_end()).unwrap();
+    assert_eq!(with_text(65_536, ca.trim_ascii_end()).unwrap_err(), Error::NoPemBlock);
+}
+
+#[test]
+fn fingerprints_are_lower_case_hex() {
+    let text = "fddcc38b418b3ab5362a4c3d7fd4c8f6c2160f64be9aa725fdd045e0d385707e";
+    let fingerprint: Fingerprint = text.parse().unwrap();
+    assert_eq!(fingerprint.to_string(), text);
+    assert_eq!(fingerprint.as_bytes()[..2], [0xfd, 0xdc]);
+    let wrong = [&text[1..], &text[2..], &text.to_uppercase(), &text.replace('f', "g"), ""];
+    for wrong in wrong {
+        assert_eq!(wrong.parse::<Fingerprint>(), Err(Error::InvalidFingerprint), "{wrong}");
+    }
+}
+
+fn issuer(not_before: i64, not_after: i64) -> Issuer<SigningKey> {
+    let key = SigningKey::generate(&mut Seeded(1)).unwrap();
+    let parameters = CaParameters::new("ca", Validity { not_before, not_after });
+    Issuer::self_signed(V1, parameters, key).unwrap()
+}
+
+fn issue(issuer: &Issuer<SigningKey>, not_before: i64, not_after: i64) -> Certificate {
+    let key = AgreementKey::generate(&mut Seeded(2)).unwrap().public_key();
+    let networks = vec!["10.0.0.1/8".parse().unwrap()];
+    let validity = Validity { not_before, not_after };
+    issuer.issue(V2, &HostParameters::new("host", networks, key, validity)).unwrap()
+}
+
+fn pool(issuer: &Issuer<SigningKey>) -> CaPool {
+    let mut pool = CaPool::new();
+    pool.add(issuer.certificate().clone()).unwrap();
+    pool
+}
