@@ -1,5 +1,5 @@
 //! Is nothing issued that must not be, and can the signature come from elsewhere?
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "support/random.rs"]
 mod random;

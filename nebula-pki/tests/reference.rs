@@ -2,7 +2,13 @@
 //!
 //! Looks for releases in `NEBULA_BIN_DIR` (one directory per release), else for one in the search
 //! path. Without any it says so and passes, unless `REQUIRE_PEERS=1`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 #[path = "support/random.rs"]
 mod random;

@@ -1,5 +1,5 @@
 //! Do the same key and the same fields give the very bytes that the reference made?
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 #[allow(dead_code, reason = "shared by several tests")]
 #[path = "support/vector.rs"]

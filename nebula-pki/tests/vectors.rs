@@ -1,5 +1,5 @@
 //! Does every certificate, bundle and key file get the reference's verdict?
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "support/vector.rs"]
 mod vector;

@@ -1,5 +1,5 @@
 //! Does the pool answer as the reference does: when, in which order, and for whom?
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "support/random.rs"]
 mod random;
