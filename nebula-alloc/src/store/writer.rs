@@ -258,7 +258,6 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
             let jobs = compose(&mut self.pending, self.batch);
             self.process(jobs);
         }
-        self.ready.store(false, Ordering::Release);
     }
 
     fn next(&self) -> Result<Box<dyn Job>, RecvTimeoutError> {
@@ -282,16 +281,12 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
             }
             match attempt(&mut self.engine, &self.clock, jobs) {
                 Attempt::Done => {}
-                Attempt::Failed(jobs, error) => {
-                    let suspect = matches!(error, Error::OutcomeUnknown { .. });
-                    if suspect {
-                        self.ready.store(false, Ordering::Release);
-                    }
+                Attempt::Failed(jobs, error) => answer_all(jobs, &error),
+                Attempt::Broken(jobs, error) => {
+                    self.ready.store(false, Ordering::Release);
                     answer_all(jobs, &error);
-                    if suspect {
-                        // If it fails, it is tried again before the next batch.
-                        let _ = self.recover();
-                    }
+                    // If it fails, it is tried again before the next batch.
+                    let _ = self.recover();
                 }
                 Attempt::Contended(jobs, error) if tries >= ATTEMPTS => answer_all(jobs, &error),
                 Attempt::Contended(jobs, _) => parts.push((jobs, tries + 1)),
@@ -309,6 +304,13 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
         self.engine.recover()?;
         self.ready.store(true, Ordering::Release);
         Ok(())
+    }
+}
+
+/// However the thread ends, nobody takes it for ready any more.
+impl<E, C> Drop for Run<E, C> {
+    fn drop(&mut self) {
+        self.ready.store(false, Ordering::Release);
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, SqliteTransaction, failure, prepare};
+use super::transaction::{SqliteTransaction, failure};
+use super::{BUSY_TIMEOUT, prepare};
 use crate::Error;
 use crate::store::Transaction;
 

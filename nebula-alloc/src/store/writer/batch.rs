@@ -18,8 +18,11 @@ pub(super) enum Attempt {
     Contended(Jobs, Error),
     /// Rolled back; one of these fails, or cannot be judged beside its neighbours.
     Split(Jobs),
-    /// Nothing was stored, or with [`Error::OutcomeUnknown`] all or nothing; all get this error.
+    /// Nothing was stored; all get this error.
     Failed(Jobs, Error),
+    /// The same, or with [`Error::OutcomeUnknown`] all or nothing was stored; and the connection
+    /// is not to be trusted.
+    Broken(Jobs, Error),
 }
 
 /// A job whose plan succeeded.
@@ -33,7 +36,8 @@ struct Planned {
 pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: Jobs) -> Attempt {
     let mut open = match engine.begin() {
         Ok(open) => open,
-        Err(error) => return stopped(jobs, error),
+        Err(error @ Error::Contended { .. }) => return Attempt::Contended(jobs, error),
+        Err(error) => return Attempt::Broken(jobs, error),
     };
     let mut tx = Watched { inner: &mut open, planning: true, fault: None };
     let now = match last_event(&mut tx) {
@@ -107,7 +111,7 @@ pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: 
             }
             Err(error) => {
                 let reason = format!("commit: {error}");
-                return Attempt::Failed(jobs_of(planned), Error::OutcomeUnknown { reason });
+                return Attempt::Broken(jobs_of(planned), Error::OutcomeUnknown { reason });
             }
         }
     }

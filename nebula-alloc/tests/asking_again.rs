@@ -1,0 +1,68 @@
+//! Is it safe to ask again?
+
+#[path = "support/store.rs"]
+mod support;
+
+use nebula_alloc::Error;
+use nebula_alloc::lease::{Request, allocate_many};
+use support::*;
+
+#[test]
+fn the_same_owner_gets_the_same_lease() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    let first = store.at(NOW, &request(1)).unwrap();
+    let again = store.at(NOW + 5, &request(1)).unwrap();
+    assert_eq!(first, again);
+    assert_eq!(store.at(NOW, &given(1, "10.0.0.1")), Ok(first));
+    assert_eq!(store.leases(), [first]);
+    store.assert_sound();
+}
+
+#[test]
+fn hold_until_and_until_move_forward_only() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    let ask = |hold_until, until| Request { hold_until, until, ..request(1) };
+    store.at(NOW, &ask(500, Some(900))).unwrap();
+    for (asked, hold_until, until) in [
+        (ask(400, Some(800)), 500, Some(900)),
+        (ask(600, None), 600, Some(900)),
+        (ask(0, Some(1000)), 600, Some(1000)),
+    ] {
+        let lease = store.at(NOW, &asked).unwrap();
+        assert_eq!((lease.hold_until, lease.until), (hold_until, until));
+        assert_eq!(store.leases(), [lease], "what is answered is what is stored");
+    }
+}
+
+#[test]
+fn a_lease_without_end_keeps_none() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    store.allocate(1).unwrap();
+    let lease = store.at(NOW, &Request { until: Some(900), ..request(1) }).unwrap();
+    assert_eq!(lease.until, None);
+}
+
+#[test]
+fn equal_owners_in_a_batch_are_one() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    let batch = [request(1), request(2), request(1), given(1, "10.0.0.9"), request(2)];
+    let answers = store.run(|tx| allocate_many(tx, NOW, &batch)).unwrap();
+    let held = answers[0].clone().unwrap().address;
+    assert_eq!(answers[0], answers[2]);
+    assert_eq!(answers[1], answers[4]);
+    assert_eq!(
+        answers[3],
+        Err(Error::OwnerHasAnother {
+            network: NETWORK,
+            owner: owner(1),
+            held,
+            asked: ip("10.0.0.9")
+        })
+    );
+    assert_eq!(store.leases().len(), 2);
+    store.assert_sound();
+}

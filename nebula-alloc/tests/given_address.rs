@@ -1,0 +1,101 @@
+//! What may an owner get that asks for a certain address?
+
+#[path = "support/store.rs"]
+mod support;
+
+use nebula_alloc::lease::{Request, allocate_many};
+use nebula_alloc::{Error, Family};
+use support::*;
+
+#[test]
+fn any_free_address_of_a_pool() {
+    let mut store = Store::new();
+    let pool = store.pool(1, "10.0.0.0/28");
+    // Lowest, highest, middle, beside one taken from both sides, until nothing is left.
+    for (number, last) in [1, 14, 7, 8, 6, 3, 2, 4, 5, 12, 13, 10, 9, 11].into_iter().enumerate() {
+        let address = format!("10.0.0.{last}");
+        let lease = store.at(NOW, &given(number as u64, &address)).unwrap();
+        assert_eq!(lease.address, ip(&address));
+        store.assert_sound();
+    }
+    assert_eq!(store.free(pool), 0);
+    assert_eq!(store.count("SELECT count(*) FROM alloc_interval"), 0);
+}
+
+#[test]
+fn none_that_another_holds() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    store.allocate(1).unwrap();
+    let before = store.leases();
+    assert_eq!(
+        store.at(NOW, &given(2, "10.0.0.1")),
+        Err(Error::AddressTaken { network: NETWORK, address: ip("10.0.0.1") })
+    );
+    assert_eq!(store.leases(), before);
+}
+
+#[test]
+fn none_outside_the_pools_not_even_the_networks_own() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    for address in ["10.0.1.1", "10.0.0.0", "10.0.0.255", "0.0.0.0", "fd00::1"] {
+        assert_eq!(
+            store.at(NOW, &given(1, address)),
+            Err(Error::AddressOutsidePools { network: NETWORK, address: ip(address) })
+        );
+    }
+}
+
+#[test]
+fn none_of_another_family() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    let request = Request { family: Family::V6, ..given(1, "10.0.0.1") };
+    assert_eq!(
+        store.at(NOW, &request),
+        Err(Error::WrongFamily { address: ip("10.0.0.1"), family: Family::V6 })
+    );
+}
+
+#[test]
+fn no_second_one() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    store.allocate(1).unwrap();
+    assert_eq!(
+        store.at(NOW, &given(1, "10.0.0.2")),
+        Err(Error::OwnerHasAnother {
+            network: NETWORK,
+            owner: owner(1),
+            held: ip("10.0.0.1"),
+            asked: ip("10.0.0.2")
+        })
+    );
+}
+
+#[test]
+fn in_a_batch_before_others_are_served() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    let batch = [request(1), given(2, "10.0.0.1"), given(3, "10.0.0.1"), request(4)];
+    let answers = store.run(|tx| allocate_many(tx, NOW, &batch)).unwrap();
+    let addresses: Vec<_> =
+        answers.iter().map(|answer| answer.as_ref().map(|lease| lease.address)).collect();
+    assert_eq!(addresses[0], Ok(ip("10.0.0.2")));
+    assert_eq!(addresses[1], Ok(ip("10.0.0.1")));
+    assert!(matches!(answers[2], Err(Error::AddressTaken { .. })));
+    assert_eq!(addresses[3], Ok(ip("10.0.0.3")));
+    store.assert_sound();
+}
+
+#[test]
+fn none_that_is_kept_out_of_allocation() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    store.run(|tx| tx.execute("DELETE FROM alloc_interval", &[])).unwrap();
+    assert_eq!(
+        store.at(NOW, &given(1, "10.0.0.7")),
+        Err(Error::AddressNotFree { network: NETWORK, address: ip("10.0.0.7") })
+    );
+}

@@ -1,0 +1,166 @@
+//! What do pools cost, and do they keep to themselves?
+
+#[path = "support/store.rs"]
+mod support;
+
+use nebula_alloc::lease::{Request, allocate_many, by_address};
+use nebula_alloc::pool::{self, Pool};
+use nebula_alloc::{Error, Family, NetworkId, PoolId, usable};
+use support::*;
+
+/// Counts what a pool's life costs in statements and rows.
+fn costs(prefix: &str) -> (i64, Vec<usize>) {
+    use nebula_alloc::store::{Param, Row, Transaction};
+
+    struct Counting<'a>(&'a mut dyn Transaction, usize);
+    impl Transaction for Counting<'_> {
+        fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+            self.1 += 1;
+            self.0.execute(sql, params)
+        }
+        fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+            let rows = self.0.query(sql, params)?;
+            self.1 += 1 + rows.len();
+            Ok(rows)
+        }
+        fn script(&mut self, sql: &str) -> Result<(), Error> {
+            self.0.script(sql)
+        }
+        fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
+            self.0.tables(prefix)
+        }
+    }
+
+    let mut store = Store::new();
+    let pool = pool_of(1, usable(prefix.parse().unwrap()).unwrap());
+    let family = pool.range.family();
+    let mut steps = vec![
+        store
+            .run(|tx| {
+                let mut tx = Counting(tx, 0);
+                pool::create(&mut tx, &pool)?;
+                Ok(tx.1)
+            })
+            .unwrap(),
+    ];
+    let rows = store.count("SELECT count(*) FROM alloc_interval");
+    for number in 1..=2 {
+        let request = Request { family, ..request(number) };
+        steps.push(
+            store
+                .run(|tx| {
+                    let mut tx = Counting(tx, 0);
+                    nebula_alloc::lease::allocate(&mut tx, NOW, &request)?;
+                    Ok(tx.1)
+                })
+                .unwrap(),
+        );
+    }
+    (rows, steps)
+}
+
+#[test]
+fn a_pool_costs_the_same_for_each_size() {
+    let small = costs("10.0.0.0/29");
+    assert_eq!(small.0, 1);
+    assert_eq!(costs("10.0.0.0/8"), small);
+    assert_eq!(costs("fd00::/64"), small);
+    assert_eq!(costs("::/0"), small);
+    assert_eq!(costs("10.0.0.0/30").0, 1);
+}
+
+#[test]
+fn free_counts_all_sizes() {
+    let mut store = Store::new();
+    let four = store.pool(1, "10.0.0.0/8");
+    let six = store.pool(2, "fd00::/64");
+    let host = store.pool(3, "192.168.0.1/32");
+    assert_eq!(store.free(four), (1 << 24) - 2);
+    assert_eq!(store.free(six), (1 << 64) - 1);
+    assert_eq!(store.free(host), 1);
+    assert_eq!(store.free(PoolId([9; 16])), 0);
+    store.allocate(1).unwrap();
+    assert_eq!(store.free(four), (1 << 24) - 3);
+}
+
+#[test]
+fn pools_that_overlap_are_refused() {
+    let mut store = Store::new();
+    let id = store.pool(5, "10.0.0.0/24");
+    for (first, last) in
+        [("10.0.0.254", "10.0.0.254"), ("9.0.0.0", "11.0.0.0"), ("10.0.0.7", "10.0.0.8")]
+    {
+        let other = pool_of(6, range(first, last));
+        assert_eq!(
+            store.run(|tx| pool::create(tx, &other)),
+            Err(Error::Overlap { network: NETWORK, pool: id, range: other.range })
+        );
+    }
+    store.ranged(7, range("10.0.0.255", "10.0.1.9"));
+    let elsewhere =
+        Pool { network: NetworkId([9; 16]), ..pool_of(8, range("10.0.0.1", "10.0.0.9")) };
+    store.run(|tx| pool::create(tx, &elsewhere)).unwrap();
+    let again = pool_of(5, range("172.16.0.0", "172.16.0.9"));
+    assert_eq!(store.run(|tx| pool::create(tx, &again)), Err(Error::Unique));
+    store.assert_sound();
+}
+
+#[test]
+fn pools_are_used_in_the_order_of_their_position() {
+    let mut store = Store::new();
+    store.ranged(2, range("10.0.0.1", "10.0.0.2"));
+    store.ranged(1, range("10.0.9.1", "10.0.9.2"));
+    store.pool(3, "fd00::/64");
+    let got: Vec<_> = (1..=4).map(|n| store.allocate(n).unwrap().to_string()).collect();
+    assert_eq!(got, ["10.0.9.1", "10.0.9.2", "10.0.0.1", "10.0.0.2"]);
+    let pools = store.run(|tx| pool::by_network(tx, NETWORK)).unwrap();
+    assert_eq!(pools.iter().map(|pool| pool.position).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_pool_does_not_spill_into_its_neighbour() {
+    let mut store = Store::new();
+    let lower = store.ranged(1, range("10.0.0.1", "10.0.0.4"));
+    let upper = store.ranged(2, range("10.0.0.5", "10.0.0.8"));
+    let requests: Vec<_> = (0..6).map(request).collect();
+    store.run(|tx| allocate_many(tx, NOW, &requests)).unwrap();
+    assert_eq!((store.free(lower), store.free(upper)), (0, 2));
+    // Given back, each goes to the pool it is from.
+    store
+        .run(|tx| {
+            for number in 0..6 {
+                nebula_alloc::lease::release(tx, NOW, NETWORK, owner(number), 0)?;
+            }
+            nebula_alloc::reclaim::reclaim(tx, NOW, 100)
+        })
+        .unwrap();
+    assert_eq!((store.free(lower), store.free(upper)), (4, 4));
+    assert_eq!(store.count("SELECT count(*) FROM alloc_interval"), 2);
+    store.assert_sound();
+}
+
+#[test]
+fn networks_do_not_share_addresses_or_owners() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    let other = NetworkId([9; 16]);
+    let pool = Pool { network: other, ..pool_of(2, range("10.0.0.1", "10.0.0.9")) };
+    store.run(|tx| pool::create(tx, &pool)).unwrap();
+    assert_eq!(store.allocate(1), Ok(ip("10.0.0.1")));
+    let there = store.at(NOW, &Request { network: other, ..request(1) }).unwrap();
+    assert_eq!((there.address, there.pool), (ip("10.0.0.1"), pool.id));
+}
+
+#[test]
+fn both_families_live_side_by_side() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    store.pool(2, "fd00::/64");
+    let both = [request(1), Request { family: Family::V6, ..request(1) }];
+    let answers = store.run(|tx| allocate_many(tx, NOW, &both)).unwrap();
+    assert_eq!(answers[0].clone().unwrap().address, ip("10.0.0.1"));
+    assert_eq!(answers[1].clone().unwrap().address, ip("fd00::1"));
+    let found = store.run(|tx| by_address(tx, NETWORK, ip("fd00::1"))).unwrap().unwrap();
+    assert_eq!(found.owner, owner(1));
+    store.assert_sound();
+}
