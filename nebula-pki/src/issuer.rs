@@ -1,3 +1,5 @@
+use std::fmt;
+
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
 use crate::certificate::{Body, v2};
 use crate::{
@@ -82,10 +84,14 @@ impl<S: Signer> Issuer<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`prepare`](Self::prepare) and of the signer.
+    /// Those of [`prepare`](Self::prepare) and of the signer, and [`Error::SignatureMismatch`] for
+    /// a signature of another length than 64 bytes.
     pub fn issue(&self, version: Version, host: &HostParameters) -> Result<Certificate, Error> {
         let prepared = self.prepare(version, host)?;
         let signature = self.signer.sign(prepared.to_be_signed())?;
+        if signature.len() != SIGNATURE_LEN {
+            return Err(Error::SignatureMismatch);
+        }
         Ok(prepared.assemble(signature))
     }
 
@@ -197,5 +203,14 @@ impl Prepared {
 
     fn assemble(self, signature: Vec<u8>) -> Certificate {
         Certificate::assemble(self.body, self.encoded_details, signature)
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("version", &self.body.version)
+            .field("details", &self.body.details)
+            .finish_non_exhaustive()
     }
 }

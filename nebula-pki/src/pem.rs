@@ -27,9 +27,9 @@ impl Block {
 
 /// The first block, and what follows it; `None` if there is no block.
 ///
-/// A line that says END closes the last BEGIN line before it. When that pair is not a block, the
-/// search goes on after it. This is the order of Go 1.25.4 and later, with which the current
-/// reference is built; it is visible in which of several broken blocks hides a good one.
+/// A line that says END closes the last BEGIN before it. When that pair is not a block, the search
+/// goes on after it. Go reads in this order since 1.25, older releases from BEGIN to END; release
+/// 1.11.0 of the reference is built with Go 1.26. The difference shows only among broken blocks.
 pub(crate) fn decode(input: &[u8]) -> Option<(Block, &[u8])> {
     let mut rest = input;
     loop {

@@ -210,22 +210,38 @@ fn a_wrong_signature_makes_none() {
 
 #[test]
 fn a_signer_s_failure_is_passed_on() {
-    struct Locked(SigningKey);
-    impl Signer for Locked {
-        fn curve(&self) -> Curve {
-            self.0.curve()
-        }
-        fn public_key(&self) -> &[u8] {
-            self.0.public_key()
-        }
-        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
-            Err(Error::Signer { reason: "locked".to_owned() })
-        }
-    }
-    let boxed: Box<dyn Signer + Send + Sync> = Box::new(Locked(signing_key()));
-    let issuer = Issuer::new(issuer(V1).certificate().clone(), boxed).unwrap();
     let failure = Error::Signer { reason: "locked".to_owned() };
-    assert_eq!(issuer.issue(V1, &host()), Err(failure));
+    let answers = [
+        (Err(failure.clone()), failure),
+        (Ok(Vec::new()), Error::SignatureMismatch),
+        (Ok(vec![1; 65]), Error::SignatureMismatch),
+    ];
+    for (answer, error) in answers {
+        let signer = Answering { key: signing_key(), answer };
+        let boxed: Box<dyn Signer + Send + Sync> = Box::new(signer);
+        let issuer = Issuer::new(issuer(V1).certificate().clone(), boxed).unwrap();
+        assert_eq!(issuer.issue(V2, &host()), Err(error));
+    }
+}
+
+/// A signer that always gives the same answer.
+struct Answering {
+    key: SigningKey,
+    answer: Result<Vec<u8>, Error>,
+}
+
+impl Signer for Answering {
+    fn curve(&self) -> Curve {
+        self.key.curve()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.key.public_key()
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
+        self.answer.clone()
+    }
 }
 
 #[test]
