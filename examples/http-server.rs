@@ -1,1 +1,86 @@
-fn main() {}
+//! The bundled server: a control plane over an embedded database, with a demo network.
+#![allow(clippy::print_stdout, reason = "a program for people")]
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Parser;
+use nebula_gc_http::server::{DataDirectory, serve};
+use nebula_gc_http::{AddPool, Caller, Origin, ProjectId};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Run the control plane with an embedded database and a demo network on 10.99.1.0/24
+///
+/// The first start makes the data directory (0700): the database, the server's secrets, and
+/// operator.key (0600), the key that requests are made with. Later starts use what is there.
+/// Ctrl-C or SIGTERM stops it after finishing what is in flight.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where to listen. The server speaks plain HTTP: beyond this machine, put TLS in front of it
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where to keep the database and the secrets
+    #[arg(long, value_name = "DIR", default_value = "nebula-gc-data")]
+    data: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { listen, data } = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| format!("--listen {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    let directory = DataDirectory::open(&data)?;
+    let service = Arc::new(directory.start()?);
+
+    let demo = AddPool {
+        project: Some(ProjectId::new("demo")?),
+        prefix: "10.99.1.0/24".parse()?,
+        version: None,
+    };
+    service.add_pool(Caller::Local, Origin::local(), demo).await?;
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: finishing what is in flight");
+    };
+    print_guide(address, &directory.operator_key());
+    serve(listener, service, stop).await?;
+    Ok(())
+}
+
+/// The lines that bring a device in, to be run as they are.
+fn print_guide(address: SocketAddr, operator_key: &Path) {
+    let operator_key = operator_key.display();
+    println!(
+        r#"Serving http://{address}/ (stop with Ctrl-C).
+The operator key is in {operator_key}
+
+Bring a device in, from the directory you started this in:
+
+  cargo run --release --example keygen -- device-1
+  curl -fsS -o device-1/registered.json http://{address}/api/nebula/register -H "Authorization: Bearer $(cat '{operator_key}')" -H 'Content-Type: application/json' -d '{{"projectId":"demo","deviceId":"device-1","deviceName":"device-1","publicKey":"'"$(sed -n 2p device-1/node.pub)"'"}}'
+  curl -fsS -o device-1/device-1.zip 'http://{address}/api/nebula/bundle/device-1?projectId=demo' -H "Authorization: Bearer $(cat '{operator_key}')"
+
+Then, where Nebula is installed: unzip device-1/device-1.zip -d device-1, and as root
+in device-1: nebula -config nebula.yml
+"#
+    );
+}

@@ -1,1 +1,44 @@
-//! Being written.
+//! What a node needs to start `nebula`: its CAs, its certificate, its `nebula.yml` and a note for
+//! the person who unpacks them, rendered from typed inputs and packed into a deterministic ZIP.
+//!
+//! ```
+//! use nebula_bundle::{Network, Node, Tun, render};
+//! use nebula_pki::key::{AgreementKey, SigningKey};
+//! use nebula_pki::{CaParameters, HostParameters, Issuer, SystemRandom, Validity, Version};
+//!
+//! let mut random = SystemRandom;
+//! let validity = Validity { not_before: 1_800_000_000, not_after: 1_800_086_400 };
+//! let ca = CaParameters::new("example", validity);
+//! let issuer = Issuer::self_signed(Version::V2, ca, SigningKey::generate(&mut random)?)?;
+//!
+//! // The device keeps this key; the bundle only ever names the file it is in.
+//! let key = AgreementKey::generate(&mut random)?;
+//! let host = HostParameters::new("laptop", vec!["10.1.0.7/16".parse()?], key.public_key(), validity);
+//! let certificate = issuer.issue(Version::V2, &host)?;
+//!
+//! let network = Network {
+//!     cas: vec![issuer.certificate().clone()],
+//!     lighthouses: vec![],
+//!     blocklist: Default::default(),
+//!     tun: Tun::default(),
+//! };
+//! let bundle = render(&network, &Node { certificate, lighthouse: None })?;
+//! assert!(bundle.file("nebula.yml").is_some_and(|yaml| yaml.contains("key: 'node.key'")));
+//! assert_eq!(bundle.to_zip()?, bundle.to_zip()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod archive;
+mod bundle;
+pub mod config;
+mod endpoint;
+mod error;
+mod readme;
+mod render;
+
+pub use bundle::{Bundle, Digest};
+pub use config::Tun;
+pub use endpoint::{Endpoint, Host};
+pub use error::Error;
+pub use render::{Lighthouse, Network, Node, RENDERING, render};

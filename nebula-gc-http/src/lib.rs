@@ -1,1 +1,57 @@
-//! Being written.
+//! The control plane for Nebula overlay networks: a device sends its public key; in one durable
+//! step it gets an address that nobody else has, a certificate signed here, and a bundle it can
+//! start `nebula` with. Its private key never leaves it.
+//!
+//! ```
+//! use nebula_gc_http::{AddPool, Caller, Change, DeviceId, NodeName, Origin, Registration};
+//! use nebula_gc_http::{ServerSecrets, Service};
+//! use nebula_pki::SystemRandom;
+//! use nebula_pki::key::AgreementKey;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! let store = nebula_alloc::Sqlite::open(directory.path().join("example.db"))?;
+//! let clock = || 1_800_000_000; // seconds since the Unix epoch
+//! let service = Service::start(store, ServerSecrets::generate()?, clock, |_root_key| Ok(()))?;
+//!
+//! let pool = AddPool { project: None, prefix: "10.1.0.0/16".parse()?, version: None };
+//! let pool = AddPool { project: Some(nebula_gc_http::ProjectId::new("example")?), ..pool };
+//! service.add_pool(Caller::Local, Origin::local(), pool).await?;
+//!
+//! let device = Registration {
+//!     project: None, // there is only one
+//!     device: DeviceId::new("laptop-7")?,
+//!     name: NodeName::new("laptop")?,
+//!     public_key: AgreementKey::generate(&mut SystemRandom)?.public_key(),
+//!     groups: Change::Keep,
+//!     lighthouse: Change::Keep,
+//! };
+//! let enrolled = service.register(Caller::Local, Origin::local(), device).await?;
+//! assert_eq!(enrolled.networks, ["10.1.0.1/16".parse()?]);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "server")]
+pub mod api;
+mod error;
+mod id;
+mod names;
+mod secret;
+#[cfg(feature = "server")]
+pub mod server;
+mod service;
+mod store;
+
+pub use error::Error;
+pub use id::{CaId, NodeId, OperatorKeyId, TenantId};
+pub use names::{DeviceId, Groups, NodeName, ProjectId};
+pub use secret::{Bearer, ServerSecrets};
+pub use service::{
+    Action, AddPool, Caller, Change, Enrolled, NodeBundle, NodeStatus, Origin, PoolAdded,
+    Registration, Service,
+};
+pub use store::COMPONENT;
+pub use store::operator_key::{OperatorKey, Role, Scope};

@@ -122,12 +122,13 @@ impl CaPool {
     }
 }
 
-/// A certificate that a trusted CA signed within its limits, that was valid at the time asked about
-/// and not blocked. Only [`CaPool::verify`] makes it.
+/// A certificate that a trusted CA signed within its limits. Only two make it: [`CaPool::verify`],
+/// for one that was valid at the time asked about and not blocked, and an
+/// [`Issuer`](crate::Issuer), for one that it has just issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCertificate {
-    certificate: Certificate,
-    issuer: Fingerprint,
+    pub(crate) certificate: Certificate,
+    pub(crate) issuer: Fingerprint,
 }
 
 impl VerifiedCertificate {
@@ -141,6 +142,12 @@ impl VerifiedCertificate {
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// The certificate, without the proof.
+    #[must_use]
+    pub fn into_certificate(self) -> Certificate {
+        self.certificate
     }
 
     /// The CA that signed it.

@@ -3,8 +3,8 @@ use std::fmt;
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
 use crate::certificate::{Body, v2};
 use crate::{
-    CaParameters, Certificate, Details, Error, HostParameters, MAX_ENCODED_LEN, MAX_NAME_LEN,
-    Signer, Validity, Version, constraints, signer,
+    CaParameters, Certificate, Details, Error, Fingerprint, HostParameters, MAX_ENCODED_LEN,
+    MAX_NAME_LEN, Signer, Validity, VerifiedCertificate, Version, constraints, signer,
 };
 
 /// The length of an Ed25519 signature.
@@ -47,9 +47,10 @@ impl<S: Signer> Issuer<S> {
         };
         let public_key = signer.public_key().to_vec();
         let body = Body { version, details, curve: signer.curve(), public_key };
-        let prepared = Prepared::new(body, signer.public_key())?;
-        let signature = signer.sign(prepared.to_be_signed())?;
-        let certificate = prepared.complete(&signature)?;
+        let unsigned = Unsigned::new(body)?;
+        let signature = signer.sign(&unsigned.to_be_signed)?;
+        unsigned.check(signer.public_key(), &signature)?;
+        let certificate = unsigned.sign(signature);
         let size = certificate.to_pem().len();
         if size >= MAX_PEM_LEN {
             return Err(Error::TooLarge { size, limit: MAX_PEM_LEN - 1 });
@@ -80,19 +81,25 @@ impl<S: Signer> Issuer<S> {
 
     /// Issues a host certificate, of either version under a CA of either version.
     ///
-    /// The signer is taken at its word: its signature is not verified again.
+    /// The signer is taken at its word: its signature is not verified again. What the CA permits
+    /// was checked, so the certificate is a verified one; whether it is valid yet, and in a
+    /// [`Blocklist`](crate::Blocklist), was not asked.
     ///
     /// # Errors
     ///
     /// Those of [`prepare`](Self::prepare) and of the signer, and [`Error::SignatureMismatch`] for
     /// a signature of another length than 64 bytes.
-    pub fn issue(&self, version: Version, host: &HostParameters) -> Result<Certificate, Error> {
+    pub fn issue(
+        &self,
+        version: Version,
+        host: &HostParameters,
+    ) -> Result<VerifiedCertificate, Error> {
         let prepared = self.prepare(version, host)?;
         let signature = self.signer.sign(prepared.to_be_signed())?;
         if signature.len() != SIGNATURE_LEN {
             return Err(Error::SignatureMismatch);
         }
-        Ok(prepared.assemble(signature))
+        Ok(prepared.sign(signature))
     }
 
     /// Makes everything of a host certificate but the signature.
@@ -133,25 +140,29 @@ impl<S: Signer> Issuer<S> {
         constraints::check(ca.unverified_details(), &details)?;
         let public_key = host.public_key.as_bytes().to_vec();
         let body = Body { version, details, curve: ca.curve(), public_key };
-        Prepared::new(body, ca.public_key())
+        Ok(Prepared {
+            unsigned: Unsigned::new(body)?,
+            issuer: ca.fingerprint(),
+            signing_key: ca.public_key().to_vec(),
+        })
     }
 }
 
 /// A certificate that lacks only its signature.
 ///
 /// ```
-/// # use nebula_pki::{Certificate, Error, HostParameters, Issuer, Signer, Version};
+/// # use nebula_pki::{Error, HostParameters, Issuer, Signer, VerifiedCertificate, Version};
 /// # fn ask_the_hsm(_: &[u8]) -> Vec<u8> { Vec::new() }
-/// # fn issue<S: Signer>(issuer: &Issuer<S>, host: &HostParameters) -> Result<Certificate, Error> {
+/// # type Issued = Result<VerifiedCertificate, Error>;
+/// # fn issue<S: Signer>(issuer: &Issuer<S>, host: &HostParameters) -> Issued {
 /// let prepared = issuer.prepare(Version::V2, host)?;
 /// let signature = ask_the_hsm(prepared.to_be_signed());
 /// prepared.complete(&signature)
 /// # }
 /// ```
 pub struct Prepared {
-    body: Body,
-    encoded_details: Vec<u8>,
-    to_be_signed: Vec<u8>,
+    unsigned: Unsigned,
+    issuer: Fingerprint,
     signing_key: Vec<u8>,
 }
 
@@ -159,13 +170,13 @@ impl Prepared {
     /// The bytes that the CA's key has to sign: the message itself, not a hash of it.
     #[must_use]
     pub fn to_be_signed(&self) -> &[u8] {
-        &self.to_be_signed
+        &self.unsigned.to_be_signed
     }
 
     /// What the certificate will say.
     #[must_use]
     pub fn details(&self) -> &Details {
-        &self.body.details
+        &self.unsigned.body.details
     }
 
     /// Adds the signature, after verifying it under the CA's key.
@@ -173,13 +184,26 @@ impl Prepared {
     /// # Errors
     ///
     /// [`Error::SignatureMismatch`], or [`Error::UnsupportedCurve`].
-    pub fn complete(self, signature: &[u8]) -> Result<Certificate, Error> {
-        signer::verify(self.body.curve, &self.signing_key, &self.to_be_signed, signature)?;
-        Ok(self.assemble(signature.to_vec()))
+    pub fn complete(self, signature: &[u8]) -> Result<VerifiedCertificate, Error> {
+        self.unsigned.check(&self.signing_key, signature)?;
+        Ok(self.sign(signature.to_vec()))
     }
 
+    fn sign(self, signature: Vec<u8>) -> VerifiedCertificate {
+        VerifiedCertificate { certificate: self.unsigned.sign(signature), issuer: self.issuer }
+    }
+}
+
+/// Everything of a certificate, of a host or a CA, but the signature.
+struct Unsigned {
+    body: Body,
+    encoded_details: Vec<u8>,
+    to_be_signed: Vec<u8>,
+}
+
+impl Unsigned {
     /// Checks what no certificate made here may say, whoever signs it, and encodes it.
-    fn new(mut body: Body, signing_key: &[u8]) -> Result<Self, Error> {
+    fn new(mut body: Body) -> Result<Self, Error> {
         let found = body.details.name.len();
         if !(1..=MAX_NAME_LEN).contains(&found) {
             return Err(Error::NameLength { found });
@@ -198,10 +222,14 @@ impl Prepared {
             return Err(Error::TooLarge { size, limit: MAX_ENCODED_LEN });
         }
         let to_be_signed = body.to_be_signed(&encoded_details);
-        Ok(Self { body, encoded_details, to_be_signed, signing_key: signing_key.to_vec() })
+        Ok(Self { body, encoded_details, to_be_signed })
     }
 
-    fn assemble(self, signature: Vec<u8>) -> Certificate {
+    fn check(&self, signing_key: &[u8], signature: &[u8]) -> Result<(), Error> {
+        signer::verify(self.body.curve, signing_key, &self.to_be_signed, signature)
+    }
+
+    fn sign(self, signature: Vec<u8>) -> Certificate {
         Certificate::assemble(self.body, self.encoded_details, signature)
     }
 }
@@ -209,8 +237,8 @@ impl Prepared {
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prepared")
-            .field("version", &self.body.version)
-            .field("details", &self.body.details)
+            .field("version", &self.unsigned.body.version)
+            .field("details", &self.unsigned.body.details)
             .finish_non_exhaustive()
     }
 }

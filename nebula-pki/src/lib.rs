@@ -37,7 +37,7 @@
 //! let networks = vec!["10.99.1.5/16".parse()?, "fd99::1:5/64".parse()?];
 //! let host = HostParameters::new("laptop", networks, device_key.public_key(), validity)
 //!     .groups(["staff"]);
-//! let certificate = issuer.issue(Version::V2, &host)?;
+//! let certificate = issuer.issue(Version::V2, &host)?.into_certificate();
 //!
 //! // Anybody who trusts the CA can verify it.
 //! let mut pool = CaPool::new();

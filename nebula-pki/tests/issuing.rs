@@ -163,8 +163,9 @@ fn the_largest_certificate_that_readers_accept_is_issued() {
     for version in [V1, V2] {
         let issuer = issuer(version);
         let with_group = |len: usize| issuer.issue(version, &host().groups(["g".repeat(len)]));
-        let overhead = MAX_ENCODED_LEN - with_group(60_000).unwrap().to_bytes().len() + 60_000;
-        let largest = with_group(overhead).unwrap().to_bytes();
+        let overhead =
+            MAX_ENCODED_LEN - with_group(60_000).unwrap().certificate().to_bytes().len() + 60_000;
+        let largest = with_group(overhead).unwrap().certificate().to_bytes();
         assert_eq!(largest.len(), MAX_ENCODED_LEN);
         Certificate::from_bytes(version, &largest).unwrap();
         let size = MAX_ENCODED_LEN + 1;
@@ -177,7 +178,7 @@ fn the_largest_certificate_that_readers_accept_is_issued() {
 fn networks_are_sorted_in_version_2() {
     let shuffled = ["fd00::2/64", "10.2.0.1/16", "fd00::1/64", "10.1.0.1/24", "10.1.0.1/16"];
     let sorted = ["10.1.0.1/16", "10.1.0.1/24", "10.2.0.1/16", "fd00::1/64", "fd00::2/64"];
-    let certificate = issuer(V2).issue(V2, &host_in(&shuffled)).unwrap();
+    let certificate = issuer(V2).issue(V2, &host_in(&shuffled)).unwrap().into_certificate();
     assert_eq!(certificate.unverified_details().networks(), nets(&sorted));
 }
 
@@ -185,10 +186,10 @@ fn networks_are_sorted_in_version_2() {
 fn a_signature_from_elsewhere_makes_the_same_certificate() {
     for version in [V1, V2] {
         let issuer = issuer(version);
-        let issued = issuer.issue(version, &host()).unwrap();
+        let issued = issuer.issue(version, &host()).unwrap().into_certificate();
         let prepared = issuer.prepare(version, &host()).unwrap();
         let signature = signing_key().sign(prepared.to_be_signed()).unwrap();
-        let completed = prepared.complete(&signature).unwrap();
+        let completed = prepared.complete(&signature).unwrap().into_certificate();
         assert_eq!(completed.to_bytes(), issued.to_bytes());
         assert_eq!(completed.fingerprint(), issued.fingerprint());
     }
@@ -252,7 +253,7 @@ fn an_issuer_is_a_ca_with_its_own_key() {
     let other = SigningKey::generate(&mut Seeded(5)).unwrap();
     assert_eq!(Issuer::new(ca.clone(), other).unwrap_err(), Error::SignerMismatch);
 
-    let leaf = issuer.issue(V2, &host()).unwrap();
+    let leaf = issuer.issue(V2, &host()).unwrap().into_certificate();
     let name = "host".to_owned();
     assert_eq!(Issuer::new(leaf, signing_key()).unwrap_err(), Error::NotCa { name });
 

@@ -24,7 +24,7 @@ proptest! {
         let key = SigningKey::generate(&mut Seeded(seed)).unwrap();
         let validity = Validity { not_before: -1, not_after: i64::from(u32::MAX) };
         let issuer = Issuer::self_signed(ca_version, CaParameters::new("ca", validity), key).unwrap();
-        let issued = issuer.issue(version, &host).unwrap();
+        let issued = issuer.issue(version, &host).unwrap().into_certificate();
 
         let parsed = Certificate::from_pem(issued.to_pem().as_bytes()).unwrap();
         prop_assert_eq!(&parsed, &issued);
@@ -41,7 +41,7 @@ proptest! {
     fn a_changed_byte_is_never_verified_as_the_same(host in host(), at: prop::sample::Index, xor in 1u8..) {
         let (version, host) = host;
         let issuer = issuer();
-        let issued = issuer.issue(version, &host).unwrap();
+        let issued = issuer.issue(version, &host).unwrap().into_certificate();
         let mut bytes = issued.to_bytes();
         *at.get_mut(&mut bytes) ^= xor;
         let mut pool = CaPool::new();
@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn another_ca_never_verifies(host in host(), seed in 2u64..) {
         let (version, host) = host;
-        let issued = issuer().issue(version, &host).unwrap();
+        let issued = issuer().issue(version, &host).unwrap().into_certificate();
         let validity = Validity { not_before: -1, not_after: i64::from(u32::MAX) };
         let key = SigningKey::generate(&mut Seeded(seed)).unwrap();
         let stranger = Issuer::self_signed(V2, CaParameters::new("ca", validity), key).unwrap();
@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn what_parses_is_written_canonically(host in host(), edits in vec(edit(), 1..4)) {
         let (version, host) = host;
-        let mut bytes = issuer().issue(version, &host).unwrap().to_bytes();
+        let mut bytes = issuer().issue(version, &host).unwrap().into_certificate().to_bytes();
         for (at, remove, insert) in edits {
             let at = at.index(bytes.len());
             let end = (at + remove).min(bytes.len());

@@ -38,7 +38,7 @@ fn verifies_and_prints_what_we_issue() {
             for (what, host) in hosts(version) {
                 let what = format!("{} {ca_version:?} {version:?} {what}", tool.release);
                 let issuer = authority(ca_version);
-                let certificate = issuer.issue(version, &host).unwrap();
+                let certificate = issuer.issue(version, &host).unwrap().into_certificate();
                 let ca = tool.file("ca.crt", &issuer.certificate().to_pem());
                 let crt = tool.file("host.crt", &certificate.to_pem());
 
@@ -56,7 +56,8 @@ fn refuses_what_our_pool_refuses() {
     for tool in tools() {
         for (ca_version, version) in tool.version_pairs() {
             let (_, host) = hosts(version).remove(0);
-            let certificate = authority(ca_version).issue(version, &host).unwrap();
+            let certificate =
+                authority(ca_version).issue(version, &host).unwrap().into_certificate();
             let stranger = Issuer::self_signed(
                 ca_version,
                 CaParameters::new("stranger", ca_validity()),
@@ -135,7 +136,7 @@ fn makes_authorities_and_keys_that_we_load() {
 
         let validity = Validity { not_before: now(), not_after: now() + 60 };
         let host = HostParameters::new("ours", nets(&["10.1.2.3/16"]), public_key, validity);
-        let certificate = issuer.issue(version, &host.groups(["a"])).unwrap();
+        let certificate = issuer.issue(version, &host.groups(["a"])).unwrap().into_certificate();
         let crt = tool.file("ours.crt", &certificate.to_pem());
         let verified = tool.run(&["verify", "-ca", &ca, "-crt", &crt]);
         assert!(verified.status.success(), "{}: {verified:?}", tool.release);

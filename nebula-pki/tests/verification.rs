@@ -148,7 +148,10 @@ fn issue(issuer: &Issuer<SigningKey>, not_before: i64, not_after: i64) -> Certif
     let key = AgreementKey::generate(&mut Seeded(2)).unwrap().public_key();
     let networks = vec!["10.0.0.1/8".parse().unwrap()];
     let validity = Validity { not_before, not_after };
-    issuer.issue(V2, &HostParameters::new("host", networks, key, validity)).unwrap()
+    issuer
+        .issue(V2, &HostParameters::new("host", networks, key, validity))
+        .unwrap()
+        .into_certificate()
 }
 
 fn pool(issuer: &Issuer<SigningKey>) -> CaPool {

@@ -1,0 +1,58 @@
+//! One keep-alive HTTP connection, for tests and measurements that ask a running server.
+
+use std::net::SocketAddr;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// A connection that sends one operator key with everything.
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+    authorization: String,
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+impl Client {
+    pub async fn connect(server: SocketAddr, operator_key: &str) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        // It ends with the connection; what went wrong reaches whoever waits for an answer.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { sender, host: server.to_string(), authorization: format!("Bearer {operator_key}") })
+    }
+
+    pub async fn post(&mut self, path: &str, json: impl Into<Bytes>) -> hyper::Result<Answer> {
+        self.send(Method::POST, path, json.into()).await
+    }
+
+    pub async fn get(&mut self, path: &str) -> hyper::Result<Answer> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> hyper::Result<Answer> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.host)
+            .header(AUTHORIZATION, &self.authorization)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .expect("paths of tests are valid");
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        Ok(Answer { status, body: response.into_body().collect().await?.to_bytes() })
+    }
+}

@@ -1,0 +1,83 @@
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::render::RENDERING;
+use crate::{Error, archive};
+
+/// The files rendered for one node at one revision and generation. Equal inputs give byte-equal
+/// bundles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    files: Vec<File>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) name: &'static str,
+    pub(crate) contents: String,
+}
+
+/// What tells two bundles apart: SHA-256 over the rendering number and every file's name and
+/// contents, each preceded by its length. Displayed as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Bundle {
+    pub(crate) fn new(files: Vec<File>) -> Self {
+        Self { files }
+    }
+
+    /// The contents of one file.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&str> {
+        self.files().find(|(found, _)| *found == name).map(|(_, contents)| contents)
+    }
+
+    /// Names and contents, in the order of the archive.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.files.iter().map(|file| (file.name, file.contents.as_str()))
+    }
+
+    /// Equal for equal bundles, and only for them.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update(RENDERING.to_be_bytes());
+        for (name, contents) in self.files() {
+            for part in [name, contents] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        Digest(hash.finalize().into())
+    }
+
+    /// The files as a ZIP: entries stored, in a fixed order, without times, mode 0644.
+    ///
+    /// # Errors
+    /// [`Error::Archive`] where a file is too large for the format.
+    pub fn to_zip(&self) -> Result<Vec<u8>, Error> {
+        archive::zip(&self.files)
+    }
+}
+
+impl Digest {
+    /// The raw hash.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}

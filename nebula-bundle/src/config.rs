@@ -1,0 +1,173 @@
+//! The model of `nebula.yml`: the keys a node's configuration uses here, under the names Nebula 1.6
+//! to 1.11 read (keys that a release does not know it ignores). Field order is the order written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use nebula_pki::Fingerprint;
+use serde::{Serialize, Serializer};
+
+use crate::{Endpoint, Error};
+
+/// A whole `nebula.yml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Whom the node trusts and who it is.
+    pub pki: Pki,
+    /// Overlay address of a lighthouse → where it is on the underlay.
+    pub static_host_map: BTreeMap<IpAddr, Vec<Endpoint>>,
+    /// How the node finds the others, or helps them find each other.
+    pub lighthouse: LighthouseSection,
+    /// The UDP socket.
+    pub listen: Listen,
+    /// Keeping NAT mappings open.
+    pub punchy: Punchy,
+    /// The overlay's network device.
+    pub tun: Tun,
+    /// What may pass.
+    pub firewall: Firewall,
+}
+
+/// The section `pki`. Paths are relative to the directory `nebula` is started in, or absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pki {
+    /// The trusted CAs' file.
+    pub ca: String,
+    /// The node's certificate file.
+    pub cert: String,
+    /// The node's own private key file.
+    pub key: String,
+    /// Certificates that are refused although a trusted CA signed them. Nebula has no other form of
+    /// revocation list; the comparison is by exact lower-case hexadecimal text.
+    #[serde(serialize_with = "as_hex")]
+    pub blocklist: BTreeSet<Fingerprint>,
+    /// Ends tunnels to peers whose certificate became invalid (the default since Nebula 1.8).
+    pub disconnect_invalid: bool,
+}
+
+/// The section `lighthouse`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LighthouseSection {
+    /// Whether this node is one.
+    pub am_lighthouse: bool,
+    /// How often the node tells its lighthouses where it is, in seconds.
+    pub interval: u32,
+    /// Overlay addresses of the lighthouses it asks; each needs its entry in the static host map.
+    pub hosts: Vec<IpAddr>,
+}
+
+/// The section `listen`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listen {
+    /// The local address; `::` is every address of both families.
+    pub host: String,
+    /// The UDP port; 0 takes any free one, which a lighthouse can't use.
+    pub port: u16,
+}
+
+/// The section `punchy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Punchy {
+    /// Whether to send packets that keep NAT mappings open.
+    pub punch: bool,
+}
+
+/// The section `tun`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tun {
+    /// The device's name, at most 15 bytes on Linux.
+    pub dev: String,
+    /// The largest packet on the overlay, in bytes.
+    pub mtu: u32,
+}
+
+impl Default for Tun {
+    /// `nebula1` with an MTU of 1300 bytes, which fits one UDP packet on almost every underlay.
+    fn default() -> Self {
+        Self { dev: "nebula1".to_owned(), mtu: 1300 }
+    }
+}
+
+impl Tun {
+    /// Whether Linux and Nebula take these values.
+    ///
+    /// # Errors
+    /// [`Error::TunDevice`], [`Error::TunMtu`].
+    pub fn check(&self) -> Result<(), Error> {
+        let dev = &self.dev;
+        let printable = dev.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if !(1..=15).contains(&dev.len()) || !printable || dev == "." || dev == ".." {
+            return Err(Error::TunDevice { device: dev.clone() });
+        }
+        if !(500..=65_535).contains(&self.mtu) {
+            return Err(Error::TunMtu { mtu: self.mtu });
+        }
+        Ok(())
+    }
+}
+
+/// The section `firewall`: everything is denied but what a rule allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Firewall {
+    /// What the node may send.
+    pub outbound: Vec<Rule>,
+    /// What it accepts.
+    pub inbound: Vec<Rule>,
+}
+
+/// One allowing rule. The port is always written, because releases before 1.11 refuse a rule
+/// without one, for ICMP too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// `any`, a number, or a range `a-b`.
+    pub port: String,
+    /// The protocol.
+    pub proto: Proto,
+    /// Whom it concerns.
+    #[serde(flatten)]
+    pub peer: Peer,
+}
+
+impl Rule {
+    /// Every port of one protocol, for some peers.
+    #[must_use]
+    pub fn all_ports(proto: Proto, peer: Peer) -> Self {
+        Self { port: "any".to_owned(), proto, peer }
+    }
+}
+
+/// A rule's protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proto {
+    /// All of them.
+    Any,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP, for both address families.
+    Icmp,
+}
+
+/// Whom a rule concerns, by what their certificates say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Peer {
+    /// The host of this name, or every host: `any`.
+    Host(String),
+    /// Hosts in this group.
+    Group(String),
+}
+
+impl Peer {
+    /// Every host of the network.
+    #[must_use]
+    pub fn any() -> Self {
+        Self::Host("any".to_owned())
+    }
+}
+
+fn as_hex<S: Serializer>(list: &BTreeSet<Fingerprint>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(Fingerprint::to_string))
+}

@@ -1,0 +1,164 @@
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::Error;
+
+/// Where a lighthouse is reached on the underlay: `192.0.2.1:4242`, `[2001:db8::1]:4242` or
+/// `lighthouse.example.com:4242`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The host part.
+    pub host: Host,
+    /// The UDP port; Nebula's usual one is 4242.
+    pub port: NonZeroU16,
+}
+
+/// The host part of an [`Endpoint`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Host {
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, written in brackets.
+    V6(Ipv6Addr),
+    /// A DNS name, which each node resolves for itself. Only [`Endpoint::from_str`] makes one, so
+    /// it is a well-formed name of at most 253 bytes (RFC 1123).
+    Name(HostName),
+}
+
+/// A DNS name as RFC 1123 allows it, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostName(String);
+
+impl FromStr for Endpoint {
+    type Err = Error;
+
+    fn from_str(value: &str) -> Result<Self, Error> {
+        let refuse = |reason| Error::Endpoint { value: value.chars().take(300).collect(), reason };
+        let (host, port) =
+            value.rsplit_once(':').ok_or(refuse("must be host:port, as in 192.0.2.1:4242"))?;
+        // `u16::from_str` takes a leading '+'.
+        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(refuse("the port must be a number from 1 to 65535"));
+        }
+        let port = port.parse().map_err(|_| refuse("the port must be a number from 1 to 65535"))?;
+        let host = if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Host::V6(
+                inner
+                    .parse()
+                    .map_err(|_| refuse("what stands in brackets is not an IPv6 address"))?,
+            )
+        } else if host.contains(':') {
+            return Err(refuse("an IPv6 address must stand in brackets, as in [2001:db8::1]:4242"));
+        } else if let Ok(address) = host.parse() {
+            Host::V4(address)
+        } else {
+            Host::Name(HostName::new(host).map_err(refuse)?)
+        };
+        let unusable = match &host {
+            Host::V4(address) => {
+                address.is_unspecified() || address.is_multicast() || address.is_broadcast()
+            }
+            Host::V6(address) => address.is_unspecified() || address.is_multicast(),
+            Host::Name(_) => false,
+        };
+        if unusable {
+            return Err(refuse("the address must be one that other nodes can send to"));
+        }
+        Ok(Self { host, port })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::V4(address) => write!(f, "{address}:{}", self.port),
+            Host::V6(address) => write!(f, "[{address}]:{}", self.port),
+            Host::Name(name) => write!(f, "{}:{}", name.as_str(), self.port),
+        }
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl HostName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn new(name: &str) -> Result<Self, &'static str> {
+        if name.is_empty() || name.len() > 253 {
+            return Err("the host must be an address or a DNS name of 1 to 253 bytes");
+        }
+        let label_is_good = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if !name.split('.').all(label_is_good) {
+            return Err("the host is neither an address nor a DNS name");
+        }
+        // A name whose last label is a number would be read as an IPv4 address by some resolvers.
+        if name
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            return Err("the host looks like an IPv4 address but is none");
+        }
+        Ok(Self(name.to_ascii_lowercase()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_written_back() {
+        for text in ["192.0.2.1:4242", "[2001:db8::1]:1", "lighthouse.example.com:65535", "a:7"] {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_no_node_could_send_to_is_refused() {
+        for text in [
+            "",
+            ":",
+            "192.0.2.1",
+            "192.0.2.1:",
+            "192.0.2.1:0",
+            "192.0.2.1:65536",
+            "192.0.2.1:+1",
+            ":4242",
+            "2001:db8::1:4242",
+            "[2001:db8::1]",
+            "[::]:1",
+            "0.0.0.0:1",
+            "255.255.255.255:1",
+            "224.0.0.1:1",
+            "ff02::1:1",
+            "192.0.2.300:1",
+            "a b:1",
+            "-a:1",
+            "a..b:1",
+            "a\n:1",
+            "1.2.3:4",
+            "[::1%eth0]:4",
+        ] {
+            assert!(matches!(text.parse::<Endpoint>(), Err(Error::Endpoint { .. })), "{text:?}");
+        }
+    }
+}

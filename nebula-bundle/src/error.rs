@@ -1,0 +1,56 @@
+use nebula_pki::Fingerprint;
+
+/// Why a bundle could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A lighthouse's underlay address is not `host:port`.
+    #[error("endpoint {value:?}: {reason}")]
+    Endpoint {
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The node's certificate was issued by a CA that the bundle would not carry.
+    #[error("the node's certificate was issued by {issuer}, which is not among the network's CAs")]
+    ForeignIssuer {
+        /// The CA that signed it.
+        issuer: Fingerprint,
+    },
+    /// The certificate holds no address, so a node could not use it.
+    #[error("the node's certificate names no network")]
+    NoNetwork,
+    /// A group that no firewall rule can name, because it is not UTF-8 or means "every host".
+    #[error("group {group:?} can't be named in a firewall rule: {reason}")]
+    Group {
+        /// The group, with what is not UTF-8 replaced.
+        group: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The tun device's name is not one that Linux takes.
+    #[error("tun device {device:?}: a name has 1 to 15 bytes, without '/' and white space")]
+    TunDevice {
+        /// What was given.
+        device: String,
+    },
+    /// The tun device's MTU is outside what Nebula can carry.
+    #[error("tun mtu {mtu}: must be from 500 to 65535 bytes")]
+    TunMtu {
+        /// What was given, in bytes.
+        mtu: u32,
+    },
+    /// `nebula.yml` could not be written.
+    #[error("nebula.yml: {reason}")]
+    Yaml {
+        /// The serializer's own words.
+        reason: String,
+    },
+    /// The archive could not be written.
+    #[error("archive: {reason}")]
+    Archive {
+        /// The archiver's own words.
+        reason: String,
+    },
+}

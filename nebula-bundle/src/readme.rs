@@ -1,0 +1,59 @@
+use std::fmt::Write as _;
+
+use crate::{Network, Node};
+
+/// The note for whoever unpacks the archive.
+pub(crate) fn write(network: &Network, node: &Node) -> String {
+    let details = node.certificate.details();
+    // A name may hold anything that is no control character; as an indented block it can't be
+    // read as Markdown.
+    let name: String =
+        details.name().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut addresses = String::new();
+    for net in details.networks() {
+        // Writing to a String does not fail.
+        let _ = writeln!(addresses, "    {}    on the network {}", net.addr(), net.trunc());
+    }
+    let role = match &node.lighthouse {
+        Some(endpoint) => format!(
+            "This node is a lighthouse: the others look for it at `{endpoint}`, so UDP port {} must reach it.\n",
+            endpoint.port
+        ),
+        None if network.lighthouses.is_empty() => {
+            "The network has no lighthouse yet, so this node can't find others. Register one, then fetch this archive again.\n".to_owned()
+        }
+        None => String::new(),
+    };
+    format!(
+        "# A Nebula node
+
+Name and overlay addresses:
+
+    {name}
+{addresses}
+{role}
+| file | what |
+|---|---|
+| `ca.crt` | whom this node trusts |
+| `node.crt` | who this node is |
+| `nebula.yml` | its configuration |
+| `node.key` | its private key: **not in this archive**, it never left the device |
+
+## Start
+
+1. Put `node.key` beside these files, readable by its owner alone (`chmod 600 node.key`).
+2. Check: `nebula -test -config nebula.yml`
+3. Start, as root, in this directory: `nebula -config nebula.yml`
+
+Paths in `nebula.yml` are relative to the directory that `nebula` is started in.
+
+## Update
+
+When the network changes (a node was revoked, a lighthouse was added), fetch the archive again,
+unpack it over these files, and send `SIGHUP` to the running `nebula`: it reads them anew, and
+tunnels stay up.
+
+If no other node answers, look at the clock first: certificates are valid for a given time only.
+"
+    )
+}

@@ -1,0 +1,131 @@
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use nebula_pki::{Certificate, Fingerprint, VerifiedCertificate};
+
+use crate::bundle::{Bundle, File};
+use crate::config::{
+    Config, Firewall, LighthouseSection, Listen, Peer, Pki, Proto, Punchy, Rule, Tun,
+};
+use crate::{Endpoint, Error, readme};
+
+/// The number of this way of rendering. It enters every digest, so that a change of rendering is
+/// seen as a change of the bundle.
+pub const RENDERING: u32 = 1;
+
+/// What all nodes of a network are told.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The trusted CAs, in the order written.
+    pub cas: Vec<Certificate>,
+    /// The lighthouses, in the order written.
+    pub lighthouses: Vec<Lighthouse>,
+    /// Certificates to refuse.
+    pub blocklist: BTreeSet<Fingerprint>,
+    /// The overlay's network device.
+    pub tun: Tun,
+}
+
+/// A node that tells others where they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lighthouse {
+    /// Its address on the overlay: of a dual-stack node one suffices.
+    pub overlay: IpAddr,
+    /// Where it is reached on the underlay.
+    pub endpoint: Endpoint,
+}
+
+/// The node a bundle is for.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its certificate, issued by one of the network's CAs.
+    pub certificate: VerifiedCertificate,
+    /// Where it is on the underlay, where it is itself a lighthouse.
+    pub lighthouse: Option<Endpoint>,
+}
+
+/// Renders one node's bundle: `ca.crt`, `node.crt`, `nebula.yml` and `README.md`, to be started
+/// from the directory they are in, beside the node's own `node.key`.
+///
+/// # Errors
+/// What makes a bundle that Nebula would not start with: a certificate of a foreign CA or without a
+/// network, a group no rule can name, an unusable tun device.
+pub fn render(network: &Network, node: &Node) -> Result<Bundle, Error> {
+    network.tun.check()?;
+    let issuer = node.certificate.issuer();
+    if !network.cas.iter().any(|ca| ca.fingerprint() == issuer) {
+        return Err(Error::ForeignIssuer { issuer });
+    }
+    let config = config(network, node)?;
+    let yaml = serde_saphyr::to_string_with_options(
+        &config,
+        // A fingerprint of digits alone, or with one 'e', would be read as a number.
+        serde_saphyr::ser_options! { quote_all: true },
+    )
+    .map_err(|error| Error::Yaml { reason: error.to_string() })?;
+    let readme = readme::write(network, node);
+    Ok(Bundle::new(vec![
+        File { name: "ca.crt", contents: network.cas.iter().map(Certificate::to_pem).collect() },
+        File { name: "node.crt", contents: node.certificate.certificate().to_pem() },
+        File { name: "nebula.yml", contents: yaml },
+        File { name: "README.md", contents: readme },
+    ]))
+}
+
+fn config(network: &Network, node: &Node) -> Result<Config, Error> {
+    let own: Vec<IpAddr> =
+        node.certificate.details().networks().iter().map(|net| net.addr()).collect();
+    if own.is_empty() {
+        return Err(Error::NoNetwork);
+    }
+    let others = || network.lighthouses.iter().filter(|other| !own.contains(&other.overlay));
+    let am_lighthouse = node.lighthouse.is_some();
+    Ok(Config {
+        pki: Pki {
+            ca: "ca.crt".to_owned(),
+            cert: "node.crt".to_owned(),
+            key: "node.key".to_owned(),
+            blocklist: network.blocklist.clone(),
+            disconnect_invalid: true,
+        },
+        static_host_map: others()
+            .map(|other| (other.overlay, vec![other.endpoint.clone()]))
+            .collect(),
+        lighthouse: LighthouseSection {
+            am_lighthouse,
+            interval: 60,
+            // A lighthouse asks no other: each node reports to all of them.
+            hosts: if am_lighthouse {
+                vec![]
+            } else {
+                others().map(|other| other.overlay).collect()
+            },
+        },
+        listen: Listen {
+            host: "::".to_owned(),
+            port: node.lighthouse.as_ref().map_or(0, |endpoint| endpoint.port.get()),
+        },
+        punchy: Punchy { punch: true },
+        tun: network.tun.clone(),
+        firewall: firewall(node)?,
+    })
+}
+
+/// Outbound everything; inbound ICMP, and everything from hosts that share a group with the node,
+/// or from every host where the node has no groups.
+fn firewall(node: &Node) -> Result<Firewall, Error> {
+    let mut inbound = vec![Rule::all_ports(Proto::Icmp, Peer::any())];
+    let groups = node.certificate.details().groups_bytes();
+    for group in groups {
+        let refuse = |reason| Error::Group { group: String::from_utf8_lossy(group).into(), reason };
+        match str::from_utf8(group) {
+            Ok("any") => return Err(refuse("it would admit every host")),
+            Ok(group) => inbound.push(Rule::all_ports(Proto::Any, Peer::Group(group.to_owned()))),
+            Err(_) => return Err(refuse("it is not UTF-8")),
+        }
+    }
+    if groups.is_empty() {
+        inbound.push(Rule::all_ports(Proto::Any, Peer::any()));
+    }
+    Ok(Firewall { outbound: vec![Rule::all_ports(Proto::Any, Peer::any())], inbound })
+}

@@ -1,0 +1,117 @@
+//! The compatibility dialect, `/api/nebula`, for clients of the older register endpoint. Its words
+//! (project, device) are translated here and go no further.
+
+mod wire;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+
+use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
+use super::extract::{Authenticated, Authorized, Device, From, Project};
+use super::problem::Problem;
+use crate::service::{AddPool, Registration, Service};
+use crate::{Enrolled, Error};
+
+pub(super) fn router() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/register", post(register))
+        .route("/bundle/{device}", get(bundle))
+        .route("/ca", get(ca))
+        .route("/status/{device}", get(status))
+        .route("/release/{device}", post(release))
+        .route("/pools", post(add_pool))
+}
+
+type Answer<T> = Result<T, Problem>;
+
+async fn register(
+    State(service): State<Arc<Service>>,
+    request: Authenticated<Registration>,
+) -> Answer<Json<Success<RegisterData>>> {
+    let enrolled = service.register(request.caller, request.origin, request.body).await?;
+    Ok(Json(Success::new(register_data(enrolled)?)))
+}
+
+async fn bundle(
+    State(service): State<Arc<Service>>,
+    Authorized(caller): Authorized,
+    Device(device): Device,
+    Project(project): Project,
+) -> Answer<Response> {
+    let node = service.bundle(caller, project, device).await?;
+    let zip = node.bundle.to_zip().map_err(Error::unavailable)?;
+    Ok(([(header::CONTENT_TYPE, "application/zip")], zip).into_response())
+}
+
+async fn ca(State(service): State<Arc<Service>>, Project(project): Project) -> Answer<Response> {
+    let pem = service.ca_certificates(project).await?;
+    Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response())
+}
+
+async fn status(
+    State(service): State<Arc<Service>>,
+    Authorized(caller): Authorized,
+    Device(device): Device,
+    Project(project): Project,
+) -> Answer<Json<Status>> {
+    let device_id = device.to_string();
+    let status = service.status(caller, project, device).await?;
+    Ok(Json(Status {
+        success: true,
+        device_id,
+        nebula_ip: status.address.map(single),
+        allocated: status.address.is_some(),
+    }))
+}
+
+async fn release(
+    State(service): State<Arc<Service>>,
+    Authorized(caller): Authorized,
+    From(origin): From,
+    Device(device): Device,
+    Project(project): Project,
+) -> Answer<Json<Released>> {
+    let message = format!("device {device} is released and its certificates are blocked");
+    service.release(caller, origin, project, device).await?;
+    Ok(Json(Released { success: true, message }))
+}
+
+async fn add_pool(
+    State(service): State<Arc<Service>>,
+    request: Authenticated<AddPool>,
+) -> Answer<Json<Success<PoolData>>> {
+    let added = service.add_pool(request.caller, request.origin, request.body).await?;
+    Ok(Json(Success::new(PoolData {
+        project_id: added.project,
+        cidr: added.prefix.to_string(),
+        capacity: CapacityText(added.capacity),
+    })))
+}
+
+fn register_data(enrolled: Enrolled) -> Result<RegisterData, Error> {
+    let first =
+        enrolled.networks.first().ok_or_else(|| Error::unavailable("a node without an address"))?;
+    let zip = enrolled.bundle.to_zip().map_err(Error::unavailable)?;
+    Ok(RegisterData {
+        nebula_ip: single(first.addr()),
+        nebula_ips: enrolled.networks.iter().map(|net| single(net.addr())).collect(),
+        network: first.trunc().to_string(),
+        device_name: enrolled.name,
+        project_id: enrolled.project,
+        device_id: enrolled.device,
+        fingerprint: enrolled.certificate.fingerprint().to_string(),
+        zip_size: zip.len(),
+        zip_bundle: wire::base64(&zip),
+    })
+}
+
+/// An address with /32 or /128, as the dialect writes one.
+fn single(address: IpAddr) -> String {
+    ipnet::IpNet::from(address).to_string()
+}

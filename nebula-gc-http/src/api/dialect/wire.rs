@@ -1,0 +1,218 @@
+//! The dialect's JSON, in and out.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
+use nebula_pki::key::PublicKey;
+use nebula_pki::{Curve, Version};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::super::extract::{Parse, json};
+use super::super::problem::Problem;
+use crate::service::{AddPool, Change, Registration};
+use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
+
+/// Above it, JSON numbers lose digits in many clients.
+const EXACT_IN_JSON: u128 = 1 << 53;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RegisterBody {
+    #[serde(default, deserialize_with = "not_null")]
+    project_id: Option<String>,
+    device_id: String,
+    device_name: String,
+    public_key: String,
+    #[serde(default, deserialize_with = "not_null")]
+    groups: Option<Vec<String>>,
+    /// Left out, `null` and given are three things.
+    #[serde(default, deserialize_with = "given")]
+    lighthouse: Option<Option<LighthouseBody>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LighthouseBody {
+    endpoint: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PoolBody {
+    #[serde(default, deserialize_with = "not_null")]
+    project_id: Option<String>,
+    cidr: String,
+    #[serde(default, deserialize_with = "not_null")]
+    certificate_version: Option<u64>,
+}
+
+impl Parse for Registration {
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let body: RegisterBody = json(bytes)?;
+        let endpoint = |lighthouse: LighthouseBody| {
+            lighthouse.endpoint.parse().map_err(|error: nebula_bundle::Error| {
+                Error::invalid("lighthouse.endpoint", error.to_string())
+            })
+        };
+        Ok(Self {
+            project: body.project_id.map(ProjectId::new).transpose()?,
+            device: DeviceId::new(body.device_id)?,
+            name: NodeName::new(body.device_name)?,
+            public_key: public_key(&body.public_key)?,
+            groups: match body.groups {
+                None => Change::Keep,
+                Some(groups) => Change::Set(Groups::new(groups)?),
+            },
+            lighthouse: match body.lighthouse {
+                None => Change::Keep,
+                Some(lighthouse) => Change::Set(lighthouse.map(endpoint).transpose()?),
+            },
+        })
+    }
+}
+
+impl Parse for AddPool {
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let body: PoolBody = json(bytes)?;
+        let prefix: IpNet = body.cidr.parse().map_err(|_| {
+            Error::invalid("cidr", "must be a prefix such as 10.99.1.0/24 or fd00:99::/64")
+        })?;
+        if prefix.trunc() != prefix {
+            let reason = format!("has bits set after its length; did you mean {}?", prefix.trunc());
+            return Err(Error::invalid("cidr", reason).into());
+        }
+        Ok(Self {
+            project: body.project_id.map(ProjectId::new).transpose()?,
+            prefix,
+            version: match body.certificate_version {
+                None => None,
+                Some(1) => Some(Version::V1),
+                Some(2) => Some(Version::V2),
+                Some(_) => {
+                    return Err(Error::invalid("certificateVersion", "must be 1 or 2").into());
+                }
+            },
+        })
+    }
+}
+
+/// The PEM that `nebula-cert keygen` writes, or Base64 or hexadecimal of the raw key.
+fn public_key(text: &str) -> Result<PublicKey, Error> {
+    let refuse = |reason: String| Error::InvalidPublicKey { reason };
+    let text = text.trim();
+    if text.contains("PRIVATE KEY-----") {
+        return Err(refuse("this is a private key, which must not leave its device: make a new pair, and send node.pub".to_owned()));
+    }
+    let key = if text.starts_with("-----BEGIN") {
+        PublicKey::from_pem(text.as_bytes())
+    } else {
+        let raw = from_hex(text)
+            .or_else(|| STANDARD.decode(text).ok())
+            .filter(|raw| !raw.is_empty())
+            .ok_or_else(|| {
+                refuse(
+                    "must be the PEM text of node.pub, or the raw key in Base64 or hexadecimal"
+                        .to_owned(),
+                )
+            })?;
+        PublicKey::from_raw(Curve::Curve25519, &raw)
+    };
+    let key = key.map_err(|error| refuse(error.to_string()))?;
+    match key.curve() {
+        Curve::Curve25519 => Ok(key),
+        _ => Err(refuse(
+            "the network's CA is on Curve25519; make a pair with nebula-cert keygen -curve 25519"
+                .to_owned(),
+        )),
+    }
+}
+
+/// 64 hexadecimal digits. As Base64 they would be a key of 48 bytes, which no curve here has.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = (text.len() == 64).then_some(text)?;
+    let nibble = |digit: char| digit.to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let nibbles = digits.chars().map(nibble).collect::<Option<Vec<_>>>()?;
+    Some(
+        nibbles
+            .chunks_exact(2)
+            .map(|pair| pair.iter().fold(0, |byte, nibble| byte << 4 | nibble))
+            .collect(),
+    )
+}
+
+fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+#[derive(Serialize)]
+pub(super) struct Success<T> {
+    success: bool,
+    data: T,
+}
+
+impl<T> Success<T> {
+    pub(super) fn new(data: T) -> Self {
+        Self { success: true, data }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RegisterData {
+    pub(super) nebula_ip: String,
+    pub(super) nebula_ips: Vec<String>,
+    pub(super) network: String,
+    pub(super) device_name: String,
+    pub(super) project_id: String,
+    pub(super) device_id: String,
+    pub(super) fingerprint: String,
+    pub(super) zip_bundle: String,
+    pub(super) zip_size: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    pub(super) success: bool,
+    pub(super) device_id: String,
+    pub(super) nebula_ip: Option<String>,
+    pub(super) allocated: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Released {
+    pub(super) success: bool,
+    pub(super) message: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PoolData {
+    pub(super) project_id: String,
+    pub(super) cidr: String,
+    pub(super) capacity: CapacityText,
+}
+
+/// A count of addresses: a number, or above 2⁵³ a decimal string.
+pub(super) struct CapacityText(pub(super) u128);
+
+impl Serialize for CapacityText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match u64::try_from(self.0) {
+            Ok(number) if self.0 <= EXACT_IN_JSON => serializer.serialize_u64(number),
+            _ => serializer.collect_str(&self.0),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What requests carry, with refusals in the dialect's words.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+use crate::{Bearer, Caller, DeviceId, Error, Origin, ProjectId, Service};
+
+/// No body is larger, in bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+/// How long a client may take to send its body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Who asks, by the header `Authorization: Bearer …`.
+pub(super) struct Authorized(pub(super) Caller);
+
+impl<S: Sync> FromRequestParts<S> for Authorized {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refuse = |detail: &str| Problem::new(Code::Unauthorized, detail);
+        let header = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .ok_or_else(|| refuse("send an operator key as \"Authorization: Bearer …\""))?;
+        let (scheme, secret) = header
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .ok_or_else(|| refuse("the header must be \"Authorization: Bearer …\""))?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(refuse("the scheme must be Bearer"));
+        }
+        Bearer::from_client(secret.trim_matches(' '))
+            .map(|bearer| Self(Caller::Bearer(bearer)))
+            .ok_or_else(|| refuse("this operator key is not known, or was revoked"))
+    }
+}
+
+/// A request's origin, for the audit log.
+pub(super) struct From(pub(super) Origin);
+
+impl<S: Sync> FromRequestParts<S> for From {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+            Some(ConnectInfo(address)) => Origin::remote(*address),
+            None => Origin::local(),
+        }))
+    }
+}
+
+/// The query's `projectId`, which may be left out.
+pub(super) struct Project(pub(super) Option<ProjectId>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Project {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        struct Fields {
+            project_id: Option<String>,
+        }
+        let Query(fields) =
+            Query::<Fields>::from_request_parts(parts, state).await.map_err(|error| {
+                Problem::new(Code::InvalidRequest, format!("query: {}", error.body_text()))
+            })?;
+        Ok(Self(fields.project_id.map(ProjectId::new).transpose()?))
+    }
+}
+
+/// The device's id in the path.
+pub(super) struct Device(pub(super) DeviceId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Device {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(device) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|error| {
+                Problem::new(Code::InvalidRequest, format!("deviceId: {}", error.body_text()))
+            })?;
+        Ok(Self(DeviceId::new(device)?))
+    }
+}
+
+/// An authorised caller's JSON body. Whether someone has the credential comes before what is wrong
+/// with the body.
+pub(super) struct Authenticated<T> {
+    pub(super) caller: Caller,
+    pub(super) origin: Origin,
+    pub(super) body: T,
+}
+
+impl<T: Parse> FromRequest<Arc<Service>> for Authenticated<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Authorized(caller) = Authorized::from_request_parts(&mut parts, service).await?;
+        let From(origin) = From::from_request_parts(&mut parts, service).await?;
+        let problem = match read(&parts.headers, body).await.and_then(|bytes| T::parse(&bytes)) {
+            Ok(body) => return Ok(Self { caller, origin, body }),
+            Err(problem) => problem,
+        };
+        service.authenticate(caller).await?;
+        Err(problem)
+    }
+}
+
+/// A request body that is checked on its way in.
+pub(super) trait Parse: Sized {
+    /// Takes the JSON apart.
+    fn parse(bytes: &[u8]) -> Result<Self, Problem>;
+}
+
+/// Reads a JSON object into its wire form.
+pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| Error::invalid("body", error.to_string()).into())
+}
+
+async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Problem> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(
+            Error::invalid("body", "must be sent with \"Content-Type: application/json\"").into()
+        );
+    }
+    let too_large =
+        || Problem::new(Code::TooLarge, format!("the body may have {BODY_LIMIT} bytes at most"));
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if declared
+        .and_then(|length| length.parse::<usize>().ok())
+        .is_some_and(|length| length > BODY_LIMIT)
+    {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_limit(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(Error::invalid("body", "ended before it was complete").into()),
+        Err(_) => {
+            Err(Error::invalid("body", format!("did not arrive within {} s", BODY_TIME.as_secs()))
+                .into())
+        }
+    }
+}
+
+fn is_limit(error: &axum::Error) -> bool {
+    std::error::Error::source(error)
+        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}

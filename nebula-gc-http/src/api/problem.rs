@@ -1,0 +1,98 @@
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::Error;
+
+/// A refusal as the dialect words it: `{"success": false, "error": <code>, "detail": …}`.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: Code,
+    detail: String,
+}
+
+/// The dialect's codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Code {
+    InvalidRequest,
+    InvalidPublicKey,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    PoolExhausted,
+    Conflict,
+    TooLarge,
+    Unavailable,
+}
+
+impl Code {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest | Self::InvalidPublicKey => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::PoolExhausted | Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { status: code.status(), code, detail: detail.into() }
+    }
+
+    pub(super) fn no_such_route() -> Self {
+        Self::new(Code::NotFound, "there is no such route")
+    }
+
+    pub(super) fn no_such_method() -> Self {
+        let detail = "this route does not take this method";
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, ..Self::new(Code::InvalidRequest, detail) }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::InvalidRequest { .. } => Code::InvalidRequest,
+            Error::InvalidPublicKey { .. } => Code::InvalidPublicKey,
+            Error::Unauthorized { .. } => Code::Unauthorized,
+            Error::Forbidden { .. } => Code::Forbidden,
+            Error::NotFound { .. } => Code::NotFound,
+            Error::PoolExhausted { .. } => Code::PoolExhausted,
+            Error::Conflict { .. } => Code::Conflict,
+            Error::Unavailable { internal } => {
+                tracing::error!(%internal, "unavailable");
+                Code::Unavailable
+            }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            success: bool,
+            error: Code,
+            detail: String,
+        }
+        let body = Json(Body { success: false, error: self.code, detail: self.detail });
+        let mut response = (self.status, body).into_response();
+        if self.code == Code::Unauthorized {
+            // RFC 9110, 11.6.1: a 401 names the scheme.
+            response.headers_mut().insert(
+                axum::http::header::WWW_AUTHENTICATE,
+                axum::http::HeaderValue::from_static("Bearer"),
+            );
+        }
+        response
+    }
+}

@@ -1,0 +1,90 @@
+use nebula_alloc::Error as AllocError;
+
+/// Why a request was refused, or could not be carried out.
+///
+/// The message is what the client is told. What only the operator should know is in
+/// [`Error::Unavailable::internal`], which goes to the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A field is missing, unknown or unusable.
+    #[error("{field}: {reason}")]
+    InvalidRequest {
+        /// The field's name as the client wrote it.
+        field: String,
+        /// What to change.
+        reason: String,
+    },
+    /// The public key can't be used.
+    #[error("publicKey: {reason}")]
+    InvalidPublicKey {
+        /// What to change.
+        reason: String,
+    },
+    /// No credential, or one that nobody has.
+    #[error("{reason}")]
+    Unauthorized {
+        /// What to send.
+        reason: &'static str,
+    },
+    /// The credential does not permit this.
+    #[error("{reason}")]
+    Forbidden {
+        /// What would be needed.
+        reason: String,
+    },
+    /// What was asked about is not there, or not for this credential to see.
+    #[error("{what} not found")]
+    NotFound {
+        /// What was looked for, as in `network "demo"`.
+        what: String,
+    },
+    /// The network has no free address left.
+    #[error(
+        "every {family} address of the network is taken; release devices or add a network with a larger prefix"
+    )]
+    PoolExhausted {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+    },
+    /// Somebody else has it, or it contradicts what is there.
+    #[error("{reason}")]
+    Conflict {
+        /// What is in the way.
+        reason: String,
+    },
+    /// The service can't do its work now; asking again is safe.
+    #[error("the server can't do this now; nothing is lost by asking again")]
+    Unavailable {
+        /// For the log.
+        internal: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn invalid(field: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidRequest { field: field.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn conflict(reason: impl Into<String>) -> Self {
+        Self::Conflict { reason: reason.into() }
+    }
+
+    pub(crate) fn unavailable(internal: impl ToString) -> Self {
+        Self::Unavailable { internal: internal.to_string() }
+    }
+}
+
+impl From<AllocError> for Error {
+    fn from(error: AllocError) -> Self {
+        match error {
+            AllocError::PoolExhausted { family, .. } => Self::PoolExhausted {
+                family: match family {
+                    nebula_alloc::Family::V4 => "IPv4",
+                    nebula_alloc::Family::V6 => "IPv6",
+                },
+            },
+            other => Self::unavailable(other),
+        }
+    }
+}

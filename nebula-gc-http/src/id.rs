@@ -1,0 +1,79 @@
+use std::fmt;
+
+use nebula_alloc::OwnerId;
+use uuid::Uuid;
+
+/// Ids are UUIDs of version 7 (RFC 9562): ordered by time, so that new rows stand together in
+/// every index.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// A new one.
+            #[must_use]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7().into_bytes())
+            }
+
+            /// The 16 bytes.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl From<[u8; 16]> for $name {
+            fn from(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Uuid::from_bytes(self.0).fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A tenant.
+    TenantId
+    /// A CA of a network.
+    CaId
+    /// A node; it is also the owner of the node's leases.
+    NodeId
+    /// An operator key.
+    OperatorKeyId
+}
+
+impl NodeId {
+    /// The node as a holder of leases.
+    #[must_use]
+    pub fn owner(self) -> OwnerId {
+        OwnerId::from(self.0)
+    }
+}
+
+pub(crate) fn new_network() -> nebula_alloc::NetworkId {
+    nebula_alloc::NetworkId::from(Uuid::now_v7().into_bytes())
+}
+
+pub(crate) fn new_pool() -> nebula_alloc::PoolId {
+    nebula_alloc::PoolId::from(Uuid::now_v7().into_bytes())
+}

@@ -1,0 +1,166 @@
+//! What clients call things, checked once.
+
+use std::fmt;
+
+use crate::Error;
+
+/// No id of a client's own is longer, in characters.
+const ID_LIMIT: usize = 128;
+/// Nebula takes no longer names, in bytes.
+const NAME_LIMIT: usize = 253;
+/// All groups of a node together, in bytes: its certificate travels in a handshake packet.
+const GROUPS_LIMIT: usize = 4096;
+/// What Nebula's firewall reads as "every host".
+const EVERY_HOST: &str = "any";
+
+macro_rules! text_types {
+    ($($(#[$doc:meta])* $name:ident: $check:ident($field:literal);)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks what a client sent.
+            ///
+            /// # Errors
+            /// [`Error::InvalidRequest`] naming the field and what to change.
+            pub fn new(text: impl Into<String>) -> Result<Self, Error> {
+                let text = text.into();
+                match $check(&text) {
+                    Ok(()) => Ok(Self(text)),
+                    Err(reason) => Err(Error::invalid($field, reason)),
+                }
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+text_types! {
+    /// What a client calls a network: 1 to 128 characters, none of them a control character.
+    ProjectId: id("projectId");
+    /// What a client calls a device: 1 to 128 characters, none of them a control character.
+    DeviceId: id("deviceId");
+    /// A node's name, as its certificate carries it: 1 to 253 bytes, no control characters, not
+    /// `any`.
+    NodeName: node_name("deviceName");
+}
+
+/// The groups of a node, each once and in the order given: 1 to 253 bytes each, no control
+/// characters, not `any`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Groups(Vec<String>);
+
+impl Groups {
+    /// Checks what a client sent.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] naming the field and what to change.
+    pub fn new(groups: Vec<String>) -> Result<Self, Error> {
+        let refuse = |reason: String| Err(Error::invalid("groups", reason));
+        if groups.iter().map(String::len).sum::<usize>() > GROUPS_LIMIT {
+            return refuse(format!("all together may have {GROUPS_LIMIT} bytes at most"));
+        }
+        let mut seen = std::collections::HashSet::new();
+        for group in &groups {
+            if let Err(reason) = node_name(group) {
+                return refuse(format!("{group:?}: {reason}"));
+            }
+            if !seen.insert(group) {
+                return refuse(format!("{group:?} stands twice"));
+            }
+        }
+        Ok(Self(groups))
+    }
+
+    /// The groups.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+fn id(text: &str) -> Result<(), String> {
+    match text.chars().count() {
+        0 => Err("must not be empty".to_owned()),
+        count if count > ID_LIMIT => {
+            Err(format!("has {count} characters, at most {ID_LIMIT} are allowed"))
+        }
+        _ => printable(text),
+    }
+}
+
+fn node_name(text: &str) -> Result<(), String> {
+    match text.len() {
+        0 => Err("must not be empty".to_owned()),
+        length if length > NAME_LIMIT => {
+            Err(format!("has {length} bytes, at most {NAME_LIMIT} are allowed"))
+        }
+        _ if text == EVERY_HOST => {
+            Err("must not be \"any\", which means every host in a firewall rule".to_owned())
+        }
+        _ => printable(text),
+    }
+}
+
+fn printable(text: &str) -> Result<(), String> {
+    match text.chars().find(|c| c.is_control()) {
+        None => Ok(()),
+        Some(c) => Err(format!("must not contain the control character U+{:04X}", u32::from(c))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_counted_in_characters_and_names_in_bytes() {
+        assert!(DeviceId::new("ü".repeat(128)).is_ok());
+        assert!(DeviceId::new("ü".repeat(129)).is_err());
+        assert!(NodeName::new("ü".repeat(126)).is_ok());
+        assert!(NodeName::new("ü".repeat(127)).is_err());
+    }
+
+    #[test]
+    fn unusable_names_are_refused_by_field() {
+        for name in ["", "any", "a\nb", "a\u{7f}", "\u{85}"] {
+            assert!(
+                matches!(NodeName::new(name), Err(Error::InvalidRequest { field, .. }) if field == "deviceName"),
+                "{name:?}"
+            );
+        }
+        assert!(NodeName::new("Any").is_ok());
+        for groups in [vec![""], vec!["any"], vec!["a", "a"], vec!["\0"]] {
+            let groups = groups.into_iter().map(str::to_owned).collect();
+            assert!(
+                matches!(Groups::new(groups), Err(Error::InvalidRequest { field, .. }) if field == "groups")
+            );
+        }
+        assert!(Groups::new(vec!["x".repeat(253); 1]).is_ok());
+        assert!(Groups::new((0..20).map(|i| format!("{i:0253}")).collect()).is_err());
+    }
+}

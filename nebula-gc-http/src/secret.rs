@@ -1,0 +1,271 @@
+//! Bearer secrets and the keys that protect what is at rest.
+
+use std::fmt;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::Error;
+
+/// Keys have 256 bits.
+const KEY_LENGTH: usize = 32;
+/// AES-GCM's usual nonce, drawn at random for each sealing (NIST SP 800-38D, 8.2.2).
+const NONCE_LENGTH: usize = 12;
+/// What an operator key begins with, so that people and secret scanners recognise one.
+const OPERATOR_KEY_PREFIX: &str = "nebula-operator-";
+/// No bearer secret of ours is longer, in bytes.
+const BEARER_LIMIT: usize = 256;
+
+/// A bearer secret as a client sends it. It can be neither printed nor serialised.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Bearer(String);
+
+impl Bearer {
+    /// Takes what a client sent; nothing where it can't be a secret of ours.
+    #[must_use]
+    pub fn from_client(text: &str) -> Option<Self> {
+        let fits = (1..=BEARER_LIMIT).contains(&text.len());
+        (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
+    }
+
+    /// A new operator key of 256 random bits.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without randomness.
+    pub fn new_operator_key() -> Result<Self, Error> {
+        let mut secret = Zeroizing::new([0; KEY_LENGTH]);
+        random(secret.as_mut_slice())?;
+        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(secret.as_slice()));
+        Ok(Self([OPERATOR_KEY_PREFIX, text.as_str()].concat()))
+    }
+
+    /// The plaintext, for the one place that hands it to its owner.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(…)")
+    }
+}
+
+/// The server's own keys: one list to hash bearer secrets with, one to seal CA keys with. The first
+/// of each list is used for what is written now, the others still serve what was written before.
+#[derive(Clone)]
+pub struct ServerSecrets {
+    hashing: Vec<ServerKey>,
+    sealing: Vec<ServerKey>,
+}
+
+#[derive(Clone, ZeroizeOnDrop)]
+struct ServerKey {
+    #[zeroize(skip)]
+    id: i64,
+    key: [u8; KEY_LENGTH],
+}
+
+/// A bearer secret as it is stored: HMAC-SHA-256 under the key with this id.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Hashed {
+    pub(crate) key_id: i64,
+    pub(crate) hash: [u8; 32],
+}
+
+/// A CA's private key as it is stored: nonce ‖ AES-256-GCM under the key with this id.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) key_id: i64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The file's form: `{"hashing": [{"id": 1, "key": "…"}], "sealing": […]}`, keys in Base64.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretsFile {
+    hashing: Vec<KeyEntry>,
+    sealing: Vec<KeyEntry>,
+}
+
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+struct KeyEntry {
+    #[zeroize(skip)]
+    id: i64,
+    key: String,
+}
+
+impl ServerSecrets {
+    /// New keys, each with the id 1.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without randomness.
+    pub fn generate() -> Result<Self, Error> {
+        let key = || {
+            let mut key = ServerKey { id: 1, key: [0; KEY_LENGTH] };
+            random(&mut key.key).map(|()| key)
+        };
+        Ok(Self { hashing: vec![key()?], sealing: vec![key()?] })
+    }
+
+    /// Reads what [`ServerSecrets::to_json`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] naming what is wrong, without its value.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let file: SecretsFile = serde_json::from_str(text).map_err(|error| {
+            Error::invalid("secrets", format!("line {}: not the expected form", error.line()))
+        })?;
+        let keys = |name: &'static str, entries: &[KeyEntry]| {
+            if entries.is_empty() {
+                return Err(Error::invalid(name, "at least one key is needed"));
+            }
+            entries.iter().map(ServerKey::from_entry).collect::<Option<Vec<_>>>().ok_or_else(|| {
+                Error::invalid(name, format!("a key must be {KEY_LENGTH} bytes in Base64"))
+            })
+        };
+        Ok(Self {
+            hashing: keys("hashing", &file.hashing)?,
+            sealing: keys("sealing", &file.sealing)?,
+        })
+    }
+
+    /// The form for the server's file of secrets.
+    #[must_use]
+    pub fn to_json(&self) -> Zeroizing<String> {
+        let entries = |keys: &[ServerKey]| {
+            keys.iter().map(|key| KeyEntry { id: key.id, key: STANDARD.encode(key.key) }).collect()
+        };
+        let file = SecretsFile { hashing: entries(&self.hashing), sealing: entries(&self.sealing) };
+        // Serialising strings and numbers into a String has no way to fail.
+        Zeroizing::new(serde_json::to_string_pretty(&file).unwrap_or_default() + "\n")
+    }
+
+    /// The hashed forms under which a secret may be stored: under the current key first.
+    pub(crate) fn hashes(&self, secret: &Bearer) -> impl Iterator<Item = Hashed> {
+        self.hashing.iter().filter_map(|key| key.hash(secret.expose()))
+    }
+
+    /// The form in which a new secret is stored.
+    pub(crate) fn hash(&self, secret: &Bearer) -> Result<Hashed, Error> {
+        self.hashes(secret).next().ok_or_else(|| Error::unavailable("no hashing key"))
+    }
+
+    /// Seals a private key, bound to what it belongs to.
+    pub(crate) fn seal(&self, plaintext: &[u8], belongs_to: &[u8]) -> Result<Sealed, Error> {
+        let key = self.sealing.first().ok_or_else(|| Error::unavailable("no sealing key"))?;
+        let mut nonce = [0; NONCE_LENGTH];
+        random(&mut nonce)?;
+        let sealed = key
+            .cipher()?
+            .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: belongs_to })
+            .map_err(|_| Error::unavailable("sealing failed"))?;
+        Ok(Sealed { key_id: key.id, bytes: [nonce.as_slice(), &sealed].concat() })
+    }
+
+    /// Opens what [`ServerSecrets::seal`] sealed.
+    pub(crate) fn open(
+        &self,
+        sealed: &Sealed,
+        belongs_to: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let key = self.sealing.iter().find(|key| key.id == sealed.key_id).ok_or_else(|| {
+            Error::unavailable(format!(
+                "the server's secrets have no sealing key {}",
+                sealed.key_id
+            ))
+        })?;
+        let refuse = || {
+            Error::unavailable(format!("a value sealed with key {} does not open", sealed.key_id))
+        };
+        let (nonce, ciphertext) =
+            sealed.bytes.split_first_chunk::<NONCE_LENGTH>().ok_or_else(refuse)?;
+        key.cipher()?
+            .decrypt(&Nonce::from(*nonce), Payload { msg: ciphertext, aad: belongs_to })
+            .map(Zeroizing::new)
+            .map_err(|_| refuse())
+    }
+}
+
+impl ServerKey {
+    fn from_entry(entry: &KeyEntry) -> Option<Self> {
+        let bytes = Zeroizing::new(STANDARD.decode(&entry.key).ok()?);
+        Some(Self { id: entry.id, key: bytes.as_slice().try_into().ok()? })
+    }
+
+    fn hash(&self, secret: &str) -> Option<Hashed> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        mac.update(secret.as_bytes());
+        Some(Hashed { key_id: self.id, hash: mac.finalize().into_bytes().into() })
+    }
+
+    fn cipher(&self) -> Result<Aes256Gcm, Error> {
+        Aes256Gcm::new_from_slice(&self.key).map_err(Error::unavailable)
+    }
+}
+
+fn random(bytes: &mut [u8]) -> Result<(), Error> {
+    getrandom::fill(bytes).map_err(Error::unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_only_for_what_it_belongs_to() {
+        let secrets = ServerSecrets::generate().unwrap();
+        let sealed = secrets.seal(b"private", b"one").unwrap();
+        assert_eq!(secrets.open(&sealed, b"one").unwrap().as_slice(), b"private");
+        assert!(secrets.open(&sealed, b"other").is_err());
+        assert!(ServerSecrets::generate().unwrap().open(&sealed, b"one").is_err());
+        for cut in 0..sealed.bytes.len() {
+            let cut = Sealed { key_id: 1, bytes: sealed.bytes[..cut].to_vec() };
+            assert!(secrets.open(&cut, b"one").is_err());
+        }
+    }
+
+    #[test]
+    fn the_file_reads_back() {
+        let secrets = ServerSecrets::generate().unwrap();
+        let read = ServerSecrets::from_json(&secrets.to_json()).unwrap();
+        let key = Bearer::new_operator_key().unwrap();
+        assert!(secrets.hash(&key).unwrap() == read.hash(&key).unwrap());
+        for broken in [
+            "",
+            "{}",
+            r#"{"hashing": [], "sealing": []}"#,
+            r#"{"hashing": [{"id": 1, "key": "AA=="}], "sealing": []}"#,
+        ] {
+            assert!(ServerSecrets::from_json(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_secret_hashed_with_an_older_key_is_still_found() {
+        let old = ServerSecrets::generate().unwrap();
+        let mut rotated = ServerSecrets::generate().unwrap();
+        rotated.hashing[0].id = 2;
+        rotated.hashing.extend(old.hashing.iter().cloned());
+        let key = Bearer::new_operator_key().unwrap();
+        let stored = old.hash(&key).unwrap();
+        assert!(rotated.hashes(&key).any(|hash| hash == stored));
+        assert!(rotated.hash(&key).unwrap() != stored);
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let key = Bearer::new_operator_key().unwrap();
+        assert_eq!(format!("{key:?}"), "Bearer(…)");
+        assert!(Bearer::from_client("with space").is_none());
+        assert!(Bearer::from_client(&"x".repeat(257)).is_none());
+    }
+}

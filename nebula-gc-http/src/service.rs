@@ -1,0 +1,148 @@
+//! What the control plane does, without a word of how it is asked.
+
+mod access;
+mod audit;
+mod authority;
+mod bundles;
+mod enroll;
+mod networks;
+mod release;
+
+use std::sync::Arc;
+
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::Step;
+use nebula_alloc::{Readers, Sqlite, Writer, WriterOptions};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+pub use self::access::{Action, Caller};
+pub use self::audit::Origin;
+use self::authority::Authorities;
+use self::bundles::Views;
+pub use self::bundles::{NodeBundle, NodeStatus};
+pub use self::enroll::{Change, Enrolled, Registration};
+pub use self::networks::{AddPool, PoolAdded};
+use crate::secret::{Bearer, ServerSecrets};
+use crate::store::operator_key::{OperatorKey, Role, Scope};
+use crate::store::{self, operator_key, tenant};
+use crate::{Error, OperatorKeyId, TenantId};
+
+/// The control plane over one database.
+///
+/// Its methods are what clients may ask for. Each decides and writes in one transaction, whose
+/// commit comes before the answer.
+pub struct Service {
+    writer: Writer,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+    views: Views,
+}
+
+/// What steps need inside a transaction.
+struct Shared {
+    secrets: ServerSecrets,
+    authorities: Authorities,
+}
+
+impl Service {
+    /// Starts the service over an open database, bringing its tables up to date.
+    ///
+    /// `clock` tells the time in seconds since the Unix epoch. `keep` is given the root operator
+    /// key where there is no operator key yet, before it can be used: what it keeps is the only
+    /// plaintext copy.
+    ///
+    /// # Errors
+    /// What the database answers, or `keep`.
+    pub fn start(
+        store: Sqlite,
+        secrets: ServerSecrets,
+        clock: impl Fn() -> i64 + Send + 'static,
+        keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let readers = Arc::new(store.readers(READERS)?);
+        let writer = Writer::start(store, clock, WriterOptions::default().with_queue(QUEUE))?;
+        writer.transaction(|tx, _| nebula_alloc::store::migrate::migrate(tx, &store::COMPONENT))?;
+        let shared = Arc::new(Shared { secrets, authorities: Authorities::default() });
+        prepare(&writer, &shared.secrets, keep)?;
+        Ok(Self { writer, readers, shared, views: Views::default() })
+    }
+
+    /// Whether it can do its work: the writer is up and the database answers.
+    pub async fn is_ready(&self) -> bool {
+        self.writer.is_ready() && self.read(|tx, _| Ok(operator_key::any(tx)?)).await.is_ok()
+    }
+
+    /// Whether someone has this credential, for a request that is refused before it is read.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`].
+    pub async fn authenticate(&self, caller: Caller) -> Result<(), Error> {
+        self.read(move |tx, shared| {
+            access::Principal::authenticate(tx, &shared.secrets, &caller).map(drop)
+        })
+        .await
+    }
+
+    /// Runs a step with the writer's next batch.
+    async fn write<S: Step<Error = Error>>(&self, step: S) -> Result<S::Output, Error> {
+        let (answer, outcome) = oneshot::channel();
+        self.writer.submit(step, move |result| {
+            // Who asked may have gone away; what was committed stays.
+            let _ = answer.send(result);
+        })?;
+        outcome.await.map_err(|_| Error::unavailable("the writer stopped"))?
+    }
+
+    /// Reads in one snapshot, off the threads that serve requests.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn Transaction, &Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
+        spawn_blocking(move || readers.read(|tx| read(tx, &shared)))
+            .await
+            .map_err(|_| Error::unavailable("a read panicked"))?
+    }
+}
+
+/// Connections that read: more than the cores would only wait for each other.
+const READERS: usize = 4;
+/// Requests that may wait for the writer; one more is refused at once.
+const QUEUE: usize = 4096;
+
+/// What every database has from its first start: the default tenant and a root operator key.
+fn prepare(
+    writer: &Writer,
+    secrets: &ServerSecrets,
+    keep: impl FnOnce(&Bearer) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let has_key = writer.transaction(|tx, now| {
+        if tenant::by_name(tx, tenant::DEFAULT)?.is_none() {
+            tenant::insert(tx, TenantId::new(), tenant::DEFAULT, now)?;
+        }
+        operator_key::any(tx)
+    })?;
+    if has_key {
+        return Ok(());
+    }
+    // The copy comes first: a key that was stored but not handed out would lock everyone out.
+    let secret = Bearer::new_operator_key()?;
+    let hashed = secrets.hash(&secret)?;
+    keep(&secret)?;
+    let key = OperatorKey {
+        id: OperatorKeyId::new(),
+        name: "root".to_owned(),
+        role: Role::Owner,
+        scope: Scope::Root,
+    };
+    writer.transaction(move |tx, now| {
+        operator_key::insert(tx, &key, &hashed, now)?;
+        Origin::local().record(
+            tx,
+            now,
+            "local",
+            audit::Entry::new("operator_key.created", key.id.as_bytes()),
+        )
+    })
+}

@@ -1,0 +1,70 @@
+use std::net::{IpAddr, SocketAddr};
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::event::{self, Event};
+use nebula_alloc::store::Transaction;
+use uuid::Uuid;
+
+use crate::Error;
+
+/// Where a request came from, for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    source: Option<SocketAddr>,
+    request: Uuid,
+}
+
+/// One thing that happened.
+pub(super) struct Entry<'a> {
+    pub(super) kind: &'static str,
+    /// The id of what it happened to.
+    pub(super) subject: &'a [u8],
+    pub(super) network: Option<NetworkId>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) detail: Option<String>,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn new(kind: &'static str, subject: &'a [u8]) -> Self {
+        Self { kind, subject, network: None, address: None, detail: None }
+    }
+}
+
+impl Origin {
+    /// A request from the network.
+    #[must_use]
+    pub fn remote(source: SocketAddr) -> Self {
+        Self { source: Some(source), request: Uuid::now_v7() }
+    }
+
+    /// Something the program itself does.
+    #[must_use]
+    pub fn local() -> Self {
+        Self { source: None, request: Uuid::now_v7() }
+    }
+
+    /// What the answer, the log and the audit log call this request.
+    #[must_use]
+    pub fn request_id(&self) -> Uuid {
+        self.request
+    }
+
+    pub(super) fn record(
+        &self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        actor: impl Into<String>,
+        entry: Entry<'_>,
+    ) -> Result<(), Error> {
+        let event = Event {
+            network: entry.network,
+            source_address: self.source.map(|source| source.ip().to_string()),
+            request_id: Some(self.request.to_string()),
+            subject: Some(entry.subject.to_vec()),
+            address: entry.address,
+            detail: entry.detail,
+            ..Event::new(now, entry.kind, actor)
+        };
+        Ok(event::append(tx, &event)?)
+    }
+}

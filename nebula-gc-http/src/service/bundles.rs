@@ -1,0 +1,182 @@
+//! Rendering bundles, and telling where a node stands.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::lease::{self, LeaseState};
+use nebula_alloc::store::Transaction;
+use nebula_bundle::{Bundle, Endpoint, Lighthouse, Tun};
+use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
+
+use super::Service;
+use super::access::{Action, Caller, authorize};
+use crate::store::network::{self, Network};
+use crate::store::{blocklist, ca, certificate, damaged, node};
+use crate::{DeviceId, Error, NodeId, ProjectId};
+
+/// A node's bundle.
+#[derive(Debug, Clone)]
+pub struct NodeBundle {
+    /// The device's own id.
+    pub device: String,
+    /// What it needs to start.
+    pub bundle: Bundle,
+}
+
+/// Where a device stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// Its first address, IPv4 before IPv6; none for a device that is unknown or released.
+    pub address: Option<IpAddr>,
+}
+
+/// What all of a network's bundles share at one revision.
+pub(super) struct View {
+    revision: i64,
+    network: nebula_bundle::Network,
+    trusted: CaPool,
+}
+
+/// The newest view of each network that was asked for.
+#[derive(Default)]
+pub(super) struct Views {
+    newest: RwLock<HashMap<NetworkId, Arc<View>>>,
+    /// Held by the one task that makes a view; the others wait for it instead of doing the same.
+    making: tokio::sync::Mutex<()>,
+}
+
+impl View {
+    fn read(tx: &mut dyn Transaction, network: &Network) -> Result<Self, Error> {
+        let cas = ca::trusted(tx, network.id)?;
+        let mut trusted = CaPool::new();
+        for ca in &cas {
+            trusted.add(ca.clone()).map_err(|_| damaged("CA certificate"))?;
+        }
+        let mut lighthouses = vec![];
+        for node in node::lighthouses(tx, network.id)? {
+            let Some(endpoint) = node.lighthouse else { continue };
+            let overlay =
+                first_address(tx, network.id, node.id)?.ok_or_else(|| damaged("lighthouse"))?;
+            lighthouses.push(Lighthouse { overlay, endpoint });
+        }
+        let blocklist = blocklist::fingerprints(tx, network.id)?;
+        let network_inputs =
+            nebula_bundle::Network { cas, lighthouses, blocklist, tun: Tun::default() };
+        Ok(Self { revision: network.revision, network: network_inputs, trusted })
+    }
+
+    pub(super) fn render(
+        &self,
+        certificate: VerifiedCertificate,
+        lighthouse: Option<Endpoint>,
+    ) -> Result<Bundle, Error> {
+        let node = nebula_bundle::Node { certificate, lighthouse };
+        nebula_bundle::render(&self.network, &node).map_err(Error::unavailable)
+    }
+
+    /// Proves a certificate of the ledger against the network's CAs, at its own beginning: a
+    /// bundle depends on its inputs, not on when it is rendered.
+    pub(super) fn verify(&self, certificate: &Certificate) -> Result<VerifiedCertificate, Error> {
+        let at = certificate.unverified_details().not_before();
+        self.trusted.verify(certificate, at, &Blocklist::default()).map_err(Error::unavailable)
+    }
+}
+
+impl Service {
+    /// A network's view, of this revision or a later one.
+    pub(super) async fn view(&self, network: NetworkId, revision: i64) -> Result<Arc<View>, Error> {
+        if let Some(view) = self.views.newest(network, revision) {
+            return Ok(view);
+        }
+        let _making = self.views.making.lock().await;
+        if let Some(view) = self.views.newest(network, revision) {
+            return Ok(view);
+        }
+        let view = self
+            .read(move |tx, _| {
+                let network = network::by_id(tx, network)?.ok_or_else(|| damaged("network"))?;
+                View::read(tx, &network)
+            })
+            .await?;
+        let view = Arc::new(view);
+        self.views
+            .newest
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(network, Arc::clone(&view));
+        Ok(view)
+    }
+
+    /// A node's bundle as rendered now. It issues nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a device that is unknown or released, and those of access.
+    pub async fn bundle(
+        &self,
+        caller: Caller,
+        project: Option<ProjectId>,
+        device: DeviceId,
+    ) -> Result<NodeBundle, Error> {
+        let (network, node, certificate) = self
+            .read(move |tx, shared| {
+                let (_, network) =
+                    authorize(tx, &shared.secrets, &caller, Action::ReadNode, project.as_ref())?;
+                let node = node::by_device(tx, network.id, device.as_str())?.ok_or_else(|| {
+                    Error::NotFound { what: format!("device {:?}", device.as_str()) }
+                })?;
+                let certificate = certificate::current(tx, node.id)?.ok_or_else(|| {
+                    Error::NotFound { what: "a certificate of this device".to_owned() }
+                })?;
+                Ok((network, node, certificate))
+            })
+            .await?;
+        let view = self.view(network.id, network.revision).await?;
+        let bundle = view.render(view.verify(&certificate)?, node.lighthouse)?;
+        Ok(NodeBundle { device: node.device, bundle })
+    }
+
+    /// Where a device stands. One that is unknown or released has nothing.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn status(
+        &self,
+        caller: Caller,
+        project: Option<ProjectId>,
+        device: DeviceId,
+    ) -> Result<NodeStatus, Error> {
+        self.read(move |tx, shared| {
+            let (_, network) =
+                authorize(tx, &shared.secrets, &caller, Action::ReadNode, project.as_ref())?;
+            let address = match node::by_device(tx, network.id, device.as_str())? {
+                Some(node) => first_address(tx, network.id, node.id)?,
+                None => None,
+            };
+            Ok(NodeStatus { address })
+        })
+        .await
+    }
+}
+
+impl Views {
+    fn newest(&self, network: NetworkId, revision: i64) -> Option<Arc<View>> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        newest.get(&network).filter(|view| view.revision >= revision).map(Arc::clone)
+    }
+}
+
+/// A node's first address, IPv4 before IPv6.
+fn first_address(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    node: NodeId,
+) -> Result<Option<IpAddr>, Error> {
+    let leases = lease::by_owner(tx, network, node.owner())?;
+    Ok(leases
+        .iter()
+        .filter(|lease| lease.state == LeaseState::Active)
+        .map(|lease| lease.address)
+        .min())
+}

@@ -1,0 +1,260 @@
+//! Making networks and their pools.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::pool::{self, Pool};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::{AddressRange, Family, usable};
+use nebula_pki::Version;
+
+use super::access::{Action, Caller, Principal, find_network, not_found};
+use super::audit::{Entry, Origin};
+use super::{Service, Shared, authority};
+use crate::store::network::{self, Network};
+use crate::store::{ca, damaged};
+use crate::{Error, ProjectId, id};
+
+/// How long a released address is kept from others, at least, in seconds: a day.
+const HOLD_SECONDS: i64 = 86_400;
+
+/// A prefix for a network, which is made where there is none.
+#[derive(Debug, Clone)]
+pub struct AddPool {
+    /// The network; may be left out where there is only one.
+    pub project: Option<ProjectId>,
+    /// The prefix; it is the network's own of its family, and all of its usable addresses are
+    /// given out.
+    pub prefix: IpNet,
+    /// The version of the certificates it issues: given when it is made, 1 if left out.
+    pub version: Option<Version>,
+}
+
+/// What there is then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolAdded {
+    /// The network.
+    pub project: String,
+    /// Its prefix of that family.
+    pub prefix: IpNet,
+    /// How many addresses it gives out.
+    pub capacity: u128,
+}
+
+impl Service {
+    /// Gives a network its prefix and pool of one address family. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for an unusable prefix, [`Error::Conflict`] where the network has
+    /// another prefix of the family or another version, and those of access.
+    pub async fn add_pool(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        request: AddPool,
+    ) -> Result<PoolAdded, Error> {
+        let prefix = request.prefix.trunc();
+        let range = usable(prefix).ok_or_else(|| {
+            Error::invalid("cidr", "Nebula refuses IPv4 addresses written as IPv6")
+        })?;
+        if range.first().is_unspecified()
+            || range.last().is_multicast()
+            || range.last().is_loopback()
+        {
+            return Err(Error::invalid("cidr", "must hold addresses that hosts can have"));
+        }
+        let request = AddPool { prefix, ..request };
+        let shared = Arc::clone(&self.shared);
+        self.write(Adding { shared, caller, origin, request, range, decided: None }).await
+    }
+}
+
+struct Adding {
+    shared: Arc<Shared>,
+    caller: Caller,
+    origin: Origin,
+    request: AddPool,
+    range: AddressRange,
+    decided: Option<(Principal, Decision)>,
+}
+
+enum Decision {
+    Unchanged(Network),
+    Add(Network),
+    Create(ProjectId),
+}
+
+impl Step for Adding {
+    type Output = PoolAdded;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Everything
+    }
+
+    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
+        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller)?;
+        let found = find_network(tx, &principal, self.request.project.as_ref())?;
+        let decision = self.decide(tx, &principal, found)?;
+        principal.permit(Action::AddPool)?;
+        self.decided = Some((principal, decision));
+        Ok(vec![])
+    }
+
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        _: &[Lease],
+    ) -> Result<PoolAdded, Error> {
+        let (principal, decision) =
+            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+        let project = match decision {
+            Decision::Unchanged(network) => network.name,
+            Decision::Add(network) => {
+                network::set_prefix(tx, network.id, self.request.prefix)?;
+                self.create_pool(tx, now, &principal, &network)?;
+                network.name
+            }
+            Decision::Create(project) => {
+                let network = self.create_network(tx, now, &principal, project)?;
+                self.create_pool(tx, now, &principal, &network)?;
+                network.name
+            }
+        };
+        Ok(PoolAdded { project, prefix: self.request.prefix, capacity: self.range.capacity() })
+    }
+}
+
+impl Adding {
+    fn decide(
+        &self,
+        tx: &mut dyn Transaction,
+        principal: &Principal,
+        found: Option<Network>,
+    ) -> Result<Decision, Error> {
+        let AddPool { project, prefix, version } = &self.request;
+        let Some(network) = found else {
+            let project = project.clone().ok_or_else(|| {
+                Error::invalid("projectId", "must be given, because there is no network yet")
+            })?;
+            // A network that exists but isn't the caller's to see is not found, like any other.
+            let taken = network::by_name(tx, project.as_str())?.is_some();
+            if taken || principal.home(tx).is_err() {
+                return Err(not_found(Some(&project)));
+            }
+            check_family(*prefix, version.unwrap_or(Version::V1))?;
+            return Ok(Decision::Create(project));
+        };
+        if let Some(version) = version
+            && *version != network.version
+        {
+            return Err(Error::conflict(format!(
+                "certificateVersion: the network issues version {}, which can't be changed here",
+                network.version.number()
+            )));
+        }
+        check_family(*prefix, network.version)?;
+        match network.prefix(family(*prefix)) {
+            None => Ok(Decision::Add(network)),
+            Some(own) if own == *prefix => Ok(Decision::Unchanged(network)),
+            Some(own) => Err(Error::conflict(format!(
+                "cidr: the network has {own} already, and can have one prefix of each family"
+            ))),
+        }
+    }
+
+    fn create_network(
+        &self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        principal: &Principal,
+        project: ProjectId,
+    ) -> Result<Network, Error> {
+        let id = id::new_network();
+        let version = self.request.version.unwrap_or(Version::V1);
+        let ca = authority::create(&self.shared.secrets, id, project.as_str(), version, now)?;
+        let prefix = self.request.prefix;
+        let of = |wanted| (family(prefix) == wanted).then_some(prefix);
+        let network = Network {
+            id,
+            tenant: principal.home(tx)?,
+            name: project.into(),
+            version,
+            prefix_v4: of(Family::V4),
+            prefix_v6: of(Family::V6),
+            active_ca: ca.id,
+            hold_seconds: HOLD_SECONDS,
+            revision: 1,
+            rendering: i64::from(nebula_bundle::RENDERING),
+        };
+        network::insert(tx, &network, now)?;
+        ca::insert(tx, &ca, now)?;
+        let entry = Entry {
+            network: Some(id),
+            detail: Some(format!("{}, CA {}", network.name, ca.certificate.fingerprint())),
+            ..Entry::new("network.created", id.as_bytes())
+        };
+        self.origin.record(tx, now, principal.actor(), entry)?;
+        Ok(network)
+    }
+
+    fn create_pool(
+        &self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        principal: &Principal,
+        network: &Network,
+    ) -> Result<(), Error> {
+        let pool = Pool { id: id::new_pool(), network: network.id, range: self.range, position: 0 };
+        pool::create(tx, &pool)?;
+        let entry = Entry {
+            network: Some(network.id),
+            detail: Some(self.request.prefix.to_string()),
+            ..Entry::new("pool.created", pool.id.as_bytes())
+        };
+        self.origin.record(tx, now, principal.actor(), entry)
+    }
+}
+
+/// The one network there is to see without a credential, for what everyone may see of it.
+pub(super) fn public(
+    tx: &mut dyn Transaction,
+    project: Option<&ProjectId>,
+) -> Result<Network, Error> {
+    find_network(tx, &Principal::Local, project)?.ok_or_else(|| not_found(project))
+}
+
+impl Service {
+    /// The certificates of the CAs that a network trusts, as PEM. They are public.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::InvalidRequest`] where `project` must be given.
+    pub async fn ca_certificates(&self, project: Option<ProjectId>) -> Result<String, Error> {
+        self.read(move |tx, _| {
+            let network = public(tx, project.as_ref())?;
+            let trusted = ca::trusted(tx, network.id)?;
+            if trusted.is_empty() {
+                return Err(damaged("list of CAs"));
+            }
+            Ok(trusted.iter().map(nebula_pki::Certificate::to_pem).collect())
+        })
+        .await
+    }
+}
+
+fn check_family(prefix: IpNet, version: Version) -> Result<(), Error> {
+    match (prefix, version) {
+        (IpNet::V6(_), Version::V1) => Err(Error::invalid(
+            "cidr",
+            "IPv6 needs version 2 certificates: make the network with \"certificateVersion\": 2",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn family(prefix: IpNet) -> Family {
+    Family::of(prefix.addr())
+}

@@ -1,0 +1,58 @@
+//! What the control plane keeps: one file per table. Statements are written for both engines of
+//! [`nebula_alloc::store`] and run inside a transaction that the service opened.
+
+pub(crate) mod blocklist;
+pub(crate) mod ca;
+pub(crate) mod certificate;
+pub(crate) mod network;
+pub(crate) mod node;
+pub(crate) mod operator_key;
+mod schema;
+pub(crate) mod tenant;
+
+pub use schema::COMPONENT;
+
+/// An enum that is stored as a word. The words are the same in the table's own CHECK.
+macro_rules! stored_words {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        $vis enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// The stored word.
+            #[must_use]
+            $vis fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            #[allow(dead_code, reason = "some words are only ever written")]
+            pub(crate) fn from_word(word: &str) -> Result<Self, crate::Error> {
+                match word {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(crate::Error::unavailable(format!(
+                        concat!("the database holds an unknown ", stringify!($name), " {:?}"), word
+                    ))),
+                }
+            }
+        }
+    };
+}
+pub(crate) use stored_words;
+
+fn version(number: i64) -> Result<nebula_pki::Version, crate::Error> {
+    match number {
+        1 => Ok(nebula_pki::Version::V1),
+        2 => Ok(nebula_pki::Version::V2),
+        _ => Err(damaged("certificate version")),
+    }
+}
+
+/// A prefix is stored as the text an operator would write.
+fn prefix(text: Option<&str>) -> Result<Option<ipnet::IpNet>, crate::Error> {
+    text.map(|text| text.parse().map_err(|_| damaged("prefix"))).transpose()
+}
+
+pub(crate) fn damaged(what: &str) -> crate::Error {
+    crate::Error::unavailable(format!("the database holds an unreadable {what}"))
+}

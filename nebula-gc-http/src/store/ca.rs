@@ -1,0 +1,87 @@
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::{Row, Transaction};
+use nebula_pki::Certificate;
+
+use super::{damaged, stored_words};
+use crate::secret::Sealed;
+use crate::{CaId, Error};
+
+stored_words! {
+    /// What a CA is used for.
+    pub(crate) enum CaState {
+        /// It signs.
+        Active = "active",
+        /// It no longer signs, or does not sign yet; what it signed is accepted.
+        Trusted = "trusted",
+        /// Nothing of it is accepted any more.
+        Retired = "retired",
+    }
+}
+
+/// A CA of a network.
+pub(crate) struct Ca {
+    pub(crate) id: CaId,
+    pub(crate) network: NetworkId,
+    pub(crate) state: CaState,
+    pub(crate) certificate: Certificate,
+    /// Its private key, where this server holds it.
+    pub(crate) key: Option<Sealed>,
+}
+
+pub(crate) fn insert(tx: &mut dyn Transaction, ca: &Ca, now: i64) -> Result<(), Error> {
+    let details = ca.certificate.unverified_details();
+    Ok(tx.queue(
+        "INSERT INTO gc_ca (id, network, state, fingerprint, certificate, seal_key, sealed_key, not_before, \
+         not_after, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        &[
+            ca.id.as_bytes().into(),
+            ca.network.as_bytes().into(),
+            ca.state.word().into(),
+            ca.certificate.fingerprint().as_bytes().into(),
+            (&ca.certificate.to_pem()).into(),
+            ca.key.as_ref().map(|key| key.key_id).into(),
+            ca.key.as_ref().map(|key| key.bytes.as_slice()).into(),
+            details.not_before().into(),
+            details.not_after().into(),
+            now.into(),
+        ],
+    )?)
+}
+
+pub(crate) fn by_id(tx: &mut dyn Transaction, id: CaId) -> Result<Option<Ca>, Error> {
+    let rows = tx.query(
+        "SELECT id, network, state, certificate, seal_key, sealed_key FROM gc_ca WHERE id = $1",
+        &[id.as_bytes().into()],
+    )?;
+    rows.first().map(read).transpose()
+}
+
+/// The certificates of the CAs that nodes are to trust, oldest first.
+pub(crate) fn trusted(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+) -> Result<Vec<Certificate>, Error> {
+    let rows = tx.query(
+        "SELECT certificate FROM gc_ca WHERE network = $1 AND state IN ('active', 'trusted') ORDER BY id",
+        &[network.as_bytes().into()],
+    )?;
+    rows.iter().map(|row| certificate(row.text(0)?)).collect()
+}
+
+fn read(row: &Row) -> Result<Ca, Error> {
+    let key = match (row.optional_integer(4)?, row.optional_blob(5)?) {
+        (Some(key_id), Some(bytes)) => Some(Sealed { key_id, bytes: bytes.to_vec() }),
+        _ => None,
+    };
+    Ok(Ca {
+        id: row.array(0)?.into(),
+        network: row.array(1)?.into(),
+        state: CaState::from_word(row.text(2)?)?,
+        certificate: certificate(row.text(3)?)?,
+        key,
+    })
+}
+
+fn certificate(pem: &str) -> Result<Certificate, Error> {
+    Certificate::from_pem(pem.as_bytes()).map_err(|_| damaged("CA certificate"))
+}

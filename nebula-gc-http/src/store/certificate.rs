@@ -1,0 +1,106 @@
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::{Row, Transaction};
+use nebula_pki::{Certificate, Fingerprint};
+
+use super::{damaged, version};
+use crate::{CaId, Error, NodeId};
+
+/// A row of the ledger of issued certificates.
+#[derive(Debug, Clone)]
+pub(crate) struct Issued {
+    pub(crate) network: NetworkId,
+    pub(crate) node: NodeId,
+    pub(crate) issuer: CaId,
+    pub(crate) certificate: Certificate,
+}
+
+/// A certificate as far as blocking it needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blockable {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) not_after: i64,
+}
+
+/// Whether a certificate with this fingerprint was ever issued.
+pub(crate) fn is_known(tx: &mut dyn Transaction, fingerprint: &Fingerprint) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_certificate WHERE fingerprint = $1",
+        &[fingerprint.as_bytes().into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
+/// The certificate a node has now.
+pub(crate) fn current(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+) -> Result<Option<Certificate>, Error> {
+    let rows = tx.query(
+        "SELECT version, contents FROM gc_certificate WHERE node = $1 AND state = 'issued'",
+        &[node.as_bytes().into()],
+    )?;
+    rows.first().map(read).transpose()
+}
+
+fn read(row: &Row) -> Result<Certificate, Error> {
+    Certificate::from_bytes(version(row.integer(0)?)?, row.blob(1)?)
+        .map_err(|_| damaged("certificate"))
+}
+
+pub(crate) fn insert(tx: &mut dyn Transaction, issued: &Issued, now: i64) -> Result<(), Error> {
+    let details = issued.certificate.unverified_details();
+    Ok(tx.queue(
+        "INSERT INTO gc_certificate (id, network, node, issuer, state, version, fingerprint, not_before, \
+         not_after, contents, created_at) VALUES ($1, $2, $3, $4, 'issued', $5, $6, $7, $8, $9, $10)",
+        &[
+            uuid::Uuid::now_v7().as_bytes().into(),
+            issued.network.as_bytes().into(),
+            issued.node.as_bytes().into(),
+            issued.issuer.as_bytes().into(),
+            i64::from(issued.certificate.version().number()).into(),
+            issued.certificate.fingerprint().as_bytes().into(),
+            details.not_before().into(),
+            details.not_after().into(),
+            (&issued.certificate.to_bytes()).into(),
+            now.into(),
+        ],
+    )?)
+}
+
+/// A newer certificate takes the place of the node's current one, which stays valid unless it is
+/// blocked too.
+pub(crate) fn supersede(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_certificate SET state = 'superseded' WHERE node = $1 AND state = 'issued'",
+        &[node.as_bytes().into()],
+    )?)
+}
+
+/// What of a node's certificates other nodes would still accept.
+pub(crate) fn unexpired(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    now: i64,
+) -> Result<Vec<Blockable>, Error> {
+    let rows = tx.query(
+        "SELECT fingerprint, not_after FROM gc_certificate \
+         WHERE node = $1 AND state IN ('issued', 'superseded') AND not_after >= $2",
+        &[node.as_bytes().into(), now.into()],
+    )?;
+    rows.iter()
+        .map(|row| {
+            Ok(Blockable {
+                fingerprint: Fingerprint::from_bytes(row.array(0)?),
+                not_after: row.integer(1)?,
+            })
+        })
+        .collect()
+}
+
+/// Nothing a node holds is its certificate any more.
+pub(crate) fn revoke(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_certificate SET state = 'revoked' WHERE node = $1 AND state IN ('issued', 'superseded')",
+        &[node.as_bytes().into()],
+    )?)
+}

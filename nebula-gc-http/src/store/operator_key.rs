@@ -1,0 +1,105 @@
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::{Row, Transaction};
+
+use super::stored_words;
+use crate::secret::Hashed;
+use crate::{Error, OperatorKeyId, TenantId};
+
+stored_words! {
+    /// What an operator key may do within its scope.
+    pub enum Role {
+        /// Everything, other operator keys included.
+        Owner = "owner",
+        /// Everything but operator keys.
+        Operator = "operator",
+        /// Look.
+        Viewer = "viewer",
+    }
+}
+
+/// Where an operator key may do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere.
+    Root,
+    /// In the networks of one tenant.
+    Tenant(TenantId),
+    /// In one network.
+    Network(NetworkId),
+}
+
+/// An operator key without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorKey {
+    /// Its id.
+    pub id: OperatorKeyId,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Where.
+    pub scope: Scope,
+}
+
+pub(crate) fn insert(
+    tx: &mut dyn Transaction,
+    key: &OperatorKey,
+    hashed: &Hashed,
+    now: i64,
+) -> Result<(), Error> {
+    let (tenant, network) = match &key.scope {
+        Scope::Root => (None, None),
+        Scope::Tenant(tenant) => (Some(tenant.as_bytes()), None),
+        Scope::Network(network) => (None, Some(network.as_bytes())),
+    };
+    Ok(tx.queue(
+        "INSERT INTO gc_operator_key (id, name, hash_key, hash, role, tenant, network, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &[
+            key.id.as_bytes().into(),
+            (&key.name).into(),
+            hashed.key_id.into(),
+            (&hashed.hash).into(),
+            key.role.word().into(),
+            tenant.into(),
+            network.into(),
+            now.into(),
+        ],
+    )?)
+}
+
+/// Whether there is any key at all; there is from the first start on.
+pub(crate) fn any(tx: &mut dyn Transaction) -> Result<bool, Error> {
+    Ok(!tx.query("SELECT 1 FROM gc_operator_key LIMIT 1", &[])?.is_empty())
+}
+
+/// The key with this hash that is not revoked.
+///
+/// The look-up itself takes a time that depends on the hash. That tells nothing of the secret: the
+/// hash is an HMAC under a key that only the server has.
+pub(crate) fn by_hash(
+    tx: &mut dyn Transaction,
+    hashed: &Hashed,
+) -> Result<Option<OperatorKey>, Error> {
+    let rows = tx.query(
+        "SELECT id, name, role, tenant, network FROM gc_operator_key \
+         WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL",
+        &[(&hashed.hash).into(), hashed.key_id.into()],
+    )?;
+    rows.first().map(read).transpose()
+}
+
+fn read(row: &Row) -> Result<OperatorKey, Error> {
+    let tenant = row.optional_blob(3)?.is_some().then(|| row.array(3)).transpose()?;
+    let network = row.optional_blob(4)?.is_some().then(|| row.array(4)).transpose()?;
+    Ok(OperatorKey {
+        id: row.array(0)?.into(),
+        name: row.text(1)?.to_owned(),
+        role: Role::from_word(row.text(2)?)?,
+        scope: match (tenant, network) {
+            (_, Some(network)) => Scope::Network(network.into()),
+            (Some(tenant), None) => Scope::Tenant(tenant.into()),
+            (None, None) => Scope::Root,
+        },
+    })
+}
