@@ -286,3 +286,21 @@ async fn unusable_pools_are_refused() {
     }
     assert_eq!(plane.rows(), before);
 }
+
+#[tokio::test]
+async fn a_revoked_node_and_its_key_stay_out() {
+    let plane = Plane::with_network("10.1.0.0/24").await;
+    let key = new_key();
+    plane.register("device", &key).await.expect(200);
+    for state in ["revoked", "suspended"] {
+        let connection = rusqlite::Connection::open(plane.database()).unwrap();
+        connection.execute("UPDATE gc_node SET state = ?1", [state]).unwrap();
+        let before = plane.rows();
+        let detail = plane.register("device", &key).await.refusal(403, "forbidden");
+        assert!(detail.contains(state), "{detail}");
+        plane.register("device", &new_key()).await.refusal(403, "forbidden");
+        // Under another name the key is still that node's.
+        plane.register("other", &key).await.refusal(409, "conflict");
+        assert_eq!(plane.rows(), before);
+    }
+}

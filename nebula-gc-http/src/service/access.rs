@@ -158,3 +158,92 @@ pub(crate) fn not_found(project: Option<&ProjectId>) -> Error {
             .map_or("network".to_owned(), |project| format!("network {:?}", project.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nebula_alloc::Sqlite;
+    use nebula_alloc::store::migrate::migrate;
+    use nebula_pki::Version;
+
+    use super::*;
+    use crate::store::COMPONENT;
+    use crate::{CaId, OperatorKeyId, id};
+
+    fn network(tx: &mut dyn Transaction, tenant: TenantId, name: &str) -> Network {
+        let network = Network {
+            id: id::new_network(),
+            tenant,
+            name: name.to_owned(),
+            version: Version::V1,
+            prefix_v4: None,
+            prefix_v6: None,
+            active_ca: CaId::new(),
+            hold_seconds: 0,
+            revision: 1,
+            rendering: 1,
+        };
+        network::insert(tx, &network, 0).unwrap();
+        network
+    }
+
+    fn key(tx: &mut dyn Transaction, secrets: &ServerSecrets, role: Role, scope: Scope) -> Caller {
+        let bearer = Bearer::new_operator_key().unwrap();
+        let key = OperatorKey { id: OperatorKeyId::new(), name: String::new(), role, scope };
+        operator_key::insert(tx, &key, &secrets.hash(&bearer).unwrap(), 0).unwrap();
+        Caller::Bearer(bearer)
+    }
+
+    /// Every role × scope × action, for a network of the default tenant.
+    #[test]
+    fn who_may_do_what_to_which_network() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(directory.path().join("test.db")).unwrap();
+        let secrets = ServerSecrets::generate().unwrap();
+        let checked = store.transaction(|tx| {
+            migrate(tx, &COMPONENT)?;
+            let (home, foreign) = (TenantId::new(), TenantId::new());
+            tenant::insert(tx, home, tenant::DEFAULT, 0)?;
+            tenant::insert(tx, foreign, "foreign", 0)?;
+            let ours = network(tx, home, "ours");
+            let beside = network(tx, home, "beside");
+            let project = ProjectId::new("ours")?;
+            let scopes = [
+                (Scope::Root, true),
+                (Scope::Tenant(home), true),
+                (Scope::Network(ours.id), true),
+                (Scope::Tenant(foreign), false),
+                (Scope::Network(beside.id), false),
+            ];
+            let mut checked = 0;
+            for role in [Role::Owner, Role::Operator, Role::Viewer] {
+                for (scope, sees) in scopes {
+                    let caller = key(tx, &secrets, role, scope);
+                    for action in Action::ALL {
+                        let outcome = authorize(tx, &secrets, &caller, action, Some(&project)).map(|(_, found)| found.id);
+                        let permitted = role != Role::Viewer || action == Action::ReadNode;
+                        match outcome {
+                            Ok(found) => assert!(sees && permitted && found == ours.id, "{role:?} {scope:?} {action:?}"),
+                            // What it can't see does not exist for it, whatever its role.
+                            Err(Error::NotFound { .. }) => assert!(!sees, "{role:?} {scope:?} {action:?}"),
+                            Err(Error::Forbidden { .. }) => assert!(sees && !permitted, "{role:?} {scope:?} {action:?}"),
+                            Err(other) => panic!("{other}"),
+                        }
+                        checked += 1;
+                    }
+                }
+            }
+            // Without a name there must be one network to see.
+            let root = key(tx, &secrets, Role::Owner, Scope::Root);
+            let ambiguous = authorize(tx, &secrets, &root, Action::Register, None);
+            assert!(matches!(ambiguous, Err(Error::InvalidRequest { field, .. }) if field == "projectId"));
+            let one = key(tx, &secrets, Role::Owner, Scope::Network(beside.id));
+            assert_eq!(authorize(tx, &secrets, &one, Action::Register, None)?.1.id, beside.id);
+            // A revoked key is nobody's.
+            tx.execute("UPDATE gc_operator_key SET revoked_at = 1", &[])?;
+            let revoked = authorize(tx, &secrets, &root, Action::ReadNode, Some(&project));
+            assert!(matches!(revoked, Err(Error::Unauthorized { .. })));
+            Ok::<_, Error>(checked)
+        });
+        assert_eq!(checked.unwrap(), 3 * 5 * 4);
+    }
+}

@@ -1,5 +1,5 @@
 //! A service over a database of its own, asked as over HTTP but without a socket.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
