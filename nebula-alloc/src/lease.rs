@@ -4,6 +4,8 @@ mod allocate;
 
 use std::net::IpAddr;
 
+#[cfg(test)]
+pub(crate) use self::allocate::{ACTIVATE, INSERT, OWNED, PROLONG};
 pub use self::allocate::{allocate, allocate_many};
 use crate::address::octets;
 use crate::interval::limit;
@@ -77,40 +79,31 @@ pub(crate) use columns;
 
 const ACTIVE: i64 = 1;
 
-const BY_ADDRESS: &str =
+pub(crate) const BY_ADDRESS: &str =
     concat!("SELECT ", columns!(), " FROM alloc_lease WHERE network = $1 AND address = $2");
-const BY_OWNER: &str = concat!(
+/// In all networks; see the schema for the reason.
+pub(crate) const BY_OWNER: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM alloc_lease WHERE network = $1 AND owner = $2 AND state = 1
+    " FROM alloc_lease WHERE owner = $1 AND state = 1
      UNION ALL
      SELECT ",
     columns!(),
-    " FROM alloc_lease WHERE network = $1 AND owner = $2 AND state = 2"
+    " FROM alloc_lease WHERE owner = $1 AND state = 2"
 );
-const LIST: &str = concat!(
+pub(crate) const LIST: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM alloc_lease
      WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3"
 );
-const RELEASE: &str = concat!(
-    "UPDATE alloc_lease
-     SET state = 2, released_at = $1, until = NULL,
-         hold_until = CASE WHEN hold_until > $2 THEN hold_until ELSE $2 END
-     WHERE network = $3 AND owner = $4 AND state = 1
-     RETURNING ",
-    columns!()
-);
-const EXTEND: &str = "UPDATE alloc_lease SET hold_until = $1
-     WHERE network = $2 AND owner = $3 AND state = 1 AND hold_until < $1";
-const EXTEND_QUARANTINE: &str = "UPDATE alloc_lease SET hold_until = $1
-     WHERE network = $2 AND owner = $3 AND state = 2 AND hold_until < $1";
-const SHORTEN: &str = "UPDATE alloc_lease SET hold_until = released_at + CAST($1 AS BIGINT)
-     WHERE network = $2 AND owner = $3 AND state = 2
-       AND hold_until > released_at + CAST($1 AS BIGINT)";
-const TAKE_OVER: &str =
-    "UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND owner = $3 AND state = 2";
+pub(crate) const QUARANTINE: &str = "UPDATE alloc_lease
+     SET state = 2, hold_until = $1, released_at = $2, until = NULL
+     WHERE network = $3 AND address = $4 AND state = 1";
+pub(crate) const HOLD: &str =
+    "UPDATE alloc_lease SET hold_until = $1 WHERE network = $2 AND address = $3";
+pub(crate) const PASS_ON: &str =
+    "UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND address = $3 AND state = 2";
 
 /// Releases all active leases of an owner into quarantine, which ends at the later of their
 /// `hold_until` and `now + hold_seconds`. Answers them as they are then, in address order; none
@@ -126,16 +119,11 @@ pub fn release(
     owner: OwnerId,
     hold_seconds: i64,
 ) -> Result<Vec<Lease>, Error> {
-    let rows = tx.query(
-        RELEASE,
-        &[
-            now.into(),
-            now.saturating_add(hold_seconds.max(0)).into(),
-            network.as_bytes().into(),
-            owner.as_bytes().into(),
-        ],
-    )?;
-    sorted(&rows)
+    by_owner(tx, network, owner)?
+        .into_iter()
+        .filter(|lease| lease.state == LeaseState::Active)
+        .map(|lease| quarantine(tx, now, lease, hold_seconds))
+        .collect()
 }
 
 /// Moves `hold_until` of all leases of an owner forward, those in quarantine too; never back.
@@ -150,8 +138,14 @@ pub fn extend_hold(
     owner: OwnerId,
     hold_until: i64,
 ) -> Result<u64, Error> {
-    let params = [hold_until.into(), network.as_bytes().into(), owner.as_bytes().into()];
-    Ok(tx.execute(EXTEND, &params)? + tx.execute(EXTEND_QUARANTINE, &params)?)
+    let mut moved = 0;
+    for lease in by_owner(tx, network, owner)? {
+        if lease.hold_until < hold_until {
+            set_hold(tx, &lease, hold_until)?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
 }
 
 /// Ends the quarantines of an owner `hold_seconds` after their release, where they would end later:
@@ -166,10 +160,16 @@ pub fn shorten_hold(
     owner: OwnerId,
     hold_seconds: i64,
 ) -> Result<u64, Error> {
-    tx.execute(
-        SHORTEN,
-        &[hold_seconds.max(0).into(), network.as_bytes().into(), owner.as_bytes().into()],
-    )
+    let mut moved = 0;
+    for lease in by_owner(tx, network, owner)? {
+        let Some(released_at) = lease.released_at else { continue };
+        let end = released_at.saturating_add(hold_seconds.max(0));
+        if lease.hold_until > end {
+            set_hold(tx, &lease, end)?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
 }
 
 /// Gives the leases that `from` has in quarantine to `to`, so that `to` gets the old address when
@@ -184,8 +184,21 @@ pub fn take_over(
     from: OwnerId,
     to: OwnerId,
 ) -> Result<u64, Error> {
-    let (network, from, to) = (network.as_bytes(), from.as_bytes(), to.as_bytes());
-    tx.execute(TAKE_OVER, &[to.into(), network.into(), from.into()])
+    let mut moved = 0;
+    for lease in by_owner(tx, network, from)? {
+        if lease.state == LeaseState::Quarantined {
+            tx.queue(
+                PASS_ON,
+                &[
+                    to.as_bytes().into(),
+                    network.as_bytes().into(),
+                    octets(lease.address).as_slice().into(),
+                ],
+            )?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
 }
 
 /// The lease of an address, if it has one.
@@ -213,9 +226,10 @@ pub fn by_owner(
     network: NetworkId,
     owner: OwnerId,
 ) -> Result<Vec<Lease>, Error> {
-    let rows = tx.query(BY_OWNER, &[network.as_bytes().into(), owner.as_bytes().into()])?;
-    let mut leases = sorted(&rows)?;
-    leases.sort_by_key(|lease| lease.state != LeaseState::Active);
+    let rows = tx.query(BY_OWNER, &[owner.as_bytes().into()])?;
+    let mut leases = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    leases.retain(|lease| lease.network == network);
+    leases.sort_by_key(|lease| (lease.state != LeaseState::Active, lease.address));
     Ok(leases)
 }
 
@@ -251,8 +265,39 @@ pub(crate) fn read(row: &Row) -> Result<Lease, Error> {
     })
 }
 
-fn sorted(rows: &[Row]) -> Result<Vec<Lease>, Error> {
-    let mut leases = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    leases.sort_by_key(|lease| lease.address);
-    Ok(leases)
+/// Ends an active lease.
+pub(crate) fn quarantine(
+    tx: &mut dyn Transaction,
+    now: i64,
+    lease: Lease,
+    hold_seconds: i64,
+) -> Result<Lease, Error> {
+    let lease = Lease {
+        state: LeaseState::Quarantined,
+        hold_until: lease.hold_until.max(now.saturating_add(hold_seconds.max(0))),
+        released_at: Some(now),
+        until: None,
+        ..lease
+    };
+    tx.queue(
+        QUARANTINE,
+        &[
+            lease.hold_until.into(),
+            now.into(),
+            lease.network.as_bytes().into(),
+            octets(lease.address).as_slice().into(),
+        ],
+    )?;
+    Ok(lease)
+}
+
+fn set_hold(tx: &mut dyn Transaction, lease: &Lease, hold_until: i64) -> Result<(), Error> {
+    tx.queue(
+        HOLD,
+        &[
+            hold_until.into(),
+            lease.network.as_bytes().into(),
+            octets(lease.address).as_slice().into(),
+        ],
+    )
 }

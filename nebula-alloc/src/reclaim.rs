@@ -3,9 +3,9 @@
 
 use crate::address::octets;
 use crate::interval::limit;
-use crate::lease::{Lease, LeaseState, columns, read};
+use crate::lease::{Lease, columns, quarantine, read};
 use crate::store::Transaction;
-use crate::{Error, Family, NetworkId, interval};
+use crate::{Error, NetworkId, PoolId, interval, pool};
 
 pub(crate) const ENDED: &str = concat!(
     "SELECT ",
@@ -13,24 +13,20 @@ pub(crate) const ENDED: &str = concat!(
     " FROM alloc_lease
      WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2"
 );
-pub(crate) const ENDED_OF: &str = concat!(
+pub(crate) const ENDED_OF_POOL: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM alloc_lease
-     WHERE network = $1 AND family = $2 AND state = 2 AND hold_until <= $3
-     ORDER BY hold_until LIMIT $4"
+     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3"
 );
-const DELETE: &str = "DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2";
-const EXPIRED: &str = concat!(
+pub(crate) const EXPIRED: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM alloc_lease
-     WHERE network = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
-     ORDER BY until LIMIT $3"
+     WHERE pool = $1 AND state = 1 AND until IS NOT NULL AND until <= $2 ORDER BY until LIMIT $3"
 );
-const EXPIRE: &str = "UPDATE alloc_lease
-     SET state = 2, hold_until = $1, released_at = $2, until = NULL
-     WHERE network = $3 AND address = $4 AND state = 1";
+pub(crate) const DELETE: &str =
+    "DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2";
 
 /// Makes addresses free whose quarantine has ended, at most `limit` of them, in all networks.
 /// Answers how many.
@@ -57,41 +53,29 @@ pub fn expire(
     hold_seconds: i64,
     limit: usize,
 ) -> Result<Vec<Lease>, Error> {
-    let rows =
-        tx.query(EXPIRED, &[network.as_bytes().into(), now.into(), self::limit(limit).into()])?;
-    let mut expired = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let mut lease = read(row)?;
-        lease.state = LeaseState::Quarantined;
-        lease.hold_until = lease.hold_until.max(now.saturating_add(hold_seconds.max(0)));
-        lease.released_at = Some(now);
-        lease.until = None;
-        tx.queue(
-            EXPIRE,
-            &[
-                lease.hold_until.into(),
-                now.into(),
-                network.as_bytes().into(),
-                octets(lease.address).as_slice().into(),
-            ],
-        )?;
-        expired.push(lease);
+    let mut expired = Vec::new();
+    for pool in pool::by_network(tx, network)? {
+        let left = limit.saturating_sub(expired.len());
+        if left == 0 {
+            break;
+        }
+        let params = [pool.id.as_bytes().into(), now.into(), self::limit(left).into()];
+        for row in &tx.query(EXPIRED, &params)? {
+            expired.push(quarantine(tx, now, read(row)?, hold_seconds)?);
+        }
     }
     Ok(expired)
 }
 
-/// [`reclaim`] for one network and family.
-pub(crate) fn of_network(
+/// [`reclaim`] for one pool.
+pub(crate) fn of_pool(
     tx: &mut dyn Transaction,
     now: i64,
-    network: NetworkId,
-    family: Family,
+    pool: PoolId,
     limit: usize,
 ) -> Result<u64, Error> {
-    let rows = tx.query(
-        ENDED_OF,
-        &[network.as_bytes().into(), family.number().into(), now.into(), self::limit(limit).into()],
-    )?;
+    let rows =
+        tx.query(ENDED_OF_POOL, &[pool.as_bytes().into(), now.into(), self::limit(limit).into()])?;
     free(tx, &rows.iter().map(read).collect::<Result<Vec<_>, _>>()?)
 }
 

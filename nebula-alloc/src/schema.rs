@@ -10,6 +10,9 @@ pub const COMPONENT: Component =
 /// * `alloc_interval` is keyed by `last`, so that taking from below changes the row in place.
 /// * The primary key of `alloc_lease` is rule "one holder"; the partial unique index is "one active
 ///   lease per owner and family". The other indexes hold only the rows that their query is about.
+/// * Apart from the primary key no index of `alloc_lease` begins with the network, and no query
+///   that needs one of them names the network: a planner could take `network = …` for selective and
+///   walk through all leases of the network. The callers compare it themselves.
 /// * `hold_until` of a lease in quarantine is the end of the quarantine.
 const VERSION_1: &str = "
 CREATE TABLE alloc_pool (
@@ -43,11 +46,11 @@ CREATE TABLE alloc_lease (
     until BIGINT,
     PRIMARY KEY (network, address)
 ) {clustered};
-CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (network, owner, family) WHERE state = 1;
-CREATE INDEX alloc_lease_ending ON alloc_lease (network, until) WHERE state = 1 AND until IS NOT NULL;
-CREATE INDEX alloc_lease_returning ON alloc_lease (network, owner, family, released_at) WHERE state = 2;
-CREATE INDEX alloc_lease_quarantine ON alloc_lease (hold_until) WHERE state = 2;
-CREATE INDEX alloc_lease_quarantine_of ON alloc_lease (network, family, hold_until) WHERE state = 2;
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, network, family) WHERE state = 1;
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, family) WHERE state = 2;
+CREATE INDEX alloc_lease_ending ON alloc_lease (pool, until) WHERE state = 1 AND until IS NOT NULL;
+CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
+CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
 
 CREATE TABLE alloc_event (
     id {identity},

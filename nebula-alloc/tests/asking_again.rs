@@ -1,4 +1,5 @@
 //! Is it safe to ask again?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

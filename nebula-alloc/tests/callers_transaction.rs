@@ -1,4 +1,5 @@
 //! Can allocation be part of a caller's own transaction?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! What happens when a pool is used up?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

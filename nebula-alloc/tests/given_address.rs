@@ -1,4 +1,5 @@
 //! What may an owner get that asks for a certain address?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Does any sequence of operations do what a simple model does?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;
@@ -54,7 +55,7 @@ impl Model {
         self.0
             .iter()
             .filter(|(_, held)| held.owner == owner && held.quarantine.is_none() == active)
-            .max_by_key(|(address, held)| (held.quarantine.map(|(at, _)| at), 255 - **address))
+            .max_by_key(|(address, held)| (held.quarantine.map(|(at, _)| at), **address))
             .map(|(address, _)| *address)
     }
 
@@ -82,8 +83,14 @@ impl Model {
             None => match self.of(owner, false) {
                 Some(own) => own,
                 None => {
-                    if Self::pools().all(|address| self.0.contains_key(&address)) {
-                        self.reclaim(now, usize::MAX);
+                    // Ended quarantines count as free only when nothing else is, pool by pool.
+                    for pool in [1..=8, 10..=17] {
+                        if Self::pools().all(|address| self.0.contains_key(&address)) {
+                            self.0.retain(|address, held| {
+                                let ended = held.quarantine.is_some_and(|(_, until)| until <= now);
+                                !(ended && pool.contains(address))
+                            });
+                        }
                     }
                     Self::pools()
                         .find(|address| !self.0.contains_key(address))

@@ -1,4 +1,5 @@
 //! Is it the database that keeps an address to one holder?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

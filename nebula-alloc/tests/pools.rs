@@ -1,4 +1,5 @@
 //! What do pools cost, and do they keep to themselves?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Who may have a released address, and when?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Does the order in which addresses come back matter?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Which programs may run on which schema?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

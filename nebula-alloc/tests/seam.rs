@@ -1,4 +1,5 @@
 //! What does the seam refuse, so that one text can serve two engines?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Does verifying find what is broken?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod support;

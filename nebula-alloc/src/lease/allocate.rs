@@ -8,7 +8,8 @@ use crate::address::octets;
 use crate::store::{Param, Transaction};
 use crate::{Error, Family, NetworkId, PoolId, interval, pool, reclaim};
 
-/// The active lease of an owner, and the one that it released last.
+/// The active lease of an owner, and those that it has in quarantine, these in all networks; see
+/// the schema for the reason.
 pub(crate) const OWNED: &str = concat!(
     "SELECT ",
     columns!(),
@@ -17,20 +18,15 @@ pub(crate) const OWNED: &str = concat!(
      UNION ALL
      SELECT ",
     columns!(),
-    " FROM (
-         SELECT ",
-    columns!(),
     " FROM alloc_lease
-         WHERE network = $1 AND owner = $2 AND family = $3 AND state = 2
-         ORDER BY released_at DESC, address LIMIT 1
-     ) AS returning_lease"
+     WHERE owner = $2 AND family = $3 AND state = 2"
 );
 pub(crate) const INSERT: &str = "INSERT INTO alloc_lease
      (network, address, family, pool, owner, state, hold_until, released_at, until)
      VALUES ($1, $2, $3, $4, $5, 1, $6, NULL, $7)";
-const PROLONG: &str = "UPDATE alloc_lease SET hold_until = $1, until = $2
+pub(crate) const PROLONG: &str = "UPDATE alloc_lease SET hold_until = $1, until = $2
      WHERE network = $3 AND address = $4 AND state = 1";
-const ACTIVATE: &str = "UPDATE alloc_lease
+pub(crate) const ACTIVATE: &str = "UPDATE alloc_lease
      SET state = 1, owner = $1, hold_until = $2, released_at = NULL, until = $3
      WHERE network = $4 AND address = $5 AND state = 2";
 
@@ -121,7 +117,7 @@ fn round(
             answer(index, keep(tx, *lease, request)?);
         } else if request.address.is_some() {
             given.push((index, request));
-        } else if let Some(lease) = owned.first() {
+        } else if let Some(lease) = last_released(&owned, request.network) {
             answer(index, Ok(activate(tx, *lease, request, true)?));
         } else {
             let key = (request.network, request.family);
@@ -144,10 +140,13 @@ fn round(
     for ((network, family), mut members) in next {
         let pools = pool::by_family(tx, network, family)?;
         take_lowest(tx, &pools, &mut members, &mut answer)?;
-        if !members.is_empty() && !pools.is_empty() {
-            let enough = members.len().max(RECLAIM_AT_LEAST);
-            if reclaim::of_network(tx, now, network, family, enough)? > 0 {
-                take_lowest(tx, &pools, &mut members, &mut answer)?;
+        for pool in &pools {
+            let short = members.len();
+            if short == 0 {
+                break;
+            }
+            if reclaim::of_pool(tx, now, *pool, short.max(RECLAIM_AT_LEAST))? > 0 {
+                take_lowest(tx, std::slice::from_ref(pool), &mut members, &mut answer)?;
             }
         }
         for (index, _) in members {
@@ -162,6 +161,13 @@ fn round(
         }
     }
     Ok(())
+}
+
+fn last_released(owned: &[Lease], network: NetworkId) -> Option<&Lease> {
+    owned
+        .iter()
+        .filter(|lease| lease.network == network)
+        .max_by_key(|lease| (lease.released_at, lease.address))
 }
 
 /// Serves the first of `waiting` from the pools, as far as they reach.

@@ -102,11 +102,6 @@ impl Sqlite {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    #[cfg(test)]
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.connection
-    }
 }
 
 impl Engine for Sqlite {

@@ -1,4 +1,5 @@
 //! What the tests share: a database in a directory of its own, short ids, short requests.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![allow(dead_code, unreachable_pub)]
 
 use std::net::IpAddr;

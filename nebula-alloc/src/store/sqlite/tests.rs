@@ -1,1 +1,243 @@
 //! What only the engine can see.
+
+use rusqlite::StatementStatus;
+
+use super::*;
+use crate::lease::{self, Request, allocate};
+use crate::pool::{self, Pool};
+use crate::reclaim::{self, reclaim};
+use crate::store::writer::{Writer, WriterOptions};
+use crate::verify::verify;
+use crate::{Allocator, Family, NetworkId, OwnerId, PoolId, event, interval, usable};
+
+const NETWORK: NetworkId = NetworkId([1; 16]);
+
+fn request(number: u32) -> Request {
+    let mut owner = [0; 16];
+    owner[12..].copy_from_slice(&number.to_be_bytes());
+    Request {
+        network: NETWORK,
+        owner: OwnerId(owner),
+        family: Family::V4,
+        address: None,
+        hold_until: 0,
+        until: None,
+    }
+}
+
+fn open(directory: &tempfile::TempDir) -> Sqlite {
+    let mut store = Sqlite::open(directory.path().join("test.db")).unwrap();
+    let range = usable("10.0.0.0/16".parse().unwrap()).unwrap();
+    let pool = Pool { id: PoolId([2; 16]), network: NETWORK, range, position: 0 };
+    store.transaction(|tx| pool::create(tx, &pool)).unwrap();
+    store
+}
+
+fn setting(store: &Sqlite, name: &str) -> rusqlite::types::Value {
+    store.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn durability_is_set_and_survives_recovery() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    for _ in 0..2 {
+        assert_eq!(setting(&store, "journal_mode"), "wal".to_owned().into());
+        assert_eq!(setting(&store, "synchronous"), 2.into());
+        assert_eq!(setting(&store, "foreign_keys"), 1.into());
+        assert!(store.connection.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).unwrap());
+        store.recover().unwrap();
+    }
+}
+
+#[test]
+fn a_setting_that_does_not_take_is_refused() {
+    let connection = Connection::open_in_memory().unwrap();
+    let refused = set(&connection, "journal_mode", "WAL", "wal");
+    assert_eq!(
+        refused,
+        Err(Error::Setting {
+            name: "journal_mode",
+            expected: "wal".into(),
+            found: "memory".into()
+        })
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn files_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let _store = open(&directory);
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+    }
+}
+
+/// The lock is on the file, whatever it is called.
+#[cfg(unix)]
+#[test]
+fn a_link_does_not_open_a_second_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let link = directory.path().join("link.db");
+    std::os::unix::fs::symlink(store.path(), &link).unwrap();
+    let refused = Sqlite::open(&link).map(drop);
+    assert_eq!(refused, Err(Error::SecondWriter { path: store.path().to_owned() }));
+}
+
+#[test]
+fn statements_are_planned_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    for number in 0..200 {
+        store
+            .transaction(|tx| {
+                allocate(tx, 1, &request(number))?;
+                lease::release(tx, 1, NETWORK, request(number).owner, 0)?;
+                reclaim(tx, 1, 10)?;
+                reclaim::of_pool(tx, 1, PoolId([2; 16]), 10)?;
+                allocate(tx, 1, &request(number))?;
+                event::append(tx, &event::Event::new(1, "test", "test"))
+            })
+            .unwrap();
+    }
+    for sql in [
+        lease::OWNED,
+        lease::INSERT,
+        pool::BY_FAMILY,
+        interval::LOWEST,
+        interval::AT_OR_ABOVE,
+        interval::SET_FIRST,
+        reclaim::ENDED,
+        reclaim::ENDED_OF_POOL,
+        event::INSERT,
+    ] {
+        let statement = store.connection.prepare_cached(sql).unwrap();
+        assert!(statement.get_status(StatementStatus::Run) >= 100, "{sql}");
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+        assert_eq!(statement.get_status(StatementStatus::Sort), 0, "{sql}");
+        assert_eq!(statement.get_status(StatementStatus::FullscanStep), 0, "{sql}");
+    }
+}
+
+/// A limit on pages fails as a full disk does, and ends the transaction as it does.
+#[test]
+fn a_full_disk_leaves_nothing_and_says_unavailable() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    // Room for a few leases.
+    let limit = format!("PRAGMA max_page_count = {}", pages + 3);
+    store.connection.query_row(&limit, [], |_| Ok(())).unwrap();
+    let path = store.path().to_owned();
+    let writer = Writer::start(store, || 1, WriterOptions::default()).unwrap();
+    let allocator = Allocator::new(writer, "test");
+
+    let mut stored = 0;
+    let error = loop {
+        match allocator.allocate(request(stored)) {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    // In a batch everybody hears it, whoever filled the disk.
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for number in 1000..1200 {
+        let sender = sender.clone();
+        allocator
+            .writer()
+            .submit(crate::store::writer::tests::Plain::new(request(number)), move |answer| {
+                sender.send(answer).unwrap()
+            })
+            .unwrap();
+    }
+    drop(sender);
+    let answers: Vec<_> = receiver.iter().collect();
+    assert_eq!(answers.len(), 200);
+    drop(allocator);
+
+    let mut store = Sqlite::open(path).unwrap();
+    let granted = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert!(granted < 200);
+    let leases = store.transaction(|tx| lease::list(tx, NETWORK, None, 10_000)).unwrap();
+    assert_eq!(leases.len(), stored as usize + granted);
+    assert_eq!(store.transaction(|tx| verify(tx)).unwrap(), []);
+}
+
+#[test]
+fn a_transaction_left_open_is_rolled_back_by_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    store.connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM alloc_interval").unwrap();
+    assert_eq!(store.transaction(|tx| verify(tx)).unwrap(), []);
+}
+
+/// With statistics of a small database, with those of one network, and with none: the plans are
+/// those that cost the same whatever there is.
+#[test]
+fn no_plan_depends_on_what_the_database_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    for leases in [None, Some(0), Some(2), Some(500)] {
+        if let Some(leases) = leases {
+            for number in 0..leases {
+                store.transaction(|tx| allocate(tx, 1, &request(number))).unwrap();
+                if number % 2 == 0 {
+                    let owner = request(number).owner;
+                    store.transaction(|tx| lease::release(tx, 1, NETWORK, owner, 9)).unwrap();
+                }
+            }
+            store.connection.execute_batch("ANALYZE").unwrap();
+            let path = store.path().to_owned();
+            drop(store);
+            store = Sqlite::open(path).unwrap();
+        }
+        for (sql, ways) in PLANS {
+            let mut statement =
+                store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let mut rows = statement.raw_query();
+            let mut found = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                found.push(row.get::<_, String>(3).unwrap());
+            }
+            found.retain(|line| line.contains("alloc_"));
+            assert_eq!(found.len(), ways.len(), "{leases:?} {sql}: {found:?}");
+            for (line, way) in found.iter().zip(*ways) {
+                assert!(line.ends_with(way), "{leases:?} {sql}: {line}");
+            }
+        }
+    }
+}
+
+/// How each statement finds its rows.
+const PLANS: &[(&str, &[&str])] = &[
+    (
+        lease::OWNED,
+        &[
+            "alloc_lease_active (owner=? AND network=? AND family=?)",
+            "alloc_lease_quarantined (owner=? AND family=?)",
+        ],
+    ),
+    (lease::BY_OWNER, &["alloc_lease_active (owner=?)", "alloc_lease_quarantined (owner=?)"]),
+    (lease::BY_ADDRESS, &[LEASE]),
+    (lease::LIST, &["PRIMARY KEY (network=? AND address>?)"]),
+    (lease::QUARANTINE, &[LEASE]),
+    (lease::HOLD, &[LEASE]),
+    (lease::PASS_ON, &[LEASE]),
+    (lease::PROLONG, &[LEASE]),
+    (lease::ACTIVATE, &[LEASE]),
+    (reclaim::DELETE, &[LEASE]),
+    (reclaim::ENDED, &["alloc_lease_held (hold_until<?)"]),
+    (reclaim::ENDED_OF_POOL, &["alloc_lease_held_of_pool (pool=? AND hold_until<?)"]),
+    (reclaim::EXPIRED, &["alloc_lease_ending (pool=? AND until>? AND until<?)"]),
+    (interval::LOWEST, &["PRIMARY KEY (pool=?)"]),
+    (interval::AT_OR_ABOVE, &["PRIMARY KEY (pool=? AND last>?)"]),
+    (interval::SET_FIRST, &["PRIMARY KEY (pool=? AND last=?)"]),
+];
+
+const LEASE: &str = "PRIMARY KEY (network=? AND address=?)";

@@ -1,1 +1,368 @@
 //! Failures that a real database does not give on demand.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::lease::{Lease, Request};
+use crate::pool::{self, Pool};
+use crate::store::sqlite::{OpenSqlite, Sqlite};
+use crate::store::{Param, Row};
+use crate::verify::verify;
+use crate::{Family, NetworkId, OwnerId, PoolId, lease, usable};
+
+/// A lease and nothing else.
+pub(crate) struct Plain(Request);
+
+impl Plain {
+    pub(crate) fn new(request: Request) -> Self {
+        Self(request)
+    }
+}
+
+impl Step for Plain {
+    type Output = Lease;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.0.owner.0.to_vec())
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+        Ok(vec![self.0])
+    }
+
+    fn write(&mut self, _: &mut dyn Transaction, _: i64, leases: &[Lease]) -> Result<Lease, Error> {
+        Ok(leases[0])
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Fault {
+    /// The commit fails without having taken place.
+    CommitLost,
+    /// The commit takes place and fails nevertheless.
+    CommitDone,
+    /// Others are in the way of the commit.
+    CommitContended,
+    /// Others are in the way of the transaction.
+    BeginContended,
+    BeginFails,
+    /// The next statement fails and ends the transaction.
+    InputOutput,
+    RecoveryFails,
+}
+
+/// SQLite, with the faults that are due.
+struct Faulty {
+    store: Sqlite,
+    due: Arc<Mutex<VecDeque<Fault>>>,
+}
+
+struct FaultyOpen<'a> {
+    inner: OpenSqlite<'a>,
+    due: &'a Mutex<VecDeque<Fault>>,
+    ended: bool,
+}
+
+fn take(due: &Mutex<VecDeque<Fault>>, among: &[Fault]) -> Option<Fault> {
+    let mut due = due.lock().unwrap();
+    if among.contains(due.front()?) { due.pop_front() } else { None }
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable { reason: "injected".into() }
+}
+
+fn contended() -> Error {
+    Error::Contended { reason: "injected".into() }
+}
+
+impl Engine for Faulty {
+    type Open<'a> = FaultyOpen<'a>;
+
+    fn begin(&mut self) -> Result<FaultyOpen<'_>, Error> {
+        match take(&self.due, &[Fault::BeginContended, Fault::BeginFails]) {
+            Some(Fault::BeginContended) => return Err(contended()),
+            Some(_) => return Err(unavailable()),
+            None => {}
+        }
+        Ok(FaultyOpen { inner: self.store.begin()?, due: &self.due, ended: false })
+    }
+
+    fn recover(&mut self) -> Result<(), Error> {
+        match take(&self.due, &[Fault::RecoveryFails]) {
+            Some(_) => Err(unavailable()),
+            None => self.store.recover(),
+        }
+    }
+}
+
+impl FaultyOpen<'_> {
+    fn fault(&mut self) -> Result<(), Error> {
+        self.ended |= take(self.due, &[Fault::InputOutput]).is_some();
+        if self.ended { Err(unavailable()) } else { Ok(()) }
+    }
+}
+
+impl Open for FaultyOpen<'_> {
+    fn is_open(&self) -> bool {
+        !self.ended && self.inner.is_open()
+    }
+
+    fn commit(self) -> Result<(), Error> {
+        let commits = [Fault::CommitLost, Fault::CommitDone, Fault::CommitContended];
+        match take(self.due, &commits) {
+            Some(Fault::CommitLost) => Err(unavailable()),
+            Some(Fault::CommitDone) => self.inner.commit().and(Err(unavailable())),
+            Some(_) => Err(contended()),
+            None => self.inner.commit(),
+        }
+    }
+}
+
+impl Transaction for FaultyOpen<'_> {
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.fault()?;
+        self.inner.execute(sql, params)
+    }
+
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        self.inner.query(sql, params)
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.inner.script(sql)
+    }
+
+    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.inner.tables(prefix)
+    }
+}
+
+const NETWORK: NetworkId = NetworkId([1; 16]);
+
+fn request(number: u8) -> Request {
+    Request {
+        network: NETWORK,
+        owner: OwnerId([number; 16]),
+        family: Family::V4,
+        address: None,
+        hold_until: 0,
+        until: None,
+    }
+}
+
+/// Whose, what, and whether the writer was ready then.
+type Answers = Vec<(u8, Result<Lease, Error>, bool)>;
+
+struct Bench {
+    writer: Arc<Writer>,
+    due: Arc<Mutex<VecDeque<Fault>>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(directory.path().join("test.db")).unwrap();
+        let range = usable("10.0.0.0/24".parse().unwrap()).unwrap();
+        let pool = Pool { id: PoolId([2; 16]), network: NETWORK, range, position: 0 };
+        store.transaction(|tx| pool::create(tx, &pool)).unwrap();
+        let due = Arc::default();
+        let engine = Faulty { store, due: Arc::clone(&due) };
+        let writer = Arc::new(Writer::spawn(engine, || 7, WriterOptions::default()).unwrap());
+        Self { writer, due, _directory: directory }
+    }
+
+    /// Submits all while the writer is busy, so that they share a batch, and answers in order of
+    /// the answers.
+    fn batch(&self, numbers: &[u8], faults: &[Fault]) -> Answers {
+        let (release, wait) = channel::<()>();
+        let (entered, inside) = channel();
+        let (sender, receiver) = channel();
+        let (due, faults) = (Arc::clone(&self.due), faults.to_vec());
+        self.writer
+            .submit(
+                Once(move |_: &mut dyn Transaction, _| {
+                    entered.send(()).unwrap();
+                    wait.recv().unwrap();
+                    Ok::<_, Error>(())
+                }),
+                // Its own commit is over by then.
+                move |_| due.lock().unwrap().extend(faults),
+            )
+            .unwrap();
+        inside.recv().unwrap();
+        for number in numbers {
+            let (number, sender, writer) = (*number, sender.clone(), Arc::downgrade(&self.writer));
+            self.writer
+                .submit(Plain(request(number)), move |answer| {
+                    let ready = writer.upgrade().is_some_and(|writer| writer.is_ready());
+                    sender.send((number, answer, ready)).unwrap();
+                })
+                .unwrap();
+        }
+        drop(sender);
+        release.send(()).unwrap();
+        receiver.iter().collect()
+    }
+
+    fn stored(&self) -> usize {
+        self.writer
+            .transaction(|tx, _| {
+                assert_eq!(verify(tx)?, []);
+                Ok::<_, Error>(lease::list(tx, NETWORK, None, 1000)?.len())
+            })
+            .unwrap()
+    }
+}
+
+fn all(answers: &Answers, expected: impl Fn(&Result<Lease, Error>) -> bool) -> bool {
+    !answers.is_empty() && answers.iter().all(|(_, answer, _)| expected(answer))
+}
+
+#[test]
+fn answers_come_in_order_after_one_commit() {
+    let bench = Bench::new();
+    let answers = bench.batch(&[3, 1, 2], &[]);
+    assert_eq!(answers.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [3, 1, 2]);
+    assert!(all(&answers, Result::is_ok));
+    assert_eq!(bench.stored(), 3);
+}
+
+#[test]
+fn a_failed_commit_is_an_unknown_outcome_for_all_and_the_writer_recovers() {
+    for (fault, stored) in [(Fault::CommitLost, 0), (Fault::CommitDone, 3)] {
+        let bench = Bench::new();
+        let answers = bench.batch(&[1, 2, 3], &[fault]);
+        assert_eq!(answers.len(), 3);
+        assert!(all(&answers, |answer| matches!(answer, Err(Error::OutcomeUnknown { .. }))));
+        assert!(answers.iter().all(|(_, _, ready)| !ready), "not ready meanwhile");
+        assert_eq!(bench.stored(), stored);
+        assert!(bench.writer.is_ready());
+        // Asking again is safe, whatever it was.
+        assert!(all(&bench.batch(&[1, 2, 3], &[]), Result::is_ok));
+        assert_eq!(bench.stored(), 3);
+    }
+}
+
+#[test]
+fn until_the_recovery_succeeds_what_is_queued_is_answered_unavailable() {
+    let bench = Bench::new();
+    let faults = [Fault::CommitLost, Fault::RecoveryFails, Fault::RecoveryFails];
+    bench.batch(&[1], &faults);
+    let refused = bench.writer.run(Plain(request(2)));
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    assert!(!bench.writer.is_ready());
+    bench.writer.run(Plain(request(2))).unwrap();
+    assert!(bench.writer.is_ready());
+}
+
+#[test]
+fn storage_that_fails_is_unavailable_for_all_and_leaves_nothing() {
+    let bench = Bench::new();
+    let answers = bench.batch(&[1, 2, 3], &[Fault::InputOutput]);
+    assert_eq!(answers.len(), 3);
+    assert!(all(&answers, |answer| matches!(answer, Err(Error::Unavailable { .. }))));
+    assert_eq!(bench.stored(), 0);
+    assert!(all(&bench.batch(&[1, 2, 3], &[]), Result::is_ok));
+}
+
+#[test]
+fn a_transaction_that_cannot_begin_is_unavailable_for_all() {
+    let bench = Bench::new();
+    let answers = bench.batch(&[1, 2], &[Fault::BeginFails]);
+    assert!(all(&answers, |answer| matches!(answer, Err(Error::Unavailable { .. }))));
+    assert_eq!(bench.stored(), 0);
+}
+
+#[test]
+fn contention_is_retried_a_few_times() {
+    let bench = Bench::new();
+    let faults = [Fault::BeginContended, Fault::CommitContended, Fault::BeginContended];
+    assert!(all(&bench.batch(&[1, 2], &faults), Result::is_ok));
+    assert_eq!(bench.stored(), 2);
+
+    let answers = bench.batch(&[3, 4], &vec![Fault::BeginContended; ATTEMPTS]);
+    assert!(all(&answers, |answer| matches!(answer, Err(Error::Contended { .. }))));
+    assert_eq!(bench.stored(), 2);
+    assert!(bench.writer.is_ready());
+}
+
+/// A step that keeps a storage failure to itself must not have the rest stored piecemeal.
+#[test]
+fn a_step_cannot_hide_that_its_transaction_ended() {
+    let bench = Bench::new();
+    let due = Arc::clone(&bench.due);
+    let result = bench.writer.transaction(move |tx, _| {
+        due.lock().unwrap().push_back(Fault::InputOutput);
+        let _ = tx.execute("DELETE FROM alloc_interval", &[]);
+        Ok::<_, Error>(())
+    });
+    assert!(matches!(result, Err(Error::Unavailable { .. })), "{result:?}");
+    assert_eq!(bench.stored(), 0);
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_by_an_answer() {
+    let Bench { writer, .. } = Bench::new();
+    let (sender, receiver) = channel();
+    let last = Arc::clone(&writer);
+    writer
+        .submit(Plain(request(1)), move |_| {
+            drop(last);
+            sender.send(()).unwrap();
+        })
+        .unwrap();
+    drop(writer);
+    receiver.recv().unwrap();
+}
+
+fn job(subject: Option<u8>) -> Box<dyn Job> {
+    struct Named(Option<u8>);
+    impl Step for Named {
+        type Output = ();
+        type Error = Error;
+        fn subject(&self) -> Subject {
+            self.0.map_or(Subject::Everything, |key| Subject::Key(vec![key]))
+        }
+        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+            Ok(Vec::new())
+        }
+        fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+    Box::new(Task::new(Named(subject), |_| {}))
+}
+
+#[test]
+fn no_subject_is_twice_in_a_batch_and_everything_is_alone() {
+    let queue = [Some(1), Some(2), Some(1), Some(3), None, Some(1), None, None, Some(4)];
+    let mut pending: VecDeque<_> = queue.into_iter().map(job).collect();
+    let mut batches = Vec::new();
+    while !pending.is_empty() {
+        let batch = compose(&mut pending, 256);
+        batches.push(
+            batch
+                .iter()
+                .map(|job| match job.subject() {
+                    Subject::Key(key) => Some(key[0]),
+                    Subject::Everything => None,
+                })
+                .collect::<Vec<_>>(),
+        );
+    }
+    let expected: Vec<Vec<Option<u8>>> = vec![
+        vec![Some(1), Some(2), Some(3)],
+        vec![Some(1)],
+        vec![None],
+        vec![Some(1)],
+        vec![None],
+        vec![None],
+        vec![Some(4)],
+    ];
+    assert_eq!(batches, expected);
+}

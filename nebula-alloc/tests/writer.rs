@@ -1,0 +1,412 @@
+//! Do many callers share the writer without harming each other?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "support/store.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use nebula_alloc::lease::{Lease, Request, list};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::verify::verify;
+use nebula_alloc::{Allocator, Error, Family, Writer, WriterOptions, event};
+use support::*;
+
+/// A lease, a row of its own, and what goes wrong.
+struct Enroll {
+    number: u64,
+    wishes: Vec<Request>,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Succeeds,
+    PlanRefuses,
+    PlanPanics,
+    PlanWrites,
+    WriteRefuses,
+    WritePanics,
+}
+
+#[derive(Debug, PartialEq)]
+enum Refusal {
+    Own,
+    Store(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Enroll {
+    fn new(number: u64, fate: Fate) -> Self {
+        Self { number, wishes: vec![request(number)], fate }
+    }
+}
+
+impl Step for Enroll {
+    type Output = Vec<IpAddr>;
+    type Error = Refusal;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.number.to_be_bytes().to_vec())
+    }
+
+    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Refusal> {
+        match self.fate {
+            Fate::PlanRefuses => Err(Refusal::Own),
+            Fate::PlanPanics => panic!("in plan"),
+            Fate::PlanWrites => {
+                tx.execute("DELETE FROM alloc_lease", &[])?;
+                Ok(Vec::new())
+            }
+            _ => Ok(self.wishes.clone()),
+        }
+    }
+
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        leases: &[Lease],
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        let number = i64::try_from(self.number).unwrap();
+        tx.queue("INSERT INTO mine (number) VALUES ($1)", &[number.into()])?;
+        event::append(tx, &event::Event::new(now, "test", "test"))?;
+        match self.fate {
+            Fate::WriteRefuses => Err(Refusal::Own),
+            Fate::WritePanics => panic!("in write"),
+            _ => Ok(leases.iter().map(|lease| lease.address).collect()),
+        }
+    }
+}
+
+fn writer(prefix: &str, options: WriterOptions) -> (Writer, tempfile::TempDir) {
+    let mut store = Store::new();
+    store.pool(1, prefix);
+    store.run(|tx| tx.script("CREATE TABLE mine (number BIGINT NOT NULL PRIMARY KEY)")).unwrap();
+    store.writer(options)
+}
+
+type Answer = (u64, Result<Vec<IpAddr>, Refusal>);
+
+/// Has all of them in one batch: they are queued while the writer is kept busy.
+fn batch(writer: &Writer, steps: Vec<Enroll>) -> Vec<Answer> {
+    let gate = occupy(writer);
+    let (sender, receiver) = channel();
+    for step in steps {
+        let (number, sender) = (step.number, sender.clone());
+        writer.submit(step, move |answer| sender.send((number, answer)).unwrap()).unwrap();
+    }
+    drop((sender, gate));
+    receiver.iter().collect()
+}
+
+/// Keeps the writer busy until the answer is dropped.
+fn occupy(writer: &Writer) -> impl Drop + use<> {
+    struct Gate(Option<std::sync::mpsc::Sender<()>>);
+    impl Drop for Gate {
+        fn drop(&mut self) {
+            self.0 = None;
+        }
+    }
+    struct Busy {
+        entered: std::sync::mpsc::Sender<()>,
+        wait: Receiver<()>,
+    }
+    impl Step for Busy {
+        type Output = ();
+        type Error = Error;
+        fn subject(&self) -> Subject {
+            Subject::Everything
+        }
+        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+            self.entered.send(()).unwrap();
+            // Ends when the gate is dropped.
+            let _ = self.wait.recv();
+            Ok(Vec::new())
+        }
+        fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+    let (release, wait) = channel();
+    let (entered, inside) = channel();
+    writer.submit(Busy { entered, wait }, |_| {}).unwrap();
+    inside.recv().unwrap();
+    Gate(Some(release))
+}
+
+/// Rows and leases, which must agree with the answers.
+fn stored(writer: &Writer) -> (BTreeSet<u64>, BTreeSet<IpAddr>) {
+    writer
+        .transaction(|tx, _| {
+            assert_eq!(verify(tx)?, []);
+            let rows = tx.query("SELECT number FROM mine", &[])?;
+            let numbers = rows.iter().map(|row| row.integer(0).unwrap().cast_unsigned()).collect();
+            let leases = list(tx, NETWORK, None, 10_000)?;
+            Ok::<_, Error>((numbers, leases.iter().map(|lease| lease.address).collect()))
+        })
+        .unwrap()
+}
+
+fn assert_answers_are_stored(writer: &Writer, answers: &[Answer]) {
+    let granted: Vec<_> =
+        answers.iter().filter_map(|(n, a)| Some((*n, a.as_ref().ok()?))).collect();
+    let numbers = granted.iter().map(|(number, _)| *number).collect();
+    let addresses: BTreeSet<_> =
+        granted.iter().flat_map(|(_, list)| list.iter().copied()).collect();
+    assert_eq!(addresses.len(), granted.iter().map(|(_, list)| list.len()).sum::<usize>());
+    assert_eq!(stored(writer), (numbers, addresses));
+}
+
+#[test]
+fn a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/16");
+    let (writer, _directory) = store.writer(WriterOptions::default());
+    let allocator = Allocator::new(writer, "test");
+    let round = || -> Vec<(u64, IpAddr)> {
+        let barrier = Barrier::new(64);
+        let mut got: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..64)
+                .map(|thread| {
+                    let (allocator, barrier) = (&allocator, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        (thread..1000)
+                            .step_by(64)
+                            .map(|n| (n, allocator.allocate(request(n)).unwrap().address))
+                            .collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        got.sort_unstable();
+        got
+    };
+    let first = round();
+    let addresses: BTreeSet<_> = first.iter().map(|(_, address)| *address).collect();
+    assert_eq!(addresses.len(), 1000);
+    assert_eq!(addresses.last(), Some(&ip("10.0.3.232")), "lowest first, without a gap");
+    assert_eq!(round(), first);
+    let events = allocator.writer().transaction(|tx, _| event::after(tx, Some(NETWORK), 0, 5000));
+    assert_eq!(events.unwrap().len(), 1000, "asking again is no event");
+}
+
+/// The same owner from many threads at once is still one owner.
+#[test]
+fn one_owner_asking_from_many_threads_gets_one_address() {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/24");
+    let (writer, _directory) = store.writer(WriterOptions::default());
+    let allocator = Allocator::new(writer, "test");
+    let got: BTreeSet<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..32)
+            .map(|_| scope.spawn(|| allocator.allocate(request(1)).unwrap().address))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(got.len(), 1);
+}
+
+#[test]
+fn one_that_fails_among_a_hundred_fails_alone() {
+    for fate in [
+        Fate::PlanRefuses,
+        Fate::PlanPanics,
+        Fate::PlanWrites,
+        Fate::WriteRefuses,
+        Fate::WritePanics,
+    ] {
+        for poisoned in [0, 37, 99] {
+            let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+            let steps = (0..100)
+                .map(|n| Enroll::new(n, if n == poisoned { fate } else { Fate::Succeeds }))
+                .collect();
+            let answers = batch(&writer, steps);
+            assert_eq!(answers.len(), 100);
+            for (number, answer) in &answers {
+                match (*number == poisoned, fate, answer) {
+                    (false, _, Ok(_)) => {}
+                    (true, Fate::PlanRefuses | Fate::WriteRefuses, Err(Refusal::Own)) => {}
+                    (
+                        true,
+                        Fate::PlanPanics | Fate::WritePanics,
+                        Err(Refusal::Store(Error::Panicked { message })),
+                    ) => assert!(message.starts_with("in ")),
+                    (true, Fate::PlanWrites, Err(Refusal::Store(Error::Statement { .. }))) => {}
+                    other => panic!("{number}: {:?}", other.2),
+                }
+            }
+            assert_answers_are_stored(&writer, &answers);
+            assert!(writer.is_ready());
+        }
+    }
+}
+
+#[test]
+fn several_that_fail_in_different_ways_fail_alone() {
+    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+    let fate = |number: u64| match number % 10 {
+        1 => Fate::WriteRefuses,
+        4 => Fate::WritePanics,
+        5 => Fate::PlanRefuses,
+        8 => Fate::PlanPanics,
+        _ => Fate::Succeeds,
+    };
+    let answers = batch(&writer, (0..100).map(|n| Enroll::new(n, fate(n))).collect());
+    assert_eq!(answers.len(), 100);
+    for (number, answer) in &answers {
+        assert_eq!(answer.is_ok(), fate(*number) == Fate::Succeeds, "{number}");
+    }
+    assert_answers_are_stored(&writer, &answers);
+}
+
+#[test]
+fn a_key_that_another_of_the_batch_uses_fails_the_later_alone() {
+    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+    writer.transaction(|tx, _| tx.execute("INSERT INTO mine VALUES (7)", &[])).unwrap();
+    let answers = batch(&writer, (0..20).map(|n| Enroll::new(n, Fate::Succeeds)).collect());
+    for (number, answer) in &answers {
+        match number {
+            7 => assert_eq!(*answer, Err(Refusal::Store(Error::Unique))),
+            _ => assert!(answer.is_ok()),
+        }
+    }
+}
+
+#[test]
+fn exhaustion_refuses_those_it_concerns_alone() {
+    let (writer, _directory) = writer("10.0.0.0/28", WriterOptions::default());
+    let answers = batch(&writer, (0..20).map(|n| Enroll::new(n, Fate::Succeeds)).collect());
+    assert_eq!(answers.iter().filter(|(_, answer)| answer.is_ok()).count(), 14);
+    for (_, answer) in &answers[14..] {
+        assert!(matches!(answer, Err(Refusal::Store(Error::PoolExhausted { .. }))));
+    }
+    assert_answers_are_stored(&writer, &answers);
+}
+
+/// Who wants two addresses and gets one must not keep it, nor keep another from it.
+#[test]
+fn half_of_what_is_wanted_is_nothing_and_free_for_others() {
+    let (writer, _directory) = writer("10.0.0.0/30", WriterOptions::default());
+    let mut both = Enroll::new(1, Fate::Succeeds);
+    both.wishes.push(Request { family: Family::V6, ..request(1) });
+    let steps = vec![both, Enroll::new(2, Fate::Succeeds), Enroll::new(3, Fate::Succeeds)];
+    let answers = batch(&writer, steps);
+    assert!(matches!(answers[0].1, Err(Refusal::Store(Error::NoPool { .. }))), "{answers:?}");
+    assert!(answers[1].1.is_ok() && answers[2].1.is_ok());
+    assert_answers_are_stored(&writer, &answers);
+}
+
+#[test]
+fn alone_half_of_what_is_wanted_is_nothing_too() {
+    let (writer, _directory) = writer("10.0.0.0/30", WriterOptions::default());
+    let mut both = Enroll::new(1, Fate::Succeeds);
+    both.wishes.push(Request { family: Family::V6, ..request(1) });
+    assert!(writer.run(both).is_err());
+    assert_eq!(stored(&writer), (BTreeSet::new(), BTreeSet::new()));
+}
+
+#[test]
+fn steps_about_the_same_thing_see_each_other() {
+    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+    /// Counts up, by what its plan read.
+    struct Count(i64);
+    impl Step for Count {
+        type Output = i64;
+        type Error = Error;
+        fn subject(&self) -> Subject {
+            Subject::Key(b"the counter".to_vec())
+        }
+        fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+            self.0 = tx.query("SELECT count(*) FROM mine", &[])?[0].integer(0)?;
+            Ok(Vec::new())
+        }
+        fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<i64, Error> {
+            tx.execute("INSERT INTO mine VALUES ($1)", &[self.0.into()])?;
+            Ok(self.0)
+        }
+    }
+    let gate = occupy(&writer);
+    let (sender, receiver) = channel();
+    for _ in 0..20 {
+        let sender = sender.clone();
+        writer.submit(Count(0), move |answer| sender.send(answer.unwrap()).unwrap()).unwrap();
+    }
+    drop((gate, sender));
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_queue_is_an_error_at_once() {
+    let (writer, _directory) =
+        writer("10.0.0.0/24", WriterOptions::default().with_queue(4).with_batch(2));
+    let gate = occupy(&writer);
+    let (sender, receiver) = channel();
+    for number in 0..4 {
+        let sender = sender.clone();
+        writer
+            .submit(Enroll::new(number, Fate::Succeeds), move |answer| sender.send(answer).unwrap())
+            .unwrap();
+    }
+    let full = writer.submit(Enroll::new(9, Fate::Succeeds), |_| panic!("not to be called"));
+    assert_eq!(full, Err(Error::QueueFull { capacity: 4 }));
+    drop((gate, sender));
+    assert_eq!(receiver.iter().filter(Result::is_ok).count(), 4);
+}
+
+#[test]
+fn shutting_down_finishes_what_is_queued() {
+    let (writer, directory) = writer("10.0.0.0/24", WriterOptions::default().with_batch(7));
+    let gate = occupy(&writer);
+    let (sender, receiver) = channel();
+    for number in 0..50 {
+        let sender = sender.clone();
+        writer
+            .submit(Enroll::new(number, Fate::Succeeds), move |answer| sender.send(answer).unwrap())
+            .unwrap();
+    }
+    drop((gate, sender));
+    writer.shutdown();
+    assert_eq!(receiver.try_iter().filter(Result::is_ok).count(), 50, "before it returned");
+    drop(directory);
+}
+
+#[test]
+fn an_answer_that_panics_harms_nobody() {
+    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+    writer.submit(Enroll::new(1, Fate::Succeeds), |_| panic!("in an answer")).unwrap();
+    writer.run(Enroll::new(2, Fate::Succeeds)).unwrap();
+    assert_eq!(stored(&writer).0, BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn time_never_runs_before_the_last_event() {
+    let mut store = Store::new();
+    store.run(|tx| event::append(tx, &event::Event::new(NOW + 500, "before", "test"))).unwrap();
+    let (writer, _directory) = store.writer(WriterOptions::default());
+    assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(NOW + 500));
+    writer
+        .transaction(|tx, now| event::append(tx, &event::Event::new(now + 40, "later", "test")))
+        .unwrap();
+    assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(NOW + 540));
+}
+
+#[test]
+fn a_handle_is_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+    let writer = Arc::new(writer);
+    shared(&writer);
+}
