@@ -27,10 +27,15 @@ impl Client {
     pub async fn connect(server: SocketAddr, operator_key: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         // It ends with the connection; what went wrong reaches whoever waits for an answer.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, host: server.to_string(), authorization: format!("Bearer {operator_key}") })
+        Ok(Self {
+            sender,
+            host: server.to_string(),
+            authorization: format!("Bearer {operator_key}"),
+        })
     }
 
     pub async fn post(&mut self, path: &str, json: impl Into<Bytes>) -> hyper::Result<Answer> {

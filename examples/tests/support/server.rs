@@ -29,7 +29,18 @@ impl Server {
     }
 
     pub fn start_on(data: &Path, listen: SocketAddr) -> Self {
-        let mut process = Command::new(program("http-server"))
+        Self::spawn(Command::new(program("http-server")), data, listen)
+    }
+
+    /// Starts one that logs only what this filter lets through (`RUST_LOG`).
+    pub fn start_logging(data: &Path, filter: &str) -> Self {
+        let mut command = Command::new(program("http-server"));
+        command.env("RUST_LOG", filter);
+        Self::spawn(command, data, "127.0.0.1:0".parse().expect("an address"))
+    }
+
+    fn spawn(mut command: Command, data: &Path, listen: SocketAddr) -> Self {
+        let mut process = command
             .args(["--listen", &listen.to_string(), "--data"])
             .arg(data)
             .stdout(Stdio::piped())
@@ -43,7 +54,8 @@ impl Server {
         }
         let url = guide.split_once("http://").expect("it prints where it serves").1;
         let address = url.split('/').next().and_then(|text| text.parse().ok()).expect("an address");
-        let operator_key = std::fs::read_to_string(data.join("operator.key")).expect("kept at the first start");
+        let operator_key =
+            std::fs::read_to_string(data.join("operator.key")).expect("kept at the first start");
         Self { process, address, operator_key: operator_key.trim_end().to_owned(), guide }
     }
 
@@ -60,7 +72,8 @@ impl Server {
 
     /// Sends a signal by name and waits for the end, 20 s at most.
     pub fn stop(&mut self, signal: &str) -> ExitStatus {
-        let sent = Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status();
+        let sent =
+            Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
