@@ -79,9 +79,19 @@ impl DataDirectory {
     /// # Errors
     /// [`ServerError::Path`] where a file is unusable or missing, [`ServerError::Service`].
     pub fn start(&self) -> Result<Service, ServerError> {
+        // One start at a time: of two first ones, the later would replace the secrets that the
+        // earlier one's database can't be read without. From then on the database has its lock.
+        let _starting = File::open(&self.0)
+            .and_then(|directory| directory.lock().map(|()| directory))
+            .map_err(|error| path_error(&self.0, &error))?;
         let secrets = self.load_secrets()?;
         let database = self.database();
-        let store = Sqlite::open(&database).map_err(|error| path_error(&database, &error))?;
+        let store = Sqlite::open(&database).map_err(|error| match error {
+            nebula_alloc::Error::SecondWriter { .. } => {
+                path_error(&self.0, &"is in use by another server")
+            }
+            error => path_error(&database, &error),
+        })?;
         let key_file = self.operator_key();
         let keep = move |key: &crate::Bearer| {
             let line = Zeroizing::new([key.expose(), "\n"].concat());
