@@ -1,10 +1,11 @@
 //! The bundled server: a control plane over an embedded database, with a demo network.
-#![allow(clippy::print_stdout, reason = "a program for people")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::error::Error;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -30,8 +31,17 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { listen, data } = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("http-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
@@ -53,10 +63,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     service.add_pool(Caller::Local, Origin::local(), demo).await?;
 
+    // Both are caught before the guide says that the server can be stopped.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping: finishing what is in flight");
@@ -68,6 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// The lines that bring a device in, to be run as they are.
 fn print_guide(address: SocketAddr, operator_key: &Path) {
+    let in_quotes = operator_key.display().to_string().replace('\'', r"'\''");
     let operator_key = operator_key.display();
     println!(
         r#"Serving http://{address}/ (stop with Ctrl-C).
@@ -76,8 +89,8 @@ The operator key is in {operator_key}
 Bring a device in, from the directory you started this in:
 
   cargo run --release --example keygen -- device-1
-  curl -fsS -o device-1/registered.json http://{address}/api/nebula/register -H "Authorization: Bearer $(cat '{operator_key}')" -H 'Content-Type: application/json' -d '{{"projectId":"demo","deviceId":"device-1","deviceName":"device-1","publicKey":"'"$(sed -n 2p device-1/node.pub)"'"}}'
-  curl -fsS -o device-1/device-1.zip 'http://{address}/api/nebula/bundle/device-1?projectId=demo' -H "Authorization: Bearer $(cat '{operator_key}')"
+  curl -fsS -o device-1/registered.json 'http://{address}/api/nebula/register' -H "Authorization: Bearer $(cat '{in_quotes}')" -H 'Content-Type: application/json' -d '{{"projectId":"demo","deviceId":"device-1","deviceName":"device-1","publicKey":"'"$(sed -n 2p device-1/node.pub)"'"}}'
+  curl -fsS -o device-1/device-1.zip 'http://{address}/api/nebula/bundle/device-1?projectId=demo' -H "Authorization: Bearer $(cat '{in_quotes}')"
 
 Then, where Nebula is installed: unzip device-1/device-1.zip -d device-1, and as root
 in device-1: nebula -config nebula.yml

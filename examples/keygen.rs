@@ -1,12 +1,13 @@
 //! Makes a device's key pair: `node.key` (0600), which stays on the device, and `node.pub`, which
 //! it registers with. Both are PEM, as `nebula-cert keygen` writes them.
-#![allow(clippy::print_stdout, reason = "a program for people")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use nebula_pki::SystemRandom;
@@ -20,8 +21,17 @@ struct Arguments {
     directory: PathBuf,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { directory } = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("keygen: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Arguments { directory }: Arguments) -> Result<(), Box<dyn Error>> {
     let key = AgreementKey::generate(&mut SystemRandom)?;
     fs::create_dir_all(&directory)?;
     let write = |name: &str, mode, text: &str| {
