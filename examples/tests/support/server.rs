@@ -39,7 +39,8 @@ impl Server {
         Self::spawn(command, data, "127.0.0.1:0".parse().expect("an address"))
     }
 
-    fn spawn(mut command: Command, data: &Path, listen: SocketAddr) -> Self {
+    /// Starts one by a command of the caller's own; `data` is relative to its directory.
+    pub fn spawn(mut command: Command, data: &Path, listen: SocketAddr) -> Self {
         let mut process = command
             .args(["--listen", &listen.to_string(), "--data"])
             .arg(data)
@@ -54,8 +55,9 @@ impl Server {
         }
         let url = guide.split_once("http://").expect("it prints where it serves").1;
         let address = url.split('/').next().and_then(|text| text.parse().ok()).expect("an address");
-        let operator_key =
-            std::fs::read_to_string(data.join("operator.key")).expect("kept at the first start");
+        let directory = command.get_current_dir().unwrap_or(Path::new(""));
+        let operator_key = std::fs::read_to_string(directory.join(data).join("operator.key"))
+            .expect("kept at the first start");
         Self { process, address, operator_key: operator_key.trim_end().to_owned(), guide }
     }
 
@@ -72,9 +74,19 @@ impl Server {
 
     /// Sends a signal by name and waits for the end, 20 s at most.
     pub fn stop(&mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
         let sent =
-            Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status();
+            Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());
+    }
+
+    /// Waits for the end, 20 s at most.
+    pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(status) = self.process.try_wait().expect("it is our own child") {
