@@ -216,8 +216,9 @@ const BROKEN: &[(&[Rule], &str)] = &[
          WHERE state = 'issued' LIMIT 1",
     ),
     (&[Rule::Blocked], "UPDATE gc_certificate SET state = 'superseded' WHERE state = 'revoked'"),
+    (&[Rule::AllOrNothing], "DROP INDEX gc_certificate_current"),
     (
-        &[Rule::Blocked],
+        &[Rule::AllOrNothing, Rule::Blocked],
         "CREATE TABLE keyless AS SELECT * FROM gc_certificate;
          DROP TABLE gc_certificate; ALTER TABLE keyless RENAME TO gc_certificate;
          INSERT INTO gc_certificate SELECT randomblob(16), network, node, issuer, state, version,
