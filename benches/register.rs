@@ -24,6 +24,7 @@ use nebula_gc_http::server::{DataDirectory, serve};
 use nebula_gc_http::{AddPool, Caller, Origin, ProjectId};
 use tokio::net::TcpListener;
 
+#[allow(dead_code, unreachable_pub, clippy::expect_used, reason = "shared with tests")]
 #[path = "../examples/tests/support/client.rs"]
 mod client;
 
@@ -84,9 +85,11 @@ fn measure(arguments: &Arguments) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let load = Load { server: &server, next: AtomicUsize::new(0) };
 
-    let connections = [(1, arguments.devices / 20), (8, arguments.devices / 4), (64, arguments.devices)];
+    let connections =
+        [(1, arguments.devices / 20), (8, arguments.devices / 4), (64, arguments.devices)];
     let mut http = ["1 connection", "8 connections", "64 connections"].map(Series::new);
-    let mut spawned = ["nebula-cert, one after another", "nebula-cert, two at once"].map(Series::new);
+    let mut spawned =
+        ["nebula-cert, one after another", "nebula-cert, two at once"].map(Series::new);
     runtime.block_on(load.run(64, 1_000))?; // caches, file sizes, connections
     for round in 0..arguments.rounds {
         println!("round {} of {}", round + 1, arguments.rounds);
@@ -103,7 +106,10 @@ fn measure(arguments: &Arguments) -> Outcome<()> {
         println!("{}", series.row());
     }
     let (of, against) = (http[2].median(), spawned[1].median());
-    println!("\n64 connections against two nebula-cert at once: {:.1} times (bar: 20)", of / against);
+    println!(
+        "\n64 connections against two nebula-cert at once: {:.1} times (bar: 20)",
+        of / against
+    );
     Ok(())
 }
 
@@ -150,7 +156,8 @@ impl Load<'_> {
         let next = Arc::new(AtomicUsize::new(first));
         let mut tasks = vec![];
         for _ in 0..connections {
-            let mut client = Client::connect(self.server.address, &self.server.operator_key).await?;
+            let mut client =
+                Client::connect(self.server.address, &self.server.operator_key).await?;
             let next = Arc::clone(&next);
             tasks.push(tokio::spawn(async move {
                 let mut latencies = vec![];
@@ -234,8 +241,17 @@ impl SigningPeer {
                 let name = format!("device-{number}");
                 let start = Instant::now();
                 self.call(&[
-                    "sign", "-name", &name, "-ip", "10.0.0.1/8", "-groups", "servers", "-in-pub",
-                    "node.pub", "-out-crt", &file,
+                    "sign",
+                    "-name",
+                    &name,
+                    "-ip",
+                    "10.0.0.1/8",
+                    "-groups",
+                    "servers",
+                    "-in-pub",
+                    "node.pub",
+                    "-out-crt",
+                    &file,
                 ])?;
                 latencies.push(start.elapsed());
                 fs::remove_file(self.directory.join(file))?;
@@ -287,7 +303,11 @@ impl Drop for ServerProcess {
 async fn serve_until_closed(data: &Path) -> Outcome<()> {
     let directory = DataDirectory::open(data)?;
     let service = Arc::new(directory.start()?);
-    let pool = AddPool { project: Some(ProjectId::new("bench")?), prefix: "10.0.0.0/8".parse()?, version: None };
+    let pool = AddPool {
+        project: Some(ProjectId::new("bench")?),
+        prefix: "10.0.0.0/8".parse()?,
+        version: None,
+    };
     service.add_pool(Caller::Local, Origin::local(), pool).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
@@ -308,8 +328,9 @@ fn find_nebula_cert(given: Option<&Path>) -> Outcome<PathBuf> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             name.split('.').filter_map(|part| part.parse().ok()).collect()
         };
-        let mut releases: Vec<PathBuf> =
-            fs::read_dir(directory)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        let mut releases: Vec<PathBuf> = fs::read_dir(directory)?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .collect();
         releases.sort_by_key(|path| version(path));
         if let Some(newest) = releases.pop() {
             return Ok(newest.join("nebula-cert"));
@@ -336,7 +357,8 @@ fn refuse_tmpfs(directory: &Path) -> Outcome<()> {
         .max_by_key(|(point, _)| point.len());
     match kind {
         Some((_, kind @ ("tmpfs" | "ramfs"))) => {
-            Err(format!("{} is a {kind}: choose a --directory on a disk", directory.display()).into())
+            Err(format!("{} is a {kind}: choose a --directory on a disk", directory.display())
+                .into())
         }
         _ => Ok(()),
     }

@@ -2,13 +2,13 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::render::RENDERING;
 use crate::{Error, archive};
 
 /// The files rendered for one node at one revision and generation. Equal inputs give byte-equal
 /// bundles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
+    rendering: u32,
     files: Vec<File>,
 }
 
@@ -24,8 +24,8 @@ pub(crate) struct File {
 pub struct Digest([u8; 32]);
 
 impl Bundle {
-    pub(crate) fn new(files: Vec<File>) -> Self {
-        Self { files }
+    pub(crate) fn new(rendering: u32, files: Vec<File>) -> Self {
+        Self { rendering, files }
     }
 
     /// The contents of one file.
@@ -43,7 +43,7 @@ impl Bundle {
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
-        hash.update(RENDERING.to_be_bytes());
+        hash.update(self.rendering.to_be_bytes());
         for (name, contents) in self.files() {
             for part in [name, contents] {
                 hash.update((part.len() as u64).to_be_bytes());

@@ -18,6 +18,12 @@ pub enum Error {
         /// The CA that signed it.
         issuer: Fingerprint,
     },
+    /// A way of rendering that this version does not have.
+    #[error("rendering {number} is unknown to this version, which has 1 to {}", crate::RENDERING)]
+    Rendering {
+        /// The number asked for.
+        number: u32,
+    },
     /// The certificate holds no address, so a node could not use it.
     #[error("the node's certificate names no network")]
     NoNetwork,

@@ -2,7 +2,7 @@
 //! the person who unpacks them, rendered from typed inputs and packed into a deterministic ZIP.
 //!
 //! ```
-//! use nebula_bundle::{Network, Node, Tun, render};
+//! use nebula_bundle::{Network, Node, RENDERING, Tun, render};
 //! use nebula_pki::key::{AgreementKey, SigningKey};
 //! use nebula_pki::{CaParameters, HostParameters, Issuer, SystemRandom, Validity, Version};
 //!
@@ -17,6 +17,7 @@
 //! let certificate = issuer.issue(Version::V2, &host)?;
 //!
 //! let network = Network {
+//!     rendering: RENDERING,
 //!     cas: vec![issuer.certificate().clone()],
 //!     lighthouses: vec![],
 //!     blocklist: Default::default(),

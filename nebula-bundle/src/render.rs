@@ -9,13 +9,16 @@ use crate::config::{
 };
 use crate::{Endpoint, Error, readme};
 
-/// The number of this way of rendering. It enters every digest, so that a change of rendering is
-/// seen as a change of the bundle.
+/// The newest way of rendering. The number is kept with the network and enters every digest: two
+/// versions of a program side by side render alike, until the number is raised as a change of its
+/// own.
 pub const RENDERING: u32 = 1;
 
 /// What all nodes of a network are told.
 #[derive(Debug, Clone)]
 pub struct Network {
+    /// The way of rendering, from 1 to [`RENDERING`].
+    pub rendering: u32,
     /// The trusted CAs, in the order written.
     pub cas: Vec<Certificate>,
     /// The lighthouses, in the order written.
@@ -49,8 +52,11 @@ pub struct Node {
 ///
 /// # Errors
 /// What makes a bundle that Nebula would not start with: a certificate of a foreign CA or without a
-/// network, a group no rule can name, an unusable tun device.
+/// network, a group no rule can name, an unusable tun device. And [`Error::Rendering`].
 pub fn render(network: &Network, node: &Node) -> Result<Bundle, Error> {
+    if network.rendering != RENDERING {
+        return Err(Error::Rendering { number: network.rendering });
+    }
     network.tun.check()?;
     let issuer = node.certificate.issuer();
     if !network.cas.iter().any(|ca| ca.fingerprint() == issuer) {
@@ -64,12 +70,13 @@ pub fn render(network: &Network, node: &Node) -> Result<Bundle, Error> {
     )
     .map_err(|error| Error::Yaml { reason: error.to_string() })?;
     let readme = readme::write(network, node);
-    Ok(Bundle::new(vec![
+    let files = vec![
         File { name: "ca.crt", contents: network.cas.iter().map(Certificate::to_pem).collect() },
         File { name: "node.crt", contents: node.certificate.certificate().to_pem() },
         File { name: "nebula.yml", contents: yaml },
         File { name: "README.md", contents: readme },
-    ]))
+    ];
+    Ok(Bundle::new(network.rendering, files))
 }
 
 fn config(network: &Network, node: &Node) -> Result<Config, Error> {

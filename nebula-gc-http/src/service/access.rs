@@ -179,7 +179,7 @@ mod tests {
             prefix_v6: None,
             active_ca: CaId::new(),
             hold_seconds: 0,
-            revision: 1,
+            revision: network::Revision::FIRST,
             rendering: 1,
         };
         network::insert(tx, &network, 0).unwrap();

@@ -12,7 +12,7 @@ use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
 use super::Service;
 use super::access::{Action, Caller, authorize};
-use crate::store::network::{self, Network};
+use crate::store::network::{self, Network, Revision};
 use crate::store::{blocklist, ca, certificate, damaged, node};
 use crate::{DeviceId, Error, NodeId, ProjectId};
 
@@ -34,7 +34,7 @@ pub struct NodeStatus {
 
 /// What all of a network's bundles share at one revision.
 pub(super) struct View {
-    revision: i64,
+    revision: Revision,
     network: nebula_bundle::Network,
     trusted: CaPool,
 }
@@ -62,8 +62,13 @@ impl View {
             lighthouses.push(Lighthouse { overlay, endpoint });
         }
         let blocklist = blocklist::fingerprints(tx, network.id)?;
-        let network_inputs =
-            nebula_bundle::Network { cas, lighthouses, blocklist, tun: Tun::default() };
+        let network_inputs = nebula_bundle::Network {
+            rendering: network.rendering,
+            cas,
+            lighthouses,
+            blocklist,
+            tun: Tun::default(),
+        };
         Ok(Self { revision: network.revision, network: network_inputs, trusted })
     }
 
@@ -86,7 +91,11 @@ impl View {
 
 impl Service {
     /// A network's view, of this revision or a later one.
-    pub(super) async fn view(&self, network: NetworkId, revision: i64) -> Result<Arc<View>, Error> {
+    pub(super) async fn view(
+        &self,
+        network: NetworkId,
+        revision: Revision,
+    ) -> Result<Arc<View>, Error> {
         if let Some(view) = self.views.newest(network, revision) {
             return Ok(view);
         }
@@ -161,7 +170,7 @@ impl Service {
 }
 
 impl Views {
-    fn newest(&self, network: NetworkId, revision: i64) -> Option<Arc<View>> {
+    fn newest(&self, network: NetworkId, revision: Revision) -> Option<Arc<View>> {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         newest.get(&network).filter(|view| view.revision >= revision).map(Arc::clone)
     }

@@ -17,8 +17,8 @@ use super::audit::{Entry, Origin};
 use super::bundles::View;
 use super::{Service, Shared};
 use crate::store::certificate::Issued;
-use crate::store::network::{self, Network};
-use crate::store::node::{self, Node, NodeState};
+use crate::store::network::{self, Network, Revision};
+use crate::store::node::{self, Generation, Node, NodeState};
 use crate::store::{blocklist, certificate, damaged};
 use crate::{DeviceId, Error, Groups, NodeId, NodeName, ProjectId};
 
@@ -103,7 +103,7 @@ impl Service {
 struct Settled {
     network: nebula_alloc::NetworkId,
     project: String,
-    revision: i64,
+    revision: Revision,
     node: Node,
     certificate: Certified,
 }
@@ -311,7 +311,7 @@ fn wishes(
     })
 }
 
-fn settle(network: Network, revision: i64, node: Node, certificate: Certified) -> Settled {
+fn settle(network: Network, revision: Revision, node: Node, certificate: Certified) -> Settled {
     Settled { network: network.id, project: network.name, revision, node, certificate }
 }
 
@@ -332,7 +332,7 @@ impl Enrolling {
                 Change::Keep => None,
                 Change::Set(lighthouse) => lighthouse.clone(),
             },
-            generation: 1,
+            generation: Generation::FIRST,
         };
         self.check_name(tx, &node)?;
         self.check_public_key(tx, &node)?;
@@ -391,7 +391,7 @@ impl Enrolling {
         if same_groups {
             node.groups.clone_from(&former.groups);
         }
-        node.generation = former.generation.saturating_add(1);
+        node.generation = former.generation.next();
         let kind = ChangeKind {
             blocks_former: node.name != former.name
                 || node.public_key != former.public_key

@@ -13,7 +13,7 @@ use nebula_pki::Version;
 use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::audit::{Entry, Origin};
 use super::{Service, Shared, authority};
-use crate::store::network::{self, Network};
+use crate::store::network::{self, Network, Revision};
 use crate::store::{ca, damaged};
 use crate::{Error, ProjectId, id};
 
@@ -187,8 +187,8 @@ impl Adding {
             prefix_v6: of(Family::V6),
             active_ca: ca.id,
             hold_seconds: HOLD_SECONDS,
-            revision: 1,
-            rendering: i64::from(nebula_bundle::RENDERING),
+            revision: Revision::FIRST,
+            rendering: nebula_bundle::RENDERING,
         };
         network::insert(tx, &network, now)?;
         ca::insert(tx, &ca, now)?;

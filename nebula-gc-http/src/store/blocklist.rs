@@ -4,6 +4,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 use nebula_pki::Fingerprint;
 
+use super::network::Revision;
 use crate::Error;
 
 /// Blocks a certificate in every bundle from `revision` on. It stays blocked where it already was.
@@ -12,12 +13,12 @@ pub(crate) fn insert(
     network: NetworkId,
     fingerprint: &Fingerprint,
     not_after: i64,
-    revision: i64,
+    revision: Revision,
 ) -> Result<(), Error> {
     Ok(tx.queue(
         "INSERT INTO gc_blocklist (network, fingerprint, not_after, revision) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (network, fingerprint) DO NOTHING",
-        &[network.as_bytes().into(), fingerprint.as_bytes().into(), not_after.into(), revision.into()],
+        &[network.as_bytes().into(), fingerprint.as_bytes().into(), not_after.into(), revision.0.into()],
     )?)
 }
 

@@ -6,6 +6,15 @@ use nebula_pki::Version;
 use super::{damaged, prefix, version};
 use crate::{CaId, Error, TenantId};
 
+/// A network's counter. It moves once with each change of something in other nodes' bundles: CAs,
+/// blocklist, lighthouses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Revision(pub(crate) i64);
+
+impl Revision {
+    pub(crate) const FIRST: Self = Self(1);
+}
+
 /// One overlay.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
@@ -19,10 +28,9 @@ pub(crate) struct Network {
     pub(crate) active_ca: CaId,
     /// How long a released address is kept, at least, in seconds.
     pub(crate) hold_seconds: i64,
-    /// Moves when something in other nodes' bundles changes.
-    pub(crate) revision: i64,
+    pub(crate) revision: Revision,
     /// The rendering its bundles are made with.
-    pub(crate) rendering: i64,
+    pub(crate) rendering: u32,
 }
 
 impl Network {
@@ -59,8 +67,8 @@ fn read(row: &Row) -> Result<Network, Error> {
         prefix_v6: prefix(row.optional_text(5)?)?,
         active_ca: row.array(6)?.into(),
         hold_seconds: row.integer(7)?,
-        revision: row.integer(8)?,
-        rendering: row.integer(9)?,
+        revision: Revision(row.integer(8)?),
+        rendering: row.integer(9)?.try_into().map_err(|_| damaged("rendering"))?,
     })
 }
 
@@ -109,8 +117,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network, now: i64) -> R
             v6.as_deref().into(),
             network.active_ca.as_bytes().into(),
             network.hold_seconds.into(),
-            network.revision.into(),
-            network.rendering.into(),
+            network.revision.0.into(),
+            i64::from(network.rendering).into(),
             now.into(),
         ],
     )?)
@@ -137,11 +145,11 @@ pub(crate) fn move_revision(
     tx: &mut dyn Transaction,
     id: NetworkId,
     now: i64,
-) -> Result<i64, Error> {
+) -> Result<Revision, Error> {
     super::blocklist::remove_expired(tx, id, now)?;
     let rows = tx.query(
         "UPDATE gc_network SET revision = revision + 1 WHERE id = $1 RETURNING revision",
         &[id.as_bytes().into()],
     )?;
-    rows.first().ok_or_else(|| damaged("network"))?.integer(0).map_err(Into::into)
+    Ok(Revision(rows.first().ok_or_else(|| damaged("network"))?.integer(0)?))
 }

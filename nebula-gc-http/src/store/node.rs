@@ -19,6 +19,18 @@ stored_words! {
     }
 }
 
+/// A node's own counter. It moves with its certificate and its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Generation(pub(crate) i64);
+
+impl Generation {
+    pub(crate) const FIRST: Self = Self(1);
+
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 /// A member of a network.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
@@ -32,8 +44,7 @@ pub(crate) struct Node {
     pub(crate) groups: Vec<String>,
     /// Where it is reached on the underlay, where it is a lighthouse.
     pub(crate) lighthouse: Option<Endpoint>,
-    /// Moves with its certificate and its settings.
-    pub(crate) generation: i64,
+    pub(crate) generation: Generation,
 }
 
 macro_rules! select {
@@ -57,7 +68,7 @@ fn read(row: &Row) -> Result<Node, Error> {
         state: NodeState::from_word(row.text(5)?)?,
         groups: serde_json::from_str(row.text(6)?).map_err(|_| damaged("list of groups"))?,
         lighthouse: lighthouse.transpose()?,
-        generation: row.integer(8)?,
+        generation: Generation(row.integer(8)?),
     })
 }
 
@@ -141,7 +152,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<
             node.state.word().into(),
             (&groups).into(),
             lighthouse.as_deref().into(),
-            node.generation.into(),
+            node.generation.0.into(),
             now.into(),
         ],
     )?)
@@ -159,7 +170,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             (&node.public_key).into(),
             (&groups).into(),
             lighthouse.as_deref().into(),
-            node.generation.into(),
+            node.generation.0.into(),
             node.id.as_bytes().into(),
         ],
     )?;
