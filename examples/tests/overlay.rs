@@ -41,7 +41,7 @@ const PART: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn the_oldest_release_over_version_1() {
-    if let Some(peer) = peers::release("1.6.") {
+    if let Some(peer) = peers::newest_of("1.6") {
         meet_and_part(
             &peer,
             Network { name: "oldest-v1", version: 1, prefixes: &["10.41.0.0/24"] },

@@ -36,12 +36,13 @@ pub fn releases() -> Vec<Peer> {
     found
 }
 
-/// The newest release that begins like this; where there is none, the test is to be skipped.
+/// The newest release of a series, as `1.6`; where there is none, the test is to be skipped.
 #[track_caller]
-pub fn release(prefix: &str) -> Option<Peer> {
-    let found = find().into_iter().rfind(|peer| peer.release.starts_with(prefix));
+pub fn newest_of(series: &str) -> Option<Peer> {
+    let prefix = format!("{series}.");
+    let found = find().into_iter().rfind(|peer| peer.release.starts_with(&prefix));
     if found.is_none() {
-        skip(&format!("nebula {prefix}, in NEBULA_BIN_DIR or the search path"));
+        skip(&format!("nebula {series}, in NEBULA_BIN_DIR or the search path"));
     }
     found
 }
