@@ -9,21 +9,27 @@ use serde::{Serialize, Serializer};
 
 use crate::{Endpoint, Error};
 
-/// A whole `nebula.yml`.
+/// The sections that are the same for all nodes of a network. With [`Own`] they make a
+/// `nebula.yml`: the texts of two mappings, one after the other, are one mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Config {
+pub struct Shared {
     /// Whom the node trusts and who it is.
     pub pki: Pki,
+    /// Keeping NAT mappings open.
+    pub punchy: Punchy,
+    /// The overlay's network device.
+    pub tun: Tun,
+}
+
+/// The sections that differ from node to node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Own {
     /// Overlay address of a lighthouse → where it is on the underlay.
     pub static_host_map: BTreeMap<IpAddr, Vec<Endpoint>>,
     /// How the node finds the others, or helps them find each other.
     pub lighthouse: LighthouseSection,
     /// The UDP socket.
     pub listen: Listen,
-    /// Keeping NAT mappings open.
-    pub punchy: Punchy,
-    /// The overlay's network device.
-    pub tun: Tun,
     /// What may pass.
     pub firewall: Firewall,
 }

@@ -2,7 +2,7 @@
 //! the person who unpacks them, rendered from typed inputs and packed into a deterministic ZIP.
 //!
 //! ```
-//! use nebula_bundle::{Network, Node, RENDERING, Tun, render};
+//! use nebula_bundle::{Network, Node, RENDERING, Renderer, Tun};
 //! use nebula_pki::key::{AgreementKey, SigningKey};
 //! use nebula_pki::{CaParameters, HostParameters, Issuer, SystemRandom, Validity, Version};
 //!
@@ -23,7 +23,7 @@
 //!     blocklist: Default::default(),
 //!     tun: Tun::default(),
 //! };
-//! let bundle = render(&network, &Node { certificate, lighthouse: None })?;
+//! let bundle = Renderer::new(network)?.render(&Node { certificate, lighthouse: None })?;
 //! assert!(bundle.file("nebula.yml").is_some_and(|yaml| yaml.contains("key: 'node.key'")));
 //! assert_eq!(bundle.to_zip()?, bundle.to_zip()?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -42,4 +42,4 @@ pub use bundle::{Bundle, Digest};
 pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
 pub use error::Error;
-pub use render::{Lighthouse, Network, Node, RENDERING, render};
+pub use render::{Lighthouse, Network, Node, RENDERING, Renderer};

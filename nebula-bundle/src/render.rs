@@ -2,10 +2,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use nebula_pki::{Certificate, Fingerprint, VerifiedCertificate};
+use serde::Serialize;
 
 use crate::bundle::{Bundle, File};
 use crate::config::{
-    Config, Firewall, LighthouseSection, Listen, Peer, Pki, Proto, Punchy, Rule, Tun,
+    Firewall, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy, Rule, Shared, Tun,
 };
 use crate::{Endpoint, Error, readme};
 
@@ -47,39 +48,78 @@ pub struct Node {
     pub lighthouse: Option<Endpoint>,
 }
 
-/// Renders one node's bundle: `ca.crt`, `node.crt`, `nebula.yml` and `README.md`, to be started
-/// from the directory they are in, beside the node's own `node.key`.
-///
-/// # Errors
-/// What makes a bundle that Nebula would not start with: a certificate of a foreign CA or without a
-/// network, a group no rule can name, an unusable tun device. And [`Error::Rendering`].
-pub fn render(network: &Network, node: &Node) -> Result<Bundle, Error> {
-    if network.rendering != RENDERING {
-        return Err(Error::Rendering { number: network.rendering });
-    }
-    network.tun.check()?;
-    let issuer = node.certificate.issuer();
-    if !network.cas.iter().any(|ca| ca.fingerprint() == issuer) {
-        return Err(Error::ForeignIssuer { issuer });
-    }
-    let config = config(network, node)?;
-    let yaml = serde_saphyr::to_string_with_options(
-        &config,
-        // A fingerprint of digits alone, or with one 'e', would be read as a number.
-        serde_saphyr::ser_options! { quote_all: true },
-    )
-    .map_err(|error| Error::Yaml { reason: error.to_string() })?;
-    let readme = readme::write(network, node);
-    let files = vec![
-        File { name: "ca.crt", contents: network.cas.iter().map(Certificate::to_pem).collect() },
-        File { name: "node.crt", contents: node.certificate.certificate().to_pem() },
-        File { name: "nebula.yml", contents: yaml },
-        File { name: "README.md", contents: readme },
-    ];
-    Ok(Bundle::new(network.rendering, files))
+/// Renders the bundles of a network's nodes. What they share is checked and written once, however
+/// long the blocklist.
+#[derive(Debug, Clone)]
+pub struct Renderer {
+    network: Network,
+    trusted: BTreeSet<Fingerprint>,
+    ca_crt: String,
+    shared_yaml: String,
 }
 
-fn config(network: &Network, node: &Node) -> Result<Config, Error> {
+impl Renderer {
+    /// Prepares what all bundles of a network share.
+    ///
+    /// # Errors
+    /// [`Error::Rendering`], [`Error::TunDevice`], [`Error::TunMtu`].
+    pub fn new(network: Network) -> Result<Self, Error> {
+        if network.rendering != RENDERING {
+            return Err(Error::Rendering { number: network.rendering });
+        }
+        network.tun.check()?;
+        let shared = Shared {
+            pki: Pki {
+                ca: "ca.crt".to_owned(),
+                cert: "node.crt".to_owned(),
+                key: "node.key".to_owned(),
+                blocklist: network.blocklist.clone(),
+                disconnect_invalid: true,
+            },
+            punchy: Punchy { punch: true },
+            tun: network.tun.clone(),
+        };
+        Ok(Self {
+            trusted: network.cas.iter().map(Certificate::fingerprint).collect(),
+            ca_crt: network.cas.iter().map(Certificate::to_pem).collect(),
+            shared_yaml: yaml(&shared)?,
+            network,
+        })
+    }
+
+    /// Renders one node's bundle: `ca.crt`, `node.crt`, `nebula.yml` and `README.md`, to be started
+    /// from the directory they are in, beside the node's own `node.key`.
+    ///
+    /// # Errors
+    /// What makes a bundle that Nebula would not start with: [`Error::ForeignIssuer`],
+    /// [`Error::NoNetwork`], [`Error::Group`].
+    pub fn render(&self, node: &Node) -> Result<Bundle, Error> {
+        let issuer = node.certificate.issuer();
+        if !self.trusted.contains(&issuer) {
+            return Err(Error::ForeignIssuer { issuer });
+        }
+        let own = own(&self.network, node)?;
+        let files = vec![
+            File { name: "ca.crt", contents: self.ca_crt.clone() },
+            File { name: "node.crt", contents: node.certificate.certificate().to_pem() },
+            File {
+                name: "nebula.yml",
+                contents: [self.shared_yaml.as_str(), &yaml(&own)?].concat(),
+            },
+            File { name: "README.md", contents: readme::write(&self.network, node) },
+        ];
+        Ok(Bundle::new(self.network.rendering, files))
+    }
+}
+
+fn yaml(sections: &impl Serialize) -> Result<String, Error> {
+    // A fingerprint of digits alone, or with one 'e', would be read as a number.
+    let options = serde_saphyr::ser_options! { quote_all: true };
+    serde_saphyr::to_string_with_options(sections, options)
+        .map_err(|error| Error::Yaml { reason: error.to_string() })
+}
+
+fn own(network: &Network, node: &Node) -> Result<Own, Error> {
     let own: Vec<IpAddr> =
         node.certificate.details().networks().iter().map(|net| net.addr()).collect();
     if own.is_empty() {
@@ -87,14 +127,7 @@ fn config(network: &Network, node: &Node) -> Result<Config, Error> {
     }
     let others = || network.lighthouses.iter().filter(|other| !own.contains(&other.overlay));
     let am_lighthouse = node.lighthouse.is_some();
-    Ok(Config {
-        pki: Pki {
-            ca: "ca.crt".to_owned(),
-            cert: "node.crt".to_owned(),
-            key: "node.key".to_owned(),
-            blocklist: network.blocklist.clone(),
-            disconnect_invalid: true,
-        },
+    Ok(Own {
         static_host_map: others()
             .map(|other| (other.overlay, vec![other.endpoint.clone()]))
             .collect(),
@@ -112,8 +145,6 @@ fn config(network: &Network, node: &Node) -> Result<Config, Error> {
             host: "::".to_owned(),
             port: node.lighthouse.as_ref().map_or(0, |endpoint| endpoint.port.get()),
         },
-        punchy: Punchy { punch: true },
-        tun: network.tun.clone(),
         firewall: firewall(node)?,
     })
 }

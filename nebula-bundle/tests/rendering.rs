@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use nebula_bundle::{Bundle, Error, Lighthouse, Network, Node, RENDERING, Tun, render};
+use nebula_bundle::{Bundle, Error, Lighthouse, Network, Node, RENDERING, Renderer, Tun};
 use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{
     CaParameters, Fingerprint, HostParameters, Issuer, Random, Validity, VerifiedCertificate,
@@ -60,6 +60,10 @@ fn node(groups: &[&str]) -> Node {
     Node { certificate: issue("node", &["10.1.0.9/16", "fd00::9/64"], groups), lighthouse: None }
 }
 
+fn render(network: &Network, node: &Node) -> Result<Bundle, Error> {
+    Renderer::new(network.clone())?.render(node)
+}
+
 fn yaml(bundle: &Bundle) -> &str {
     bundle.file("nebula.yml").unwrap()
 }
@@ -77,6 +81,11 @@ fn a_node_s_configuration_is_this() {
   - '0000000000000000000000000000000000000000000000000000000000000000'
   - '1212121212121212121212121212121212121212121212121212121212121212'
   disconnect_invalid: true
+punchy:
+  punch: true
+tun:
+  dev: 'nebula1'
+  mtu: 1300
 static_host_map:
   \"10.1.0.1\":
   - '192.0.2.1:4242'
@@ -88,11 +97,6 @@ lighthouse:
 listen:
   host: '::'
   port: 0
-punchy:
-  punch: true
-tun:
-  dev: 'nebula1'
-  mtu: 1300
 firewall:
   outbound:
   - port: 'any'

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::Transaction;
-use nebula_bundle::{Bundle, Endpoint, Lighthouse, Tun};
+use nebula_bundle::{Bundle, Endpoint, Lighthouse, Renderer, Tun};
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
 use super::Service;
@@ -35,7 +35,7 @@ pub struct NodeStatus {
 /// What all of a network's bundles share at one revision.
 pub(super) struct View {
     revision: Revision,
-    network: nebula_bundle::Network,
+    renderer: Renderer,
     trusted: CaPool,
 }
 
@@ -62,14 +62,15 @@ impl View {
             lighthouses.push(Lighthouse { overlay, endpoint });
         }
         let blocklist = blocklist::fingerprints(tx, network.id)?;
-        let network_inputs = nebula_bundle::Network {
+        let shared = nebula_bundle::Network {
             rendering: network.rendering,
             cas,
             lighthouses,
             blocklist,
             tun: Tun::default(),
         };
-        Ok(Self { revision: network.revision, network: network_inputs, trusted })
+        let renderer = Renderer::new(shared).map_err(Error::unavailable)?;
+        Ok(Self { revision: network.revision, renderer, trusted })
     }
 
     pub(super) fn render(
@@ -78,7 +79,7 @@ impl View {
         lighthouse: Option<Endpoint>,
     ) -> Result<Bundle, Error> {
         let node = nebula_bundle::Node { certificate, lighthouse };
-        nebula_bundle::render(&self.network, &node).map_err(Error::unavailable)
+        self.renderer.render(&node).map_err(Error::unavailable)
     }
 
     /// Proves a certificate of the ledger against the network's CAs, at its own beginning: a
