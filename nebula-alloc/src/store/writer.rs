@@ -19,6 +19,7 @@
 //! Time in a batch is the clock's, but never before the last event's.
 
 mod batch;
+mod slot;
 mod step;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,6 +33,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::batch::{Attempt, attempt};
+use self::slot::slot;
 use self::step::{Job, Once, Task};
 pub use self::step::{Step, Subject};
 use crate::Error;
@@ -171,12 +173,9 @@ impl Writer {
     ///
     /// The step's, and those of [`submit`](Self::submit).
     pub fn run<S: Step>(&self, step: S) -> Result<S::Output, S::Error> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        self.submit(step, move |result| {
-            // Nobody but `run` has the receiver, and it waits.
-            let _ = sender.send(result);
-        })?;
-        receiver.recv().unwrap_or_else(|_| {
+        let (fill, answer) = slot();
+        self.submit(step, move |result| fill.fill(result))?;
+        answer.wait().unwrap_or_else(|| {
             Err(Error::OutcomeUnknown { reason: "the writer stopped before it answered".into() }
                 .into())
         })
@@ -250,13 +249,24 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
+            self.gather();
+            let jobs = compose(&mut self.pending, self.batch);
+            self.process(jobs);
+        }
+    }
+
+    /// Takes what is queued. Callers that were just answered are about to ask again: as long as
+    /// yielding to them brings something, it is cheaper than a commit for the first of them.
+    fn gather(&mut self) {
+        let mut before = 0;
+        while self.pending.len() > before && self.pending.len() < self.batch {
+            before = self.pending.len();
+            thread::yield_now();
             while self.pending.len() < self.batch
                 && let Ok(job) = self.receiver.try_recv()
             {
                 self.pending.push_back(job);
             }
-            let jobs = compose(&mut self.pending, self.batch);
-            self.process(jobs);
         }
     }
 
