@@ -23,8 +23,8 @@ pub struct Request {
     pub family: Family,
     /// A given address, or the owner's old one, or else the lowest that is free.
     pub address: Option<IpAddr>,
-    /// After release the address stays in quarantine at least until then: the last second at which
-    /// something that names it (a certificate) is valid. Only moves forward.
+    /// After release the address stays in quarantine at least until then: from this second on
+    /// nothing that names it (a certificate) is valid any more. Only moves forward.
     pub hold_until: i64,
     /// When the lease ends by itself. `None` is never for a new lease, and no change for one that
     /// is active; only moves forward.

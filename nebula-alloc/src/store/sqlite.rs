@@ -148,10 +148,6 @@ pub(crate) struct OpenSqlite<'a> {
 }
 
 impl Open for OpenSqlite<'_> {
-    fn is_open(&self) -> bool {
-        self.inner.check().is_ok()
-    }
-
     fn commit(self) -> Result<(), Error> {
         self.inner.check()?;
         // A commit that was merely busy leaves the transaction open; dropping it rolls it back.

@@ -60,9 +60,6 @@ pub(crate) trait Engine: Send + 'static {
 
 /// A transaction that the writer made; dropping it rolls it back.
 pub(crate) trait Open: Transaction {
-    /// Whether it can still be committed; the engine may have ended it.
-    fn is_open(&self) -> bool;
-
     /// Commits. [`Error::Contended`] says that it certainly did not take place; after any other
     /// error it may have.
     fn commit(self) -> Result<(), Error>;

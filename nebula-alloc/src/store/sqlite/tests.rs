@@ -170,6 +170,19 @@ fn a_full_disk_leaves_nothing_and_says_unavailable() {
 }
 
 #[test]
+fn a_failed_transaction_keeps_no_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    let failed = store.transaction(|tx| {
+        tx.execute("DELETE FROM alloc_interval", &[])?;
+        Err::<(), _>(Error::Unique)
+    });
+    assert_eq!(failed, Err(Error::Unique));
+    assert!(store.connection.is_autocommit());
+    assert_eq!(store.transaction(|tx| verify(tx)).unwrap(), []);
+}
+
+#[test]
 fn a_transaction_left_open_is_rolled_back_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(&directory);

@@ -99,10 +99,6 @@ pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: 
 
     if planned.iter().all(|entry| entry.refused) {
         drop(open);
-    } else if !open.is_open() {
-        // A step kept the failure to itself.
-        let reason = "the transaction ended before its commit".into();
-        return Attempt::Failed(jobs_of(planned), Error::Unavailable { reason });
     } else {
         match open.commit() {
             Ok(()) => {}

@@ -107,10 +107,6 @@ impl FaultyOpen<'_> {
 }
 
 impl Open for FaultyOpen<'_> {
-    fn is_open(&self) -> bool {
-        !self.ended && self.inner.is_open()
-    }
-
     fn commit(self) -> Result<(), Error> {
         let commits = [Fault::CommitLost, Fault::CommitDone, Fault::CommitContended];
         match take(self.due, &commits) {
