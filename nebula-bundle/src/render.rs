@@ -33,8 +33,8 @@ pub struct Network {
 /// A node that tells others where they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lighthouse {
-    /// Its address on the overlay: of a dual-stack node one suffices.
-    pub overlay: IpAddr,
+    /// Its addresses on the overlay. Each node is told the first that lies in a network of its own.
+    pub overlay: Vec<IpAddr>,
     /// Where it is reached on the underlay.
     pub endpoint: Endpoint,
 }
@@ -120,16 +120,27 @@ fn yaml(sections: &impl Serialize) -> Result<String, Error> {
 }
 
 fn own(network: &Network, node: &Node) -> Result<Own, Error> {
-    let own: Vec<IpAddr> =
-        node.certificate.details().networks().iter().map(|net| net.addr()).collect();
-    if own.is_empty() {
+    let networks = node.certificate.details().networks();
+    if networks.is_empty() {
         return Err(Error::NoNetwork);
     }
-    let others = || network.lighthouses.iter().filter(|other| !own.contains(&other.overlay));
+    let is_self =
+        |other: &Lighthouse| networks.iter().any(|net| other.overlay.contains(&net.addr()));
+    let reachable = |address: &IpAddr| networks.iter().any(|net| net.contains(address));
+    let others: Vec<(IpAddr, &Endpoint)> = network
+        .lighthouses
+        .iter()
+        .filter(|other| !is_self(other))
+        .filter_map(|other| {
+            let address = other.overlay.iter().copied().find(|address| reachable(address));
+            address.map(|address| (address, &other.endpoint))
+        })
+        .collect();
     let am_lighthouse = node.lighthouse.is_some();
     Ok(Own {
-        static_host_map: others()
-            .map(|other| (other.overlay, vec![other.endpoint.clone()]))
+        static_host_map: others
+            .iter()
+            .map(|(address, endpoint)| (*address, vec![Endpoint::clone(endpoint)]))
             .collect(),
         lighthouse: LighthouseSection {
             am_lighthouse,
@@ -138,7 +149,7 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
             hosts: if am_lighthouse {
                 vec![]
             } else {
-                others().map(|other| other.overlay).collect()
+                others.iter().map(|(address, _)| *address).collect()
             },
         },
         listen: Listen {

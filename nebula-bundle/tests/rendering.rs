@@ -45,7 +45,7 @@ fn network() -> Network {
         rendering: RENDERING,
         cas: vec![issuer("ca").certificate().clone()],
         lighthouses: vec![Lighthouse {
-            overlay: "10.1.0.1".parse().unwrap(),
+            overlay: vec!["10.1.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
             endpoint: "192.0.2.1:4242".parse().unwrap(),
         }],
         blocklist: BTreeSet::from([
@@ -122,7 +122,7 @@ fn a_lighthouse_listens_and_asks_nobody() {
     let own = Node { certificate, lighthouse: Some("192.0.2.1:4242".parse().unwrap()) };
     let mut network = network();
     network.lighthouses.push(Lighthouse {
-        overlay: "10.1.0.2".parse().unwrap(),
+        overlay: vec!["10.1.0.2".parse().unwrap()],
         endpoint: "[2001:db8::2]:4243".parse().unwrap(),
     });
     let bundle = render(&network, &own).unwrap();
@@ -131,6 +131,16 @@ fn a_lighthouse_listens_and_asks_nobody() {
     assert!(yaml.contains("port: 4242"), "{yaml}");
     assert!(!yaml.contains("10.1.0.1'") && yaml.contains("'[2001:db8::2]:4243'"), "{yaml}");
     assert!(bundle.file("README.md").unwrap().contains("UDP port 4242"));
+}
+
+#[test]
+fn a_node_is_told_the_address_it_can_reach() {
+    let of =
+        |networks: &[&str]| Node { certificate: issue("node", networks, &[]), lighthouse: None };
+    let only_v6 = render(&network(), &of(&["fd00::9/64"])).unwrap();
+    assert!(yaml(&only_v6).contains("hosts:\n  - 'fd00::1'"), "{}", yaml(&only_v6));
+    let elsewhere = render(&network(), &of(&["10.2.0.9/16"])).unwrap();
+    assert!(yaml(&elsewhere).contains("hosts: []"), "{}", yaml(&elsewhere));
 }
 
 #[test]

@@ -5,13 +5,18 @@ mod extract;
 mod health;
 mod problem;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderValue;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::get;
 
-use crate::Service;
-use crate::api::problem::Problem;
+use crate::api::problem::{Internal, Problem};
+use crate::{Origin, Service};
 
 /// All routes over one service. Serve it with each client's address
 /// ([`Router::into_make_service_with_connect_info`]), which the audit log keeps.
@@ -24,4 +29,25 @@ pub fn router(service: Arc<Service>) -> Router {
         .fallback(async || Problem::no_such_route())
         .method_not_allowed_fallback(async || Problem::no_such_method())
         .with_state(service)
+        .layer(middleware::from_fn(note_origin))
+}
+
+/// Gives each request its id, which the answer's `X-Request-Id`, the audit log and the log share,
+/// and tells the log what the client was not told.
+async fn note_origin(mut request: Request, next: Next) -> Response {
+    let origin = match request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        Some(ConnectInfo(address)) => Origin::remote(*address),
+        None => Origin::local(),
+    };
+    request.extensions_mut().insert(origin);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let id = origin.request_id();
+    if let Some(Internal(internal)) = response.extensions().get() {
+        tracing::error!(request = %id, %method, path, status = response.status().as_u16(), internal);
+    }
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
 }

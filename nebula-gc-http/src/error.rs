@@ -41,7 +41,7 @@ pub enum Error {
     },
     /// The network has no free address left.
     #[error(
-        "every {family} address of the network is taken; release devices or add a network with a larger prefix"
+        "every {family} address of the network is taken, or kept for a released device until its certificate has expired; make a network with a larger prefix"
     )]
     PoolExhausted {
         /// `IPv4` or `IPv6`.

@@ -8,6 +8,8 @@ use crate::Error;
 const ID_LIMIT: usize = 128;
 /// Nebula takes no longer names, in bytes.
 const NAME_LIMIT: usize = 253;
+/// How many groups a node has at most.
+const GROUPS_COUNT: usize = 64;
 /// All groups of a node together, in bytes: its certificate travels in a handshake packet.
 const GROUPS_LIMIT: usize = 4096;
 /// What Nebula's firewall reads as "every host".
@@ -69,8 +71,8 @@ text_types! {
     NodeName: node_name("deviceName");
 }
 
-/// The groups of a node, each once and in the order given: 1 to 253 bytes each, no control
-/// characters, not `any`.
+/// The groups of a node, each once and in the order given: 64 at most, 1 to 253 bytes each and 4096
+/// together, no control characters, not `any`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Groups(Vec<String>);
 
@@ -83,6 +85,12 @@ impl Groups {
         let refuse = |reason: String| Err(Error::invalid("groups", reason));
         if groups.iter().map(String::len).sum::<usize>() > GROUPS_LIMIT {
             return refuse(format!("all together may have {GROUPS_LIMIT} bytes at most"));
+        }
+        if groups.len() > GROUPS_COUNT {
+            return refuse(format!(
+                "there are {}, at most {GROUPS_COUNT} are allowed",
+                groups.len()
+            ));
         }
         let mut seen = std::collections::HashSet::new();
         for group in &groups {

@@ -102,14 +102,18 @@ impl DataDirectory {
     }
 
     fn load_secrets(&self) -> Result<ServerSecrets, ServerError> {
-        let path = self.secrets();
-        if !path.exists() {
-            let database = self.database();
-            if database.exists() {
-                return Err(path_error(
-                    &path,
-                    &"is missing, and the database can't be read without it",
-                ));
+        let exists = |path: &Path| path.try_exists().map_err(|error| path_error(path, &error));
+        let (path, database, operator_key) = (self.secrets(), self.database(), self.operator_key());
+        // The first start makes the secrets, then the database, then the operator key.
+        if !exists(&database)? && exists(&operator_key)? {
+            let reason = "is missing, although operator.key is there: put the database back, \
+                          or move operator.key away to begin anew";
+            return Err(path_error(&database, &reason));
+        }
+        if !exists(&path)? {
+            if exists(&database)? {
+                let reason = "is missing, and the database can't be read without it";
+                return Err(path_error(&path, &reason));
             }
             let secrets = ServerSecrets::generate()?;
             write_durably(&path, secrets.to_json().as_bytes())?;

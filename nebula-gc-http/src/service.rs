@@ -7,6 +7,8 @@ mod bundles;
 mod enroll;
 mod networks;
 mod release;
+mod terms;
+mod update;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use nebula_alloc::{Readers, Sqlite, Writer, WriterOptions};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use self::access::KnownCallers;
 pub use self::access::{Action, Caller};
 pub use self::audit::Origin;
 use self::authority::Authorities;
@@ -37,6 +40,7 @@ pub struct Service {
     readers: Arc<Readers>,
     shared: Arc<Shared>,
     views: Views,
+    known: KnownCallers,
 }
 
 /// What steps need inside a transaction.
@@ -55,17 +59,23 @@ impl Service {
     /// # Errors
     /// What the database answers, or `keep`.
     pub fn start(
-        store: Sqlite,
+        mut store: Sqlite,
         secrets: ServerSecrets,
         clock: impl Fn() -> i64 + Send + 'static,
         keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
     ) -> Result<Self, Error> {
+        store.migrate(&store::COMPONENT)?;
         let readers = Arc::new(store.readers(READERS)?);
         let writer = Writer::start(store, clock, WriterOptions::default().with_queue(QUEUE))?;
-        writer.transaction(|tx, _| nebula_alloc::store::migrate::migrate(tx, &store::COMPONENT))?;
         let shared = Arc::new(Shared { secrets, authorities: Authorities::default() });
         prepare(&writer, &shared.secrets, keep)?;
-        Ok(Self { writer, readers, shared, views: Views::default() })
+        Ok(Self {
+            writer,
+            readers,
+            shared,
+            views: Views::default(),
+            known: KnownCallers::default(),
+        })
     }
 
     /// Whether it can do its work: the writer is up and the database answers.
@@ -77,11 +87,24 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Unauthorized`].
-    pub async fn authenticate(&self, caller: Caller) -> Result<(), Error> {
+    pub async fn authenticate(&self, caller: &Caller) -> Result<(), Error> {
+        let asked = caller.clone();
         self.read(move |tx, shared| {
-            access::Principal::authenticate(tx, &shared.secrets, &caller).map(drop)
+            access::Principal::authenticate(tx, &shared.secrets, &asked).map(drop)
         })
         .await
+    }
+
+    /// Keeps callers without a credential out of the writer's queue. It decides nothing else: the
+    /// step asks again inside its transaction.
+    async fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        let Caller::Bearer(bearer) = caller else { return Ok(()) };
+        let hashed = self.shared.secrets.hash(bearer)?;
+        if !self.known.contains(&hashed) {
+            self.authenticate(caller).await?;
+            self.known.insert(&hashed);
+        }
+        Ok(())
     }
 
     /// Runs a step with the writer's next batch.

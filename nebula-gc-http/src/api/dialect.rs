@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
-use super::extract::{Authenticated, Authorized, Device, From, Project};
+use super::extract::{AboutDevice, Authenticated, Project};
 use super::problem::Problem;
 use crate::service::{AddPool, Registration, Service};
 use crate::{Enrolled, Error};
@@ -38,13 +38,8 @@ async fn register(
     Ok(Json(Success::new(register_data(enrolled)?)))
 }
 
-async fn bundle(
-    State(service): State<Arc<Service>>,
-    Authorized(caller): Authorized,
-    Device(device): Device,
-    Project(project): Project,
-) -> Answer<Response> {
-    let node = service.bundle(caller, project, device).await?;
+async fn bundle(State(service): State<Arc<Service>>, request: AboutDevice) -> Answer<Response> {
+    let node = service.bundle(request.caller, request.project, request.device).await?;
     let zip = node.bundle.to_zip().map_err(Error::unavailable)?;
     Ok(([(header::CONTENT_TYPE, "application/zip")], zip).into_response())
 }
@@ -54,14 +49,9 @@ async fn ca(State(service): State<Arc<Service>>, Project(project): Project) -> A
     Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response())
 }
 
-async fn status(
-    State(service): State<Arc<Service>>,
-    Authorized(caller): Authorized,
-    Device(device): Device,
-    Project(project): Project,
-) -> Answer<Json<Status>> {
-    let device_id = device.to_string();
-    let status = service.status(caller, project, device).await?;
+async fn status(State(service): State<Arc<Service>>, request: AboutDevice) -> Answer<Json<Status>> {
+    let device_id = request.device.to_string();
+    let status = service.status(request.caller, request.project, request.device).await?;
     Ok(Json(Status {
         success: true,
         device_id,
@@ -72,13 +62,10 @@ async fn status(
 
 async fn release(
     State(service): State<Arc<Service>>,
-    Authorized(caller): Authorized,
-    From(origin): From,
-    Device(device): Device,
-    Project(project): Project,
+    request: AboutDevice,
 ) -> Answer<Json<Released>> {
-    let message = format!("device {device} is released and its certificates are blocked");
-    service.release(caller, origin, project, device).await?;
+    let message = format!("device {} is released and its certificates are blocked", request.device);
+    service.release(request.caller, request.origin, request.project, request.device).await?;
     Ok(Json(Released { success: true, message }))
 }
 

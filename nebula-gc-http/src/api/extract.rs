@@ -1,14 +1,12 @@
 //! What requests carry, with refusals in the dialect's words.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Problem};
@@ -45,17 +43,14 @@ impl<S: Sync> FromRequestParts<S> for Authorized {
     }
 }
 
-/// A request's origin, for the audit log.
-pub(super) struct From(pub(super) Origin);
+/// A request's origin, as the outermost layer noted it.
+pub(super) struct RequestOrigin(pub(super) Origin);
 
-impl<S: Sync> FromRequestParts<S> for From {
+impl<S: Sync> FromRequestParts<S> for RequestOrigin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self(match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-            Some(ConnectInfo(address)) => Origin::remote(*address),
-            None => Origin::local(),
-        }))
+        Ok(Self(parts.extensions.get().copied().unwrap_or_else(Origin::local)))
     }
 }
 
@@ -66,32 +61,60 @@ impl<S: Send + Sync> FromRequestParts<S> for Project {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "camelCase")]
-        struct Fields {
-            project_id: Option<String>,
+        let Query(parameters) =
+            Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(
+                |_| Error::invalid("query", "must be projectId=… with percent-encoded UTF-8"),
+            )?;
+        let mut project = None;
+        for (name, value) in parameters {
+            if name != "projectId" {
+                return Err(Error::invalid(
+                    "query",
+                    format!("{name:?} is no parameter; there is projectId"),
+                )
+                .into());
+            }
+            if project.replace(ProjectId::new(value)?).is_some() {
+                return Err(Error::invalid("projectId", "stands twice").into());
+            }
         }
-        let Query(fields) =
-            Query::<Fields>::from_request_parts(parts, state).await.map_err(|error| {
-                Problem::new(Code::InvalidRequest, format!("query: {}", error.body_text()))
-            })?;
-        Ok(Self(fields.project_id.map(ProjectId::new).transpose()?))
+        Ok(Self(project))
     }
 }
 
-/// The device's id in the path.
-pub(super) struct Device(pub(super) DeviceId);
+/// A request about one device. Whether someone has the credential comes before what is wrong with
+/// the rest.
+pub(super) struct AboutDevice {
+    pub(super) caller: Caller,
+    pub(super) origin: Origin,
+    pub(super) device: DeviceId,
+    pub(super) project: Option<ProjectId>,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for Device {
+impl FromRequestParts<Arc<Service>> for AboutDevice {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(device) =
-            Path::<String>::from_request_parts(parts, state).await.map_err(|error| {
-                Problem::new(Code::InvalidRequest, format!("deviceId: {}", error.body_text()))
-            })?;
-        Ok(Self(DeviceId::new(device)?))
+    async fn from_request_parts(
+        parts: &mut Parts,
+        service: &Arc<Service>,
+    ) -> Result<Self, Problem> {
+        let Authorized(caller) = Authorized::from_request_parts(parts, service).await?;
+        let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, service).await?;
+        let problem = match about(parts).await {
+            Ok((device, project)) => return Ok(Self { caller, origin, device, project }),
+            Err(problem) => problem,
+        };
+        service.authenticate(&caller).await?;
+        Err(problem)
     }
+}
+
+async fn about(parts: &mut Parts) -> Result<(DeviceId, Option<ProjectId>), Problem> {
+    let Path(device) = Path::<String>::from_request_parts(parts, &())
+        .await
+        .map_err(|_| Error::invalid("deviceId", "must be percent-encoded UTF-8"))?;
+    let Project(project) = Project::from_request_parts(parts, &()).await?;
+    Ok((DeviceId::new(device)?, project))
 }
 
 /// An authorised caller's JSON body. Whether someone has the credential comes before what is wrong
@@ -108,12 +131,12 @@ impl<T: Parse> FromRequest<Arc<Service>> for Authenticated<T> {
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Authorized(caller) = Authorized::from_request_parts(&mut parts, service).await?;
-        let From(origin) = From::from_request_parts(&mut parts, service).await?;
+        let RequestOrigin(origin) = RequestOrigin::from_request_parts(&mut parts, service).await?;
         let problem = match read(&parts.headers, body).await.and_then(|bytes| T::parse(&bytes)) {
             Ok(body) => return Ok(Self { caller, origin, body }),
             Err(problem) => problem,
         };
-        service.authenticate(caller).await?;
+        service.authenticate(&caller).await?;
         Err(problem)
     }
 }

@@ -11,7 +11,13 @@ pub(super) struct Problem {
     status: StatusCode,
     code: Code,
     detail: String,
+    /// What only the log is told.
+    internal: Option<String>,
 }
+
+/// What a refusal keeps from the client, on its way to the log.
+#[derive(Debug, Clone)]
+pub(super) struct Internal(pub(super) String);
 
 /// The dialect's codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,7 +50,7 @@ impl Code {
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { status: code.status(), code, detail: detail.into() }
+        Self { status: code.status(), code, detail: detail.into(), internal: None }
     }
 
     pub(super) fn no_such_route() -> Self {
@@ -67,12 +73,14 @@ impl From<Error> for Problem {
             Error::NotFound { .. } => Code::NotFound,
             Error::PoolExhausted { .. } => Code::PoolExhausted,
             Error::Conflict { .. } => Code::Conflict,
-            Error::Unavailable { internal } => {
-                tracing::error!(%internal, "unavailable");
-                Code::Unavailable
-            }
+            Error::Unavailable { .. } => Code::Unavailable,
         };
-        Self::new(code, error.to_string())
+        let detail = error.to_string();
+        let internal = match error {
+            Error::Unavailable { internal } => Some(internal),
+            _ => None,
+        };
+        Self { internal, ..Self::new(code, detail) }
     }
 }
 
@@ -86,6 +94,9 @@ impl IntoResponse for Problem {
         }
         let body = Json(Body { success: false, error: self.code, detail: self.detail });
         let mut response = (self.status, body).into_response();
+        if let Some(internal) = self.internal {
+            response.extensions_mut().insert(Internal(internal));
+        }
         if self.code == Code::Unauthorized {
             // RFC 9110, 11.6.1: a 401 names the scheme.
             response.headers_mut().insert(

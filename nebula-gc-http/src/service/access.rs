@@ -1,8 +1,11 @@
 //! Who may do what to which network. Decided inside the transaction that does it.
 
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
+
 use nebula_alloc::store::Transaction;
 
-use crate::secret::{Bearer, ServerSecrets};
+use crate::secret::{Bearer, Hashed, ServerSecrets};
 use crate::store::network::{self, Network};
 use crate::store::operator_key::{self, OperatorKey, Role, Scope};
 use crate::store::tenant;
@@ -110,6 +113,21 @@ impl Principal {
             Self::OperatorKey(key) => key.scope,
             Self::Local => Scope::Root,
         }
+    }
+}
+
+/// Callers whose credential was found good before, by its hash. As many as there are operator keys,
+/// at most; one that was revoked since is refused by the transaction.
+#[derive(Default)]
+pub(super) struct KnownCallers(RwLock<HashSet<[u8; 32]>>);
+
+impl KnownCallers {
+    pub(super) fn contains(&self, hashed: &Hashed) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&hashed.hash)
+    }
+
+    pub(super) fn insert(&self, hashed: &Hashed) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(hashed.hash);
     }
 }
 

@@ -2,7 +2,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::event::{self, Event};
+use nebula_alloc::lease::Lease;
 use nebula_alloc::store::Transaction;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Error;
@@ -21,13 +23,19 @@ pub(super) struct Entry<'a> {
     pub(super) subject: &'a [u8],
     pub(super) network: Option<NetworkId>,
     pub(super) address: Option<IpAddr>,
-    pub(super) detail: Option<String>,
+    /// What else there is to know of it; null for nothing.
+    pub(super) detail: Value,
 }
 
 impl<'a> Entry<'a> {
     pub(super) fn new(kind: &'static str, subject: &'a [u8]) -> Self {
-        Self { kind, subject, network: None, address: None, detail: None }
+        Self { kind, subject, network: None, address: None, detail: Value::Null }
     }
+}
+
+/// The addresses of some leases, as an event's detail names them.
+pub(super) fn addresses(leases: &[Lease]) -> Vec<String> {
+    leases.iter().map(|lease| lease.address.to_string()).collect()
 }
 
 impl Origin {
@@ -62,7 +70,7 @@ impl Origin {
             request_id: Some(self.request.to_string()),
             subject: Some(entry.subject.to_vec()),
             address: entry.address,
-            detail: entry.detail,
+            detail: (!entry.detail.is_null()).then(|| entry.detail.to_string()),
             ..Event::new(now, entry.kind, actor)
         };
         Ok(event::append(tx, &event)?)

@@ -57,8 +57,7 @@ impl View {
         let mut lighthouses = vec![];
         for node in node::lighthouses(tx, network.id)? {
             let Some(endpoint) = node.lighthouse else { continue };
-            let overlay =
-                first_address(tx, network.id, node.id)?.ok_or_else(|| damaged("lighthouse"))?;
+            let overlay = addresses(tx, network.id, node.id)?;
             lighthouses.push(Lighthouse { overlay, endpoint });
         }
         let blocklist = blocklist::fingerprints(tx, network.id)?;
@@ -111,11 +110,10 @@ impl Service {
             })
             .await?;
         let view = Arc::new(view);
-        self.views
-            .newest
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(network, Arc::clone(&view));
+        // Views are made one after the other, so this one is the newest.
+        let mut newest = self.views.newest.write().unwrap_or_else(PoisonError::into_inner);
+        newest.insert(network, Arc::clone(&view));
+        drop(newest);
         Ok(view)
     }
 
@@ -161,7 +159,7 @@ impl Service {
             let (_, network) =
                 authorize(tx, &shared.secrets, &caller, Action::ReadNode, project.as_ref())?;
             let address = match node::by_device(tx, network.id, device.as_str())? {
-                Some(node) => first_address(tx, network.id, node.id)?,
+                Some(node) => addresses(tx, network.id, node.id)?.into_iter().next(),
                 None => None,
             };
             Ok(NodeStatus { address })
@@ -177,16 +175,15 @@ impl Views {
     }
 }
 
-/// A node's first address, IPv4 before IPv6.
-fn first_address(
+/// A node's addresses, IPv4 before IPv6.
+fn addresses(
     tx: &mut dyn Transaction,
     network: NetworkId,
     node: NodeId,
-) -> Result<Option<IpAddr>, Error> {
+) -> Result<Vec<IpAddr>, Error> {
     let leases = lease::by_owner(tx, network, node.owner())?;
-    Ok(leases
-        .iter()
-        .filter(|lease| lease.state == LeaseState::Active)
-        .map(|lease| lease.address)
-        .min())
+    let active = leases.iter().filter(|lease| lease.state == LeaseState::Active);
+    let mut addresses: Vec<IpAddr> = active.map(|lease| lease.address).collect();
+    addresses.sort();
+    Ok(addresses)
 }

@@ -9,6 +9,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 use nebula_alloc::{AddressRange, Family, usable};
 use nebula_pki::Version;
+use serde_json::json;
 
 use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::audit::{Entry, Origin};
@@ -19,6 +20,19 @@ use crate::{Error, ProjectId, id};
 
 /// How long a released address is kept from others, at least, in seconds: a day.
 const HOLD_SECONDS: i64 = 86_400;
+
+/// Addresses that no host on an overlay can have: unspecified, loopback, link-local, multicast,
+/// reserved (IANA's registries of special-purpose addresses).
+const RESERVED: [&str; 8] = [
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "224.0.0.0/3",
+    "::/96",
+    "::ffff:0:0/96",
+    "fe80::/10",
+    "ff00::/8",
+];
 
 /// A prefix for a network, which is made where there is none.
 #[derive(Debug, Clone)]
@@ -59,12 +73,16 @@ impl Service {
         let range = usable(prefix).ok_or_else(|| {
             Error::invalid("cidr", "Nebula refuses IPv4 addresses written as IPv6")
         })?;
-        if range.first().is_unspecified()
-            || range.last().is_multicast()
-            || range.last().is_loopback()
-        {
-            return Err(Error::invalid("cidr", "must hold addresses that hosts can have"));
+        for reserved in RESERVED {
+            let reserved: IpNet = reserved.parse().map_err(Error::unavailable)?;
+            if reserved.contains(&prefix) || prefix.contains(&reserved) {
+                return Err(Error::invalid(
+                    "cidr",
+                    format!("must not reach into {reserved}, which no host can use"),
+                ));
+            }
         }
+        self.admit(&caller).await?;
         let request = AddPool { prefix, ..request };
         let shared = Arc::clone(&self.shared);
         self.write(Adding { shared, caller, origin, request, range, decided: None }).await
@@ -96,9 +114,10 @@ impl Step for Adding {
 
     fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
         let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller)?;
+        // Before anything is looked up: what is refused must not tell which networks there are.
+        principal.permit(Action::AddPool)?;
         let found = find_network(tx, &principal, self.request.project.as_ref())?;
         let decision = self.decide(tx, &principal, found)?;
-        principal.permit(Action::AddPool)?;
         self.decided = Some((principal, decision));
         Ok(vec![])
     }
@@ -140,12 +159,12 @@ impl Adding {
             let project = project.clone().ok_or_else(|| {
                 Error::invalid("projectId", "must be given, because there is no network yet")
             })?;
+            check_family(*prefix, version.unwrap_or(Version::V1))?;
             // A network that exists but isn't the caller's to see is not found, like any other.
             let taken = network::by_name(tx, project.as_str())?.is_some();
             if taken || principal.home(tx).is_err() {
                 return Err(not_found(Some(&project)));
             }
-            check_family(*prefix, version.unwrap_or(Version::V1))?;
             return Ok(Decision::Create(project));
         };
         if let Some(version) = version
@@ -194,7 +213,7 @@ impl Adding {
         ca::insert(tx, &ca, now)?;
         let entry = Entry {
             network: Some(id),
-            detail: Some(format!("{}, CA {}", network.name, ca.certificate.fingerprint())),
+            detail: json!({"name": network.name, "ca": ca.certificate.fingerprint().to_string()}),
             ..Entry::new("network.created", id.as_bytes())
         };
         self.origin.record(tx, now, principal.actor(), entry)?;
@@ -212,7 +231,7 @@ impl Adding {
         pool::create(tx, &pool)?;
         let entry = Entry {
             network: Some(network.id),
-            detail: Some(self.request.prefix.to_string()),
+            detail: json!({"prefix": self.request.prefix.to_string()}),
             ..Entry::new("pool.created", pool.id.as_bytes())
         };
         self.origin.record(tx, now, principal.actor(), entry)

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
+use nebula_pki::Fingerprint;
+use serde_json::json;
 
 use super::access::{Action, Caller, Principal, authorize};
-use super::audit::{Entry, Origin};
+use super::audit::{Entry, Origin, addresses};
 use super::{Service, Shared};
-use crate::store::network::{self, Network};
-use crate::store::node::{self, Node};
+use crate::store::certificate::Blockable;
+use crate::store::network::{self, Network, Revision};
+use crate::store::node::{self, Node, NodeState};
 use crate::store::{blocklist, certificate};
 use crate::{DeviceId, Error, ProjectId};
 
@@ -26,8 +30,14 @@ impl Service {
         project: Option<ProjectId>,
         device: DeviceId,
     ) -> Result<(), Error> {
+        self.admit(&caller).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Releasing { shared, caller, origin, project, device, decided: None }).await
+        let releasing = Releasing { shared, caller, origin, project, device, decided: None };
+        if let Some((network, revision)) = self.write(releasing).await? {
+            // Once this is answered, no bundle without the blocked certificates is handed out.
+            self.view(network, revision).await?;
+        }
+        Ok(())
     }
 }
 
@@ -42,7 +52,8 @@ struct Releasing {
 }
 
 impl Step for Releasing {
-    type Output = ();
+    /// The network and its new revision, where something was released.
+    type Output = Option<(NetworkId, Revision)>;
     type Error = Error;
 
     /// The device alone: `project` may be left out, and one device means one node in a network.
@@ -59,32 +70,58 @@ impl Step for Releasing {
         if node.is_none() && node::last_released(tx, network.id, device)?.is_none() {
             return Err(Error::NotFound { what: format!("device {device:?}") });
         }
+        if let Some(Node { state: state @ (NodeState::Revoked | NodeState::Suspended), .. }) = &node
+        {
+            // Released, it could register anew.
+            return Err(Error::Forbidden {
+                reason: format!(
+                    "this device is {}; an operator must reinstate it first",
+                    state.word()
+                ),
+            });
+        }
         self.decided = Some((principal, network, node));
         Ok(vec![])
     }
 
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        _: &[Lease],
+    ) -> Result<Self::Output, Error> {
         let (principal, network, node) =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
-        let Some(node) = node else { return Ok(()) };
+        let Some(node) = node else { return Ok(None) };
         let revision = network::move_revision(tx, network.id, now)?;
-        for certificate in certificate::unexpired(tx, node.id, now)? {
-            blocklist::insert(
-                tx,
-                network.id,
-                &certificate.fingerprint,
-                certificate.not_after,
-                revision,
-            )?;
-        }
+        let blocked = block_certificates(tx, &network, &node, revision)?;
         certificate::revoke(tx, node.id)?;
         node::release(tx, node.id, now)?;
         let leases = lease::release(tx, now, network.id, node.id.owner(), network.hold_seconds)?;
         let entry = Entry {
             network: Some(network.id),
             address: leases.first().map(|lease| lease.address),
+            detail: json!({
+                "addresses": addresses(&leases),
+                "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
+            }),
             ..Entry::new("node.released", node.id.as_bytes())
         };
-        self.origin.record(tx, now, principal.actor(), entry)
+        self.origin.record(tx, now, principal.actor(), entry)?;
+        Ok(Some((network.id, revision)))
     }
+}
+
+/// Blocks whatever of a node's certificates other nodes might still accept.
+pub(super) fn block_certificates(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    node: &Node,
+    revision: Revision,
+) -> Result<Vec<Fingerprint>, Error> {
+    let former = certificate::acceptable(tx, node.id)?;
+    for Blockable { fingerprint, not_after } in &former {
+        blocklist::insert(tx, network.id, fingerprint, *not_after, revision)?;
+    }
+    Ok(former.into_iter().map(|certificate| certificate.fingerprint).collect())
 }

@@ -93,13 +93,13 @@ pub(crate) fn last_released(
 ) -> Result<Option<NodeId>, Error> {
     let rows = tx.query(
         "SELECT id FROM gc_node WHERE network = $1 AND device = $2 AND state = 'released' \
-         ORDER BY id DESC LIMIT 1",
+         ORDER BY released_at DESC, id DESC LIMIT 1",
         &[network.as_bytes().into(), device.into()],
     )?;
     rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
 }
 
-/// Who has a name, and in which state, if not a released node.
+/// Who has a name, if not a released node.
 pub(crate) fn by_name(
     tx: &mut dyn Transaction,
     network: NetworkId,

@@ -61,7 +61,7 @@ CREATE TABLE gc_node (
 CREATE UNIQUE INDEX gc_node_device ON gc_node (network, device) WHERE state <> 'released';
 CREATE UNIQUE INDEX gc_node_name ON gc_node (network, name) WHERE state <> 'released';
 CREATE UNIQUE INDEX gc_node_public_key ON gc_node (network, public_key) WHERE state <> 'released';
-CREATE INDEX gc_node_released ON gc_node (network, device, id) WHERE state = 'released';
+CREATE INDEX gc_node_released ON gc_node (network, device, released_at, id) WHERE state = 'released';
 CREATE INDEX gc_node_lighthouse ON gc_node (network, id) WHERE lighthouse IS NOT NULL AND state = 'active';
 
 CREATE TABLE gc_certificate (
@@ -79,7 +79,7 @@ CREATE TABLE gc_certificate (
     created_at BIGINT NOT NULL
 ) {clustered};
 CREATE UNIQUE INDEX gc_certificate_current ON gc_certificate (node) WHERE state = 'issued';
-CREATE INDEX gc_certificate_superseded ON gc_certificate (node, not_after) WHERE state = 'superseded';
+CREATE INDEX gc_certificate_superseded ON gc_certificate (node) WHERE state = 'superseded';
 
 CREATE TABLE gc_blocklist (
     network {blob} NOT NULL REFERENCES gc_network (id),
