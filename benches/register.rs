@@ -30,6 +30,9 @@ mod client;
 
 use client::Client;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Measure registrations per second against spawning nebula-cert

@@ -14,6 +14,9 @@ use nebula_gc_http::{AddPool, Caller, Origin, ProjectId};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Run the control plane with an embedded database and a demo network on 10.99.1.0/24
 ///
 /// The first start makes the data directory (0700): the database, the server's secrets, and

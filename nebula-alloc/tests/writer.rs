@@ -30,6 +30,8 @@ enum Fate {
     PlanRefuses,
     PlanPanics,
     PlanWrites,
+    ComputeRefuses,
+    ComputePanics,
     WriteRefuses,
     WritePanics,
 }
@@ -69,6 +71,17 @@ impl Step for Enroll {
                 Ok(Vec::new())
             }
             _ => Ok(self.wishes.clone()),
+        }
+    }
+
+    const COMPUTES: bool = true;
+
+    fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Refusal> {
+        assert_eq!(leases.len(), self.wishes.len(), "it computes with what it was granted");
+        match self.fate {
+            Fate::ComputeRefuses => Err(Refusal::Own),
+            Fate::ComputePanics => panic!("in compute"),
+            _ => Ok(()),
         }
     }
 
@@ -225,6 +238,8 @@ fn one_that_fails_among_a_hundred_fails_alone() {
         Fate::PlanRefuses,
         Fate::PlanPanics,
         Fate::PlanWrites,
+        Fate::ComputeRefuses,
+        Fate::ComputePanics,
         Fate::WriteRefuses,
         Fate::WritePanics,
     ] {
@@ -238,10 +253,14 @@ fn one_that_fails_among_a_hundred_fails_alone() {
             for (number, answer) in &answers {
                 match (*number == poisoned, fate, answer) {
                     (false, _, Ok(_)) => {}
-                    (true, Fate::PlanRefuses | Fate::WriteRefuses, Err(Refusal::Own)) => {}
                     (
                         true,
-                        Fate::PlanPanics | Fate::WritePanics,
+                        Fate::PlanRefuses | Fate::ComputeRefuses | Fate::WriteRefuses,
+                        Err(Refusal::Own),
+                    ) => {}
+                    (
+                        true,
+                        Fate::PlanPanics | Fate::ComputePanics | Fate::WritePanics,
                         Err(Refusal::Store(Error::Panicked { message })),
                     ) => assert!(message.starts_with("in ")),
                     (true, Fate::PlanWrites, Err(Refusal::Store(Error::Statement { .. }))) => {}
@@ -259,7 +278,9 @@ fn several_that_fail_in_different_ways_fail_alone() {
     let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
     let fate = |number: u64| match number % 10 {
         1 => Fate::WriteRefuses,
+        2 => Fate::ComputeRefuses,
         4 => Fate::WritePanics,
+        7 => Fate::ComputePanics,
         5 => Fate::PlanRefuses,
         8 => Fate::PlanPanics,
         _ => Fate::Succeeds,

@@ -57,6 +57,9 @@ async fn every_unusable_public_key_is_refused_by_its_reason() {
             "small order",
         ),
         (pem("NEBULA X25519 PUBLIC KEY", zero), "small order"),
+        // The same points in other encodings: Nebula would not pair them with their private keys.
+        (format!("{}80", "5a".repeat(31)), "canonical"),
+        (format!("f1{}7f", "ff".repeat(30)), "canonical"),
         (pem("NEBULA X25519 PUBLIC KEY", "AAAA"), "32"),
         (pem("NEBULA X25519 PRIVATE KEY", zero), "private"),
         (pem("NEBULA ED25519 PUBLIC KEY", zero), "NEBULA ED25519 PUBLIC KEY"),
@@ -92,6 +95,7 @@ async fn every_unusable_field_is_refused_by_name() {
         ("groups", json!([""])),
         ("groups", json!(["twice", "twice"])),
         ("groups", json!(["x".repeat(254)])),
+        ("groups", json!((0..65).map(|i| i.to_string()).collect::<Vec<_>>())),
         ("groups", json!((0..17).map(|i| format!("{i:0253}")).collect::<Vec<_>>())),
         ("lighthouse.endpoint", json!({"endpoint": "192.0.2.1"})),
         ("lighthouse.endpoint", json!({"endpoint": "192.0.2.1:0"})),
@@ -179,6 +183,8 @@ async fn only_an_operator_key_opens_and_an_absent_one_comes_before_a_broken_body
             ("POST", "/release/device", None),
             ("GET", "/status/device", None),
             ("GET", "/bundle/device", None),
+            ("GET", "/status/%ff", None),
+            ("POST", "/release/device?unknown=1", None),
         ] {
             let answer = plane.send(method, path, key, body).await;
             let detail = answer.refusal(401, "unauthorized");
@@ -264,6 +270,11 @@ async fn unusable_pools_are_refused() {
         (json!({"projectId": "new", "cidr": "10.2.0.0/33"}), "cidr"),
         (json!({"projectId": "new", "cidr": "10.2.0.1/24"}), "cidr"),
         (json!({"projectId": "new", "cidr": "224.0.0.0/8"}), "cidr"),
+        (json!({"projectId": "new", "cidr": "0.0.0.0/0"}), "cidr"),
+        (json!({"projectId": "new", "cidr": "127.8.0.0/16"}), "cidr"),
+        (json!({"projectId": "new", "cidr": "255.255.255.255/32"}), "cidr"),
+        (json!({"projectId": "new", "cidr": "::/64", "certificateVersion": 2}), "cidr"),
+        (json!({"projectId": "new", "cidr": "fe80::/64", "certificateVersion": 2}), "cidr"),
         (json!({"projectId": "new", "cidr": "fd00::/64"}), "cidr"),
         (json!({"projectId": "demo", "cidr": "fd00::/64"}), "cidr"),
         (
@@ -299,6 +310,8 @@ async fn a_revoked_node_and_its_key_stay_out() {
         let detail = plane.register("device", &key).await.refusal(403, "forbidden");
         assert!(detail.contains(state), "{detail}");
         plane.register("device", &new_key()).await.refusal(403, "forbidden");
+        // Released, it could come back.
+        plane.post("/release/device", &json!({})).await.refusal(403, "forbidden");
         // Under another name the key is still that node's.
         plane.register("other", &key).await.refusal(409, "conflict");
         assert_eq!(plane.rows(), before);

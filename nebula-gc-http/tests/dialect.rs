@@ -359,6 +359,52 @@ async fn health_and_version_are_open() {
     }
 }
 
+/// A device that registers while another is released must not be given a bundle that lacks the
+/// block, once the release is answered.
+#[tokio::test]
+async fn no_bundle_rendered_after_a_release_lacks_it() {
+    let plane = Plane::with_network("10.1.0.0/16").await;
+    for round in 0..20 {
+        let (gone, late) = (format!("gone-{round}"), format!("late-{round}"));
+        let first = plane.register(&gone, &new_key()).await.expect(200);
+        let key = new_key();
+        let release = format!("/release/{gone}");
+        let nothing = json!({});
+        let released = async {
+            plane.post(&release, &nothing).await.expect(200);
+            plane.get(&format!("/bundle/{late}")).await
+        };
+        let (bundle, registered) = tokio::join!(released, plane.register(&late, &key));
+        registered.expect(200);
+        let fetched = if bundle.status.as_u16() == 200 {
+            bundle
+        } else {
+            plane.get(&format!("/bundle/{late}")).await
+        };
+        let files = unzip(&fetched.bytes);
+        assert!(file(&files, "nebula.yml").contains(first["fingerprint"].as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn answers_carry_the_request_id_of_the_audit_log() {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+    let plane = Plane::with_network("10.1.0.0/24").await;
+    let body = registration("device", &new_key()).to_string();
+    let request = Request::post("/api/nebula/register")
+        .header("authorization", format!("Bearer {}", plane.key.expose()))
+        .header("content-type", "application/json");
+    let response =
+        plane.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let id = response.headers()["x-request-id"].to_str().unwrap();
+    let count = format!(
+        "SELECT count(*) FROM alloc_event WHERE kind = 'node.enrolled' AND request_id = '{id}'"
+    );
+    assert_eq!(plane.number(&count), 1);
+}
+
 #[tokio::test]
 async fn no_secret_is_stored_or_printed_in_plaintext() {
     let plane = Plane::with_network("10.1.0.0/24").await;

@@ -31,6 +31,8 @@ impl Random {
         for chunk in key.chunks_mut(8) {
             chunk.copy_from_slice(&self.number().to_le_bytes());
         }
+        // The canonical form of a point has a clear top bit.
+        key[31] &= 0x7f;
         key
     }
 

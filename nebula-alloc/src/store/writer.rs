@@ -2,7 +2,8 @@
 //!
 //! A request is a [`Step`]: it plans (reads, decides, says which addresses it wants), is given its
 //! leases, and writes. The writer drains its queue into a batch, plans all of it, takes all
-//! addresses at once, lets all write, commits, and answers in order.
+//! addresses at once, lets all compute (on all processors), lets all write, commits, and answers
+//! in order.
 //!
 //! * A plan that refuses is answered alone and disturbs nobody; so is a wish for addresses that is
 //!   refused.

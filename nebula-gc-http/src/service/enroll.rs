@@ -159,6 +159,8 @@ struct Decided {
     principal: Principal,
     terms: Terms,
     decision: Decision,
+    /// The certificate it is most likely to get, signed ahead of the writing.
+    signed: Option<VerifiedCertificate>,
 }
 
 enum Decision {
@@ -199,8 +201,20 @@ impl Step for Enrolling {
                 vec![]
             }
         };
-        self.decided = Some(Decided { principal, terms, decision });
+        self.decided = Some(Decided { principal, terms, decision, signed: None });
         Ok(wishes)
+    }
+
+    const COMPUTES: bool = true;
+
+    fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Error> {
+        if let Some(decided) = &mut self.decided
+            && let Decision::New(node)
+            | Decision::Changed { node, update: Update { keeps: None, .. } } = &decided.decision
+        {
+            decided.signed = Some(decided.terms.sign(node, &self.request.public_key, leases, 0)?);
+        }
+        Ok(())
     }
 
     fn write(
@@ -209,7 +223,7 @@ impl Step for Enrolling {
         now: i64,
         leases: &[Lease],
     ) -> Result<Settled, Error> {
-        let Decided { principal, terms, decision } =
+        let Decided { principal, terms, decision, signed } =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let (kind, node, certificate, detail, revision) = match decision {
             Decision::Unchanged { node, certificate } => {
@@ -217,7 +231,8 @@ impl Step for Enrolling {
                 return Ok(settle(terms, revision, node, Certified::Known(certificate)));
             }
             Decision::New(node) => {
-                let (certificate, revision) = self.admit_node(tx, now, &terms, &node, leases)?;
+                let (certificate, revision) =
+                    self.admit_node(tx, now, &terms, &node, leases, signed)?;
                 let detail = json!({
                     "addresses": addresses(leases),
                     "fingerprint": certificate.certificate().fingerprint().to_string(),
@@ -230,7 +245,8 @@ impl Step for Enrolling {
                     .wishes(&node)
                     .map(|wish| lease::allocate(tx, now, &wish))
                     .collect::<Result<Vec<_>, _>>()?;
-                let (certificate, revision) = self.admit_node(tx, now, &terms, &node, &leases)?;
+                let (certificate, revision) =
+                    self.admit_node(tx, now, &terms, &node, &leases, None)?;
                 let detail = json!({
                     "addresses": addresses(&leases),
                     "fingerprint": certificate.certificate().fingerprint().to_string(),
@@ -240,7 +256,7 @@ impl Step for Enrolling {
             }
             Decision::Changed { node, update } => {
                 let (certificate, revision, detail) =
-                    self.apply(tx, now, &terms, &node, update, leases)?;
+                    self.apply(tx, now, &terms, &node, update, leases, signed)?;
                 ("node.changed", node, certificate, detail, revision)
             }
         };
@@ -360,9 +376,10 @@ impl Enrolling {
         terms: &Terms,
         node: &Node,
         leases: &[Lease],
+        signed: Option<VerifiedCertificate>,
     ) -> Result<(VerifiedCertificate, Revision), Error> {
         node::insert(tx, node, now)?;
-        let certificate = terms.issue(tx, now, node, &self.request.public_key, leases)?;
+        let certificate = terms.issue(tx, now, node, &self.request.public_key, leases, signed)?;
         let revision = match node.lighthouse {
             Some(_) => network::move_revision(tx, terms.network.id, now)?,
             None => terms.network.revision,
@@ -379,6 +396,7 @@ impl Enrolling {
         node: &Node,
         update: Update,
         leases: &[Lease],
+        signed: Option<VerifiedCertificate>,
     ) -> Result<(Certified, Revision, serde_json::Value), Error> {
         let mut detail = json!({ "changed": update.changed });
         let revision = if update.moves_revision || update.blocks_former {
@@ -395,7 +413,8 @@ impl Enrolling {
             Some(certificate) => Certified::Known(certificate),
             None => {
                 certificate::supersede(tx, node.id)?;
-                let issued = terms.issue(tx, now, node, &self.request.public_key, leases)?;
+                let issued =
+                    terms.issue(tx, now, node, &self.request.public_key, leases, signed)?;
                 detail["fingerprint"] = json!(issued.certificate().fingerprint().to_string());
                 Certified::New(issued)
             }

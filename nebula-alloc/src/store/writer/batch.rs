@@ -1,5 +1,8 @@
 //! One attempt at one batch, in one transaction.
 
+use std::num::NonZeroUsize;
+use std::thread;
+
 use super::step::{Job, Phase};
 use super::{Engine, Open, answer};
 use crate::Error;
@@ -7,6 +10,9 @@ use crate::lease::{Lease, Request, allocate_many};
 use crate::store::{Param, Row, Transaction};
 
 const LAST_EVENT: &str = "SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1";
+
+/// Starting a thread costs about as much as one signature.
+const WORTH_A_THREAD: usize = 4;
 
 pub(super) type Jobs = Vec<Box<dyn Job>>;
 
@@ -73,6 +79,7 @@ pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: 
         }
         partly |= entry.refused && !entry.leases.is_empty();
     }
+    partly |= compute(&mut planned, now);
     if partly && !alone {
         // What it was granted must go back, and may be what another was refused.
         return Attempt::Split(jobs_of(planned));
@@ -113,6 +120,35 @@ pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: 
     }
     jobs_of(planned).into_iter().for_each(answer);
     Attempt::Done
+}
+
+/// Lets all jobs compute, on all processors where that is worth it. Answers whether one refused
+/// that was granted addresses.
+fn compute(planned: &mut [Planned], now: i64) -> bool {
+    let busy = planned.iter().filter(|entry| !entry.refused && entry.job.computes()).count();
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = threads.min(busy / WORTH_A_THREAD).max(1);
+    let share = planned.len().div_ceil(threads).max(1);
+    let mut shares = planned.chunks_mut(share);
+    let own = shares.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> =
+            shares.map(|share| scope.spawn(move || compute_share(share, now))).collect();
+        let own = compute_share(own, now);
+        // A job's own panic is caught where it happens.
+        others.into_iter().fold(own, |refused, other| other.join().unwrap_or(true) | refused)
+    })
+}
+
+fn compute_share(share: &mut [Planned], now: i64) -> bool {
+    let mut granted = false;
+    for entry in share.iter_mut().filter(|entry| !entry.refused) {
+        if let Phase::Refused | Phase::Panicked = entry.job.compute(now, &entry.leases) {
+            entry.refused = true;
+            granted |= !entry.leases.is_empty();
+        }
+    }
+    granted
 }
 
 /// When the last event happened; no transaction's time is before it.

@@ -22,7 +22,7 @@ pub enum Subject {
 
 /// A request to the writer.
 ///
-/// Both methods may run again, after a rollback: what they do outside the transaction belongs into
+/// Its methods may run again, after a rollback: what they do outside the transaction belongs into
 /// [`Output`](Self::Output), to be done after the answer. They run between the writer's other
 /// work, so nothing slow belongs there either.
 pub trait Step: Send + 'static {
@@ -41,6 +41,20 @@ pub trait Step: Send + 'static {
     ///
     /// Why the request is refused; nothing is written then.
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<Request>, Self::Error>;
+
+    /// Whether [`compute`](Self::compute) has enough to do to be given to other threads.
+    const COMPUTES: bool = false;
+
+    /// Computes what needs the leases but not the database, before anything is written: a
+    /// signature, say. It may run on another thread, beside the same of other steps.
+    ///
+    /// # Errors
+    ///
+    /// Why the request is refused; nothing is written then.
+    fn compute(&mut self, now: i64, leases: &[Lease]) -> Result<(), Self::Error> {
+        let _ = (now, leases);
+        Ok(())
+    }
 
     /// Writes, given the leases asked for, in the order asked.
     ///
@@ -66,6 +80,8 @@ pub(super) enum Phase<T> {
 pub(super) trait Job: Send {
     fn subject(&self) -> &Subject;
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>>;
+    fn computes(&self) -> bool;
+    fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()>;
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()>;
     /// Replaces the answer.
     fn fail(&mut self, error: Error);
@@ -114,6 +130,15 @@ where
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>> {
         let result = catch_unwind(AssertUnwindSafe(|| self.step.plan(tx, now)));
+        self.settle(result)
+    }
+
+    fn computes(&self) -> bool {
+        S::COMPUTES
+    }
+
+    fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.step.compute(now, leases)));
         self.settle(result)
     }
 
