@@ -190,7 +190,7 @@ impl Step for Enrolling {
             authorize(tx, &self.shared.secrets, &self.caller, Action::Register, project)?;
         let issuer = self.shared.authorities.issuer(tx, &self.shared.secrets, &network)?;
         let terms = Terms::new(network, issuer, now)?;
-        let decision = self.decide(tx, &terms, now)?;
+        let decision = self.decide(tx, &terms)?;
         let wishes = match &decision {
             Decision::New(node)
             | Decision::Changed { node, update: Update { keeps: None, .. } } => {
@@ -231,8 +231,7 @@ impl Step for Enrolling {
                 return Ok(settle(terms, revision, node, Certified::Known(certificate)));
             }
             Decision::New(node) => {
-                let (certificate, revision) =
-                    self.admit_node(tx, now, &terms, &node, leases, signed)?;
+                let (certificate, revision) = self.admit_node(tx, &terms, &node, leases, signed)?;
                 let detail = json!({
                     "addresses": addresses(leases),
                     "fingerprint": certificate.certificate().fingerprint().to_string(),
@@ -245,8 +244,7 @@ impl Step for Enrolling {
                     .wishes(&node)
                     .map(|wish| lease::allocate(tx, now, &wish))
                     .collect::<Result<Vec<_>, _>>()?;
-                let (certificate, revision) =
-                    self.admit_node(tx, now, &terms, &node, &leases, None)?;
+                let (certificate, revision) = self.admit_node(tx, &terms, &node, &leases, None)?;
                 let detail = json!({
                     "addresses": addresses(&leases),
                     "fingerprint": certificate.certificate().fingerprint().to_string(),
@@ -256,7 +254,7 @@ impl Step for Enrolling {
             }
             Decision::Changed { node, update } => {
                 let (certificate, revision, detail) =
-                    self.apply(tx, now, &terms, &node, update, leases, signed)?;
+                    self.apply(tx, &terms, &node, update, leases, signed)?;
                 ("node.changed", node, certificate, detail, revision)
             }
         };
@@ -276,7 +274,7 @@ fn settle(terms: Terms, revision: Revision, node: Node, certificate: Certified) 
 }
 
 impl Enrolling {
-    fn decide(&self, tx: &mut dyn Transaction, terms: &Terms, now: i64) -> Result<Decision, Error> {
+    fn decide(&self, tx: &mut dyn Transaction, terms: &Terms) -> Result<Decision, Error> {
         let network = terms.network.id;
         let Some(former) = node::by_device(tx, network, self.request.device.as_str())? else {
             let node = self.new_node(network);
@@ -301,7 +299,7 @@ impl Enrolling {
         self.check_unique(tx, &node, Some(&former))?;
         let current = certificate::current(tx, node.id)?
             .ok_or_else(|| damaged("ledger: a node without certificate"))?;
-        Ok(match Update::between(&former, &node, current, terms, now) {
+        Ok(match Update::between(&former, &node, current, terms) {
             Ok(update) => Decision::Changed { node, update },
             Err(certificate) => Decision::Unchanged { node: former, certificate },
         })
@@ -372,16 +370,15 @@ impl Enrolling {
     fn admit_node(
         &self,
         tx: &mut dyn Transaction,
-        now: i64,
         terms: &Terms,
         node: &Node,
         leases: &[Lease],
         signed: Option<VerifiedCertificate>,
     ) -> Result<(VerifiedCertificate, Revision), Error> {
-        node::insert(tx, node, now)?;
-        let certificate = terms.issue(tx, now, node, &self.request.public_key, leases, signed)?;
+        node::insert(tx, node, terms.now)?;
+        let certificate = terms.issue(tx, node, &self.request.public_key, leases, signed)?;
         let revision = match node.lighthouse {
-            Some(_) => network::move_revision(tx, terms.network.id, now)?,
+            Some(_) => network::move_revision(tx, terms.network.id, terms.now)?,
             None => terms.network.revision,
         };
         Ok((certificate, revision))
@@ -391,34 +388,38 @@ impl Enrolling {
     fn apply(
         &self,
         tx: &mut dyn Transaction,
-        now: i64,
         terms: &Terms,
         node: &Node,
         update: Update,
         leases: &[Lease],
         signed: Option<VerifiedCertificate>,
     ) -> Result<(Certified, Revision, serde_json::Value), Error> {
-        let mut detail = json!({ "changed": update.changed });
+        let mut blocked = vec![];
         let revision = if update.moves_revision || update.blocks_former {
-            network::move_revision(tx, terms.network.id, now)?
+            network::move_revision(tx, terms.network.id, terms.now)?
         } else {
             terms.network.revision
         };
         if update.blocks_former {
-            let blocked = block_certificates(tx, &terms.network, node, revision)?;
-            detail["blocked"] = blocked.iter().map(ToString::to_string).collect();
+            blocked = block_certificates(tx, &terms.network, node, revision)?;
         }
         node::update(tx, node)?;
         let certificate = match update.keeps {
             Some(certificate) => Certified::Known(certificate),
             None => {
                 certificate::supersede(tx, node.id)?;
-                let issued =
-                    terms.issue(tx, now, node, &self.request.public_key, leases, signed)?;
-                detail["fingerprint"] = json!(issued.certificate().fingerprint().to_string());
-                Certified::New(issued)
+                Certified::New(terms.issue(tx, node, &self.request.public_key, leases, signed)?)
             }
         };
+        let fingerprint = match &certificate {
+            Certified::New(issued) => Some(issued.certificate().fingerprint().to_string()),
+            Certified::Known(_) => None,
+        };
+        let detail = json!({
+            "changed": update.changed,
+            "blocked": blocked.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "fingerprint": fingerprint,
+        });
         Ok((certificate, revision, detail))
     }
 }

@@ -29,6 +29,8 @@ const TRIES: i64 = 64;
 /// A network, its issuer, and how long a certificate issued now would be valid.
 pub(super) struct Terms {
     pub(super) network: Network,
+    /// The transaction's time, in seconds since the Unix epoch.
+    pub(super) now: i64,
     issuer: Arc<Issuer<SigningKey>>,
     validity: Validity,
 }
@@ -47,7 +49,7 @@ impl Terms {
         if now < validity.not_before || validity.not_after - TRIES <= now {
             return Err(Error::unavailable("the network's CA is expired or not yet valid"));
         }
-        Ok(Self { network, issuer, validity })
+        Ok(Self { network, now, issuer, validity })
     }
 
     /// An address of each family that the network has, kept from others until no certificate
@@ -66,10 +68,10 @@ impl Terms {
     }
 
     /// Whether a certificate is near its end, and a new one would end later.
-    pub(super) fn is_due(&self, current: &Certificate, now: i64) -> bool {
+    pub(super) fn is_due(&self, current: &Certificate) -> bool {
         let details = current.unverified_details();
         let lifetime = details.not_after().saturating_sub(details.not_before());
-        let left = details.not_after().saturating_sub(now);
+        let left = details.not_after().saturating_sub(self.now);
         left < lifetime / DUE_FRACTION && self.validity.not_after > details.not_after()
     }
 
@@ -98,7 +100,6 @@ impl Terms {
     pub(super) fn issue(
         &self,
         tx: &mut dyn Transaction,
-        now: i64,
         node: &Node,
         public_key: &PublicKey,
         leases: &[Lease],
@@ -118,7 +119,7 @@ impl Terms {
                 issuer: self.network.active_ca,
                 certificate: verified.certificate().clone(),
             };
-            certificate::insert(tx, &issued, now)?;
+            certificate::insert(tx, &issued, self.now)?;
             return Ok(verified);
         }
         Err(Error::unavailable("the same certificate was asked for too often within a second"))

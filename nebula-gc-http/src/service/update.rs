@@ -26,7 +26,6 @@ impl Update {
         node: &Node,
         current: Certificate,
         terms: &Terms,
-        now: i64,
     ) -> Result<Self, Certificate> {
         let (had, has) = (set(&former.groups), set(&node.groups));
         let mut changed = vec![];
@@ -37,7 +36,7 @@ impl Update {
         let name = note("name", former.name != node.name);
         let key = note("public_key", former.public_key != node.public_key);
         let groups = note("groups", had != has);
-        let renewal = note("renewal", terms.is_due(&current, now));
+        let renewal = note("renewal", terms.is_due(&current));
         let lighthouse = note("lighthouse", former.lighthouse != node.lighthouse);
         if changed.is_empty() {
             return Err(current);
