@@ -1,6 +1,6 @@
 use nebula_alloc::store::migrate::{Component, Migration};
 
-/// The control plane's tables, `gc_…`, beside those of [`nebula_alloc::schema`].
+/// The control plane's tables, `gc_…`, beside those of [`nebula_alloc::COMPONENT`].
 pub const COMPONENT: Component =
     Component { name: "gc", migrations: &[Migration { version: 1, oldest: 1, sql: VERSION_1 }] };
 
