@@ -215,6 +215,26 @@ fn data_that_is_open_to_others_is_refused() {
 }
 
 #[test]
+fn a_lost_database_or_lost_secrets_are_refused_and_the_operator_key_stays() {
+    let home = directory();
+    let data = home.path().join("data");
+    let mut server = start(home.path(), "data");
+    server.stop("TERM");
+    let operator_key = read(&data.join("operator.key"));
+    for lost in ["nebula-gc.db", "secrets.json"] {
+        let (here, aside) = (data.join(lost), home.path().join(lost));
+        fs::rename(&here, &aside).expect("it is ours");
+        let message = refused(home.path(), &["--data", "data", "--listen", "127.0.0.1:0"]);
+        assert!(message.contains(lost) && message.contains("is missing"), "{message}");
+        assert!(!here.exists(), "{lost} was made anew");
+        assert_eq!(read(&data.join("operator.key")), operator_key);
+        fs::rename(&aside, &here).expect("it is ours");
+    }
+    // Put back, it serves as before.
+    assert_eq!(start(home.path(), "data").operator_key, operator_key.trim_end());
+}
+
+#[test]
 fn an_address_in_use_is_refused_before_anything_is_written() {
     let home = directory();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
