@@ -60,6 +60,7 @@ mod issuer;
 pub mod key;
 mod parameters;
 mod pem;
+mod protobuf;
 mod random;
 mod signer;
 

@@ -8,9 +8,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use prost::Message;
-use prost::encoding::{decode_varint, encode_varint};
 
 use super::{Body, Details, Version};
+use crate::protobuf::{BYTES, VARINT, next_field, push_bytes};
 use crate::{Curve, Error};
 
 #[derive(Clone, PartialEq, Message)]
@@ -149,37 +149,13 @@ fn to_pairs(networks: &[IpNet]) -> Vec<u32> {
         .collect()
 }
 
-// The wire format, <https://protobuf.dev/programming-guides/encoding/>.
-
 const INVALID_WIRE: Error = Error::Malformed { reason: "invalid protobuf wire format" };
-
-const VARINT: u64 = 0;
-const FIXED64: u64 = 1;
-const BYTES: u64 = 2;
-const GROUP_START: u64 = 3;
-const GROUP_END: u64 = 4;
-const FIXED32: u64 = 5;
-
-/// The largest field number, and the largest that Go's decoder lets pass inside unknown groups.
-const MAX_FIELD: u64 = (1 << 29) - 1;
-const MAX_FIELD_IN_GROUP: u64 = (1 << 31) - 1;
-
-/// How deep Go's decoder lets unknown groups nest.
-const MAX_GROUP_DEPTH: usize = 10_001;
-
-/// One field: its number and wire type, all of its bytes, and the contents of a length-delimited.
-struct Field<'a> {
-    number: u64,
-    wire_type: u64,
-    encoded: &'a [u8],
-    contents: &'a [u8],
-}
 
 /// The certificate with only those fields that the schema knows, with their wire type.
 fn known_fields(mut input: &[u8]) -> Result<Vec<u8>, Error> {
     let mut known = Vec::with_capacity(input.len());
     while !input.is_empty() {
-        let field = next_field(&mut input)?;
+        let field = next_field(&mut input).map_err(|_| INVALID_WIRE)?;
         match (field.number, field.wire_type) {
             (1, BYTES) => push_bytes(&mut known, 1, &known_details(field.contents)?),
             (2, BYTES) => known.extend_from_slice(field.encoded),
@@ -192,7 +168,7 @@ fn known_fields(mut input: &[u8]) -> Result<Vec<u8>, Error> {
 fn known_details(mut input: &[u8]) -> Result<Vec<u8>, Error> {
     let mut known = Vec::with_capacity(input.len());
     while !input.is_empty() {
-        let field = next_field(&mut input)?;
+        let field = next_field(&mut input).map_err(|_| INVALID_WIRE)?;
         match (field.number, field.wire_type) {
             (1 | 4, BYTES) if std::str::from_utf8(field.contents).is_err() => {
                 return Err(Error::Malformed { reason: "name or group is not UTF-8" });
@@ -204,72 +180,4 @@ fn known_details(mut input: &[u8]) -> Result<Vec<u8>, Error> {
         }
     }
     Ok(known)
-}
-
-fn next_field<'a>(input: &mut &'a [u8]) -> Result<Field<'a>, Error> {
-    let start = *input;
-    let (number, wire_type) = next_key(input, MAX_FIELD)?;
-    let contents = match wire_type {
-        GROUP_START => {
-            skip_group(input, number)?;
-            &[]
-        }
-        _ => next_value(input, wire_type)?,
-    };
-    let encoded = start.get(..start.len() - input.len()).ok_or(INVALID_WIRE)?;
-    Ok(Field { number, wire_type, encoded, contents })
-}
-
-fn next_key(input: &mut &[u8], max: u64) -> Result<(u64, u64), Error> {
-    let key = next_varint(input)?;
-    let (number, wire_type) = (key >> 3, key & 7);
-    if (1..=max).contains(&number) { Ok((number, wire_type)) } else { Err(INVALID_WIRE) }
-}
-
-/// Takes a value that is not a group; gives the contents of a length-delimited one.
-fn next_value<'a>(input: &mut &'a [u8], wire_type: u64) -> Result<&'a [u8], Error> {
-    let len = match wire_type {
-        VARINT => {
-            next_varint(input)?;
-            return Ok(&[]);
-        }
-        FIXED64 => 8,
-        FIXED32 => 4,
-        BYTES => usize::try_from(next_varint(input)?).map_err(|_| INVALID_WIRE)?,
-        _ => return Err(INVALID_WIRE),
-    };
-    let (value, rest) = input.split_at_checked(len).ok_or(INVALID_WIRE)?;
-    *input = rest;
-    Ok(if wire_type == BYTES { value } else { &[] })
-}
-
-/// Takes the rest of an unknown group. The open groups are a list and not the call stack, because
-/// their depth is the sender's choice.
-fn skip_group(input: &mut &[u8], number: u64) -> Result<(), Error> {
-    let mut open = vec![number];
-    while let Some(&innermost) = open.last() {
-        match next_key(input, MAX_FIELD_IN_GROUP)? {
-            (number, GROUP_END) if number == innermost => {
-                open.pop();
-            }
-            (_, GROUP_END) => return Err(INVALID_WIRE),
-            (_, GROUP_START) if open.len() == MAX_GROUP_DEPTH => return Err(INVALID_WIRE),
-            (number, GROUP_START) => open.push(number),
-            (_, wire_type) => {
-                next_value(input, wire_type)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn next_varint(input: &mut &[u8]) -> Result<u64, Error> {
-    decode_varint(input).map_err(|_| INVALID_WIRE)
-}
-
-fn push_bytes(output: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    encode_varint(number << 3 | BYTES, output);
-    // A slice is never longer than 2^63 − 1 bytes.
-    encode_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX), output);
-    output.extend_from_slice(bytes);
 }

@@ -1,0 +1,100 @@
+//! The wire format of protocol buffers, read as leniently as Go's decoder reads it:
+//! <https://protobuf.dev/programming-guides/encoding/>.
+
+use prost::encoding::{decode_varint, encode_varint};
+
+pub(crate) const VARINT: u64 = 0;
+const FIXED64: u64 = 1;
+pub(crate) const BYTES: u64 = 2;
+const GROUP_START: u64 = 3;
+const GROUP_END: u64 = 4;
+const FIXED32: u64 = 5;
+
+/// The largest field number, and the largest that Go's decoder lets pass inside unknown groups.
+const MAX_FIELD: u64 = (1 << 29) - 1;
+const MAX_FIELD_IN_GROUP: u64 = (1 << 31) - 1;
+
+/// How deep Go's decoder lets unknown groups nest.
+const MAX_GROUP_DEPTH: usize = 10_001;
+
+/// The input is not in the wire format.
+#[derive(Debug)]
+pub(crate) struct Invalid;
+
+/// One field: its number and wire type, all of its bytes, and the contents of a length-delimited.
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    pub(crate) wire_type: u64,
+    pub(crate) encoded: &'a [u8],
+    pub(crate) contents: &'a [u8],
+}
+
+/// Takes the first field, known or not.
+pub(crate) fn next_field<'a>(input: &mut &'a [u8]) -> Result<Field<'a>, Invalid> {
+    let start = *input;
+    let (number, wire_type) = next_key(input, MAX_FIELD)?;
+    let contents = match wire_type {
+        GROUP_START => {
+            skip_group(input, number)?;
+            &[]
+        }
+        _ => next_value(input, wire_type)?,
+    };
+    let encoded = start.get(..start.len() - input.len()).ok_or(Invalid)?;
+    Ok(Field { number, wire_type, encoded, contents })
+}
+
+fn next_key(input: &mut &[u8], max: u64) -> Result<(u64, u64), Invalid> {
+    let key = next_varint(input)?;
+    let (number, wire_type) = (key >> 3, key & 7);
+    if (1..=max).contains(&number) { Ok((number, wire_type)) } else { Err(Invalid) }
+}
+
+/// Takes a value that is not a group; gives the contents of a length-delimited one.
+fn next_value<'a>(input: &mut &'a [u8], wire_type: u64) -> Result<&'a [u8], Invalid> {
+    let len = match wire_type {
+        VARINT => {
+            next_varint(input)?;
+            return Ok(&[]);
+        }
+        FIXED64 => 8,
+        FIXED32 => 4,
+        BYTES => usize::try_from(next_varint(input)?).map_err(|_| Invalid)?,
+        _ => return Err(Invalid),
+    };
+    let (value, rest) = input.split_at_checked(len).ok_or(Invalid)?;
+    *input = rest;
+    Ok(if wire_type == BYTES { value } else { &[] })
+}
+
+/// Takes the rest of an unknown group. The open groups are a list and not the call stack, because
+/// their depth is the sender's choice.
+fn skip_group(input: &mut &[u8], number: u64) -> Result<(), Invalid> {
+    let mut open = vec![number];
+    while let Some(&innermost) = open.last() {
+        match next_key(input, MAX_FIELD_IN_GROUP)? {
+            (number, GROUP_END) if number == innermost => {
+                open.pop();
+            }
+            (_, GROUP_END) => return Err(Invalid),
+            (_, GROUP_START) if open.len() == MAX_GROUP_DEPTH => return Err(Invalid),
+            (number, GROUP_START) => open.push(number),
+            (_, wire_type) => {
+                next_value(input, wire_type)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn next_varint(input: &mut &[u8]) -> Result<u64, Invalid> {
+    decode_varint(input).map_err(|_| Invalid)
+}
+
+/// Writes a length-delimited field.
+pub(crate) fn push_bytes(output: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+    encode_varint(number << 3 | BYTES, output);
+    // A slice is never longer than 2^63 − 1 bytes.
+    encode_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX), output);
+    output.extend_from_slice(bytes);
+}
