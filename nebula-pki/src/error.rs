@@ -78,6 +78,16 @@ pub enum Error {
         network: IpNet,
     },
 
+    // showing a certificate
+    /// A time lies outside of the years 0 to 9999 in its zone, or the zone is a day or more from UTC.
+    #[error("time {time} at offset {offset} s has no date of four digits")]
+    UnprintableTime {
+        /// The time in Unix seconds.
+        time: i64,
+        /// The zone's offset from UTC, in seconds east.
+        offset: i32,
+    },
+
     // keys
     /// A key has another length than its kind and curve require.
     #[error("wrong length of {key}: expected {expected} bytes, found {found}")]
