@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use nebula_pki::SystemRandom;
 use nebula_pki::key::AgreementKey;
+use nebula_pki::{Curve, SystemRandom};
 
 /// Make a device's key pair: DIR/node.key and DIR/node.pub
 #[derive(Parser)]
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn run(Arguments { directory }: Arguments) -> Result<(), Box<dyn Error>> {
-    let key = AgreementKey::generate(&mut SystemRandom)?;
+    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom)?;
     fs::create_dir_all(&directory)?;
     let write = |name: &str, mode, text: &str| {
         let path = directory.join(name);

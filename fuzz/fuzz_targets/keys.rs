@@ -7,7 +7,6 @@ use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = (SigningKey::from_pem(bytes), AgreementKey::from_pem(bytes));
-    let _ = SigningKey::from_bytes(bytes);
     let curves = [Curve::Curve25519, Curve::P256, Curve::Unknown(2)];
     let raw = curves.map(|curve| PublicKey::from_raw(curve, bytes));
     for key in raw.into_iter().chain([PublicKey::from_pem(bytes)]).flatten() {

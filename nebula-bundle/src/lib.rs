@@ -4,15 +4,18 @@
 //! ```
 //! use nebula_bundle::{Network, Node, RENDERING, Renderer, Tun};
 //! use nebula_pki::key::{AgreementKey, SigningKey};
-//! use nebula_pki::{CaParameters, HostParameters, Issuer, SystemRandom, Validity, Version};
+//! use nebula_pki::{
+//!     CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version,
+//! };
 //!
 //! let mut random = SystemRandom;
 //! let validity = Validity { not_before: 1_800_000_000, not_after: 1_800_086_400 };
 //! let ca = CaParameters::new("example", validity);
-//! let issuer = Issuer::self_signed(Version::V2, ca, SigningKey::generate(&mut random)?)?;
+//! let ca_key = SigningKey::generate(Curve::Curve25519, &mut random)?;
+//! let issuer = Issuer::self_signed(Version::V2, ca, ca_key)?;
 //!
 //! // The device keeps this key; the bundle only ever names the file it is in.
-//! let key = AgreementKey::generate(&mut random)?;
+//! let key = AgreementKey::generate(Curve::Curve25519, &mut random)?;
 //! let host = HostParameters::new("laptop", vec!["10.1.0.7/16".parse()?], key.public_key(), validity);
 //! let certificate = issuer.issue(Version::V2, &host)?;
 //!

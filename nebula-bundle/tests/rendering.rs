@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use nebula_bundle::{Bundle, Error, Lighthouse, Network, Node, RENDERING, Renderer, Tun};
 use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{
-    CaParameters, Fingerprint, HostParameters, Issuer, Random, Validity, VerifiedCertificate,
-    Version,
+    CaParameters, Curve, Fingerprint, HostParameters, Issuer, Random, Validity,
+    VerifiedCertificate, Version,
 };
 use proptest::prelude::*;
 
@@ -29,13 +29,13 @@ const VALIDITY: Validity = Validity { not_before: 1_800_000_000, not_after: 1_90
 
 fn issuer(name: &str) -> Issuer<SigningKey> {
     let seed = u8::try_from(name.len()).unwrap();
-    let key = SigningKey::generate(&mut Counted(seed)).unwrap();
+    let key = SigningKey::generate(Curve::Curve25519, &mut Counted(seed)).unwrap();
     Issuer::self_signed(Version::V2, CaParameters::new(name, VALIDITY), key).unwrap()
 }
 
 fn issue(name: &str, networks: &[&str], groups: &[&str]) -> VerifiedCertificate {
     let networks: Vec<IpNet> = networks.iter().map(|net| net.parse().unwrap()).collect();
-    let key = AgreementKey::generate(&mut Counted(3)).unwrap().public_key();
+    let key = AgreementKey::generate(Curve::Curve25519, &mut Counted(3)).unwrap().public_key();
     let host = HostParameters::new(name, networks, key, VALIDITY).groups(groups.iter().copied());
     issuer("ca").issue(Version::V2, &host).unwrap()
 }

@@ -5,7 +5,7 @@
 //! ```
 //! use nebula_gc_http::{AddPool, Caller, Change, DeviceId, NodeName, Origin, Registration};
 //! use nebula_gc_http::{ServerSecrets, Service};
-//! use nebula_pki::SystemRandom;
+//! use nebula_pki::{Curve, SystemRandom};
 //! use nebula_pki::key::AgreementKey;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -23,7 +23,7 @@
 //!     project: None, // there is only one
 //!     device: DeviceId::new("laptop-7")?,
 //!     name: NodeName::new("laptop")?,
-//!     public_key: AgreementKey::generate(&mut SystemRandom)?.public_key(),
+//!     public_key: AgreementKey::generate(Curve::Curve25519, &mut SystemRandom)?.public_key(),
 //!     groups: Change::Keep,
 //!     lighthouse: Change::Keep,
 //! };

@@ -1,19 +1,25 @@
+mod bundle;
+
 use std::collections::BTreeMap;
 
-use crate::certificate::is_blank;
-use crate::{Blocklist, Certificate, Details, Error, Fingerprint, constraints, fingerprint, pem};
+pub(crate) use bundle::MAX_PEM_LEN;
 
-/// The longest piece of PEM that the reference's pool reader takes: what stands between the end of
-/// one block and the end of the next, in bytes.
-pub(crate) const MAX_PEM_LEN: usize = 65_536;
+use crate::signature::{self, Ed25519Claim, VerifyingKey};
+use crate::{Certificate, Error, Fingerprint};
 
 /// The CAs that are trusted.
 ///
 /// Expired ones stay in the pool, where [`expired`](Self::expired) tells of them, and verify
-/// nothing. So do P256 ones: their own signature is not checked yet, and verifying under them is
-/// [`Error::UnsupportedCurve`].
+/// nothing.
 #[derive(Debug, Clone, Default)]
-pub struct CaPool(BTreeMap<Fingerprint, Certificate>);
+pub struct CaPool(BTreeMap<Fingerprint, Ca>);
+
+/// A CA certificate that was found to be one.
+#[derive(Debug, Clone)]
+pub(crate) struct Ca {
+    pub(crate) certificate: Certificate,
+    pub(crate) key: VerifyingKey,
+}
 
 impl CaPool {
     /// A pool that trusts nobody.
@@ -25,22 +31,25 @@ impl CaPool {
     /// The CAs of a PEM bundle. Text between the blocks is skipped; an empty bundle is an empty
     /// pool.
     ///
+    /// The signatures of all Ed25519 CAs are checked in one batch. That is about twice as fast, and
+    /// right for an operator's own file: a batch may accept a CA whose odd signature only its owner
+    /// can have made, and which a single check refuses. For a bundle from elsewhere use
+    /// [`add`](Self::add) with each certificate.
+    ///
     /// # Errors
     ///
     /// [`Error::NoPemBlock`] when any block is malformed, cut short or, with the text before it,
     /// longer than 64 KiB, or when text follows the last; and those of
-    /// [`Certificate::from_pem`] and [`add`](Self::add). One bad CA spoils the whole bundle.
+    /// [`Certificate::from_pem`] and [`add`](Self::add). One bad CA spoils the whole bundle, and
+    /// the first is reported.
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
-        let mut pool = Self::new();
-        let mut rest = input;
-        while let Some(chunk) = next_chunk(&mut rest)? {
-            let (block, after) = pem::decode(chunk).ok_or(Error::NoPemBlock)?;
-            if !is_blank(after) {
-                return Err(Error::NoPemBlock);
-            }
-            pool.add(Certificate::from_block(&block)?)?;
+        let mut candidates = Vec::new();
+        let outcome = read_bundle(input, &mut candidates);
+        if !batch_is_self_signed(&candidates) {
+            candidates.iter().try_for_each(Candidate::check_signature)?;
         }
-        Ok(pool)
+        outcome?;
+        Ok(Self(candidates.into_iter().map(Candidate::into_entry).collect()))
     }
 
     /// Trusts a CA. Adding one twice changes nothing.
@@ -49,23 +58,22 @@ impl CaPool {
     ///
     /// [`Error::NotCa`], or [`Error::NotSelfSigned`] when its signature is not its own key's.
     pub fn add(&mut self, certificate: Certificate) -> Result<(), Error> {
-        check_ca(&certificate).or_else(|error| match error {
-            Error::UnsupportedCurve { .. } => Ok(()),
-            error => Err(error),
-        })?;
-        self.0.insert(certificate.fingerprint(), certificate);
+        let candidate = Candidate::new(certificate)?;
+        candidate.check_signature()?;
+        let (fingerprint, ca) = candidate.into_entry();
+        self.0.insert(fingerprint, ca);
         Ok(())
     }
 
     /// The CAs in the order of their fingerprints.
     pub fn certificates(&self) -> impl ExactSizeIterator<Item = &Certificate> {
-        self.0.values()
+        self.0.values().map(|ca| &ca.certificate)
     }
 
     /// The CA with this fingerprint.
     #[must_use]
     pub fn get(&self, fingerprint: &Fingerprint) -> Option<&Certificate> {
-        self.0.get(fingerprint)
+        self.0.get(fingerprint).map(|ca| &ca.certificate)
     }
 
     /// The CAs that are expired or not yet valid at this time, in Unix seconds.
@@ -73,120 +81,63 @@ impl CaPool {
         self.certificates().filter(move |certificate| certificate.is_expired(at))
     }
 
-    /// Verifies a certificate at this time, in Unix seconds.
-    ///
-    /// The order of the checks is the reference's, so that a blocked certificate is reported as
-    /// blocked even when it is also expired. Like the reference it does not ask whether the
-    /// certificate is itself a CA's.
-    ///
-    /// # Errors
-    ///
-    /// In this order: [`Error::Blocked`], [`Error::NoIssuer`], [`Error::UnknownCa`],
-    /// [`Error::CurveMismatch`], [`Error::CaExpired`], [`Error::Expired`],
-    /// [`Error::SignatureMismatch`] or [`Error::UnsupportedCurve`], and those of the CA's limits:
-    /// [`Error::ExpiresAfterCa`], [`Error::ValidBeforeCa`], [`Error::GroupNotPermitted`],
-    /// [`Error::NetworkNotPermitted`], [`Error::UnsafeNetworkNotPermitted`].
-    pub fn verify(
-        &self,
-        certificate: &Certificate,
-        at: i64,
-        blocklist: &Blocklist,
-    ) -> Result<VerifiedCertificate, Error> {
-        let fingerprint = certificate.fingerprint();
-        if blocklist.contains(&fingerprint) {
-            return Err(Error::Blocked { fingerprint });
-        }
-        let details = certificate.unverified_details();
-        if details.issuer_bytes().is_empty() {
-            return Err(Error::NoIssuer);
-        }
-        let (issuer, ca) =
-            details.issuer().and_then(|issuer| Some((issuer, self.get(&issuer)?))).ok_or_else(
-                || Error::UnknownCa { issuer: fingerprint::hex(details.issuer_bytes()) },
-            )?;
-        if ca.curve() != certificate.curve() {
-            return Err(Error::CurveMismatch { expected: ca.curve(), found: certificate.curve() });
-        }
-        if ca.is_expired(at) {
-            return Err(Error::CaExpired { issuer });
-        }
-        if certificate.is_expired(at) {
-            return Err(Error::Expired {
-                not_before: details.not_before(),
-                not_after: details.not_after(),
-            });
-        }
-        certificate.is_signed_by(ca.public_key())?;
-        constraints::check(ca.unverified_details(), details)?;
-        Ok(VerifiedCertificate { certificate: certificate.clone(), issuer })
-    }
-}
-
-/// A certificate that a trusted CA signed within its limits. Only two make it: [`CaPool::verify`],
-/// for one that was valid at the time asked about and not blocked, and an
-/// [`Issuer`](crate::Issuer), for one that it has just issued.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedCertificate {
-    pub(crate) certificate: Certificate,
-    pub(crate) issuer: Fingerprint,
-}
-
-impl VerifiedCertificate {
-    /// What it permits.
-    #[must_use]
-    pub fn details(&self) -> &Details {
-        self.certificate.unverified_details()
-    }
-
-    /// The certificate as it was sent.
-    #[must_use]
-    pub fn certificate(&self) -> &Certificate {
-        &self.certificate
-    }
-
-    /// The certificate, without the proof.
-    #[must_use]
-    pub fn into_certificate(self) -> Certificate {
-        self.certificate
-    }
-
-    /// The CA that signed it.
-    #[must_use]
-    pub fn issuer(&self) -> Fingerprint {
-        self.issuer
+    pub(crate) fn ca(&self, fingerprint: &Fingerprint) -> Option<&Ca> {
+        self.0.get(fingerprint)
     }
 }
 
 /// Whether this is a CA certificate signed with its own key.
 pub(crate) fn check_ca(certificate: &Certificate) -> Result<(), Error> {
-    let name = || certificate.unverified_details().name().into_owned();
-    if !certificate.unverified_details().is_ca() {
-        return Err(Error::NotCa { name: name() });
-    }
-    certificate.is_signed_by(certificate.public_key()).map_err(|error| match error {
-        Error::SignatureMismatch => Error::NotSelfSigned { name: name() },
-        error => error,
-    })
+    Candidate::new(certificate.clone())?.check_signature()
 }
 
-/// Cuts off the text from the first BEGIN, even in the middle of a line, to the end of the line with
-/// the next END. The reference does so with a scanner whose buffer bounds each step.
-fn next_chunk<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Error> {
-    let input = *rest;
-    let window = input.get(..MAX_PEM_LEN).unwrap_or(input);
-    // A full buffer fails before the scanner learns that the input ends with it.
-    let at_end = input.len() < MAX_PEM_LEN;
-    let Some(begin) = pem::find(window, pem::BEGIN) else {
-        return if at_end && is_blank(window) { Ok(None) } else { Err(Error::NoPemBlock) };
-    };
-    let from_begin = window.get(begin..).unwrap_or_default();
-    let end = pem::find(from_begin, pem::END).ok_or(Error::NoPemBlock)?;
-    let end_line = from_begin.get(end..).unwrap_or_default();
-    let len = match end_line.iter().position(|byte| *byte == b'\n') {
-        Some(newline) => end + newline + 1,
-        None if at_end => from_begin.len(),
-        None => return Err(Error::NoPemBlock),
-    };
-    *rest = input.get(begin + len..).unwrap_or_default();
-    Ok(from_begin.get(..len))
+/// Reads CA certificates to the end of the input, or to the first that is none.
+fn read_bundle(mut rest: &[u8], candidates: &mut Vec<Candidate>) -> Result<(), Error> {
+    while let Some(certificate) = bundle::next_certificate(&mut rest)? {
+        candidates.push(Candidate::new(certificate)?);
+    }
+    Ok(())
+}
+
+/// A CA certificate whose signature was not checked yet.
+struct Candidate(Ca);
+
+impl Candidate {
+    fn new(certificate: Certificate) -> Result<Self, Error> {
+        let name = || certificate.unverified_details().name().into_owned();
+        if !certificate.unverified_details().is_ca() {
+            return Err(Error::NotCa { name: name() });
+        }
+        let key = VerifyingKey::new(certificate.curve(), certificate.public_key())
+            .ok_or_else(|| Error::NotSelfSigned { name: name() })?;
+        Ok(Self(Ca { certificate, key }))
+    }
+
+    fn check_signature(&self) -> Result<(), Error> {
+        let Ca { certificate, key } = &self.0;
+        certificate.is_signed_by(key).map_err(|_| Error::NotSelfSigned {
+            name: certificate.unverified_details().name().into_owned(),
+        })
+    }
+
+    fn into_entry(self) -> (Fingerprint, Ca) {
+        (self.0.certificate.fingerprint(), self.0)
+    }
+}
+
+/// Whether the signatures of all of them are good, as far as one batch can tell: false if any is
+/// bad, or is none that a batch can hold.
+fn batch_is_self_signed(candidates: &[Candidate]) -> bool {
+    let messages: Vec<_> =
+        candidates.iter().map(|Candidate(ca)| ca.certificate.to_be_signed()).collect();
+    let claims: Option<Vec<_>> = candidates
+        .iter()
+        .zip(&messages)
+        .map(|(Candidate(ca), message)| {
+            let VerifyingKey::Ed25519(key) = &ca.key else { return None };
+            let signature = ca.certificate.signature().try_into().ok()?;
+            Some(Ed25519Claim { key, message, signature })
+        })
+        .collect();
+    claims.is_some_and(|claims| signature::verify_batch(&claims))
 }

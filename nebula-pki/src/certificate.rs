@@ -8,7 +8,8 @@ use std::sync::Arc;
 pub use details::Details;
 pub(crate) use details::go_time;
 
-use crate::{Curve, Error, Fingerprint, pem, signer};
+use crate::signature::{VerifyingKey, ecdsa};
+use crate::{Curve, Error, Fingerprint, pem};
 
 /// The longest name that a version 2 certificate can hold, in bytes; the limit of domain names.
 pub const MAX_NAME_LEN: usize = 253;
@@ -38,6 +39,20 @@ impl Version {
             Self::V2 => 2,
         }
     }
+
+    /// The version with this number, as a handshake's payload gives it (field 8, `CertVersion`):
+    /// nodes older than 1.10 send 0 and mean 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownVersion`].
+    pub const fn from_number(number: u64) -> Result<Self, Error> {
+        match number {
+            0 | 1 => Ok(Self::V1),
+            2 => Ok(Self::V2),
+            number => Err(Error::UnknownVersion { number }),
+        }
+    }
 }
 
 /// A certificate as somebody sent it: well-formed, but neither its signature nor its validity has
@@ -54,6 +69,13 @@ struct Inner {
     encoded_details: Vec<u8>,
     signature: Vec<u8>,
     fingerprint: Fingerprint,
+}
+
+/// What a handshake tells of a certificate beside its bytes.
+#[derive(Clone, Copy)]
+struct Peer<'a> {
+    public_key: &'a [u8],
+    curve: Curve,
 }
 
 /// Everything that a signature covers, decoded.
@@ -75,10 +97,67 @@ impl Certificate {
     /// [`Error::Malformed`], or the error of the first rule for its contents that it breaks.
     pub fn from_bytes(version: Version, bytes: &[u8]) -> Result<Self, Error> {
         let (body, encoded_details, signature) = match version {
-            Version::V1 => v1::decode(bytes)?,
-            Version::V2 => v2::decode(bytes)?,
+            Version::V1 => v1::decode(bytes, None)?,
+            Version::V2 => v2::decode(bytes, None)?,
         };
         Ok(Self::assemble(body, encoded_details, signature))
+    }
+
+    /// Puts a certificate together that a peer sent in a handshake, where the public key is not in
+    /// the certificate but is the static key of the Noise protocol. Neither is believed yet.
+    ///
+    /// `curve` is the local node's; a version 2 certificate does not carry its own there.
+    ///
+    /// ```
+    /// # use nebula_pki::{Certificate, Error};
+    /// # fn example(certificate: &Certificate) -> Result<(), Error> {
+    /// let received = Certificate::from_handshake(
+    ///     certificate.version(),
+    ///     &certificate.to_handshake_bytes(),
+    ///     certificate.public_key(),
+    ///     certificate.curve(),
+    /// )?;
+    /// assert_eq!(received.fingerprint(), certificate.fingerprint());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoPublicKey`] when `public_key` is empty, [`Error::UnexpectedPublicKey`] when the
+    /// certificate has one of its own, those of [`from_bytes`](Self::from_bytes), and
+    /// [`Error::CurveMismatch`] when the certificate is on another curve than the node.
+    pub fn from_handshake(
+        version: Version,
+        bytes: &[u8],
+        public_key: &[u8],
+        curve: Curve,
+    ) -> Result<Self, Error> {
+        if public_key.is_empty() {
+            return Err(Error::NoPublicKey);
+        }
+        let peer = Some(Peer { public_key, curve });
+        let (body, encoded_details, signature) = match version {
+            Version::V1 => v1::decode(bytes, peer)?,
+            Version::V2 => v2::decode(bytes, peer)?,
+        };
+        if body.curve != curve {
+            return Err(Error::CurveMismatch { expected: curve, found: body.curve });
+        }
+        Ok(Self::assemble(body, encoded_details, signature))
+    }
+
+    /// The certificate as a handshake carries it: without its public key, and in version 2 without
+    /// its curve.
+    #[must_use]
+    pub fn to_handshake_bytes(&self) -> Vec<u8> {
+        let Inner { body, encoded_details, signature, .. } = &*self.0;
+        match body.version {
+            Version::V1 => {
+                v1::encode(&v1::encode_details(&body.details, body.curve, &[]), signature)
+            }
+            Version::V2 => v2::encode_for_handshake(encoded_details, signature),
+        }
     }
 
     /// Parses the first PEM block, which must be a certificate; what follows it is ignored.
@@ -170,22 +249,48 @@ impl Certificate {
         self.0.body.details.is_expired(at)
     }
 
-    pub(crate) fn is_signed_by(&self, public_key: &[u8]) -> Result<(), Error> {
-        let Inner { body, encoded_details, signature, .. } = &*self.0;
-        let message = body.to_be_signed(encoded_details);
-        signer::verify(body.curve, public_key, &message, signature)
+    /// The fingerprint of the other certificate that anybody can make of this one: on
+    /// [`Curve::P256`] a signature also verifies with n − s in place of s. A blocklist that names
+    /// either must block both.
+    ///
+    /// None on another curve, or if the signature is not one of ECDSA.
+    #[must_use]
+    pub fn alternate_fingerprint(&self) -> Option<Fingerprint> {
+        let Inner { body, encoded_details, .. } = &*self.0;
+        Some(body.fingerprint(encoded_details, &self.ecdsa_signature()?.negated().to_der()))
+    }
+
+    /// Whether it has a P256 signature with the larger of the two values of s that verify.
+    pub(crate) fn has_high_s(&self) -> bool {
+        self.ecdsa_signature().is_some_and(|signature| signature.is_high_s())
+    }
+
+    fn ecdsa_signature(&self) -> Option<ecdsa::Signature> {
+        if self.curve() == Curve::P256 {
+            ecdsa::Signature::from_der(&self.0.signature)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn is_signed_by(&self, key: &VerifyingKey) -> Result<(), Error> {
+        key.verify(&self.to_be_signed(), &self.0.signature)
+    }
+
+    pub(crate) fn to_be_signed(&self) -> Vec<u8> {
+        self.0.body.to_be_signed(&self.0.encoded_details)
+    }
+
+    /// Whether this is its public key.
+    pub(crate) fn check_public_key(&self, curve: Curve, public_key: &[u8]) -> Result<(), Error> {
+        if self.curve() != curve {
+            return Err(Error::CurveMismatch { expected: self.curve(), found: curve });
+        }
+        if self.public_key() == public_key { Ok(()) } else { Err(Error::KeyMismatch) }
     }
 
     pub(crate) fn assemble(body: Body, encoded_details: Vec<u8>, signature: Vec<u8>) -> Self {
-        let fingerprint = match body.version {
-            Version::V1 => Fingerprint::of(&[&v1::encode(&encoded_details, &signature)]),
-            Version::V2 => Fingerprint::of(&[
-                &encoded_details,
-                &[v2::curve_byte(body.curve)],
-                &body.public_key,
-                &signature,
-            ]),
-        };
+        let fingerprint = body.fingerprint(&encoded_details, &signature);
         Self(Arc::new(Inner { body, encoded_details, signature, fingerprint }))
     }
 
@@ -225,6 +330,18 @@ impl Body {
         match self.version {
             Version::V1 => v1::encode(encoded_details, signature),
             Version::V2 => v2::encode(encoded_details, self.curve, &self.public_key, signature),
+        }
+    }
+
+    fn fingerprint(&self, encoded_details: &[u8], signature: &[u8]) -> Fingerprint {
+        match self.version {
+            Version::V1 => Fingerprint::of(&[&v1::encode(encoded_details, signature)]),
+            Version::V2 => Fingerprint::of(&[
+                encoded_details,
+                &[v2::curve_byte(self.curve)],
+                &self.public_key,
+                signature,
+            ]),
         }
     }
 

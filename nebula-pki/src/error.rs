@@ -78,6 +78,16 @@ pub enum Error {
         network: IpNet,
     },
 
+    /// A number is not a version of certificates.
+    #[error("unknown certificate version {number}")]
+    UnknownVersion {
+        /// The number.
+        number: u64,
+    },
+    /// A certificate from a handshake contains a public key, which belongs into the handshake.
+    #[error("certificate of a handshake contains a public key")]
+    UnexpectedPublicKey,
+
     // showing a certificate
     /// A time lies outside of the years 0 to 9999 in its zone, or the zone is a day or more from UTC.
     #[error("time {time} at offset {offset} s has no date of four digits")]
@@ -109,6 +119,18 @@ pub enum Error {
         /// The byte that should be 4.
         first: u8,
     },
+    /// A P256 public key is not a point of the curve.
+    #[error("public key is not a point of the curve P256")]
+    PointNotOnCurve,
+    /// A P256 private key is zero, or not below the order of the group.
+    #[error("{key} is zero or not below the order of the group")]
+    ScalarRange {
+        /// Which key.
+        key: &'static str,
+    },
+    /// A private key does not belong to the certificate.
+    #[error("private key is not the certificate's")]
+    KeyMismatch,
     /// The public half stored in a signing key does not belong to its seed.
     #[error("public half of the signing key does not match its seed")]
     CorruptSigningKey,
@@ -170,10 +192,11 @@ pub enum Error {
         /// What readers accept.
         limit: usize,
     },
-    /// A host's key and the CA's, or a certificate and its CA, are on different curves.
-    #[error("curve {found} does not match the CA's {expected}")]
+    /// A key or a certificate is on another curve than the certificate it is to go with.
+    #[error("curve {found} does not match {expected}")]
     CurveMismatch {
-        /// The CA's curve.
+        /// The curve of the CA, of the certificate that a key is compared with, or of the node that
+        /// a handshake is with.
         expected: Curve,
         /// The other one.
         found: Curve,
@@ -263,6 +286,16 @@ pub enum Error {
     /// The signature was not made by the key in question over these bytes.
     #[error("signature does not match")]
     SignatureMismatch,
+    /// A CA certificate is used as a host's; only strict verification refuses it.
+    #[error("{name:?} is a CA certificate, not a host's")]
+    CaAsHost {
+        /// Its name.
+        name: String,
+    },
+    /// A P256 signature has the larger of the two values of s that verify; only strict verification
+    /// refuses it.
+    #[error("signature has a high s")]
+    HighS,
     /// A string is not a fingerprint: 64 lower-case hexadecimal digits.
     #[error("not a fingerprint: expected 64 lower-case hexadecimal digits")]
     InvalidFingerprint,

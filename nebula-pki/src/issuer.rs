@@ -4,11 +4,8 @@ use crate::ca_pool::{MAX_PEM_LEN, check_ca};
 use crate::certificate::{Body, v2};
 use crate::{
     CaParameters, Certificate, Details, Error, Fingerprint, HostParameters, MAX_ENCODED_LEN,
-    MAX_NAME_LEN, Signer, Validity, VerifiedCertificate, Version, constraints, signer,
+    MAX_NAME_LEN, Signer, Validity, VerifiedCertificate, Version, constraints, signature,
 };
-
-/// The length of an Ed25519 signature.
-const SIGNATURE_LEN: usize = 64;
 
 /// A CA: its certificate, and the signer that was found to hold its key.
 #[derive(Debug, Clone)]
@@ -49,8 +46,7 @@ impl<S: Signer> Issuer<S> {
         let body = Body { version, details, curve: signer.curve(), public_key };
         let unsigned = Unsigned::new(body)?;
         let signature = signer.sign(&unsigned.to_be_signed)?;
-        unsigned.check(signer.public_key(), &signature)?;
-        let certificate = unsigned.sign(signature);
+        let certificate = unsigned.sign_checked(signer.public_key(), &signature)?;
         let size = certificate.to_pem().len();
         if size >= MAX_PEM_LEN {
             return Err(Error::TooLarge { size, limit: MAX_PEM_LEN - 1 });
@@ -62,8 +58,8 @@ impl<S: Signer> Issuer<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotCa`], [`Error::NotSelfSigned`], [`Error::UnsupportedCurve`], or
-    /// [`Error::SignerMismatch`] when the signer holds another key.
+    /// [`Error::NotCa`], [`Error::NotSelfSigned`], or [`Error::SignerMismatch`] when the signer holds
+    /// another key.
     pub fn new(certificate: Certificate, signer: S) -> Result<Self, Error> {
         check_ca(&certificate)?;
         if signer.curve() != certificate.curve() || signer.public_key() != certificate.public_key()
@@ -88,7 +84,7 @@ impl<S: Signer> Issuer<S> {
     /// # Errors
     ///
     /// Those of [`prepare`](Self::prepare) and of the signer, and [`Error::SignatureMismatch`] for
-    /// a signature of another length than 64 bytes.
+    /// what has not the form of a signature on the curve.
     pub fn issue(
         &self,
         version: Version,
@@ -96,10 +92,7 @@ impl<S: Signer> Issuer<S> {
     ) -> Result<VerifiedCertificate, Error> {
         let prepared = self.prepare(version, host)?;
         let signature = self.signer.sign(prepared.to_be_signed())?;
-        if signature.len() != SIGNATURE_LEN {
-            return Err(Error::SignatureMismatch);
-        }
-        Ok(prepared.sign(signature))
+        prepared.sign(signature)
     }
 
     /// Makes everything of a host certificate but the signature.
@@ -179,18 +172,19 @@ impl Prepared {
         &self.unsigned.body.details
     }
 
-    /// Adds the signature, after verifying it under the CA's key.
+    /// Adds the signature, in the form that [`Signer::sign`] has, after verifying it under the CA's
+    /// key.
     ///
     /// # Errors
     ///
-    /// [`Error::SignatureMismatch`], or [`Error::UnsupportedCurve`].
+    /// [`Error::SignatureMismatch`].
     pub fn complete(self, signature: &[u8]) -> Result<VerifiedCertificate, Error> {
-        self.unsigned.check(&self.signing_key, signature)?;
-        Ok(self.sign(signature.to_vec()))
+        let certificate = self.unsigned.sign_checked(&self.signing_key, signature)?;
+        Ok(VerifiedCertificate::new(certificate, self.issuer))
     }
 
-    fn sign(self, signature: Vec<u8>) -> VerifiedCertificate {
-        VerifiedCertificate { certificate: self.unsigned.sign(signature), issuer: self.issuer }
+    fn sign(self, signature: Vec<u8>) -> Result<VerifiedCertificate, Error> {
+        Ok(VerifiedCertificate::new(self.unsigned.sign(signature)?, self.issuer))
     }
 }
 
@@ -217,7 +211,7 @@ impl Unsigned {
         }
         body.validate()?;
         let encoded_details = body.encode_details();
-        let size = body.encode(&encoded_details, &[0; SIGNATURE_LEN]).len();
+        let size = body.encode(&encoded_details, &vec![0; signature::max_len(body.curve)]).len();
         if size > MAX_ENCODED_LEN {
             return Err(Error::TooLarge { size, limit: MAX_ENCODED_LEN });
         }
@@ -225,12 +219,14 @@ impl Unsigned {
         Ok(Self { body, encoded_details, to_be_signed })
     }
 
-    fn check(&self, signing_key: &[u8], signature: &[u8]) -> Result<(), Error> {
-        signer::verify(self.body.curve, signing_key, &self.to_be_signed, signature)
+    fn sign_checked(self, signing_key: &[u8], signature: &[u8]) -> Result<Certificate, Error> {
+        signature::verify(self.body.curve, signing_key, &self.to_be_signed, signature)?;
+        self.sign(signature.to_vec())
     }
 
-    fn sign(self, signature: Vec<u8>) -> Certificate {
-        Certificate::assemble(self.body, self.encoded_details, signature)
+    fn sign(self, signature: Vec<u8>) -> Result<Certificate, Error> {
+        let signature = signature::normalize(self.body.curve, signature)?;
+        Ok(Certificate::assemble(self.body, self.encoded_details, signature))
     }
 }
 

@@ -7,12 +7,13 @@
 //! [`Version`]s.
 //!
 //! The crate reads no clock, no file and no socket: time (signed Unix seconds) and randomness
-//! ([`Random`]) are arguments. Its Curve25519 support is complete; P256 certificates are parsed and
-//! written back, but signatures on that curve are neither made nor checked yet.
+//! ([`Random`]) are arguments.
 //!
 //! ```
 //! use nebula_pki::key::{AgreementKey, SigningKey};
-//! use nebula_pki::{Blocklist, CaParameters, CaPool, HostParameters, Issuer, Validity, Version};
+//! use nebula_pki::{
+//!     Blocklist, CaParameters, CaPool, Curve, HostParameters, Issuer, Validity, Version,
+//! };
 //! # use nebula_pki::{Error, Random};
 //! # struct Counter(u8);
 //! # impl Random for Counter {
@@ -29,10 +30,10 @@
 //! // The authority: a CA certificate and its key.
 //! let ca_validity = Validity { not_before: now, not_after: now + 10 * year };
 //! let ca = CaParameters::new("Example CA", ca_validity);
-//! let issuer = Issuer::self_signed(Version::V2, ca, SigningKey::generate(&mut random)?)?;
+//! let issuer = Issuer::self_signed(Version::V2, ca, SigningKey::generate(Curve::Curve25519, &mut random)?)?;
 //!
 //! // The device keeps its private key and sends the public one.
-//! let device_key = AgreementKey::generate(&mut random)?;
+//! let device_key = AgreementKey::generate(Curve::Curve25519, &mut random)?;
 //! let validity = Validity { not_before: now, not_after: now + year };
 //! let networks = vec!["10.99.1.5/16".parse()?, "fd99::1:5/64".parse()?];
 //! let host = HostParameters::new("laptop", networks, device_key.public_key(), validity)
@@ -54,6 +55,7 @@ mod ca_pool;
 mod certificate;
 mod constraints;
 mod curve;
+mod der;
 mod display;
 mod error;
 mod fingerprint;
@@ -63,10 +65,12 @@ mod parameters;
 mod pem;
 mod protobuf;
 mod random;
+mod signature;
 mod signer;
+mod verification;
 
 pub use blocklist::Blocklist;
-pub use ca_pool::{CaPool, VerifiedCertificate};
+pub use ca_pool::CaPool;
 pub use certificate::{Certificate, Details, MAX_ENCODED_LEN, MAX_NAME_LEN, Version};
 pub use curve::Curve;
 pub use display::utc;
@@ -78,3 +82,4 @@ pub use random::Random;
 #[cfg(feature = "system-random")]
 pub use random::SystemRandom;
 pub use signer::Signer;
+pub use verification::VerifiedCertificate;

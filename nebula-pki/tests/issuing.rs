@@ -200,7 +200,8 @@ fn a_wrong_signature_makes_none() {
     let issuer = issuer(V2);
     let message = issuer.prepare(V2, &host()).unwrap().to_be_signed().to_vec();
     let good = signing_key().sign(&message).unwrap();
-    let stranger = SigningKey::generate(&mut Seeded(5)).unwrap().sign(&message).unwrap();
+    let stranger =
+        SigningKey::generate(Curve::Curve25519, &mut Seeded(5)).unwrap().sign(&message).unwrap();
     let mut flipped = good.clone();
     flipped[40] ^= 1;
     for wrong in [&stranger[..], &flipped, &good[..63], &[]] {
@@ -250,7 +251,7 @@ fn an_issuer_is_a_ca_with_its_own_key() {
     let issuer = issuer(V2);
     let ca = issuer.certificate().clone();
     Issuer::new(ca.clone(), signing_key()).unwrap();
-    let other = SigningKey::generate(&mut Seeded(5)).unwrap();
+    let other = SigningKey::generate(Curve::Curve25519, &mut Seeded(5)).unwrap();
     assert_eq!(Issuer::new(ca.clone(), other).unwrap_err(), Error::SignerMismatch);
 
     let leaf = issuer.issue(V2, &host()).unwrap().into_certificate();
@@ -266,9 +267,7 @@ fn an_issuer_is_a_ca_with_its_own_key() {
 
 #[test]
 fn a_host_s_key_must_be_on_the_ca_s_curve() {
-    let mut point = [7; 65];
-    point[0] = 4;
-    let key = PublicKey::from_raw(Curve::P256, &point).unwrap();
+    let key = AgreementKey::generate(Curve::P256, &mut Seeded(2)).unwrap().public_key();
     let host = HostParameters::new("host", nets(&["10.0.0.1/8"]), key, VALIDITY);
     assert_eq!(
         issuer(V2).issue(V2, &host),
@@ -326,11 +325,11 @@ fn host_in(networks: &[&str]) -> HostParameters {
 }
 
 fn signing_key() -> SigningKey {
-    SigningKey::generate(&mut Seeded(1)).unwrap()
+    SigningKey::generate(Curve::Curve25519, &mut Seeded(1)).unwrap()
 }
 
 fn public_key() -> PublicKey {
-    AgreementKey::generate(&mut Seeded(2)).unwrap().public_key()
+    AgreementKey::generate(Curve::Curve25519, &mut Seeded(2)).unwrap().public_key()
 }
 
 fn net(network: &str) -> IpNet {

@@ -21,7 +21,7 @@ proptest! {
     #[test]
     fn what_is_issued_is_verified(host in host(), ca_version in version(), seed: u64) {
         let (version, host) = host;
-        let key = SigningKey::generate(&mut Seeded(seed)).unwrap();
+        let key = SigningKey::generate(Curve::Curve25519, &mut Seeded(seed)).unwrap();
         let validity = Validity { not_before: -1, not_after: i64::from(u32::MAX) };
         let issuer = Issuer::self_signed(ca_version, CaParameters::new("ca", validity), key).unwrap();
         let issued = issuer.issue(version, &host).unwrap().into_certificate();
@@ -59,7 +59,7 @@ proptest! {
         let (version, host) = host;
         let issued = issuer().issue(version, &host).unwrap().into_certificate();
         let validity = Validity { not_before: -1, not_after: i64::from(u32::MAX) };
-        let key = SigningKey::generate(&mut Seeded(seed)).unwrap();
+        let key = SigningKey::generate(Curve::Curve25519, &mut Seeded(seed)).unwrap();
         let stranger = Issuer::self_signed(V2, CaParameters::new("ca", validity), key).unwrap();
         let mut pool = CaPool::new();
         pool.add(stranger.certificate().clone()).unwrap();
@@ -75,7 +75,7 @@ proptest! {
         let _ = Certificate::from_bytes(V2, &bytes);
         let _ = Certificate::from_pem_many(&bytes);
         let _ = CaPool::from_pem(&bytes);
-        let _ = SigningKey::from_bytes(&bytes);
+        let _ = SigningKey::from_bytes(Curve::Curve25519, &bytes);
         let _ = PublicKey::from_raw(Curve::Curve25519, &bytes);
     }
 
@@ -110,7 +110,7 @@ proptest! {
 
 fn issuer() -> Issuer<SigningKey> {
     let validity = Validity { not_before: -1, not_after: i64::from(u32::MAX) };
-    let key = SigningKey::generate(&mut Seeded(1)).unwrap();
+    let key = SigningKey::generate(Curve::Curve25519, &mut Seeded(1)).unwrap();
     Issuer::self_signed(V2, CaParameters::new("ca", validity), key).unwrap()
 }
 
@@ -138,7 +138,9 @@ fn host() -> impl Strategy<Value = (Version, HostParameters)> {
         let times = (0..i64::from(u32::MAX), 0..i64::from(u32::MAX));
         (".{1,60}", vec(".{1,20}", 0..5), networks, routes, times, any::<u64>()).prop_map(
             move |(name, groups, networks, routes, (one, other), seed)| {
-                let key = AgreementKey::generate(&mut Seeded(seed)).unwrap().public_key();
+                let key = AgreementKey::generate(Curve::Curve25519, &mut Seeded(seed))
+                    .unwrap()
+                    .public_key();
                 let validity = Validity { not_before: one.min(other), not_after: one.max(other) };
                 let host = HostParameters::new(name, networks, key, validity);
                 (version, host.groups(groups).unsafe_networks(routes))

@@ -25,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ipnet::IpNet;
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{
-    Blocklist, CaParameters, CaPool, Certificate, HostParameters, Issuer, Validity, Version,
+    Blocklist, CaParameters, CaPool, Certificate, Curve, HostParameters, Issuer, Validity, Version,
 };
 use random::Seeded;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn refuses_what_our_pool_refuses() {
             let stranger = Issuer::self_signed(
                 ca_version,
                 CaParameters::new("stranger", ca_validity()),
-                SigningKey::generate(&mut Seeded(99)).unwrap(),
+                SigningKey::generate(Curve::Curve25519, &mut Seeded(99)).unwrap(),
             )
             .unwrap();
             let ca = tool.file("ca.crt", &stranger.certificate().to_pem());
@@ -192,11 +192,11 @@ fn nets(networks: &[&str]) -> Vec<IpNet> {
 }
 
 fn signing_key() -> SigningKey {
-    SigningKey::generate(&mut Seeded(1)).unwrap()
+    SigningKey::generate(Curve::Curve25519, &mut Seeded(1)).unwrap()
 }
 
 fn agreement_key() -> AgreementKey {
-    AgreementKey::generate(&mut Seeded(2)).unwrap()
+    AgreementKey::generate(Curve::Curve25519, &mut Seeded(2)).unwrap()
 }
 
 /// One release of the reference tool, and a directory for its files.

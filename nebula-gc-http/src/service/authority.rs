@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 use nebula_pki::key::SigningKey;
-use nebula_pki::{CaParameters, Issuer, SystemRandom, Validity, Version};
+use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
 
 use crate::secret::ServerSecrets;
 use crate::store::ca::{self, Ca, CaState};
@@ -68,7 +68,8 @@ pub(super) fn create(
     now: i64,
 ) -> Result<Ca, Error> {
     let id = CaId::new();
-    let key = SigningKey::generate(&mut SystemRandom).map_err(Error::unavailable)?;
+    let key =
+        SigningKey::generate(Curve::Curve25519, &mut SystemRandom).map_err(Error::unavailable)?;
     let sealed = secrets.seal(key.to_pem().as_bytes(), id.as_bytes())?;
     let validity = Validity {
         not_before: now.saturating_sub(CA_BACKDATED),

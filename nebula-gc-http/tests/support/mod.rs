@@ -17,8 +17,8 @@ use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use nebula_alloc::Sqlite;
 use nebula_gc_http::{Bearer, ServerSecrets, Service, api};
-use nebula_pki::SystemRandom;
 use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Curve, SystemRandom};
 use rusqlite::types::Value as Sql;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -178,7 +178,7 @@ impl Answer {
 }
 
 pub fn new_key() -> PublicKey {
-    AgreementKey::generate(&mut SystemRandom).unwrap().public_key()
+    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
 }
 
 pub fn registration(device: &str, key: &PublicKey) -> Value {

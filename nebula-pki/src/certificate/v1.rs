@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 use prost::Message;
 
-use super::{Body, Details, Version};
+use super::{Body, Details, Peer, Version};
 use crate::protobuf::{BYTES, VARINT, next_field, push_bytes};
 use crate::{Curve, Error};
 
@@ -46,14 +46,24 @@ struct WireDetails {
     curve: i32,
 }
 
-/// Parses and validates; gives the body, its canonical details and the signature.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Body, Vec<u8>, Vec<u8>), Error> {
+/// Parses and validates; gives the body, its canonical details and the signature. In a handshake the
+/// public key comes from outside.
+pub(super) fn decode(
+    bytes: &[u8],
+    peer: Option<Peer<'_>>,
+) -> Result<(Body, Vec<u8>, Vec<u8>), Error> {
     if bytes.is_empty() {
         return Err(Error::Malformed { reason: "no bytes" });
     }
     let known = known_fields(bytes)?;
     let wire = WireCertificate::decode(known.as_slice()).map_err(|_| INVALID_WIRE)?;
-    let details = wire.details.ok_or(Error::Malformed { reason: "details are missing" })?;
+    let mut details = wire.details.ok_or(Error::Malformed { reason: "details are missing" })?;
+    if let Some(peer) = peer {
+        if !details.public_key.is_empty() {
+            return Err(Error::UnexpectedPublicKey);
+        }
+        details.public_key = peer.public_key.to_vec();
+    }
 
     let body = Body {
         version: Version::V1,

@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Body, Details, MAX_ENCODED_LEN, MAX_NAME_LEN, Version};
+use super::{Body, Details, MAX_ENCODED_LEN, MAX_NAME_LEN, Peer, Version};
+use crate::der::{Reader, minimal, push};
 use crate::{Curve, Error};
 
 const SEQUENCE: u8 = 0x30;
@@ -28,22 +29,30 @@ const NOT_BEFORE: u8 = 0x85;
 const NOT_AFTER: u8 = 0x86;
 const ISSUER: u8 = 0x87;
 
-/// Parses and validates; gives the body, its details as signed, and the signature.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Body, Vec<u8>, Vec<u8>), Error> {
+/// Parses and validates; gives the body, its details as signed, and the signature. In a handshake
+/// the public key comes from outside, and so does the curve.
+pub(super) fn decode(
+    bytes: &[u8],
+    peer: Option<Peer<'_>>,
+) -> Result<(Body, Vec<u8>, Vec<u8>), Error> {
     if bytes.len() > MAX_ENCODED_LEN {
         return Err(Error::Malformed { reason: "longer than 65536 bytes" });
     }
     // What follows the sequence, and what follows the signature inside it, is ignored.
-    let mut input = Reader(Reader(bytes).required(SEQUENCE, "certificate")?);
+    let mut input = Reader::new(Reader::new(bytes).required(SEQUENCE, "certificate")?);
     let encoded_details = input.element(DETAILS).ok_or(malformed("details"))?;
     let curve = match input.optional(CURVE, "curve")? {
-        None => Curve::Curve25519,
+        None => peer.map_or(Curve::Curve25519, |peer| peer.curve),
         Some(&[number]) => Curve::from_number(number.into()),
         Some(_) => return Err(malformed("curve")),
     };
-    let public_key = non_empty(input.required(PUBLIC_KEY, "public key")?, "public key")?;
+    let public_key = match peer {
+        Some(_) if input.next_is(PUBLIC_KEY) => return Err(Error::UnexpectedPublicKey),
+        Some(peer) => peer.public_key,
+        None => non_empty(input.required(PUBLIC_KEY, "public key")?, "public key")?,
+    };
     let signature = non_empty(input.required(SIGNATURE, "signature")?, "signature")?;
-    let raw = decode_details(Reader(encoded_details).required(DETAILS, "details")?)?;
+    let raw = decode_details(Reader::new(encoded_details).required(DETAILS, "details")?)?;
 
     let body = Body {
         version: Version::V2,
@@ -92,6 +101,15 @@ pub(super) fn encode(
         push(&mut content, CURVE, &[curve_byte(curve)]);
     }
     push(&mut content, PUBLIC_KEY, public_key);
+    push(&mut content, SIGNATURE, signature);
+    let mut encoded = Vec::with_capacity(content.len() + 5);
+    push(&mut encoded, SEQUENCE, &content);
+    encoded
+}
+
+/// The certificate as a handshake carries it.
+pub(super) fn encode_for_handshake(encoded_details: &[u8], signature: &[u8]) -> Vec<u8> {
+    let mut content = encoded_details.to_vec();
     push(&mut content, SIGNATURE, signature);
     let mut encoded = Vec::with_capacity(content.len() + 5);
     push(&mut encoded, SEQUENCE, &content);
@@ -153,17 +171,17 @@ struct RawDetails<'a> {
 }
 
 fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
-    let mut input = Reader(content);
+    let mut input = Reader::new(content);
     let name = non_empty(input.required(NAME, "name")?, "name")?;
     if name.len() > MAX_NAME_LEN {
         return Err(malformed("name"));
     }
-    let networks = input.list(NETWORKS, OCTET_STRING, "networks")?;
-    let unsafe_networks = input.list(UNSAFE_NETWORKS, OCTET_STRING, "unsafe networks")?;
+    let networks = list(&mut input, NETWORKS, OCTET_STRING, "networks")?;
+    let unsafe_networks = list(&mut input, UNSAFE_NETWORKS, OCTET_STRING, "unsafe networks")?;
     if networks.iter().chain(&unsafe_networks).any(|network| !matches!(network.len(), 1 | 5 | 17)) {
         return Err(malformed("network"));
     }
-    let groups = input.list(GROUPS, UTF8_STRING, "groups")?;
+    let groups = list(&mut input, GROUPS, UTF8_STRING, "groups")?;
     let is_ca = match input.optional(IS_CA, "CA flag")? {
         None => false,
         Some(&[flag]) => flag != 0,
@@ -215,60 +233,19 @@ fn encode_network(network: &IpNet) -> Vec<u8> {
     }
 }
 
-// DER (ITU-T X.690), as strict as Go's cryptobyte.
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// The next element with tag and length, if it has this tag.
-    fn element(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let (header, content) = self.measure(tag)?;
-        let (element, rest) = self.0.split_at_checked(header.checked_add(content)?)?;
-        self.0 = rest;
-        Some(element)
+/// The non-empty elements, all of one tag, of an optional list.
+fn list<'a>(
+    input: &mut Reader<'a>,
+    tag: u8,
+    item: u8,
+    what: &'static str,
+) -> Result<Vec<&'a [u8]>, Error> {
+    let mut list = Reader::new(input.optional(tag, what)?.unwrap_or_default());
+    let mut items = Vec::new();
+    while !list.is_empty() {
+        items.push(non_empty(list.required(item, what)?, what)?);
     }
-
-    fn required(&mut self, tag: u8, what: &'static str) -> Result<&'a [u8], Error> {
-        let header = self.measure(tag).map(|(header, _)| header);
-        header.and_then(|header| self.element(tag)?.get(header..)).ok_or(malformed(what))
-    }
-
-    fn optional(&mut self, tag: u8, what: &'static str) -> Result<Option<&'a [u8]>, Error> {
-        match self.0.first() {
-            Some(&next) if next == tag => self.required(tag, what).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// The non-empty elements, all of one tag, of an optional list.
-    fn list(&mut self, tag: u8, item: u8, what: &'static str) -> Result<Vec<&'a [u8]>, Error> {
-        let mut input = Reader(self.optional(tag, what)?.unwrap_or_default());
-        let mut items = Vec::new();
-        while !input.0.is_empty() {
-            items.push(non_empty(input.required(item, what)?, what)?);
-        }
-        Ok(items)
-    }
-
-    /// The lengths of the next element's header and content, if it has this tag: definite and
-    /// minimal, in at most four bytes.
-    fn measure(&self, tag: u8) -> Option<(usize, usize)> {
-        let (&[next, first], rest) = self.0.split_first_chunk::<2>()?;
-        if next != tag {
-            return None;
-        }
-        if first < 0x80 {
-            return Some((2, first.into()));
-        }
-        let count = usize::from(first & 0x7f);
-        let bytes = rest.get(..count)?;
-        if !(1..=4).contains(&count) || bytes.first() == Some(&0) {
-            return None;
-        }
-        let len = bytes.iter().fold(0, |len: u64, byte| len << 8 | u64::from(*byte));
-        let len = usize::try_from(len).ok().filter(|len| *len >= 0x80)?;
-        Some((2 + count, len))
-    }
+    Ok(items)
 }
 
 fn non_empty<'a>(content: &'a [u8], what: &'static str) -> Result<&'a [u8], Error> {
@@ -283,32 +260,6 @@ fn integer(content: &[u8]) -> Result<i64, Error> {
     let negative = content.first().is_some_and(|first| first & 0x80 != 0);
     let start = if negative { -1 } else { 0 };
     Ok(content.iter().fold(start, |value: i64, byte| value << 8 | i64::from(*byte)))
-}
-
-/// Two's complement without the leading bytes that only repeat the sign.
-fn minimal(mut bytes: &[u8]) -> &[u8] {
-    while let [0, second, ..] | [0xff, second, ..] = bytes
-        && bytes.first().is_some_and(|first| first & 0x80 == second & 0x80)
-        && let Some((_, rest)) = bytes.split_first()
-    {
-        bytes = rest;
-    }
-    bytes
-}
-
-fn push(output: &mut Vec<u8>, tag: u8, content: &[u8]) {
-    output.push(tag);
-    if let Ok(len @ 0..0x80) = u8::try_from(content.len()) {
-        output.push(len);
-    } else {
-        let len = content.len().to_be_bytes();
-        let zeros = len.iter().take_while(|byte| **byte == 0).count();
-        let len = len.get(zeros..).unwrap_or_default();
-        // At most the eight bytes of a `usize`.
-        output.push(0x80 | u8::try_from(len.len()).unwrap_or_default());
-        output.extend_from_slice(len);
-    }
-    output.extend_from_slice(content);
 }
 
 fn push_list<I: AsRef<[u8]>>(

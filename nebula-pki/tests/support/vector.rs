@@ -53,6 +53,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+pub(crate) fn unhex(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..][..2], 16).unwrap()).collect()
+}
+
 /// What `nebula-cert print -json` shows of a certificate in the time zone UTC.
 pub(crate) fn printed(certificate: &Certificate) -> Value {
     let details = certificate.unverified_details();

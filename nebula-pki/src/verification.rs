@@ -1,0 +1,169 @@
+use crate::ca_pool::Ca;
+use crate::{
+    Blocklist, CaPool, Certificate, Details, Error, Fingerprint, constraints, fingerprint,
+};
+
+/// A certificate that a trusted CA signed within its limits. Only two make it: a [`CaPool`], for one
+/// that was valid at the time asked about and not blocked, and an [`Issuer`](crate::Issuer), for one
+/// that it has just issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCertificate {
+    certificate: Certificate,
+    issuer: Fingerprint,
+    /// Kept, because the certificate is asked for it again and again.
+    alternate: Option<Fingerprint>,
+}
+
+impl VerifiedCertificate {
+    pub(crate) fn new(certificate: Certificate, issuer: Fingerprint) -> Self {
+        let alternate = certificate.alternate_fingerprint();
+        Self { certificate, issuer, alternate }
+    }
+
+    /// What it permits.
+    #[must_use]
+    pub fn details(&self) -> &Details {
+        self.certificate.unverified_details()
+    }
+
+    /// The certificate as it was sent.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The certificate, without the proof.
+    #[must_use]
+    pub fn into_certificate(self) -> Certificate {
+        self.certificate
+    }
+
+    /// The CA that signed it.
+    #[must_use]
+    pub fn issuer(&self) -> Fingerprint {
+        self.issuer
+    }
+}
+
+impl CaPool {
+    /// Verifies a certificate at a time, in Unix seconds, with the reference's verdict.
+    ///
+    /// The checks and their order are the reference's: blocklist, issuer, curve, the CA's validity,
+    /// the certificate's validity, signature, the CA's limits, and on
+    /// [`Curve::P256`](crate::Curve::P256) the blocklist for the
+    /// [alternate fingerprint](Certificate::alternate_fingerprint). A CA certificate that another CA
+    /// signed passes, as it does there; [`verify_strict`](Self::verify_strict) refuses it.
+    ///
+    /// Both ends of a validity are inclusive. The reference compares nanoseconds and so refuses a
+    /// certificate already within its last second.
+    ///
+    /// # Errors
+    ///
+    /// In the order of the checks: [`Error::Blocked`], [`Error::NoIssuer`], [`Error::UnknownCa`],
+    /// [`Error::CurveMismatch`], [`Error::CaExpired`], [`Error::Expired`],
+    /// [`Error::SignatureMismatch`], [`Error::ExpiresAfterCa`], [`Error::ValidBeforeCa`],
+    /// [`Error::GroupNotPermitted`], [`Error::NetworkNotPermitted`],
+    /// [`Error::UnsafeNetworkNotPermitted`], [`Error::Blocked`].
+    pub fn verify(
+        &self,
+        certificate: &Certificate,
+        at: i64,
+        blocklist: &Blocklist,
+    ) -> Result<VerifiedCertificate, Error> {
+        let (issuer, ca) = self.check_validity(certificate, at, blocklist)?;
+        certificate.is_signed_by(&ca.key)?;
+        let ca_details = ca.certificate.unverified_details();
+        constraints::check(ca_details, certificate.unverified_details())?;
+        let verified = VerifiedCertificate::new(certificate.clone(), issuer);
+        verified.check_alternate(blocklist)?;
+        Ok(verified)
+    }
+
+    /// Verifies a certificate as [`verify`](Self::verify), and refuses two things more that the
+    /// reference lets pass: a CA certificate used as a host's, and a P256 signature with a high s,
+    /// which nobody but an old release or somebody tampering with it makes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify), then [`Error::CaAsHost`] and [`Error::HighS`].
+    pub fn verify_strict(
+        &self,
+        certificate: &Certificate,
+        at: i64,
+        blocklist: &Blocklist,
+    ) -> Result<VerifiedCertificate, Error> {
+        let verified = self.verify(certificate, at, blocklist)?;
+        if verified.details().is_ca() {
+            return Err(Error::CaAsHost { name: verified.details().name().into_owned() });
+        }
+        if certificate.has_high_s() {
+            return Err(Error::HighS);
+        }
+        Ok(verified)
+    }
+
+    /// Asks again whether a certificate verified before may still be trusted, as a node does every
+    /// few seconds for each of its peers: everything that can have changed is looked up, blocklist,
+    /// CA and both validities; the signature, which cannot, is not computed again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Blocked`], [`Error::UnknownCa`], [`Error::CurveMismatch`], [`Error::CaExpired`],
+    /// [`Error::Expired`].
+    pub fn reverify(
+        &self,
+        verified: &VerifiedCertificate,
+        at: i64,
+        blocklist: &Blocklist,
+    ) -> Result<(), Error> {
+        verified.check_alternate(blocklist)?;
+        self.check_validity(&verified.certificate, at, blocklist)?;
+        Ok(())
+    }
+
+    /// Everything but the signature and what it covers.
+    fn check_validity(
+        &self,
+        certificate: &Certificate,
+        at: i64,
+        blocklist: &Blocklist,
+    ) -> Result<(Fingerprint, &Ca), Error> {
+        let fingerprint = certificate.fingerprint();
+        if blocklist.contains(&fingerprint) {
+            return Err(Error::Blocked { fingerprint });
+        }
+        let details = certificate.unverified_details();
+        if details.issuer_bytes().is_empty() {
+            return Err(Error::NoIssuer);
+        }
+        let (issuer, ca) = details
+            .issuer()
+            .and_then(|issuer| Some((issuer, self.ca(&issuer)?)))
+            .ok_or_else(|| Error::UnknownCa { issuer: fingerprint::hex(details.issuer_bytes()) })?;
+        let curve = ca.certificate.curve();
+        if curve != certificate.curve() {
+            return Err(Error::CurveMismatch { expected: curve, found: certificate.curve() });
+        }
+        if ca.certificate.is_expired(at) {
+            return Err(Error::CaExpired { issuer });
+        }
+        if certificate.is_expired(at) {
+            return Err(Error::Expired {
+                not_before: details.not_before(),
+                not_after: details.not_after(),
+            });
+        }
+        Ok((issuer, ca))
+    }
+}
+
+impl VerifiedCertificate {
+    fn check_alternate(&self, blocklist: &Blocklist) -> Result<(), Error> {
+        match self.alternate {
+            Some(fingerprint) if blocklist.contains(&fingerprint) => {
+                Err(Error::Blocked { fingerprint })
+            }
+            _ => Ok(()),
+        }
+    }
+}
