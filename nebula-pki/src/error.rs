@@ -97,6 +97,12 @@ pub enum Error {
         /// The zone's offset from UTC, in seconds east.
         offset: i32,
     },
+    /// A text is too long for a QR code.
+    #[error("{length} bytes are too long for a QR code")]
+    QrCodeTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
 
     // keys
     /// A key has another length than its kind and curve require.

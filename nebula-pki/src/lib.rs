@@ -64,6 +64,8 @@ pub mod key;
 mod parameters;
 mod pem;
 mod protobuf;
+#[cfg(feature = "qr")]
+mod qr;
 mod random;
 mod signature;
 mod signer;
@@ -78,6 +80,8 @@ pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use issuer::{Issuer, Prepared};
 pub use parameters::{CaParameters, HostParameters, Validity};
+#[cfg(feature = "qr")]
+pub use qr::qr_png;
 pub use random::Random;
 #[cfg(feature = "system-random")]
 pub use random::SystemRandom;
