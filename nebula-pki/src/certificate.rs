@@ -166,8 +166,18 @@ impl Certificate {
     ///
     /// [`Error::NoPemBlock`], [`Error::WrongBanner`], and those of [`from_bytes`](Self::from_bytes).
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
-        let (block, _) = pem::decode(input).ok_or(Error::NoPemBlock)?;
-        Self::from_block(&block)
+        Self::split_pem(input).map(|(certificate, _)| certificate)
+    }
+
+    /// Parses the first PEM block, which must be a certificate, and gives back what follows it. For
+    /// readers that want those before a bad one; [`from_pem_many`](Self::from_pem_many) reads all.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_pem`](Self::from_pem).
+    pub fn split_pem(input: &[u8]) -> Result<(Self, &[u8]), Error> {
+        let (block, rest) = pem::decode(input).ok_or(Error::NoPemBlock)?;
+        Ok((Self::from_block(&block)?, rest))
     }
 
     /// Parses all PEM blocks, each of which must be a certificate, as `nebula-cert print` does: at
@@ -180,8 +190,8 @@ impl Certificate {
         let mut certificates = Vec::new();
         let mut rest = input;
         while certificates.is_empty() || !is_blank(rest) {
-            let (block, next) = pem::decode(rest).ok_or(Error::NoPemBlock)?;
-            certificates.push(Self::from_block(&block)?);
+            let (certificate, next) = Self::split_pem(rest)?;
+            certificates.push(certificate);
             rest = next;
         }
         Ok(certificates)

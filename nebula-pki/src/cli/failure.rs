@@ -1,0 +1,148 @@
+//! What goes wrong, and how the user is told.
+
+use std::env;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use nebula_pki::{Error, Fingerprint, Version};
+
+use crate::flags::Refusal;
+use crate::quote::json;
+use crate::wording;
+
+/// Set to `json`, this variable makes errors machine-readable: one JSON object per line on standard
+/// error, without usage texts. A variable, because a script sets it once for all its calls, and the
+/// reference ignores it.
+pub(crate) const FORMAT_VARIABLE: &str = "NEBULA_CERT_ERRORS";
+
+/// One thing that went wrong.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Names the kind of failure, for programs.
+    pub(crate) code: &'static str,
+    /// Says what happened, in the reference's words where it has some.
+    pub(crate) message: String,
+    /// The certificate it is about.
+    pub(crate) fingerprint: Option<Fingerprint>,
+    style: Style,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Plain,
+    /// Followed by the mode's usage.
+    Usage,
+    /// The usage alone: it was asked for.
+    Help,
+    /// Said twice, as the reference does when a flag cannot be read.
+    Flag,
+    /// Nobody is left to be told.
+    Silent,
+}
+
+/// The reason why a command failed, or several.
+pub(crate) struct Failures(pub(crate) Vec<Failure>);
+
+impl Failure {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), fingerprint: None, style: Style::Plain }
+    }
+
+    /// The library refused a certificate of this version; `doing` begins the message.
+    pub(crate) fn library(doing: &str, error: &Error, version: Version) -> Self {
+        Self::new(wording::code(error), format!("{doing}{}", wording::of(error, version)))
+    }
+
+    /// The command was called wrongly: its usage is shown too.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { style: Style::Usage, ..Self::new("usage", message) }
+    }
+
+    pub(crate) fn flags(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Help => Self { style: Style::Help, ..Self::new("help", "") },
+            Refusal::Invalid(message) => Self { style: Style::Flag, ..Self::new("usage", message) },
+        }
+    }
+
+    /// A required flag is missing or empty.
+    pub(crate) fn required(flag: &str) -> Self {
+        Self::usage(format!("-{flag} is required"))
+    }
+
+    /// The reader of our output went away.
+    pub(crate) fn silent() -> Self {
+        Self { style: Style::Silent, ..Self::new("broken_pipe", "") }
+    }
+
+    pub(crate) fn about(self, fingerprint: Fingerprint) -> Self {
+        Self { fingerprint: Some(fingerprint), ..self }
+    }
+}
+
+impl From<Failure> for Failures {
+    fn from(failure: Failure) -> Self {
+        Self(vec![failure])
+    }
+}
+
+impl Failures {
+    /// Tells the user, and gives the exit status.
+    pub(crate) fn report(&self, mode: &str, usage: impl FnOnce() -> String) -> u8 {
+        let style = self.0.first().map_or(Style::Plain, |failure| failure.style);
+        if style == Style::Silent {
+            // What a shell says of a program that the signal SIGPIPE ended.
+            return 141;
+        }
+        let mut text = String::new();
+        let code = u8::from(style != Style::Help);
+        if style != Style::Help && as_json() {
+            for failure in &self.0 {
+                text.push_str(&failure.to_json(mode));
+                text.push('\n');
+            }
+        } else {
+            self.write_text(&mut text, style, usage);
+        }
+        // There is no place left to tell that standard error cannot be written.
+        let _ = io::stderr().write_all(text.as_bytes());
+        code
+    }
+
+    fn write_text(&self, text: &mut String, style: Style, usage: impl FnOnce() -> String) {
+        let mut prefix = "Error: ";
+        for failure in &self.0 {
+            if style == Style::Flag {
+                let _ = writeln!(text, "{}", failure.message);
+            }
+            if style != Style::Help {
+                let _ = writeln!(text, "{prefix}{}", failure.message);
+            }
+            prefix = "";
+        }
+        if matches!(style, Style::Usage | Style::Help) {
+            text.push_str(&usage());
+        }
+    }
+}
+
+impl Failure {
+    fn to_json(&self, mode: &str) -> String {
+        let mut text = format!(
+            "{{\"mode\":{},\"code\":{},\"message\":{}",
+            json(mode),
+            json(self.code),
+            json(&self.message)
+        );
+        if let Some(fingerprint) = self.fingerprint {
+            let _ = write!(text, ",\"fingerprint\":\"{fingerprint}\"");
+        }
+        text.push('}');
+        text
+    }
+}
+
+/// Whether errors are to be machine-readable.
+pub(crate) fn as_json() -> bool {
+    env::var_os(FORMAT_VARIABLE).is_some_and(|format| format == "json")
+}

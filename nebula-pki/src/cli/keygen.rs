@@ -1,0 +1,35 @@
+//! `keygen`: a host's key pair.
+
+use nebula_pki::key::AgreementKey;
+use nebula_pki::{Curve, SystemRandom, Version};
+
+use crate::failure::{Failure, Failures};
+use crate::files;
+use crate::flags::Values;
+
+pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
+    let (out_key, out_pub) = (flags.required("out-key")?, flags.required("out-pub")?);
+    let curve = curve(flags.text("curve")?)?;
+    files::claim_outputs(&[("out-key", out_key), ("out-pub", out_pub)])?;
+    let key = generate(curve)?;
+    files::write(out_key, key.to_pem().as_bytes())
+        .map_err(|error| error.failure("error while writing out-key: "))?;
+    files::write(out_pub, key.public_key().to_pem().as_bytes())
+        .map_err(|error| error.failure("error while writing out-pub: "))?;
+    Ok(())
+}
+
+/// The curve with one of the names that the reference knows.
+pub(crate) fn curve(name: &str) -> Result<Curve, Failure> {
+    match name {
+        "25519" | "X25519" | "Curve25519" | "CURVE25519" => Ok(Curve::Curve25519),
+        "P256" => Ok(Curve::P256),
+        other => Err(Failure::new("usage", format!("invalid curve: {other}"))),
+    }
+}
+
+/// A new key pair of a host.
+pub(crate) fn generate(curve: Curve) -> Result<AgreementKey, Failure> {
+    AgreementKey::generate(curve, &mut SystemRandom)
+        .map_err(|error| Failure::library("error while generating keys: ", &error, Version::V2))
+}

@@ -1,0 +1,59 @@
+//! `verify`: whether certificates are valid and signed by a trusted CA.
+
+use std::ffi::OsStr;
+
+use nebula_pki::{Blocklist, CaPool, Certificate, Error};
+
+use crate::failure::{Failure, Failures};
+use crate::flags::Values;
+use crate::print::text;
+use crate::{certificates, clock, files, wording};
+
+pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
+    let (ca, crt) = (flags.required("ca")?, flags.required("crt")?);
+    files::claim_inputs(&[("ca", ca), ("crt", crt)])?;
+
+    let bundle = read_bundle(ca)?;
+    let pool = CaPool::from_pem(&bundle).map_err(|error| {
+        certificates::failure(&error, &bundle, "error while adding ca cert to pool: ")
+    })?;
+
+    let input = files::read(crt).map_err(|error| error.failure("unable to read crt: "))?;
+    let (blocklist, now) = (Blocklist::new(), clock::Now::read().seconds);
+    let mut failures = Vec::new();
+    let mut rest = input.as_slice();
+    // Unlike `print` the reference takes a blank rest for a certificate, and an empty file for none.
+    while !rest.is_empty() {
+        let (certificate, next) = certificates::next(rest, "error while parsing crt: ")?;
+        rest = next;
+        if let Err(error) = pool.verify(&certificate, now, &blocklist) {
+            failures.push(refused(&certificate, &error));
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
+}
+
+fn refused(certificate: &Certificate, error: &Error) -> Failure {
+    let reason = wording::of(error, certificate.version());
+    let message = match error {
+        Error::UnknownCa { issuer } => format!(
+            "error while verifying certificate v{} {} with issuer {issuer}: {reason}",
+            certificate.version().number(),
+            certificate.unverified_details().name(),
+        ),
+        _ => format!(
+            "error while verifying certificate {}: {reason}",
+            text(certificate, clock::zone())
+        ),
+    };
+    Failure::new(wording::code(error), message).about(certificate.fingerprint())
+}
+
+/// The reference opens the file first, and what it cannot read then is no PEM.
+fn read_bundle(path: &OsStr) -> Result<Vec<u8>, Failure> {
+    match files::read(path) {
+        Ok(bundle) => Ok(bundle.to_vec()),
+        Err(error) if error.is_read() => Ok(b"-----BEGIN ".to_vec()),
+        Err(error) => Err(error.failure("error while reading ca: ")),
+    }
+}

@@ -1,0 +1,148 @@
+//! The library's errors in the reference's words; in the library's own where the reference has none.
+
+use ipnet::IpNet;
+use nebula_pki::{Error, Version};
+
+/// What the reference says of this error. The version is that of the certificate it is about.
+pub(crate) fn of(error: &Error, version: Version) -> String {
+    match error {
+        Error::NoPemBlock => "input did not contain a valid PEM encoded block".to_owned(),
+        Error::WrongBanner { .. } => "bytes did not contain a proper certificate banner".to_owned(),
+        Error::Malformed { reason } => malformed(version, reason).to_owned(),
+        Error::NoPublicKey => "invalid public key".to_owned(),
+        Error::NoNetworks if version == Version::V1 => {
+            "non-CA certificates must contain exactly one network".to_owned()
+        }
+        Error::NoNetworks => "non-CA certificate must contain at least 1 network".to_owned(),
+        Error::InvalidPrefix { field, .. } => format!("invalid {}: invalid Prefix", one(field)),
+        Error::Ipv6InV1 { field, network } => {
+            format!("certificate may not contain IPv6 {}s: {network}", one(field))
+        }
+        Error::ZeroAddress { network } => {
+            format!("non-CA certificates must not use the zero address as a network: {network}")
+        }
+        Error::MappedNetwork { network } => format!("4in6 networks are not allowed: {network}"),
+        Error::DuplicateNetwork { network, .. } => {
+            format!("duplicate network detected: {network}")
+        }
+        Error::UnsafeNetworkFamily { network: network @ IpNet::V4(_) } => {
+            format!("IPv4 unsafe networks require an IPv4 address assignment: {network}")
+        }
+        Error::UnsafeNetworkFamily { network } => {
+            format!("IPv6 unsafe networks require an IPv6 address assignment: {network}")
+        }
+        Error::ExpiresAfterCa { .. } => "certificate expires after signing certificate".to_owned(),
+        Error::ValidBeforeCa { .. } => {
+            "certificate is valid before the signing certificate".to_owned()
+        }
+        Error::GroupNotPermitted { group } => {
+            format!("certificate contained a group not present on the signing ca: {group}")
+        }
+        Error::NetworkNotPermitted { network } => format!(
+            "certificate contained a network assignment outside the limitations of the signing \
+             ca: {network}"
+        ),
+        Error::UnsafeNetworkNotPermitted { network } => format!(
+            "certificate contained an unsafe network assignment outside the limitations of the \
+             signing ca: {network}"
+        ),
+        Error::NotCa { name } => format!("{name}: certificate is not a CA"),
+        Error::NotSelfSigned { name } => format!("{name}: certificate is not self-signed"),
+        Error::Blocked { .. } => "certificate is in the block list".to_owned(),
+        Error::NoIssuer => "no issuer in certificate".to_owned(),
+        Error::UnknownCa { .. } => "could not find ca for the certificate".to_owned(),
+        Error::CurveMismatch { .. } => "certificate curve does not match CA".to_owned(),
+        Error::CaExpired { .. } => "root certificate is expired".to_owned(),
+        Error::Expired { .. } => "certificate is expired".to_owned(),
+        Error::SignatureMismatch => "certificate signature did not match".to_owned(),
+        Error::QrCodeTooLong { .. } => "content too long to encode".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What the reference says of a key that it cannot read.
+pub(crate) fn of_key(error: &Error, kind: &str) -> String {
+    match error {
+        Error::NoPemBlock => "input did not contain a valid PEM encoded block".to_owned(),
+        Error::WrongBanner { .. } => format!("bytes did not contain a proper {kind} banner"),
+        Error::KeyLength { key, expected, .. } => {
+            // The reference names keys for agreement by their curve.
+            let key = key.replace("X25519", "CURVE25519");
+            format!("key was not {expected} bytes, is invalid {key}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Names the kind of error for programs. Stable: only ever added to.
+pub(crate) fn code(error: &Error) -> &'static str {
+    match error {
+        Error::NoPemBlock => "no_pem_block",
+        Error::WrongBanner { .. } => "wrong_banner",
+        Error::Malformed { .. }
+        | Error::NoPublicKey
+        | Error::NoNetworks
+        | Error::InvalidPrefix { .. }
+        | Error::Ipv6InV1 { .. }
+        | Error::ZeroAddress { .. }
+        | Error::MappedNetwork { .. }
+        | Error::DuplicateNetwork { .. }
+        | Error::UnsafeNetworkFamily { .. }
+        | Error::NameLength { .. }
+        | Error::EmptyGroup { .. }
+        | Error::InvalidValidity { .. }
+        | Error::TooManyNetworks { .. }
+        | Error::TooLarge { .. } => "invalid_certificate",
+        Error::KeyLength { .. }
+        | Error::SmallOrderKey
+        | Error::PointFormat { .. }
+        | Error::PointNotOnCurve
+        | Error::ScalarRange { .. }
+        | Error::CorruptSigningKey => "invalid_key",
+        Error::EncryptedKey => "encrypted_key",
+        Error::UnsupportedCurve { .. } => "unsupported_curve",
+        Error::CurveMismatch { .. } => "curve_mismatch",
+        Error::KeyMismatch | Error::SignerMismatch => "key_mismatch",
+        Error::ExpiresAfterCa { .. } => "expires_after_ca",
+        Error::ValidBeforeCa { .. } => "valid_before_ca",
+        Error::GroupNotPermitted { .. } => "group_not_permitted",
+        Error::NetworkNotPermitted { .. } => "network_not_permitted",
+        Error::UnsafeNetworkNotPermitted { .. } => "unsafe_network_not_permitted",
+        Error::NotCa { .. } => "not_ca",
+        Error::NotSelfSigned { .. } => "not_self_signed",
+        Error::Blocked { .. } => "blocked",
+        Error::NoIssuer => "no_issuer",
+        Error::UnknownCa { .. } => "unknown_ca",
+        Error::CaExpired { .. } => "ca_expired",
+        Error::Expired { .. } => "expired",
+        Error::SignatureMismatch => "signature_mismatch",
+        Error::CaAsHost { .. } => "ca_as_host",
+        Error::HighS => "high_s",
+        Error::QrCodeTooLong { .. } => "too_long_for_qr",
+        _ => "refused",
+    }
+}
+
+/// `networks` is one network, `unsafe_networks` one unsafe network.
+fn one(field: &str) -> &'static str {
+    if field == "networks" { "network" } else { "unsafe network" }
+}
+
+fn malformed(version: Version, reason: &'static str) -> &'static str {
+    if version == Version::V2 {
+        return "bad wire format";
+    }
+    match reason {
+        "no bytes" => "nil byte array",
+        "details are missing" => "encoded Details was nil",
+        "odd number of integers in networks" => {
+            "encoded IPs should be in pairs, an odd number was found"
+        }
+        "odd number of integers in unsafe networks" => {
+            "encoded Subnets should be in pairs, an odd number was found"
+        }
+        "invalid protobuf wire format" => "proto: cannot parse invalid wire-format data",
+        "name or group is not UTF-8" => "string field contains invalid UTF-8",
+        other => other,
+    }
+}

@@ -1,0 +1,125 @@
+//! Runs our `nebula-cert`, or another, in a directory of its own.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// What a run of the program did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) exit: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+pub(crate) fn ours() -> PathBuf {
+    env!("CARGO_BIN_EXE_nebula-cert").into()
+}
+
+/// A directory to run the program in.
+pub(crate) struct Scratch {
+    directory: TempDir,
+    program: PathBuf,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self::of(ours())
+    }
+
+    pub(crate) fn of(program: PathBuf) -> Self {
+        Self { directory: TempDir::new().unwrap(), program }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The files made here, with their modes.
+    pub(crate) fn files(&self) -> Vec<(String, u32)> {
+        let mut files = Vec::new();
+        list(self.directory.path(), "", &mut files);
+        files.sort();
+        files
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(arguments, &[], b"")
+    }
+
+    /// Runs the program, under the name `nebula-cert`, in UTC unless told otherwise.
+    pub(crate) fn run_with(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        stdin: &[u8],
+    ) -> Outcome {
+        let mut child = Command::new(&self.program)
+            .arg0("nebula-cert")
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env("TZ", "UTC")
+            .env_remove("NEBULA_CA_PASSPHRASE")
+            .env_remove("NEBULA_CERT_ERRORS")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that reads nothing may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(stdin);
+        let output = child.wait_with_output().unwrap();
+        Outcome {
+            exit: output.status.code().unwrap(),
+            stdout: output.stdout,
+            // The protobuf library writes a space or a non-breaking space here, as it pleases.
+            stderr: String::from_utf8_lossy(&output.stderr).replace("proto:\u{a0}", "proto: "),
+        }
+    }
+
+    /// Runs it and expects success and silence.
+    pub(crate) fn succeed(&self, arguments: &[&str]) {
+        let outcome = self.run(arguments);
+        assert_eq!((outcome.exit, &*outcome.stderr), (0, ""), "{arguments:?}");
+    }
+}
+
+fn list(directory: &Path, prefix: &str, files: &mut Vec<(String, u32)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type().unwrap().is_dir() {
+            list(&entry.path(), &format!("{name}/"), files);
+        }
+        files.push((name, entry.metadata().unwrap().permissions().mode() & 0o7777));
+    }
+}
+
+/// What our usage texts say beyond the reference's. Taking it out must leave the reference's text.
+pub(crate) fn without_additions(text: &str) -> String {
+    ADDITIONS.iter().fold(text.to_owned(), |text, addition| text.replace(addition, ""))
+}
+
+const ADDITIONS: [&str; 1] = ["; 1,2 makes both, v1 first, for the same key"];
