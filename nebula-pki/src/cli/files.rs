@@ -9,6 +9,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::quote::quote;
 
 /// The path that means standard input or standard output.
 const STANDARD: &str = "-";
@@ -58,23 +59,38 @@ pub(crate) fn is_standard(path: &OsStr) -> bool {
 
 /// Refuses a second input from standard input, before anything is read. Takes flags and their paths.
 pub(crate) fn claim_inputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
-    claim(flags, "input may read from stdin")
-}
-
-/// Refuses a second output to standard output, before anything is written.
-pub(crate) fn claim_outputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
-    claim(flags, "output may write to stdout")
-}
-
-fn claim(flags: &[(&str, &OsStr)], only: &str) -> Result<(), Failure> {
-    let mut claims = flags.iter().filter(|(_, path)| is_standard(path));
-    match (claims.next(), claims.next()) {
-        (Some((first, _)), Some((second, _))) => Err(Failure::new(
+    match claimed_twice(flags, STANDARD.as_ref()) {
+        Some(both) => Err(Failure::new(
             "usage",
-            format!("-{first} and -{second} both set to \"-\", only one {only}"),
+            format!("{both} both set to \"-\", only one input may read from stdin"),
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+/// Refuses a second output to standard output, before anything is written; and one file for two
+/// outputs, where the reference leaves the last and loses a key.
+pub(crate) fn claim_outputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
+    if let Some(both) = claimed_twice(flags, STANDARD.as_ref()) {
+        return Err(Failure::new(
+            "usage",
+            format!("{both} both set to \"-\", only one output may write to stdout"),
+        ));
+    }
+    for (_, path) in flags.iter().filter(|(_, path)| !path.is_empty()) {
+        if let Some(both) = claimed_twice(flags, path) {
+            let path = quote(path.as_encoded_bytes());
+            return Err(Failure::new("usage", format!("{both} both set to {path}")));
+        }
+    }
+    Ok(())
+}
+
+/// The first two flags with this path.
+fn claimed_twice(flags: &[(&str, &OsStr)], path: &OsStr) -> Option<String> {
+    let mut claims = flags.iter().filter(|(_, claimed)| *claimed == path);
+    let ((first, _), (second, _)) = (claims.next()?, claims.next()?);
+    Some(format!("-{first} and -{second}"))
 }
 
 /// All of a file, or of standard input. Wiped when dropped, since it may be a key.
