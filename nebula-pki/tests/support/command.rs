@@ -30,6 +30,7 @@ pub(crate) fn ours() -> PathBuf {
 
 /// The reference of the release that ours stands in for, if it is here: in one of the directories in
 /// `NEBULA_BIN_DIR`, or in the search path.
+#[allow(clippy::print_stdout, reason = "says what it skips")]
 pub(crate) fn reference() -> Option<PathBuf> {
     let directories: Vec<_> = match env::var_os("NEBULA_BIN_DIR") {
         Some(all) => fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect(),
