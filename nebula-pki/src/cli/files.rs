@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
@@ -142,6 +142,42 @@ pub(crate) fn write(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
         return print(bytes);
     }
     write_to(path, options().create(true).truncate(true).open(path), bytes)
+}
+
+/// Replaces a file as a whole: whatever fails, the old one is still there. A new file may be read by
+/// its owner only; one that is replaced hands its mode on. Standard output is just written.
+pub(crate) fn replace(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
+    if is_standard(path) {
+        return print(bytes);
+    }
+    // What a link points to is replaced, not the link.
+    let target = Path::new(path).canonicalize().unwrap_or_else(|_| path.into());
+    let mut beside = target.clone().into_os_string();
+    beside.push(format!(".{}.new", std::process::id()));
+    let file = options()
+        .create_new(true)
+        .open(&beside)
+        .map_err(|error| FileError::new("open", &beside, error))?;
+    let written = write_beside(file, &target, bytes)
+        .and_then(|()| fs::rename(&beside, &target))
+        .map_err(|error| FileError::new("replace", path, error));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+        return written;
+    }
+    // The file is whole already; this makes sure that a power failure does not bring the old one back.
+    if let Some(directory) = target.parent().and_then(|parent| File::open(parent).ok()) {
+        let _ = directory.sync_all();
+    }
+    Ok(())
+}
+
+fn write_beside(mut file: File, target: &Path, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    if let Ok(old) = target.metadata() {
+        file.set_permissions(old.permissions())?;
+    }
+    file.sync_all()
 }
 
 /// Writes to standard output.

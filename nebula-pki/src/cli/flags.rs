@@ -20,7 +20,6 @@ pub(crate) struct Flag {
     /// What it does beyond the reference.
     pub(crate) beyond: &'static str,
     /// Values to propose when completing.
-    #[allow(dead_code, reason = "completions will use it")]
     pub(crate) values: &'static [&'static str],
 }
 

@@ -6,22 +6,28 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+mod blocklist;
 mod ca;
 mod certificates;
 mod clock;
 mod command;
+mod completions;
 mod encryption;
 mod failure;
 mod files;
 mod flags;
+mod inspect;
 mod keygen;
+mod manual;
 mod modes;
 mod networks;
 mod passphrase;
 mod print;
 mod qr;
 mod quote;
+mod renew;
 mod sign;
+mod terms;
 mod usage;
 mod verify;
 mod wording;

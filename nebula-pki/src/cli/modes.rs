@@ -1,9 +1,11 @@
 //! The one table of modes and flags, from which the parser, the usage texts, the completions and the
 //! manual page are made.
 
+mod tables;
+
 use crate::failure::Failures;
-use crate::flags::{Flag, HOUR, Kind, Values};
-use crate::{ca, keygen, print, sign, verify};
+use crate::flags::{Flag, Values};
+use crate::{ca, completions, inspect, keygen, manual, print, renew, sign, verify};
 
 /// One of the program's modes.
 pub(crate) struct Mode {
@@ -11,194 +13,111 @@ pub(crate) struct Mode {
     /// What stands for its arguments in usage texts.
     pub(crate) takes: &'static str,
     pub(crate) about: &'static str,
+    /// What else the manual page says of it.
+    pub(crate) details: &'static str,
     pub(crate) flags: &'static [Flag],
+    /// What its argument may be, if it takes one.
+    pub(crate) arguments: &'static [&'static str],
     pub(crate) run: fn(&Values) -> Result<(), Failures>,
 }
 
-/// All modes, in the order in which the usage text lists them.
+/// All modes, in the order in which the usage text lists them: the reference's, then ours.
 pub(crate) const MODES: &[Mode] = &[
     Mode {
         name: "ca",
-        takes: FLAGS,
         about: "create a self signed certificate authority",
-        flags: CA,
+        details: "Existing files are not overwritten.",
+        flags: tables::CA,
         run: ca::run,
+        ..MODE
     },
     Mode {
         name: "keygen",
-        takes: FLAGS,
         about: "create a public/private key pair. the public key can be passed to `nebula-cert sign`",
-        flags: KEYGEN,
+        details: "Existing files are overwritten.",
+        flags: tables::KEYGEN,
         run: keygen::run,
+        ..MODE
     },
     Mode {
         name: "sign",
-        takes: FLAGS,
         about: "create and sign a certificate",
-        flags: SIGN,
+        details: "Existing files are not overwritten. Where no paths are given, the files are named \
+                  after the certificate: NAME.crt and, unless a public key is given, NAME.key. A pair \
+                  of certificates goes into one file, as nebula reads it; in version 1 it has the \
+                  first IPv4 network in the order of version 2, which is by address.",
+        flags: tables::SIGN,
         run: sign::run,
+        ..MODE
     },
     Mode {
         name: "print",
-        takes: FLAGS,
         about: "prints details about a certificate",
-        flags: PRINT,
+        details: "Prints all certificates of the file, as indented JSON, or as one JSON array on one \
+                  line. Times are in the local time zone.",
+        flags: tables::PRINT,
         run: print::run,
+        ..MODE
     },
     Mode {
         name: "verify",
-        takes: FLAGS,
         about: "verifies a certificate isn't expired and was signed by a trusted authority.",
-        flags: VERIFY,
+        details: "Prints nothing if all certificates of the file are valid. A P256 certificate is \
+                  blocked if the list has either of its two fingerprints.",
+        flags: tables::VERIFY,
         run: verify::run,
+        ..MODE
+    },
+    Mode {
+        name: "renew",
+        about: "sign a certificate anew: same key and details, new validity",
+        details: "The certificate may be expired, but it must have been signed by the CA that signs \
+                  it anew, or by one of those given. A file that is replaced is never lost: the new \
+                  one is written beside it and then takes its name.",
+        flags: tables::RENEW,
+        run: renew::run,
+        ..MODE
+    },
+    Mode {
+        name: "inspect",
+        about: "shows what a key or an encrypted key is, without needing its passphrase",
+        details: "Shows kind and curve, the public key where it can be derived, and the parameters of \
+                  an encrypted key; never a secret. Like everything that reads keys it looks at the \
+                  first PEM block only. For certificates it shows the fingerprints to block.",
+        flags: tables::INSPECT,
+        run: inspect::run,
+        ..MODE
+    },
+    Mode {
+        name: "completions",
+        takes: "<shell>",
+        about: "print the completions for bash, zsh or fish",
+        details: "For example: source <(nebula-cert completions bash)",
+        arguments: &completions::SHELLS,
+        run: completions::run,
+        ..MODE
+    },
+    Mode {
+        name: "man",
+        takes: "",
+        about: "print this program's manual page",
+        details: "For example: nebula-cert man | man -l -",
+        run: manual::run,
+        ..MODE
     },
 ];
+
+const MODE: Mode = Mode {
+    name: "",
+    takes: "<flags>",
+    about: "",
+    details: "",
+    flags: &[],
+    arguments: &[],
+    run: |_| Ok(()),
+};
 
 /// The mode with this name.
 pub(crate) fn find(name: &str) -> Option<&'static Mode> {
     MODES.iter().find(|mode| mode.name == name)
-}
-
-const FLAGS: &str = "<flags>";
-
-const CURVES: &[&str] = &["25519", "P256"];
-
-const CA: &[Flag] = &[
-    text("name", "", "Required: name of the certificate authority"),
-    Flag {
-        values: &["1", "2"],
-        ..number("version", 2, "Optional: version of the certificate format to use")
-    },
-    duration(
-        "duration",
-        8760 * HOUR,
-        "Optional: amount of time the certificate should be valid for. Valid time units are seconds: \"s\", minutes: \"m\", hours: \"h\"",
-    ),
-    path("out-key", "ca.key", "Optional: path to write the private key to"),
-    path("out-crt", "ca.crt", "Optional: path to write the certificate to"),
-    OUT_QR,
-    text(
-        "groups",
-        "",
-        "Optional: comma separated list of groups. This will limit which groups subordinate certs can use",
-    ),
-    text(
-        "networks",
-        "",
-        "Optional: comma separated list of ip address and network in CIDR notation. This will limit which ip addresses and networks subordinate certs can use in networks",
-    ),
-    text(
-        "unsafe-networks",
-        "",
-        "Optional: comma separated list of ip address and network in CIDR notation. This will limit which ip addresses and networks subordinate certs can use in unsafe networks",
-    ),
-    ARGON_MEMORY,
-    ARGON_PARALLELISM,
-    ARGON_ITERATIONS,
-    switch("encrypt", "Optional: prompt for passphrase and write out-key in an encrypted format"),
-    Flag { values: CURVES, ..text("curve", "25519", "EdDSA/ECDSA Curve (25519, P256)") },
-    text("ips", "", "Deprecated, see -networks"),
-    text("subnets", "", "Deprecated, see -unsafe-networks"),
-];
-
-const KEYGEN: &[Flag] = &[
-    path("out-pub", "", "Required: path to write the public key to"),
-    path("out-key", "", "Required: path to write the private key to"),
-    Flag { values: CURVES, ..text("curve", "25519", "ECDH Curve (25519, P256)") },
-];
-
-const SIGN: &[Flag] = &[
-    Flag {
-        beyond: "; 1,2 makes both, v1 first, for the same key",
-        values: &["1", "2", "1,2"],
-        ..flag(
-            "version",
-            Kind::Versions,
-            "Optional: version of the certificate format to use. The default is to match the version of the signing CA",
-        )
-    },
-    CA_KEY,
-    CA_CRT,
-    text("name", "", "Required: name of the cert, usually a hostname"),
-    text(
-        "networks",
-        "",
-        "Required: comma separated list of ip address and network in CIDR notation to assign to this cert",
-    ),
-    text(
-        "unsafe-networks",
-        "",
-        "Optional: comma separated list of ip address and network in CIDR notation. Unsafe networks this cert can route for",
-    ),
-    duration(
-        "duration",
-        0,
-        "Optional: how long the cert should be valid for. The default is 1 second before the signing cert expires. Valid time units are seconds: \"s\", minutes: \"m\", hours: \"h\"",
-    ),
-    path(
-        "in-pub",
-        "",
-        "Optional (if out-key not set): path to read a previously generated public key",
-    ),
-    path("out-key", "", "Optional (if in-pub not set): path to write the private key to"),
-    path("out-crt", "", "Optional: path to write the certificate to"),
-    OUT_QR,
-    text("groups", "", "Optional: comma separated list of groups"),
-    text("ip", "", "Deprecated, see -networks"),
-    text("subnets", "", "Deprecated, see -unsafe-networks"),
-];
-
-const PRINT: &[Flag] = &[
-    switch("json", "Optional: outputs certificates in json format"),
-    OUT_QR,
-    path("path", "", "Required: path to the certificate"),
-];
-
-const VERIFY: &[Flag] = &[
-    path("ca", "", "Required: path to a file containing one or more ca certificates"),
-    path("crt", "", "Required: path to a file containing a single certificate"),
-];
-
-const CA_KEY: Flag = path("ca-key", "ca.key", "Optional: path to the signing CA key");
-const CA_CRT: Flag = path("ca-crt", "ca.crt", "Optional: path to the signing CA cert");
-const OUT_QR: Flag =
-    path("out-qr", "", "Optional: output a qr code image (png) of the certificate");
-const ARGON_MEMORY: Flag = number(
-    "argon-memory",
-    2_097_152,
-    "Optional: Argon2 memory parameter (in KiB) used for encrypted private key passphrase",
-);
-const ARGON_PARALLELISM: Flag = number(
-    "argon-parallelism",
-    4,
-    "Optional: Argon2 parallelism parameter used for encrypted private key passphrase",
-);
-const ARGON_ITERATIONS: Flag = number(
-    "argon-iterations",
-    1,
-    "Optional: Argon2 iterations parameter used for encrypted private key passphrase",
-);
-
-const fn text(name: &'static str, default: &'static str, about: &'static str) -> Flag {
-    flag(name, Kind::Text(default), about)
-}
-
-const fn path(name: &'static str, default: &'static str, about: &'static str) -> Flag {
-    flag(name, Kind::Path(default), about)
-}
-
-const fn switch(name: &'static str, about: &'static str) -> Flag {
-    flag(name, Kind::Switch, about)
-}
-
-const fn number(name: &'static str, default: u64, about: &'static str) -> Flag {
-    flag(name, Kind::Number(default), about)
-}
-
-const fn duration(name: &'static str, default: i64, about: &'static str) -> Flag {
-    flag(name, Kind::Duration(default), about)
-}
-
-const fn flag(name: &'static str, kind: Kind, about: &'static str) -> Flag {
-    Flag { name, kind, about, beyond: "", values: &[] }
 }

@@ -10,6 +10,9 @@ use crate::failure::Failure;
 /// The passphrase of the CA key, used as it is; empty counts as unset.
 pub(crate) const VARIABLE: &str = "NEBULA_CA_PASSPHRASE";
 
+/// The passphrase that a key is to get instead.
+pub(crate) const NEW_VARIABLE: &str = "NEBULA_CA_NEW_PASSPHRASE";
+
 pub(crate) const PROMPT: &str = "Enter passphrase: ";
 
 /// How the reference says that there is none.

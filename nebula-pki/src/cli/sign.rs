@@ -4,14 +4,13 @@ use std::ffi::{OsStr, OsString};
 
 use ipnet::IpNet;
 use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{
-    Certificate, Curve, Error, HostParameters, Issuer, Validity, VerifiedCertificate, Version,
-};
+use nebula_pki::{Certificate, Curve, HostParameters, Issuer, VerifiedCertificate, Version};
 
 use crate::authority::{self, CaKey};
 use crate::clock::Now;
 use crate::failure::{Failure, Failures};
 use crate::flags::Values;
+use crate::terms::Terms;
 use crate::{ca, files, keygen, networks, qr, wording};
 
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
@@ -39,7 +38,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     if files::exists(&out_crt) {
         return Err(exists("cert", &out_crt).into());
     }
-    let terms = Terms::new(flags.duration("duration"), issuer.certificate());
+    let terms = Terms::new(Now::read(), flags.duration("duration"), issuer.certificate());
     let certificates = match versions {
         Versions::Pair => vec![
             host.issue(&issuer, Version::V1, host.first_of_pair()?, &public_key, &terms)?,
@@ -98,13 +97,8 @@ impl Host {
         let host = HostParameters::new(&self.name, networks, public_key.clone(), terms.validity)
             .unsafe_networks(unsafe_networks)
             .groups(&self.groups);
-        let issued = if terms.outlives_ca {
-            let not_after = terms.validity.not_after;
-            Err(Error::ExpiresAfterCa { not_after, ca_not_after: not_after })
-        } else {
-            issuer.issue(version, &host)
-        };
-        issued
+        terms
+            .issue(issuer, version, &host)
             .map(VerifiedCertificate::into_certificate)
             .map_err(|error| Failure::library("error while signing: ", &error, version))
     }
@@ -202,31 +196,7 @@ fn key_pair(in_pub: &OsStr, curve: Curve) -> Result<(PublicKey, Option<Agreement
     Ok((key, None))
 }
 
-fn exists(what: &str, path: &OsStr) -> Failure {
+pub(crate) fn exists(what: &str, path: &OsStr) -> Failure {
     let path = path.to_string_lossy();
     Failure::new("exists", format!("refusing to overwrite existing {what}: {path}"))
-}
-
-/// How long a certificate is to be valid.
-struct Terms {
-    validity: Validity,
-    /// Whether that is longer than its CA, if only by a fraction of a second. Certificates know whole
-    /// seconds, but without this it would depend on chance whether a host's can last as long as that
-    /// of a CA made a moment before.
-    outlives_ca: bool,
-}
-
-impl Terms {
-    /// From now for so many nanoseconds; up to a second before the CA expires if there are none.
-    fn new(duration: i64, ca: &Certificate) -> Self {
-        let (now, ca_not_after) = (Now::read(), ca.unverified_details().not_after());
-        let not_before = now.seconds;
-        if duration <= 0 {
-            let not_after = ca_not_after.saturating_sub(1);
-            return Self { validity: Validity { not_before, not_after }, outlives_ca: false };
-        }
-        let end = now.plus(duration);
-        let validity = Validity { not_before, not_after: end.seconds };
-        Self { validity, outlives_ca: end.is_after(ca_not_after) }
-    }
 }

@@ -34,7 +34,8 @@ pub(crate) fn mode(program: &str, mode: &Mode) -> String {
 }
 
 fn summary(mode: &Mode) -> String {
-    format!("{} {}: {}", mode.name, mode.takes, mode.about)
+    let space = if mode.takes.is_empty() { "" } else { " " };
+    format!("{}{space}{}: {}", mode.name, mode.takes, mode.about)
 }
 
 fn write_flag(text: &mut String, flag: &Flag) {

@@ -2,38 +2,46 @@
 
 use std::ffi::OsStr;
 
-use nebula_pki::{Blocklist, CaPool, Certificate, Error};
+use nebula_pki::{CaPool, Certificate, Error};
 
 use crate::failure::{Failure, Failures};
 use crate::flags::Values;
 use crate::print::text;
-use crate::{certificates, clock, files, wording};
+use crate::{blocklist, certificates, clock, files, wording};
 
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let (ca, crt) = (flags.required("ca")?, flags.required("crt")?);
-    files::claim_inputs(&[("ca", ca), ("crt", crt)])?;
+    let (list, strict) = (flags.raw("blocklist"), flags.switch("strict"));
+    files::claim_inputs(&[("ca", ca), ("crt", crt), ("blocklist", list)])?;
 
-    let bundle = read_bundle(ca)?;
-    let pool = CaPool::from_pem(&bundle).map_err(|error| {
-        certificates::failure(&error, &bundle, "error while adding ca cert to pool: ")
-    })?;
+    let pool = read_pool(ca)?;
+    let blocklist = blocklist::read(list)?;
 
     let input = files::read(crt).map_err(|error| error.failure("unable to read crt: "))?;
-    let (blocklist, now) = (Blocklist::new(), clock::Now::read().seconds);
+    if strict && input.is_empty() {
+        return Err(Failure::new("no_pem_block", "error while parsing crt: no certificate").into());
+    }
+    let now = clock::Now::read().seconds;
     let mut failures = Vec::new();
     let mut rest = input.as_slice();
     // Unlike `print` the reference takes a blank rest for a certificate, and an empty file for none.
     while !rest.is_empty() {
         let (certificate, next) = certificates::next(rest, "error while parsing crt: ")?;
         rest = next;
-        if let Err(error) = pool.verify(&certificate, now, &blocklist) {
+        let verdict = if strict {
+            pool.verify_strict(&certificate, now, &blocklist)
+        } else {
+            pool.verify(&certificate, now, &blocklist)
+        };
+        if let Err(error) = verdict {
             failures.push(refused(&certificate, &error));
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
 }
 
-fn refused(certificate: &Certificate, error: &Error) -> Failure {
+/// Why a certificate is not to be trusted.
+pub(crate) fn refused(certificate: &Certificate, error: &Error) -> Failure {
     let reason = wording::of(error, certificate.version());
     let message = match error {
         Error::UnknownCa { issuer } => format!(
@@ -47,6 +55,14 @@ fn refused(certificate: &Certificate, error: &Error) -> Failure {
         ),
     };
     Failure::new(wording::code(error), message).about(certificate.fingerprint())
+}
+
+/// The CAs of a bundle.
+pub(crate) fn read_pool(path: &OsStr) -> Result<CaPool, Failure> {
+    let bundle = read_bundle(path)?;
+    CaPool::from_pem(&bundle).map_err(|error| {
+        certificates::failure(&error, &bundle, "error while adding ca cert to pool: ")
+    })
 }
 
 /// The reference opens the file first, and what it cannot read then is no PEM.

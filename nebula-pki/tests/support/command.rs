@@ -142,4 +142,16 @@ pub(crate) fn without_additions(text: &str) -> String {
     ADDITIONS.iter().fold(text.to_owned(), |text, addition| text.replace(addition, ""))
 }
 
-const ADDITIONS: [&str; 1] = ["; 1,2 makes both, v1 first, for the same key"];
+const ADDITIONS: [&str; 7] = [
+    "; 1,2 makes both, v1 first, for the same key",
+    "  -blocklist string
+    \tOptional: path to a list of fingerprints that must not be trusted, one per line, with # before comments
+",
+    "  -strict
+    \tOptional: also refuses ca certificates, P256 signatures with a high s, and a crt without any certificate
+",
+    "    renew <flags>: sign a certificate anew: same key and details, new validity\n",
+    "    inspect <flags>: shows what a key or an encrypted key is, without needing its passphrase\n",
+    "    completions <shell>: print the completions for bash, zsh or fish\n",
+    "    man: print this program's manual page\n",
+];

@@ -1,0 +1,136 @@
+//! `renew`: certificates with a new validity.
+
+use std::ffi::OsStr;
+
+use nebula_pki::key::PublicKey;
+use nebula_pki::{
+    CaPool, Certificate, Details, Error, HostParameters, Issuer, Validity, VerifiedCertificate,
+};
+
+use crate::authority::{self, CaKey};
+use crate::clock::Now;
+use crate::failure::{Failure, Failures};
+use crate::flags::{SECOND, Values};
+use crate::terms::Terms;
+use crate::{blocklist, certificates, files, qr, sign, verify};
+
+pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
+    let (ca_key, ca_crt) = (flags.required("ca-key")?, flags.required("ca-crt")?);
+    let in_crt = flags.required("in-crt")?;
+    let (ca, list, out_qr) = (flags.raw("ca"), flags.raw("blocklist"), flags.raw("out-qr"));
+    let out_crt = Some(flags.raw("out-crt")).filter(|path| !path.is_empty()).unwrap_or(in_crt);
+    files::claim_inputs(&[
+        ("ca-key", ca_key),
+        ("ca-crt", ca_crt),
+        ("ca", ca),
+        ("in-crt", in_crt),
+        ("blocklist", list),
+    ])?;
+    files::claim_outputs(&[("out-crt", out_crt), ("out-qr", out_qr)])?;
+
+    let issuer = authority::read(ca_key, ca_crt)?;
+    let pool = trusted(ca, issuer.certificate())?;
+    let blocklist = blocklist::read(list)?;
+    let input =
+        files::read(in_crt).map_err(|error| error.failure("error while reading in-crt: "))?;
+    let now = Now::read();
+    if issuer.certificate().is_expired(now.seconds) {
+        return Err(Failure::new("ca_expired", "ca certificate is expired").into());
+    }
+    if out_crt != in_crt && files::exists(out_crt) {
+        return Err(sign::exists("cert", out_crt).into());
+    }
+
+    let mut pem = String::new();
+    let mut rest = input.as_slice();
+    while pem.is_empty() || !certificates::is_blank(rest) {
+        let (certificate, next) = certificates::next(rest, "error while parsing in-crt: ")?;
+        rest = next;
+        // What somebody forged must not be signed because it looks like a certificate of ours. Its
+        // own first second is a time at which it was valid, if it ever was.
+        let then = certificate.unverified_details().not_before();
+        let verified = pool
+            .verify(&certificate, then, &blocklist)
+            .map_err(|error| verify::refused(&certificate, &error))?;
+        let terms =
+            terms(now, flags.duration("duration"), verified.details(), issuer.certificate());
+        pem.push_str(&renew(&issuer, &verified, &terms)?.to_pem());
+    }
+    let written = if out_crt == in_crt {
+        files::replace(out_crt, pem.as_bytes())
+    } else {
+        files::write_new(out_crt, pem.as_bytes())
+    };
+    written.map_err(|error| error.failure("error while writing out-crt: "))?;
+    qr::write(out_qr, &pem)?;
+    Ok(())
+}
+
+/// The CAs of a bundle, or just the one that signs.
+fn trusted(path: &OsStr, ca: &Certificate) -> Result<CaPool, Failure> {
+    if !path.is_empty() {
+        return verify::read_pool(path);
+    }
+    let mut pool = CaPool::new();
+    pool.add(ca.clone())
+        .map_err(|error| Failure::library("refusing to sign, ", &error, ca.version()))?;
+    Ok(pool)
+}
+
+fn renew(
+    issuer: &Issuer<CaKey>,
+    verified: &VerifiedCertificate,
+    terms: &Terms,
+) -> Result<Certificate, Failure> {
+    let certificate = verified.certificate();
+    let failure =
+        |error: Error| Failure::library("error while signing: ", &error, certificate.version());
+    let details = verified.details();
+    let public_key =
+        PublicKey::from_raw(certificate.curve(), certificate.public_key()).map_err(failure)?;
+    if details.is_ca() {
+        let name = details.name().into_owned();
+        return Err(failure(Error::CaAsHost { name }));
+    }
+    let host = parameters(details, public_key, terms.validity)?;
+    terms
+        .issue(issuer, certificate.version(), &host)
+        .map(VerifiedCertificate::into_certificate)
+        .map_err(failure)
+}
+
+/// So long, or as long as before, but not longer than the CA.
+fn terms(now: Now, duration: i64, before: &Details, ca: &Certificate) -> Terms {
+    if duration > 0 {
+        return Terms::new(now, duration, ca);
+    }
+    let longest = Terms::new(now, 0, ca);
+    let Validity { not_before, not_after } = longest.validity;
+    let lifetime = before.not_after().saturating_sub(before.not_before());
+    if lifetime > 0 && not_before.saturating_add(lifetime) < not_after {
+        Terms::new(now, lifetime.saturating_mul(SECOND), ca)
+    } else {
+        longest
+    }
+}
+
+fn parameters(
+    details: &Details,
+    public_key: PublicKey,
+    validity: Validity,
+) -> Result<HostParameters, Failure> {
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).map_err(|_| {
+            Failure::new(
+                "invalid_certificate",
+                "error while parsing in-crt: name or group is not UTF-8",
+            )
+        })
+    };
+    let groups =
+        details.groups_bytes().iter().map(|group| text(group)).collect::<Result<Vec<_>, _>>()?;
+    let networks = details.networks().to_vec();
+    Ok(HostParameters::new(text(details.name_bytes())?, networks, public_key, validity)
+        .unsafe_networks(details.unsafe_networks().iter().copied())
+        .groups(groups))
+}
