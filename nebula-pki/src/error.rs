@@ -162,6 +162,51 @@ pub enum Error {
         reason: String,
     },
 
+    // keys in PKCS#11 tokens
+    /// A PKCS#11 URI cannot be used.
+    #[error("PKCS#11 URI: {attribute}: {reason}")]
+    Pkcs11Uri {
+        /// The attribute, cut to 64 characters.
+        attribute: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The file that should hold a token's PIN cannot be read.
+    #[error("cannot read the PIN from {path}: {reason}")]
+    PinSource {
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A PKCS#11 module refused something.
+    #[error("cannot {action}: {reason}")]
+    Pkcs11 {
+        /// What it was asked to do.
+        action: &'static str,
+        /// The name of the code it returned.
+        reason: String,
+    },
+    /// Not exactly one token matches a PKCS#11 URI.
+    #[error("{found} tokens match, not one")]
+    TokenSelection {
+        /// How many do.
+        found: usize,
+    },
+    /// Not exactly one private key in the token matches a PKCS#11 URI; or, for a new key, there is
+    /// one with its label already.
+    #[error("{found} private keys match")]
+    TokenKeySelection {
+        /// How many do.
+        found: usize,
+    },
+    /// The key in the token cannot sign certificates.
+    #[error("unsuitable key in the token: {reason}")]
+    TokenKey {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
     // issuing
     /// A name is empty or longer than [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes.
     #[error("name must have 1 to 253 bytes, not {found}")]

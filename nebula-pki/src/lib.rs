@@ -86,4 +86,6 @@ pub use random::Random;
 #[cfg(feature = "system-random")]
 pub use random::SystemRandom;
 pub use signer::Signer;
+#[cfg(feature = "pkcs11")]
+pub use signer::pkcs11::{Pkcs11Signer, Pkcs11Uri};
 pub use verification::VerifiedCertificate;

@@ -1,3 +1,6 @@
+#[cfg(feature = "pkcs11")]
+pub(crate) mod pkcs11;
+
 use std::sync::Arc;
 
 use crate::{Curve, Error};
