@@ -1,4 +1,4 @@
-//! Does the real `nebula-cert` agree with us, both ways?
+//! Does the real `nebula-cert` agree with us, both ways, on each curve and version that it knows?
 //!
 //! Looks for releases in `NEBULA_BIN_DIR` (one directory per release), else for one in the search
 //! path. Without any it says so and passes, unless `REQUIRE_PEERS=1`.
@@ -10,40 +10,56 @@
     reason = "helpers of tests"
 )]
 
+#[allow(dead_code, reason = "shared by several tests")]
+#[path = "support/assemble.rs"]
+mod assemble;
 #[path = "support/random.rs"]
 mod random;
+#[path = "support/tool.rs"]
+mod tool;
 #[allow(dead_code, reason = "shared by several tests")]
 #[path = "support/vector.rs"]
 mod vector;
+#[allow(dead_code, reason = "shared by several tests")]
+#[path = "support/wording.rs"]
+mod wording;
 
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use assemble::assemble;
 use ipnet::IpNet;
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{
-    Blocklist, CaParameters, CaPool, Certificate, Curve, HostParameters, Issuer, Validity, Version,
+    Blocklist, CaParameters, CaPool, Certificate, Curve, Error, HostParameters, Issuer, Signer,
+    Validity, Version,
 };
 use random::Seeded;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use tool::{Kind, tools};
 
 #[test]
 fn verifies_and_prints_what_we_issue() {
     for tool in tools() {
-        for (ca_version, version) in tool.version_pairs() {
-            for (what, host) in hosts(version) {
-                let what = format!("{} {ca_version:?} {version:?} {what}", tool.release);
-                let issuer = authority(ca_version);
-                let certificate = issuer.issue(version, &host).unwrap().into_certificate();
+        for kind in tool.kinds() {
+            let limited = authority(kind, ca_validity());
+            let mut cases: Vec<_> =
+                hosts(kind).into_iter().map(|(what, host)| (what, &limited, host)).collect();
+            let unlimited = unlimited(kind);
+            let everything: &[&str] =
+                if kind.host == Version::V1 { &["0.0.0.0/0"] } else { &["0.0.0.0/0", "::/0"] };
+            let networks: &[&str] = if kind.host == Version::V1 {
+                &["10.9.1.5/16"]
+            } else {
+                &["10.9.1.5/16", "fd00::1/64"]
+            };
+            let gateway = host_in(kind, networks).unsafe_networks(nets(everything));
+            cases.push(("gateway", &unlimited, gateway.groups(["any", "thing"])));
+            for (what, issuer, host) in cases {
+                let what = format!("{} {kind} {what}", tool.release);
+                let certificate = issuer.issue(kind.host, &host).unwrap().into_certificate();
                 let ca = tool.file("ca.crt", &issuer.certificate().to_pem());
                 let crt = tool.file("host.crt", &certificate.to_pem());
-
-                let verified = tool.run(&["verify", "-ca", &ca, "-crt", &crt]);
-                assert!(verified.status.success(), "{what}: {verified:?}");
+                tool.succeed(&["verify", "-ca", &ca, "-crt", &crt]);
                 assert_eq!(tool.print(&crt), tool.expected(&certificate), "{what}");
                 assert_eq!(tool.print(&ca), tool.expected(issuer.certificate()), "{what}");
             }
@@ -54,23 +70,90 @@ fn verifies_and_prints_what_we_issue() {
 #[test]
 fn refuses_what_our_pool_refuses() {
     for tool in tools() {
-        for (ca_version, version) in tool.version_pairs() {
-            let (_, host) = hosts(version).remove(0);
-            let certificate =
-                authority(ca_version).issue(version, &host).unwrap().into_certificate();
+        for kind in tool.kinds() {
+            let issuer = authority(kind, ca_validity());
+            let ca = tool.file("ca.crt", &issuer.certificate().to_pem());
+            let pool = pool(&issuer);
+            for (what, host) in forbidden(kind).into_iter().chain(untimely(kind)) {
+                let certificate = against_limits(&issuer, kind, &host);
+                let error = pool.verify(&certificate, now(), &Blocklist::new()).unwrap_err();
+                let crt = tool.file("host.crt", &certificate.to_pem());
+                let what = format!("{kind} {what}");
+                tool.refuses(&["verify", "-ca", &ca, "-crt", &crt], &error, &what);
+            }
+            // What is wrong above is that and nothing else.
+            let certificate = against_limits(&issuer, kind, &host(kind));
+            pool.verify(&certificate, now(), &Blocklist::new()).unwrap();
+            let crt = tool.file("host.crt", &certificate.to_pem());
+            tool.succeed(&["verify", "-ca", &ca, "-crt", &crt]);
+        }
+    }
+}
+
+#[test]
+fn refuses_the_cas_and_signatures_that_our_pool_refuses() {
+    for tool in tools() {
+        for kind in tool.kinds() {
+            let issuer = authority(kind, ca_validity());
+            let good = issuer.issue(kind.host, &host(kind)).unwrap().into_certificate();
             let stranger = Issuer::self_signed(
-                ca_version,
+                kind.ca,
                 CaParameters::new("stranger", ca_validity()),
-                SigningKey::generate(Curve::Curve25519, &mut Seeded(99)).unwrap(),
+                SigningKey::generate(kind.curve, &mut Seeded(99)).unwrap(),
             )
             .unwrap();
-            let ca = tool.file("ca.crt", &stranger.certificate().to_pem());
-            let crt = tool.file("host.crt", &certificate.to_pem());
-            assert!(!tool.run(&["verify", "-ca", &ca, "-crt", &crt]).status.success());
+            let prepared = issuer.prepare(kind.host, &host(kind)).unwrap();
+            let signed = prepared.to_be_signed();
+            let wrong = SigningKey::generate(kind.curve, &mut Seeded(99)).unwrap().sign(signed);
+            let wrong = assemble(kind.host, kind.curve, good.public_key(), signed, &wrong.unwrap());
+            let ended = Validity { not_before: now() - 7_200, not_after: now() - 3_600 };
+            let late = authority(kind, ended);
+            let under_late = HostParameters::new(
+                "host",
+                nets(&["10.99.1.5/16"]),
+                agreement_key(kind.curve).public_key(),
+                ended,
+            );
+            let under_late = late.issue(kind.host, &under_late).unwrap().into_certificate();
+            for (what, issuer, certificate) in [
+                ("another CA", &stranger, &good),
+                ("another key's signature", &issuer, &wrong),
+                ("an expired CA", &late, &under_late),
+            ] {
+                let verdict = pool(issuer).verify(certificate, now(), &Blocklist::new());
+                let ca = tool.file("ca.crt", &issuer.certificate().to_pem());
+                let crt = tool.file("host.crt", &certificate.to_pem());
+                let what = format!("{kind} {what}");
+                let error = verdict.unwrap_err();
+                tool.refuses(&["verify", "-ca", &ca, "-crt", &crt], &error, &what);
+            }
+        }
+    }
+}
 
-            let mut pool = CaPool::new();
-            pool.add(stranger.certificate().clone()).unwrap();
-            assert!(pool.verify(&certificate, now(), &Blocklist::new()).is_err());
+#[test]
+fn verifies_either_form_of_s_and_names_it_as_we_do() {
+    for tool in tools() {
+        for kind in tool.kinds().into_iter().filter(|kind| kind.curve == Curve::P256) {
+            let what = format!("{} {kind}", tool.release);
+            let issuer = authority(kind, ca_validity());
+            let prepared = issuer.prepare(kind.host, &host(kind)).unwrap();
+            let signed = prepared.to_be_signed().to_vec();
+            let low = issuer.issue(kind.host, &host(kind)).unwrap().into_certificate();
+            let signature = p256::ecdsa::Signature::from_der(low.signature()).unwrap();
+            let (r, s) = signature.split_scalars();
+            let negated = p256::ecdsa::Signature::from_scalars(r, -s).unwrap();
+            let high = negated.to_der();
+            let high = assemble(kind.host, kind.curve, low.public_key(), &signed, high.as_bytes());
+            assert_eq!(low.alternate_fingerprint(), Some(high.fingerprint()), "{what}");
+
+            let ca = tool.file("ca.crt", &issuer.certificate().to_pem());
+            for certificate in [&low, &high] {
+                let crt = tool.file("host.crt", &certificate.to_pem());
+                tool.succeed(&["verify", "-ca", &ca, "-crt", &crt]);
+                assert_eq!(tool.print(&crt), tool.expected(certificate), "{what}");
+                pool(&issuer).verify(certificate, now(), &Blocklist::new()).unwrap();
+            }
         }
     }
 }
@@ -78,38 +161,98 @@ fn refuses_what_our_pool_refuses() {
 #[test]
 fn signs_with_our_keys_and_we_verify_it() {
     for tool in tools() {
-        for (ca_version, version) in tool.version_pairs() {
-            let what = format!("{} {ca_version:?} {version:?}", tool.release);
-            let key = signing_key();
-            let ca_key = tool.file("ca.key", &key.to_pem());
-            let parameters = CaParameters::new("ours", ca_validity());
-            let issuer = Issuer::self_signed(ca_version, parameters, key).unwrap();
+        for kind in tool.kinds() {
+            let what = format!("{} {kind}", tool.release);
+            let issuer = authority(kind, ca_validity());
             let ca = tool.file("ca.crt", &issuer.certificate().to_pem());
-
-            let public_key = agreement_key().public_key();
+            let ca_key = tool.file("ca.key", &signing_key(kind.curve).to_pem());
+            let public_key = agreement_key(kind.curve).public_key();
             let in_pub = tool.file("host.pub", &public_key.to_pem());
-            let out = tool.path("tool.crt");
-            let mut arguments =
-                vec!["sign", "-ca-crt", &ca, "-ca-key", &ca_key, "-in-pub", &in_pub];
+            let (out, out_key) = (tool.path("tool.crt"), tool.path("tool.key"));
+            let mut arguments = vec!["sign", "-ca-crt", &ca, "-ca-key", &ca_key];
+            arguments.extend(tool.version_flags(kind.host));
             arguments.extend(["-name", "host", "-ip", "10.1.2.3/16", "-groups", "a,b c"]);
             arguments.extend(["-subnets", "192.168.0.0/24", "-out-crt", &out]);
-            if version != ca_version {
-                arguments.extend(["-version", if version == Version::V1 { "1" } else { "2" }]);
+            // Once for our key, once for one that it makes.
+            for key in [["-in-pub", &in_pub], ["-out-key", &out_key]] {
+                tool.path("tool.crt");
+                tool.succeed(&[&arguments[..], &key].concat());
+                let certificate = Certificate::from_pem(&fs::read(&out).unwrap()).unwrap();
+                let pool = pool(&issuer);
+                let verified = pool.verify_strict(&certificate, now(), &Blocklist::new());
+                // Before 1.10.3 it wrote a high s half of the time.
+                let verified = match verified {
+                    Err(Error::HighS) if !tool.knows_v2() => {
+                        pool.verify(&certificate, now(), &Blocklist::new())
+                    }
+                    verified => verified,
+                };
+                let verified = verified.unwrap();
+                let details = verified.details();
+                assert_eq!(certificate.version(), kind.host, "{what}");
+                assert_eq!(details.name(), "host", "{what}");
+                assert_eq!(details.networks(), nets(&["10.1.2.3/16"]), "{what}");
+                assert_eq!(details.unsafe_networks(), nets(&["192.168.0.0/24"]), "{what}");
+                assert_eq!(details.groups().collect::<Vec<_>>(), ["a", "b c"], "{what}");
+                if key[0] == "-in-pub" {
+                    assert_eq!(certificate.public_key(), public_key.as_bytes(), "{what}");
+                } else {
+                    let key = AgreementKey::from_pem(&fs::read(&out_key).unwrap()).unwrap();
+                    key.check_pair(&certificate).unwrap();
+                }
             }
-            let signed = tool.run(&arguments);
-            assert!(signed.status.success(), "{what}: {signed:?}");
+        }
+    }
+}
 
-            let certificate = Certificate::from_pem(&fs::read(&out).unwrap()).unwrap();
-            let mut pool = CaPool::new();
-            pool.add(issuer.certificate().clone()).unwrap();
-            let verified = pool.verify(&certificate, now(), &Blocklist::new()).unwrap();
-            let details = verified.details();
-            assert_eq!(certificate.version(), version, "{what}");
-            assert_eq!(certificate.public_key(), public_key.as_bytes(), "{what}");
-            assert_eq!(details.name(), "host", "{what}");
-            assert_eq!(details.networks(), nets(&["10.1.2.3/16"]), "{what}");
-            assert_eq!(details.unsafe_networks(), nets(&["192.168.0.0/24"]), "{what}");
-            assert_eq!(details.groups().collect::<Vec<_>>(), ["a", "b c"], "{what}");
+#[test]
+fn refuses_to_sign_what_we_refuse_to_issue() {
+    for tool in tools() {
+        for kind in tool.kinds() {
+            let issuer = authority(kind, ca_validity());
+            let ca = tool.file("ca.crt", &issuer.certificate().to_pem());
+            let ca_key = tool.file("ca.key", &signing_key(kind.curve).to_pem());
+            for (what, host) in forbidden(kind) {
+                let (out, out_key) = (tool.path("no.crt"), tool.path("no.key"));
+                let error = issuer.issue(kind.host, &host).unwrap_err();
+                let flags: &[&str] = match what {
+                    "group" => &["-ip", "10.99.1.5/16", "-groups", "a,z"],
+                    "network" => &["-ip", "172.16.0.1/16"],
+                    "wider network" => &["-ip", "10.99.1.5/7"],
+                    "unsafe network" => &["-ip", "10.99.1.5/16", "-subnets", "8.0.0.0/8"],
+                    "longer" => &["-ip", "10.99.1.5/16", "-duration", "480h"],
+                    // It signs from now on.
+                    "earlier" => continue,
+                    other => panic!("{other}"),
+                };
+                let mut arguments = vec!["sign", "-ca-crt", &ca, "-ca-key", &ca_key];
+                arguments.extend(tool.version_flags(kind.host));
+                arguments.extend(["-name", "host", "-out-crt", &out, "-out-key", &out_key]);
+                arguments.extend(flags);
+                tool.refuses(&arguments, &error, &format!("{kind} {what}"));
+                assert!(!fs::exists(&out).unwrap(), "{kind} {what}");
+            }
+            // A key of another CA.
+            let other = SigningKey::generate(kind.curve, &mut Seeded(99)).unwrap();
+            let other_key = tool.file("other.key", &other.to_pem());
+            let out = tool.path("no.crt");
+            let refused = tool.run(&[
+                "sign",
+                "-ca-crt",
+                &ca,
+                "-ca-key",
+                &other_key,
+                "-name",
+                "host",
+                "-ip",
+                "10.99.1.5/16",
+                "-out-crt",
+                &out,
+            ]);
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert!(said.contains("root certificate does not match private key"), "{said}");
+            let ours = Issuer::new(issuer.certificate().clone(), other);
+            assert_eq!(ours.unwrap_err(), Error::SignerMismatch);
         }
     }
 }
@@ -117,66 +260,155 @@ fn signs_with_our_keys_and_we_verify_it() {
 #[test]
 fn makes_authorities_and_keys_that_we_load() {
     for tool in tools() {
-        let (ca, ca_key) = (tool.path("tool-ca.crt"), tool.path("tool-ca.key"));
-        let made = tool
-            .run(&["ca", "-name", "theirs", "-groups", "a", "-out-crt", &ca, "-out-key", &ca_key]);
-        assert!(made.status.success(), "{made:?}");
-        let signer = SigningKey::from_pem(&fs::read(&ca_key).unwrap()).unwrap();
-        assert_eq!(signer.to_pem().as_bytes(), fs::read(&ca_key).unwrap());
-        let certificate = Certificate::from_pem(&fs::read(&ca).unwrap()).unwrap();
-        let version = certificate.version();
-        let issuer = Issuer::new(certificate, signer).unwrap();
+        for kind in tool.kinds() {
+            let (ca, ca_key) = (tool.path("tool-ca.crt"), tool.path("tool-ca.key"));
+            let mut arguments = vec!["ca", "-name", "theirs", "-groups", "a", "-ips", "10.0.0.0/8"];
+            arguments.extend(["-subnets", "192.168.0.0/16", "-out-crt", &ca, "-out-key", &ca_key]);
+            arguments.extend(tool.curve_flags(kind.curve));
+            arguments.extend(tool.version_flags(kind.ca));
+            tool.succeed(&arguments);
+            let signer = SigningKey::from_pem(&fs::read(&ca_key).unwrap()).unwrap();
+            assert_eq!(signer.curve(), kind.curve);
+            assert_eq!(signer.to_pem().as_bytes(), fs::read(&ca_key).unwrap());
+            let certificate = Certificate::from_pem(&fs::read(&ca).unwrap()).unwrap();
+            assert_eq!((certificate.version(), certificate.curve()), (kind.ca, kind.curve));
+            assert_eq!(tool.print(&ca), tool.expected(&certificate));
+            signer.check_pair(&certificate).unwrap();
+            let issuer = Issuer::new(certificate, signer).unwrap();
 
-        let (private, public) = (tool.path("tool.key"), tool.path("tool.pub"));
-        let made = tool.run(&["keygen", "-out-key", &private, "-out-pub", &public]);
-        assert!(made.status.success(), "{made:?}");
-        let key = AgreementKey::from_pem(&fs::read(&private).unwrap()).unwrap();
-        let public_key = PublicKey::from_pem(&fs::read(&public).unwrap()).unwrap();
-        assert_eq!(key.public_key(), public_key);
+            let (private, public) = (tool.path("tool.key"), tool.path("tool.pub"));
+            let mut arguments = vec!["keygen", "-out-key", &private, "-out-pub", &public];
+            arguments.extend(tool.curve_flags(kind.curve));
+            tool.succeed(&arguments);
+            let key = AgreementKey::from_pem(&fs::read(&private).unwrap()).unwrap();
+            assert_eq!(key.to_pem().as_bytes(), fs::read(&private).unwrap());
+            let public_key = PublicKey::from_pem(&fs::read(&public).unwrap()).unwrap();
+            assert_eq!(public_key.to_pem().as_bytes(), fs::read(&public).unwrap());
+            assert_eq!(key.public_key(), public_key);
 
-        let validity = Validity { not_before: now(), not_after: now() + 60 };
-        let host = HostParameters::new("ours", nets(&["10.1.2.3/16"]), public_key, validity);
-        let certificate = issuer.issue(version, &host.groups(["a"])).unwrap().into_certificate();
-        let crt = tool.file("ours.crt", &certificate.to_pem());
-        let verified = tool.run(&["verify", "-ca", &ca, "-crt", &crt]);
-        assert!(verified.status.success(), "{}: {verified:?}", tool.release);
+            let validity = Validity { not_before: now(), not_after: now() + 60 };
+            let host = |network: &str| {
+                HostParameters::new("ours", nets(&[network]), public_key.clone(), validity)
+            };
+            let issued = issuer.issue(kind.host, &host("10.1.2.3/16").groups(["a"])).unwrap();
+            key.check_pair(issued.certificate()).unwrap();
+            let crt = tool.file("ours.crt", &issued.into_certificate().to_pem());
+            tool.succeed(&["verify", "-ca", &ca, "-crt", &crt]);
+            // Its limits hold for us as well.
+            let network = nets(&["11.0.0.1/8"])[0];
+            let refused = issuer.issue(kind.host, &host("11.0.0.1/8"));
+            assert_eq!(refused, Err(Error::NetworkNotPermitted { network }));
+            let group = "b".to_owned();
+            let refused = issuer.issue(kind.host, &host("10.1.2.3/16").groups([&group]));
+            assert_eq!(refused, Err(Error::GroupNotPermitted { group }));
+        }
     }
 }
 
-/// Our CA of this version, limited to what the hosts need.
-fn authority(version: Version) -> Issuer<SigningKey> {
-    let parameters = CaParameters::new("Our CA", ca_validity()).groups(["laptop", "größe"]);
-    let parameters = match version {
+/// Our CA, limited to what the hosts need.
+fn authority(kind: Kind, validity: Validity) -> Issuer<SigningKey> {
+    let networks: &[&str] = match (kind.ca, kind.host) {
+        (Version::V2, _) => &["10.0.0.0/8", "fd00::/8"],
         // A version 1 CA limited to IPv4 networks could sign no IPv6 ones.
-        Version::V1 => parameters,
-        _ => parameters.networks(nets(&["10.0.0.0/8", "fd00::/8"])),
+        (_, Version::V2) => &[],
+        _ => &["10.0.0.0/8"],
     };
-    Issuer::self_signed(version, parameters, signing_key()).unwrap()
+    let unsafe_networks: &[&str] = match kind.ca {
+        Version::V2 => &["192.168.0.0/16", "2001:db8::/32"],
+        _ => &["192.168.0.0/16"],
+    };
+    let parameters = CaParameters::new("Our CA", validity)
+        .groups(["laptop", "größe", "a", "b c"])
+        .networks(nets(networks))
+        .unsafe_networks(nets(unsafe_networks));
+    Issuer::self_signed(kind.ca, parameters, signing_key(kind.curve)).unwrap()
 }
 
-fn hosts(version: Version) -> Vec<(&'static str, HostParameters)> {
+fn host(kind: Kind) -> HostParameters {
+    host_in(kind, &["10.99.1.5/16"])
+}
+
+fn host_in(kind: Kind, networks: &[&str]) -> HostParameters {
     let validity = Validity { not_before: now() - 300, not_after: now() + 86_400 };
-    let host = |networks: &[&str]| {
-        HostParameters::new("host <1> & co", nets(networks), agreement_key().public_key(), validity)
-    };
+    host_at(kind, networks, validity)
+}
+
+fn host_at(kind: Kind, networks: &[&str], validity: Validity) -> HostParameters {
+    let key = agreement_key(kind.curve).public_key();
+    HostParameters::new("host <1> & co", nets(networks), key, validity)
+}
+
+/// What our CA permits.
+fn hosts(kind: Kind) -> Vec<(&'static str, HostParameters)> {
     let mut hosts = vec![
-        ("plain", host(&["10.99.1.5/16"])),
-        ("groups", host(&["10.99.1.5/16"]).groups(["größe", "laptop", "laptop"])),
-        (
-            "unsafe networks",
-            host(&["10.99.1.5/16"]).unsafe_networks(nets(&["192.168.7.9/24", "0.0.0.0/0"])),
-        ),
-        ("one address", host(&["10.99.1.5/32"])),
+        ("plain", host(kind)),
+        ("groups", host(kind).groups(["größe", "laptop", "laptop"])),
+        ("unsafe network", host(kind).unsafe_networks(nets(&["192.168.7.9/24"]))),
+        ("one address", host_in(kind, &["10.99.1.5/32"])),
     ];
-    if version == Version::V2 {
-        hosts.push(("IPv6", host(&["fd00::1/64"])));
-        hosts.push((
-            "dual stack",
-            host(&["fd00::9/64", "10.99.1.5/16", "10.1.1.1/24"])
-                .unsafe_networks(nets(&["::/0", "192.168.0.0/16"])),
-        ));
+    if kind.host == Version::V2 {
+        let both = ["fd00::9/64", "10.99.1.5/16", "10.1.1.1/24"];
+        hosts.push(("IPv6", host_in(kind, &["fd00::1/64"])));
+        hosts.push(("dual stack", host_in(kind, &both)));
+        if kind.ca == Version::V2 {
+            let beyond = nets(&["2001:db8:1::/48", "192.168.0.0/16"]);
+            hosts.push(("dual stack beyond", host_in(kind, &both).unsafe_networks(beyond)));
+        }
     }
     hosts
+}
+
+/// What our CA forbids.
+fn forbidden(kind: Kind) -> Vec<(&'static str, HostParameters)> {
+    let Validity { not_before, not_after } = ca_validity();
+    let longer = Validity { not_before, not_after: not_after + 60 };
+    let earlier = Validity { not_before: not_before - 60, not_after };
+    let networks = &["10.99.1.5/16"];
+    let mut hosts = vec![
+        ("group", host(kind).groups(["a", "z"])),
+        ("unsafe network", host(kind).unsafe_networks(nets(&["8.0.0.0/8"]))),
+        ("longer", host_at(kind, networks, longer)),
+        ("earlier", host_at(kind, networks, earlier)),
+    ];
+    if (kind.ca, kind.host) != (Version::V1, Version::V2) {
+        hosts.push(("network", host_in(kind, &["172.16.0.1/16"])));
+        hosts.push(("wider network", host_in(kind, &["10.99.1.5/7"])));
+    }
+    hosts
+}
+
+/// What is not valid now.
+fn untimely(kind: Kind) -> Vec<(&'static str, HostParameters)> {
+    let past = Validity { not_before: now() - 300, not_after: now() - 60 };
+    let future = Validity { not_before: now() + 3_600, not_after: now() + 7_200 };
+    let networks = &["10.99.1.5/16"];
+    vec![("past", host_at(kind, networks, past)), ("future", host_at(kind, networks, future))]
+}
+
+/// A certificate that the CA's key signed, whatever the CA permits.
+fn against_limits(issuer: &Issuer<SigningKey>, kind: Kind, host: &HostParameters) -> Certificate {
+    let unlimited = unlimited(kind);
+    let prepared = unlimited.prepare(kind.host, host).unwrap();
+    let mut signed = prepared.to_be_signed().to_vec();
+    let named = unlimited.certificate().fingerprint();
+    let at = signed.windows(32).position(|window| window == named.as_bytes()).unwrap();
+    signed[at..at + 32].copy_from_slice(issuer.certificate().fingerprint().as_bytes());
+    let signature = signing_key(kind.curve).sign(&signed).unwrap();
+    let public_key = agreement_key(kind.curve).public_key();
+    assemble(kind.host, kind.curve, public_key.as_bytes(), &signed, &signature)
+}
+
+/// A CA with the key of the limited one.
+fn unlimited(kind: Kind) -> Issuer<SigningKey> {
+    let always = Validity { not_before: 0, not_after: now() + 100 * 86_400 };
+    let parameters = CaParameters::new("unlimited", always);
+    Issuer::self_signed(kind.ca, parameters, signing_key(kind.curve)).unwrap()
+}
+
+fn pool(issuer: &Issuer<SigningKey>) -> CaPool {
+    let mut pool = CaPool::new();
+    pool.add(issuer.certificate().clone()).unwrap();
+    pool
 }
 
 fn ca_validity() -> Validity {
@@ -191,106 +423,10 @@ fn nets(networks: &[&str]) -> Vec<IpNet> {
     networks.iter().map(|network| network.parse().unwrap()).collect()
 }
 
-fn signing_key() -> SigningKey {
-    SigningKey::generate(Curve::Curve25519, &mut Seeded(1)).unwrap()
+fn signing_key(curve: Curve) -> SigningKey {
+    SigningKey::generate(curve, &mut Seeded(1)).unwrap()
 }
 
-fn agreement_key() -> AgreementKey {
-    AgreementKey::generate(Curve::Curve25519, &mut Seeded(2)).unwrap()
-}
-
-/// One release of the reference tool, and a directory for its files.
-struct Tool {
-    program: PathBuf,
-    release: String,
-    files: TempDir,
-}
-
-/// The releases at hand.
-fn tools() -> Vec<Tool> {
-    let mut programs: Vec<PathBuf> = match env::var_os("NEBULA_BIN_DIR") {
-        Some(directory) => fs::read_dir(directory)
-            .unwrap()
-            .map(|release| release.unwrap().path().join("nebula-cert"))
-            .collect(),
-        None => env::split_paths(&env::var_os("PATH").unwrap_or_default())
-            .map(|directory| directory.join("nebula-cert"))
-            .find(|program| program.is_file())
-            .into_iter()
-            .collect(),
-    };
-    programs.retain(|program| program.is_file());
-    programs.sort();
-    if programs.is_empty() {
-        assert!(env::var("REQUIRE_PEERS").as_deref() != Ok("1"), "no nebula-cert found");
-        println!("skipped: no nebula-cert in NEBULA_BIN_DIR or the search path");
-    }
-    programs.into_iter().map(Tool::new).collect()
-}
-
-impl Tool {
-    fn new(program: PathBuf) -> Self {
-        let version = Command::new(&program).arg("-version").output().unwrap();
-        let release = String::from_utf8(version.stdout).unwrap().replace("Version: ", "");
-        Self { program, release: release.trim().to_owned(), files: TempDir::new().unwrap() }
-    }
-
-    /// Version 2 came with release 1.10.
-    fn knows_v2(&self) -> bool {
-        let minor = self.release.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-        minor.is_some_and(|minor| minor >= 10)
-    }
-
-    fn version_pairs(&self) -> Vec<(Version, Version)> {
-        use Version::{V1, V2};
-        if self.knows_v2() { vec![(V1, V1), (V1, V2), (V2, V1), (V2, V2)] } else { vec![(V1, V1)] }
-    }
-
-    fn path(&self, name: &str) -> String {
-        let path = self.files.path().join(name);
-        // The tool refuses to overwrite.
-        remove(&path);
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn file(&self, name: &str, content: &str) -> String {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(&self.program).args(arguments).env("TZ", "UTC").output().unwrap()
-    }
-
-    fn print(&self, path: &str) -> Value {
-        let output = self.run(&["print", "-json", "-path", path]);
-        assert!(output.status.success(), "{output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// What this release shows of a certificate: before 1.10 a single object with older names.
-    fn expected(&self, certificate: &Certificate) -> Value {
-        let mut printed = vector::printed(certificate);
-        if self.knows_v2() {
-            return json!([printed]);
-        }
-        let details = printed["details"].as_object_mut().unwrap();
-        let ips = details.remove("networks").unwrap();
-        let subnets = details.remove("unsafeNetworks").unwrap();
-        details.insert("ips".to_owned(), ips);
-        details.insert("subnets".to_owned(), subnets);
-        if self.release.starts_with("1.6") {
-            details.remove("curve");
-        }
-        printed.as_object_mut().unwrap().remove("version");
-        printed
-    }
-}
-
-fn remove(path: &Path) {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
-        _ => {}
-    }
+fn agreement_key(curve: Curve) -> AgreementKey {
+    AgreementKey::generate(curve, &mut Seeded(2)).unwrap()
 }

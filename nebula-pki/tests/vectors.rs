@@ -1,14 +1,18 @@
 //! Does every certificate, bundle and key file get the reference's verdict?
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "support/random.rs"]
-mod random;
+#[allow(dead_code, reason = "shared by several tests")]
+#[path = "support/assemble.rs"]
+mod assemble;
+#[path = "support/recipe.rs"]
+mod recipe;
 #[path = "support/vector.rs"]
 mod vector;
+#[path = "support/wording.rs"]
+mod wording;
 
-use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
-use nebula_pki::{Blocklist, CaPool, Certificate, Error, Issuer, Signer, Version};
-use random::Seeded;
+use nebula_pki::key::{PublicKey, SigningKey};
+use nebula_pki::{Blocklist, CaPool, Certificate, Curve, Error, Issuer, Version};
 use serde_json::Value;
 use vector::{cases, files, pem, read, text};
 
@@ -22,44 +26,49 @@ const REFUSED: [(&str, &str); 6] = [
     ("v2-p256-hybrid", "a form of point that no node takes"),
 ];
 
-const FOLDERS: [&str; 8] = [
-    "crafted-v1/25519",
-    "crafted-v1/p256",
-    "crafted-v2/25519",
-    "crafted-v2/p256",
-    "mutated-v1/mutated",
-    "mutated-v2/mutated",
-    "tampered/v1",
-    "tampered/v2",
-];
-
 #[test]
 fn certificates_of_the_reference() {
-    let mut count = 0;
+    let (mut cas, mut hosts) = (0, 0);
     for file in files() {
         let name = text(&file, "path");
-        let in_scope = !name.starts_with("encrypted/");
         match text(&file, "kind") {
-            "ca-cert" | "host-cert" if in_scope => {}
+            "ca-cert" => cas += 1,
+            "host-cert" => hosts += 1,
             _ => continue,
         }
-        let pem = read(name);
-        let certificate = Certificate::from_pem(&pem).unwrap();
+        let encoded = match file["der_hex"].as_str() {
+            Some(der) => pem(text(&file, "banner"), &vector::unhex(der)),
+            None => read(name),
+        };
+        if vector::path(name).exists() {
+            assert_eq!(encoded, read(name), "{name}");
+        }
+        let certificate = Certificate::from_pem(&encoded).unwrap();
         assert_eq!(vector::printed(&certificate), file["parsed"], "{name}");
-        assert_eq!(certificate.to_pem().as_bytes(), pem, "{name}");
-        count += 1;
+        assert_eq!(certificate.fingerprint().to_string(), text(&file, "fingerprint"), "{name}");
+        assert_eq!(certificate.curve().to_string(), text(&file, "curve"), "{name}");
+        assert_eq!(certificate.version().number(), file["cert_version"], "{name}");
+        assert_eq!(certificate.to_pem().as_bytes(), encoded, "{name}");
+        let (bytes, version) = (certificate.to_bytes(), certificate.version());
+        assert_eq!(Certificate::from_bytes(version, &bytes).unwrap(), certificate, "{name}");
+
+        // The clock ran on while the expired set expired, and the encrypted one was made.
+        let later = name.starts_with("expired/") || name.starts_with("encrypted/");
+        let at = vector::recorded_at() + if later { 60 } else { 0 };
         match file.get("issuer_file") {
-            None => CaPool::new().add(certificate).unwrap(),
+            None => {
+                let mut pool = CaPool::new();
+                pool.add(certificate).unwrap();
+                assert_eq!(pool.expired(at).count() == 1, name.starts_with("expired/"), "{name}");
+            }
             Some(issuer) => {
-                // The clock of the expired set ran on while its certificates expired.
-                let at = vector::recorded_at() + if name.starts_with("expired/") { 60 } else { 0 };
                 let pool = CaPool::from_pem(&read(issuer.as_str().unwrap())).unwrap();
                 let verdict = pool.verify(&certificate, at, &Blocklist::new());
                 check(name, &file["verify"], verdict);
             }
         }
     }
-    assert_eq!(count, 142);
+    assert_eq!((cas, hosts), (50, 108));
 }
 
 #[test]
@@ -78,8 +87,9 @@ fn ca_certificates_that_the_reference_no_longer_loads() {
 #[test]
 fn malformed_and_tampered_certificates() {
     let mut count = 0;
-    for folder in FOLDERS {
-        let corpus = cases(&format!("{folder}.json"));
+    for file in files().iter().filter(|file| text(file, "kind") == "corpus") {
+        let corpus = cases(text(file, "path"));
+        let (mut printed, mut verified) = (0, 0);
         for case in &corpus {
             let id = text(case, "id");
             let der = match case["der_b64"].as_str() {
@@ -88,24 +98,32 @@ fn malformed_and_tampered_certificates() {
             };
             let pem = pem(text(case, "banner"), &der);
             let parsed = Certificate::from_pem_many(&pem);
-            let (print, accepted) = (&case["print"], parsed.is_ok());
+            let print = &case["print"];
             check(id, print, parsed.as_ref().map_err(Clone::clone));
-            if accepted && print["json"].is_object() {
-                assert_eq!(vector::printed(&parsed.as_ref().unwrap()[0]), print["json"], "{id}");
+            if let Ok(certificates) = parsed {
+                printed += 1;
+                if print["json"].is_object() {
+                    assert_eq!(vector::printed(&certificates[0]), print["json"], "{id}");
+                }
             }
-            count += 1;
-            if let Some(verify) = case.get("verify") {
+            let verdict = if let Some(verify) = case.get("verify") {
                 let pool = CaPool::from_pem(&read(text(verify, "ca")));
-                let verdict = pool.and_then(|pool| verify_first(&pool, &pem));
-                check(id, verify, verdict);
+                let verdict = pool.and_then(|pool| verify_all(&pool, &pem));
+                check(id, verify, verdict.clone());
+                verdict
             } else {
                 let verify = &case["verify_as_ca"];
                 let pool = CaPool::from_pem(&pem);
                 assert_eq!(pool.is_ok(), verify["pool_accepts"], "{id}: {pool:?}");
-                let verdict = pool.and_then(|pool| verify_first(&pool, &read(text(verify, "crt"))));
-                check(id, verify, verdict);
-            }
+                let verdict = pool.and_then(|pool| verify_all(&pool, &read(text(verify, "crt"))));
+                check(id, verify, verdict.clone());
+                verdict
+            };
+            verified += u64::from(verdict.is_ok());
         }
+        assert_eq!(printed, file["print_accepts"], "{file}");
+        assert_eq!(verified, file["verify_accepts"], "{file}");
+        count += corpus.len();
     }
     assert_eq!(count, 1_319);
 }
@@ -116,12 +134,8 @@ fn pairs_of_bundle_and_certificate() {
     for case in cases("verify/cases.json") {
         let (ca, crt) = (text(&case, "ca"), text(&case, "crt"));
         let what = format!("{ca} {crt}");
-        let certificates = all_in_crt_file(&read(crt));
-        let verdict = CaPool::from_pem(&read(ca)).and_then(|pool| {
-            certificates?.iter().try_for_each(|certificate| {
-                pool.verify(certificate, vector::recorded_at() + 60, &Blocklist::new()).map(drop)
-            })
-        });
+        let verdict = CaPool::from_pem(&read(ca))
+            .and_then(|pool| verify_all_at(&pool, &read(crt), vector::recorded_at() + 60));
         assert_eq!(verdict.is_ok(), case["accept"], "{what}: {verdict:?}");
         if let Err(error) = verdict {
             assert_message(&what, text(&case, "stderr"), &error);
@@ -140,22 +154,27 @@ fn bundles() {
             Some(file) => read(file),
             None => [vec![b'x'; 70_000], b"\n".to_vec(), read("bundles/one.pem")].concat(),
         };
+        let print = &case["print"];
         let printed = Certificate::from_pem_many(&input);
-        check(what, &case["print"], printed.as_ref().map_err(Clone::clone));
-        if let Ok(certificates) = printed {
-            let found: Vec<_> =
-                certificates.iter().map(|one| Value::from(one.fingerprint().to_string())).collect();
-            assert_eq!(Value::from(found), case["print"]["fingerprints"], "{what}");
+        check(what, print, printed.as_ref().map_err(Clone::clone));
+        match printed {
+            Ok(certificates) => {
+                let found = certificates.iter().map(|one| one.fingerprint().to_string());
+                assert_eq!(Value::from_iter(found), print["fingerprints"], "{what}");
+            }
+            Err(_) => assert_eq!(before_error(&input), print["text_blocks_before_error"], "{what}"),
         }
         for (crt, verdict) in case["verify_as_ca"].as_object().unwrap() {
             let pool = CaPool::from_pem(&input);
-            check(what, verdict, pool.and_then(|pool| verify_first(&pool, &read(crt))));
+            check(what, verdict, pool.and_then(|pool| verify_all(&pool, &read(crt))));
         }
         count += 1;
     }
+    let pool = CaPool::from_pem(&read("v2-25519/ca-plain.crt")).unwrap();
     for case in cases("bundles/crt-cases.json") {
         let file = text(&case, "file");
         check(file, &case["print"], Certificate::from_pem_many(&read(file)));
+        check(file, &case["verify"], verify_all(&pool, &read(file)));
         count += 1;
     }
     assert_eq!(count, 65);
@@ -163,60 +182,36 @@ fn bundles() {
 
 #[test]
 fn keys() {
-    let (mut count, mut refused) = (0, 0);
+    let (mut count, mut refused) = (0, Vec::new());
     for case in cases("keys-malformed/cases.json") {
-        let id = text(&case, "id");
+        let (id, flag) = (text(&case, "id"), text(&case, "flag"));
         let pem = text(&case, "pem").as_bytes();
         let ca = Certificate::from_pem(&read(text(&case, "ca"))).unwrap();
         let expected = ca.curve();
-        let verdict = if text(&case, "flag") == "-ca-key" {
-            SigningKey::from_pem(pem).and_then(|key| Issuer::new(ca, key)).map(drop)
-        } else {
-            PublicKey::from_pem(pem).and_then(|key| match key.curve() {
+        let verdict = match flag {
+            "-ca-key" => SigningKey::from_pem(pem).and_then(|key| Issuer::new(ca, key)).map(drop),
+            "-in-pub" => PublicKey::from_pem(pem).and_then(|key| match key.curve() {
                 found if found == expected => Ok(()),
                 found => Err(Error::CurveMismatch { expected, found }),
-            })
+            }),
+            _ => panic!("{id}: {flag}"),
         };
         count += 1;
-        if REFUSED.iter().any(|(refused, _)| *refused == id) && case["accept"] == true {
-            assert!(verdict.is_err(), "{id}");
-            refused += 1;
-        } else {
-            assert_eq!(verdict.is_ok(), case["accept"], "{id} {}: {verdict:?}", case["what"]);
-        }
-    }
-    assert_eq!((count, refused), (55, REFUSED.len()));
-}
-
-#[test]
-fn key_pairs() {
-    for pair in ["1.6.1-25519", "1.9.3-25519", "1.9.3-p256", "1.11.0-25519", "1.11.0-p256"] {
-        let private = read(&format!("keypairs/{pair}.key"));
-        let public = read(&format!("keypairs/{pair}.pub"));
-        let key = AgreementKey::from_pem(&private).unwrap();
-        assert_eq!(key.to_pem().as_bytes(), private);
-        assert_eq!(key.public_key(), PublicKey::from_pem(&public).unwrap());
-        assert_eq!(key.public_key().to_pem().as_bytes(), public);
-    }
-}
-
-#[test]
-fn private_keys_of_hosts() {
-    let mut count = 0;
-    for file in files() {
-        let name = text(&file, "path");
-        let key = name.replace(".crt", ".key");
-        if text(&file, "kind") != "host-cert" || !vector::path(&key).exists() {
+        if case["accept"] == true && verdict.is_err() {
+            refused.push(id.to_owned());
             continue;
         }
-        let key = AgreementKey::from_pem(&read(&key)).unwrap();
-        key.check_pair(&Certificate::from_pem(&read(name)).unwrap()).unwrap();
-        let other = AgreementKey::generate(key.curve(), &mut Seeded(1)).unwrap();
-        let certificate = Certificate::from_pem(&read(name)).unwrap();
-        assert_eq!(other.check_pair(&certificate), Err(Error::KeyMismatch), "{name}");
-        count += 1;
+        assert_eq!(verdict.is_ok(), case["accept"], "{id} {}: {verdict:?}", case["what"]);
+        if let Err(error) = verdict {
+            let (words, recorded) = (wording::of_key(&error), text(&case, "message"));
+            assert!(recorded.contains(&words), "{id}: {error:?}, recorded {recorded}");
+        }
     }
-    assert_eq!(count, 95);
+    refused.sort();
+    let mut expected = REFUSED.map(|(id, _)| id);
+    expected.sort_unstable();
+    assert_eq!(refused, expected);
+    assert_eq!(count, 55);
 }
 
 #[test]
@@ -257,6 +252,7 @@ fn either_fingerprint_of_a_p256_certificate_blocks_both_forms() {
         let at = vector::recorded_at();
         for certificate in [&original, &alternate] {
             let verified = pool.verify(certificate, at, &Blocklist::new()).unwrap();
+            assert_eq!(case["alternate_verify"]["accept"], true, "{crt}");
             let low = (certificate == &original) == (text(&case, "s_form") == "low");
             let strict = pool.verify_strict(certificate, at, &Blocklist::new()).map(drop);
             assert_eq!(strict, if low { Ok(()) } else { Err(Error::HighS) }, "{crt}");
@@ -272,23 +268,73 @@ fn either_fingerprint_of_a_p256_certificate_blocks_both_forms() {
     assert_eq!(count, 8);
 }
 
+#[test]
+fn every_p256_certificate_has_another_fingerprint_that_blocks_it() {
+    let (mut p256, mut high, mut others) = (0, 0, 0);
+    for file in files().iter().filter(|file| file["issuer_file"].is_string()) {
+        let name = text(file, "path");
+        let certificate = Certificate::from_pem(&read(name)).unwrap();
+        let Some(alternate) = certificate.alternate_fingerprint() else {
+            assert_eq!(certificate.curve(), Curve::Curve25519, "{name}");
+            others += 1;
+            continue;
+        };
+        assert_eq!(certificate.curve(), Curve::P256, "{name}");
+        assert_ne!(alternate, certificate.fingerprint(), "{name}");
+        p256 += 1;
+        if file["verify"]["accept"] == false {
+            continue;
+        }
+        let pool = CaPool::from_pem(&read(text(file, "issuer_file"))).unwrap();
+        let (at, blocklist) = (vector::recorded_at(), [alternate].into_iter().collect());
+        let verdict = pool.verify(&certificate, at, &blocklist);
+        assert_eq!(verdict, Err(Error::Blocked { fingerprint: alternate }), "{name}");
+        let strict = pool.verify_strict(&certificate, at, &Blocklist::new());
+        // A high s is one of 33 bytes, because half the order has all but its top bit set.
+        let signature = certificate.signature();
+        let is_high = signature[usize::from(signature[3]) + 5] == 33;
+        if let Some(form) = file["s_form"].as_str() {
+            assert_eq!(is_high, form == "high", "{name}");
+        }
+        let expected = if is_high { Err(Error::HighS) } else { Ok(()) };
+        assert_eq!(strict.map(drop), expected, "{name}");
+        assert!(!is_high || name.starts_with("legacy-1.9.3"), "{name}: low since 1.10.3");
+        high += u32::from(is_high);
+    }
+    assert_eq!((p256, high, others), (53, 4, 55));
+}
+
 fn ok_case(corpus: &[Value]) -> Vec<u8> {
     let ok = corpus.iter().find(|case| text(case, "id").ends_with("-ok")).unwrap();
     vector::base64(text(ok, "der_b64"))
 }
 
-fn verify_first(pool: &CaPool, pem: &[u8]) -> Result<(), Error> {
-    let certificate = Certificate::from_pem(pem)?;
-    pool.verify(&certificate, vector::recorded_at(), &Blocklist::new()).map(drop)
+/// The verdict of `nebula-cert verify`: on every block to the end of the file, of which there may be
+/// none; not even white space may follow the last.
+fn verify_all(pool: &CaPool, pem: &[u8]) -> Result<(), Error> {
+    verify_all_at(pool, pem, vector::recorded_at())
 }
 
-/// The certificates as `nebula-cert verify` reads them: none is fine, and so is no blank after.
-fn all_in_crt_file(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
-    match pem {
-        [] => Ok(Vec::new()),
-        [.., b'\n', b'\n'] => Err(Error::NoPemBlock),
-        _ => Certificate::from_pem_many(pem),
+fn verify_all_at(pool: &CaPool, pem: &[u8], at: i64) -> Result<(), Error> {
+    let mut certificates = Vec::new();
+    let mut rest = pem;
+    while !rest.is_empty() {
+        let (certificate, next) = Certificate::split_pem(rest)?;
+        certificates.push(certificate);
+        rest = next;
     }
+    let verify = |one| pool.verify(one, at, &Blocklist::new()).map(drop);
+    certificates.iter().try_for_each(verify)
+}
+
+/// How many blocks are certificates before the first that is none.
+fn before_error(mut rest: &[u8]) -> usize {
+    let blocks = std::iter::from_fn(|| {
+        let (certificate, next) = Certificate::split_pem(rest).ok()?;
+        rest = next;
+        Some(certificate)
+    });
+    blocks.count()
 }
 
 /// Compares with a recorded verdict, and the error with the recorded message.
@@ -300,157 +346,6 @@ fn check<T: std::fmt::Debug>(what: &str, recorded: &Value, verdict: Result<T, Er
 }
 
 fn assert_message(what: &str, recorded: &str, error: &Error) {
-    let expected = reference_message(error);
-    assert!(recorded.contains(expected), "{what}: {error:?}, recorded {recorded}");
-}
-
-/// The reference's words for an error.
-fn reference_message(error: &Error) -> &'static str {
-    match error {
-        Error::NoPemBlock => "input did not contain a valid PEM encoded block",
-        Error::WrongBanner { .. } => "bytes did not contain a proper certificate banner",
-        Error::Malformed { reason: "no bytes" } => "nil byte array",
-        Error::Malformed { reason: "details are missing" } => "encoded Details was nil",
-        Error::Malformed { reason: "invalid protobuf wire format" } => {
-            "proto: cannot parse invalid wire-format data"
-        }
-        Error::Malformed { reason: "name or group is not UTF-8" } => {
-            "string field contains invalid UTF-8"
-        }
-        Error::Malformed { reason: "odd number of integers in networks" } => {
-            "encoded IPs should be in pairs, an odd number was found"
-        }
-        Error::Malformed { reason: "odd number of integers in unsafe networks" } => {
-            "encoded Subnets should be in pairs, an odd number was found"
-        }
-        Error::Malformed { .. } => "bad wire format",
-        Error::NoPublicKey => "invalid public key",
-        Error::NoNetworks => "non-CA certificate",
-        Error::InvalidPrefix { field: "networks", .. } => "invalid network: invalid Prefix",
-        Error::InvalidPrefix { .. } => "invalid unsafe network: invalid Prefix",
-        Error::Ipv6InV1 { .. } => "certificate may not contain IPv6",
-        Error::ZeroAddress { .. } => "must not use the zero address as a network",
-        Error::MappedNetwork { .. } => "4in6 networks are not allowed",
-        Error::DuplicateNetwork { .. } => "duplicate network detected",
-        Error::UnsafeNetworkFamily { .. } => "unsafe networks require an IP",
-        Error::NotCa { .. } => "certificate is not a CA",
-        Error::NotSelfSigned { .. } => "certificate is not self-signed",
-        Error::NoIssuer => "no issuer in certificate",
-        Error::UnknownCa { .. } => "could not find ca for the certificate",
-        Error::CurveMismatch { .. } => "certificate curve does not match CA",
-        Error::CaExpired { .. } => "root certificate is expired",
-        Error::Expired { .. } => ": certificate is expired",
-        Error::SignatureMismatch => "certificate signature did not match",
-        Error::ExpiresAfterCa { .. } => "certificate expires after signing certificate",
-        Error::ValidBeforeCa { .. } => "certificate is valid before the signing certificate",
-        Error::GroupNotPermitted { .. } => "contained a group not present on the signing ca",
-        Error::NetworkNotPermitted { .. } => "a network assignment outside the limitations",
-        Error::UnsafeNetworkNotPermitted { .. } => "an unsafe network assignment outside the",
-        other => panic!("the reference has no such error: {other:?}"),
-    }
-}
-
-/// Certificates too large to be stored: grown from the well-formed case and signed again.
-mod recipe {
-    use nebula_pki::{Certificate, Curve, Version};
-
-    use super::{Signer, SigningKey, read};
-
-    pub(crate) fn build(id: &str, ok: &[u8]) -> Vec<u8> {
-        let (set, recipe) = id.match_indices('-').nth(1).map(|(at, _)| id.split_at(at)).unwrap();
-        match recipe {
-            "-big" => v1_with_name(set, ok, &[b'y'; 100_000]),
-            "-size-65536" => v2_of_size(set, ok, 65_536),
-            "-size-65537" => v2_of_size(set, ok, 65_537),
-            "-size-trail-65536" => padded(ok, 65_536),
-            "-size-trail-65537" => padded(ok, 65_537),
-            "-outer-empty" | "-outer-zero" | "-trunc-0" => Vec::new(),
-            _ => panic!("no recipe for {id}"),
-        }
-    }
-
-    fn v1_with_name(set: &str, ok: &[u8], name: &[u8]) -> Vec<u8> {
-        // 0a LENGTH details, which begin with 0a LENGTH name.
-        let details = content(ok);
-        let rest = &details[2 + usize::from(details[1])..];
-        let details = [field(0x0a, name), rest.to_vec()].concat();
-        let signature = sign(set, &details);
-        [field(0x0a, &details), field(0x12, &signature)].concat()
-    }
-
-    fn v2_of_size(set: &str, ok: &[u8], size: usize) -> Vec<u8> {
-        const GROUPS: &[u8] = b"\xa3\x07\x0c\x05alpha";
-        let certificate = Certificate::from_bytes(Version::V2, ok).unwrap();
-        let (curve, key) = match certificate.curve() {
-            Curve::P256 => (1, certificate.public_key()),
-            _ => (0, certificate.public_key()),
-        };
-        let details = content(ok.strip_prefix(&ok[..header(ok)]).unwrap());
-        let at = details.windows(GROUPS.len()).position(|window| window == GROUPS).unwrap();
-        let with_group = |group: usize| {
-            let groups = element(0xa3, &element(0x0c, &vec![b'g'; group]));
-            let details = [&details[..at], &groups, &details[at + GROUPS.len()..]].concat();
-            let raw = element(0xa0, &details);
-            let signature = sign(set, &[&raw[..], &[curve], key].concat());
-            let curve = if curve == 0 { Vec::new() } else { element(0x81, &[curve]) };
-            let parts = [raw, curve, element(0x82, key), element(0x83, &signature)];
-            element(0x30, &parts.concat())
-        };
-        // Signatures on P-256 vary in length, with some libraries from call to call.
-        (0..100)
-            .flat_map(|_| size - 260..size - 120)
-            .map(with_group)
-            .find(|der| der.len() == size)
-            .unwrap()
-    }
-
-    /// The length of the header of a DER element, or of a protobuf field of the same form.
-    fn header(element: &[u8]) -> usize {
-        2 + if element[1] < 0x80 { 0 } else { usize::from(element[1] & 0x7f) }
-    }
-
-    /// The content of the first element, or of a field of fewer than 256 bytes.
-    fn content(element: &[u8]) -> &[u8] {
-        match (element[0], element[1]) {
-            (0x0a, len @ 0x80..) => {
-                &element[3..][..usize::from(len & 0x7f) | usize::from(element[2]) << 7]
-            }
-            (_, len @ 0..=0x7f) => &element[2..][..usize::from(len)],
-            (_, 0x81) => &element[3..][..usize::from(element[2])],
-            _ => panic!("too long"),
-        }
-    }
-
-    fn padded(ok: &[u8], size: usize) -> Vec<u8> {
-        let mut padded = ok.to_vec();
-        padded.resize(size, 0);
-        padded
-    }
-
-    fn sign(set: &str, message: &[u8]) -> Vec<u8> {
-        let key = SigningKey::from_pem(&read(&format!("{set}/ca-plain.key"))).unwrap();
-        key.sign(message).unwrap()
-    }
-
-    fn field(key: u8, content: &[u8]) -> Vec<u8> {
-        let mut encoded = vec![key];
-        let mut len = content.len();
-        while len >= 0x80 {
-            encoded.push(u8::try_from(len & 0x7f).unwrap() | 0x80);
-            len >>= 7;
-        }
-        encoded.push(u8::try_from(len).unwrap());
-        [&encoded, content].concat()
-    }
-
-    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-        let len = u32::try_from(content.len()).unwrap().to_be_bytes();
-        let header = match content.len() {
-            0..0x80 => vec![tag, len[3]],
-            0x80..0x100 => vec![tag, 0x81, len[3]],
-            0x100..0x1_0000 => vec![tag, 0x82, len[2], len[3]],
-            _ => vec![tag, 0x83, len[1], len[2], len[3]],
-        };
-        [&header, content].concat()
-    }
+    let expected = wording::of_certificate(error);
+    assert!(recorded.contains(&expected), "{what}: {error:?}, recorded {recorded}");
 }
