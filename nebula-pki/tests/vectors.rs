@@ -4,6 +4,9 @@
 #[allow(dead_code, reason = "shared by several tests")]
 #[path = "support/assemble.rs"]
 mod assemble;
+#[allow(dead_code, reason = "shared by several tests")]
+#[path = "support/deliberate.rs"]
+mod deliberate;
 #[path = "support/recipe.rs"]
 mod recipe;
 #[path = "support/vector.rs"]
@@ -11,20 +14,11 @@ mod vector;
 #[path = "support/wording.rs"]
 mod wording;
 
+use deliberate::REFUSED;
 use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{Blocklist, CaPool, Certificate, Curve, Error, Issuer, Version};
 use serde_json::Value;
 use vector::{cases, files, pem, read, text};
-
-/// Cases whose verdict is deliberately not the reference's, and why.
-const REFUSED: [(&str, &str); 6] = [
-    ("v2-25519-seedflip", "the seed does not belong to the public half: nothing would verify"),
-    ("v2-25519-zero", "a point of small order: everybody knows the shared secret"),
-    ("v2-p256-zero", "not a point: nobody could agree on a secret with it"),
-    ("v2-p256-rand", "not a point: nobody could agree on a secret with it"),
-    ("v2-p256-offcurve", "not a point of the curve: agreeing with it gives away the other key"),
-    ("v2-p256-hybrid", "a form of point that no node takes"),
-];
 
 #[test]
 fn certificates_of_the_reference() {
