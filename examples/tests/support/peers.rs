@@ -88,11 +88,18 @@ impl Peer {
         self.numbers() >= vec![1, 10]
     }
 
-    /// Runs `nebula-cert` in a directory, which must succeed.
+    /// The curve P256 came with release 1.7.
+    pub fn knows_p256(&self) -> bool {
+        self.numbers() >= vec![1, 7]
+    }
+
+    /// Runs `nebula-cert` in a directory, where it must succeed, with UTC as its time zone; returns
+    /// what it prints.
     #[track_caller]
-    pub fn nebula_cert(&self, directory: &Path, arguments: &[&str]) {
+    pub fn nebula_cert(&self, directory: &Path, arguments: &[&str]) -> String {
         let output = run(&self.nebula_cert, directory, arguments);
         assert!(output.status.success(), "{} {arguments:?}: {output:?}", self.release);
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// Whether it would start with this configuration, which it must.
@@ -113,5 +120,6 @@ impl Peer {
 }
 
 fn run(program: &Path, directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).current_dir(directory).output().expect("it runs")
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory).env("TZ", "UTC").output().expect("it runs")
 }
