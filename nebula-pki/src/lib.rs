@@ -7,7 +7,7 @@
 //! [`Version`]s.
 //!
 //! The crate reads no clock, no file and no socket: time (signed Unix seconds) and randomness
-//! ([`Random`]) are arguments.
+//! ([`Random`]) are arguments. The [`guide`] has a section for each task.
 //!
 //! ```
 //! use nebula_pki::key::{AgreementKey, SigningKey};
@@ -59,6 +59,8 @@ mod der;
 mod display;
 mod error;
 mod fingerprint;
+#[cfg(doc)]
+pub mod guide;
 mod issuer;
 pub mod key;
 mod parameters;
