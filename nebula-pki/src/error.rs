@@ -207,6 +207,78 @@ pub enum Error {
         reason: &'static str,
     },
 
+    // encrypted keys
+    /// The contents of an encrypted key's PEM block are not what they should be.
+    #[error("malformed encrypted key: {reason}")]
+    MalformedEncryptedKey {
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// Argon2 has no such parameter.
+    #[error("Argon2 parameter {field} must be 1 to {max}, not {found}")]
+    Argon2Range {
+        /// `memory_kib`, `iterations` or `parallelism`.
+        field: &'static str,
+        /// The largest possible.
+        max: u32,
+        /// What was asked for.
+        found: u32,
+    },
+    /// A passphrase would cost more memory or time than is spent on one. The limits are constants of
+    /// `key::Argon2Parameters`.
+    #[error("Argon2 parameter {field} of {found} exceeds the limit of {limit}")]
+    Argon2Limit {
+        /// `memory_kib`, `iterations`, or `memory_kib × iterations`.
+        field: &'static str,
+        /// The limit.
+        limit: u64,
+        /// What was asked for.
+        found: u64,
+    },
+    /// A key is encrypted with another algorithm than AES-256-GCM.
+    #[error("unsupported encryption algorithm {found:?}")]
+    UnsupportedCipher {
+        /// Its name, cut to 64 characters.
+        found: String,
+    },
+    /// An encrypted key uses another version of Argon2 than 1.3, which has the number 19.
+    #[error("unsupported version {found} of Argon2")]
+    Argon2Version {
+        /// The version's number.
+        found: i32,
+    },
+    /// An encrypted key's salt has fewer than 16 bytes.
+    #[error("salt must have at least 16 bytes, not {found}")]
+    SaltLength {
+        /// Bytes found.
+        found: usize,
+    },
+    /// An encrypted key's ciphertext has no more bytes than the nonce that it begins with.
+    #[error("ciphertext must have more than 12 bytes, not {found}")]
+    CiphertextLength {
+        /// Bytes found.
+        found: usize,
+    },
+    /// A key is not encrypted under the empty passphrase.
+    #[error("empty passphrase")]
+    EmptyPassphrase,
+    /// The passphrase does not open the key, or the encrypted key was damaged.
+    #[error("wrong passphrase, or damaged key")]
+    WrongPassphrase,
+    /// A key could not be encrypted or decrypted for another reason, such as a passphrase of more
+    /// than 4 GiB.
+    #[error("encryption failed: {reason}")]
+    Encryption {
+        /// What the algorithm reported.
+        reason: String,
+    },
+    /// There is not enough memory for Argon2.
+    #[error("not enough memory: {kib} KiB are needed")]
+    OutOfMemory {
+        /// KiB asked for.
+        kib: usize,
+    },
+
     // issuing
     /// A name is empty or longer than [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes.
     #[error("name must have 1 to 253 bytes, not {found}")]

@@ -1,13 +1,18 @@
 //! Keys: the CA's [`SigningKey`], a host's [`AgreementKey`] and its [`PublicKey`], on both curves.
 //!
 //! Private keys are wiped from memory when dropped, and can be neither printed nor cloned. Their
-//! PEM forms are those of `nebula-cert`.
+//! PEM forms are those of `nebula-cert`. With the feature `encryption`, a CA's key at rest is an
+//! `EncryptedKey` that a passphrase opens.
 
 mod agreement;
+#[cfg(feature = "encryption")]
+mod encrypted;
 mod public;
 mod signing;
 
 pub use agreement::AgreementKey;
+#[cfg(feature = "encryption")]
+pub use encrypted::{Argon2Parameters, EncryptedKey};
 pub use public::PublicKey;
 pub use signing::SigningKey;
 

@@ -3,9 +3,9 @@
 
 use prost::encoding::{decode_varint, encode_varint};
 
-pub(crate) const VARINT: u64 = 0;
+const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
-pub(crate) const BYTES: u64 = 2;
+const BYTES: u64 = 2;
 const GROUP_START: u64 = 3;
 const GROUP_END: u64 = 4;
 const FIXED32: u64 = 5;
@@ -21,27 +21,37 @@ const MAX_GROUP_DEPTH: usize = 10_001;
 #[derive(Debug)]
 pub(crate) struct Invalid;
 
-/// One field: its number and wire type, all of its bytes, and the contents of a length-delimited.
+/// One field: its number, its value, and all of its bytes.
 pub(crate) struct Field<'a> {
     pub(crate) number: u64,
-    pub(crate) wire_type: u64,
+    pub(crate) value: Value<'a>,
     pub(crate) encoded: &'a [u8],
-    pub(crate) contents: &'a [u8],
+}
+
+/// What a field holds, by its wire type.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    #[cfg_attr(not(feature = "encryption"), allow(dead_code, reason = "prost reads the numbers"))]
+    Varint(u64),
+    /// The contents of a length-delimited field.
+    Bytes(&'a [u8]),
+    /// A type that no field of ours has.
+    Other,
 }
 
 /// Takes the first field, known or not.
 pub(crate) fn next_field<'a>(input: &mut &'a [u8]) -> Result<Field<'a>, Invalid> {
     let start = *input;
     let (number, wire_type) = next_key(input, MAX_FIELD)?;
-    let contents = match wire_type {
+    let value = match wire_type {
         GROUP_START => {
             skip_group(input, number)?;
-            &[]
+            Value::Other
         }
         _ => next_value(input, wire_type)?,
     };
     let encoded = start.get(..start.len() - input.len()).ok_or(Invalid)?;
-    Ok(Field { number, wire_type, encoded, contents })
+    Ok(Field { number, value, encoded })
 }
 
 fn next_key(input: &mut &[u8], max: u64) -> Result<(u64, u64), Invalid> {
@@ -50,13 +60,10 @@ fn next_key(input: &mut &[u8], max: u64) -> Result<(u64, u64), Invalid> {
     if (1..=max).contains(&number) { Ok((number, wire_type)) } else { Err(Invalid) }
 }
 
-/// Takes a value that is not a group; gives the contents of a length-delimited one.
-fn next_value<'a>(input: &mut &'a [u8], wire_type: u64) -> Result<&'a [u8], Invalid> {
+/// Takes a value that is not a group.
+fn next_value<'a>(input: &mut &'a [u8], wire_type: u64) -> Result<Value<'a>, Invalid> {
     let len = match wire_type {
-        VARINT => {
-            next_varint(input)?;
-            return Ok(&[]);
-        }
+        VARINT => return Ok(Value::Varint(next_varint(input)?)),
         FIXED64 => 8,
         FIXED32 => 4,
         BYTES => usize::try_from(next_varint(input)?).map_err(|_| Invalid)?,
@@ -64,7 +71,7 @@ fn next_value<'a>(input: &mut &'a [u8], wire_type: u64) -> Result<&'a [u8], Inva
     };
     let (value, rest) = input.split_at_checked(len).ok_or(Invalid)?;
     *input = rest;
-    Ok(if wire_type == BYTES { value } else { &[] })
+    Ok(if wire_type == BYTES { Value::Bytes(value) } else { Value::Other })
 }
 
 /// Takes the rest of an unknown group. The open groups are a list and not the call stack, because
@@ -97,4 +104,11 @@ pub(crate) fn push_bytes(output: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     // A slice is never longer than 2^63 − 1 bytes.
     encode_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX), output);
     output.extend_from_slice(bytes);
+}
+
+/// Writes a number.
+#[cfg(feature = "encryption")]
+pub(crate) fn push_varint(output: &mut Vec<u8>, number: u64, value: u64) {
+    encode_varint(number << 3 | VARINT, output);
+    encode_varint(value, output);
 }

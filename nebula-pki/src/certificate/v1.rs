@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use prost::Message;
 
 use super::{Body, Details, Peer, Version};
-use crate::protobuf::{BYTES, VARINT, next_field, push_bytes};
+use crate::protobuf::{Value, next_field, push_bytes};
 use crate::{Curve, Error};
 
 #[derive(Clone, PartialEq, Message)]
@@ -166,9 +166,9 @@ fn known_fields(mut input: &[u8]) -> Result<Vec<u8>, Error> {
     let mut known = Vec::with_capacity(input.len());
     while !input.is_empty() {
         let field = next_field(&mut input).map_err(|_| INVALID_WIRE)?;
-        match (field.number, field.wire_type) {
-            (1, BYTES) => push_bytes(&mut known, 1, &known_details(field.contents)?),
-            (2, BYTES) => known.extend_from_slice(field.encoded),
+        match (field.number, field.value) {
+            (1, Value::Bytes(details)) => push_bytes(&mut known, 1, &known_details(details)?),
+            (2, Value::Bytes(_)) => known.extend_from_slice(field.encoded),
             _ => {}
         }
     }
@@ -179,11 +179,11 @@ fn known_details(mut input: &[u8]) -> Result<Vec<u8>, Error> {
     let mut known = Vec::with_capacity(input.len());
     while !input.is_empty() {
         let field = next_field(&mut input).map_err(|_| INVALID_WIRE)?;
-        match (field.number, field.wire_type) {
-            (1 | 4, BYTES) if std::str::from_utf8(field.contents).is_err() => {
+        match (field.number, field.value) {
+            (1 | 4, Value::Bytes(text)) if std::str::from_utf8(text).is_err() => {
                 return Err(Error::Malformed { reason: "name or group is not UTF-8" });
             }
-            (2 | 3, VARINT | BYTES) | (1 | 4 | 7 | 9, BYTES) | (5 | 6 | 8 | 100, VARINT) => {
+            (1..=4 | 7 | 9, Value::Bytes(_)) | (2 | 3 | 5 | 6 | 8 | 100, Value::Varint(_)) => {
                 known.extend_from_slice(field.encoded);
             }
             _ => {}

@@ -8,8 +8,8 @@ use crate::{Certificate, Curve, Error, Random, Signer, pem};
 
 const ED25519_BANNER: &str = "NEBULA ED25519 PRIVATE KEY";
 const ECDSA_BANNER: &str = "NEBULA ECDSA P256 PRIVATE KEY";
-const ENCRYPTED_BANNERS: [&str; 2] =
-    ["NEBULA ED25519 ENCRYPTED PRIVATE KEY", "NEBULA ECDSA P256 ENCRYPTED PRIVATE KEY"];
+pub(super) const ENCRYPTED_ED25519_BANNER: &str = "NEBULA ED25519 ENCRYPTED PRIVATE KEY";
+pub(super) const ENCRYPTED_ECDSA_BANNER: &str = "NEBULA ECDSA P256 ENCRYPTED PRIVATE KEY";
 
 /// A CA's private key: Ed25519 for [`Curve::Curve25519`], ECDSA for [`Curve::P256`].
 pub struct SigningKey {
@@ -51,7 +51,7 @@ impl SigningKey {
         let curve = match block.banner.as_str() {
             ED25519_BANNER => Curve::Curve25519,
             ECDSA_BANNER => Curve::P256,
-            banner if ENCRYPTED_BANNERS.contains(&banner) => return Err(Error::EncryptedKey),
+            ENCRYPTED_ED25519_BANNER | ENCRYPTED_ECDSA_BANNER => return Err(Error::EncryptedKey),
             _ => return Err(block.wrong_banner("a CA's private key")),
         };
         Self::from_bytes(curve, &block.contents)
