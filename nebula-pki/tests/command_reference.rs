@@ -154,6 +154,13 @@ ca -name n -out-key k -out-crt c -encrypt -argon-memory 1_0x
 ca -name n -out-key k -out-crt c -encrypt=maybe
 ca -name n -out-key k -out-crt c -argon-memory 0
 NEBULA_CA_PASSPHRASE= ca -name n -out-key k -out-crt c -encrypt
+NEBULA_CA_PASSPHRASE=x ca -name n -out-key k -out-crt c -encrypt -argon-memory 64
+NEBULA_CA_PASSPHRASE=x ca -name n -out-key k -out-crt c -encrypt -argon-memory 1 -curve P256
+NEBULA_CA_PASSPHRASE=x ca -name n -out-key - -out-crt c -encrypt -argon-memory 64 -argon-iterations 9
+NEBULA_CA_PASSPHRASE=x ca -name n -out-key k -out-crt c -encrypt -argon-parallelism 255 -argon-memory 1
+NEBULA_CA_PASSPHRASE=x ca -name n -out-key no/k -out-crt c -encrypt -argon-memory 64
+NEBULA_CA_PASSPHRASE=x ca -name n -encrypt -argon-memory 64
+NEBULA_CA_PASSPHRASE=x ca -name n -out-key k -out-crt c -encrypt -argon-memory 64 -networks ::/0
 ca -name n -out-key k -out-crt c -pkcs11 x
 ca -name n\"\\\t\u{e9} -out-key k -out-crt c
 ca -name n -out-key k\u{e9} -out-crt c\u{2028} -duration \u{2028}1\"\\\t\u{7f}\u{e9}
@@ -291,6 +298,12 @@ sign -name a -networks 10.1.1.1/24
 sign -name n -networks 10.1.1.1/24,fd00::1/64 -version 1 -out-crt a.crt
 sign -name n -networks 10.1.1.1/24 -ca-key e.key -ca-crt e.crt
 sign -name n -networks 10.1.1.1/24 -ca-key e.key -ca-crt no
+NEBULA_CA_PASSPHRASE=correct%20horse sign -name n -networks 10.1.1.1/24 -ca-key e.key -ca-crt e.crt
+NEBULA_CA_PASSPHRASE=correct%20horse sign -name n -networks 10.1.1.1/24 -ca-key - -ca-crt e.crt < e.key
+NEBULA_CA_PASSPHRASE=correct%20horse sign -name n -networks 10.1.1.1/24 -ca-key e.key
+NEBULA_CA_PASSPHRASE=correct%20horse%20 sign -name n -networks 10.1.1.1/24 -ca-key e.key -ca-crt e.crt
+NEBULA_CA_PASSPHRASE=x sign -name n -networks 10.1.1.1/24 -ca-key e.key -ca-crt no
+NEBULA_CA_PASSPHRASE= sign -name n -networks 10.1.1.1/24 -ca-key e.key -ca-crt e.crt
 sign -name n -networks 10.1.1.1/24 -pkcs11 x
 ";
 
@@ -382,7 +395,7 @@ fn usage_and_modes() {
 
 #[test]
 fn ca() {
-    assert_eq!(compare(CA), 95);
+    assert_eq!(compare(CA), 102);
 }
 
 #[test]
@@ -392,12 +405,31 @@ fn keygen() {
 
 #[test]
 fn sign() {
-    assert_eq!(compare(SIGN), 110);
+    assert_eq!(compare(SIGN), 116);
 }
 
 #[test]
 fn print_and_verify() {
     assert_eq!(compare(PRINT_AND_VERIFY), 78);
+}
+
+#[test]
+fn each_opens_what_the_other_encrypted() {
+    let Some(reference) = command::reference() else { return };
+    let variables = [("NEBULA_CA_PASSPHRASE", "p\u{e4}ss ")];
+    for (maker, signer) in [(command::ours(), reference.clone()), (reference, command::ours())] {
+        for (curve, memory) in [("25519", "64"), ("P256", "1")] {
+            let maker = Scratch::of(maker.clone());
+            let ca = ["ca", "-name", "n", "-curve", curve, "-encrypt", "-argon-memory", memory];
+            assert_eq!(maker.run_with(&ca, &variables, b"").exit, 0);
+            let signer = Scratch::of(signer.clone());
+            ["ca.crt", "ca.key"].iter().for_each(|name| signer.write(name, maker.read(name)));
+            let sign = ["sign", "-name", "h", "-networks", "10.1.1.1/24"];
+            assert_eq!(signer.run_with(&sign, &variables, b"").exit, 0);
+            maker.write("h.crt", signer.read("h.crt"));
+            maker.succeed(&["verify", "-ca", "ca.crt", "-crt", "h.crt"]);
+        }
+    }
 }
 
 /// Runs each command line with both programs and gives their number.
@@ -458,6 +490,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("con.key", read("v2-25519/ca-constrained.key")),
         ("expired.crt", read("expired/ca-short-v2-25519.crt")),
         ("expired.key", read("expired/ca-short-v2-25519.key")),
+        ("e.crt", read("encrypted/low.crt")),
         ("e.key", read("encrypted/low.key")),
         ("a.key", read("v2-25519/basic.key")),
         ("h.key", read("v2-25519/basic.key")),

@@ -6,49 +6,87 @@ use nebula_pki::key::SigningKey;
 use nebula_pki::{Certificate, Curve, Error, Issuer, Signer, Version};
 
 use crate::failure::Failure;
-use crate::passphrase::Wording;
-use crate::{certificates, files, passphrase, wording};
+use crate::flags::Values;
+use crate::{certificates, encryption, files, wording};
 
 /// Where the CA's private key is.
+#[cfg_attr(
+    feature = "pkcs11",
+    allow(clippy::large_enum_variant, reason = "there is one in the whole program")
+)]
 pub(crate) enum CaKey {
-    /// In this process, from a file.
+    /// In this process, from a file or just made.
     File(SigningKey),
+    /// In a token, which signs with it.
+    #[cfg(feature = "pkcs11")]
+    Token(nebula_pki::Pkcs11Signer),
 }
 
 impl Signer for CaKey {
     fn curve(&self) -> Curve {
         match self {
             Self::File(key) => key.curve(),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => key.curve(),
         }
     }
 
     fn public_key(&self) -> &[u8] {
         match self {
             Self::File(key) => key.public_key(),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => key.public_key(),
         }
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         match self {
             Self::File(key) => key.sign(message),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(key) => key.sign(message),
         }
     }
 }
 
-const NO_PASSPHRASE: Wording = Wording {
-    no_terminal: "ca-key is encrypted and must be decrypted interactively",
-    unreadable: "error reading password",
-    empty: "cannot open encrypted ca-key without passphrase",
-};
+/// The URI of a key in a token, if there is one. Without the feature there is no such flag.
+pub(crate) fn token(flags: &Values) -> Result<Option<&str>, Failure> {
+    if cfg!(feature = "pkcs11") {
+        Ok(Some(flags.text("pkcs11")?).filter(|uri| !uri.is_empty()))
+    } else {
+        Ok(None)
+    }
+}
 
-/// Reads the key and then the certificate, which must belong together.
-pub(crate) fn read(ca_key: &OsStr, ca_crt: &OsStr) -> Result<Issuer<CaKey>, Failure> {
-    let key = read_key(ca_key)?;
+/// Opens the key in a token.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn open_token(uri: &str) -> Result<CaKey, Failure> {
+    let opened = uri.parse().and_then(nebula_pki::Pkcs11Signer::open);
+    opened.map(CaKey::Token).map_err(|error| {
+        Failure::library("error while creating PKCS#11 client: ", &error, Version::V2)
+    })
+}
+
+/// Never called: there is no flag that takes such a URI.
+#[cfg(not(feature = "pkcs11"))]
+pub(crate) fn open_token(_: &str) -> Result<CaKey, Failure> {
+    Err(Failure::new("refused", "built without PKCS#11"))
+}
+
+/// Reads the key, or opens it in its token, and then the certificate; they must belong together.
+pub(crate) fn read(
+    ca_key: &OsStr,
+    token: Option<&str>,
+    ca_crt: &OsStr,
+) -> Result<Issuer<CaKey>, Failure> {
+    let key = match token {
+        Some(uri) => Ok(open_token(uri)?),
+        None => read_key(ca_key)?.map(CaKey::File),
+    };
     let certificate = read_certificate(ca_crt)?;
     let mismatch = "refusing to sign, root certificate does not match private key";
     let key =
         key.map_err(|error| Failure::new(wording::code(&error), format!("{mismatch}: {error}")))?;
-    Issuer::new(certificate, CaKey::File(key)).map_err(|error| match error {
+    Issuer::new(certificate, key).map_err(|error| match error {
         Error::SignerMismatch | Error::NotCa { .. } => Failure::new("key_mismatch", mismatch),
         other => Failure::new(
             wording::code(&other),
@@ -57,25 +95,28 @@ pub(crate) fn read(ca_key: &OsStr, ca_crt: &OsStr) -> Result<Issuer<CaKey>, Fail
     })
 }
 
-/// The inner error is that of a key which is well written, but which no certificate can belong to: the
-/// reference finds that out when it compares it with the certificate.
-fn read_key(path: &OsStr) -> Result<Result<SigningKey, Error>, Failure> {
+/// Reads a key, encrypted or not. The inner error is as in [`usable`].
+pub(crate) fn read_key(path: &OsStr) -> Result<Result<SigningKey, Error>, Failure> {
     let pem = files::read(path).map_err(|error| error.failure("error while reading ca-key: "))?;
-    match SigningKey::from_pem(&pem) {
-        Ok(key) => Ok(Ok(key)),
-        Err(error @ (Error::CorruptSigningKey | Error::ScalarRange { .. })) => Ok(Err(error)),
-        Err(Error::EncryptedKey) => {
-            passphrase::obtain(passphrase::VARIABLE, passphrase::PROMPT, &NO_PASSPHRASE)?;
-            Err(Failure::new("refused", "encrypted keys are not supported yet"))
-        }
-        Err(error) => Err(Failure::new(
-            wording::code(&error),
-            format!(
-                "error while parsing ca-key: {}",
-                wording::of_key(&error, "Ed25519/ECDSA private key")
-            ),
-        )),
+    match usable(SigningKey::from_pem(&pem)) {
+        Err(Error::EncryptedKey) => encryption::open(&pem),
+        key => key.map_err(|error| unreadable_key(&error)),
     }
+}
+
+/// Sets apart, as the inner error, that of a key which is well written, but which no certificate can
+/// belong to: the reference finds that out only when it compares the two.
+pub(crate) fn usable(key: Result<SigningKey, Error>) -> Result<Result<SigningKey, Error>, Error> {
+    match key {
+        Err(error @ (Error::CorruptSigningKey | Error::ScalarRange { .. })) => Ok(Err(error)),
+        key => key.map(Ok),
+    }
+}
+
+/// Why the CA's key could not be read.
+pub(crate) fn unreadable_key(error: &Error) -> Failure {
+    let reason = wording::of_key(error, "Ed25519/ECDSA private key");
+    Failure::new(wording::code(error), format!("error while parsing ca-key: {reason}"))
 }
 
 fn read_certificate(path: &OsStr) -> Result<Certificate, Failure> {

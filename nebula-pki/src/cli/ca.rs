@@ -5,23 +5,25 @@ use std::ffi::OsStr;
 use ipnet::IpNet;
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
-use zeroize::Zeroizing;
 
+use crate::authority::CaKey;
 use crate::clock::Now;
 use crate::failure::{Failure, Failures};
 use crate::flags::Values;
 use crate::passphrase::Wording;
-use crate::{encryption, files, keygen, networks, passphrase, qr};
+use crate::{authority, encryption, files, keygen, networks, passphrase, qr};
 
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let name = flags.text("name")?;
     flags.required("name")?;
-    let (out_key, out_crt) = (flags.required("out-key")?, flags.required("out-crt")?);
+    let token = authority::token(flags)?;
+    let out_key = out_key(flags, token.is_some())?;
+    let out_crt = flags.required("out-crt")?;
     let out_qr = flags.raw("out-qr");
-    let encrypt = flags.switch("encrypt");
-    if encrypt {
-        encryption::parameters(flags)?;
-    }
+    let parameters = match flags.switch("encrypt") && token.is_none() {
+        true => Some(encryption::parameters(flags)?),
+        false => None,
+    };
     let duration = flags.duration("duration");
     if duration <= 0 {
         return Err(Failure::usage("-duration must be greater than 0").into());
@@ -32,13 +34,20 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let unsafe_networks = limits(flags, version, "unsafe-networks", "subnets")?;
     files::claim_outputs(&[("out-key", out_key), ("out-crt", out_crt), ("out-qr", out_qr)])?;
 
-    if encrypt {
-        passphrase::obtain(passphrase::VARIABLE, passphrase::PROMPT, &NO_PASSPHRASE)?;
-        return Err(Failure::new("refused", "encrypted keys are not supported yet").into());
-    }
-    let curve = keygen::curve(flags.text("curve")?)?;
-    let key = generate(curve)?;
-    let key_pem = key.to_pem();
+    let encryption = match parameters {
+        Some(parameters) => Some((
+            parameters,
+            passphrase::obtain(passphrase::VARIABLE, passphrase::PROMPT, &NO_PASSPHRASE)?,
+        )),
+        None => None,
+    };
+    let key = match token {
+        Some(uri) => {
+            keygen::token_curve(flags)?;
+            authority::open_token(uri)?
+        }
+        None => CaKey::File(generate(keygen::curve(flags.text("curve")?)?)?),
+    };
     let now = Now::read();
     let validity = Validity { not_before: now.seconds, not_after: now.plus(duration).seconds };
     let parameters = CaParameters::new(name, validity)
@@ -57,10 +66,21 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
         return Err(exists("cert", out_crt).into());
     }
 
-    let issuer = Issuer::self_signed(version, parameters, key)
+    let issuer = Issuer::self_signed(version, parameters, &key)
         .map_err(|error| Failure::library("error while signing: ", &error, version))?;
-    write(out_key, &key_pem, out_crt, &issuer.certificate().to_pem())?;
-    qr::write(out_qr, &issuer.certificate().to_pem())?;
+    let pem = issuer.certificate().to_pem();
+    match (&key, encryption) {
+        (CaKey::File(key), Some((parameters, passphrase))) => {
+            let sealed = encryption::seal(key, &passphrase, parameters)?;
+            write_key(out_key, sealed.as_bytes())?;
+        }
+        (CaKey::File(key), None) => write_key(out_key, key.to_pem().as_bytes())?,
+        #[cfg(feature = "pkcs11")]
+        (CaKey::Token(_), _) => {}
+    }
+    files::write_new(out_crt, pem.as_bytes())
+        .map_err(|error| error.failure("error while writing out-crt: "))?;
+    qr::write(out_qr, &pem)?;
     Ok(())
 }
 
@@ -70,16 +90,19 @@ const NO_PASSPHRASE: Wording = Wording {
     empty: "no passphrase specified, remove -encrypt flag to write out-key in plaintext",
 };
 
-fn write(
-    out_key: &OsStr,
-    key: &Zeroizing<String>,
-    out_crt: &OsStr,
-    certificate: &str,
-) -> Result<(), Failure> {
-    files::write_new(out_key, key.as_bytes())
-        .map_err(|error| error.failure("error while writing out-key: "))?;
-    files::write_new(out_crt, certificate.as_bytes())
-        .map_err(|error| error.failure("error while writing out-crt: "))
+/// Where the key is to be written: nowhere if it is in a token.
+fn out_key(flags: &Values, in_token: bool) -> Result<&OsStr, Failure> {
+    match flags.required("out-key") {
+        Ok(path) if in_token && path != "ca.key" => {
+            Err(Failure::usage("cannot set -out-key with -pkcs11"))
+        }
+        _ if in_token => Ok(OsStr::new("")),
+        path => path,
+    }
+}
+
+fn write_key(path: &OsStr, pem: &[u8]) -> Result<(), Failure> {
+    files::write_new(path, pem).map_err(|error| error.failure("error while writing out-key: "))
 }
 
 pub(crate) fn version(number: u64) -> Result<Version, Failure> {

@@ -19,6 +19,11 @@ pub(crate) fn is_blank(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.chars().all(char::is_whitespace))
 }
 
+/// Whether the first block is one of a certificate, readable or not.
+pub(crate) fn is_certificate(pem: &[u8]) -> bool {
+    !matches!(Certificate::from_pem(pem), Err(Error::WrongBanner { .. } | Error::NoPemBlock))
+}
+
 /// The version that the first banner names. Some rules that both versions have are worded
 /// differently.
 fn first_version(pem: &[u8]) -> Version {

@@ -1,21 +1,60 @@
 //! Encrypted CA keys.
 
+use nebula_pki::key::{Argon2Parameters, EncryptedKey, SigningKey};
+use nebula_pki::{Error, SystemRandom, Version};
+use zeroize::Zeroizing;
+
 use crate::failure::Failure;
 use crate::flags::Values;
+use crate::passphrase::{self, Wording};
+use crate::{authority, wording};
+
+const NO_PASSPHRASE: Wording = Wording {
+    no_terminal: "ca-key is encrypted and must be decrypted interactively",
+    unreadable: "error reading password",
+    empty: "cannot open encrypted ca-key without passphrase",
+};
 
 /// The Argon2 parameters that the flags ask for.
-pub(crate) fn parameters(flags: &Values) -> Result<(u32, u32, u8), Failure> {
-    let most = u32::MAX;
-    let memory = positive(flags, "argon-memory", format!("{most} KiB"))?;
-    let parallelism = positive(flags, "argon-parallelism", u8::MAX.to_string())?;
-    let iterations = positive(flags, "argon-iterations", most.to_string())?;
-    Ok((memory, iterations, parallelism))
+pub(crate) fn parameters(flags: &Values) -> Result<Argon2Parameters, Failure> {
+    Ok(Argon2Parameters {
+        memory_kib: positive(flags, "argon-memory", u32::MAX, " KiB")?,
+        parallelism: positive(flags, "argon-parallelism", u8::MAX.into(), "")?,
+        iterations: positive(flags, "argon-iterations", u32::MAX, "")?,
+    })
 }
 
-/// The number that a flag gives, if it is in the range of its type and not zero.
-fn positive<N: TryFrom<u64>>(flags: &Values, name: &str, most: String) -> Result<N, Failure> {
-    let number = Some(flags.number(name)).filter(|number| *number > 0);
-    number.and_then(|number| number.try_into().ok()).ok_or_else(|| {
-        Failure::usage(format!("-{name} must be be greater than 0 and no more than {most}"))
+/// The number that a flag gives, if it is not zero and not too large.
+fn positive(flags: &Values, name: &str, most: u32, unit: &str) -> Result<u32, Failure> {
+    let number = u32::try_from(flags.number(name)).ok();
+    number
+        .filter(|number| (1..=most).contains(number))
+        .ok_or_else(|| Failure::usage(wording::argon_range(&format!("-{name}"), most, unit)))
+}
+
+/// Asks for the passphrase and opens the key. The inner error is that of a key as in
+/// [`authority::usable`](crate::authority::usable).
+pub(crate) fn open(pem: &[u8]) -> Result<Result<SigningKey, Error>, Failure> {
+    let passphrase = passphrase::obtain(passphrase::VARIABLE, passphrase::PROMPT, &NO_PASSPHRASE)?;
+    let key = EncryptedKey::from_pem(pem).and_then(|key| key.open(&passphrase));
+    authority::usable(key).map_err(|error| {
+        // This is said in another way of keys that are not encrypted.
+        let reason = wording::of_key(&error, "encrypted Ed25519/ECDSA private key")
+            .replace("invalid Ed25519", "invalid ed25519");
+        Failure::new(
+            wording::code(&error),
+            format!("error while parsing encrypted ca-key: {reason}"),
+        )
     })
+}
+
+/// The key, encrypted, as PEM.
+pub(crate) fn seal(
+    key: &SigningKey,
+    passphrase: &Zeroizing<Vec<u8>>,
+    parameters: Argon2Parameters,
+) -> Result<String, Failure> {
+    EncryptedKey::seal(key, passphrase, parameters, &mut SystemRandom)
+        .map(|key| key.to_pem())
+        .map_err(|error| Failure::library("error while encrypting out-key: ", &error, Version::V2))
 }

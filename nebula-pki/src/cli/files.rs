@@ -144,9 +144,18 @@ pub(crate) fn write(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
     write_to(path, options().create(true).truncate(true).open(path), bytes)
 }
 
-/// Replaces a file as a whole: whatever fails, the old one is still there. A new file may be read by
-/// its owner only; one that is replaced hands its mode on. Standard output is just written.
-pub(crate) fn replace(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
+/// The mode of a file that replaces another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The old one's.
+    Kept,
+    /// Only for its owner.
+    Private,
+}
+
+/// Replaces a file as a whole: whatever fails, the old one is still there. Standard output is just
+/// written.
+pub(crate) fn replace(path: &OsStr, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
     if is_standard(path) {
         return print(bytes);
     }
@@ -158,7 +167,7 @@ pub(crate) fn replace(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
         .create_new(true)
         .open(&beside)
         .map_err(|error| FileError::new("open", &beside, error))?;
-    let written = write_beside(file, &target, bytes)
+    let written = write_beside(file, &target, bytes, mode)
         .and_then(|()| fs::rename(&beside, &target))
         .map_err(|error| FileError::new("replace", path, error));
     if written.is_err() {
@@ -172,9 +181,11 @@ pub(crate) fn replace(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
     Ok(())
 }
 
-fn write_beside(mut file: File, target: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_beside(mut file: File, target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
     file.write_all(bytes)?;
-    if let Ok(old) = target.metadata() {
+    if mode == Mode::Kept
+        && let Ok(old) = target.metadata()
+    {
         file.set_permissions(old.permissions())?;
     }
     file.sync_all()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
+use nebula_pki::key::{AgreementKey, Argon2Parameters, EncryptedKey, PublicKey, SigningKey};
 use nebula_pki::{Certificate, Curve, Error, Signer as _};
 
 use crate::certificates;
@@ -30,13 +30,10 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
 
 /// Tries one kind after the other, until one has the banner of the first block.
 fn inspect(pem: &[u8]) -> Result<Members, Failure> {
-    let readers: [Reader; 4] = [signing_key, agreement_key, public_key, certificate];
+    let readers: [Reader; 5] = [signing_key, encrypted_key, agreement_key, public_key, certificate];
     for reader in readers {
         match reader(pem) {
-            Err(Error::WrongBanner { .. }) => {}
-            Err(error @ Error::EncryptedKey) => {
-                return Err(Failure::new(wording::code(&error), error.to_string()));
-            }
+            Err(Error::WrongBanner { .. } | Error::EncryptedKey) => {}
             Err(error) => return Err(unreadable(&error, pem)),
             Ok(members) => return Ok(members),
         }
@@ -49,17 +46,30 @@ fn inspect(pem: &[u8]) -> Result<Members, Failure> {
 
 fn unreadable(error: &Error, pem: &[u8]) -> Failure {
     let doing = "error while parsing path: ";
-    match error {
-        Error::KeyLength { .. } => {
-            Failure::new(wording::code(error), format!("{doing}{}", wording::of_key(error, "key")))
-        }
-        other => certificates::failure(other, pem, doing),
+    if certificates::is_certificate(pem) {
+        certificates::failure(error, pem, doing)
+    } else {
+        Failure::new(wording::code(error), format!("{doing}{}", wording::of_key(error, "key")))
     }
 }
 
 fn signing_key(pem: &[u8]) -> Result<Members, Error> {
     let key = SigningKey::from_pem(pem)?;
     Ok(key_members("ca private key", key.curve(), key.public_key()))
+}
+
+fn encrypted_key(pem: &[u8]) -> Result<Members, Error> {
+    let key = EncryptedKey::from_pem(pem)?;
+    let Argon2Parameters { memory_kib, iterations, parallelism } = key.parameters();
+    Ok(BTreeMap::from([
+        ("kind", json("encrypted ca private key")),
+        ("curve", json(&key.curve().to_string())),
+        ("cipher", json("AES-256-GCM")),
+        ("keyDerivation", json("Argon2id")),
+        ("memoryKiB", memory_kib.to_string()),
+        ("iterations", iterations.to_string()),
+        ("parallelism", parallelism.to_string()),
+    ]))
 }
 
 fn agreement_key(pem: &[u8]) -> Result<Members, Error> {

@@ -1,13 +1,17 @@
 //! `keygen`: a host's key pair.
 
-use nebula_pki::key::AgreementKey;
-use nebula_pki::{Curve, SystemRandom, Version};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Curve, Signer as _, SystemRandom, Version};
 
+use crate::authority;
 use crate::failure::{Failure, Failures};
 use crate::files;
 use crate::flags::Values;
 
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
+    if let Some(uri) = authority::token(flags)? {
+        return public_key_of_token(flags, uri);
+    }
     let (out_key, out_pub) = (flags.required("out-key")?, flags.required("out-pub")?);
     let curve = curve(flags.text("curve")?)?;
     files::claim_outputs(&[("out-key", out_key), ("out-pub", out_pub)])?;
@@ -17,6 +21,27 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     files::write(out_pub, key.public_key().to_pem().as_bytes())
         .map_err(|error| error.failure("error while writing out-pub: "))?;
     Ok(())
+}
+
+/// Writes the public half of a key that a node has in a token.
+fn public_key_of_token(flags: &Values, uri: &str) -> Result<(), Failures> {
+    let out_pub = flags.required("out-pub")?;
+    token_curve(flags)?;
+    let key = authority::open_token(uri)?;
+    let doing = "error while getting public key with PKCS#11: ";
+    let public_key = PublicKey::from_raw(key.curve(), key.public_key())
+        .map_err(|error| Failure::library(doing, &error, Version::V2))?;
+    files::write(out_pub, public_key.to_pem().as_bytes())
+        .map_err(|error| error.failure("error while writing out-pub: "))?;
+    Ok(())
+}
+
+/// Tokens have keys on one curve only.
+pub(crate) fn token_curve(flags: &Values) -> Result<(), Failure> {
+    match flags.text("curve")? {
+        "P256" => Ok(()),
+        other => Err(Failure::new("usage", format!("invalid curve for PKCS#11: {other}"))),
+    }
 }
 
 /// The curve with one of the names that the reference knows.

@@ -25,6 +25,7 @@ mod passphrase;
 mod print;
 mod qr;
 mod quote;
+mod rekey;
 mod renew;
 mod sign;
 mod terms;

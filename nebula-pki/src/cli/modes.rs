@@ -5,7 +5,7 @@ mod tables;
 
 use crate::failure::Failures;
 use crate::flags::{Flag, Values};
-use crate::{ca, completions, inspect, keygen, manual, print, renew, sign, verify};
+use crate::{ca, completions, inspect, keygen, manual, print, rekey, renew, sign, verify};
 
 /// One of the program's modes.
 pub(crate) struct Mode {
@@ -76,6 +76,16 @@ pub(crate) const MODES: &[Mode] = &[
                   one is written beside it and then takes its name.",
         flags: tables::RENEW,
         run: renew::run,
+        ..MODE
+    },
+    Mode {
+        name: "rekey",
+        about: "encrypt a CA key, or change its passphrase",
+        details: "The old passphrase is asked for if the key is encrypted, the new one twice. A file \
+                  that is replaced is never lost: the new one is written beside it and then takes its \
+                  name.",
+        flags: tables::REKEY,
+        run: rekey::run,
         ..MODE
     },
     Mode {

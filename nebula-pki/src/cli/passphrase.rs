@@ -31,10 +31,13 @@ pub(crate) fn obtain(
     prompt: &str,
     wording: &Wording,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if let Some(value) = env::var_os(variable).filter(|value| !value.is_empty()) {
-        return Ok(Zeroizing::new(value.into_encoded_bytes()));
-    }
-    ask(prompt, wording)
+    from_environment(variable).map_or_else(|| ask(prompt, wording), Ok)
+}
+
+/// The passphrase in the variable, if there is one.
+pub(crate) fn from_environment(variable: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let value = env::var_os(variable).filter(|value| !value.is_empty())?;
+    Some(Zeroizing::new(value.into_encoded_bytes()))
 }
 
 /// Asks for a passphrase up to five times.

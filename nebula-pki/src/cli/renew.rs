@@ -15,7 +15,9 @@ use crate::terms::Terms;
 use crate::{blocklist, certificates, files, qr, sign, verify};
 
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
-    let (ca_key, ca_crt) = (flags.required("ca-key")?, flags.required("ca-crt")?);
+    let token = authority::token(flags)?;
+    let ca_key = if token.is_some() { OsStr::new("") } else { flags.required("ca-key")? };
+    let ca_crt = flags.required("ca-crt")?;
     let in_crt = flags.required("in-crt")?;
     let (ca, list, out_qr) = (flags.raw("ca"), flags.raw("blocklist"), flags.raw("out-qr"));
     let out_crt = Some(flags.raw("out-crt")).filter(|path| !path.is_empty()).unwrap_or(in_crt);
@@ -28,7 +30,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     ])?;
     files::claim_outputs(&[("out-crt", out_crt), ("out-qr", out_qr)])?;
 
-    let issuer = authority::read(ca_key, ca_crt)?;
+    let issuer = authority::read(ca_key, token, ca_crt)?;
     let pool = trusted(ca, issuer.certificate())?;
     let blocklist = blocklist::read(list)?;
     let input =
@@ -57,7 +59,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
         pem.push_str(&renew(&issuer, &verified, &terms)?.to_pem());
     }
     let written = if out_crt == in_crt {
-        files::replace(out_crt, pem.as_bytes())
+        files::replace(out_crt, pem.as_bytes(), files::Mode::Kept)
     } else {
         files::write_new(out_crt, pem.as_bytes())
     };

@@ -14,11 +14,17 @@ use crate::terms::Terms;
 use crate::{ca, files, keygen, networks, qr, wording};
 
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
-    let (ca_key, ca_crt) = (flags.required("ca-key")?, flags.required("ca-crt")?);
+    let token = authority::token(flags)?;
+    let ca_key = if token.is_some() { OsStr::new("") } else { flags.required("ca-key")? };
+    let ca_crt = flags.required("ca-crt")?;
     flags.required("name")?;
     let (in_pub, out_qr) = (flags.raw("in-pub"), flags.raw("out-qr"));
     if !in_pub.is_empty() && !flags.raw("out-key").is_empty() {
         return Err(Failure::usage("cannot set both -in-pub and -out-key").into());
+    }
+    if token.is_some() && in_pub.is_empty() {
+        // The reference would certify the CA's own key as the host's.
+        return Err(Failure::usage("-in-pub is required with -pkcs11").into());
     }
     if flags.text_or("networks", "ip")?.is_empty() {
         return Err(Failure::required("networks").into());
@@ -29,7 +35,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     files::claim_inputs(&[("ca-key", ca_key), ("ca-crt", ca_crt), ("in-pub", in_pub)])?;
     files::claim_outputs(&[("out-key", &out_key), ("out-crt", &out_crt), ("out-qr", out_qr)])?;
 
-    let issuer = authority::read(ca_key, ca_crt)?;
+    let issuer = authority::read(ca_key, token, ca_crt)?;
     if issuer.certificate().is_expired(Now::read().seconds) {
         return Err(Failure::new("ca_expired", "ca certificate is expired").into());
     }

@@ -70,8 +70,40 @@ pub(crate) fn of_key(error: &Error, kind: &str) -> String {
             let key = key.replace("X25519", "CURVE25519");
             format!("key was not {expected} bytes, is invalid {key}")
         }
+        Error::MalformedEncryptedKey { reason } => match *reason {
+            "no bytes" => "nil byte array".to_owned(),
+            "encryption metadata is missing" => "encoded EncryptionMetadata was nil".to_owned(),
+            "Argon2 parameters are missing" => "encoded Argon2Parameters was nil".to_owned(),
+            "invalid protobuf wire format" => {
+                "proto: cannot parse invalid wire-format data".to_owned()
+            }
+            "algorithm is not UTF-8" => "string field contains invalid UTF-8".to_owned(),
+            other => other.to_owned(),
+        },
+        Error::Argon2Range { field: "memory_kib", max, .. } => {
+            argon_range("Argon2Parameters Memory", *max, " KiB")
+        }
+        Error::Argon2Range { field: "parallelism", max, .. } => {
+            argon_range("Argon2Parameters Parallelism", *max, "")
+        }
+        Error::Argon2Range { max, .. } => argon_range("-argon-iterations", *max, ""),
+        Error::UnsupportedCipher { found } => format!("unsupported encryption algorithm: {found}"),
+        Error::Argon2Version { found } => format!("incompatible Argon2 version: {found}"),
+        // The reference draws a salt where there is none, and then cannot decrypt.
+        Error::SaltLength { found: 0 } | Error::WrongPassphrase => {
+            "invalid passphrase or corrupt private key".to_owned()
+        }
+        Error::SaltLength { .. } => "salt must be at least 128  bits".to_owned(),
+        Error::CiphertextLength { .. } => {
+            "invalid ciphertext blob - blob shorter than nonce length".to_owned()
+        }
         other => other.to_string(),
     }
+}
+
+/// What the reference says of a parameter of Argon2.
+pub(crate) fn argon_range(what: &str, most: u32, unit: &str) -> String {
+    format!("{what} must be be greater than 0 and no more than {most}{unit}")
 }
 
 /// Names the kind of error for programs. Stable: only ever added to.
@@ -100,6 +132,15 @@ pub(crate) fn code(error: &Error) -> &'static str {
         | Error::ScalarRange { .. }
         | Error::CorruptSigningKey => "invalid_key",
         Error::EncryptedKey => "encrypted_key",
+        Error::WrongPassphrase => "wrong_passphrase",
+        Error::MalformedEncryptedKey { .. }
+        | Error::Argon2Range { .. }
+        | Error::UnsupportedCipher { .. }
+        | Error::Argon2Version { .. }
+        | Error::SaltLength { .. }
+        | Error::CiphertextLength { .. } => "invalid_encrypted_key",
+        Error::Argon2Limit { .. } => "argon2_limit",
+        Error::OutOfMemory { .. } => "out_of_memory",
         Error::UnsupportedCurve { .. } => "unsupported_curve",
         Error::CurveMismatch { .. } => "curve_mismatch",
         Error::KeyMismatch | Error::SignerMismatch => "key_mismatch",

@@ -101,6 +101,7 @@ impl Scratch {
             .current_dir(self.directory.path())
             .env("TZ", "UTC")
             .env_remove("NEBULA_CA_PASSPHRASE")
+            .env_remove("NEBULA_CA_NEW_PASSPHRASE")
             .env_remove("NEBULA_CERT_ERRORS")
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
@@ -142,7 +143,7 @@ pub(crate) fn without_additions(text: &str) -> String {
     ADDITIONS.iter().fold(text.to_owned(), |text, addition| text.replace(addition, ""))
 }
 
-const ADDITIONS: [&str; 7] = [
+const ADDITIONS: [&str; 8] = [
     "; 1,2 makes both, v1 first, for the same key",
     "  -blocklist string
     \tOptional: path to a list of fingerprints that must not be trusted, one per line, with # before comments
@@ -151,6 +152,7 @@ const ADDITIONS: [&str; 7] = [
     \tOptional: also refuses ca certificates, P256 signatures with a high s, and a crt without any certificate
 ",
     "    renew <flags>: sign a certificate anew: same key and details, new validity\n",
+    "    rekey <flags>: encrypt a CA key, or change its passphrase\n",
     "    inspect <flags>: shows what a key or an encrypted key is, without needing its passphrase\n",
     "    completions <shell>: print the completions for bash, zsh or fish\n",
     "    man: print this program's manual page\n",

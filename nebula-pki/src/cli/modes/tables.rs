@@ -38,6 +38,8 @@ pub(super) const CA: &[Flag] = &[
     ARGON_ITERATIONS,
     switch("encrypt", "Optional: prompt for passphrase and write out-key in an encrypted format"),
     Flag { values: CURVES, ..text("curve", "25519", "EdDSA/ECDSA Curve (25519, P256)") },
+    #[cfg(feature = "pkcs11")]
+    PKCS11,
     text("ips", "", "Deprecated, see -networks"),
     text("subnets", "", "Deprecated, see -unsafe-networks"),
 ];
@@ -46,6 +48,8 @@ pub(super) const KEYGEN: &[Flag] = &[
     path("out-pub", "", "Required: path to write the public key to"),
     path("out-key", "", "Required: path to write the private key to"),
     Flag { values: CURVES, ..text("curve", "25519", "ECDH Curve (25519, P256)") },
+    #[cfg(feature = "pkcs11")]
+    PKCS11,
 ];
 
 pub(super) const SIGN: &[Flag] = &[
@@ -85,6 +89,8 @@ pub(super) const SIGN: &[Flag] = &[
     path("out-crt", "", "Optional: path to write the certificate to"),
     OUT_QR,
     text("groups", "", "Optional: comma separated list of groups"),
+    #[cfg(feature = "pkcs11")]
+    PKCS11,
     text("ip", "", "Deprecated, see -networks"),
     text("subnets", "", "Deprecated, see -unsafe-networks"),
 ];
@@ -108,6 +114,8 @@ pub(super) const VERIFY: &[Flag] = &[
 pub(super) const RENEW: &[Flag] = &[
     CA_KEY,
     CA_CRT,
+    #[cfg(feature = "pkcs11")]
+    PKCS11,
     path(
         "ca",
         "",
@@ -137,6 +145,18 @@ pub(super) const INSPECT: &[Flag] = &[
     switch("json", "Optional: outputs one line of json"),
 ];
 
+pub(super) const REKEY: &[Flag] = &[
+    path("ca-key", "ca.key", "Optional: path to the signing CA key, encrypted or not"),
+    path(
+        "out-key",
+        "",
+        "Optional: path to write the encrypted key to. The default is to replace ca-key",
+    ),
+    ARGON_MEMORY,
+    ARGON_PARALLELISM,
+    ARGON_ITERATIONS,
+];
+
 const CA_KEY: Flag = path("ca-key", "ca.key", "Optional: path to the signing CA key");
 const CA_CRT: Flag = path("ca-crt", "ca.crt", "Optional: path to the signing CA cert");
 const BLOCKLIST: Flag = path(
@@ -144,6 +164,8 @@ const BLOCKLIST: Flag = path(
     "",
     "Optional: path to a list of fingerprints that must not be trusted, one per line, with # before comments",
 );
+#[cfg(feature = "pkcs11")]
+const PKCS11: Flag = text("pkcs11", "", "Optional: PKCS#11 URI to an existing private key");
 const OUT_QR: Flag =
     path("out-qr", "", "Optional: output a qr code image (png) of the certificate");
 const ARGON_MEMORY: Flag = number(
