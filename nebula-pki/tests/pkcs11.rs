@@ -154,6 +154,18 @@ fn the_key_has_to_be_the_one() {
     generate_with(&session, &mechanism, bits, "rsa", &[4]);
     assert_eq!(refused("id=%04"), Error::TokenKey { reason: "it is not for elliptic curves" });
 
+    // A host's key agrees, and signs nothing.
+    let named = [Attribute::Token(true), Attribute::Id(vec![7])];
+    let public = [&named[..], &[Attribute::EcParams(P256.to_vec())]].concat();
+    let private = [&named[..], &[Attribute::Sign(false), Attribute::Derive(true)]].concat();
+    session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private).unwrap();
+    let refusal = refused("id=%07");
+    assert_eq!(refusal, Error::Pkcs11 { action: "sign", reason: "KeyFunctionNotPermitted".into() });
+    assert_eq!(token.uri("id=%07").public_key().unwrap().curve(), Curve::P256);
+    let first_again = token.uri("id=%01").public_key().unwrap();
+    assert_eq!(first_again.as_bytes(), first.public_key());
+    assert_eq!(token.uri("id=%08").public_key().unwrap_err(), none);
+
     // The public key of another one in the place of its own.
     let [(_, public), _] =
         [generate(&session, P256, "a", &[5]), generate(&session, P256, "b", &[6])];

@@ -21,6 +21,7 @@ pub use uri::Pkcs11Uri;
 
 use super::Signer;
 use crate::der::Reader;
+use crate::key::PublicKey;
 use crate::signature::{VerifyingKey, ecdsa};
 use crate::{Curve, Error};
 
@@ -110,6 +111,18 @@ impl Pkcs11Signer {
     fn reopen(&self) -> Result<Key, Error> {
         let key = Key::open(&self.uri)?;
         if key.public_key()? == self.public_key { Ok(key) } else { Err(Error::SignerMismatch) }
+    }
+}
+
+impl Pkcs11Uri {
+    /// The public half of the key pair that it names. The private one need not sign: it may be a
+    /// host's, for key agreement, which Nebula itself finds by the same URI.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pkcs11Signer::open`], and [`Error::PointNotOnCurve`].
+    pub fn public_key(&self) -> Result<PublicKey, Error> {
+        PublicKey::from_raw(Curve::P256, &Key::open(self)?.public_key()?)
     }
 }
 
