@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use nebula_pki::key::SigningKey;
+use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{Certificate, Curve, Error, Issuer, Signer, Version};
 
 use crate::failure::Failure;
@@ -61,14 +61,30 @@ pub(crate) fn token(flags: &Values) -> Result<Option<&str>, Failure> {
 #[cfg(feature = "pkcs11")]
 pub(crate) fn open_token(uri: &str) -> Result<CaKey, Failure> {
     let opened = uri.parse().and_then(nebula_pki::Pkcs11Signer::open);
-    opened.map(CaKey::Token).map_err(|error| {
-        Failure::library("error while creating PKCS#11 client: ", &error, Version::V2)
-    })
+    opened.map(CaKey::Token).map_err(|error| no_token(&error))
+}
+
+/// The public half of a key in a token, which may be a host's and need not sign.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn token_public_key(uri: &str) -> Result<PublicKey, Failure> {
+    let uri = uri.parse::<nebula_pki::Pkcs11Uri>();
+    uri.and_then(|uri| uri.public_key()).map_err(|error| no_token(&error))
+}
+
+#[cfg(feature = "pkcs11")]
+fn no_token(error: &Error) -> Failure {
+    Failure::library("error while creating PKCS#11 client: ", error, Version::V2)
 }
 
 /// Never called: there is no flag that takes such a URI.
 #[cfg(not(feature = "pkcs11"))]
 pub(crate) fn open_token(_: &str) -> Result<CaKey, Failure> {
+    Err(Failure::new("refused", "built without PKCS#11"))
+}
+
+/// Never called either.
+#[cfg(not(feature = "pkcs11"))]
+pub(crate) fn token_public_key(_: &str) -> Result<PublicKey, Failure> {
     Err(Failure::new("refused", "built without PKCS#11"))
 }
 

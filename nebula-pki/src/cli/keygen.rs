@@ -1,7 +1,7 @@
 //! `keygen`: a host's key pair.
 
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Curve, Signer as _, SystemRandom, Version};
+use nebula_pki::key::AgreementKey;
+use nebula_pki::{Curve, SystemRandom, Version};
 
 use crate::authority;
 use crate::failure::{Failure, Failures};
@@ -27,10 +27,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
 fn public_key_of_token(flags: &Values, uri: &str) -> Result<(), Failures> {
     let out_pub = flags.required("out-pub")?;
     token_curve(flags)?;
-    let key = authority::open_token(uri)?;
-    let doing = "error while getting public key with PKCS#11: ";
-    let public_key = PublicKey::from_raw(key.curve(), key.public_key())
-        .map_err(|error| Failure::library(doing, &error, Version::V2))?;
+    let public_key = authority::token_public_key(uri)?;
     files::write(out_pub, public_key.to_pem().as_bytes())
         .map_err(|error| error.failure("error while writing out-pub: "))?;
     Ok(())
