@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
-use crate::certificate::{Body, v2};
+use crate::certificate::{Body, go_time, v2};
 use crate::{
     CaParameters, Certificate, Details, Error, Fingerprint, HostParameters, MAX_ENCODED_LEN,
     MAX_NAME_LEN, Signer, Validity, VerifiedCertificate, Version, constraints, signature,
@@ -20,7 +20,7 @@ impl<S: Signer> Issuer<S> {
     /// # Errors
     ///
     /// Refused are [`Error::NameLength`], [`Error::EmptyGroup`], an [`Error::InvalidValidity`] that
-    /// does not end after it begins, what the reference refuses to parse, and
+    /// does not end after it begins, or so late that every node takes it for expired; what the reference refuses to parse, and
     /// [`Error::TooLarge`]: a CA whose PEM no pool would read. And those of the signer.
     pub fn self_signed(
         version: Version,
@@ -29,7 +29,7 @@ impl<S: Signer> Issuer<S> {
     ) -> Result<Self, Error> {
         let CaParameters { name, validity, groups, networks, unsafe_networks } = parameters;
         let Validity { not_before, not_after } = validity;
-        if not_after <= not_before {
+        if go_time(not_after) <= go_time(not_before) {
             return Err(Error::InvalidValidity { not_before, not_after });
         }
         let details = Details {
@@ -48,8 +48,8 @@ impl<S: Signer> Issuer<S> {
         let signature = signer.sign(&unsigned.to_be_signed)?;
         let certificate = unsigned.sign_checked(signer.public_key(), &signature)?;
         let size = certificate.to_pem().len();
-        if size >= MAX_PEM_LEN {
-            return Err(Error::TooLarge { size, limit: MAX_PEM_LEN - 1 });
+        if size > MAX_PEM_LEN {
+            return Err(Error::TooLarge { size, limit: MAX_PEM_LEN });
         }
         Ok(Self { certificate, signer })
     }
@@ -114,7 +114,7 @@ impl<S: Signer> Issuer<S> {
             });
         }
         let Validity { not_before, not_after } = host.validity;
-        if not_after < not_before {
+        if go_time(not_after) < go_time(not_before) {
             return Err(Error::InvalidValidity { not_before, not_after });
         }
         if version == Version::V1 && host.networks.len() > 1 {

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use nebula_pki::Version::{V1, V2};
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{
-    CaParameters, Certificate, Curve, Error, HostParameters, Issuer, MAX_ENCODED_LEN, Signer,
-    Validity, Version,
+    Blocklist, CaParameters, CaPool, Certificate, Curve, Error, HostParameters, Issuer,
+    MAX_ENCODED_LEN, Signer, Validity, Version,
 };
 use random::Seeded;
 
@@ -247,6 +247,124 @@ impl Signer for Answering {
 }
 
 #[test]
+fn a_high_s_from_a_signer_becomes_low() {
+    for version in [V1, V2] {
+        let parameters = CaParameters::new("ca", CA_VALIDITY);
+        let issuer = Issuer::self_signed(version, parameters, HighS(p256_key())).unwrap();
+        let host = p256_host();
+        let issued = issuer.issue(version, &host).unwrap().into_certificate();
+        let prepared = issuer.prepare(version, &host).unwrap();
+        let high = HighS(p256_key()).sign(prepared.to_be_signed()).unwrap();
+        let completed = prepared.complete(&high).unwrap().into_certificate();
+
+        let pool = CaPool::from_pem(issuer.certificate().to_pem().as_bytes()).unwrap();
+        for certificate in [&issued, &completed] {
+            assert_ne!(certificate.signature(), high);
+            assert!(is_low(certificate.signature()));
+            pool.verify_strict(certificate, NOW + 50, &Blocklist::new()).unwrap();
+        }
+        assert!(is_low(issuer.certificate().signature()));
+    }
+}
+
+#[test]
+fn a_low_s_is_left_as_it_is() {
+    let issuer = Issuer::self_signed(V2, CaParameters::new("ca", CA_VALIDITY), p256_key()).unwrap();
+    let prepared = issuer.prepare(V2, &p256_host()).unwrap();
+    let high = HighS(p256_key()).sign(prepared.to_be_signed()).unwrap();
+    let low = negated(&high);
+    let completed = prepared.complete(&low).unwrap();
+    assert_eq!(completed.certificate().signature(), low);
+}
+
+#[test]
+fn a_p256_signature_of_any_other_form_is_refused() {
+    let message = b"what it is made over does not matter here";
+    let good = p256_key().sign(message).unwrap();
+    let raw = p256::ecdsa::Signature::from_der(&good).unwrap().to_bytes().to_vec();
+    let long_form = [&[0x30, 0x81], &good[1..]].concat();
+    for wrong in [raw, [&good, &[0][..]].concat(), long_form, vec![1; 64], vec![0x30, 0], vec![]] {
+        let answering = || Answering { key: p256_key(), answer: Ok(wrong.clone()) };
+        let parameters = || CaParameters::new("ca", CA_VALIDITY);
+        let made = Issuer::self_signed(V2, parameters(), answering());
+        assert_eq!(made.map(drop), Err(Error::SignatureMismatch), "{wrong:02x?}");
+
+        let ca = Issuer::self_signed(V2, parameters(), p256_key()).unwrap().certificate().clone();
+        let issuer = Issuer::new(ca, answering()).unwrap();
+        let issued = issuer.issue(V2, &p256_host());
+        assert_eq!(issued, Err(Error::SignatureMismatch), "{wrong:02x?}");
+        let prepared = issuer.prepare(V2, &p256_host()).unwrap();
+        assert_eq!(prepared.complete(&wrong), Err(Error::SignatureMismatch), "{wrong:02x?}");
+    }
+}
+
+#[test]
+fn a_p256_signature_over_something_else_makes_no_certificate() {
+    let other = p256_key().sign(b"something else").unwrap();
+    let ca = || CaParameters::new("ca", CA_VALIDITY);
+    let answering = Answering { key: p256_key(), answer: Ok(other.clone()) };
+    let made = Issuer::self_signed(V2, ca(), answering);
+    assert_eq!(made.map(drop), Err(Error::SignatureMismatch));
+    let issuer = Issuer::self_signed(V2, ca(), p256_key()).unwrap();
+    let prepared = issuer.prepare(V2, &p256_host()).unwrap();
+    assert_eq!(prepared.complete(&other), Err(Error::SignatureMismatch));
+}
+
+#[test]
+fn the_largest_p256_certificate_is_read_again() {
+    let issuer = Issuer::self_signed(V2, CaParameters::new("ca", CA_VALIDITY), p256_key()).unwrap();
+    let with_group = |len: usize| issuer.issue(V2, &p256_host().groups(["g".repeat(len)]));
+    let len = (65_000..MAX_ENCODED_LEN).rfind(|len| prepares(&issuer, *len)).unwrap();
+    let largest = with_group(len).unwrap().certificate().to_bytes();
+    // A signature has at most 72 bytes, but mostly fewer.
+    assert!((MAX_ENCODED_LEN - 10..=MAX_ENCODED_LEN).contains(&largest.len()));
+    Certificate::from_bytes(V2, &largest).unwrap();
+    let refused = with_group(len + 1);
+    assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+}
+
+fn prepares(issuer: &Issuer<SigningKey>, group: usize) -> bool {
+    issuer.prepare(V2, &p256_host().groups(["g".repeat(group)])).is_ok()
+}
+
+/// Signs with the larger of the two values of s.
+struct HighS(SigningKey);
+
+impl Signer for HighS {
+    fn curve(&self) -> Curve {
+        self.0.curve()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.0.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let signature = self.0.sign(message)?;
+        Ok(if is_low(&signature) { negated(&signature) } else { signature })
+    }
+}
+
+fn is_low(signature: &[u8]) -> bool {
+    let signature = p256::ecdsa::Signature::from_der(signature).unwrap();
+    signature.normalize_s() == signature
+}
+
+fn negated(signature: &[u8]) -> Vec<u8> {
+    let (r, s) = p256::ecdsa::Signature::from_der(signature).unwrap().split_scalars();
+    p256::ecdsa::Signature::from_scalars(r, -s).unwrap().to_der().as_bytes().to_vec()
+}
+
+fn p256_key() -> SigningKey {
+    SigningKey::generate(Curve::P256, &mut Seeded(1)).unwrap()
+}
+
+fn p256_host() -> HostParameters {
+    let key = AgreementKey::generate(Curve::P256, &mut Seeded(2)).unwrap().public_key();
+    HostParameters::new("host", nets(&["10.0.0.1/8"]), key, VALIDITY)
+}
+
+#[test]
 fn an_issuer_is_a_ca_with_its_own_key() {
     let issuer = issuer(V2);
     let ca = issuer.certificate().clone();
@@ -298,9 +416,34 @@ fn cas_that_nobody_can_use_are_not_made() {
     let network = net("fd00::/8");
     let field = "networks";
     assert_eq!(make(V1, ca().networks([network])), Err(Error::Ipv6InV1 { field, network }));
-    // As DER it would fit, but no pool reads that much PEM.
-    let refused = make(V2, ca().groups(["g".repeat(50_000)]));
-    assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_ca_is_no_larger_than_a_pool_reads() {
+    // As DER these fit, but no pool reads more than 64 KiB of PEM.
+    let ca = |version, len| {
+        let parameters = CaParameters::new("ca", CA_VALIDITY).groups(["g".repeat(len)]);
+        Issuer::self_signed(version, parameters, signing_key())
+    };
+    for (version, largest) in [(V1, 65_536), (V2, 65_534)] {
+        let len = (48_000..49_000).rfind(|len| ca(version, *len).is_ok()).unwrap();
+        let pem = ca(version, len).unwrap().certificate().to_pem();
+        assert_eq!(pem.len(), largest, "{version:?}");
+        assert_eq!(CaPool::from_pem(pem.as_bytes()).unwrap().certificates().len(), 1);
+        let refused = ca(version, len + 1).unwrap_err();
+        assert!(matches!(refused, Error::TooLarge { limit: 65_536, .. }), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_validity_that_reads_as_expired_is_refused() {
+    // Nodes add the seconds from the year 1 to 1970, and the sum wraps.
+    let not_after = i64::MAX;
+    let validity = Validity { not_before: NOW, not_after };
+    let refused = Err(Error::InvalidValidity { not_before: NOW, not_after });
+    let parameters = CaParameters::new("ca", validity);
+    assert_eq!(Issuer::self_signed(V2, parameters, signing_key()).map(drop), refused);
+    assert_eq!(issuer(V2).issue(V2, &host_at(validity)).map(drop), refused);
 }
 
 fn issuer(version: Version) -> Issuer<SigningKey> {
