@@ -57,6 +57,24 @@ fn blocked_is_said_before_anything_else() {
 }
 
 #[test]
+fn the_other_form_is_looked_up_last_and_again_first() {
+    let issuer = issuer_on(Curve::P256, NOW, NOW + 10);
+    let certificate = issue(&issuer, NOW + 1, NOW + 10);
+    let pool = pool(&issuer);
+    let fingerprint = certificate.alternate_fingerprint().unwrap();
+    let blocklist: Blocklist = [fingerprint].into_iter().collect();
+    let verify = |at| pool.verify(&certificate, at, &blocklist).map(drop);
+    let (not_before, not_after) = (NOW + 1, NOW + 10);
+    assert_eq!(verify(NOW), Err(Error::Expired { not_before, not_after }));
+    assert_eq!(verify(NOW + 1), Err(Error::Blocked { fingerprint }));
+
+    let verified = pool.verify(&certificate, NOW + 1, &Blocklist::new()).unwrap();
+    for at in [NOW, NOW + 1] {
+        assert_eq!(pool.reverify(&verified, at, &blocklist), Err(Error::Blocked { fingerprint }));
+    }
+}
+
+#[test]
 fn blocking_a_ca_does_not_block_its_certificates() {
     let issuer = issuer(NOW, NOW + 10);
     let certificate = issue(&issuer, NOW, NOW + 10);
