@@ -33,6 +33,20 @@ impl Node {
         Self { name, addresses: vec![], directory, process: None, host }
     }
 
+    /// One that has these files: names and contents.
+    pub fn with(name: &'static str, host: Host, files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = Self { name, addresses: vec![], directory, process: None, host };
+        for (file, contents) in files {
+            node.write(file, contents);
+        }
+        node
+    }
+
+    pub fn write(&self, file: &str, contents: &str) {
+        fs::write(self.directory().join(file), contents).expect("it can be written");
+    }
+
     pub fn public_key(&self) -> String {
         fs::read_to_string(self.directory().join("node.pub")).expect("it was made")
     }
@@ -44,6 +58,11 @@ impl Node {
     /// Starts `nebula` as the bundle's README says.
     pub fn start(&mut self, zip: &[u8], peer: &Peer) {
         unpack(zip, self.directory());
+        self.run(peer);
+    }
+
+    /// Starts `nebula` with the files that are there.
+    pub fn run(&mut self, peer: &Peer) {
         peer.accepts(self.directory());
         let log = File::create(self.log()).expect("it can be written");
         let process = self
@@ -61,6 +80,11 @@ impl Node {
     /// Updates the running `nebula` as the bundle's README says.
     pub fn update(&self, zip: &[u8], peer: &Peer) {
         unpack(zip, self.directory());
+        self.reload(peer);
+    }
+
+    /// Makes the running `nebula` read its files again.
+    pub fn reload(&self, peer: &Peer) {
         peer.accepts(self.directory());
         signal(self.process.as_ref().expect("it was started"), "HUP");
     }
