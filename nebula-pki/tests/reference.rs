@@ -137,9 +137,9 @@ fn verifies_either_form_of_s_and_names_it_as_we_do() {
         for kind in tool.kinds().into_iter().filter(|kind| kind.curve == Curve::P256) {
             let what = format!("{} {kind}", tool.release);
             let issuer = authority(kind, ca_validity());
-            let prepared = issuer.prepare(kind.host, &host(kind)).unwrap();
-            let signed = prepared.to_be_signed().to_vec();
-            let low = issuer.issue(kind.host, &host(kind)).unwrap().into_certificate();
+            let host = host(kind);
+            let signed = issuer.prepare(kind.host, &host).unwrap().to_be_signed().to_vec();
+            let low = issuer.issue(kind.host, &host).unwrap().into_certificate();
             let signature = p256::ecdsa::Signature::from_der(low.signature()).unwrap();
             let (r, s) = signature.split_scalars();
             let negated = p256::ecdsa::Signature::from_scalars(r, -s).unwrap();
