@@ -15,6 +15,7 @@
 //! replaces.
 // The sections stand only in the documentation of builds that have what they show.
 #![cfg_attr(feature = "system-random", doc = include_str!("guide/authorities.md"))]
+#![cfg_attr(all(feature = "encryption", feature = "system-random"), doc = include_str!("guide/encrypted.md"))]
 #![cfg_attr(feature = "system-random", doc = include_str!("guide/hosts.md"))]
 #![cfg_attr(feature = "system-random", doc = include_str!("guide/trust.md"))]
 #![cfg_attr(feature = "system-random", doc = include_str!("guide/show.md"))]
@@ -25,3 +26,8 @@
 #![doc = include_str!("guide/errors.md")]
 #![doc = include_str!("guide/refusals.md")]
 #![doc = include_str!("guide/limits.md")]
+
+/// What the package's front page shows, so that it is tested too.
+#[cfg(all(doctest, feature = "system-random"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

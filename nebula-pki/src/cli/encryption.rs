@@ -33,7 +33,7 @@ fn positive(flags: &Values, name: &str, most: u32, unit: &str) -> Result<u32, Fa
 }
 
 /// Asks for the passphrase and opens the key. The inner error is that of a key as in
-/// [`authority::usable`](crate::authority::usable).
+/// [`authority::usable`].
 pub(crate) fn open(pem: &[u8]) -> Result<Result<SigningKey, Error>, Failure> {
     let passphrase = passphrase::obtain(passphrase::VARIABLE, passphrase::PROMPT, &NO_PASSPHRASE)?;
     let key = EncryptedKey::from_pem(pem).and_then(|key| key.open(&passphrase));
