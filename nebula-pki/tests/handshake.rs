@@ -98,13 +98,14 @@ fn a_curve_in_the_certificate_must_be_the_node_s() {
 #[test]
 fn without_a_curve_the_node_s_is_taken() {
     // The signature covers it, so that a certificate of the other curve does not verify.
-    let certificate = issue(&issuer(Curve::P256), V2);
+    let issuer = issuer(Curve::P256);
+    let certificate = issue(&issuer, V2);
     let bytes = certificate.to_handshake_bytes();
     let key = certificate.public_key();
     let received = Certificate::from_handshake(V2, &bytes, key, Curve::Curve25519).unwrap();
     assert_eq!(received.curve(), Curve::Curve25519);
     assert_ne!(received.fingerprint(), certificate.fingerprint());
-    let pool = CaPool::from_pem(issuer(Curve::P256).certificate().to_pem().as_bytes()).unwrap();
+    let pool = CaPool::from_pem(issuer.certificate().to_pem().as_bytes()).unwrap();
     let verdict = pool.verify(&received, NOW, &Blocklist::new());
     let (expected, found) = (Curve::P256, Curve::Curve25519);
     assert_eq!(verdict, Err(Error::CurveMismatch { expected, found }));
