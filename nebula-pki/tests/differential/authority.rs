@@ -4,7 +4,7 @@
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Certificate, Curve, Issuer, Validity, Version};
 
-use crate::draft::Y2000;
+use crate::draft::{LAST, Y2000};
 use crate::random::Seeded;
 
 pub(crate) struct Authority {
@@ -46,7 +46,8 @@ fn kinds(version: Version) -> Vec<CaParameters> {
     };
     let networks = families(&["10.128.0.0/9", "192.168.3.4/16"], "fd00:1::/32");
     let routes = families(&["172.16.0.0/12"], "fd00:2::7/32");
-    let extreme = Validity { not_before: i64::MIN, not_after: i64::MAX };
+    // The first and the last time there are, as Go counts.
+    let extreme = Validity { not_before: LAST + 1, not_after: LAST };
     vec![
         ca("plain", 0, 100),
         ca("plain too", 1, 90),

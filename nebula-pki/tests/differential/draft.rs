@@ -31,8 +31,8 @@ pub(crate) struct Draft {
 
 const DAY: i64 = 86_400;
 pub(crate) const Y2000: i64 = 946_684_800;
-/// From here on Go's seconds since the year 1 wrap.
-const WRAP: i64 = i64::MAX - 62_135_596_800;
+/// After this Go's seconds since the year 1 wrap.
+pub(crate) const LAST: i64 = i64::MAX - 62_135_596_800;
 /// Years 0 and 9999, the first and the last that JSON shows.
 const FIRST_SHOWN: i64 = -62_167_219_200;
 const LAST_SHOWN: i64 = 253_402_300_799;
@@ -198,7 +198,7 @@ impl Draft {
         let around = dice.pick(&[
             i64::MIN,
             i64::MAX,
-            WRAP,
+            LAST,
             FIRST_SHOWN,
             LAST_SHOWN,
             0,
