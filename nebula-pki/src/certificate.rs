@@ -90,8 +90,7 @@ impl Certificate {
     /// Parses one encoded certificate, exactly as leniently as the reference.
     ///
     /// Version 2 input is limited to [`MAX_ENCODED_LEN`]; version 1 has no limit there or here. At
-    /// most 32 times the input's length, and 4 KiB, are allocated at once, for nothing but groups of
-    /// one letter; usually about three times.
+    /// most 32 times the input's length and 4 KiB are allocated at once, for many groups of one letter.
     ///
     /// # Errors
     ///
