@@ -31,6 +31,24 @@ fn both_ends_of_the_validity_are_inclusive() {
     assert_eq!(verify(NOW + 21).unwrap_err(), expired);
 }
 
+/// As `nebula-cert verify` takes them for CAs. Found by generated certificates: aws-lc refuses what
+/// is not canonical.
+#[test]
+fn a_ca_key_is_read_in_every_encoding_of_its_point() {
+    // The neutral point with and without a sign, and with p added to y. Of it R = 1 and S = 0 sign
+    // any message.
+    let p_plus_1 = |last| [&[0xee][..], &[0xff; 30], &[last]].concat();
+    let neutral = |last| [&[0x01][..], &[0; 30], &[last]].concat();
+    for key in [neutral(0), neutral(0x80), p_plus_1(0x7f), p_plus_1(0xff)] {
+        let details = [b"\x0a\x03odd\x3a\x20", &key[..], b"\x40\x01"].concat();
+        let signature = [neutral(0), vec![0; 32]].concat();
+        let bytes = [b"\x0a\x29", &details[..], b"\x12\x40", &signature].concat();
+        let certificate = Certificate::from_bytes(V1, &bytes).unwrap();
+        CaPool::new().add(certificate.clone()).unwrap();
+        CaPool::from_pem(certificate.to_pem().as_bytes()).unwrap();
+    }
+}
+
 #[test]
 fn an_expired_ca_stays_and_verifies_nothing() {
     let issuer = issuer(NOW, NOW + 10);

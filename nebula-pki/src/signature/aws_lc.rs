@@ -5,6 +5,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
     Ed25519KeyPair, KeyPair as _, ParsedPublicKey,
 };
+use ed25519_dalek::Verifier as _;
 
 use super::{ED25519_LEN, ecdsa};
 use crate::{Error, key};
@@ -27,20 +28,47 @@ impl Ed25519Key {
 }
 
 #[derive(Clone)]
-pub(crate) struct Ed25519VerifyingKey(ParsedPublicKey);
+pub(crate) enum Ed25519VerifyingKey {
+    AwsLc(ParsedPublicKey),
+    /// One whose encoding is not canonical, which aws-lc refuses and the reference reads.
+    Dalek(ed25519_dalek::VerifyingKey),
+}
 
 impl Ed25519VerifyingKey {
     pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
-        ParsedPublicKey::new(&ED25519, key).ok().map(Self)
+        if is_canonical(key) {
+            ParsedPublicKey::new(&ED25519, key).ok().map(Self::AwsLc)
+        } else {
+            ed25519_dalek::VerifyingKey::from_bytes(key).ok().map(Self::Dalek)
+        }
     }
 
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8; ED25519_LEN]) -> bool {
-        self.0.verify_sig(message, signature).is_ok()
+        match self {
+            Self::AwsLc(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Dalek(key) => {
+                key.verify(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+            }
+        }
     }
 
     pub(crate) fn to_dalek(&self) -> Option<ed25519_dalek::VerifyingKey> {
-        ed25519_dalek::VerifyingKey::try_from(self.0.as_ref()).ok()
+        match self {
+            Self::AwsLc(key) => ed25519_dalek::VerifyingKey::try_from(key.as_ref()).ok(),
+            Self::Dalek(key) => Some(*key),
+        }
     }
+}
+
+/// Whether the encoding of a point is the one of RFC 8032 (section 5.1.2): y is below
+/// p = 2^255 − 19, and x has no sign where it is zero, which it is for y = 1 and y = p − 1.
+fn is_canonical([low, middle @ .., high]: &[u8; 32]) -> bool {
+    let (negative, high) = (high & 0x80 != 0, high & 0x7f);
+    let is_large = middle.iter().all(|byte| *byte == 0xff) && high == 0x7f;
+    let is_small = middle.iter().all(|byte| *byte == 0) && high == 0;
+    let y_is_below_p = !is_large || *low < 0xed;
+    let x_is_zero = (is_small && *low == 1) || (is_large && *low == 0xec);
+    y_is_below_p && !(negative && x_is_zero)
 }
 
 pub(crate) struct EcdsaKey {
