@@ -8,7 +8,8 @@ use crate::samples::Outcome;
 /// neighbour; long against the clock's resolution.
 const BLOCK: Duration = Duration::from_millis(1);
 
-pub(crate) const HEADER: &str = "                            ours    reference    ratio   quartiles      bar";
+pub(crate) const HEADER: &str =
+    "                            ours    reference    ratio   quartiles      bar";
 
 /// What the ratio has to be.
 #[derive(Clone, Copy)]

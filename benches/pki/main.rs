@@ -19,7 +19,7 @@ use nebula_pki::{CaPool, Certificate, Curve, Version};
 
 use compare::{Bar, Comparison};
 use primitives::{BACKEND, BareSigner, BareVerifier};
-use samples::{AT, Authority, Authorities, Outcome};
+use samples::{AT, Authorities, Authority, Outcome};
 
 /// How many CAs a pool holds, and how many fingerprints a blocklist.
 const ENTRIES: usize = 1_000;

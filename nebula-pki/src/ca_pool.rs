@@ -128,15 +128,12 @@ impl Candidate {
 /// Whether the signatures of all of them are good, as far as one batch can tell: false if any is
 /// bad, or is none that a batch can hold.
 fn batch_is_self_signed(candidates: &[Candidate]) -> bool {
-    let messages: Vec<_> =
-        candidates.iter().map(|Candidate(ca)| ca.certificate.to_be_signed()).collect();
     let claims: Option<Vec<_>> = candidates
         .iter()
-        .zip(&messages)
-        .map(|(Candidate(ca), message)| {
+        .map(|Candidate(ca)| {
             let VerifyingKey::Ed25519(key) = &ca.key else { return None };
             let signature = ca.certificate.signature().try_into().ok()?;
-            Some(Ed25519Claim { key, message, signature })
+            Some(Ed25519Claim { key, message: ca.certificate.to_be_signed(), signature })
         })
         .collect();
     claims.is_some_and(|claims| signature::verify_batch(&claims))

@@ -1,12 +1,14 @@
 mod details;
+mod encoded;
 mod v1;
 pub(crate) mod v2;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use details::Details;
 pub(crate) use details::go_time;
+pub(crate) use encoded::Encoded;
 
 use crate::signature::{VerifyingKey, ecdsa};
 use crate::{Curve, Error, Fingerprint, pem};
@@ -64,11 +66,9 @@ pub struct Certificate(Arc<Inner>);
 
 struct Inner {
     body: Body,
-    /// The details as they were signed: version 1 re-encoded canonically, as the reference does;
-    /// version 2 verbatim, with tag and length.
-    encoded_details: Vec<u8>,
-    signature: Vec<u8>,
-    fingerprint: Fingerprint,
+    encoded: Encoded,
+    /// Computed when somebody asks for it.
+    fingerprint: OnceLock<Fingerprint>,
 }
 
 /// What a handshake tells of a certificate beside its bytes.
@@ -96,11 +96,11 @@ impl Certificate {
     ///
     /// [`Error::Malformed`], or the error of the first rule for its contents that it breaks.
     pub fn from_bytes(version: Version, bytes: &[u8]) -> Result<Self, Error> {
-        let (body, encoded_details, signature) = match version {
+        let (body, encoded) = match version {
             Version::V1 => v1::decode(bytes, None)?,
             Version::V2 => v2::decode(bytes, None)?,
         };
-        Ok(Self::assemble(body, encoded_details, signature))
+        Ok(Self::assemble(body, encoded))
     }
 
     /// Puts a certificate together that a peer sent in a handshake, where the public key is not in
@@ -137,26 +137,24 @@ impl Certificate {
             return Err(Error::NoPublicKey);
         }
         let peer = Some(Peer { public_key, curve });
-        let (body, encoded_details, signature) = match version {
+        let (body, encoded) = match version {
             Version::V1 => v1::decode(bytes, peer)?,
             Version::V2 => v2::decode(bytes, peer)?,
         };
         if body.curve != curve {
             return Err(Error::CurveMismatch { expected: curve, found: body.curve });
         }
-        Ok(Self::assemble(body, encoded_details, signature))
+        Ok(Self::assemble(body, encoded))
     }
 
     /// The certificate as a handshake carries it: without its public key, and in version 2 without
     /// its curve.
     #[must_use]
     pub fn to_handshake_bytes(&self) -> Vec<u8> {
-        let Inner { body, encoded_details, signature, .. } = &*self.0;
+        let Inner { body, encoded, .. } = &*self.0;
         match body.version {
-            Version::V1 => {
-                v1::encode(&v1::encode_details(&body.details, body.curve, &[]), signature)
-            }
-            Version::V2 => v2::encode_for_handshake(encoded_details, signature),
+            Version::V1 => v1::encode_for_handshake(body, encoded.signature()),
+            Version::V2 => v2::encode_for_handshake(body, encoded),
         }
     }
 
@@ -203,7 +201,8 @@ impl Certificate {
     /// signature.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.body.encode(&self.0.encoded_details, &self.0.signature)
+        let Inner { body, encoded, .. } = &*self.0;
+        body.to_bytes(encoded)
     }
 
     /// The encoded certificate as PEM: LF, 64 columns, as the reference writes it.
@@ -238,13 +237,13 @@ impl Certificate {
     /// Its signature, of any length; a version 1 certificate may have none.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
-        &self.0.signature
+        self.0.encoded.signature()
     }
 
     /// The SHA-256 that names it.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        self.0.fingerprint
+        *self.0.fingerprint.get_or_init(|| self.0.encoded.fingerprint())
     }
 
     /// What it claims, which nobody has confirmed.
@@ -266,8 +265,7 @@ impl Certificate {
     /// None on another curve, or if the signature is not one of ECDSA.
     #[must_use]
     pub fn alternate_fingerprint(&self) -> Option<Fingerprint> {
-        let Inner { body, encoded_details, .. } = &*self.0;
-        Some(body.fingerprint(encoded_details, &self.ecdsa_signature()?.negated().to_der()))
+        Some(self.0.encoded.fingerprint_with(&self.ecdsa_signature()?.negated().to_der()))
     }
 
     /// Whether it has a P256 signature with the larger of the two values of s that verify.
@@ -277,18 +275,18 @@ impl Certificate {
 
     fn ecdsa_signature(&self) -> Option<ecdsa::Signature> {
         if self.curve() == Curve::P256 {
-            ecdsa::Signature::from_der(&self.0.signature)
+            ecdsa::Signature::from_der(self.signature())
         } else {
             None
         }
     }
 
     pub(crate) fn is_signed_by(&self, key: &VerifyingKey) -> Result<(), Error> {
-        key.verify(&self.to_be_signed(), &self.0.signature)
+        key.verify(self.to_be_signed(), self.signature())
     }
 
-    pub(crate) fn to_be_signed(&self) -> Vec<u8> {
-        self.0.body.to_be_signed(&self.0.encoded_details)
+    pub(crate) fn to_be_signed(&self) -> &[u8] {
+        self.0.encoded.to_be_signed()
     }
 
     /// Whether this is its public key.
@@ -299,13 +297,12 @@ impl Certificate {
         if self.public_key() == public_key { Ok(()) } else { Err(Error::KeyMismatch) }
     }
 
-    pub(crate) fn assemble(body: Body, encoded_details: Vec<u8>, signature: Vec<u8>) -> Self {
-        let fingerprint = body.fingerprint(&encoded_details, &signature);
-        Self(Arc::new(Inner { body, encoded_details, signature, fingerprint }))
+    pub(crate) fn assemble(body: Body, encoded: Encoded) -> Self {
+        Self(Arc::new(Inner { body, encoded, fingerprint: OnceLock::new() }))
     }
 
-    pub(crate) fn from_block(block: &pem::Block) -> Result<Self, Error> {
-        let version = match block.banner.as_str() {
+    pub(crate) fn from_block(block: &pem::Block<'_>) -> Result<Self, Error> {
+        let version = match &*block.banner {
             V1_BANNER => Version::V1,
             V2_BANNER => Version::V2,
             _ => return Err(block.wrong_banner("a certificate")),
@@ -329,39 +326,26 @@ impl Body {
         }
     }
 
-    pub(crate) fn encode_details(&self) -> Vec<u8> {
+    /// Encodes it for its signature.
+    pub(crate) fn encode(&self) -> Encoded {
         match self.version {
-            Version::V1 => v1::encode_details(&self.details, self.curve, &self.public_key),
-            Version::V2 => v2::encode_details(&self.details),
+            Version::V1 => v1::encode(self),
+            Version::V2 => v2::encode(self),
         }
     }
 
-    pub(crate) fn encode(&self, encoded_details: &[u8], signature: &[u8]) -> Vec<u8> {
+    /// How long the certificate is with a signature of this length.
+    pub(crate) fn encoded_len(&self, encoded: &Encoded, signature_len: usize) -> usize {
         match self.version {
-            Version::V1 => v1::encode(encoded_details, signature),
-            Version::V2 => v2::encode(encoded_details, self.curve, &self.public_key, signature),
+            Version::V1 => v1::encoded_len(encoded, signature_len),
+            Version::V2 => v2::encoded_len(self, encoded, signature_len),
         }
     }
 
-    fn fingerprint(&self, encoded_details: &[u8], signature: &[u8]) -> Fingerprint {
+    fn to_bytes(&self, encoded: &Encoded) -> Vec<u8> {
         match self.version {
-            Version::V1 => Fingerprint::of(&[&v1::encode(encoded_details, signature)]),
-            Version::V2 => Fingerprint::of(&[
-                encoded_details,
-                &[v2::curve_byte(self.curve)],
-                &self.public_key,
-                signature,
-            ]),
-        }
-    }
-
-    /// What a signature is made over.
-    pub(crate) fn to_be_signed(&self, encoded_details: &[u8]) -> Vec<u8> {
-        match self.version {
-            Version::V1 => encoded_details.to_vec(),
-            Version::V2 => {
-                [encoded_details, &[v2::curve_byte(self.curve)], &self.public_key].concat()
-            }
+            Version::V1 => encoded.bytes().to_vec(),
+            Version::V2 => v2::to_bytes(self, encoded),
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::Error;
 
 /// Takes elements off the front of its input.
+#[derive(Clone, Copy)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -77,6 +78,13 @@ pub(crate) fn minimal(mut bytes: &[u8]) -> &[u8] {
         bytes = rest;
     }
     bytes
+}
+
+/// How long an element with content of this length is.
+pub(crate) fn element_len(content: usize) -> usize {
+    let bytes = (usize::BITS - content.leading_zeros()).div_ceil(8);
+    let length = if content < 0x80 { 1 } else { 1 + bytes as usize };
+    1 + length + content
 }
 
 /// Appends an element.

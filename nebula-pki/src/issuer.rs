@@ -1,10 +1,10 @@
 use std::fmt;
 
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
-use crate::certificate::{Body, go_time, v2};
+use crate::certificate::{Body, Encoded, go_time, v2};
 use crate::{
-    CaParameters, Certificate, Details, Error, Fingerprint, HostParameters, MAX_ENCODED_LEN,
-    MAX_NAME_LEN, Signer, Validity, VerifiedCertificate, Version, constraints, signature,
+    CaParameters, Certificate, Details, Error, HostParameters, MAX_ENCODED_LEN, MAX_NAME_LEN,
+    Signer, Validity, VerifiedCertificate, Version, constraints, signature,
 };
 
 /// A CA: its certificate, and the signer that was found to hold its key.
@@ -45,8 +45,8 @@ impl<S: Signer> Issuer<S> {
         let public_key = signer.public_key().to_vec();
         let body = Body { version, details, curve: signer.curve(), public_key };
         let unsigned = Unsigned::new(body)?;
-        let signature = signer.sign(&unsigned.to_be_signed)?;
-        let certificate = unsigned.sign_checked(signer.public_key(), &signature)?;
+        let signature = signer.sign(unsigned.encoded.to_be_signed())?;
+        let certificate = unsigned.sign_checked(signer.public_key(), signature)?;
         let size = certificate.to_pem().len();
         if size > MAX_PEM_LEN {
             return Err(Error::TooLarge { size, limit: MAX_PEM_LEN });
@@ -133,11 +133,7 @@ impl<S: Signer> Issuer<S> {
         constraints::check(ca.unverified_details(), &details)?;
         let public_key = host.public_key.as_bytes().to_vec();
         let body = Body { version, details, curve: ca.curve(), public_key };
-        Ok(Prepared {
-            unsigned: Unsigned::new(body)?,
-            issuer: ca.fingerprint(),
-            signing_key: ca.public_key().to_vec(),
-        })
+        Ok(Prepared { unsigned: Unsigned::new(body)?, ca: ca.clone() })
     }
 }
 
@@ -155,15 +151,14 @@ impl<S: Signer> Issuer<S> {
 /// ```
 pub struct Prepared {
     unsigned: Unsigned,
-    issuer: Fingerprint,
-    signing_key: Vec<u8>,
+    ca: Certificate,
 }
 
 impl Prepared {
     /// The bytes that the CA's key has to sign: the message itself, not a hash of it.
     #[must_use]
     pub fn to_be_signed(&self) -> &[u8] {
-        &self.unsigned.to_be_signed
+        self.unsigned.encoded.to_be_signed()
     }
 
     /// What the certificate will say.
@@ -179,20 +174,19 @@ impl Prepared {
     ///
     /// [`Error::SignatureMismatch`].
     pub fn complete(self, signature: &[u8]) -> Result<VerifiedCertificate, Error> {
-        let certificate = self.unsigned.sign_checked(&self.signing_key, signature)?;
-        Ok(VerifiedCertificate::new(certificate, self.issuer))
+        let certificate = self.unsigned.sign_checked(self.ca.public_key(), signature.to_vec())?;
+        Ok(VerifiedCertificate::new(certificate, self.ca.fingerprint()))
     }
 
     fn sign(self, signature: Vec<u8>) -> Result<VerifiedCertificate, Error> {
-        Ok(VerifiedCertificate::new(self.unsigned.sign(signature)?, self.issuer))
+        Ok(VerifiedCertificate::new(self.unsigned.sign(signature)?, self.ca.fingerprint()))
     }
 }
 
 /// Everything of a certificate, of a host or a CA, but the signature.
 struct Unsigned {
     body: Body,
-    encoded_details: Vec<u8>,
-    to_be_signed: Vec<u8>,
+    encoded: Encoded,
 }
 
 impl Unsigned {
@@ -210,23 +204,23 @@ impl Unsigned {
             v2::sort(&mut body.details.unsafe_networks);
         }
         body.validate()?;
-        let encoded_details = body.encode_details();
-        let size = body.encode(&encoded_details, &vec![0; signature::max_len(body.curve)]).len();
+        let encoded = body.encode();
+        let size = body.encoded_len(&encoded, signature::max_len(body.curve));
         if size > MAX_ENCODED_LEN {
             return Err(Error::TooLarge { size, limit: MAX_ENCODED_LEN });
         }
-        let to_be_signed = body.to_be_signed(&encoded_details);
-        Ok(Self { body, encoded_details, to_be_signed })
+        Ok(Self { body, encoded })
     }
 
-    fn sign_checked(self, signing_key: &[u8], signature: &[u8]) -> Result<Certificate, Error> {
-        signature::verify(self.body.curve, signing_key, &self.to_be_signed, signature)?;
-        self.sign(signature.to_vec())
+    fn sign_checked(self, signing_key: &[u8], signature: Vec<u8>) -> Result<Certificate, Error> {
+        let message = self.encoded.to_be_signed();
+        signature::verify(self.body.curve, signing_key, message, &signature)?;
+        self.sign(signature)
     }
 
     fn sign(self, signature: Vec<u8>) -> Result<Certificate, Error> {
         let signature = signature::normalize(self.body.curve, signature)?;
-        Ok(Certificate::assemble(self.body, self.encoded_details, signature))
+        Ok(Certificate::assemble(self.body, self.encoded.signed(&signature)))
     }
 }
 

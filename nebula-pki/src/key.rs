@@ -61,6 +61,6 @@ fn secret(key: &'static str, bytes: &[u8]) -> Result<Secret, Error> {
 }
 
 /// The first PEM block.
-fn first_block(input: &[u8]) -> Result<pem::Block, Error> {
+fn first_block(input: &[u8]) -> Result<pem::Block<'_>, Error> {
     pem::decode(input).map(|(block, _)| block).ok_or(Error::NoPemBlock)
 }

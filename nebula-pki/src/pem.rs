@@ -5,23 +5,39 @@
 //! block where the reference goes on to the next, and reads headers only before an empty line.
 //! Private keys are written here too, because the crate leaves copies of them in memory.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use zeroize::Zeroizing;
+use memchr::{memchr, memchr3, memmem, memrchr_iter};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::Error;
 
-/// One decoded block. The contents may be a private key.
-pub(crate) struct Block {
-    pub(crate) banner: String,
-    pub(crate) contents: Zeroizing<Vec<u8>>,
+/// One decoded block. The contents may be a private key, and are wiped unless they are known to be
+/// a certificate.
+pub(crate) struct Block<'a> {
+    pub(crate) banner: Cow<'a, str>,
+    pub(crate) contents: Vec<u8>,
 }
 
-impl Block {
+impl Block<'_> {
     /// The error for a block that is of the wrong kind.
     pub(crate) fn wrong_banner(&self, expected: &'static str) -> Error {
         Error::WrongBanner { expected, found: self.banner.chars().take(64).collect() }
+    }
+
+    fn is_secret(&self) -> bool {
+        !self.banner.starts_with("NEBULA CERTIFICATE")
+    }
+}
+
+impl Drop for Block<'_> {
+    fn drop(&mut self) {
+        if self.is_secret() {
+            self.contents.zeroize();
+        }
     }
 }
 
@@ -30,13 +46,13 @@ impl Block {
 /// A line that says END closes the last BEGIN before it. When that pair is not a block, the search
 /// goes on after it. Go reads in this order since 1.25, older releases from BEGIN to END; release
 /// 1.11.0 of the reference is built with Go 1.26. The difference shows only among broken blocks.
-pub(crate) fn decode(input: &[u8]) -> Option<(Block, &[u8])> {
+pub(crate) fn decode(input: &[u8]) -> Option<(Block<'_>, &[u8])> {
     let mut rest = input;
     loop {
         let end = find(rest, LINE_END)?;
         let (before, from_end) = rest.split_at_checked(end)?;
         let trailer = from_end.get(LINE_END.len()..)?;
-        if let Some(begin) = rfind(before, BEGIN)
+        if let Some(begin) = rfind_begin(before)
             && (begin == 0 || before.get(begin - 1) == Some(&b'\n'))
             && let Some(block) = rest.get(begin + BEGIN.len()..)
         {
@@ -88,8 +104,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
 
-enum Outcome {
-    Block(Block),
+enum Outcome<'a> {
+    Block(Block<'a>),
     /// Not a block; there may be one after its END line.
     Malformed,
     /// The headers ran over the END line: Go gives up on the whole input.
@@ -98,7 +114,7 @@ enum Outcome {
 
 /// Reads the block whose text starts behind `-----BEGIN `; `trailer` is what follows the `-----END `
 /// that closes it, a suffix of the same input.
-fn block_at(text: &[u8], trailer: &[u8]) -> Outcome {
+fn block_at<'a>(text: &'a [u8], trailer: &[u8]) -> Outcome<'a> {
     let (type_line, mut rest) = next_line(text);
     let Some(banner) = type_line.strip_suffix(DASHES) else { return Outcome::Malformed };
 
@@ -131,34 +147,55 @@ fn block_at(text: &[u8], trailer: &[u8]) -> Outcome {
         return Outcome::Malformed;
     }
 
-    let mut digits = Zeroizing::new(Vec::with_capacity(body.len()));
-    digits.extend(body.iter().filter(|byte| !b" \t\r\n".contains(byte)));
-    let mut contents = Zeroizing::new(Vec::with_capacity(body.len()));
-    match BASE64.decode_vec(&*digits, &mut contents) {
-        Ok(()) => {
-            Outcome::Block(Block { banner: String::from_utf8_lossy(banner).into_owned(), contents })
-        }
+    let mut block = Block { banner: String::from_utf8_lossy(banner), contents: Vec::new() };
+    let mut digits = without_blanks(body);
+    let decoded = BASE64.decode_vec(&digits, &mut block.contents);
+    if block.is_secret() {
+        digits.zeroize();
+    }
+    match decoded {
+        Ok(()) => Outcome::Block(block),
         Err(_) => Outcome::Malformed,
     }
 }
 
+/// The text without its white space, which may stand anywhere in it.
+fn without_blanks(mut text: &[u8]) -> Vec<u8> {
+    let mut digits = Vec::with_capacity(text.len());
+    while let Some(end) = memchr(b'\n', text) {
+        let (line, rest) = text.split_at(end);
+        digits.extend_from_slice(line);
+        text = rest.get(1..).unwrap_or_default();
+    }
+    digits.extend_from_slice(text);
+    // Seldom: a file from Windows, or one that somebody indented.
+    if memchr3(b' ', b'\t', b'\r', &digits).is_some() {
+        digits.retain(|byte| !b" \t\r".contains(byte));
+    }
+    digits
+}
+
 /// The first line without its end and the blanks before that, and what follows it.
 fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
-    let mut parts = text.splitn(2, |byte| *byte == b'\n');
-    let line = parts.next().unwrap_or_default();
-    let (line, rest) = match parts.next() {
-        Some(rest) => (line.strip_suffix(b"\r").unwrap_or(line), rest),
-        None => (line, &[][..]),
+    let (mut line, rest) = match memchr(b'\n', text).and_then(|end| text.split_at_checked(end)) {
+        Some((line, rest)) => {
+            (line.strip_suffix(b"\r").unwrap_or(line), rest.get(1..).unwrap_or_default())
+        }
+        None => (text, &[][..]),
     };
-    let blanks = line.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    (line.get(..line.len() - blanks).unwrap_or_default(), rest)
+    while let [before @ .., b' ' | b'\t'] = line {
+        line = before;
+    }
+    (line, rest)
 }
 
 /// Where `needle` begins in `haystack` for the first time.
 pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    memmem::find(haystack, needle)
 }
 
-fn rfind(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).rposition(|window| window == needle)
+/// Where BEGIN stands in `haystack` for the last time.
+fn rfind_begin(haystack: &[u8]) -> Option<usize> {
+    memrchr_iter(b'-', haystack)
+        .find(|start| haystack.get(*start..).is_some_and(|candidate| candidate.starts_with(BEGIN)))
 }

@@ -1,7 +1,7 @@
 //! The wire format of protocol buffers, read as leniently as Go's decoder reads it:
 //! <https://protobuf.dev/programming-guides/encoding/>.
 
-use prost::encoding::{decode_varint, encode_varint};
+use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
 
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
@@ -21,17 +21,15 @@ const MAX_GROUP_DEPTH: usize = 10_001;
 #[derive(Debug)]
 pub(crate) struct Invalid;
 
-/// One field: its number, its value, and all of its bytes.
+/// One field: its number and its value.
 pub(crate) struct Field<'a> {
     pub(crate) number: u64,
     pub(crate) value: Value<'a>,
-    pub(crate) encoded: &'a [u8],
 }
 
 /// What a field holds, by its wire type.
 #[derive(Clone, Copy)]
 pub(crate) enum Value<'a> {
-    #[cfg_attr(not(feature = "encryption"), allow(dead_code, reason = "prost reads the numbers"))]
     Varint(u64),
     /// The contents of a length-delimited field.
     Bytes(&'a [u8]),
@@ -41,7 +39,6 @@ pub(crate) enum Value<'a> {
 
 /// Takes the first field, known or not.
 pub(crate) fn next_field<'a>(input: &mut &'a [u8]) -> Result<Field<'a>, Invalid> {
-    let start = *input;
     let (number, wire_type) = next_key(input, MAX_FIELD)?;
     let value = match wire_type {
         GROUP_START => {
@@ -50,8 +47,7 @@ pub(crate) fn next_field<'a>(input: &mut &'a [u8]) -> Result<Field<'a>, Invalid>
         }
         _ => next_value(input, wire_type)?,
     };
-    let encoded = start.get(..start.len() - input.len()).ok_or(Invalid)?;
-    Ok(Field { number, value, encoded })
+    Ok(Field { number, value })
 }
 
 fn next_key(input: &mut &[u8], max: u64) -> Result<(u64, u64), Invalid> {
@@ -94,8 +90,14 @@ fn skip_group(input: &mut &[u8], number: u64) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn next_varint(input: &mut &[u8]) -> Result<u64, Invalid> {
+pub(crate) fn next_varint(input: &mut &[u8]) -> Result<u64, Invalid> {
     decode_varint(input).map_err(|_| Invalid)
+}
+
+/// How long a length-delimited field with contents of this length is.
+pub(crate) fn bytes_len(number: u64, len: usize) -> usize {
+    let prefix = encoded_len_varint(u64::try_from(len).unwrap_or(u64::MAX));
+    encoded_len_varint(number << 3) + prefix + len
 }
 
 /// Writes a length-delimited field.

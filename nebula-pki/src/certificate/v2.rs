@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Body, Details, MAX_ENCODED_LEN, MAX_NAME_LEN, Peer, Version};
-use crate::der::{Reader, minimal, push};
+use super::{Body, Details, Encoded, MAX_ENCODED_LEN, MAX_NAME_LEN, Peer, Version};
+use crate::der::{Reader, element_len, minimal, push};
 use crate::{Curve, Error};
 
 const SEQUENCE: u8 = 0x30;
@@ -29,12 +29,12 @@ const NOT_BEFORE: u8 = 0x85;
 const NOT_AFTER: u8 = 0x86;
 const ISSUER: u8 = 0x87;
 
-/// Parses and validates; gives the body, its details as signed, and the signature. In a handshake
-/// the public key comes from outside, and so does the curve.
-pub(super) fn decode(
-    bytes: &[u8],
-    peer: Option<Peer<'_>>,
-) -> Result<(Body, Vec<u8>, Vec<u8>), Error> {
+/// The longest signature of the known curves, for which room is left.
+const SIGNATURE_LEN: usize = 72;
+
+/// Parses and validates; gives the body and its encoding. In a handshake the public key comes from
+/// outside, and so does the curve.
+pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Encoded), Error> {
     if bytes.len() > MAX_ENCODED_LEN {
         return Err(Error::Malformed { reason: "longer than 65536 bytes" });
     }
@@ -59,17 +59,33 @@ pub(super) fn decode(
         curve,
         public_key: public_key.to_vec(),
         details: Details {
-            networks: networks(&raw.networks, "networks")?,
-            unsafe_networks: networks(&raw.unsafe_networks, "unsafe_networks")?,
+            networks: networks(raw.networks, "networks")?,
+            unsafe_networks: networks(raw.unsafe_networks, "unsafe_networks")?,
             ..raw.details
         },
     };
     body.validate()?;
-    Ok((body, encoded_details.to_vec(), signature.to_vec()))
+    let encoded = seal(encoded_details, &body);
+    Ok((body, encoded.signed(signature)))
+}
+
+/// What is signed.
+pub(super) fn encode(body: &Body) -> Encoded {
+    seal(&encode_details(&body.details), body)
+}
+
+fn seal(encoded_details: &[u8], body: &Body) -> Encoded {
+    let Body { curve, public_key, .. } = body;
+    let len = encoded_details.len() + 1 + public_key.len();
+    let mut bytes = Vec::with_capacity(len + SIGNATURE_LEN);
+    bytes.extend_from_slice(encoded_details);
+    bytes.push(curve_byte(*curve));
+    bytes.extend_from_slice(public_key);
+    Encoded::unsigned(Version::V2, bytes, 0)
 }
 
 /// The details element with tag and length.
-pub(super) fn encode_details(details: &Details) -> Vec<u8> {
+fn encode_details(details: &Details) -> Vec<u8> {
     let mut content = Vec::new();
     push(&mut content, NAME, &details.name);
     push_list(&mut content, NETWORKS, OCTET_STRING, details.networks.iter().map(encode_network));
@@ -89,35 +105,47 @@ pub(super) fn encode_details(details: &Details) -> Vec<u8> {
     element
 }
 
-/// The certificate around already encoded details.
-pub(super) fn encode(
-    encoded_details: &[u8],
-    curve: Curve,
-    public_key: &[u8],
-    signature: &[u8],
-) -> Vec<u8> {
-    let mut content = encoded_details.to_vec();
-    if curve != Curve::Curve25519 {
-        push(&mut content, CURVE, &[curve_byte(curve)]);
+/// The certificate.
+pub(super) fn to_bytes(body: &Body, encoded: &Encoded) -> Vec<u8> {
+    let mut content = Vec::with_capacity(encoded.bytes().len() + 16);
+    content.extend_from_slice(details_of(body, encoded));
+    if body.curve != Curve::Curve25519 {
+        push(&mut content, CURVE, &[curve_byte(body.curve)]);
     }
-    push(&mut content, PUBLIC_KEY, public_key);
-    push(&mut content, SIGNATURE, signature);
-    let mut encoded = Vec::with_capacity(content.len() + 5);
-    push(&mut encoded, SEQUENCE, &content);
-    encoded
+    push(&mut content, PUBLIC_KEY, &body.public_key);
+    push(&mut content, SIGNATURE, encoded.signature());
+    sequence(&content)
+}
+
+/// How long the certificate is with a signature of this length.
+pub(super) fn encoded_len(body: &Body, encoded: &Encoded, signature_len: usize) -> usize {
+    let curve = if body.curve == Curve::Curve25519 { 0 } else { element_len(1) };
+    let details = details_of(body, encoded).len();
+    element_len(details + curve + element_len(body.public_key.len()) + element_len(signature_len))
 }
 
 /// The certificate as a handshake carries it.
-pub(super) fn encode_for_handshake(encoded_details: &[u8], signature: &[u8]) -> Vec<u8> {
-    let mut content = encoded_details.to_vec();
-    push(&mut content, SIGNATURE, signature);
-    let mut encoded = Vec::with_capacity(content.len() + 5);
-    push(&mut encoded, SEQUENCE, &content);
+pub(super) fn encode_for_handshake(body: &Body, encoded: &Encoded) -> Vec<u8> {
+    let mut content = details_of(body, encoded).to_vec();
+    push(&mut content, SIGNATURE, encoded.signature());
+    sequence(&content)
+}
+
+/// The details as they were signed, with tag and length.
+fn details_of<'a>(body: &Body, encoded: &'a Encoded) -> &'a [u8] {
+    let signed = encoded.to_be_signed();
+    let len = signed.len().saturating_sub(1 + body.public_key.len());
+    signed.get(..len).unwrap_or_default()
+}
+
+fn sequence(content: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(element_len(content.len()));
+    push(&mut encoded, SEQUENCE, content);
     encoded
 }
 
 /// The curve as it is signed: one byte, present even for the default curve.
-pub(super) fn curve_byte(curve: Curve) -> u8 {
+fn curve_byte(curve: Curve) -> u8 {
     // Curves of version 2 certificates come from one byte.
     u8::try_from(curve.number()).unwrap_or(u8::MAX)
 }
@@ -166,8 +194,8 @@ pub(crate) fn sort(networks: &mut [IpNet]) {
 /// that is wrong with the encoding.
 struct RawDetails<'a> {
     details: Details,
-    networks: Vec<&'a [u8]>,
-    unsafe_networks: Vec<&'a [u8]>,
+    networks: List<'a>,
+    unsafe_networks: List<'a>,
 }
 
 fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
@@ -178,7 +206,7 @@ fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
     }
     let networks = list(&mut input, NETWORKS, OCTET_STRING, "networks")?;
     let unsafe_networks = list(&mut input, UNSAFE_NETWORKS, OCTET_STRING, "unsafe networks")?;
-    if networks.iter().chain(&unsafe_networks).any(|network| !matches!(network.len(), 1 | 5 | 17)) {
+    if networks.chain(unsafe_networks).any(|network| !matches!(network.len(), 1 | 5 | 17)) {
         return Err(malformed("network"));
     }
     let groups = list(&mut input, GROUPS, UTF8_STRING, "groups")?;
@@ -196,7 +224,7 @@ fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
         name: name.to_vec(),
         networks: Vec::new(),
         unsafe_networks: Vec::new(),
-        groups: groups.into_iter().map(<[u8]>::to_vec).collect(),
+        groups: groups.map(<[u8]>::to_vec).collect(),
         is_ca,
         not_before,
         not_after,
@@ -205,9 +233,9 @@ fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
     Ok(RawDetails { details, networks, unsafe_networks })
 }
 
-fn networks(encoded: &[&[u8]], field: &'static str) -> Result<Vec<IpNet>, Error> {
+fn networks(encoded: List<'_>, field: &'static str) -> Result<Vec<IpNet>, Error> {
     let mut networks =
-        encoded.iter().map(|bytes| decode_network(bytes, field)).collect::<Result<Vec<_>, _>>()?;
+        encoded.map(|bytes| decode_network(bytes, field)).collect::<Result<Vec<_>, _>>()?;
     sort(&mut networks);
     Ok(networks)
 }
@@ -233,19 +261,34 @@ fn encode_network(network: &IpNet) -> Vec<u8> {
     }
 }
 
-/// The non-empty elements, all of one tag, of an optional list.
+/// The elements, all of one tag, of a list that was read once without an error.
+#[derive(Clone, Copy)]
+struct List<'a> {
+    rest: Reader<'a>,
+    item: u8,
+}
+
+impl<'a> Iterator for List<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.rest.read(self.item)
+    }
+}
+
+/// The non-empty elements of an optional list.
 fn list<'a>(
     input: &mut Reader<'a>,
     tag: u8,
     item: u8,
     what: &'static str,
-) -> Result<Vec<&'a [u8]>, Error> {
-    let mut list = Reader::new(input.optional(tag, what)?.unwrap_or_default());
-    let mut items = Vec::new();
-    while !list.is_empty() {
-        items.push(non_empty(list.required(item, what)?, what)?);
+) -> Result<List<'a>, Error> {
+    let list = Reader::new(input.optional(tag, what)?.unwrap_or_default());
+    let mut rest = list;
+    while !rest.is_empty() {
+        non_empty(rest.required(item, what)?, what)?;
     }
-    Ok(items)
+    Ok(List { rest: list, item })
 }
 
 fn non_empty<'a>(content: &'a [u8], what: &'static str) -> Result<&'a [u8], Error> {
