@@ -61,10 +61,14 @@ fn edited_text(dice: &mut Dice, cas: &[Authority], flaws: &mut Vec<&'static str>
     let mut text = Vec::new();
     for _ in 0..dice.within(1, 3) {
         let ca = &cas[dice.below(cas.len())];
-        if dice.one_in(10) {
-            text.extend(ca.key.to_pem().as_bytes());
-        } else {
-            text.extend(ca.certificate.to_pem().as_bytes());
+        match dice.below(10) {
+            0 => text.extend(ca.key.to_pem().as_bytes()),
+            1 | 2 => {
+                let version = dice.pick(&[Version::V1, Version::V2]);
+                let draft = Draft::host(dice, &ca.certificate, version);
+                text.extend(pem(version, &encode_host(dice, &draft, &ca.key, false)));
+            }
+            _ => text.extend(ca.certificate.to_pem().as_bytes()),
         }
     }
     for _ in 0..dice.pick(&[1, 1, 2, 3]) {

@@ -62,6 +62,7 @@ impl Judge<'_> {
                     let loaded = CaPool::from_pem(&case.pem);
                     note(self.check_text(&case.pem, &read));
                     note(self.check_pool(&case.pem, loaded.as_ref().err(), None));
+                    note(self.check_verified_text(&case.pem));
                     match (read, loaded) {
                         (_, Ok(_)) => Verdict::Verified,
                         (Ok(_), Err(_)) => Verdict::Refused,
@@ -164,6 +165,29 @@ impl Judge<'_> {
                 expect(&output, "print -json", &message, "")
             }),
         }
+    }
+
+    /// `verify` reads to the last byte, and takes a blank for a certificate.
+    fn check_verified_text(&self, text: &[u8]) -> Checked {
+        let path = self.write("text.crt", text);
+        let output = self.run("verify", &[("-ca", self.ca_file), ("-crt", &path)], &[]);
+        let (mut rest, mut failures) = (text, Vec::new());
+        while !rest.is_empty() {
+            match Certificate::split_pem(rest) {
+                Ok((certificate, next)) => {
+                    rest = next;
+                    let verdict = self.pool.verify(&certificate, self.now, &Blocklist::new());
+                    failures.extend(verdict.err().map(|error| failure(&certificate, &error)));
+                }
+                Err(error) => {
+                    return any_wording(&error, |reason| {
+                        let message = format!("error while parsing crt: {reason}");
+                        expect(&output, "verify -crt", &message, "")
+                    });
+                }
+            }
+        }
+        expect(&output, "verify -crt", &failures.join("\n"), "")
     }
 
     /// `verify` loads these CAs or says the same of them; it is given nothing to verify.
