@@ -1,7 +1,7 @@
 mod details;
 mod encoded;
 mod v1;
-pub(crate) mod v2;
+mod v2;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -10,6 +10,7 @@ pub use details::Details;
 pub(crate) use details::go_time;
 pub(crate) use encoded::Encoded;
 
+use self::v2::InvalidPrefixes;
 use crate::signature::{VerifyingKey, ecdsa};
 use crate::{Curve, Error, Fingerprint, pem};
 
@@ -312,17 +313,15 @@ impl Certificate {
 }
 
 impl Body {
-    /// Applies the reference's rules for the contents, in its order.
-    pub(crate) fn validate(&self) -> Result<(), Error> {
+    /// Applies the reference's rules for the contents, in its order, and sorts the networks of
+    /// version 2.
+    pub(crate) fn validate(&mut self) -> Result<(), Error> {
         if self.public_key.is_empty() {
             return Err(Error::NoPublicKey);
         }
-        if !self.details.is_ca() && self.details.networks().is_empty() {
-            return Err(Error::NoNetworks);
-        }
         match self.version {
             Version::V1 => v1::validate(&self.details),
-            Version::V2 => v2::validate(&self.details),
+            Version::V2 => v2::validate(&mut self.details, InvalidPrefixes::default()),
         }
     }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
-use crate::certificate::{Body, Encoded, go_time, v2};
+use crate::certificate::{Body, Encoded, go_time};
 use crate::{
     CaParameters, Certificate, Details, Error, HostParameters, MAX_ENCODED_LEN, MAX_NAME_LEN,
     Signer, Validity, VerifiedCertificate, Version, constraints, signature,
@@ -198,10 +198,6 @@ impl Unsigned {
         }
         if let Some(index) = body.details.groups.iter().position(Vec::is_empty) {
             return Err(Error::EmptyGroup { index });
-        }
-        if body.version == Version::V2 {
-            v2::sort(&mut body.details.networks);
-            v2::sort(&mut body.details.unsafe_networks);
         }
         body.validate()?;
         let encoded = body.encode();

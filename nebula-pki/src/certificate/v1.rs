@@ -63,7 +63,7 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
     let unsafe_networks = from_pairs(&mut details.subnets)
         .ok_or(Error::Malformed { reason: "odd number of integers in unsafe networks" })?;
     let encoded = details.seal();
-    let body = Body {
+    let mut body = Body {
         version: Version::V1,
         curve: Curve::from_number(details.curve),
         public_key: details.public_key,
@@ -189,8 +189,11 @@ pub(super) fn push_signature(bytes: &mut Vec<u8>, signature: &[u8]) {
     }
 }
 
-/// The rules that only version 1 has.
+/// The rules of version 1.
 pub(super) fn validate(details: &Details) -> Result<(), Error> {
+    if !details.is_ca && details.networks.is_empty() {
+        return Err(Error::NoNetworks);
+    }
     for &network in &details.networks {
         if let IpNet::V6(_) = network {
             return Err(Error::Ipv6InV1 { field: "networks", network });

@@ -54,17 +54,14 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
     let signature = non_empty(input.required(SIGNATURE, "signature")?, "signature")?;
     let raw = decode_details(Reader::new(encoded_details).required(DETAILS, "details")?)?;
 
-    let body = Body {
-        version: Version::V2,
-        curve,
-        public_key: public_key.to_vec(),
-        details: Details {
-            networks: networks(raw.networks, "networks")?,
-            unsafe_networks: networks(raw.unsafe_networks, "unsafe_networks")?,
-            ..raw.details
-        },
-    };
-    body.validate()?;
+    let mut body =
+        Body { version: Version::V2, curve, public_key: public_key.to_vec(), details: raw.details };
+    let mut invalid = InvalidPrefixes::default();
+    let details = &mut body.details;
+    (details.networks, invalid.networks) = networks(raw.networks)?;
+    (details.unsafe_networks, invalid.unsafe_networks) = networks(raw.unsafe_networks)?;
+    // There is a public key already.
+    validate(details, invalid)?;
     let encoded = seal(encoded_details, &body);
     Ok((body, encoded.signed(signature)))
 }
@@ -150,9 +147,20 @@ fn curve_byte(curve: Curve) -> u8 {
     u8::try_from(curve.number()).unwrap_or(u8::MAX)
 }
 
-/// The rules that only version 2 has. Networks are sorted, so equal ones are neighbours.
-pub(super) fn validate(details: &Details) -> Result<(), Error> {
-    let mut previous = None;
+/// The first prefix length in each list that is longer than an address, or belongs to none. The
+/// networks from there on are left out: that is an error, if those before it have none.
+#[derive(Clone, Copy, Default)]
+pub(super) struct InvalidPrefixes {
+    networks: Option<u8>,
+    unsafe_networks: Option<u8>,
+}
+
+/// The rules of version 2. The networks come in the order of the certificate, in which all but
+/// duplicates are found, and are sorted.
+pub(super) fn validate(details: &mut Details, invalid: InvalidPrefixes) -> Result<(), Error> {
+    if !details.is_ca && details.networks.is_empty() && invalid.networks.is_none() {
+        return Err(Error::NoNetworks);
+    }
     let (mut has_v4, mut has_v6) = (false, false);
     for &network in &details.networks {
         if network.addr().is_unspecified() {
@@ -165,11 +173,8 @@ pub(super) fn validate(details: &Details) -> Result<(), Error> {
             IpNet::V6(_) => has_v6 = true,
             IpNet::V4(_) => has_v4 = true,
         }
-        if previous.replace(network) == Some(network) {
-            return Err(Error::DuplicateNetwork { field: "networks", network });
-        }
     }
-    let mut previous = None;
+    finish("networks", &mut details.networks, invalid.networks)?;
     for &network in &details.unsafe_networks {
         let has_family = match network {
             IpNet::V4(_) => has_v4,
@@ -178,15 +183,28 @@ pub(super) fn validate(details: &Details) -> Result<(), Error> {
         if !details.is_ca && !has_family {
             return Err(Error::UnsafeNetworkFamily { network });
         }
-        if previous.replace(network) == Some(network) {
-            return Err(Error::DuplicateNetwork { field: "unsafe_networks", network });
-        }
     }
-    Ok(())
+    finish("unsafe_networks", &mut details.unsafe_networks, invalid.unsafe_networks)
+}
+
+/// The last two rules of either list.
+fn finish(
+    field: &'static str,
+    networks: &mut [IpNet],
+    invalid_prefix: Option<u8>,
+) -> Result<(), Error> {
+    if let Some(prefix_len) = invalid_prefix {
+        return Err(Error::InvalidPrefix { field, prefix_len });
+    }
+    sort(networks);
+    match networks.windows(2).find(|pair| pair.first() == pair.last()) {
+        Some(&[network, ..]) => Err(Error::DuplicateNetwork { field, network }),
+        _ => Ok(()),
+    }
 }
 
 /// The order of the parsed view and of what is issued: IPv4 first, then address, then length.
-pub(crate) fn sort(networks: &mut [IpNet]) {
+fn sort(networks: &mut [IpNet]) {
     networks.sort_by_key(|network| (network.addr(), network.prefix_len()));
 }
 
@@ -233,25 +251,27 @@ fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
     Ok(RawDetails { details, networks, unsafe_networks })
 }
 
-fn networks(encoded: List<'_>, field: &'static str) -> Result<Vec<IpNet>, Error> {
-    let mut networks =
-        encoded.map(|bytes| decode_network(bytes, field)).collect::<Result<Vec<_>, _>>()?;
-    sort(&mut networks);
-    Ok(networks)
+/// The networks before the first with an invalid prefix length, and that length.
+fn networks(encoded: List<'_>) -> Result<(Vec<IpNet>, Option<u8>), Error> {
+    let mut networks = Vec::with_capacity(encoded.count());
+    for bytes in encoded {
+        let (&prefix_len, address) = bytes.split_last().ok_or(malformed("network"))?;
+        match network(address, prefix_len) {
+            Some(network) => networks.push(network),
+            None => return Ok((networks, Some(prefix_len))),
+        }
+    }
+    Ok((networks, None))
 }
 
-fn decode_network(bytes: &[u8], field: &'static str) -> Result<IpNet, Error> {
-    let Some((&prefix_len, address)) = bytes.split_last() else {
-        return Err(malformed("network"));
-    };
-    let network = if let Ok(v4) = <[u8; 4]>::try_from(address) {
+fn network(address: &[u8], prefix_len: u8) -> Option<IpNet> {
+    if let Ok(v4) = <[u8; 4]>::try_from(address) {
         Ipv4Net::new(Ipv4Addr::from(v4), prefix_len).map(IpNet::V4).ok()
     } else if let Ok(v6) = <[u8; 16]>::try_from(address) {
         Ipv6Net::new(Ipv6Addr::from(v6), prefix_len).map(IpNet::V6).ok()
     } else {
         None
-    };
-    network.ok_or(Error::InvalidPrefix { field, prefix_len })
+    }
 }
 
 fn encode_network(network: &IpNet) -> Vec<u8> {
