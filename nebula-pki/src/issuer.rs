@@ -20,8 +20,9 @@ impl<S: Signer> Issuer<S> {
     /// # Errors
     ///
     /// Refused are [`Error::NameLength`], [`Error::EmptyGroup`], an [`Error::InvalidValidity`] that
-    /// does not end after it begins, or so late that every node takes it for expired; what the reference refuses to parse, and
-    /// [`Error::TooLarge`]: a CA whose PEM no pool would read. And those of the signer.
+    /// does not end after it begins, or so late that every node takes it for expired; what the
+    /// reference refuses to parse, and [`Error::TooLarge`]: a CA whose PEM no pool would read. And
+    /// those of the signer.
     pub fn self_signed(
         version: Version,
         parameters: CaParameters,
