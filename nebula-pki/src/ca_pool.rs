@@ -45,7 +45,7 @@ impl CaPool {
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
         let mut candidates = Vec::new();
         let outcome = read_bundle(input, &mut candidates);
-        if !batch_is_self_signed(&candidates) {
+        if !are_self_signed(&candidates) {
             candidates.iter().try_for_each(Candidate::check_signature)?;
         }
         outcome?;
@@ -120,21 +120,29 @@ impl Candidate {
         })
     }
 
+    /// What a batch has to check; none for what it cannot hold.
+    fn claim(&self) -> Option<Ed25519Claim<'_>> {
+        let Ca { certificate, key } = &self.0;
+        let VerifyingKey::Ed25519(key) = key else { return None };
+        let signature = certificate.signature().try_into().ok()?;
+        Some(Ed25519Claim { key, message: certificate.to_be_signed(), signature })
+    }
+
     fn into_entry(self) -> (Fingerprint, Ca) {
         (self.0.certificate.fingerprint(), self.0)
     }
 }
 
-/// Whether the signatures of all of them are good, as far as one batch can tell: false if any is
-/// bad, or is none that a batch can hold.
-fn batch_is_self_signed(candidates: &[Candidate]) -> bool {
-    let claims: Option<Vec<_>> = candidates
-        .iter()
-        .map(|Candidate(ca)| {
-            let VerifyingKey::Ed25519(key) = &ca.key else { return None };
-            let signature = ca.certificate.signature().try_into().ok()?;
-            Some(Ed25519Claim { key, message: ca.certificate.to_be_signed(), signature })
-        })
-        .collect();
-    claims.is_some_and(|claims| signature::verify_batch(&claims))
+/// Whether all of them are signed with their own keys: the Ed25519 ones as far as one batch can tell,
+/// the others one by one.
+fn are_self_signed(candidates: &[Candidate]) -> bool {
+    let mut claims = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        match candidate.claim() {
+            Some(claim) => claims.push(claim),
+            None if candidate.check_signature().is_err() => return false,
+            None => {}
+        }
+    }
+    signature::verify_batch(&claims)
 }
