@@ -1,19 +1,19 @@
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
-use crate::Fingerprint;
+use crate::{Error, Fingerprint};
 
 /// Fingerprints of certificates that must not be trusted although they are signed and not expired.
 ///
 /// Blocking a CA's fingerprint does nothing to the certificates it signed: only the certificate
 /// being verified is looked up, as in the reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Blocklist(BTreeSet<Fingerprint>);
+pub struct Blocklist(HashSet<Fingerprint>);
 
 impl Blocklist {
     /// An empty list.
     #[must_use]
-    pub const fn new() -> Self {
-        Self(BTreeSet::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds a fingerprint; false if it was there already.
@@ -27,9 +27,15 @@ impl Blocklist {
         self.0.contains(fingerprint)
     }
 
-    /// The fingerprints in ascending order.
+    pub(crate) fn check(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        if self.contains(&fingerprint) { Err(Error::Blocked { fingerprint }) } else { Ok(()) }
+    }
+
+    /// The fingerprints in ascending order, sorted for each call.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Fingerprint> {
-        self.0.iter()
+        let mut fingerprints: Vec<_> = self.0.iter().collect();
+        fingerprints.sort_unstable();
+        fingerprints.into_iter()
     }
 
     /// How many there are.

@@ -1,6 +1,6 @@
 mod bundle;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 pub(crate) use bundle::MAX_PEM_LEN;
 
@@ -12,7 +12,7 @@ use crate::{Certificate, Error, Fingerprint};
 /// Expired ones stay in the pool, where [`expired`](Self::expired) tells of them, and verify
 /// nothing.
 #[derive(Debug, Clone, Default)]
-pub struct CaPool(BTreeMap<Fingerprint, Ca>);
+pub struct CaPool(HashMap<Fingerprint, Ca>);
 
 /// A CA certificate that was found to be one.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub(crate) struct Ca {
 impl CaPool {
     /// A pool that trusts nobody.
     #[must_use]
-    pub const fn new() -> Self {
-        Self(BTreeMap::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The CAs of a PEM bundle. Text between the blocks is skipped; an empty bundle is an empty
@@ -65,9 +65,11 @@ impl CaPool {
         Ok(())
     }
 
-    /// The CAs in the order of their fingerprints.
+    /// The CAs in the order of their fingerprints, sorted for each call.
     pub fn certificates(&self) -> impl ExactSizeIterator<Item = &Certificate> {
-        self.0.values().map(|ca| &ca.certificate)
+        let mut certificates: Vec<_> = self.0.values().map(|ca| &ca.certificate).collect();
+        certificates.sort_unstable_by_key(|certificate| certificate.fingerprint());
+        certificates.into_iter()
     }
 
     /// The CA with this fingerprint.

@@ -70,12 +70,18 @@ impl CaPool {
         at: i64,
         blocklist: &Blocklist,
     ) -> Result<VerifiedCertificate, Error> {
-        let (issuer, ca) = self.check_validity(certificate, at, blocklist)?;
+        blocklist.check(certificate.fingerprint())?;
+        let details = certificate.unverified_details();
+        if details.issuer_bytes().is_empty() {
+            return Err(Error::NoIssuer);
+        }
+        let issuer = details.issuer().ok_or_else(|| unknown_ca(details.issuer_bytes()))?;
+        let ca = self.check_validity(certificate, issuer, at)?;
         certificate.is_signed_by(&ca.key)?;
         let ca_details = ca.certificate.unverified_details();
-        constraints::check(ca_details, certificate.unverified_details())?;
+        constraints::check(ca_details, details)?;
         let verified = VerifiedCertificate::new(certificate.clone(), issuer);
-        verified.check_alternate(blocklist)?;
+        verified.alternate.map_or(Ok(()), |alternate| blocklist.check(alternate))?;
         Ok(verified)
     }
 
@@ -116,30 +122,20 @@ impl CaPool {
         at: i64,
         blocklist: &Blocklist,
     ) -> Result<(), Error> {
-        verified.check_alternate(blocklist)?;
-        self.check_validity(&verified.certificate, at, blocklist)?;
+        verified.alternate.map_or(Ok(()), |alternate| blocklist.check(alternate))?;
+        blocklist.check(verified.certificate.fingerprint())?;
+        self.check_validity(&verified.certificate, verified.issuer, at)?;
         Ok(())
     }
 
-    /// Everything but the signature and what it covers.
+    /// The CA, if it may have signed the certificate at this time.
     fn check_validity(
         &self,
         certificate: &Certificate,
+        issuer: Fingerprint,
         at: i64,
-        blocklist: &Blocklist,
-    ) -> Result<(Fingerprint, &Ca), Error> {
-        let fingerprint = certificate.fingerprint();
-        if blocklist.contains(&fingerprint) {
-            return Err(Error::Blocked { fingerprint });
-        }
-        let details = certificate.unverified_details();
-        if details.issuer_bytes().is_empty() {
-            return Err(Error::NoIssuer);
-        }
-        let (issuer, ca) = details
-            .issuer()
-            .and_then(|issuer| Some((issuer, self.ca(&issuer)?)))
-            .ok_or_else(|| Error::UnknownCa { issuer: fingerprint::hex(details.issuer_bytes()) })?;
+    ) -> Result<&Ca, Error> {
+        let ca = self.ca(&issuer).ok_or_else(|| unknown_ca(issuer.as_bytes()))?;
         let curve = ca.certificate.curve();
         if curve != certificate.curve() {
             return Err(Error::CurveMismatch { expected: curve, found: certificate.curve() });
@@ -148,22 +144,16 @@ impl CaPool {
             return Err(Error::CaExpired { issuer });
         }
         if certificate.is_expired(at) {
+            let details = certificate.unverified_details();
             return Err(Error::Expired {
                 not_before: details.not_before(),
                 not_after: details.not_after(),
             });
         }
-        Ok((issuer, ca))
+        Ok(ca)
     }
 }
 
-impl VerifiedCertificate {
-    fn check_alternate(&self, blocklist: &Blocklist) -> Result<(), Error> {
-        match self.alternate {
-            Some(fingerprint) if blocklist.contains(&fingerprint) => {
-                Err(Error::Blocked { fingerprint })
-            }
-            _ => Ok(()),
-        }
-    }
+fn unknown_ca(issuer: &[u8]) -> Error {
+    Error::UnknownCa { issuer: fingerprint::hex(issuer) }
 }
