@@ -6,7 +6,7 @@ use crate::samples::Outcome;
 
 /// How long a block of repetitions takes. Short, so that what disturbs one block disturbs its
 /// neighbour; long against the clock's resolution.
-const BLOCK: Duration = Duration::from_millis(1);
+const BLOCK: Duration = Duration::from_micros(200);
 
 pub(crate) const HEADER: &str =
     "                            ours    reference    ratio   quartiles      bar";

@@ -303,7 +303,7 @@ impl Certificate {
     }
 
     pub(crate) fn from_block(block: &pem::Block<'_>) -> Result<Self, Error> {
-        let version = match &*block.banner {
+        let version = match block.banner() {
             V1_BANNER => Version::V1,
             V2_BANNER => Version::V2,
             _ => return Err(block.wrong_banner("a certificate")),

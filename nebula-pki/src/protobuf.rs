@@ -1,7 +1,7 @@
 //! The wire format of protocol buffers, read as leniently as Go's decoder reads it:
 //! <https://protobuf.dev/programming-guides/encoding/>.
 
-use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use prost::encoding::{decode_varint, encoded_len_varint};
 
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
@@ -90,7 +90,13 @@ fn skip_group(input: &mut &[u8], number: u64) -> Result<(), Invalid> {
     Ok(())
 }
 
+#[inline]
 pub(crate) fn next_varint(input: &mut &[u8]) -> Result<u64, Invalid> {
+    // Nearly all: keys, lengths, flags.
+    if let [byte @ ..0x80, rest @ ..] = *input {
+        *input = rest;
+        return Ok((*byte).into());
+    }
     decode_varint(input).map_err(|_| Invalid)
 }
 
@@ -102,15 +108,39 @@ pub(crate) fn bytes_len(number: u64, len: usize) -> usize {
 
 /// Writes a length-delimited field.
 pub(crate) fn push_bytes(output: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    encode_varint(number << 3 | BYTES, output);
-    // A slice is never longer than 2^63 − 1 bytes.
-    encode_varint(u64::try_from(bytes.len()).unwrap_or(u64::MAX), output);
+    push_header(output, number, bytes.len());
     output.extend_from_slice(bytes);
 }
 
+/// Writes what stands before the contents of a length-delimited field.
+pub(crate) fn push_header(output: &mut Vec<u8>, number: u64, len: usize) {
+    encode_varint(number << 3 | BYTES, output);
+    // A slice is never longer than 2^63 − 1 bytes.
+    encode_varint(u64::try_from(len).unwrap_or(u64::MAX), output);
+}
+
 /// Writes a number.
-#[cfg(feature = "encryption")]
 pub(crate) fn push_varint(output: &mut Vec<u8>, number: u64, value: u64) {
     encode_varint(number << 3 | VARINT, output);
     encode_varint(value, output);
+}
+
+/// Writes a packed list of numbers.
+pub(crate) fn push_packed(
+    output: &mut Vec<u8>,
+    number: u64,
+    values: impl Iterator<Item = u64> + Clone,
+) {
+    push_header(output, number, values.clone().map(encoded_len_varint).sum());
+    values.for_each(|value| encode_varint(value, output));
+}
+
+fn encode_varint(mut value: u64, output: &mut Vec<u8>) {
+    while value >= 0x80 {
+        let [low, ..] = value.to_le_bytes();
+        output.push(low | 0x80);
+        value >>= 7;
+    }
+    let [low, ..] = value.to_le_bytes();
+    output.push(low);
 }

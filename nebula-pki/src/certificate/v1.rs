@@ -1,47 +1,23 @@
 //! Version 1: protocol buffers (proto3), the schema of Nebula's `cert_v1.proto`.
 //!
 //! The reference decodes leniently, keeps the fields it knows and judges their canonical
-//! re-encoding. So do we. Reading is our own, because prost refuses a known field of the wrong wire
-//! type where Go's decoder takes it for unknown; prost writes.
+//! re-encoding. So do we. Prost would refuse a known field of the wrong wire type where Go's decoder
+//! takes it for unknown, and copies what it writes; it judges our encoding in the tests.
 
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
-use prost::Message;
 
 use super::{Body, Details, Encoded, Peer, Version};
-use crate::protobuf::{Value, bytes_len, next_field, next_varint, push_bytes};
+use crate::protobuf::{
+    Value, bytes_len, next_field, next_varint, push_bytes, push_header, push_packed, push_varint,
+};
 use crate::{Curve, Error};
 
 const INVALID_WIRE: Error = Error::Malformed { reason: "invalid protobuf wire format" };
 
-/// What the two fields' headers and the longest signature take, unless the details are very long.
-const HEADERS_AND_SIGNATURE: usize = 96;
-
-#[derive(Clone, PartialEq, Message)]
-struct WireDetails {
-    #[prost(string, tag = "1")]
-    name: String,
-    /// Address and netmask in turn, as are the subnets.
-    #[prost(uint32, repeated, tag = "2")]
-    ips: Vec<u32>,
-    #[prost(uint32, repeated, tag = "3")]
-    subnets: Vec<u32>,
-    #[prost(string, repeated, tag = "4")]
-    groups: Vec<String>,
-    #[prost(int64, tag = "5")]
-    not_before: i64,
-    #[prost(int64, tag = "6")]
-    not_after: i64,
-    #[prost(bytes = "vec", tag = "7")]
-    public_key: Vec<u8>,
-    #[prost(bool, tag = "8")]
-    is_ca: bool,
-    #[prost(bytes = "vec", tag = "9")]
-    issuer: Vec<u8>,
-    #[prost(int32, tag = "100")]
-    curve: i32,
-}
+/// Room for most certificates, with their signature.
+const USUAL_LEN: usize = 256;
 
 /// Parses and validates; gives the body and its canonical encoding. In a handshake the public key
 /// comes from outside.
@@ -50,131 +26,26 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
         return Err(Error::Malformed { reason: "no bytes" });
     }
     let (details, signature) = read(bytes)?;
-    let mut details = details.ok_or(Error::Malformed { reason: "details are missing" })?;
+    let mut body = details.ok_or(Error::Malformed { reason: "details are missing" })?.finish()?;
     if let Some(peer) = peer {
-        if !details.public_key.is_empty() {
+        if !body.public_key.is_empty() {
             return Err(Error::UnexpectedPublicKey);
         }
-        details.public_key = peer.public_key.to_vec();
+        body.public_key = peer.public_key.to_vec();
     }
-
-    let networks = from_pairs(&mut details.ips)
-        .ok_or(Error::Malformed { reason: "odd number of integers in networks" })?;
-    let unsafe_networks = from_pairs(&mut details.subnets)
-        .ok_or(Error::Malformed { reason: "odd number of integers in unsafe networks" })?;
-    let encoded = details.seal();
-    let mut body = Body {
-        version: Version::V1,
-        curve: Curve::from_number(details.curve),
-        public_key: details.public_key,
-        details: Details {
-            name: details.name.into_bytes(),
-            networks,
-            unsafe_networks,
-            groups: details.groups.into_iter().map(String::into_bytes).collect(),
-            is_ca: details.is_ca,
-            not_before: details.not_before,
-            not_after: details.not_after,
-            issuer: details.issuer,
-        },
-    };
     body.validate()?;
-    Ok((body, encoded.signed(signature)))
+    let encoded = encode(&body).signed(signature);
+    Ok((body, encoded))
 }
 
 /// The canonical form without signature.
 pub(super) fn encode(body: &Body) -> Encoded {
-    WireDetails::new(&body.details, body.curve, &body.public_key).seal()
+    seal(encode_details(&body.details, body.curve, &body.public_key))
 }
 
 /// The certificate as a handshake carries it.
 pub(super) fn encode_for_handshake(body: &Body, signature: &[u8]) -> Vec<u8> {
-    let details = WireDetails::new(&body.details, body.curve, &[]);
-    details.seal().signed(signature).bytes().to_vec()
-}
-
-/// Reads the details, if there are any, and the signature. What comes twice is merged.
-fn read(mut certificate: &[u8]) -> Result<(Option<WireDetails>, &[u8]), Error> {
-    let (mut details, mut signature) = (None, &[][..]);
-    while !certificate.is_empty() {
-        let field = next_field(&mut certificate).map_err(|_| INVALID_WIRE)?;
-        match (field.number, field.value) {
-            (1, Value::Bytes(bytes)) => {
-                details.get_or_insert_with(WireDetails::default).read(bytes)?
-            }
-            (2, Value::Bytes(bytes)) => signature = bytes,
-            _ => {}
-        }
-    }
-    Ok((details, signature))
-}
-
-impl WireDetails {
-    fn read(&mut self, mut details: &[u8]) -> Result<(), Error> {
-        while !details.is_empty() {
-            let field = next_field(&mut details).map_err(|_| INVALID_WIRE)?;
-            match (field.number, field.value) {
-                (1, Value::Bytes(name)) => self.name = text(name)?,
-                (2, Value::Varint(number)) => self.ips.push(low(number)),
-                (2, Value::Bytes(packed)) => unpack(packed, &mut self.ips)?,
-                (3, Value::Varint(number)) => self.subnets.push(low(number)),
-                (3, Value::Bytes(packed)) => unpack(packed, &mut self.subnets)?,
-                (4, Value::Bytes(group)) => self.groups.push(text(group)?),
-                (5, Value::Varint(time)) => self.not_before = time.cast_signed(),
-                (6, Value::Varint(time)) => self.not_after = time.cast_signed(),
-                (7, Value::Bytes(public_key)) => self.public_key = public_key.to_vec(),
-                (8, Value::Varint(is_ca)) => self.is_ca = is_ca != 0,
-                (9, Value::Bytes(issuer)) => self.issuer = issuer.to_vec(),
-                (100, Value::Varint(curve)) => self.curve = low(curve).cast_signed(),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn new(details: &Details, curve: Curve, public_key: &[u8]) -> Self {
-        // Version 1 names and groups are UTF-8: parsing and issuing take nothing else.
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            name: text(&details.name),
-            ips: to_pairs(&details.networks),
-            subnets: to_pairs(&details.unsafe_networks),
-            groups: details.groups.iter().map(|group| text(group)).collect(),
-            not_before: details.not_before,
-            not_after: details.not_after,
-            public_key: public_key.to_vec(),
-            is_ca: details.is_ca,
-            issuer: details.issuer.clone(),
-            curve: curve.number(),
-        }
-    }
-
-    /// The canonical certificate around them: ascending fields, minimal varints, defaults left out.
-    fn seal(&self) -> Encoded {
-        let details = self.encode_to_vec();
-        let mut bytes = Vec::with_capacity(details.len() + HEADERS_AND_SIGNATURE);
-        push_bytes(&mut bytes, 1, &details);
-        let header = bytes.len() - details.len();
-        Encoded::unsigned(Version::V1, bytes, header)
-    }
-}
-
-fn text(bytes: &[u8]) -> Result<String, Error> {
-    let text = std::str::from_utf8(bytes);
-    text.map(str::to_owned).map_err(|_| Error::Malformed { reason: "name or group is not UTF-8" })
-}
-
-/// Go's decoder cuts numbers to the size of their field.
-fn low(number: u64) -> u32 {
-    let [a, b, c, d, ..] = number.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
-fn unpack(mut packed: &[u8], numbers: &mut Vec<u32>) -> Result<(), Error> {
-    while !packed.is_empty() {
-        numbers.push(low(next_varint(&mut packed).map_err(|_| INVALID_WIRE)?));
-    }
-    Ok(())
+    seal(encode_details(&body.details, body.curve, &[])).signed(signature).bytes().to_vec()
 }
 
 /// How long the certificate is with a signature of this length.
@@ -210,30 +81,253 @@ pub(super) fn validate(details: &Details) -> Result<(), Error> {
     Ok(())
 }
 
-fn from_pairs(numbers: &mut [u32]) -> Option<Vec<IpNet>> {
-    let (pairs, rest) = numbers.as_chunks_mut::<2>();
-    rest.is_empty().then(|| pairs.iter_mut().map(from_pair).collect())
+/// Puts the header before the details, whose length it has to tell.
+fn seal(mut bytes: Vec<u8>) -> Encoded {
+    let details = bytes.len();
+    push_header(&mut bytes, 1, details);
+    let header = bytes.len() - details;
+    bytes.rotate_right(header);
+    Encoded::unsigned(Version::V1, bytes, header)
 }
 
-/// A netmask with holes reads as prefix length 0, and is replaced by that.
-fn from_pair([address, mask]: &mut [u32; 2]) -> IpNet {
-    let address = Ipv4Addr::from_bits(*address);
-    Ipv4Net::with_netmask(address, Ipv4Addr::from_bits(*mask))
-        .unwrap_or_else(|_| {
-            *mask = 0;
-            Ipv4Net::new_assert(address, 0)
-        })
+/// The canonical details: ascending fields, minimal varints, defaults left out.
+fn encode_details(details: &Details, curve: Curve, public_key: &[u8]) -> Vec<u8> {
+    let Details { name, networks, unsafe_networks, groups, not_before, not_after, is_ca, issuer } =
+        details;
+    let mut encoded = Vec::with_capacity(USUAL_LEN);
+    if !name.is_empty() {
+        push_bytes(&mut encoded, 1, name);
+    }
+    for (number, networks) in [(2, networks), (3, unsafe_networks)] {
+        if !networks.is_empty() {
+            push_packed(&mut encoded, number, networks.iter().flat_map(to_pair));
+        }
+    }
+    for group in groups {
+        push_bytes(&mut encoded, 4, group);
+    }
+    for (number, value) in [(5, *not_before), (6, *not_after)] {
+        if value != 0 {
+            push_varint(&mut encoded, number, value.cast_unsigned());
+        }
+    }
+    if !public_key.is_empty() {
+        push_bytes(&mut encoded, 7, public_key);
+    }
+    if *is_ca {
+        push_varint(&mut encoded, 8, 1);
+    }
+    if !issuer.is_empty() {
+        push_bytes(&mut encoded, 9, issuer);
+    }
+    if curve.number() != 0 {
+        // A negative number of 32 bits is written as one of 64.
+        push_varint(&mut encoded, 100, i64::from(curve.number()).cast_unsigned());
+    }
+    encoded
+}
+
+/// Reads the details, if there are any, and the signature. Details that come twice are merged.
+fn read(mut certificate: &[u8]) -> Result<(Option<Fields>, &[u8]), Error> {
+    let (mut details, mut signature) = (None, &[][..]);
+    while !certificate.is_empty() {
+        let field = next_field(&mut certificate).map_err(|_| INVALID_WIRE)?;
+        match (field.number, field.value) {
+            (1, Value::Bytes(bytes)) => details.get_or_insert_with(Fields::default).read(bytes)?,
+            (2, Value::Bytes(bytes)) => signature = bytes,
+            _ => {}
+        }
+    }
+    Ok((details, signature))
+}
+
+/// The details as far as they were read.
+#[derive(Default)]
+struct Fields {
+    name: Vec<u8>,
+    networks: Networks,
+    unsafe_networks: Networks,
+    groups: Vec<Vec<u8>>,
+    not_before: i64,
+    not_after: i64,
+    public_key: Vec<u8>,
+    is_ca: bool,
+    issuer: Vec<u8>,
+    curve: i32,
+}
+
+impl Fields {
+    fn read(&mut self, mut details: &[u8]) -> Result<(), Error> {
+        while !details.is_empty() {
+            let field = next_field(&mut details).map_err(|_| INVALID_WIRE)?;
+            match (field.number, field.value) {
+                (1, Value::Bytes(name)) => self.name = text(name)?,
+                (2, Value::Varint(number)) => self.networks.push(number),
+                (2, Value::Bytes(packed)) => self.networks.unpack(packed)?,
+                (3, Value::Varint(number)) => self.unsafe_networks.push(number),
+                (3, Value::Bytes(packed)) => self.unsafe_networks.unpack(packed)?,
+                (4, Value::Bytes(group)) => self.groups.push(text(group)?),
+                (5, Value::Varint(time)) => self.not_before = time.cast_signed(),
+                (6, Value::Varint(time)) => self.not_after = time.cast_signed(),
+                (7, Value::Bytes(public_key)) => self.public_key = public_key.to_vec(),
+                (8, Value::Varint(is_ca)) => self.is_ca = is_ca != 0,
+                (9, Value::Bytes(issuer)) => self.issuer = issuer.to_vec(),
+                (100, Value::Varint(curve)) => self.curve = low(curve).cast_signed(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Body, Error> {
+        let networks = self.networks.finish("odd number of integers in networks")?;
+        let odd = "odd number of integers in unsafe networks";
+        let details = Details {
+            name: self.name,
+            networks,
+            unsafe_networks: self.unsafe_networks.finish(odd)?,
+            groups: self.groups,
+            is_ca: self.is_ca,
+            not_before: self.not_before,
+            not_after: self.not_after,
+            issuer: self.issuer,
+        };
+        let curve = Curve::from_number(self.curve);
+        Ok(Body { version: Version::V1, curve, public_key: self.public_key, details })
+    }
+}
+
+/// A list of networks, whose numbers are address and netmask in turn.
+#[derive(Default)]
+struct Networks {
+    complete: Vec<IpNet>,
+    address: Option<u32>,
+}
+
+impl Networks {
+    fn push(&mut self, number: u64) {
+        let number = low(number);
+        match self.address.take() {
+            None => self.address = Some(number),
+            Some(address) => self.complete.push(from_pair(address, number)),
+        }
+    }
+
+    fn unpack(&mut self, mut packed: &[u8]) -> Result<(), Error> {
+        while !packed.is_empty() {
+            self.push(next_varint(&mut packed).map_err(|_| INVALID_WIRE)?);
+        }
+        Ok(())
+    }
+
+    fn finish(self, odd: &'static str) -> Result<Vec<IpNet>, Error> {
+        if self.address.is_none() {
+            Ok(self.complete)
+        } else {
+            Err(Error::Malformed { reason: odd })
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+        Ok(bytes.to_vec())
+    } else {
+        Err(Error::Malformed { reason: "name or group is not UTF-8" })
+    }
+}
+
+/// Go's decoder cuts numbers to the size of their field.
+fn low(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// A netmask with holes reads as prefix length 0.
+fn from_pair(address: u32, mask: u32) -> IpNet {
+    let address = Ipv4Addr::from_bits(address);
+    Ipv4Net::with_netmask(address, Ipv4Addr::from_bits(mask))
+        .unwrap_or_else(|_| Ipv4Net::new_assert(address, 0))
         .into()
 }
 
-fn to_pairs(networks: &[IpNet]) -> Vec<u32> {
-    networks
-        .iter()
-        .filter_map(|network| match network {
-            IpNet::V4(network) => Some([network.addr().to_bits(), network.netmask().to_bits()]),
-            // Refused by `validate` before anything is encoded.
-            IpNet::V6(_) => None,
-        })
-        .flatten()
-        .collect()
+fn to_pair(network: &IpNet) -> [u64; 2] {
+    match network {
+        IpNet::V4(network) => [network.addr(), network.netmask()].map(|part| part.to_bits().into()),
+        // Refused by `validate` before anything is encoded.
+        IpNet::V6(_) => [0, 0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+
+    /// The schema as prost knows it.
+    #[derive(Clone, PartialEq, Message)]
+    struct WireDetails {
+        #[prost(string, tag = "1")]
+        name: String,
+        #[prost(uint32, repeated, tag = "2")]
+        networks: Vec<u32>,
+        #[prost(uint32, repeated, tag = "3")]
+        unsafe_networks: Vec<u32>,
+        #[prost(string, repeated, tag = "4")]
+        groups: Vec<String>,
+        #[prost(int64, tag = "5")]
+        not_before: i64,
+        #[prost(int64, tag = "6")]
+        not_after: i64,
+        #[prost(bytes = "vec", tag = "7")]
+        public_key: Vec<u8>,
+        #[prost(bool, tag = "8")]
+        is_ca: bool,
+        #[prost(bytes = "vec", tag = "9")]
+        issuer: Vec<u8>,
+        #[prost(int32, tag = "100")]
+        curve: i32,
+    }
+
+    prop_compose! {
+        fn networks()(pairs in prop::collection::vec((any::<u32>(), 0u8..=32), 0..4)) -> Vec<u32> {
+            let mask = |len: u8| u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+            pairs.into_iter().flat_map(|(address, len)| [address, mask(len)]).collect()
+        }
+    }
+
+    prop_compose! {
+        fn details()(
+            name in ".{0,9}",
+            networks in networks(),
+            unsafe_networks in networks(),
+            groups in prop::collection::vec(".{0,9}", 0..4),
+            (not_before, not_after) in (any::<i64>(), -1i64..=1),
+            public_key in prop::collection::vec(any::<u8>(), 0..70),
+            is_ca in any::<bool>(),
+            issuer in prop::collection::vec(any::<u8>(), 0..33),
+            curve in prop_oneof![0..=1, any::<i32>()],
+        ) -> WireDetails {
+            WireDetails {
+                name, networks, unsafe_networks, groups, not_before, not_after, public_key, is_ca,
+                issuer, curve,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn prost_and_we_read_and_write_the_same(wire in details()) {
+            let encoded = wire.encode_to_vec();
+            let mut fields = Fields::default();
+            fields.read(&encoded).unwrap();
+            let Body { details, curve, public_key, .. } = fields.finish().unwrap();
+            prop_assert_eq!(&details.name, wire.name.as_bytes());
+            prop_assert_eq!(details.not_before, wire.not_before);
+            prop_assert_eq!(curve.number(), wire.curve);
+            prop_assert_eq!(encode_details(&details, curve, &public_key), encoded);
+        }
+    }
 }

@@ -44,7 +44,7 @@ impl AgreementKey {
     /// As [`from_bytes`](Self::from_bytes), and [`Error::NoPemBlock`] or [`Error::WrongBanner`].
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
         let block = first_block(input)?;
-        let curve = match &*block.banner {
+        let curve = match block.banner() {
             X25519_BANNER => Curve::Curve25519,
             P256_BANNER => Curve::P256,
             _ => return Err(block.wrong_banner("a host's private key")),

@@ -70,7 +70,7 @@ impl EncryptedKey {
     /// [`Error::SaltLength`], after all other checks.
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
         let block = first_block(input)?;
-        let curve = match &*block.banner {
+        let curve = match block.banner() {
             ENCRYPTED_ED25519_BANNER => Curve::Curve25519,
             ENCRYPTED_ECDSA_BANNER => Curve::P256,
             _ => return Err(block.wrong_banner("a CA's encrypted private key")),

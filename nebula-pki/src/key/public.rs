@@ -23,7 +23,7 @@ impl PublicKey {
     /// anything else, in particular a private key or the public key of a CA.
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
         let block = first_block(input)?;
-        let curve = match &*block.banner {
+        let curve = match block.banner() {
             X25519_BANNER => Curve::Curve25519,
             P256_BANNER => Curve::P256,
             _ => return Err(block.wrong_banner("a host's public key")),

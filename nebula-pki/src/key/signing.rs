@@ -48,7 +48,7 @@ impl SigningKey {
     /// [`Error::EncryptedKey`] for a key that needs a passphrase.
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
         let block = first_block(input)?;
-        let curve = match &*block.banner {
+        let curve = match block.banner() {
             ED25519_BANNER => Curve::Curve25519,
             ECDSA_BANNER => Curve::P256,
             ENCRYPTED_ED25519_BANNER | ENCRYPTED_ECDSA_BANNER => return Err(Error::EncryptedKey),
