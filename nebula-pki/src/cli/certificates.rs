@@ -14,9 +14,12 @@ pub(crate) fn failure(error: &Error, pem: &[u8], doing: &str) -> Failure {
     Failure::library(doing, error, first_version(pem))
 }
 
-/// White space in the sense of Go's `strings.TrimSpace`.
+/// White space in the sense of Go's `strings.TrimSpace`. Looks at no line after the first that has
+/// anything else, because it is asked after each of many blocks.
 pub(crate) fn is_blank(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| text.chars().all(char::is_whitespace))
+    text.split_inclusive(|byte| *byte == b'\n').all(|line| {
+        std::str::from_utf8(line).is_ok_and(|line| line.chars().all(char::is_whitespace))
+    })
 }
 
 /// Whether the first block is one of a certificate, readable or not.
