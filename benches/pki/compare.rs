@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::samples::Outcome;
 
-/// How long a block of repetitions takes. Short, so that what disturbs one block disturbs its
-/// neighbour; long against the clock's resolution.
+/// How long a block of repetitions takes, unless one takes longer. Short, so that what disturbs one
+/// block disturbs its neighbour; long against the clock's resolution.
 const BLOCK: Duration = Duration::from_micros(200);
 
+/// What takes longer than this is repeated a tenth as often.
+const SLOW: Duration = Duration::from_millis(2);
+
 pub(crate) const HEADER: &str =
-    "                            ours    reference    ratio   quartiles      bar";
+    "                             ours    reference    ratio    quartiles      bar";
 
 /// What the ratio has to be.
 #[derive(Clone, Copy)]
@@ -20,115 +23,121 @@ pub(crate) enum Bar {
     TimesFaster(f64),
 }
 
-impl Bar {
-    pub(crate) fn holds(self, ratio: f64, tolerance: f64) -> bool {
-        match self {
-            Self::AtMost(bar) => ratio <= bar * tolerance,
-            Self::TimesFaster(bar) => ratio * tolerance >= bar,
-        }
-    }
-
-    fn ratio(self, ours: f64, reference: f64) -> f64 {
-        match self {
-            Self::AtMost(_) => ours / reference,
-            Self::TimesFaster(_) => reference / ours,
-        }
-    }
-}
-
-/// What all rounds gave, each list in ascending order.
+/// One thing of ours and what it is held against.
 pub(crate) struct Comparison {
+    name: String,
     bar: Bar,
-    /// Seconds for one.
-    ours: Vec<f64>,
-    reference: Vec<f64>,
+    ours: Side,
+    reference: Side,
     ratios: Vec<f64>,
 }
 
 impl Comparison {
     /// Each closure does its thing once and says whether it worked.
-    pub(crate) fn run(
-        rounds: usize,
+    pub(crate) fn new(
+        name: String,
         bar: Bar,
-        mut ours: impl FnMut() -> bool,
-        mut reference: impl FnMut() -> bool,
+        ours: impl FnMut() -> bool + 'static,
+        reference: impl FnMut() -> bool + 'static,
     ) -> Outcome<Self> {
-        let our_count = calibrate(&mut ours)?;
-        let reference_count = calibrate(&mut reference)?;
-        let slow = our_count == 1 || reference_count == 1;
-        let rounds = if slow { rounds.div_ceil(10) } else { rounds };
-        let mut comparison = Self { bar, ours: vec![], reference: vec![], ratios: vec![] };
-        for round in 0..rounds {
+        let (ours, reference) = (Side::new(ours)?, Side::new(reference)?);
+        Ok(Self { name, bar, ours, reference, ratios: vec![] })
+    }
+
+    pub(crate) fn run(&mut self, rounds: usize) -> Outcome<()> {
+        let slow = self.ours.slow || self.reference.slow;
+        for round in 0..if slow { rounds.div_ceil(10) } else { rounds } {
             // Neither is always the one that finds the caches as the other left them.
-            let (our_time, reference_time) = if round % 2 == 0 {
-                let our_time = block(our_count, &mut ours)?;
-                (our_time, block(reference_count, &mut reference)?)
+            let (ours, reference) = if round % 2 == 0 {
+                let ours = self.ours.measure()?;
+                (ours, self.reference.measure()?)
             } else {
-                let reference_time = block(reference_count, &mut reference)?;
-                (block(our_count, &mut ours)?, reference_time)
+                let reference = self.reference.measure()?;
+                (self.ours.measure()?, reference)
             };
-            comparison.ours.push(our_time);
-            comparison.reference.push(reference_time);
-            comparison.ratios.push(bar.ratio(our_time, reference_time));
+            self.ratios.push(match self.bar {
+                Bar::AtMost(_) => ours / reference,
+                Bar::TimesFaster(_) => reference / ours,
+            });
         }
-        for list in [&mut comparison.ours, &mut comparison.reference, &mut comparison.ratios] {
-            list.sort_by(f64::total_cmp);
-        }
-        Ok(comparison)
+        Ok(())
     }
 
-    /// The median.
-    pub(crate) fn ratio(&self) -> f64 {
-        quantile(&self.ratios, 2)
+    /// Whether the median is within the bar, or by how much it may be beyond.
+    pub(crate) fn holds(&self, tolerance: f64) -> bool {
+        let [_, ratio, _] = quartiles(&self.ratios);
+        match self.bar {
+            Bar::AtMost(bar) => ratio <= bar * tolerance,
+            Bar::TimesFaster(bar) => ratio * tolerance >= bar,
+        }
     }
 
-    pub(crate) fn row(&self, name: &str, held: bool) -> String {
-        let (ours, reference) = (time(quantile(&self.ours, 2)), time(quantile(&self.reference, 2)));
-        let [low, median, high] = [1, 2, 3].map(|quarter| quantile(&self.ratios, quarter));
+    pub(crate) fn row(&self) -> String {
+        let [ours, reference] = [&self.ours, &self.reference].map(|side| {
+            let [_, median, _] = quartiles(&side.seconds);
+            time(median)
+        });
+        let [low, median, high] = quartiles(&self.ratios);
         let bar = match self.bar {
             Bar::AtMost(bar) => format!("<= {bar}"),
             Bar::TimesFaster(bar) => format!(">= {bar}"),
         };
-        let missed = if held { "" } else { "  MISSED" };
-        format!(
-            "{name:<20} {ours:>12} {reference:>12} {median:>8.3}   {low:.3}-{high:.3}  {bar:>7}{missed}"
-        )
+        let name = &self.name;
+        format!("{name:<20} {ours:>12} {reference:>12} {median:>8.3}  {low:.3}-{high:.3}  {bar:>7}")
     }
 }
 
-/// How many repetitions make a block, after enough of them to warm up.
-fn calibrate(thing: &mut impl FnMut() -> bool) -> Outcome<u32> {
-    let mut count = 1;
-    loop {
-        let once = block(count, thing)?;
-        let wanted = BLOCK.as_secs_f64() / once;
-        if wanted <= f64::from(count) {
-            return Ok(count);
+type Block = dyn FnMut(u32) -> Outcome<f64>;
+
+struct Side {
+    /// Does it so often, and gives the mean in seconds.
+    block: Box<Block>,
+    /// How many repetitions make a block.
+    count: u32,
+    slow: bool,
+    seconds: Vec<f64>,
+}
+
+impl Side {
+    fn new(mut thing: impl FnMut() -> bool + 'static) -> Outcome<Self> {
+        let mut block: Box<Block> = Box::new(move |count| {
+            let mut worked = true;
+            let start = Instant::now();
+            for _ in 0..count {
+                worked &= thing();
+            }
+            let elapsed = start.elapsed().as_secs_f64();
+            if worked { Ok(elapsed / f64::from(count)) } else { Err("it failed".into()) }
+        });
+        // Warms up, too.
+        let (mut count, mut once) = (1, block(1)?);
+        while once * f64::from(count) < BLOCK.as_secs_f64() {
+            count *= 2;
+            once = block(count)?;
         }
-        count *= 2;
+        Ok(Self { block, count, slow: once > SLOW.as_secs_f64(), seconds: vec![] })
+    }
+
+    fn measure(&mut self) -> Outcome<f64> {
+        let seconds = (self.block)(self.count)?;
+        self.seconds.push(seconds);
+        Ok(seconds)
     }
 }
 
-/// The mean of some repetitions, in seconds.
-fn block(count: u32, thing: &mut impl FnMut() -> bool) -> Outcome<f64> {
-    let mut worked = true;
-    let start = Instant::now();
-    for _ in 0..count {
-        worked &= thing();
-    }
-    let elapsed = start.elapsed();
-    if worked { Ok(elapsed.as_secs_f64() / f64::from(count)) } else { Err("it failed".into()) }
-}
-
-fn quantile(ascending: &[f64], quarter: usize) -> f64 {
-    let index = ascending.len().saturating_sub(1) * quarter / 4;
-    ascending.get(index).copied().unwrap_or(f64::NAN)
+fn quartiles(values: &[f64]) -> [f64; 3] {
+    let mut ascending = values.to_vec();
+    ascending.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| {
+        let index = ascending.len().saturating_sub(1) * quarter / 4;
+        ascending.get(index).copied().unwrap_or(f64::NAN)
+    })
 }
 
 fn time(seconds: f64) -> String {
     match seconds {
         ..1e-6 => format!("{:.1} ns", seconds * 1e9),
-        ..1e-3 => format!("{:.2} us", seconds * 1e6),
-        _ => format!("{:.2} ms", seconds * 1e3),
+        ..1e-3 => format!("{:.1} us", seconds * 1e6),
+        _ => format!("{:.1} ms", seconds * 1e3),
     }
 }

@@ -130,7 +130,7 @@ const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true)
     .with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
 
-/// Four times as fast as the general engine, which it falls back to on older processors.
+/// Several times as fast as the general engine, which it falls back to on older processors.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static BASE64: LazyLock<Simd> = LazyLock::new(|| Simd::standard(CONFIG));
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
