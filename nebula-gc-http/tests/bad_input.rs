@@ -43,6 +43,8 @@ async fn every_unusable_public_key_is_refused_by_its_reason() {
     let pem = |banner: &str, base64: &str| {
         format!("-----BEGIN {banner}-----\n{base64}\n-----END {banner}-----\n")
     };
+    const P256_KEY: &str = "BDoNFGp2iIQs8vclOM661IRmVa4UHjnR+KUmrtxpAHsefMOCrSPvAEJ+/6hyhsqr1EZUVozk\
+                            wekGkk3QW9g4DZ4=";
     let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let cases = [
         (String::new(), "Base64 or hexadecimal"),
@@ -64,7 +66,8 @@ async fn every_unusable_public_key_is_refused_by_its_reason() {
         (pem("NEBULA X25519 PRIVATE KEY", zero), "private"),
         (pem("NEBULA ED25519 PUBLIC KEY", zero), "NEBULA ED25519 PUBLIC KEY"),
         (pem("CERTIFICATE", zero), "CERTIFICATE"),
-        (pem("NEBULA P256 PUBLIC KEY", &format!("BA{}", "A".repeat(85) + "=")), "Curve25519"),
+        (pem("NEBULA P256 PUBLIC KEY", &format!("BA{}", "A".repeat(85) + "=")), "not a point"),
+        (pem("NEBULA P256 PUBLIC KEY", P256_KEY), "Curve25519"),
         ("-----BEGIN NEBULA X25519 PUBLIC KEY-----\nAAAA".to_owned(), "PEM"),
     ];
     for (key, reason) in cases {
