@@ -100,6 +100,12 @@ pub(crate) fn next_varint(input: &mut &[u8]) -> Result<u64, Invalid> {
     decode_varint(input).map_err(|_| Invalid)
 }
 
+/// What Go's decoder keeps of a number for a field of 32 bits.
+pub(crate) const fn low(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
 /// How long a length-delimited field with contents of this length is.
 pub(crate) fn bytes_len(number: u64, len: usize) -> usize {
     let prefix = encoded_len_varint(u64::try_from(len).unwrap_or(u64::MAX));

@@ -10,7 +10,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{Body, Details, Encoded, Peer, Version};
 use crate::protobuf::{
-    Value, bytes_len, next_field, next_varint, push_bytes, push_header, push_packed, push_varint,
+    Value, bytes_len, low, next_field, next_varint, push_bytes, push_header, push_packed,
+    push_varint,
 };
 use crate::{Curve, Error};
 
@@ -235,12 +236,6 @@ fn text(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     } else {
         Err(Error::Malformed { reason: "name or group is not UTF-8" })
     }
-}
-
-/// Go's decoder cuts numbers to the size of their field.
-fn low(number: u64) -> u32 {
-    let [a, b, c, d, ..] = number.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
 }
 
 /// A netmask with holes reads as prefix length 0.

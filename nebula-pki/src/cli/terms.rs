@@ -10,10 +10,10 @@ use crate::clock::Now;
 /// How long a certificate is to be valid.
 pub(crate) struct Terms {
     pub(crate) validity: Validity,
-    /// Whether that is longer than its CA, if only by a fraction of a second. Certificates know whole
-    /// seconds, but without this it would depend on chance whether a host's can last as long as that
-    /// of a CA made a moment before.
-    outlives_ca: bool,
+    /// The end of the CA, if that is earlier, if only by a fraction of a second. Certificates know
+    /// whole seconds, but without this it would depend on chance whether a host's can last as long as
+    /// that of a CA made a moment before.
+    outlived: Option<i64>,
 }
 
 impl Terms {
@@ -23,11 +23,11 @@ impl Terms {
         let not_before = now.seconds;
         if duration <= 0 {
             let not_after = ca_not_after.saturating_sub(1);
-            return Self { validity: Validity { not_before, not_after }, outlives_ca: false };
+            return Self { validity: Validity { not_before, not_after }, outlived: None };
         }
         let end = now.plus(duration);
         let validity = Validity { not_before, not_after: end.seconds };
-        Self { validity, outlives_ca: end.is_after(ca_not_after) }
+        Self { validity, outlived: end.is_after(ca_not_after).then_some(ca_not_after) }
     }
 
     /// Signs, if the CA lasts long enough.
@@ -37,9 +37,9 @@ impl Terms {
         version: Version,
         host: &HostParameters,
     ) -> Result<VerifiedCertificate, Error> {
-        if self.outlives_ca {
+        if let Some(ca_not_after) = self.outlived {
             let not_after = self.validity.not_after;
-            return Err(Error::ExpiresAfterCa { not_after, ca_not_after: not_after });
+            return Err(Error::ExpiresAfterCa { not_after, ca_not_after });
         }
         issuer.issue(version, host)
     }

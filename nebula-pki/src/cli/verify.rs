@@ -59,17 +59,13 @@ pub(crate) fn refused(certificate: &Certificate, error: &Error) -> Failure {
 
 /// The CAs of a bundle.
 pub(crate) fn read_pool(path: &OsStr) -> Result<CaPool, Failure> {
-    let bundle = read_bundle(path)?;
-    CaPool::from_pem(&bundle).map_err(|error| {
-        certificates::failure(&error, &bundle, "error while adding ca cert to pool: ")
-    })
-}
-
-/// The reference opens the file first, and what it cannot read then is no PEM.
-fn read_bundle(path: &OsStr) -> Result<Vec<u8>, Failure> {
-    match files::read(path) {
-        Ok(bundle) => Ok(bundle.to_vec()),
-        Err(error) if error.is_read() => Ok(b"-----BEGIN ".to_vec()),
-        Err(error) => Err(error.failure("error while reading ca: ")),
-    }
+    let refused = |error, bundle| {
+        certificates::failure(&error, bundle, "error while adding ca cert to pool: ")
+    };
+    let bundle = files::read(path).map_err(|error| match error.is_read() {
+        // The reference has opened the file by then, and takes what it cannot read for no PEM.
+        true => refused(Error::NoPemBlock, &[]),
+        false => error.failure("error while reading ca: "),
+    })?;
+    CaPool::from_pem(&bundle).map_err(|error| refused(error, &bundle))
 }

@@ -2,7 +2,7 @@
 
 use super::{Argon2Parameters, NONCE_LEN};
 use crate::Error;
-use crate::protobuf::{Value, next_field, push_bytes, push_varint};
+use crate::protobuf::{Value, low, next_field, push_bytes, push_varint};
 
 const ALGORITHM: &str = "AES-256-GCM";
 /// Argon2 1.3, the version of RFC 9106.
@@ -135,12 +135,10 @@ impl<'a> Argon2<'a> {
             let field = next_field(&mut input).map_err(|_| INVALID_WIRE)?;
             let parameters = &mut self.parameters;
             match (field.number, field.value) {
-                (1, Value::Varint(value)) => self.version = i32::from_le_bytes(low(value)),
-                (2, Value::Varint(value)) => parameters.memory_kib = u32::from_le_bytes(low(value)),
-                (3, Value::Varint(value)) => parameters.iterations = u32::from_le_bytes(low(value)),
-                (4, Value::Varint(value)) => {
-                    parameters.parallelism = u32::from_le_bytes(low(value));
-                }
+                (1, Value::Varint(value)) => self.version = low(value).cast_signed(),
+                (2, Value::Varint(value)) => parameters.memory_kib = low(value),
+                (3, Value::Varint(value)) => parameters.iterations = low(value),
+                (4, Value::Varint(value)) => parameters.parallelism = low(value),
                 (5, Value::Bytes(bytes)) => self.salt = bytes,
                 _ => {}
             }
@@ -155,12 +153,6 @@ impl Default for Argon2<'_> {
         let parameters = Argon2Parameters { memory_kib: 0, iterations: 0, parallelism: 0 };
         Self { version: 0, parameters, salt: &[] }
     }
-}
-
-/// What Go's decoder keeps of a number that is too large for 32 bits.
-const fn low(value: u64) -> [u8; 4] {
-    let [a, b, c, d, ..] = value.to_le_bytes();
-    [a, b, c, d]
 }
 
 const INVALID_WIRE: Error = malformed("invalid protobuf wire format");
