@@ -212,6 +212,44 @@ pub trait Transaction {
         self.execute(sql, params).map(drop)
     }
 
+    /// As [`queue`](Self::queue), of a statement that changes exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Contended`] when it changed none, because another transaction was first, and as
+    /// [`execute`](Self::execute).
+    fn queue_one(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        match self.execute(sql, params)? {
+            1 => Ok(()),
+            changed => Err(not_one(changed, sql)),
+        }
+    }
+
+    /// Sees that what was queued has been run.
+    ///
+    /// # Errors
+    ///
+    /// Those of what was queued.
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Runs a query and locks its rows until the transaction ends. Rows that another transaction
+    /// has locked are left out. The engine adds the clause, at the end of the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    fn query_skip_locked(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        self.query(sql, params)
+    }
+
+    /// The number under which this process keeps runs of free addresses to itself, where several
+    /// allocate from one database.
+    fn instance(&self) -> Option<i64> {
+        None
+    }
+
     /// Runs one query with each of the sets of parameters; an engine may do so in one round trip.
     ///
     /// # Errors
@@ -234,4 +272,10 @@ pub trait Transaction {
     ///
     /// As [`execute`](Self::execute).
     fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error>;
+}
+
+/// For engines: a statement of [`Transaction::queue_one`] changed another number of rows.
+pub(crate) fn not_one(changed: u64, sql: &str) -> Error {
+    let word = sql.split_whitespace().next().unwrap_or_default();
+    Error::Contended { reason: format!("{word} changed {changed} rows instead of one") }
 }

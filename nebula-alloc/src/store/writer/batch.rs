@@ -259,6 +259,26 @@ impl<T: Transaction> Transaction for Watched<'_, T> {
         self.note(result)
     }
 
+    fn queue_one(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.check(sql)?;
+        let result = self.inner.queue_one(sql, params);
+        self.note(result)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let result = self.inner.flush();
+        self.note(result)
+    }
+
+    fn query_skip_locked(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        let result = self.inner.query_skip_locked(sql, params);
+        self.note(result)
+    }
+
+    fn instance(&self) -> Option<i64> {
+        self.inner.instance()
+    }
+
     fn query_each(&mut self, sql: &str, sets: &[Vec<Param<'_>>]) -> Result<Vec<Vec<Row>>, Error> {
         let result = self.inner.query_each(sql, sets);
         self.note(result)
