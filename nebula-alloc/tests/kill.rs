@@ -1,106 +1,62 @@
-//! Is what was acknowledged there after `kill -9`?
+//! Is what was acknowledged there after `kill -9`? `KILL_ROUNDS` times, 200 by default, at a random
+//! moment of the child's life each: before it has the database open, too.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![cfg(unix)]
 
 #[path = "support/child.rs"]
 mod child;
+#[path = "support/history.rs"]
+mod history;
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/store.rs"]
 mod support;
+#[path = "support/workload.rs"]
+mod workload;
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::thread;
+use std::time::Duration;
 
 use child::Child;
-use nebula_alloc::lease::{LeaseState, list};
-use nebula_alloc::verify::verify;
-use nebula_alloc::{Allocator, Error, OwnerId, Sqlite, Writer, WriterOptions, event};
-use support::*;
+use history::History;
+use random::{Random, setting};
+use workload::Workload;
 
-const THREADS: u16 = 8;
+const ROUND: &str = "KILL_ROUND";
 
-/// Not a test of its own: allocates without end, and says so after each commit.
+/// The latest moment, in microseconds after its start. A child is ready after some 15 ms.
+const LATEST: usize = 90_000;
+
+/// Not a test of its own: works without end.
 #[test]
-fn child_allocates_until_it_is_killed() {
+fn child_works_until_it_is_killed() {
     let Some(path) = child::argument() else { return };
-    let mut store = Sqlite::open(path).unwrap();
-    // Owners that no earlier child had.
-    let leases = store.transaction(|tx| list(tx, NETWORK, None, usize::MAX)).unwrap();
-    let last = leases.iter().map(|lease| lease.owner.0[8..].try_into().unwrap()).max();
-    let first = u64::from_be_bytes(last.unwrap_or_default()) + u64::from(THREADS);
-    let writer = Writer::start(store, || NOW, WriterOptions::default()).unwrap();
-    let allocator = Arc::new(Allocator::new(writer, "child"));
-    for thread in 0..THREADS {
-        let allocator = Arc::clone(&allocator);
-        thread::spawn(move || {
-            for number in (first + u64::from(thread)..).step_by(THREADS.into()) {
-                let lease = allocator.allocate(request(number)).unwrap();
-                if number % 3 == 0 {
-                    allocator.release(NETWORK, owner(number), DAY).unwrap();
-                    child::say(&format!("{number} {} released", lease.address));
-                } else {
-                    child::say(&format!("{number} {} active", lease.address));
-                }
-            }
-        });
-    }
-    child::wait();
+    let run = setting(ROUND, 0);
+    Workload { run, threads: 6, owners: 8, operations: u64::MAX }.run(&path);
 }
 
 #[test]
-fn every_acknowledged_lease_is_there_after_a_kill_at_any_moment() {
-    let rounds = std::env::var("KILL_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap());
-    let mut store = Store::new();
-    store.pool(1, "10.0.0.0/8");
-    let path = store.path();
-    let (writer, _directory) = store.writer(WriterOptions::default());
-    writer.shutdown();
-
-    let mut acknowledged: BTreeMap<IpAddr, (OwnerId, LeaseState)> = BTreeMap::new();
+fn every_acknowledged_operation_is_there_after_a_kill_at_any_moment() {
+    let rounds = setting("KILL_ROUNDS", 200);
+    let mut random = Random(setting("KILL_SEED", 1));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.db");
+    let mut history = History::default();
+    let (mut acknowledged, mut at_work) = (0, 0);
     for round in 0..rounds {
-        let mut child = Child::start("child_allocates_until_it_is_killed", &path);
-        // A different moment each time: after so many answers, from the first one on.
-        let answers = (round * 37) % 211;
-        let mut note = |line: String| {
-            let mut words = line.split(' ');
-            let number: u64 = words.next().unwrap().parse().unwrap();
-            let address: IpAddr = words.next().unwrap().parse().unwrap();
-            let state = match words.next() {
-                Some("active") => LeaseState::Active,
-                _ => LeaseState::Quarantined,
-            };
-            let before = acknowledged.insert(address, (owner(number), state));
-            assert!(before.is_none(), "{address} was given twice");
-        };
-        for _ in 0..answers {
-            note(child.line().unwrap());
+        let round_number = [(ROUND, round.to_string().into())];
+        let mut child = Child::start_in("child_works_until_it_is_killed", &path, &round_number);
+        let moment = Duration::from_micros(random.below(LATEST).try_into().unwrap());
+        for line in child.kill_after(moment) {
+            history.note(&line);
         }
-        child.kill();
-        // It said more before it died.
-        while let Some(line) = child.line() {
-            note(line);
+        if let Err(wrong) = history.check(&path) {
+            panic!("round {round}, killed after {moment:?}: {wrong}");
         }
-
-        let mut store = Sqlite::open(&path).unwrap();
-        let (leases, events) = store
-            .transaction(|tx| {
-                assert_eq!(verify(tx)?, []);
-                let events = event::after(tx, Some(NETWORK), 0, usize::MAX)?;
-                Ok::<_, Error>((list(tx, NETWORK, None, usize::MAX)?, events.len()))
-            })
-            .unwrap();
-        let stored: BTreeMap<_, _> =
-            leases.iter().map(|lease| (lease.address, (lease.owner, lease.state))).collect();
-        for (address, expected) in &acknowledged {
-            assert_eq!(stored.get(address), Some(expected), "{address} in round {round}");
-        }
-        let released = leases.iter().filter(|lease| lease.state == LeaseState::Quarantined).count();
-        assert_eq!(
-            events,
-            leases.len() + released,
-            "no lease without its event, nor the other way"
-        );
+        acknowledged += history.acknowledged;
+        at_work += u64::from(history.acknowledged > 0);
+        history.acknowledged = 0;
+        history.settle(&path);
     }
-    assert!(!acknowledged.is_empty());
+    println!("{rounds} kills, {at_work} of them at work, {acknowledged} operations");
+    assert!(at_work * 2 >= rounds, "only {at_work} of {rounds} kills came while it worked");
 }

@@ -5,6 +5,8 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 const ARGUMENT: &str = "NEBULA_ALLOC_TEST_CHILD";
 
@@ -27,6 +29,11 @@ pub fn wait() {
     std::io::stdin().lines().for_each(drop);
 }
 
+/// What a line of the program's output says; `None` for one of the test harness.
+pub fn said(line: &str) -> Option<&str> {
+    line.strip_prefix(MARK)
+}
+
 pub struct Child {
     process: std::process::Child,
     output: BufReader<ChildStdout>,
@@ -34,9 +41,15 @@ pub struct Child {
 
 impl Child {
     pub fn start(test: &str, argument: &Path) -> Self {
+        Self::start_in(test, argument, &[])
+    }
+
+    /// With these in its environment.
+    pub fn start_in(test: &str, argument: &Path, environment: &[(&str, PathBuf)]) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(ARGUMENT, argument)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -47,15 +60,28 @@ impl Child {
 
     /// The next line that it said.
     pub fn line(&mut self) -> Option<String> {
-        loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).unwrap() == 0 || !line.ends_with('\n') {
-                return None;
-            }
-            if let Some(said) = line.trim_end().strip_prefix(MARK) {
-                return Some(said.to_owned());
-            }
-        }
+        next(&mut self.output)
+    }
+
+    /// Kills it after `moment`, and answers what it said until then.
+    pub fn kill_after(&mut self, moment: Duration) -> Vec<String> {
+        // Its answers are taken meanwhile, so that it never waits for us.
+        thread::scope(|scope| {
+            let Self { process, output } = self;
+            let lines = scope.spawn(|| lines(output));
+            thread::sleep(moment);
+            process.kill().unwrap();
+            process.wait().unwrap();
+            lines.join().unwrap()
+        })
+    }
+
+    /// What it said until its end, which was a good one.
+    pub fn finish(mut self) -> Vec<String> {
+        let lines = lines(&mut self.output);
+        let status = self.process.wait().unwrap();
+        assert!(status.success(), "the child ended with {status}; it said last {:?}", lines.last());
+        lines
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -70,4 +96,20 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn next(output: &mut BufReader<ChildStdout>) -> Option<String> {
+    loop {
+        let mut line = String::new();
+        if output.read_line(&mut line).unwrap() == 0 || !line.ends_with('\n') {
+            return None;
+        }
+        if let Some(said) = said(line.trim_end()) {
+            return Some(said.to_owned());
+        }
+    }
+}
+
+fn lines(output: &mut BufReader<ChildStdout>) -> Vec<String> {
+    std::iter::from_fn(|| next(output)).collect()
 }
