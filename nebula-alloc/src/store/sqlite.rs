@@ -6,6 +6,7 @@ mod tests;
 mod transaction;
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ const STATEMENTS: usize = 256;
 
 /// How long a statement waits for a lock of another connection (a backup, a checkpoint).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of the log held in memory while it is written again.
+const REWRITTEN_AT_ONCE: u64 = 1 << 20;
 
 /// The one writing connection to a database file.
 ///
@@ -115,8 +119,7 @@ impl Engine for Sqlite {
         Ok(OpenSqlite { inner: SqliteTransaction::of(&self.connection) })
     }
 
-    /// A fresh connection; the checkpoint writes what the log holds into the database file once
-    /// more, because pages of the log whose synchronisation failed may never reach the disk.
+    /// A fresh connection, the log written once more, and the whole database read.
     fn recover(&mut self) -> Result<(), Error> {
         // The old one is closed first, so that what it believed about the file goes with it.
         self.connection = Connection::open_in_memory().map_err(failure)?;
@@ -127,13 +130,6 @@ impl Engine for Sqlite {
             .map_err(failure)?;
         if verdict != "ok" {
             return Err(Error::Unavailable { reason: verdict });
-        }
-        let busy: i64 = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| row.get(0))
-            .map_err(failure)?;
-        if busy != 0 {
-            return Err(Error::Unavailable { reason: "a reader holds the log".into() });
         }
         for component in self.components.clone() {
             self.transaction(|tx| migrate(tx, &component))?;
@@ -231,7 +227,37 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     set(&connection, "journal_mode", "WAL", "wal")?;
     set(&connection, "synchronous", "FULL", "2")?;
     set(&connection, "foreign_keys", "ON", "1")?;
+    rewrite_log(&connection, path)?;
     Ok(connection)
+}
+
+/// Writes what the log holds once more. Linux takes pages whose synchronisation failed for written:
+/// this process and the next still read them, no later synchronisation brings them to the disk, and
+/// after a loss of power what was committed behind them would be gone as well.
+fn rewrite_log(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // Nobody appends meanwhile.
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(failure)?;
+    let rewritten = rewrite(Path::new(&log)).map_err(unavailable);
+    connection.execute_batch("ROLLBACK").map_err(failure)?;
+    rewritten
+}
+
+fn rewrite(path: &Path) -> std::io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let mut chunk = Vec::new();
+    let mut done = 0;
+    while (&file).take(REWRITTEN_AT_ONCE).read_to_end(&mut chunk)? > 0 {
+        file.seek(SeekFrom::Start(done))?;
+        file.write_all(&chunk)?;
+        done = file.stream_position()?;
+        chunk.clear();
+    }
+    if done > 0 { file.sync_all() } else { Ok(()) }
 }
 
 /// What writing and reading connections have in common.
