@@ -223,6 +223,10 @@ fn connect(path: &Path) -> Result<Connection, Error> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(failure)?;
+    // What cannot be opened for writing SQLite opens for reading, and never tries again.
+    if connection.is_readonly("main").map_err(failure)? {
+        return Err(Error::Unavailable { reason: "the database file cannot be written".into() });
+    }
     prepare(&connection)?;
     set(&connection, "journal_mode", "WAL", "wal")?;
     set(&connection, "synchronous", "FULL", "2")?;
