@@ -52,7 +52,7 @@ impl History {
     pub fn note(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            ["open"] => {}
+            ["open"] | ["note", ..] => {}
             ["pool", id] => drop(self.pools.insert(id.parse().unwrap())),
             ["try", "reclaim"] => self.reclaiming = true,
             ["try", what, number] => {
