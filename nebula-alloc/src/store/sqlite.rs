@@ -1,5 +1,6 @@
 //! SQLite. One file, one writer; readers beside it.
 
+mod open;
 mod readers;
 #[cfg(test)]
 mod tests;
@@ -13,14 +14,15 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use self::open::OpenSqlite;
 pub use self::readers::Readers;
 pub use self::transaction::SqliteTransaction;
 use self::transaction::failure;
 use crate::Error;
 use crate::schema::COMPONENT;
+use crate::store::Transaction;
 use crate::store::migrate::{Component, migrate};
-use crate::store::writer::{Engine, Open};
-use crate::store::{Param, Row, Transaction};
+use crate::store::writer::{Begin, Begun, LAST_EVENT, Open, Subject};
 
 /// Enough for every statement of this crate and of a control plane on top.
 const STATEMENTS: usize = 256;
@@ -83,7 +85,7 @@ impl Sqlite {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut open = self.begin()?;
+        let mut open = self.open_transaction()?;
         let output = work(&mut open)?;
         open.commit().map_err(|error| match error {
             Error::Contended { .. } => error,
@@ -106,17 +108,24 @@ impl Sqlite {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
 
-impl Engine for Sqlite {
-    type Open<'a> = OpenSqlite<'a>;
-
-    fn begin(&mut self) -> Result<OpenSqlite<'_>, Error> {
+    fn open_transaction(&mut self) -> Result<OpenSqlite<'_>, Error> {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK").map_err(failure)?;
         }
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(failure)?;
-        Ok(OpenSqlite { inner: SqliteTransaction::of(&self.connection) })
+        Ok(OpenSqlite::new(&self.connection))
+    }
+}
+
+impl Begin for Sqlite {
+    type Open<'a> = OpenSqlite<'a>;
+
+    /// The file has one writer: nobody else is at work on anything.
+    fn begin(&mut self, _: i64, _: &[&Subject]) -> Result<Begun<OpenSqlite<'_>>, Error> {
+        let mut open = self.open_transaction()?;
+        let last = open.query(LAST_EVENT, &[])?.first().map(|row| row.integer(0)).transpose()?;
+        Ok(Begun { open, last_event: last, elsewhere: Vec::new() })
     }
 
     /// A fresh connection, the log written once more, and the whole database read.
@@ -135,46 +144,6 @@ impl Engine for Sqlite {
             self.transaction(|tx| migrate(tx, &component))?;
         }
         Ok(())
-    }
-}
-
-/// A transaction of the writing connection; rolled back when dropped.
-pub(crate) struct OpenSqlite<'a> {
-    inner: SqliteTransaction<'a>,
-}
-
-impl Open for OpenSqlite<'_> {
-    fn commit(self) -> Result<(), Error> {
-        self.inner.check()?;
-        // A commit that was merely busy leaves the transaction open; dropping it rolls it back.
-        self.inner.connection().execute_batch("COMMIT").map_err(failure)
-    }
-}
-
-impl Drop for OpenSqlite<'_> {
-    fn drop(&mut self) {
-        if !self.inner.connection().is_autocommit() {
-            // `begin` tries once more, and its failure is reported.
-            let _ = self.inner.connection().execute_batch("ROLLBACK");
-        }
-    }
-}
-
-impl Transaction for OpenSqlite<'_> {
-    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
-        self.inner.execute(sql, params)
-    }
-
-    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
-        self.inner.query(sql, params)
-    }
-
-    fn script(&mut self, sql: &str) -> Result<(), Error> {
-        self.inner.script(sql)
-    }
-
-    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.inner.tables(prefix)
     }
 }
 

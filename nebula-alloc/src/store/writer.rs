@@ -19,10 +19,14 @@
 //!
 //! Time in a batch is the clock's, but never before the last event's.
 
+mod answer;
 mod batch;
+mod counters;
+mod engine;
 mod slot;
 mod step;
 #[cfg(test)]
+#[cfg(feature = "sqlite")]
 pub(crate) mod tests;
 
 use std::collections::{HashSet, VecDeque};
@@ -31,9 +35,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use self::batch::{Attempt, attempt};
+pub use self::answer::Answer;
+use self::batch::{Attempt, Jobs, attempt};
+pub use self::counters::Counters;
+use self::counters::Meters;
+pub use self::engine::Engine;
+#[cfg(feature = "sqlite")]
+pub(crate) use self::engine::LAST_EVENT;
+pub(crate) use self::engine::{Begin, Begun, Open};
 use self::slot::slot;
 use self::step::{Job, Once, Task};
 pub use self::step::{Step, Subject};
@@ -46,25 +57,12 @@ const ATTEMPTS: usize = 5;
 /// How long the writer waits for a request before it tries once more to recover.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A place where transactions are made: what an engine gives the writer.
-pub(crate) trait Engine: Send + 'static {
-    type Open<'a>: Open
-    where
-        Self: 'a;
+/// How often a request is put off while another process is at work on its subject, before it is
+/// answered [`Error::Contended`]. A batch elsewhere is over in milliseconds.
+const DEFERRALS: usize = 200;
 
-    /// Opens a transaction for writing.
-    fn begin(&mut self) -> Result<Self::Open<'_>, Error>;
-
-    /// Connects anew and checks the database: settings, integrity, schema.
-    fn recover(&mut self) -> Result<(), Error>;
-}
-
-/// A transaction that the writer made; dropping it rolls it back.
-pub(crate) trait Open: Transaction {
-    /// Commits. [`Error::Contended`] says that it certainly did not take place; after any other
-    /// error it may have.
-    fn commit(self) -> Result<(), Error>;
-}
+/// The longest pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(4);
 
 /// How a [`Writer`] works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +103,7 @@ pub struct Writer {
     sender: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
     ready: Arc<AtomicBool>,
+    meters: Arc<Meters>,
     queue: usize,
 }
 
@@ -115,34 +114,28 @@ impl Writer {
     ///
     /// [`Error::Unavailable`] when no thread can be started.
     pub fn start(
-        store: crate::Sqlite,
-        clock: impl Fn() -> i64 + Send + 'static,
-        options: WriterOptions,
-    ) -> Result<Self, Error> {
-        Self::spawn(store, clock, options)
-    }
-
-    pub(crate) fn spawn(
-        engine: impl Engine,
+        store: impl Engine,
         clock: impl Fn() -> i64 + Send + 'static,
         options: WriterOptions,
     ) -> Result<Self, Error> {
         let queue = options.queue.max(1);
         let (sender, receiver) = mpsc::sync_channel(queue);
         let ready = Arc::new(AtomicBool::new(true));
+        let meters = Arc::<Meters>::default();
         let mut run = Run {
-            engine,
+            engine: store,
             clock,
             receiver,
             pending: VecDeque::new(),
             batch: options.batch.max(1),
             ready: Arc::clone(&ready),
+            meters: Arc::clone(&meters),
         };
         let thread = thread::Builder::new()
             .name("nebula-alloc-writer".into())
             .spawn(move || run.run())
             .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), ready, queue })
+        Ok(Self { sender: Some(sender), thread: Some(thread), ready, meters, queue })
     }
 
     /// Queues a request. `answer` is called on the writer's thread, after the commit: it should
@@ -160,9 +153,24 @@ impl Writer {
         let gone = || Error::Unavailable { reason: "the writer has stopped".into() };
         let sender = self.sender.as_ref().ok_or_else(gone)?;
         sender.try_send(Box::new(Task::new(step, answer))).map_err(|error| match error {
-            TrySendError::Full(_) => Error::QueueFull { capacity: self.queue },
+            TrySendError::Full(_) => {
+                self.meters.full.count();
+                Error::QueueFull { capacity: self.queue }
+            }
             TrySendError::Disconnected(_) => gone(),
-        })
+        })?;
+        self.meters.accepted.count();
+        Ok(())
+    }
+
+    /// Queues a request at once; its answer, or why it was not queued, is a future. No particular
+    /// runtime is needed, and dropping the future does not take the request back.
+    pub fn send<S: Step>(&self, step: S) -> Answer<S::Output, S::Error> {
+        let (fill, answer) = slot();
+        match self.submit(step, move |result| fill.fill(result)) {
+            Ok(()) => Answer::awaited(answer),
+            Err(error) => Answer::refused(error.into()),
+        }
     }
 
     /// Queues a request and waits for its answer.
@@ -171,12 +179,7 @@ impl Writer {
     ///
     /// The step's, and those of [`submit`](Self::submit).
     pub fn run<S: Step>(&self, step: S) -> Result<S::Output, S::Error> {
-        let (fill, answer) = slot();
-        self.submit(step, move |result| fill.fill(result))?;
-        answer.wait().unwrap_or_else(|| {
-            Err(Error::OutcomeUnknown { reason: "the writer stopped before it answered".into() }
-                .into())
-        })
+        self.send(step).wait()
     }
 
     /// Runs `work` in a transaction that it shares with no other request, and waits. `work` may run
@@ -201,6 +204,12 @@ impl Writer {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.meters.read()
     }
 
     /// Finishes what is queued, and ends. Dropping does the same.
@@ -231,6 +240,7 @@ struct Run<E, C> {
     pending: VecDeque<Box<dyn Job>>,
     batch: usize,
     ready: Arc<AtomicBool>,
+    meters: Arc<Meters>,
 }
 
 impl<E: Engine, C: Fn() -> i64> Run<E, C> {
@@ -276,29 +286,43 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
         }
     }
 
-    /// Sees every job of a batch answered.
-    fn process(&mut self, jobs: Vec<Box<dyn Job>>) {
+    /// Sees every job of a batch answered, or put off to the next.
+    fn process(&mut self, jobs: Jobs) {
+        let all = jobs.len();
+        let mut later = Vec::new();
         let mut parts = vec![(jobs, 1)];
         while let Some((jobs, tries)) = parts.pop() {
             if !self.ready.load(Ordering::Acquire)
                 && let Err(error) = self.recover()
             {
                 let reason = format!("recovering: {error}");
-                answer_all(jobs, &Error::Unavailable { reason });
+                answer_all(jobs, &Error::Unavailable { reason }, &self.meters);
                 continue;
             }
-            match attempt(&mut self.engine, &self.clock, jobs) {
+            let (size, start) = (jobs.len(), Instant::now());
+            let outcome = attempt(&mut self.engine, &self.clock, &self.meters, jobs, &mut later);
+            self.meters.batch(size, start.elapsed());
+            match outcome {
                 Attempt::Done => {}
-                Attempt::Failed(jobs, error) => answer_all(jobs, &error),
-                Attempt::Broken(jobs, error) => {
+                Attempt::Failed(jobs, error) if !self.engine.is_lost() => {
+                    answer_all(jobs, &error, &self.meters);
+                }
+                Attempt::Failed(jobs, error) | Attempt::Broken(jobs, error) => {
                     self.ready.store(false, Ordering::Release);
-                    answer_all(jobs, &error);
+                    answer_all(jobs, &error, &self.meters);
                     // If it fails, it is tried again before the next batch.
                     let _ = self.recover();
                 }
-                Attempt::Contended(jobs, error) if tries >= ATTEMPTS => answer_all(jobs, &error),
-                Attempt::Contended(jobs, _) => parts.push((jobs, tries + 1)),
+                Attempt::Contended(jobs, error) if tries >= ATTEMPTS => {
+                    answer_all(jobs, &error, &self.meters);
+                }
+                Attempt::Contended(jobs, _) => {
+                    self.meters.retries.count();
+                    pause();
+                    parts.push((jobs, tries + 1));
+                }
                 Attempt::Split(mut jobs) => {
+                    self.meters.splits.count();
                     let second = jobs.split_off(jobs.len().div_ceil(2));
                     parts.extend(
                         [(second, 1), (jobs, 1)].into_iter().filter(|(part, _)| !part.is_empty()),
@@ -306,13 +330,39 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
                 }
             }
         }
+        if later.len() == all {
+            pause();
+        }
+        self.put_off(later);
+    }
+
+    /// Back to the head of the queue, in their order.
+    fn put_off(&mut self, later: Jobs) {
+        for mut job in later.into_iter().rev() {
+            self.meters.deferrals.count();
+            if job.put_off() <= DEFERRALS {
+                self.pending.push_front(job);
+            } else {
+                let reason = "another process is at work on the same subject".into();
+                job.fail(Error::Contended { reason });
+                answer(job, &self.meters);
+            }
+        }
     }
 
     fn recover(&mut self) -> Result<(), Error> {
         self.engine.recover()?;
+        self.meters.recoveries.count();
         self.ready.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+/// Waits a little, and not as long as others who wait for the same.
+fn pause() {
+    let nanos = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.subsec_nanos());
+    // The low digits of a time differ between processes and from one moment to the next.
+    thread::sleep(PAUSE.mul_f64(0.1 + 0.9 * f64::from(nanos % 1009) / 1009.0));
 }
 
 /// However the thread ends, nobody takes it for ready any more.
@@ -323,8 +373,8 @@ impl<E, C> Drop for Run<E, C> {
 }
 
 /// The next batch: in order, but no subject twice, and a step of [`Subject::Everything`] alone.
-fn compose(pending: &mut VecDeque<Box<dyn Job>>, limit: usize) -> Vec<Box<dyn Job>> {
-    let mut batch: Vec<Box<dyn Job>> = Vec::new();
+fn compose(pending: &mut VecDeque<Box<dyn Job>>, limit: usize) -> Jobs {
+    let mut batch: Jobs = Vec::new();
     let mut later = VecDeque::new();
     let mut subjects = HashSet::new();
     while batch.len() < limit
@@ -351,14 +401,16 @@ fn compose(pending: &mut VecDeque<Box<dyn Job>>, limit: usize) -> Vec<Box<dyn Jo
     batch
 }
 
-fn answer_all(jobs: Vec<Box<dyn Job>>, error: &Error) {
+fn answer_all(jobs: Jobs, error: &Error, meters: &Meters) {
     for mut job in jobs {
         job.fail(error.clone());
-        answer(job);
+        answer(job, meters);
     }
 }
 
 /// An answer that panics harms nobody but whoever waits for it.
-fn answer(job: Box<dyn Job>) {
+fn answer(job: Box<dyn Job>, meters: &Meters) {
+    // Before, so that whoever has its answer finds it counted.
+    meters.answered.count();
     let _ = catch_unwind(AssertUnwindSafe(|| job.answer()));
 }

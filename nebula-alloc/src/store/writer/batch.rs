@@ -3,13 +3,12 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
+use super::counters::Meters;
 use super::step::{Job, Phase};
-use super::{Engine, Open, answer};
+use super::{Begin, Begun, Open, answer};
 use crate::Error;
 use crate::lease::{Lease, Request, allocate_many};
 use crate::store::{Param, Row, Transaction};
-
-const LAST_EVENT: &str = "SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1";
 
 /// Starting a thread costs about as much as one signature.
 const WORTH_A_THREAD: usize = 4;
@@ -37,23 +36,40 @@ struct Planned {
     wishes: usize,
     leases: Vec<Lease>,
     refused: bool,
+    put_off: bool,
 }
 
-pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: Jobs) -> Attempt {
-    let mut open = match engine.begin() {
-        Ok(open) => open,
+impl Planned {
+    fn is_out(&self) -> bool {
+        self.refused || self.put_off
+    }
+}
+
+/// Tries the jobs. Those that are in another process's way go to `later`.
+pub(super) fn attempt<E: Begin>(
+    engine: &mut E,
+    clock: &dyn Fn() -> i64,
+    meters: &Meters,
+    jobs: Jobs,
+    later: &mut Jobs,
+) -> Attempt {
+    let clock = clock();
+    let subjects: Vec<_> = jobs.iter().map(|job| job.subject()).collect();
+    let (mut open, last, elsewhere) = match engine.begin(clock, &subjects) {
+        Ok(Begun { open, last_event, elsewhere }) => (open, last_event, elsewhere),
         Err(error @ Error::Contended { .. }) => return Attempt::Contended(jobs, error),
         Err(error) => return Attempt::Broken(jobs, error),
     };
-    let mut tx = Watched { inner: &mut open, planning: true, fault: None };
-    let now = match last_event(&mut tx) {
-        Ok(last) => last.unwrap_or(i64::MIN).max(clock()),
-        Err(error) => return stopped(jobs, error),
-    };
+    let now = last.unwrap_or(i64::MIN).max(clock);
+    let jobs = present(jobs, &elsewhere, later);
+    if jobs.is_empty() {
+        return Attempt::Done;
+    }
 
-    let (mut planned, requests) = match plan(&mut tx, now, jobs) {
+    let mut tx = Watched { inner: &mut open, planning: true, fault: None };
+    let (mut planned, requests) = match plan(&mut tx, now, meters, jobs) {
         Ok(planned) => planned,
-        Err((jobs, fault)) => return stopped(jobs, fault),
+        Err(attempt) => return attempt,
     };
     if planned.is_empty() {
         return Attempt::Done;
@@ -71,19 +87,24 @@ pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: 
         for answer in answers.by_ref().take(entry.wishes) {
             match answer {
                 Ok(lease) => entry.leases.push(lease),
+                // Another process has what it could be given, locked.
+                Err(Error::Contended { .. }) => entry.put_off = true,
                 Err(error) => {
                     entry.refused = true;
                     entry.job.fail(error);
                 }
             }
         }
-        partly |= entry.refused && !entry.leases.is_empty();
+        partly |= entry.is_out() && !entry.leases.is_empty();
     }
     partly |= compute(&mut planned, now);
     if partly && !alone {
         // What it was granted must go back, and may be what another was refused.
         return Attempt::Split(jobs_of(planned));
     }
+    let (put_off, mut planned): (Vec<_>, Vec<_>) =
+        planned.into_iter().partition(|entry| entry.put_off && !entry.refused);
+    later.extend(jobs_of(put_off));
 
     for index in 0..planned.len() {
         let Some(entry) = planned.get_mut(index).filter(|entry| !entry.refused) else { continue };
@@ -93,12 +114,17 @@ pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: 
         }
         match phase {
             Phase::Done(()) => {}
-            Phase::Refused | Phase::Panicked if alone => entry.refused = true,
+            Phase::Refused if alone => entry.refused = true,
+            Phase::Panicked if alone => {
+                meters.panics.count();
+                entry.refused = true;
+            }
             Phase::Refused => return Attempt::Split(jobs_of(planned)),
             // It is known which one it was, and it is not asked a second time.
             Phase::Panicked => {
                 drop(open);
-                answer(planned.remove(index).job);
+                meters.panics.count();
+                answer(planned.remove(index).job, meters);
                 return Attempt::Split(jobs_of(planned));
             }
         }
@@ -107,25 +133,46 @@ pub(super) fn attempt<E: Engine>(engine: &mut E, clock: &dyn Fn() -> i64, jobs: 
     if planned.iter().all(|entry| entry.refused) {
         drop(open);
     } else {
+        if let Err(error) = tx.flush() {
+            return unwritten(planned, tx.fault.take().unwrap_or(error));
+        }
         match open.commit() {
-            Ok(()) => {}
+            Ok(()) => meters.commits.count(),
             Err(error @ Error::Contended { .. }) => {
                 return Attempt::Contended(jobs_of(planned), error);
             }
             Err(error) => {
+                meters.failed_commits.count();
                 let reason = format!("commit: {error}");
                 return Attempt::Broken(jobs_of(planned), Error::OutcomeUnknown { reason });
             }
         }
     }
-    jobs_of(planned).into_iter().for_each(answer);
+    answer_each(planned, meters);
     Attempt::Done
+}
+
+fn answer_each(entries: Vec<Planned>, meters: &Meters) {
+    jobs_of(entries).into_iter().for_each(|job| answer(job, meters));
+}
+
+/// Those whose subject nobody else is at work on.
+fn present(jobs: Jobs, elsewhere: &[usize], later: &mut Jobs) -> Jobs {
+    let mut present = Vec::with_capacity(jobs.len());
+    for (index, job) in jobs.into_iter().enumerate() {
+        if elsewhere.contains(&index) {
+            later.push(job);
+        } else {
+            present.push(job);
+        }
+    }
+    present
 }
 
 /// Lets all jobs compute, on all processors where that is worth it. Answers whether one refused
 /// that was granted addresses.
 fn compute(planned: &mut [Planned], now: i64) -> bool {
-    let busy = planned.iter().filter(|entry| !entry.refused && entry.job.computes()).count();
+    let busy = planned.iter().filter(|entry| !entry.is_out() && entry.job.computes()).count();
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = threads.min(busy / WORTH_A_THREAD).max(1);
     let share = planned.len().div_ceil(threads).max(1);
@@ -142,7 +189,7 @@ fn compute(planned: &mut [Planned], now: i64) -> bool {
 
 fn compute_share(share: &mut [Planned], now: i64) -> bool {
     let mut granted = false;
-    for entry in share.iter_mut().filter(|entry| !entry.refused) {
+    for entry in share.iter_mut().filter(|entry| !entry.is_out()) {
         if let Phase::Refused | Phase::Panicked = entry.job.compute(now, &entry.leases) {
             entry.refused = true;
             granted |= !entry.leases.is_empty();
@@ -151,18 +198,15 @@ fn compute_share(share: &mut [Planned], now: i64) -> bool {
     granted
 }
 
-/// When the last event happened; no transaction's time is before it.
-fn last_event(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
-    tx.query(LAST_EVENT, &[])?.first().map(|row| row.integer(0)).transpose()
-}
-
 /// Plans all jobs and answers those that refuse: a plan cannot write, so there is nothing to roll
-/// back and nothing to wait for.
-fn plan<T: Transaction>(
+/// back and nothing to wait for. Unless its error made the transaction void: then what its
+/// neighbours read is none of theirs.
+fn plan<T: Open>(
     tx: &mut Watched<'_, T>,
     now: i64,
+    meters: &Meters,
     jobs: Jobs,
-) -> Result<(Vec<Planned>, Vec<Request>), (Jobs, Error)> {
+) -> Result<(Vec<Planned>, Vec<Request>), Attempt> {
     let mut entries = Vec::with_capacity(jobs.len());
     let mut requests = Vec::with_capacity(jobs.len());
     for mut job in jobs {
@@ -172,16 +216,52 @@ fn plan<T: Transaction>(
                 requests.append(&mut wishes);
                 (count, false)
             }
-            Phase::Refused | Phase::Panicked => (0, true),
+            Phase::Refused => (0, true),
+            Phase::Panicked => {
+                meters.panics.count();
+                (0, true)
+            }
         };
-        entries.push(Planned { job, wishes, leases: Vec::with_capacity(wishes), refused });
+        let leases = Vec::with_capacity(wishes);
+        entries.push(Planned { job, wishes, leases, refused, put_off: false });
     }
     if let Some(fault) = tx.fault.take() {
-        return Err((jobs_of(entries), fault));
+        return Err(stopped(jobs_of(entries), fault));
+    }
+    if tx.inner.is_aborted() {
+        return Err(void(entries, meters));
     }
     let (refused, planned) = entries.into_iter().partition(|entry| entry.refused);
-    jobs_of(refused).into_iter().for_each(answer);
+    answer_each(refused, meters);
     Ok((planned, requests))
+}
+
+/// A plan's error ended the transaction: the job has it, if it was alone.
+fn void(mut entries: Vec<Planned>, meters: &Meters) -> Attempt {
+    if entries.len() > 1 {
+        return Attempt::Split(jobs_of(entries));
+    }
+    for entry in entries.iter_mut().filter(|entry| !entry.refused) {
+        // It took the error for something to go on with.
+        let reason = "a failed statement ended the transaction".into();
+        entry.job.fail(Error::Database { code: "25P02".into(), message: reason });
+    }
+    answer_each(entries, meters);
+    Attempt::Done
+}
+
+/// What a job queued failed when it was sent; it is not known whose it was.
+fn unwritten(mut planned: Vec<Planned>, error: Error) -> Attempt {
+    if let Error::Contended { .. } | Error::Unavailable { .. } = error {
+        return stopped(jobs_of(planned), error);
+    }
+    match planned.pop() {
+        Some(only) if planned.is_empty() => Attempt::Failed(vec![only.job], error),
+        last => {
+            planned.extend(last);
+            Attempt::Split(jobs_of(planned))
+        }
+    }
 }
 
 fn jobs_of(entries: Vec<Planned>) -> Jobs {
@@ -198,21 +278,12 @@ fn stopped(jobs: Jobs, error: Error) -> Attempt {
 
 /// Taking addresses failed as a whole. A unique key in the way means that another process took an
 /// address between the reading and the writing: reading again tells.
-fn unallocated(mut planned: Vec<Planned>, error: Error) -> Attempt {
-    match error {
-        Error::Unique => {
-            let reason = "another process took one of the addresses".into();
-            Attempt::Contended(jobs_of(planned), Error::Contended { reason })
-        }
-        Error::Contended { .. } | Error::Unavailable { .. } => stopped(jobs_of(planned), error),
-        error => match planned.pop() {
-            Some(only) if planned.is_empty() => Attempt::Failed(vec![only.job], error),
-            last => {
-                planned.extend(last);
-                Attempt::Split(jobs_of(planned))
-            }
-        },
+fn unallocated(planned: Vec<Planned>, error: Error) -> Attempt {
+    if error == Error::Unique {
+        let reason = "another process took one of the addresses".into();
+        return Attempt::Contended(jobs_of(planned), Error::Contended { reason });
     }
+    unwritten(planned, error)
 }
 
 /// The transaction as steps see it: it keeps plans from writing, and notices failures that concern

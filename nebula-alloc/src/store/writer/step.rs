@@ -83,6 +83,8 @@ pub(super) trait Job: Send {
     fn computes(&self) -> bool;
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()>;
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()>;
+    /// Counts how often it was put off.
+    fn put_off(&mut self) -> usize;
     /// Replaces the answer.
     fn fail(&mut self, error: Error);
     fn answer(self: Box<Self>);
@@ -92,12 +94,13 @@ pub(super) struct Task<S: Step, A> {
     step: S,
     subject: Subject,
     answer: A,
+    put_off: usize,
     outcome: Option<Result<S::Output, S::Error>>,
 }
 
 impl<S: Step, A> Task<S, A> {
     pub(super) fn new(step: S, answer: A) -> Self {
-        Self { subject: step.subject(), step, answer, outcome: None }
+        Self { subject: step.subject(), step, answer, put_off: 0, outcome: None }
     }
 
     fn settle<T>(&mut self, result: thread::Result<Result<T, S::Error>>) -> Phase<T> {
@@ -152,6 +155,11 @@ where
             Phase::Refused => Phase::Refused,
             Phase::Panicked => Phase::Panicked,
         }
+    }
+
+    fn put_off(&mut self) -> usize {
+        self.put_off += 1;
+        self.put_off
     }
 
     fn fail(&mut self, error: Error) {

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use super::*;
 use crate::lease::{Lease, Request};
 use crate::pool::{self, Pool};
-use crate::store::sqlite::{OpenSqlite, Sqlite};
+use crate::store::sqlite::Sqlite;
 use crate::store::{Param, Row};
 use crate::verify::verify;
 use crate::{Family, NetworkId, OwnerId, PoolId, lease, usable};
@@ -61,7 +61,7 @@ struct Faulty {
 }
 
 struct FaultyOpen<'a> {
-    inner: OpenSqlite<'a>,
+    inner: <Sqlite as Begin>::Open<'a>,
     due: &'a Mutex<VecDeque<Fault>>,
     ended: bool,
 }
@@ -79,16 +79,18 @@ fn contended() -> Error {
     Error::Contended { reason: "injected".into() }
 }
 
-impl Engine for Faulty {
+impl Begin for Faulty {
     type Open<'a> = FaultyOpen<'a>;
 
-    fn begin(&mut self) -> Result<FaultyOpen<'_>, Error> {
+    fn begin(&mut self, now: i64, subjects: &[&Subject]) -> Result<Begun<FaultyOpen<'_>>, Error> {
         match take(&self.due, &[Fault::BeginContended, Fault::BeginFails]) {
             Some(Fault::BeginContended) => return Err(contended()),
             Some(_) => return Err(unavailable()),
             None => {}
         }
-        Ok(FaultyOpen { inner: self.store.begin()?, due: &self.due, ended: false })
+        let Begun { open, last_event, elsewhere } = self.store.begin(now, subjects)?;
+        let open = FaultyOpen { inner: open, due: &self.due, ended: false };
+        Ok(Begun { open, last_event, elsewhere })
     }
 
     fn recover(&mut self) -> Result<(), Error> {
@@ -107,6 +109,10 @@ impl FaultyOpen<'_> {
 }
 
 impl Open for FaultyOpen<'_> {
+    fn is_aborted(&self) -> bool {
+        self.ended
+    }
+
     fn commit(self) -> Result<(), Error> {
         let commits = [Fault::CommitLost, Fault::CommitDone, Fault::CommitContended];
         match take(self.due, &commits) {
@@ -168,7 +174,7 @@ impl Bench {
         store.transaction(|tx| pool::create(tx, &pool)).unwrap();
         let due = Arc::default();
         let engine = Faulty { store, due: Arc::clone(&due) };
-        let writer = Arc::new(Writer::spawn(engine, || 7, WriterOptions::default()).unwrap());
+        let writer = Arc::new(Writer::start(engine, || 7, WriterOptions::default()).unwrap());
         Self { writer, due, _directory: directory }
     }
 

@@ -1,0 +1,59 @@
+//! The writer's transactions.
+
+use rusqlite::Connection;
+
+use super::transaction::{SqliteTransaction, failure};
+use crate::Error;
+use crate::store::writer::Open;
+use crate::store::{Param, Row, Transaction};
+
+/// A transaction of the writing connection; rolled back when dropped.
+#[derive(Debug)]
+pub struct OpenSqlite<'a> {
+    inner: SqliteTransaction<'a>,
+}
+
+impl<'a> OpenSqlite<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { inner: SqliteTransaction::of(connection) }
+    }
+}
+
+impl Open for OpenSqlite<'_> {
+    fn is_aborted(&self) -> bool {
+        self.inner.check().is_err()
+    }
+
+    fn commit(self) -> Result<(), Error> {
+        self.inner.check()?;
+        // A commit that was merely busy leaves the transaction open; dropping it rolls it back.
+        self.inner.connection().execute_batch("COMMIT").map_err(failure)
+    }
+}
+
+impl Drop for OpenSqlite<'_> {
+    fn drop(&mut self) {
+        if !self.inner.connection().is_autocommit() {
+            // `begin` tries once more, and its failure is reported.
+            let _ = self.inner.connection().execute_batch("ROLLBACK");
+        }
+    }
+}
+
+impl Transaction for OpenSqlite<'_> {
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.inner.execute(sql, params)
+    }
+
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        self.inner.query(sql, params)
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.inner.script(sql)
+    }
+
+    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.inner.tables(prefix)
+    }
+}

@@ -1,0 +1,53 @@
+//! What a database gives the writer.
+
+use super::Subject;
+use crate::Error;
+use crate::store::Transaction;
+
+/// A database that a [`Writer`](super::Writer) can write to: `Sqlite` or `Postgres`, as far as
+/// their features are on. Others cannot be added from outside.
+pub trait Engine: Begin {}
+
+impl<T: Begin> Engine for T {}
+
+/// The part of an engine that is nobody else's business.
+pub trait Begin: Send + 'static {
+    /// Its transactions.
+    type Open<'a>: Open
+    where
+        Self: 'a;
+
+    /// Opens a transaction for writing about these subjects. `now` is what the clock says.
+    fn begin(&mut self, now: i64, subjects: &[&Subject]) -> Result<Begun<Self::Open<'_>>, Error>;
+
+    /// Connects anew and checks the database: settings, integrity, schema.
+    fn recover(&mut self) -> Result<(), Error>;
+
+    /// Whether nothing can be done any more without recovering.
+    fn is_lost(&self) -> bool {
+        false
+    }
+}
+
+/// A transaction that was begun.
+#[derive(Debug)]
+pub struct Begun<T> {
+    pub open: T,
+    /// When the last event happened; no transaction's time is before it.
+    pub last_event: Option<i64>,
+    /// Indices of the subjects that another process is at work on.
+    pub elsewhere: Vec<usize>,
+}
+
+/// A transaction that the writer made; dropping it rolls it back.
+pub trait Open: Transaction {
+    /// Whether an error made everything done in it void.
+    fn is_aborted(&self) -> bool;
+
+    /// Commits. [`Error::Contended`] says that it certainly did not take place; after any other
+    /// error it may have.
+    fn commit(self) -> Result<(), Error>;
+}
+
+#[cfg(feature = "sqlite")]
+pub(crate) const LAST_EVENT: &str = "SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1";
