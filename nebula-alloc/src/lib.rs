@@ -49,7 +49,6 @@
 #![forbid(unsafe_code)]
 
 mod address;
-#[cfg(feature = "sqlite")]
 mod allocator;
 mod error;
 pub mod event;
@@ -63,12 +62,12 @@ pub mod store;
 pub mod verify;
 
 pub use address::{AddressRange, Family, usable};
-#[cfg(feature = "sqlite")]
 pub use allocator::Allocator;
 pub use error::Error;
 pub use id::{NetworkId, OwnerId, PoolId};
 pub use schema::COMPONENT;
+#[cfg(feature = "postgres")]
+pub use store::postgres::{Postgres, PostgresReaders};
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::{Readers, Sqlite};
-#[cfg(feature = "sqlite")]
 pub use store::writer::{Writer, WriterOptions};

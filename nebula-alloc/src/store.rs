@@ -7,9 +7,10 @@
 //! for storage in the order of its primary key, where the engine has that.
 
 pub mod migrate;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(feature = "sqlite")]
 pub mod writer;
 
 use std::net::IpAddr;

@@ -42,7 +42,7 @@ use self::batch::{Attempt, Jobs, attempt};
 pub use self::counters::Counters;
 use self::counters::Meters;
 pub use self::engine::Engine;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::engine::LAST_EVENT;
 pub(crate) use self::engine::{Begin, Begun, Open};
 use self::slot::slot;

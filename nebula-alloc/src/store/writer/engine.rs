@@ -49,5 +49,5 @@ pub trait Open: Transaction {
     fn commit(self) -> Result<(), Error>;
 }
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) const LAST_EVENT: &str = "SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1";

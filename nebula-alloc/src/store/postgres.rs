@@ -1,0 +1,251 @@
+//! PostgreSQL. Any number of processes on one database, each with one writing connection.
+//!
+//! What keeps them from each other: rows are taken with `SKIP LOCKED`, unique keys have the last
+//! word, and the [`Writer`](crate::Writer) holds an advisory lock on each subject of its batch, so
+//! that two steps of one key never run at once in any process. Advisory locks belong to the
+//! schema (the connection's current one, where the tables are too).
+//!
+//! Connect to the server itself or through a pooler in session mode: statements stay prepared and
+//! settings are the session's.
+
+mod failure;
+mod insert;
+mod lock;
+mod pipeline;
+mod presence;
+mod readers;
+mod session;
+mod settings;
+mod transaction;
+mod value;
+
+use self::lock::Locks;
+use self::pipeline::{Message, Reply};
+use self::presence::Presence;
+pub use self::readers::PostgresReaders;
+use self::session::Session;
+use self::settings::{Purpose, Settings};
+use self::transaction::OpenPostgres;
+use self::value::Bound;
+use crate::Error;
+use crate::schema::COMPONENT;
+use crate::store::migrate::{Component, migrate};
+use crate::store::writer::{Begin, Begun, LAST_EVENT, Open, Subject};
+use crate::store::{Row, Transaction};
+
+const SHARED: &str = "SELECT 1 FROM pg_advisory_xact_lock_shared($1)";
+const EXCLUSIVE: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
+const KEYS: &str = "SELECT pg_try_advisory_xact_lock(key)
+     FROM unnest(CAST($1 AS BIGINT[])) WITH ORDINALITY AS asked (key, place) ORDER BY place";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// A writing connection to a database.
+///
+/// It brings the small runtime that it needs. Its calls block, so asynchronous code should make
+/// them where blocking is allowed.
+pub struct Postgres {
+    settings: Settings,
+    session: Session,
+    locks: Locks,
+    presence: Presence,
+    components: Vec<Component>,
+}
+
+impl std::fmt::Debug for Postgres {
+    /// Without the address, which holds a password.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Postgres").field("instance", &self.presence.number()).finish()
+    }
+}
+
+impl Postgres {
+    /// Connects, and brings this crate's tables to the current version. `url` is
+    /// `postgresql://user:password@host:port/database?option=value` or the same as `name=value`
+    /// words; several hosts and `target_session_attrs=read-write` find the primary of a cluster.
+    ///
+    /// `fsync` and `full_page_writes` must be on and `synchronous_commit` `on` or `remote_apply`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for one of these, for an unusable `url`, and for a `sslmode` that asks
+    /// for more than this build can do; those of [`migrate`]; [`Error::Unavailable`] when the
+    /// server is not there or does not take writes.
+    pub fn connect(url: &str) -> Result<Self, Error> {
+        let settings = Settings::parse(url)?;
+        let (session, schema) = settings.open(Purpose::Writing)?;
+        let locks = Locks::new(&schema);
+        let presence = Presence::default();
+        let mut store = Self { settings, session, locks, presence, components: Vec::new() };
+        store.migrate(&COMPONENT)?;
+        Ok(store)
+    }
+
+    /// Brings a caller's own tables to the current version, in one transaction. Of several
+    /// processes one does it, and the others wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`migrate`].
+    pub fn migrate(&mut self, component: &Component) -> Result<(), Error> {
+        self.migrate_under_lock(component)?;
+        self.components.push(*component);
+        Ok(())
+    }
+
+    fn migrate_under_lock(&mut self, component: &Component) -> Result<(), Error> {
+        self.session.script(BEGIN)?;
+        let mut open = OpenPostgres::new(&mut self.session, None);
+        // Another's migration may take its time, and is worth waiting for.
+        open.script("SET LOCAL lock_timeout = '60s'")?;
+        open.query(EXCLUSIVE, &[self.locks.migration().into()])?;
+        migrate(&mut open, component)?;
+        finish(open)
+    }
+
+    /// Runs `work` in one transaction, which is committed when it succeeds and else leaves nothing.
+    ///
+    /// As on SQLite it has the database to itself: it waits for other processes' batches, and they
+    /// for it. See [`transaction_about`](Self::transaction_about) for one that does not.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, and the engine's; [`Error::OutcomeUnknown`] when the commit failed.
+    pub fn transaction<T, E: From<Error>>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transaction_about(&[Subject::Everything], work)
+    }
+
+    /// As [`transaction`](Self::transaction), beside others that are not about the same: the caller
+    /// says what it is about, as a [`Step`](crate::store::writer::Step) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`transaction`](Self::transaction); [`Error::Contended`] when another is at work on one
+    /// of the subjects.
+    pub fn transaction_about<T, E: From<Error>>(
+        &mut self,
+        subjects: &[Subject],
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let subjects: Vec<&Subject> = subjects.iter().collect();
+        let started = self.start(None, &subjects)?;
+        let mut open = OpenPostgres::new(&mut self.session, self.presence.number());
+        if !started.elsewhere.is_empty() {
+            let reason = "another process is at work on the same subject".into();
+            return Err(Error::Contended { reason }.into());
+        }
+        let output = work(&mut open)?;
+        finish(open)?;
+        Ok(output)
+    }
+
+    /// Read-only connections to the same database, `count` of them (at least one).
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn readers(&self, count: usize) -> Result<PostgresReaders, Error> {
+        PostgresReaders::open(&self.settings, count)
+    }
+
+    /// Begins a transaction, with a connection made anew if the old one was lost meanwhile: nothing
+    /// of the transaction has been sent.
+    fn start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
+        match self.try_start(now, subjects) {
+            Err(Error::Unavailable { .. }) if self.session.lost().is_some() => {
+                self.recover()?;
+                self.try_start(now, subjects)
+            }
+            other => other,
+        }
+    }
+
+    fn try_start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
+        self.presence.show(&mut self.session, now)?;
+        let everything = subjects.iter().any(|subject| matches!(subject, Subject::Everything));
+        let keys: Vec<i64> = subjects
+            .iter()
+            .filter_map(|subject| match subject {
+                Subject::Key(key) if !everything => Some(self.locks.key(key)),
+                _ => None,
+            })
+            .collect();
+        let gate = self.session.text(if everything { EXCLUSIVE } else { SHARED });
+        let (take, last) = (self.session.text(KEYS), self.session.text(LAST_EVENT));
+        self.session.prepare([&gate, &take, &last])?;
+        let all = self.locks.everything().into();
+        let replies = self.session.send(vec![
+            Message::Plain(BEGIN),
+            Message::Bound(gate.check(1)?, vec![Bound::Given(all)]),
+            Message::Bound(take.check(1)?, vec![Bound::Keys(&keys)]),
+            Message::Bound(last.check(0)?, Vec::new()),
+        ])?;
+        let started = Started::read(replies);
+        if started.is_err() && self.session.lost().is_none() {
+            self.session.script("ROLLBACK")?;
+        }
+        started
+    }
+}
+
+/// What beginning a transaction told.
+struct Started {
+    last_event: Option<i64>,
+    elsewhere: Vec<usize>,
+}
+
+impl Started {
+    fn read(replies: Vec<Result<Reply, Error>>) -> Result<Self, Error> {
+        let mut rows: Vec<Vec<Row>> = Vec::new();
+        for reply in replies {
+            if let Reply::Rows(received) = reply? {
+                rows.push(received.iter().map(value::row).collect::<Result<_, _>>()?);
+            }
+        }
+        let mut rows = rows.into_iter().skip(1);
+        let mut elsewhere = Vec::new();
+        for (index, row) in rows.next().unwrap_or_default().iter().enumerate() {
+            if row.integer(0)? == 0 {
+                elsewhere.push(index);
+            }
+        }
+        let last = rows.next().unwrap_or_default();
+        let last_event = last.first().map(|row| row.integer(0)).transpose()?;
+        Ok(Self { last_event, elsewhere })
+    }
+}
+
+/// Sends what is queued, and commits.
+fn finish(mut open: OpenPostgres<'_>) -> Result<(), Error> {
+    open.flush()?;
+    open.commit().map_err(|error| match error {
+        Error::Contended { .. } => error,
+        other => Error::OutcomeUnknown { reason: other.to_string() },
+    })
+}
+
+impl Begin for Postgres {
+    type Open<'a> = OpenPostgres<'a>;
+
+    fn begin(&mut self, now: i64, subjects: &[&Subject]) -> Result<Begun<OpenPostgres<'_>>, Error> {
+        let Started { last_event, elsewhere } = self.start(Some(now), subjects)?;
+        let open = OpenPostgres::new(&mut self.session, self.presence.number());
+        Ok(Begun { open, last_event, elsewhere })
+    }
+
+    fn recover(&mut self) -> Result<(), Error> {
+        let (session, schema) = self.settings.open(Purpose::Writing)?;
+        self.session = session;
+        self.locks = Locks::new(&schema);
+        for component in self.components.clone() {
+            self.migrate_under_lock(&component)?;
+        }
+        Ok(())
+    }
+
+    fn is_lost(&self) -> bool {
+        self.session.lost().is_some()
+    }
+}

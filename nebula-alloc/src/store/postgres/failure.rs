@@ -1,0 +1,55 @@
+//! What the server or the driver reports, as variants.
+
+use std::error::Error as _;
+
+use tokio_postgres::error::Severity;
+
+use crate::Error;
+
+/// SQLSTATE codes as variants;
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
+    let Some(server) = error.as_db_error() else {
+        let reason = error.to_string();
+        return if error.is_closed() || is_io(error) {
+            Error::Unavailable { reason }
+        } else {
+            Error::Database { code: "client".into(), message: reason }
+        };
+    };
+    let code = server.code().code();
+    let reason = format!("{} ({code})", server.message());
+    match code {
+        "23505" => Error::Unique,
+        // Serialisation, deadlock, a lock not had in time; and a row that a foreign key names gone
+        // between the reading and the writing.
+        "40001" | "40P01" | "55P03" | "23503" => Error::Contended { reason },
+        // Cancelled from outside, idle for too long, a standby, damaged.
+        "57014" | "25P03" | "25006" | "XX001" | "XX002" => Error::Unavailable { reason },
+        // Connection, resources, operator intervention, the system below.
+        _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
+            Error::Unavailable { reason }
+        }
+        _ => Error::Database { code: code.to_owned(), message: server.message().to_owned() },
+    }
+}
+
+/// Whether the connection is over with this error.
+pub(super) fn ends_session(error: &tokio_postgres::Error) -> bool {
+    error.is_closed()
+        || is_io(error)
+        || error.as_db_error().is_some_and(|server| {
+            matches!(server.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+        })
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<std::io::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,61 @@
+//! That this process is there: its row in the table of instances, by whose number it keeps runs of
+//! free addresses to itself.
+
+use std::time::{Duration, Instant};
+
+use super::pipeline::Reply;
+use super::session::Session;
+use super::value::{self, Bound};
+use crate::Error;
+
+/// How old the row's time may grow while there is work.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+const TABLE: &str = "SELECT 1 WHERE to_regclass('alloc_instance') IS NOT NULL";
+/// The caller's clock, else the server's.
+const INSERT: &str = "INSERT INTO alloc_instance (seen_at) VALUES
+     (coalesce(CAST($1 AS BIGINT), CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)))
+     RETURNING id";
+const UPDATE: &str = "UPDATE alloc_instance SET seen_at =
+     coalesce(CAST($1 AS BIGINT), CAST(extract(epoch FROM clock_timestamp()) AS BIGINT))
+     WHERE id = $2 RETURNING id";
+
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    number: Option<i64>,
+    shown: Option<Instant>,
+}
+
+impl Presence {
+    /// The number of this process, once it has shown itself.
+    pub(super) fn number(&self) -> Option<i64> {
+        self.number
+    }
+
+    /// Brings the row up to date when it is due, and makes it anew when somebody took this process
+    /// for gone. In a transaction of its own, so that it stays whatever becomes of the next.
+    pub(super) fn show(&mut self, session: &mut Session, now: Option<i64>) -> Result<(), Error> {
+        if self.shown.is_some_and(|shown| shown.elapsed() < INTERVAL) {
+            return Ok(());
+        }
+        if number(&session.one(TABLE, &[])?)?.is_none() {
+            return Ok(());
+        }
+        let now = Bound::Given(now.into());
+        if let Some(known) = self.number {
+            self.number = number(&session.one(UPDATE, &[now, Bound::Given(known.into())])?)?;
+        }
+        if self.number.is_none() {
+            self.number = number(&session.one(INSERT, &[now])?)?;
+        }
+        self.shown = Some(Instant::now());
+        Ok(())
+    }
+}
+
+fn number(reply: &Reply) -> Result<Option<i64>, Error> {
+    match reply {
+        Reply::Rows(rows) => rows.first().map(|row| value::row(row)?.integer(0)).transpose(),
+        Reply::Changed(_) => Ok(None),
+    }
+}

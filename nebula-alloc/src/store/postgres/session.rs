@@ -1,0 +1,247 @@
+//! One connection with the small runtime that drives it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_postgres::{Client, Config, NoTls, Statement};
+
+use super::failure::{ends_session, failure};
+use super::insert::Insert;
+use super::pipeline::{Boxed, Message, Reply, all};
+use super::value::Bound;
+use crate::Error;
+
+/// Statements kept prepared; beyond it all are forgotten and prepared anew as they come.
+const STATEMENTS: usize = 1024;
+
+/// How long an answer may take before the connection is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A statement's text with what is known of it.
+#[derive(Debug)]
+pub(super) struct Text {
+    /// Different for each text of a session.
+    pub(super) id: usize,
+    pub(super) sql: String,
+    pub(super) insert: Option<Insert>,
+    statement: OnceLock<Statement>,
+}
+
+impl Text {
+    pub(super) fn new(id: usize, sql: &str) -> Self {
+        Self { id, sql: sql.to_owned(), insert: Insert::parse(sql), statement: OnceLock::new() }
+    }
+
+    /// Prepared already, unless this is asked before [`Session::prepare`].
+    pub(super) fn statement(&self) -> Result<&Statement, Error> {
+        self.statement.get().ok_or_else(|| misuse("is not prepared", &self.sql))
+    }
+
+    /// Checks what the driver would refuse only after it began to send.
+    pub(super) fn check(&self, parameters: usize) -> Result<&Statement, Error> {
+        let statement = self.statement()?;
+        if statement.params().len() != parameters {
+            return Err(misuse("has more or fewer parameters than values", &self.sql));
+        }
+        Ok(statement)
+    }
+}
+
+pub(super) fn misuse(reason: &'static str, sql: &str) -> Error {
+    Error::Statement { reason, sql: sql.to_owned() }
+}
+
+pub(super) struct Session {
+    driver: Driver,
+    client: Client,
+    texts: HashMap<String, Arc<Text>>,
+    /// By the id of the text for one row and the number of rows.
+    longer: HashMap<(usize, usize), Arc<Text>>,
+    count: usize,
+}
+
+impl Session {
+    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        let driver = Driver::new()?;
+        let client = driver.drive(async {
+            let (client, connection) = config.connect(NoTls).await?;
+            // It ends with an error of its own when the connection does; so does who waits.
+            tokio::spawn(connection);
+            Ok(client)
+        })?;
+        Ok(Self { driver, client, texts: HashMap::new(), longer: HashMap::new(), count: 0 })
+    }
+
+    /// Why the connection is over, if it is.
+    pub(super) fn lost(&self) -> Option<Error> {
+        self.driver.check().err()
+    }
+
+    /// What is known of a statement.
+    pub(super) fn text(&mut self, sql: &str) -> Arc<Text> {
+        if let Some(text) = self.texts.get(sql) {
+            return Arc::clone(text);
+        }
+        let text = self.make(sql);
+        self.texts.insert(sql.to_owned(), Arc::clone(&text));
+        text
+    }
+
+    /// The same `INSERT` for several rows.
+    pub(super) fn longer(&mut self, text: &Arc<Text>, rows: usize) -> Arc<Text> {
+        let Some(insert) = text.insert.as_ref().filter(|_| rows > 1) else {
+            return Arc::clone(text);
+        };
+        if let Some(text) = self.longer.get(&(text.id, rows)) {
+            return Arc::clone(text);
+        }
+        let longer = self.make(&insert.rows(rows));
+        self.longer.insert((text.id, rows), Arc::clone(&longer));
+        longer
+    }
+
+    fn make(&mut self, sql: &str) -> Arc<Text> {
+        if self.texts.len() + self.longer.len() >= STATEMENTS {
+            self.texts.clear();
+            self.longer.clear();
+        }
+        self.count += 1;
+        Arc::new(Text::new(self.count, sql))
+    }
+
+    /// Prepares those that are not, in one round trip.
+    pub(super) fn prepare<'a>(
+        &mut self,
+        texts: impl IntoIterator<Item = &'a Arc<Text>>,
+    ) -> Result<(), Error> {
+        let mut missing: Vec<&Arc<Text>> =
+            texts.into_iter().filter(|text| text.statement.get().is_none()).collect();
+        missing.sort_by_key(|text| text.id);
+        missing.dedup_by_key(|text| text.id);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let client = &self.client;
+        let futures = missing
+            .iter()
+            .map(|text| Box::pin(client.prepare(&text.sql)) as Boxed<'_, Result<_, _>>)
+            .collect();
+        let statements = self.driver.wait(all(futures))?;
+        let mut outcome = Ok(());
+        for (text, statement) in missing.into_iter().zip(statements) {
+            match statement {
+                Ok(statement) => {
+                    let _ = text.statement.set(statement);
+                }
+                Err(error) => outcome = outcome.and(Err(self.driver.note(&error))),
+            }
+        }
+        outcome
+    }
+
+    /// Sends all of them at once and answers how each went, in order.
+    pub(super) fn send(
+        &mut self,
+        messages: Vec<Message<'_>>,
+    ) -> Result<Vec<Result<Reply, Error>>, Error> {
+        let client = &self.client;
+        let futures: Vec<Boxed<'_, Result<Reply, tokio_postgres::Error>>> = messages
+            .into_iter()
+            .map(|message| Box::pin(message.send(client)) as Boxed<'_, _>)
+            .collect();
+        let replies = self.driver.wait(all(futures))?.into_iter();
+        Ok(replies.map(|reply| reply.map_err(|error| self.driver.note(&error))).collect())
+    }
+
+    /// One statement by itself.
+    pub(super) fn one(&mut self, sql: &str, params: &[Bound<'_>]) -> Result<Reply, Error> {
+        let text = self.text(sql);
+        self.prepare([&text])?;
+        let message = Message::Bound(text.check(params.len())?, params.to_vec());
+        self.send(vec![message])?.pop().unwrap_or(Ok(Reply::Changed(0)))
+    }
+
+    /// Statements without parameters, not prepared. Migrations may take their time.
+    pub(super) fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.driver.drive(self.client.batch_execute(sql))
+    }
+}
+
+/// Runs what needs the network on the calling thread.
+struct Driver {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    lost: OnceLock<String>,
+}
+
+impl Driver {
+    fn new() -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
+        Ok(Self { runtime: Some(runtime), lost: OnceLock::new() })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.lost.get() {
+            Some(reason) => {
+                Err(Error::Unavailable { reason: format!("the connection is lost: {reason}") })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The error as ours; one that ends the connection is remembered.
+    fn note(&self, error: &tokio_postgres::Error) -> Error {
+        let ours = failure(error);
+        if ends_session(error) {
+            let _ = self.lost.set(ours.to_string());
+        }
+        ours
+    }
+
+    fn wait<T: Send>(&self, future: impl Future<Output = T> + Send) -> Result<T, Error> {
+        self.check()?;
+        // The timer needs the runtime's context.
+        let outcome = self.block_on(async { tokio::time::timeout(PATIENCE, future).await })?;
+        outcome.map_err(|_| {
+            let reason = format!("no answer within {} s", PATIENCE.as_secs());
+            let _ = self.lost.set(reason.clone());
+            Error::Unavailable { reason }
+        })
+    }
+
+    fn drive<T: Send>(
+        &self,
+        future: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
+    ) -> Result<T, Error> {
+        self.check()?;
+        self.block_on(future)?.map_err(|error| self.note(&error))
+    }
+
+    fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> Result<T, Error> {
+        let gone = || Error::Unavailable { reason: "the connection is closed".into() };
+        let runtime = self.runtime.as_ref().ok_or_else(gone)?;
+        if Handle::try_current().is_err() {
+            return Ok(runtime.block_on(future));
+        }
+        // A thread that belongs to another runtime may not enter this one.
+        let output = thread::scope(|scope| scope.spawn(|| runtime.block_on(future)).join());
+        output.map_err(|_| gone())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Plain dropping would wait, which another runtime's thread may not.
+            runtime.shutdown_background();
+        }
+    }
+}

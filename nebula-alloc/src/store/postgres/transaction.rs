@@ -1,0 +1,268 @@
+//! The seam over PostgreSQL.
+
+use std::sync::Arc;
+
+use super::insert::arrange;
+use super::pipeline::{Message, Reply};
+use super::session::{Session, Text, misuse};
+use super::value::{self, Bound, keep};
+use crate::Error;
+use crate::store::writer::Open;
+use crate::store::{Param, Row, Transaction, Value, not_one};
+
+/// A transaction of a connection; rolled back when dropped.
+pub struct OpenPostgres<'a> {
+    session: &'a mut Session,
+    queue: Queue,
+    /// What made the server abort the transaction: from then on it answers nothing but that.
+    failed: Option<Error>,
+    instance: Option<i64>,
+    over: bool,
+}
+
+/// Statements that wait for one that answers.
+#[derive(Default)]
+struct Queue {
+    texts: Vec<Arc<Text>>,
+    /// Where the values of each begin, and whether it must change exactly one row.
+    entries: Vec<(usize, bool)>,
+    values: Vec<Value>,
+}
+
+/// One or several queued statements, as sent.
+struct Unit {
+    text: Arc<Text>,
+    /// Indices into the queue.
+    members: Vec<usize>,
+}
+
+impl Queue {
+    fn values(&self, index: usize) -> &[Value] {
+        let start = |index: usize| self.entries.get(index).map(|(start, _)| *start);
+        let begin = start(index).unwrap_or(self.values.len());
+        let end = start(index + 1).unwrap_or(self.values.len());
+        self.values.get(begin..end).unwrap_or_default()
+    }
+
+    fn units(&self, session: &mut Session) -> Vec<Unit> {
+        let mut units = Vec::with_capacity(self.texts.len());
+        for group in arrange(&self.texts) {
+            let mut rest = group.as_slice();
+            while let Some(text) = rest.first().and_then(|first| self.texts.get(*first)) {
+                let rows = text.insert.as_ref().map_or(1, |insert| insert.chunk(rest.len()));
+                let Some((members, later)) = rest.split_at_checked(rows) else { break };
+                let text = session.longer(text, rows);
+                units.push(Unit { text, members: members.to_vec() });
+                rest = later;
+            }
+        }
+        units
+    }
+
+    fn message<'a>(&'a self, unit: &'a Unit) -> Result<Message<'a>, Error> {
+        let values = unit.members.iter().flat_map(|index| self.values(*index));
+        let bound: Vec<_> = values.map(Bound::Kept).collect();
+        Ok(Message::Bound(unit.text.check(bound.len())?, bound))
+    }
+
+    /// Whether a unit changed as many rows as it has to.
+    fn judge(&self, unit: &Unit, reply: &Reply) -> Result<(), Error> {
+        let expected = unit.members.len();
+        let all = |index: &usize| self.entries.get(*index).is_some_and(|(_, one)| *one);
+        match reply {
+            Reply::Changed(changed)
+                if unit.members.iter().all(all) && u64::try_from(expected) != Ok(*changed) =>
+            {
+                Err(not_one(*changed, &unit.text.sql))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<'a> OpenPostgres<'a> {
+    pub(super) fn new(session: &'a mut Session, instance: Option<i64>) -> Self {
+        Self { session, queue: Queue::default(), failed: None, instance, over: false }
+    }
+
+    /// Sends what is queued and, behind it, the text with each of the sets of parameters.
+    fn run(&mut self, text: &Arc<Text>, sets: &[&[Param<'_>]]) -> Result<Vec<Reply>, Error> {
+        self.usable()?;
+        // Before anything is sent, so that a misuse leaves the transaction as it is.
+        self.prepare([text])?;
+        let asked: Vec<Message<'_>> = sets
+            .iter()
+            .map(|set| {
+                let bound = set.iter().copied().map(Bound::Given).collect();
+                Ok(Message::Bound(text.check(set.len())?, bound))
+            })
+            .collect::<Result<_, Error>>()?;
+        self.send(asked)
+    }
+
+    fn send(&mut self, asked: Vec<Message<'_>>) -> Result<Vec<Reply>, Error> {
+        let queue = std::mem::take(&mut self.queue);
+        let units = queue.units(self.session);
+        self.prepare(units.iter().map(|unit| &unit.text))?;
+        let outcome = exchange(self.session, &queue, &units, asked);
+        outcome.map_err(|error| self.fail(error))
+    }
+
+    fn prepare<'t>(&mut self, texts: impl IntoIterator<Item = &'t Arc<Text>>) -> Result<(), Error> {
+        self.session.prepare(texts).map_err(|error| self.fail(error))
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed.get_or_insert_with(|| error.clone());
+        error
+    }
+
+    fn usable(&self) -> Result<(), Error> {
+        if let Some(lost) = self.session.lost() {
+            return Err(lost);
+        }
+        match &self.failed {
+            None => Ok(()),
+            Some(first) => Err(Error::Database {
+                code: "25P02".into(),
+                message: format!("the transaction is aborted: {first}"),
+            }),
+        }
+    }
+
+    fn rows(reply: Reply) -> Result<Vec<Row>, Error> {
+        match reply {
+            Reply::Rows(rows) => rows.iter().map(value::row).collect(),
+            Reply::Changed(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+fn exchange(
+    session: &mut Session,
+    queue: &Queue,
+    units: &[Unit],
+    asked: Vec<Message<'_>>,
+) -> Result<Vec<Reply>, Error> {
+    let mut messages =
+        units.iter().map(|unit| queue.message(unit)).collect::<Result<Vec<_>, Error>>()?;
+    messages.extend(asked);
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut replies = session.send(messages)?.into_iter();
+    for (unit, reply) in units.iter().zip(replies.by_ref()) {
+        queue.judge(unit, &reply?)?;
+    }
+    replies.collect()
+}
+
+impl Transaction for OpenPostgres<'_> {
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.usable()?;
+        let text = self.session.text(sql);
+        self.prepare([&text])?;
+        if !text.statement()?.columns().is_empty() {
+            return Err(misuse("returns rows, which need a query", sql));
+        }
+        match self.run(&text, &[params])?.pop() {
+            Some(Reply::Changed(changed)) => Ok(changed),
+            _ => Ok(0),
+        }
+    }
+
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        let text = self.session.text(sql);
+        match self.run(&text, &[params])?.pop() {
+            Some(reply) => Self::rows(reply),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn queue(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.enqueue(sql, params, false)
+    }
+
+    fn queue_one(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.enqueue(sql, params, true)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if let Some(first) = &self.failed {
+            return Err(first.clone());
+        }
+        self.usable()?;
+        if self.queue.texts.is_empty() { Ok(()) } else { self.send(Vec::new()).map(drop) }
+    }
+
+    fn query_skip_locked(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        self.query(&format!("{sql} FOR UPDATE SKIP LOCKED"), params)
+    }
+
+    fn instance(&self) -> Option<i64> {
+        self.instance
+    }
+
+    fn query_each(&mut self, sql: &str, sets: &[Vec<Param<'_>>]) -> Result<Vec<Vec<Row>>, Error> {
+        let text = self.session.text(sql);
+        let sets: Vec<&[Param<'_>]> = sets.iter().map(Vec::as_slice).collect();
+        self.run(&text, &sets)?.into_iter().map(Self::rows).collect()
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.usable()?;
+        self.flush()?;
+        let sql = sql
+            .replace("{blob}", "BYTEA")
+            .replace("{identity}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+            .replace("{clustered}", "");
+        self.session.script(&sql).map_err(|error| self.fail(error))
+    }
+
+    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
+        let rows = self.query(
+            "SELECT CAST(tablename AS TEXT) FROM pg_catalog.pg_tables
+             WHERE schemaname = current_schema() AND starts_with(CAST(tablename AS TEXT), $1)
+             ORDER BY tablename",
+            &[prefix.into()],
+        )?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+    }
+}
+
+impl OpenPostgres<'_> {
+    fn enqueue(&mut self, sql: &str, params: &[Param<'_>], one: bool) -> Result<(), Error> {
+        self.usable()?;
+        let text = self.session.text(sql);
+        self.queue.texts.push(text);
+        self.queue.entries.push((self.queue.values.len(), one));
+        self.queue.values.extend(params.iter().map(keep));
+        Ok(())
+    }
+}
+
+impl Open for OpenPostgres<'_> {
+    fn is_aborted(&self) -> bool {
+        self.failed.is_some() || self.session.lost().is_some()
+    }
+
+    fn commit(mut self) -> Result<(), Error> {
+        self.flush()?;
+        // The server would take COMMIT for ROLLBACK, without an error, if a statement had failed;
+        // `flush` has told that.
+        self.over = true;
+        match self.session.send(vec![Message::Plain("COMMIT")])?.pop() {
+            Some(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for OpenPostgres<'_> {
+    fn drop(&mut self) {
+        if !self.over && self.session.lost().is_none() {
+            // If it fails the connection is lost, which the next to use it notices.
+            let _ = self.session.send(vec![Message::Plain("ROLLBACK")]);
+        }
+    }
+}
