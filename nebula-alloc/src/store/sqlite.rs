@@ -30,6 +30,9 @@ const STATEMENTS: usize = 256;
 /// How long a statement waits for a lock of another connection (a backup, a checkpoint).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// In bytes; <https://sqlite.org/fileformat2.html#pages>.
+const SMALLEST_PAGE: u64 = 512;
+
 /// Bytes of the log held in memory while it is written again.
 const REWRITTEN_AT_ONCE: u64 = 1 << 20;
 
@@ -163,12 +166,31 @@ fn create(path: &Path) -> std::io::Result<PathBuf> {
         Err(error) => return Err(error),
     }
     let path = path.canonicalize()?;
+    refuse_stump(&path)?;
     #[cfg(unix)]
     if let Some(directory) = path.parent() {
         // The new name itself must outlast a power loss.
         File::open(directory)?.sync_all()?;
     }
     Ok(path)
+}
+
+/// SQLite takes a file without a first page for a new database, and throws away the log beside it.
+/// The first page is on the disk before there is a log.
+fn refuse_stump(path: &Path) -> std::io::Result<()> {
+    let length = path.metadata()?.len();
+    let log = log_of(path).metadata().map_or(0, |log| log.len());
+    if length < SMALLEST_PAGE && (length > 0 || log > 0) {
+        let reason = format!("the database is cut off after {length} bytes, its log has {log}");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+    }
+    Ok(())
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 fn lock(path: &Path) -> Result<File, Error> {
@@ -208,11 +230,9 @@ fn connect(path: &Path) -> Result<Connection, Error> {
 /// this process and the next still read them, no later synchronisation brings them to the disk, and
 /// after a loss of power what was committed behind them would be gone as well.
 fn rewrite_log(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
     // Nobody appends meanwhile.
     connection.execute_batch("BEGIN IMMEDIATE").map_err(failure)?;
-    let rewritten = rewrite(Path::new(&log)).map_err(unavailable);
+    let rewritten = rewrite(&log_of(path)).map_err(unavailable);
     connection.execute_batch("ROLLBACK").map_err(failure)?;
     rewritten
 }
