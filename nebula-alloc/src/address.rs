@@ -90,6 +90,46 @@ impl AddressRange {
         (number(self.last) - number(self.first)).saturating_add(1)
     }
 
+    /// The addresses that both ranges have.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        Self::new(self.first.max(other.first), self.last.min(other.last))
+            .ok()
+            .filter(|_| self.family() == other.family())
+    }
+
+    /// Whether all addresses of `other` are among them.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.intersection(other) == Some(*other)
+    }
+
+    /// What is left of the range without these, in order.
+    pub(crate) fn without(&self, mut taken: Vec<Self>) -> Vec<Self> {
+        taken.sort_unstable_by_key(|range| range.first);
+        let mut left = Vec::new();
+        let mut from = Some(self.first);
+        for range in taken.iter().filter_map(|range| self.intersection(range)) {
+            let Some(first) = from else { break };
+            if let Some(last) = previous(range.first).filter(|last| *last >= first) {
+                left.push(Self { first, last });
+            }
+            from = match next(range.last) {
+                Some(after) => Some(after.max(first)),
+                None => None,
+            };
+        }
+        if let Some(first) = from.filter(|first| *first <= self.last) {
+            left.push(Self { first, last: self.last });
+        }
+        left
+    }
+
+    /// One address.
+    pub(crate) fn single(address: IpAddr) -> Self {
+        Self { first: address, last: address }
+    }
+
     /// Whether `address` is one of them.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -231,6 +271,22 @@ mod tests {
         assert!(AddressRange::new(v4, v6).is_err());
         assert!(AddressRange::new(v6, v4).is_err());
         assert!(AddressRange::new(v4, "10.0.0.0".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn what_is_left_of_a_range() {
+        let range = |first: u8, last: u8| {
+            AddressRange::new(IpAddr::from([10, 0, 0, first]), IpAddr::from([10, 0, 0, last]))
+                .unwrap()
+        };
+        let whole = range(10, 20);
+        assert_eq!(whole.without(vec![]), [whole]);
+        assert_eq!(whole.without(vec![range(20, 30), range(0, 10)]), [range(11, 19)]);
+        let overlapping = vec![range(15, 17), range(12, 16), range(12, 12)];
+        assert_eq!(whole.without(overlapping), [range(10, 11), range(18, 20)]);
+        assert_eq!(whole.without(vec![range(0, 255)]), []);
+        let all = AddressRange::new("::".parse().unwrap(), Ipv6Addr::from_bits(u128::MAX).into());
+        assert_eq!(all.clone().unwrap().without(vec![all.unwrap(), whole]), []);
     }
 
     #[test]

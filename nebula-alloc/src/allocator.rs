@@ -1,16 +1,13 @@
 //! Allocation for programs that have no rows of their own to write along.
 
-use std::net::IpAddr;
-
-use crate::event::Event;
-use crate::lease::{self, Lease, LeaseState, Request};
+use crate::event::Actor;
+use crate::lease::{self, Hold, Lease, Request};
 use crate::pool::{self, Pool};
 use crate::store::Transaction;
 use crate::store::writer::{Step, Subject, Writer};
-use crate::{Error, NetworkId, OwnerId, event};
+use crate::{AddressRange, Error, NetworkId, OwnerId, PoolId, reclaim};
 
-/// A [`Writer`] with the plain operations, each durable when it returns and each with an
-/// [event](crate::event).
+/// A [`Writer`] with the plain operations, each durable when it returns.
 #[derive(Debug)]
 pub struct Allocator {
     writer: Writer,
@@ -30,37 +27,86 @@ impl Allocator {
         &self.writer
     }
 
-    /// [`pool::create`], with the event `pool.created`.
+    /// [`pool::create`].
     ///
     /// # Errors
     ///
     /// As [`pool::create`] and [`Writer::run`].
     pub fn create_pool(&self, pool: Pool) -> Result<(), Error> {
-        let actor = self.actor.clone();
-        self.writer.transaction(move |tx, now| {
-            pool::create(tx, &pool)?;
-            event::append(
-                tx,
-                &Event {
-                    network: Some(pool.network),
-                    subject: Some(pool.id.0.to_vec()),
-                    detail: Some(pool.range.to_string()),
-                    ..Event::new(now, "pool.created", &*actor)
-                },
-            )
-        })
+        self.transaction(move |tx, now, actor| pool::create(tx, now, actor, &pool))
     }
 
-    /// [`lease::allocate`], with the event `lease.allocated` unless the owner had it already.
+    /// [`pool::resize`].
+    ///
+    /// # Errors
+    ///
+    /// As [`pool::resize`] and [`Writer::run`].
+    pub fn resize_pool(&self, pool: PoolId, range: AddressRange) -> Result<Pool, Error> {
+        self.transaction(move |tx, now, actor| pool::resize(tx, now, actor, pool, range))
+    }
+
+    /// [`pool::delete`].
+    ///
+    /// # Errors
+    ///
+    /// As [`pool::delete`] and [`Writer::run`].
+    pub fn delete_pool(&self, pool: PoolId) -> Result<(), Error> {
+        self.transaction(move |tx, now, actor| pool::delete(tx, now, actor, pool))
+    }
+
+    /// [`lease::allocate`].
     ///
     /// # Errors
     ///
     /// As [`lease::allocate`] and [`Writer::run`].
     pub fn allocate(&self, request: Request) -> Result<Lease, Error> {
-        self.writer.run(Allocate { request, held: None, actor: self.actor.clone() })
+        let Request { network, family, .. } = request;
+        let leases = self.allocate_all(vec![request])?;
+        leases.into_iter().next().ok_or(Error::PoolExhausted { network, family })
     }
 
-    /// [`lease::release`], with an event `lease.released` for each.
+    /// [`lease::allocate`] for several requests, all or none: for an IPv4 and an IPv6 address, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`lease::allocate`] and [`Writer::run`].
+    pub fn allocate_all(&self, requests: Vec<Request>) -> Result<Vec<Lease>, Error> {
+        self.writer.run(Allocate { requests, actor: self.actor.clone() })
+    }
+
+    /// [`lease::renew`].
+    ///
+    /// # Errors
+    ///
+    /// As [`lease::renew`] and [`Writer::run`].
+    pub fn renew(
+        &self,
+        network: NetworkId,
+        owner: OwnerId,
+        until: Option<i64>,
+    ) -> Result<Vec<Lease>, Error> {
+        self.of_owner(network, owner, move |tx, now, actor| {
+            lease::renew(tx, now, actor, network, owner, until)
+        })
+    }
+
+    /// [`lease::heartbeat`].
+    ///
+    /// # Errors
+    ///
+    /// As [`lease::heartbeat`] and [`Writer::run`].
+    pub fn heartbeat(
+        &self,
+        network: NetworkId,
+        owner: OwnerId,
+        seconds: i64,
+    ) -> Result<Vec<Lease>, Error> {
+        self.of_owner(network, owner, move |tx, now, actor| {
+            lease::heartbeat(tx, now, actor, network, owner, seconds)
+        })
+    }
+
+    /// [`lease::release`].
     ///
     /// # Errors
     ///
@@ -69,92 +115,144 @@ impl Allocator {
         &self,
         network: NetworkId,
         owner: OwnerId,
-        hold_seconds: i64,
+        hold: impl Into<Hold>,
     ) -> Result<Vec<Lease>, Error> {
-        self.writer.run(Release { network, owner, hold_seconds, actor: self.actor.clone() })
+        let hold = hold.into();
+        self.of_owner(network, owner, move |tx, now, actor| {
+            lease::release(tx, now, actor, network, owner, hold)
+        })
+    }
+
+    /// [`lease::transfer`].
+    ///
+    /// # Errors
+    ///
+    /// As [`lease::transfer`] and [`Writer::run`].
+    pub fn transfer(
+        &self,
+        network: NetworkId,
+        from: OwnerId,
+        to: OwnerId,
+    ) -> Result<Vec<Lease>, Error> {
+        self.transaction(move |tx, now, actor| lease::transfer(tx, now, actor, network, from, to))
+    }
+
+    /// [`reclaim::reclaim`] until nothing is left that has ended, in steps between which others get
+    /// their turn. Answers how many addresses became free.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::run`].
+    pub fn reclaim(&self) -> Result<u64, Error> {
+        let mut freed = 0;
+        loop {
+            let step =
+                self.transaction(|tx, now, actor| reclaim::reclaim(tx, now, actor, RECLAIM_STEP))?;
+            freed += step;
+            if usize::try_from(step).is_ok_and(|step| step < RECLAIM_STEP) {
+                return Ok(freed);
+            }
+        }
+    }
+
+    /// Any operations of this crate in a transaction of their own: reservations and blocks, say.
+    /// `work` may run again after a rollback; the number is the transaction's time.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, and those of [`Writer::run`].
+    pub fn transaction<T, E>(
+        &self,
+        mut work: impl FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let actor = self.actor.clone();
+        self.writer.transaction(move |tx, now| work(tx, now, &Actor::named(&actor)))
+    }
+
+    fn of_owner<F, T>(&self, network: NetworkId, owner: OwnerId, work: F) -> Result<T, Error>
+    where
+        F: FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.writer.run(OfOwner { network, owner, actor: self.actor.clone(), work })
     }
 }
 
+/// How many addresses become free in one step: well below the 10 ms that a step may take.
+const RECLAIM_STEP: usize = 64;
+
 struct Allocate {
-    request: Request,
-    held: Option<IpAddr>,
+    requests: Vec<Request>,
     actor: String,
 }
 
 impl Step for Allocate {
-    type Output = Lease;
+    type Output = Vec<Lease>;
     type Error = Error;
 
     fn subject(&self) -> Subject {
-        subject(self.request.network, self.request.owner)
+        let mut owners = self.requests.iter().map(|request| (request.network, request.owner));
+        match owners.next() {
+            Some(first) if owners.all(|other| other == first) => subject(first.0, first.1),
+            _ => Subject::Everything,
+        }
     }
 
-    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        let Request { network, owner, family, .. } = self.request;
-        self.held = lease::by_owner(tx, network, owner)?
-            .into_iter()
-            .find(|lease| lease.state == LeaseState::Active && lease.family() == family)
-            .map(|lease| lease.address);
-        Ok(vec![self.request])
+    fn actor(&self) -> Actor<'_> {
+        Actor::named(&self.actor)
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+        Ok(self.requests.clone())
     }
 
     fn write(
         &mut self,
-        tx: &mut dyn Transaction,
-        now: i64,
+        _: &mut dyn Transaction,
+        _: i64,
         leases: &[Lease],
-    ) -> Result<Lease, Error> {
-        let Request { network, family, .. } = self.request;
-        let lease = *leases.first().ok_or(Error::PoolExhausted { network, family })?;
-        if self.held != Some(lease.address) {
-            event::append(tx, &about(&lease, now, "lease.allocated", &self.actor))?;
-        }
-        Ok(lease)
+    ) -> Result<Vec<Lease>, Error> {
+        Ok(leases.to_vec())
     }
 }
 
-struct Release {
+/// Work that concerns one owner.
+struct OfOwner<F> {
     network: NetworkId,
     owner: OwnerId,
-    hold_seconds: i64,
     actor: String,
+    work: F,
 }
 
-impl Step for Release {
-    type Output = Vec<Lease>;
+impl<F, T> Step for OfOwner<F>
+where
+    F: FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = T;
     type Error = Error;
 
     fn subject(&self) -> Subject {
         subject(self.network, self.owner)
     }
 
+    fn actor(&self) -> Actor<'_> {
+        Actor::named(&self.actor)
+    }
+
     fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
         Ok(Vec::new())
     }
 
-    fn write(
-        &mut self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        _: &[Lease],
-    ) -> Result<Vec<Lease>, Error> {
-        let released = lease::release(tx, now, self.network, self.owner, self.hold_seconds)?;
-        for lease in &released {
-            event::append(tx, &about(lease, now, "lease.released", &self.actor))?;
-        }
-        Ok(released)
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, Error> {
+        (self.work)(tx, now, &Actor::named(&self.actor))
     }
 }
 
 fn subject(network: NetworkId, owner: OwnerId) -> Subject {
     Subject::Key([network.0, owner.0].concat())
-}
-
-fn about(lease: &Lease, now: i64, kind: &str, actor: &str) -> Event {
-    Event {
-        network: Some(lease.network),
-        subject: Some(lease.owner.0.to_vec()),
-        address: Some(lease.address),
-        ..Event::new(now, kind, actor)
-    }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, as one enum.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -53,13 +54,101 @@ pub enum Error {
         /// The address asked for.
         address: IpAddr,
     },
-    /// The address asked for lies in a pool, has no holder and yet is not free to give.
-    #[error("address {address} of network {network} is kept out of allocation")]
-    AddressNotFree {
+    /// The address asked for is kept for others, or for nobody.
+    #[error("address {address} of network {network} is {by}")]
+    AddressReserved {
         /// The network asked.
         network: NetworkId,
         /// The address asked for.
         address: IpAddr,
+        /// What keeps it.
+        by: Keeper,
+    },
+    /// The address asked for lies in another pool than the one asked for.
+    #[error("address {address} does not lie in pool {pool}")]
+    AddressInAnotherPool {
+        /// The address asked for.
+        address: IpAddr,
+        /// The pool asked for.
+        pool: PoolId,
+    },
+    /// The owner asked a pool or block while it holds an address of the same family from another.
+    #[error("owner {owner} holds {held} in network {network}, which is not from pool {pool}")]
+    OwnerHoldsElsewhere {
+        /// The network asked.
+        network: NetworkId,
+        /// The owner asking.
+        owner: OwnerId,
+        /// The address it holds.
+        held: IpAddr,
+        /// The pool it asked for.
+        pool: PoolId,
+    },
+    /// The owner has no active lease in the network.
+    #[error("owner {owner} has no lease in network {network}")]
+    NoLease {
+        /// The network asked.
+        network: NetworkId,
+        /// The owner.
+        owner: OwnerId,
+    },
+    /// There is no such pool or block.
+    #[error("there is no pool {pool}")]
+    NoSuchPool {
+        /// Its id.
+        pool: PoolId,
+    },
+    /// There is no reservation of exactly this range.
+    #[error("network {network} has no reservation of {range}")]
+    NoSuchReservation {
+        /// The network asked.
+        network: NetworkId,
+        /// The range asked for.
+        range: AddressRange,
+    },
+    /// Leases are in the way of the change.
+    #[error("{} of network {network} stand in the way: {}", count(addresses, *more), list(addresses, *more))]
+    LeasesStand {
+        /// The network.
+        network: NetworkId,
+        /// Their addresses, in order; the first 100.
+        addresses: Vec<IpAddr>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// A block is in the way of the change.
+    #[error("block {block} with {range} stands in the way")]
+    BlockStands {
+        /// Its id.
+        block: PoolId,
+        /// Its range.
+        range: AddressRange,
+    },
+    /// A block is not inside its pool.
+    #[error("{range} does not lie inside pool {pool}")]
+    OutsidePool {
+        /// The pool.
+        pool: PoolId,
+        /// The block's range.
+        range: AddressRange,
+    },
+    /// A reservation would share addresses with one that is there.
+    #[error("reservation {range} overlaps reservation {other} of network {network}")]
+    ReservationOverlaps {
+        /// The network.
+        network: NetworkId,
+        /// The new one.
+        range: AddressRange,
+        /// The one that is there.
+        other: AddressRange,
+    },
+    /// An owner can have one pinned address per network and family.
+    #[error("owner {owner} has an address pinned in network {network} already")]
+    PinnedAlready {
+        /// The network.
+        network: NetworkId,
+        /// The owner.
+        owner: OwnerId,
     },
     /// The address asked for is of another family than the request.
     #[error("address {address} is not {family}")]
@@ -204,6 +293,38 @@ pub enum Error {
         /// What was read back.
         found: String,
     },
+}
+
+/// What keeps an address from being given to whoever asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Keeper {
+    /// It is excluded: it exists elsewhere.
+    Exclusion,
+    /// It is pinned to another owner.
+    Pin,
+    /// It is in a block that was not asked for.
+    Block,
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusion => "excluded from allocation",
+            Self::Pin => "pinned to another owner",
+            Self::Block => "in a block that was not asked for",
+        })
+    }
+}
+
+fn count(addresses: &[IpAddr], more: bool) -> String {
+    format!("{}{} leases", if more { "more than " } else { "" }, addresses.len())
+}
+
+fn list(addresses: &[IpAddr], more: bool) -> String {
+    let shown: Vec<_> = addresses.iter().take(10).map(IpAddr::to_string).collect();
+    let dots = if more || addresses.len() > shown.len() { ", …" } else { "" };
+    format!("{}{dots}", shown.join(", "))
 }
 
 impl Error {

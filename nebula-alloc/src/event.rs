@@ -1,4 +1,6 @@
-//! The append-only audit log.
+//! The append-only audit log. Every operation of this crate writes its own events, in the same
+//! transaction; those about leases explain which owner has which address, see
+//! [`verify`](crate::verify::verify).
 
 use std::net::IpAddr;
 
@@ -14,6 +16,96 @@ const AFTER: &str = "SELECT id, at, network, kind, actor, source_address, reques
      address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2";
 const OF_NETWORK: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3";
+
+/// Who asks for a change, as its events name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// From where the request came.
+    pub source_address: Option<&'a str>,
+    /// What the request is called elsewhere: in answers and logs.
+    pub request_id: Option<&'a str>,
+}
+
+impl<'a> Actor<'a> {
+    /// An actor with nothing but a name.
+    #[must_use]
+    pub const fn named(name: &'a str) -> Self {
+        Self { name, source_address: None, request_id: None }
+    }
+}
+
+/// What events of this crate are called.
+pub mod kind {
+    /// An owner got an address that nobody had.
+    pub const ALLOCATED: &str = "lease.allocated";
+    /// An owner got the address back that it had in quarantine.
+    pub const RETURNED: &str = "lease.returned";
+    /// The end of a lease, or what it is held for, moved.
+    pub const RENEWED: &str = "lease.renewed";
+    /// An owner gave an address up; its quarantine began.
+    pub const RELEASED: &str = "lease.released";
+    /// A lease ended by itself; its quarantine began.
+    pub const EXPIRED: &str = "lease.expired";
+    /// A lease has another owner, in the same state.
+    pub const TRANSFERRED: &str = "lease.transferred";
+    /// The end of a quarantine moved.
+    pub const HELD: &str = "lease.held";
+    /// A quarantine ended; the address is free.
+    pub const FREED: &str = "lease.freed";
+    /// What was written about leases before this does not explain them all. Of no network.
+    pub const HISTORY_BEGINS: &str = "lease.history_begins";
+    /// A lease is there since before its history begins. `detail` is its state.
+    pub const RECORDED: &str = "lease.recorded";
+    /// A pool was made.
+    pub const POOL_CREATED: &str = "pool.created";
+    /// A pool has another range.
+    pub const POOL_RESIZED: &str = "pool.resized";
+    /// A pool is gone.
+    pub const POOL_DELETED: &str = "pool.deleted";
+    /// A block was made.
+    pub const BLOCK_CREATED: &str = "block.created";
+    /// A block is gone; its addresses are its pool's again.
+    pub const BLOCK_DELETED: &str = "block.deleted";
+    /// Addresses are reserved.
+    pub const RESERVED: &str = "reservation.made";
+    /// Addresses are no longer reserved.
+    pub const UNRESERVED: &str = "reservation.removed";
+}
+
+/// An event of this crate, borrowed.
+pub(crate) struct Entry<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) network: &'a NetworkId,
+    pub(crate) subject: Option<&'a [u8; 16]>,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) detail: Option<&'a str>,
+}
+
+/// Appends an event of this crate.
+pub(crate) fn record(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    entry: &Entry<'_>,
+) -> Result<(), Error> {
+    let address = entry.address.map(octets);
+    tx.queue_one(
+        INSERT,
+        &[
+            now.into(),
+            entry.network.as_bytes().into(),
+            entry.kind.into(),
+            actor.name.into(),
+            actor.source_address.into(),
+            actor.request_id.into(),
+            entry.subject.into(),
+            address.as_ref().map(address::Octets::as_slice).into(),
+            entry.detail.into(),
+        ],
+    )
+}
 
 /// What happened, to what, at whose request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +155,7 @@ impl Event {
 /// The engine's.
 pub fn append(tx: &mut dyn Transaction, event: &Event) -> Result<(), Error> {
     let address = event.address.map(octets);
-    tx.queue(
+    tx.queue_one(
         INSERT,
         &[
             event.at.into(),

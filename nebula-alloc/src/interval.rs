@@ -1,45 +1,79 @@
-//! Free space: one row per run of free addresses, `first` to `last`, never two that touch.
+//! Free space: one row per run of free addresses, `first` to `last`.
+//!
+//! Two runs that touch are joined, unless another transaction is at work on one of them.
+
+mod held;
 
 use std::net::IpAddr;
 
+pub(crate) use self::held::let_go;
 use crate::address::{advance, next, number, octets, previous};
-use crate::store::Transaction;
+use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, PoolId};
 
 pub(crate) const LOWEST: &str =
     "SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2";
-pub(crate) const AT_OR_ABOVE: &str =
-    "SELECT last, first FROM alloc_interval WHERE pool = $1 AND last >= $2 ORDER BY last LIMIT $3";
-const ENDING_AT: &str = "SELECT last, first FROM alloc_interval WHERE pool = $1 AND last = $2";
-const INSERT: &str = "INSERT INTO alloc_interval (pool, last, first) VALUES ($1, $2, $3)";
+pub(crate) const ANY: &str = "SELECT 1 FROM alloc_interval WHERE pool = $1 LIMIT 1";
+pub(crate) const AT_OR_ABOVE: &str = "SELECT last, first, holder FROM alloc_interval
+     WHERE pool = $1 AND last >= $2 ORDER BY last LIMIT $3";
+pub(crate) const INSERT: &str =
+    "INSERT INTO alloc_interval (pool, last, first, holder) VALUES ($1, $2, $3, $4)";
 pub(crate) const SET_FIRST: &str =
     "UPDATE alloc_interval SET first = $1 WHERE pool = $2 AND last = $3";
-const SET_LAST: &str = "UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3";
-const DELETE: &str = "DELETE FROM alloc_interval WHERE pool = $1 AND last = $2";
+pub(crate) const SET_LAST: &str =
+    "UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3";
+pub(crate) const DELETE: &str = "DELETE FROM alloc_interval WHERE pool = $1 AND last = $2";
+pub(crate) const DELETE_WITHIN: &str =
+    "DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3";
 
 /// How many rows a walk over a pool's free space reads at a time.
 const PAGE: usize = 1024;
 
-/// Makes the whole range free.
-pub(crate) fn create(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    range: AddressRange,
-) -> Result<(), Error> {
-    insert(tx, pool, range.first(), range.last())
+/// What [`take_lowest`] found.
+pub(crate) struct Taken {
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Fewer than asked for, but others are at work on more.
+    pub(crate) contended: bool,
 }
 
 /// Takes the lowest free addresses of a pool, `count` of them or as many as there are. A run that
 /// comes from one interval is one change of one row.
+///
+/// Where several instances allocate, each takes from what it holds, and from anywhere only when
+/// there is no more of that.
 pub(crate) fn take_lowest(
     tx: &mut dyn Transaction,
     pool: PoolId,
     count: usize,
-) -> Result<Vec<IpAddr>, Error> {
-    let mut taken = Vec::with_capacity(count);
-    // Each interval has at least one address.
-    let rows = tx.query(LOWEST, &[pool.as_bytes().into(), limit(count).into()])?;
+) -> Result<Taken, Error> {
+    let mut addresses = Vec::with_capacity(count);
+    if let Some(instance) = tx.instance() {
+        held::take(tx, pool, instance, count, &mut addresses)?;
+    }
+    if addresses.len() < count {
+        // Each interval has at least one address.
+        let limit = limit(count - addresses.len());
+        let rows = tx.query_skip_locked(LOWEST, &[pool.as_bytes().into(), limit.into()])?;
+        take_from(tx, pool, &rows, count, &mut addresses)?;
+    }
+    let contended = addresses.len() < count
+        && tx.instance().is_some()
+        && !tx.query(ANY, &[pool.as_bytes().into()])?.is_empty();
+    Ok(Taken { addresses, contended })
+}
+
+/// Takes the lowest addresses of these rows (`last`, `first`) until `taken` has `count`.
+fn take_from(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    rows: &[Row],
+    count: usize,
+    taken: &mut Vec<IpAddr>,
+) -> Result<(), Error> {
     for row in rows {
+        if taken.len() == count {
+            break;
+        }
         let (last, mut first) = (row.address(0)?, row.address(1)?);
         let mut left = Some(first);
         while taken.len() < count {
@@ -54,23 +88,22 @@ pub(crate) fn take_lowest(
             Some(first) => set_first(tx, pool, last, first)?,
             None => delete(tx, pool, last)?,
         }
-        if taken.len() == count {
-            break;
-        }
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// Takes one given address; `false` when it is not free.
+///
+/// # Errors
+///
+/// [`Error::Contended`] when another transaction is at work on the interval that has it.
 pub(crate) fn take_given(
     tx: &mut dyn Transaction,
     pool: PoolId,
     address: IpAddr,
 ) -> Result<bool, Error> {
-    let Some((first, last)) = at_or_above(tx, pool, address)? else { return Ok(false) };
-    if first > address {
-        return Ok(false);
-    }
+    let Some(interval) = covering(tx, pool, address)? else { return Ok(false) };
+    let Interval { first, last, holder } = interval;
     let below = previous(address).filter(|below| *below >= first);
     let above = next(address).filter(|above| *above <= last);
     match (below, above) {
@@ -79,36 +112,80 @@ pub(crate) fn take_given(
         (Some(below), None) => set_last(tx, pool, last, below)?,
         (Some(below), Some(above)) => {
             set_first(tx, pool, last, above)?;
-            insert(tx, pool, first, below)?;
+            insert(tx, pool, Interval { first, last: below, holder })?;
         }
     }
     Ok(true)
 }
 
-/// Makes one address free again and joins it to the runs it touches.
+/// Makes consecutive addresses free and joins them to the runs they touch.
+///
+/// # Errors
+///
+/// [`Error::Inconsistent`] when one of them is free already.
 pub(crate) fn give_back(
     tx: &mut dyn Transaction,
     pool: PoolId,
-    address: IpAddr,
+    range: AddressRange,
 ) -> Result<(), Error> {
-    let above = at_or_above(tx, pool, address)?;
-    if above.is_some_and(|(first, _)| first <= address) {
-        return Err(Error::Inconsistent { pool, address });
-    }
-    let above = above.filter(|(first, _)| previous(*first) == Some(address));
-    let below = match previous(address) {
-        Some(below) => ending_at(tx, pool, below)?,
-        None => None,
-    };
-    match (below, above) {
-        (None, None) => insert(tx, pool, address, address),
-        (None, Some((_, last))) => set_first(tx, pool, last, address),
-        (Some((_, last)), None) => set_last(tx, pool, last, address),
-        (Some((first, lower)), Some((_, last))) => {
-            delete(tx, pool, lower)?;
-            set_first(tx, pool, last, first)
+    let (first, last) = (range.first(), range.last());
+    let from = octets(previous(first).unwrap_or(first));
+    let rows = tx.query_skip_locked(
+        AT_OR_ABOVE,
+        &[pool.as_bytes().into(), from.as_slice().into(), 2.into()],
+    )?;
+    let (mut below, mut above) = (None, None);
+    for row in &rows {
+        let near = Interval::read(row)?;
+        if near.first <= last && near.last >= first {
+            return Err(Error::Inconsistent { pool, address: first });
+        }
+        // What an instance holds stays as it is.
+        if near.holder == NOBODY && next(near.last) == Some(first) {
+            below = Some(near);
+        } else if near.holder == NOBODY && previous(near.first) == Some(last) {
+            above = Some(near);
         }
     }
+    match (below, above) {
+        (None, None) => insert(tx, pool, Interval { first, last, holder: NOBODY }),
+        (None, Some(above)) => set_first(tx, pool, above.last, first),
+        (Some(below), None) => set_last(tx, pool, below.last, last),
+        (Some(below), Some(above)) => {
+            delete(tx, pool, below.last)?;
+            set_first(tx, pool, above.last, below.first)
+        }
+    }
+}
+
+/// Takes all that is free in a range.
+///
+/// # Errors
+///
+/// [`Error::Contended`] when another transaction is at work on an interval at its ends.
+pub(crate) fn take_range(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    range: AddressRange,
+) -> Result<(), Error> {
+    let left = covering(tx, pool, range.first())?;
+    let right = covering(tx, pool, range.last())?;
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    tx.queue(
+        DELETE_WITHIN,
+        &[pool.as_bytes().into(), first.as_slice().into(), last.as_slice().into()],
+    )?;
+    if let Some(right) = right
+        && let Some(above) = next(range.last()).filter(|above| *above <= right.last)
+    {
+        set_first(tx, pool, right.last, above)?;
+    }
+    if let Some(left) = left
+        && let Some(below) = previous(range.first()).filter(|below| *below >= left.first)
+    {
+        insert(tx, pool, Interval { last: below, ..left })?;
+    }
+    Ok(())
 }
 
 /// How many addresses of the pool are free.
@@ -149,35 +226,55 @@ pub(crate) fn limit(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn at_or_above(
+/// The holder of what everyone takes from.
+const NOBODY: i64 = 0;
+
+#[derive(Clone, Copy)]
+struct Interval {
+    first: IpAddr,
+    last: IpAddr,
+    holder: i64,
+}
+
+impl Interval {
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self { last: row.address(0)?, first: row.address(1)?, holder: row.integer(2)? })
+    }
+}
+
+/// The interval that has this address, locked.
+fn covering(
     tx: &mut dyn Transaction,
     pool: PoolId,
     address: IpAddr,
-) -> Result<Option<(IpAddr, IpAddr)>, Error> {
-    let rows = tx.query(
-        AT_OR_ABOVE,
-        &[pool.as_bytes().into(), octets(address).as_slice().into(), 1.into()],
-    )?;
-    rows.first().map(|row| Ok((row.address(1)?, row.address(0)?))).transpose()
+) -> Result<Option<Interval>, Error> {
+    let octets = octets(address);
+    let params = [pool.as_bytes().into(), octets.as_slice().into(), 1.into()];
+    let found = |rows: Vec<Row>| -> Result<Option<Interval>, Error> {
+        let nearest = rows.first().map(Interval::read).transpose()?;
+        Ok(nearest.filter(|interval| interval.first <= address))
+    };
+    let locked = found(tx.query_skip_locked(AT_OR_ABOVE, &params)?)?;
+    if locked.is_none()
+        && tx.instance().is_some()
+        && found(tx.query(AT_OR_ABOVE, &params)?)?.is_some()
+    {
+        return Err(Error::Contended { reason: format!("others take addresses around {address}") });
+    }
+    Ok(locked)
 }
 
-fn ending_at(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    last: IpAddr,
-) -> Result<Option<(IpAddr, IpAddr)>, Error> {
-    let rows = tx.query(ENDING_AT, &[pool.as_bytes().into(), octets(last).as_slice().into()])?;
-    rows.first().map(|row| Ok((row.address(1)?, row.address(0)?))).transpose()
-}
-
-fn insert(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    first: IpAddr,
-    last: IpAddr,
-) -> Result<(), Error> {
-    let (first, last) = (octets(first), octets(last));
-    tx.queue(INSERT, &[pool.as_bytes().into(), last.as_slice().into(), first.as_slice().into()])
+fn insert(tx: &mut dyn Transaction, pool: PoolId, interval: Interval) -> Result<(), Error> {
+    let (first, last) = (octets(interval.first), octets(interval.last));
+    tx.queue_one(
+        INSERT,
+        &[
+            pool.as_bytes().into(),
+            last.as_slice().into(),
+            first.as_slice().into(),
+            interval.holder.into(),
+        ],
+    )
 }
 
 fn set_first(
@@ -187,7 +284,10 @@ fn set_first(
     first: IpAddr,
 ) -> Result<(), Error> {
     let (first, last) = (octets(first), octets(last));
-    tx.queue(SET_FIRST, &[first.as_slice().into(), pool.as_bytes().into(), last.as_slice().into()])
+    tx.queue_one(
+        SET_FIRST,
+        &[first.as_slice().into(), pool.as_bytes().into(), last.as_slice().into()],
+    )
 }
 
 fn set_last(
@@ -197,9 +297,9 @@ fn set_last(
     new: IpAddr,
 ) -> Result<(), Error> {
     let (new, last) = (octets(new), octets(last));
-    tx.queue(SET_LAST, &[new.as_slice().into(), pool.as_bytes().into(), last.as_slice().into()])
+    tx.queue_one(SET_LAST, &[new.as_slice().into(), pool.as_bytes().into(), last.as_slice().into()])
 }
 
 fn delete(tx: &mut dyn Transaction, pool: PoolId, last: IpAddr) -> Result<(), Error> {
-    tx.queue(DELETE, &[pool.as_bytes().into(), octets(last).as_slice().into()])
+    tx.queue_one(DELETE, &[pool.as_bytes().into(), octets(last).as_slice().into()])
 }

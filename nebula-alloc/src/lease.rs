@@ -1,13 +1,21 @@
 //! Leases: one address held by one owner, active, then in quarantine, then free.
 
 mod allocate;
+mod given;
+mod hold;
+mod renew;
+mod transfer;
 
 use std::net::IpAddr;
 
-#[cfg(test)]
-pub(crate) use self::allocate::{ACTIVATE, INSERT, OWNED, PROLONG};
 pub use self::allocate::{allocate, allocate_many};
+pub(crate) use self::given::refusal;
+pub(crate) use self::hold::quarantine;
+pub use self::hold::{Hold, Reason, extend_hold, release, shorten_hold};
+pub use self::renew::{heartbeat, renew};
+pub use self::transfer::{take_over, transfer};
 use crate::address::octets;
+use crate::event::{self, Actor};
 use crate::interval::limit;
 use crate::store::{Row, Transaction};
 use crate::{Error, Family, NetworkId, OwnerId, PoolId};
@@ -21,8 +29,11 @@ pub struct Request {
     pub owner: OwnerId,
     /// Of which family.
     pub family: Family,
-    /// A given address, or the owner's old one, or else the lowest that is free.
+    /// A given address. Else it is the one pinned to the owner, its old one, or the lowest that is
+    /// free.
     pub address: Option<IpAddr>,
+    /// From this pool or block only. Else from any pool of the network, and from no block.
+    pub pool: Option<PoolId>,
     /// After release the address stays in quarantine at least until then: from this second on
     /// nothing that names it (a certificate) is valid any more. Only moves forward.
     pub hold_until: i64,
@@ -57,6 +68,8 @@ pub struct Lease {
     pub hold_until: i64,
     /// When it was released; `None` while active.
     pub released_at: Option<i64>,
+    /// Why it was released; `None` while active.
+    pub reason: Option<Reason>,
     /// When it ends by itself.
     pub until: Option<i64>,
 }
@@ -72,7 +85,7 @@ impl Lease {
 /// Columns as [`read`] expects them; a macro, because `concat!` takes no constants.
 macro_rules! columns {
     () => {
-        "network, address, pool, owner, state, hold_until, released_at, until"
+        "network, address, pool, owner, state, hold_until, released_at, reason, until"
     };
 }
 pub(crate) use columns;
@@ -97,110 +110,6 @@ pub(crate) const LIST: &str = concat!(
     " FROM alloc_lease
      WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3"
 );
-pub(crate) const QUARANTINE: &str = "UPDATE alloc_lease
-     SET state = 2, hold_until = $1, released_at = $2, until = NULL
-     WHERE network = $3 AND address = $4 AND state = 1";
-pub(crate) const HOLD: &str =
-    "UPDATE alloc_lease SET hold_until = $1 WHERE network = $2 AND address = $3";
-pub(crate) const PASS_ON: &str =
-    "UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND address = $3 AND state = 2";
-
-/// Releases all active leases of an owner into quarantine, which ends at the later of their
-/// `hold_until` and `now + hold_seconds`. Answers them as they are then, in address order; none
-/// when the owner had none.
-///
-/// # Errors
-///
-/// The engine's.
-pub fn release(
-    tx: &mut dyn Transaction,
-    now: i64,
-    network: NetworkId,
-    owner: OwnerId,
-    hold_seconds: i64,
-) -> Result<Vec<Lease>, Error> {
-    by_owner(tx, network, owner)?
-        .into_iter()
-        .filter(|lease| lease.state == LeaseState::Active)
-        .map(|lease| quarantine(tx, now, lease, hold_seconds))
-        .collect()
-}
-
-/// Moves `hold_until` of all leases of an owner forward, those in quarantine too; never back.
-/// Answers how many moved.
-///
-/// # Errors
-///
-/// The engine's.
-pub fn extend_hold(
-    tx: &mut dyn Transaction,
-    network: NetworkId,
-    owner: OwnerId,
-    hold_until: i64,
-) -> Result<u64, Error> {
-    let mut moved = 0;
-    for lease in by_owner(tx, network, owner)? {
-        if lease.hold_until < hold_until {
-            set_hold(tx, &lease, hold_until)?;
-            moved += 1;
-        }
-    }
-    Ok(moved)
-}
-
-/// Ends the quarantines of an owner `hold_seconds` after their release, where they would end later:
-/// for a caller who knows that whatever names the addresses is void. Answers how many moved.
-///
-/// # Errors
-///
-/// The engine's.
-pub fn shorten_hold(
-    tx: &mut dyn Transaction,
-    network: NetworkId,
-    owner: OwnerId,
-    hold_seconds: i64,
-) -> Result<u64, Error> {
-    let mut moved = 0;
-    for lease in by_owner(tx, network, owner)? {
-        let Some(released_at) = lease.released_at else { continue };
-        let end = released_at.saturating_add(hold_seconds.max(0));
-        if lease.hold_until > end {
-            set_hold(tx, &lease, end)?;
-            moved += 1;
-        }
-    }
-    Ok(moved)
-}
-
-/// Gives the leases that `from` has in quarantine to `to`, so that `to` gets the old address when
-/// it asks. Answers how many.
-///
-/// # Errors
-///
-/// The engine's.
-pub fn take_over(
-    tx: &mut dyn Transaction,
-    network: NetworkId,
-    from: OwnerId,
-    to: OwnerId,
-) -> Result<u64, Error> {
-    let mut moved = 0;
-    for lease in by_owner(tx, network, from)? {
-        if lease.state == LeaseState::Quarantined {
-            tx.queue(
-                PASS_ON,
-                &[
-                    to.as_bytes().into(),
-                    network.as_bytes().into(),
-                    octets(lease.address).as_slice().into(),
-                ],
-            )?;
-            moved += 1;
-        }
-    }
-    Ok(moved)
-}
-
 /// The lease of an address, if it has one.
 ///
 /// # Errors
@@ -261,43 +170,40 @@ pub(crate) fn read(row: &Row) -> Result<Lease, Error> {
         state: if row.integer(4)? == ACTIVE { LeaseState::Active } else { LeaseState::Quarantined },
         hold_until: row.integer(5)?,
         released_at: row.optional_integer(6)?,
-        until: row.optional_integer(7)?,
+        reason: row.optional_integer(7)?.map(Reason::from_number),
+        until: row.optional_integer(8)?,
     })
 }
 
-/// Ends an active lease.
-pub(crate) fn quarantine(
+/// Appends the event of something that happened to a lease.
+pub(crate) fn record(
     tx: &mut dyn Transaction,
     now: i64,
-    lease: Lease,
-    hold_seconds: i64,
-) -> Result<Lease, Error> {
-    let lease = Lease {
-        state: LeaseState::Quarantined,
-        hold_until: lease.hold_until.max(now.saturating_add(hold_seconds.max(0))),
-        released_at: Some(now),
-        until: None,
-        ..lease
-    };
-    tx.queue(
-        QUARANTINE,
-        &[
-            lease.hold_until.into(),
-            now.into(),
-            lease.network.as_bytes().into(),
-            octets(lease.address).as_slice().into(),
-        ],
-    )?;
-    Ok(lease)
+    actor: &Actor<'_>,
+    kind: &'static str,
+    lease: &Lease,
+    detail: Option<&str>,
+) -> Result<(), Error> {
+    event::record(
+        tx,
+        now,
+        actor,
+        &event::Entry {
+            kind,
+            network: &lease.network,
+            subject: Some(lease.owner.as_bytes()),
+            address: Some(lease.address),
+            detail,
+        },
+    )
 }
 
-fn set_hold(tx: &mut dyn Transaction, lease: &Lease, hold_until: i64) -> Result<(), Error> {
-    tx.queue(
-        HOLD,
-        &[
-            hold_until.into(),
-            lease.network.as_bytes().into(),
-            octets(lease.address).as_slice().into(),
-        ],
-    )
+/// The texts of this module, for tests of their plans.
+#[cfg(test)]
+pub(crate) mod statements {
+    pub(crate) use super::allocate::{ACTIVATE, INSERT, OWNED};
+    pub(crate) use super::hold::{HOLD, QUARANTINE};
+    pub(crate) use super::renew::PROLONG;
+    pub(crate) use super::transfer::PASS_ON;
+    pub(crate) use super::{BY_ADDRESS, BY_OWNER, LIST};
 }

@@ -28,6 +28,7 @@
 //!     owner,
 //!     family: Family::V4,
 //!     address: None,
+//!     pool: None,
 //!     hold_until: 1_800_086_400,
 //!     until: None,
 //! };
@@ -50,20 +51,24 @@
 
 mod address;
 mod allocator;
+pub mod block;
 mod error;
 pub mod event;
 mod id;
+pub mod import;
 mod interval;
 pub mod lease;
 pub mod pool;
 pub mod reclaim;
+pub mod reservation;
 mod schema;
 pub mod store;
 pub mod verify;
 
 pub use address::{AddressRange, Family, usable};
 pub use allocator::Allocator;
-pub use error::Error;
+pub use error::{Error, Keeper};
+pub use event::Actor;
 pub use id::{NetworkId, OwnerId, PoolId};
 pub use schema::COMPONENT;
 #[cfg(feature = "postgres")]

@@ -1,22 +1,34 @@
 //! Pools: ranges from which addresses are given out.
 
-use std::net::IpAddr;
+mod resize;
+mod space;
+mod usage;
 
 use crate::address::octets;
+use crate::event::{self, Actor, kind};
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval};
+use crate::{AddressRange, Error, Family, NetworkId, PoolId};
 
-const INSERT: &str = "INSERT INTO alloc_pool (id, network, family, position, first, last)
-     VALUES ($1, $2, $3, $4, $5, $6)";
-const OVERLAPPING: &str = "SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $4 LIMIT 1";
-const BY_ID: &str = "SELECT id, network, position, first, last FROM alloc_pool WHERE id = $1";
-const BY_NETWORK: &str = "SELECT id, network, position, first, last FROM alloc_pool
-     WHERE network = $1 ORDER BY position, id";
+pub(crate) use self::resize::remove;
+pub use self::resize::{delete, resize};
+pub(crate) use self::space::{Space, check_unleased, leased, refuse};
+pub use self::usage::{Usage, free, usage};
+
+pub(crate) const INSERT: &str = "INSERT INTO alloc_pool
+     (id, network, family, position, first, last, parent, name)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+pub(crate) const OVERLAPPING: &str = "SELECT id FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND first <= $3 AND last >= $4
+     ORDER BY first LIMIT 2";
+pub(crate) const BY_ID: &str = "SELECT id, network, position, first, last FROM alloc_pool
+     WHERE id = $1 AND parent IS NULL";
+pub(crate) const BY_NETWORK: &str = "SELECT id, network, position, first, last FROM alloc_pool
+     WHERE network = $1 AND parent IS NULL ORDER BY position, id";
 pub(crate) const BY_FAMILY: &str = "SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 ORDER BY position, id";
-pub(crate) const CONTAINING: &str = "SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $3";
+     WHERE network = $1 AND family = $2 AND parent IS NULL ORDER BY position, id";
+
+pub(crate) const SPACES: &str =
+    "SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id";
 
 /// A range inside a network's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,42 +44,23 @@ pub struct Pool {
     pub position: i64,
 }
 
-/// Makes a pool, all of it free. It costs the same for each size: one row of free space.
+/// Makes a pool, all of it free but for what is reserved. It costs the same for each size: one row
+/// of free space.
 ///
 /// # Errors
 ///
 /// [`Error::Overlap`] with another pool of the network, [`Error::Unique`] when the id is in use.
-pub fn create(tx: &mut dyn Transaction, pool: &Pool) -> Result<(), Error> {
-    let (first, last) = (octets(pool.range.first()), octets(pool.range.last()));
-    let family = pool.range.family().number();
-    let overlapping = tx.query(
-        OVERLAPPING,
-        &[
-            pool.network.as_bytes().into(),
-            family.into(),
-            last.as_slice().into(),
-            first.as_slice().into(),
-        ],
-    )?;
-    if let Some(row) = overlapping.first() {
-        return Err(Error::Overlap {
-            network: pool.network,
-            pool: PoolId(row.array(0)?),
-            range: pool.range,
-        });
-    }
-    tx.execute(
-        INSERT,
-        &[
-            pool.id.as_bytes().into(),
-            pool.network.as_bytes().into(),
-            family.into(),
-            pool.position.into(),
-            first.as_slice().into(),
-            last.as_slice().into(),
-        ],
-    )?;
-    interval::create(tx, pool.id, pool.range)
+pub fn create(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    pool: &Pool,
+) -> Result<(), Error> {
+    check_overlap(tx, pool)?;
+    let space = Space { id: pool.id, network: pool.network, range: pool.range, parent: None };
+    insert(tx, &space, pool.position, None)?;
+    space.spread(tx, pool.range)?;
+    record(tx, now, actor, pool, kind::POOL_CREATED)
 }
 
 /// The pool of this id.
@@ -88,19 +81,6 @@ pub fn by_network(tx: &mut dyn Transaction, network: NetworkId) -> Result<Vec<Po
     tx.query(BY_NETWORK, &[network.as_bytes().into()])?.iter().map(read).collect()
 }
 
-/// How many addresses of the pool are free: neither leased nor in quarantine. Zero for an unknown
-/// pool.
-///
-/// # Errors
-///
-/// The engine's.
-pub fn free(tx: &mut dyn Transaction, pool: PoolId) -> Result<u128, Error> {
-    match by_id(tx, pool)? {
-        Some(pool) => interval::count(tx, pool.id, pool.range.first()),
-        None => Ok(0),
-    }
-}
-
 /// The network's pools of one family, in the order of their use.
 pub(crate) fn by_family(
     tx: &mut dyn Transaction,
@@ -111,21 +91,76 @@ pub(crate) fn by_family(
     rows.iter().map(|row| Ok(PoolId(row.array(0)?))).collect()
 }
 
-/// The network's pool that has this address.
-pub(crate) fn containing(
+/// The ids of all pools and blocks of a network.
+pub(crate) fn spaces(tx: &mut dyn Transaction, network: NetworkId) -> Result<Vec<PoolId>, Error> {
+    let rows = tx.query(SPACES, &[network.as_bytes().into()])?;
+    rows.iter().map(|row| Ok(PoolId(row.array(0)?))).collect()
+}
+
+/// Stores the row of a pool or block.
+pub(crate) fn insert(
     tx: &mut dyn Transaction,
-    network: NetworkId,
-    address: IpAddr,
-) -> Result<Option<PoolId>, Error> {
-    let rows = tx.query(
-        CONTAINING,
+    space: &Space,
+    position: i64,
+    name: Option<&str>,
+) -> Result<(), Error> {
+    let (first, last) = (octets(space.range.first()), octets(space.range.last()));
+    tx.execute(
+        INSERT,
         &[
-            network.as_bytes().into(),
-            Family::of(address).number().into(),
-            octets(address).as_slice().into(),
+            space.id.as_bytes().into(),
+            space.network.as_bytes().into(),
+            space.range.family().number().into(),
+            position.into(),
+            first.as_slice().into(),
+            last.as_slice().into(),
+            space.parent.as_ref().map(PoolId::as_bytes).into(),
+            name.into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// That no other pool of the network has one of the pool's addresses.
+fn check_overlap(tx: &mut dyn Transaction, pool: &Pool) -> Result<(), Error> {
+    let (first, last) = (octets(pool.range.first()), octets(pool.range.last()));
+    let overlapping = tx.query(
+        OVERLAPPING,
+        &[
+            pool.network.as_bytes().into(),
+            pool.range.family().number().into(),
+            last.as_slice().into(),
+            first.as_slice().into(),
         ],
     )?;
-    rows.first().map(|row| Ok(PoolId(row.array(0)?))).transpose()
+    for row in &overlapping {
+        let other = PoolId(row.array(0)?);
+        if other != pool.id {
+            return Err(Error::Overlap { network: pool.network, pool: other, range: pool.range });
+        }
+    }
+    Ok(())
+}
+
+fn record(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    pool: &Pool,
+    kind: &'static str,
+) -> Result<(), Error> {
+    event::record(
+        tx,
+        now,
+        actor,
+        &event::Entry {
+            kind,
+            network: &pool.network,
+            subject: Some(pool.id.as_bytes()),
+            address: None,
+            detail: Some(&pool.range.to_string()),
+        },
+    )
 }
 
 fn read(row: &Row) -> Result<Pool, Error> {

@@ -2,10 +2,11 @@
 //! free intervals. Each call is a bounded step that any process may run.
 
 use crate::address::octets;
+use crate::event::{Actor, kind};
 use crate::interval::limit;
-use crate::lease::{Lease, columns, quarantine, read};
-use crate::store::Transaction;
-use crate::{Error, NetworkId, PoolId, interval, pool};
+use crate::lease::{self, Hold, Lease, Reason, columns, quarantine, read};
+use crate::store::{Row, Transaction};
+use crate::{AddressRange, Error, NetworkId, PoolId, interval, pool, reservation};
 
 pub(crate) const ENDED: &str = concat!(
     "SELECT ",
@@ -28,15 +29,22 @@ pub(crate) const EXPIRED: &str = concat!(
 pub(crate) const DELETE: &str =
     "DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2";
 
-/// Makes addresses free whose quarantine has ended, at most `limit` of them, in all networks.
-/// Answers how many.
+/// Makes addresses free whose quarantine has ended, at most `limit` of them, in all networks; those
+/// that are reserved stay so. Answers how many. Free addresses that an instance held which was not
+/// seen for a while return to everyone, too.
 ///
 /// # Errors
 ///
 /// The engine's.
-pub fn reclaim(tx: &mut dyn Transaction, now: i64, limit: usize) -> Result<u64, Error> {
-    let rows = tx.query(ENDED, &[now.into(), self::limit(limit).into()])?;
-    free(tx, &rows.iter().map(read).collect::<Result<Vec<_>, _>>()?)
+pub fn reclaim(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    limit: usize,
+) -> Result<u64, Error> {
+    interval::let_go(tx, now, limit)?;
+    let rows = tx.query_skip_locked(ENDED, &[now.into(), self::limit(limit).into()])?;
+    free(tx, now, actor, &rows)
 }
 
 /// Releases leases of one network whose `until` has passed, at most `limit` of them, into a
@@ -49,19 +57,21 @@ pub fn reclaim(tx: &mut dyn Transaction, now: i64, limit: usize) -> Result<u64, 
 pub fn expire(
     tx: &mut dyn Transaction,
     now: i64,
+    actor: &Actor<'_>,
     network: NetworkId,
     hold_seconds: i64,
     limit: usize,
 ) -> Result<Vec<Lease>, Error> {
+    let hold = Hold { seconds: hold_seconds, reason: Reason::Ended };
     let mut expired = Vec::new();
-    for pool in pool::by_network(tx, network)? {
+    for space in pool::spaces(tx, network)? {
         let left = limit.saturating_sub(expired.len());
         if left == 0 {
             break;
         }
-        let params = [pool.id.as_bytes().into(), now.into(), self::limit(left).into()];
-        for row in &tx.query(EXPIRED, &params)? {
-            expired.push(quarantine(tx, now, read(row)?, hold_seconds)?);
+        let params = [space.as_bytes().into(), now.into(), self::limit(left).into()];
+        for row in &tx.query_skip_locked(EXPIRED, &params)? {
+            expired.push(quarantine(tx, now, actor, read(row)?, hold, kind::EXPIRED)?);
         }
     }
     Ok(expired)
@@ -71,23 +81,31 @@ pub fn expire(
 pub(crate) fn of_pool(
     tx: &mut dyn Transaction,
     now: i64,
+    actor: &Actor<'_>,
     pool: PoolId,
     limit: usize,
 ) -> Result<u64, Error> {
-    let rows =
-        tx.query(ENDED_OF_POOL, &[pool.as_bytes().into(), now.into(), self::limit(limit).into()])?;
-    free(tx, &rows.iter().map(read).collect::<Result<Vec<_>, _>>()?)
+    let params = [pool.as_bytes().into(), now.into(), self::limit(limit).into()];
+    let rows = tx.query_skip_locked(ENDED_OF_POOL, &params)?;
+    free(tx, now, actor, &rows)
 }
 
-fn free(tx: &mut dyn Transaction, ended: &[Lease]) -> Result<u64, Error> {
-    let mut freed = 0;
-    for lease in ended {
-        let address = octets(lease.address);
-        let key = [lease.network.as_bytes().into(), address.as_slice().into()];
-        if tx.execute(DELETE, &key)? == 1 {
-            interval::give_back(tx, lease.pool, lease.address)?;
-            freed += 1;
+fn free(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    ended: &[Row],
+) -> Result<u64, Error> {
+    for row in ended {
+        let Lease { network, address, pool, .. } = read(row)?;
+        let octets = octets(address);
+        tx.queue_one(DELETE, &[network.as_bytes().into(), octets.as_slice().into()])?;
+        if reservation::covering(tx, network, address)?.is_none() {
+            interval::give_back(tx, pool, AddressRange::single(address))?;
         }
     }
-    Ok(freed)
+    for row in ended {
+        lease::record(tx, now, actor, kind::FREED, &read(row)?, None)?;
+    }
+    Ok(u64::try_from(ended.len()).unwrap_or(u64::MAX))
 }

@@ -4,8 +4,14 @@ use crate::store::migrate::{Component, Migration};
 
 /// The tables of this crate, `alloc_…`. [`Sqlite::open`](crate::Sqlite::open) migrates them; a
 /// caller that brings its own database does so with [`migrate`](crate::store::migrate::migrate).
-pub const COMPONENT: Component =
-    Component { name: "alloc", migrations: &[Migration { version: 1, oldest: 1, sql: VERSION_1 }] };
+pub const COMPONENT: Component = Component {
+    name: "alloc",
+    migrations: &[
+        Migration { version: 1, oldest: 1, sql: VERSION_1 },
+        // An older program would give out what is reserved.
+        Migration { version: 2, oldest: 2, sql: VERSION_2 },
+    ],
+};
 
 /// * `alloc_interval` is keyed by `last`, so that taking from below changes the row in place.
 /// * The primary key of `alloc_lease` is rule "one holder"; the partial unique index is "one active
@@ -65,4 +71,52 @@ CREATE TABLE alloc_event (
     detail TEXT
 );
 CREATE INDEX alloc_event_by_network ON alloc_event (network, id);
+";
+
+/// * A block is a pool inside a pool, its `parent`, with a name: what is free in it is not free in
+///   the parent.
+/// * What a reservation covers is in no interval, whether it is leased or not. Reservations are of a
+///   network, not of a pool, so that they outlast its pools. Keyed by `last`, as intervals are.
+/// * `holder` is 0 for an interval that anyone takes from, else the number of the instance that
+///   holds it. An instance that was not seen for a while holds nothing any more.
+/// * Leases that were there before events had to explain them are recorded as they are.
+const VERSION_2: &str = "
+ALTER TABLE alloc_pool ADD COLUMN parent {blob} REFERENCES alloc_pool (id);
+ALTER TABLE alloc_pool ADD COLUMN name TEXT;
+CREATE UNIQUE INDEX alloc_pool_by_name ON alloc_pool (network, family, name)
+    WHERE name IS NOT NULL;
+CREATE INDEX alloc_pool_by_parent ON alloc_pool (parent) WHERE parent IS NOT NULL;
+
+ALTER TABLE alloc_interval ADD COLUMN holder BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX alloc_interval_held ON alloc_interval (pool, holder, last) WHERE holder <> 0;
+CREATE TABLE alloc_instance (
+    id {identity},
+    seen_at BIGINT NOT NULL
+);
+
+ALTER TABLE alloc_lease ADD COLUMN reason BIGINT;
+UPDATE alloc_lease SET reason = 1 WHERE state = 2;
+
+CREATE TABLE alloc_reservation (
+    network {blob} NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    last {blob} NOT NULL,
+    first {blob} NOT NULL,
+    kind BIGINT NOT NULL CHECK (kind IN (1, 2, 3)),
+    owner {blob},
+    note TEXT,
+    PRIMARY KEY (network, family, last),
+    CHECK (length(first) = length(last) AND first <= last),
+    CHECK ((kind = 2) = (owner IS NOT NULL) AND (kind <> 2 OR first = last))
+) {clustered};
+CREATE UNIQUE INDEX alloc_reservation_pinned ON alloc_reservation (owner, network, family)
+    WHERE owner IS NOT NULL;
+
+INSERT INTO alloc_event (at, kind, actor)
+    SELECT coalesce(max(at), 0), 'lease.history_begins', 'migration' FROM alloc_event
+    HAVING count(*) > 0 OR EXISTS (SELECT 1 FROM alloc_lease);
+INSERT INTO alloc_event (at, network, kind, actor, subject, address, detail)
+    SELECT coalesce((SELECT max(at) FROM alloc_event), 0), network, 'lease.recorded', 'migration',
+        owner, address, CASE state WHEN 1 THEN 'active' ELSE 'quarantined' END
+    FROM alloc_lease;
 ";

@@ -51,7 +51,7 @@ fn equal_owners_in_a_batch_are_one() {
     let mut store = Store::new();
     store.pool(1, "10.0.0.0/24");
     let batch = [request(1), request(2), request(1), given(1, "10.0.0.9"), request(2)];
-    let answers = store.run(|tx| allocate_many(tx, NOW, &batch)).unwrap();
+    let answers = store.run(|tx| allocate_many(tx, NOW, &asked(&batch))).unwrap();
     let held = answers[0].clone().unwrap().address;
     assert_eq!(answers[0], answers[2]);
     assert_eq!(answers[1], answers[4]);

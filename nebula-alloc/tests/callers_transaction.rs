@@ -24,7 +24,7 @@ fn database() -> Connection {
     let transaction = connection.transaction().unwrap();
     let mut tx = SqliteTransaction::new(&transaction);
     migrate(&mut tx, &COMPONENT).unwrap();
-    pool::create(&mut tx, &pool_of(1, range("10.0.0.1", "10.0.0.9"))).unwrap();
+    pool::create(&mut tx, NOW, &ACTOR, &pool_of(1, range("10.0.0.1", "10.0.0.9"))).unwrap();
     transaction.commit().unwrap();
     connection
 }
@@ -43,7 +43,7 @@ fn the_callers_row_and_the_lease_are_committed_together() {
     let mut connection = database();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
     transaction.execute("INSERT INTO mine VALUES ('a')", []).unwrap();
-    allocate(&mut SqliteTransaction::new(&transaction), NOW, &request(1)).unwrap();
+    allocate(&mut SqliteTransaction::new(&transaction), NOW, &ACTOR, &request(1)).unwrap();
     transaction.commit().unwrap();
     assert_eq!(counts(&connection), (1, 1));
 }
@@ -55,7 +55,7 @@ fn a_rollback_leaves_neither() {
         let transaction = connection.transaction().unwrap();
         transaction.execute("INSERT INTO mine VALUES ('a')", []).unwrap();
         let mut tx = SqliteTransaction::new(&transaction);
-        let lease = allocate(&mut tx, NOW, &request(1)).unwrap();
+        let lease = allocate(&mut tx, NOW, &ACTOR, &request(1)).unwrap();
         assert_eq!(lease.address, ip("10.0.0.1"), "the rollback before gave it back");
         if commit {
             transaction.commit().unwrap();
@@ -77,10 +77,10 @@ fn a_refusal_leaves_the_transaction_usable() {
     let transaction = connection.transaction().unwrap();
     let mut tx = SqliteTransaction::new(&transaction);
     assert!(matches!(
-        allocate(&mut tx, NOW, &given(1, "10.0.0.200")),
+        allocate(&mut tx, NOW, &ACTOR, &given(1, "10.0.0.200")),
         Err(Error::AddressOutsidePools { .. })
     ));
-    allocate(&mut tx, NOW, &request(1)).unwrap();
+    allocate(&mut tx, NOW, &ACTOR, &request(1)).unwrap();
     transaction.commit().unwrap();
     assert_eq!(counts(&connection), (0, 1));
 }

@@ -46,6 +46,6 @@ fn the_allocator_writes_one_for_each_change() {
         .transaction(|tx, _| after(tx, Some(NETWORK), 0, 100))
         .unwrap_or_else(|error: Error| panic!("{error}"));
     let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind.as_str()).collect();
-    assert_eq!(kinds, ["pool.created", "lease.allocated", "lease.released", "lease.allocated"]);
+    assert_eq!(kinds, ["pool.created", "lease.allocated", "lease.released", "lease.returned"]);
     assert!(events.iter().all(|(_, event)| event.actor == "tester" && event.at == NOW));
 }

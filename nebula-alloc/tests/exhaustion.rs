@@ -33,7 +33,7 @@ fn in_one_batch_the_first_254_get_one_and_the_others_are_refused() {
     let mut store = Store::new();
     store.pool(1, "10.0.0.0/24");
     let requests: Vec<_> = (0..300).map(request).collect();
-    let answers = store.run(|tx| allocate_many(tx, NOW, &requests)).unwrap();
+    let answers = store.run(|tx| allocate_many(tx, NOW, &asked(&requests))).unwrap();
     assert!(answers[..254].iter().all(Result::is_ok));
     assert!(answers[254..].iter().all(|answer| *answer == Err(EXHAUSTED)));
     store.assert_sound();
@@ -57,11 +57,13 @@ fn ended_quarantines_are_reclaimed_before_a_request_is_refused() {
         store.allocate(number).unwrap();
     }
     store
-        .run(|tx| (0..200).try_for_each(|n| release(tx, NOW, NETWORK, owner(n), DAY).map(drop)))
+        .run(|tx| {
+            (0..200).try_for_each(|n| release(tx, NOW, &ACTOR, NETWORK, owner(n), DAY).map(drop))
+        })
         .unwrap();
     assert_eq!(store.allocate(1000), Err(EXHAUSTED));
     let later: Vec<_> = (1000..1200).map(request).collect();
-    let answers = store.run(|tx| allocate_many(tx, NOW + DAY, &later)).unwrap();
+    let answers = store.run(|tx| allocate_many(tx, NOW + DAY, &asked(&later))).unwrap();
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(store.at(NOW + DAY, &request(2000)), Err(EXHAUSTED));
     store.assert_sound();

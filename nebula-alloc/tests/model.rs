@@ -178,12 +178,12 @@ proptest! {
                 },
                 Step::Release(number) => {
                     model.release(now, number);
-                    store.run(|tx| release(tx, now, NETWORK, owner(number), HOLD)).unwrap();
+                    store.run(|tx| release(tx, now, &ACTOR, NETWORK, owner(number), HOLD)).unwrap();
                 }
                 Step::Reclaim(limit) => {
                     model.reclaim(now, limit);
                     // Which of several that end at once is left to the database.
-                    store.run(|tx| reclaim(tx, now, limit)).unwrap();
+                    store.run(|tx| reclaim(tx, now, &ACTOR, limit)).unwrap();
                     let left: Vec<_> = stored(&mut store).keys().copied().collect();
                     prop_assert_eq!(left.len(), model.0.len());
                     let kept: Vec<_> = model.0.keys().copied().map(address).collect();
@@ -220,7 +220,7 @@ proptest! {
                     let requests: Vec<_> = batch.iter().map(|(number, given)| Request {
                         address: given.map(address), hold_until: 0, ..request(*number)
                     }).collect();
-                    let answers = store.run(|tx| allocate_many(tx, now, &requests)).unwrap();
+                    let answers = store.run(|tx| allocate_many(tx, now, &asked(&requests))).unwrap();
                     prop_assert_eq!(answers.len(), requests.len());
                     let stored = stored(&mut store);
                     for (request, answer) in requests.iter().zip(&answers) {
@@ -238,9 +238,9 @@ proptest! {
                     }
                 }
                 Step::Release(number) => {
-                    store.run(|tx| release(tx, now, NETWORK, owner(number), HOLD)).unwrap();
+                    store.run(|tx| release(tx, now, &ACTOR, NETWORK, owner(number), HOLD)).unwrap();
                 }
-                Step::Reclaim(limit) => { store.run(|tx| reclaim(tx, now, limit)).unwrap(); }
+                Step::Reclaim(limit) => { store.run(|tx| reclaim(tx, now, &ACTOR, limit)).unwrap(); }
                 Step::Wait(seconds) => now += seconds,
             }
         }

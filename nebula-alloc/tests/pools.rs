@@ -39,7 +39,7 @@ fn costs(prefix: &str) -> (i64, Vec<usize>) {
         store
             .run(|tx| {
                 let mut tx = Counting(tx, 0);
-                pool::create(&mut tx, &pool)?;
+                pool::create(&mut tx, NOW, &ACTOR, &pool)?;
                 Ok(tx.1)
             })
             .unwrap(),
@@ -51,7 +51,7 @@ fn costs(prefix: &str) -> (i64, Vec<usize>) {
             store
                 .run(|tx| {
                     let mut tx = Counting(tx, 0);
-                    nebula_alloc::lease::allocate(&mut tx, NOW, &request)?;
+                    nebula_alloc::lease::allocate(&mut tx, NOW, &ACTOR, &request)?;
                     Ok(tx.1)
                 })
                 .unwrap(),
@@ -93,16 +93,16 @@ fn pools_that_overlap_are_refused() {
     {
         let other = pool_of(6, range(first, last));
         assert_eq!(
-            store.run(|tx| pool::create(tx, &other)),
+            store.run(|tx| pool::create(tx, NOW, &ACTOR, &other)),
             Err(Error::Overlap { network: NETWORK, pool: id, range: other.range })
         );
     }
     store.ranged(7, range("10.0.0.255", "10.0.1.9"));
     let elsewhere =
         Pool { network: NetworkId([9; 16]), ..pool_of(8, range("10.0.0.1", "10.0.0.9")) };
-    store.run(|tx| pool::create(tx, &elsewhere)).unwrap();
+    store.run(|tx| pool::create(tx, NOW, &ACTOR, &elsewhere)).unwrap();
     let again = pool_of(5, range("172.16.0.0", "172.16.0.9"));
-    assert_eq!(store.run(|tx| pool::create(tx, &again)), Err(Error::Unique));
+    assert_eq!(store.run(|tx| pool::create(tx, NOW, &ACTOR, &again)), Err(Error::Unique));
     store.assert_sound();
 }
 
@@ -124,15 +124,15 @@ fn a_pool_does_not_spill_into_its_neighbour() {
     let lower = store.ranged(1, range("10.0.0.1", "10.0.0.4"));
     let upper = store.ranged(2, range("10.0.0.5", "10.0.0.8"));
     let requests: Vec<_> = (0..6).map(request).collect();
-    store.run(|tx| allocate_many(tx, NOW, &requests)).unwrap();
+    store.run(|tx| allocate_many(tx, NOW, &asked(&requests))).unwrap();
     assert_eq!((store.free(lower), store.free(upper)), (0, 2));
     // Given back, each goes to the pool it is from.
     store
         .run(|tx| {
             for number in 0..6 {
-                nebula_alloc::lease::release(tx, NOW, NETWORK, owner(number), 0)?;
+                nebula_alloc::lease::release(tx, NOW, &ACTOR, NETWORK, owner(number), 0)?;
             }
-            nebula_alloc::reclaim::reclaim(tx, NOW, 100)
+            nebula_alloc::reclaim::reclaim(tx, NOW, &ACTOR, 100)
         })
         .unwrap();
     assert_eq!((store.free(lower), store.free(upper)), (4, 4));
@@ -146,7 +146,7 @@ fn networks_do_not_share_addresses_or_owners() {
     store.pool(1, "10.0.0.0/24");
     let other = NetworkId([9; 16]);
     let pool = Pool { network: other, ..pool_of(2, range("10.0.0.1", "10.0.0.9")) };
-    store.run(|tx| pool::create(tx, &pool)).unwrap();
+    store.run(|tx| pool::create(tx, NOW, &ACTOR, &pool)).unwrap();
     assert_eq!(store.allocate(1), Ok(ip("10.0.0.1")));
     let there = store.at(NOW, &Request { network: other, ..request(1) }).unwrap();
     assert_eq!((there.address, there.pool), (ip("10.0.0.1"), pool.id));
@@ -158,7 +158,7 @@ fn both_families_live_side_by_side() {
     store.pool(1, "10.0.0.0/24");
     store.pool(2, "fd00::/64");
     let both = [request(1), Request { family: Family::V6, ..request(1) }];
-    let answers = store.run(|tx| allocate_many(tx, NOW, &both)).unwrap();
+    let answers = store.run(|tx| allocate_many(tx, NOW, &asked(&both))).unwrap();
     assert_eq!(answers[0].clone().unwrap().address, ip("10.0.0.1"));
     assert_eq!(answers[1].clone().unwrap().address, ip("fd00::1"));
     let found = store.run(|tx| by_address(tx, NETWORK, ip("fd00::1"))).unwrap().unwrap();

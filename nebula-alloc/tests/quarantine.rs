@@ -17,7 +17,7 @@ fn released(hold_until: i64, hold_seconds: i64) -> Store {
     let mut store = Store::new();
     store.pool(1, "10.0.0.1/32");
     store.at(NOW, &Request { hold_until, ..request(1) }).unwrap();
-    store.run(|tx| release(tx, NOW, NETWORK, owner(1), hold_seconds).map(drop)).unwrap();
+    store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(1), hold_seconds).map(drop)).unwrap();
     store
 }
 
@@ -49,7 +49,7 @@ fn nobody_else_gets_the_address_before_its_end() {
             until: NOW + 90
         })
     );
-    assert_eq!(store.run(|tx| reclaim(tx, NOW + 89, 10)), Ok(0));
+    assert_eq!(store.run(|tx| reclaim(tx, NOW + 89, &ACTOR, 10)), Ok(0));
     assert_eq!(store.at(NOW + 90, &request(2)).unwrap().address, ip("10.0.0.1"));
     store.assert_sound();
 }
@@ -69,7 +69,7 @@ fn its_owner_gets_it_back_and_the_old_hold_counts_on() {
     let back = store.at(NOW + 1, &request(1)).unwrap();
     assert_eq!((back.state, back.hold_until), (LeaseState::Active, NOW + 90));
     assert_eq!(store.leases(), [back]);
-    store.run(|tx| release(tx, NOW + 2, NETWORK, owner(1), 0).map(drop)).unwrap();
+    store.run(|tx| release(tx, NOW + 2, &ACTOR, NETWORK, owner(1), 0).map(drop)).unwrap();
     assert_eq!(store.leases()[0].hold_until, NOW + 90);
     let asked = store.at(NOW + 3, &given(1, "10.0.0.1")).unwrap();
     assert_eq!(asked.address, back.address);
@@ -80,9 +80,9 @@ fn a_returning_owner_gets_what_it_had_last() {
     let mut store = Store::new();
     store.pool(1, "10.0.0.0/24");
     store.at(NOW, &given(1, "10.0.0.50")).unwrap();
-    store.run(|tx| release(tx, NOW, NETWORK, owner(1), DAY).map(drop)).unwrap();
+    store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(1), DAY).map(drop)).unwrap();
     store.at(NOW + 1, &given(1, "10.0.0.9")).unwrap();
-    store.run(|tx| release(tx, NOW + 1, NETWORK, owner(1), DAY).map(drop)).unwrap();
+    store.run(|tx| release(tx, NOW + 1, &ACTOR, NETWORK, owner(1), DAY).map(drop)).unwrap();
     assert_eq!(store.at(NOW + 2, &request(1)).unwrap().address, ip("10.0.0.9"));
     let leases = store.run(|tx| by_owner(tx, NETWORK, owner(1))).unwrap();
     assert_eq!(leases.len(), 2);
@@ -94,7 +94,7 @@ fn a_returning_owner_gets_what_it_had_last() {
 fn in_one_batch_the_owner_comes_before_whoever_asks_for_its_ended_quarantine() {
     let mut store = released(NOW, 0);
     let batch = [given(2, "10.0.0.1"), request(1)];
-    let answers = store.run(|tx| allocate_many(tx, NOW + 1, &batch)).unwrap();
+    let answers = store.run(|tx| allocate_many(tx, NOW + 1, &asked(&batch))).unwrap();
     assert!(matches!(answers[0], Err(Error::AddressTaken { .. })));
     assert_eq!(answers[1].clone().unwrap().owner, owner(1));
     store.assert_sound();
@@ -104,7 +104,7 @@ fn in_one_batch_the_owner_comes_before_whoever_asks_for_its_ended_quarantine() {
 fn releasing_twice_changes_nothing_more() {
     let mut store = released(NOW, 50);
     let before = store.leases();
-    let again = store.run(|tx| release(tx, NOW + 9, NETWORK, owner(1), 500)).unwrap();
+    let again = store.run(|tx| release(tx, NOW + 9, &ACTOR, NETWORK, owner(1), 500)).unwrap();
     assert_eq!(again, []);
     assert_eq!(store.leases(), before);
 }
@@ -113,22 +113,22 @@ fn releasing_twice_changes_nothing_more() {
 fn the_hold_moves_forward_only_and_ends_early_only_after_the_hold_time() {
     let mut store = released(NOW + 90, 50);
     let ends = |store: &mut Store| store.leases()[0].hold_until;
-    assert_eq!(store.run(|tx| extend_hold(tx, NETWORK, owner(1), NOW + 80)), Ok(0));
-    assert_eq!(store.run(|tx| extend_hold(tx, NETWORK, owner(1), NOW + 100)), Ok(1));
+    assert_eq!(store.run(|tx| extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), NOW + 80)), Ok(0));
+    assert_eq!(store.run(|tx| extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), NOW + 100)), Ok(1));
     assert_eq!(ends(&mut store), NOW + 100);
-    assert_eq!(store.run(|tx| shorten_hold(tx, NETWORK, owner(1), 200)), Ok(0));
-    assert_eq!(store.run(|tx| shorten_hold(tx, NETWORK, owner(1), 50)), Ok(1));
+    assert_eq!(store.run(|tx| shorten_hold(tx, NOW, &ACTOR, NETWORK, owner(1), 200)), Ok(0));
+    assert_eq!(store.run(|tx| shorten_hold(tx, NOW, &ACTOR, NETWORK, owner(1), 50)), Ok(1));
     assert_eq!(ends(&mut store), NOW + 50);
 }
 
 #[test]
 fn a_new_owner_takes_over_what_the_old_one_left() {
     let mut store = released(NOW, 50);
-    assert_eq!(store.run(|tx| take_over(tx, NETWORK, owner(1), owner(7))), Ok(1));
+    assert_eq!(store.run(|tx| take_over(tx, NOW, &ACTOR, NETWORK, owner(1), owner(7))), Ok(1));
     assert_eq!(store.at(NOW + 1, &request(7)).unwrap().address, ip("10.0.0.1"));
     assert!(matches!(store.at(NOW + 1, &request(1)), Err(Error::PoolExhausted { .. })));
     assert_eq!(
-        store.run(|tx| take_over(tx, NETWORK, owner(7), owner(8))),
+        store.run(|tx| take_over(tx, NOW, &ACTOR, NETWORK, owner(7), owner(8))),
         Ok(0),
         "an active lease stays"
     );
@@ -141,13 +141,13 @@ fn reclaiming_is_bounded_and_frees_the_earliest_first() {
     for number in 0..10 {
         store.allocate(number).unwrap();
         let hold = 100 - i64::try_from(number).unwrap();
-        store.run(|tx| release(tx, NOW, NETWORK, owner(number), hold).map(drop)).unwrap();
+        store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(number), hold).map(drop)).unwrap();
     }
-    assert_eq!(store.run(|tx| reclaim(tx, NOW + 100, 4)), Ok(4));
+    assert_eq!(store.run(|tx| reclaim(tx, NOW + 100, &ACTOR, 4)), Ok(4));
     assert_eq!(store.free(pool), 248);
     assert!(store.leases().iter().all(|lease| lease.hold_until >= NOW + 95));
-    assert_eq!(store.run(|tx| reclaim(tx, NOW + 100, 100)), Ok(6));
-    assert_eq!(store.run(|tx| reclaim(tx, NOW + 100, 100)), Ok(0));
+    assert_eq!(store.run(|tx| reclaim(tx, NOW + 100, &ACTOR, 100)), Ok(6));
+    assert_eq!(store.run(|tx| reclaim(tx, NOW + 100, &ACTOR, 100)), Ok(0));
     assert_eq!(store.free(pool), 254);
     store.assert_sound();
 }
@@ -159,14 +159,14 @@ fn leases_that_end_by_themselves_go_through_quarantine() {
     store.at(NOW, &Request { until: Some(NOW + 10), ..request(1) }).unwrap();
     store.at(NOW, &Request { until: Some(NOW + 20), ..request(2) }).unwrap();
     store.allocate(3).unwrap();
-    assert_eq!(store.run(|tx| expire(tx, NOW + 9, NETWORK, 50, 10)), Ok(vec![]));
-    let expired = store.run(|tx| expire(tx, NOW + 10, NETWORK, 50, 10)).unwrap();
+    assert_eq!(store.run(|tx| expire(tx, NOW + 9, &ACTOR, NETWORK, 50, 10)), Ok(vec![]));
+    let expired = store.run(|tx| expire(tx, NOW + 10, &ACTOR, NETWORK, 50, 10)).unwrap();
     assert_eq!(expired.len(), 1);
     let stored = store.run(|tx| by_address(tx, NETWORK, ip("10.0.0.1"))).unwrap();
     assert_eq!(stored, Some(expired[0]));
     assert_eq!((expired[0].state, expired[0].hold_until), (LeaseState::Quarantined, NOW + 60));
-    assert_eq!(store.run(|tx| expire(tx, NOW + 99, NETWORK, 50, 10)).unwrap().len(), 1);
-    assert_eq!(store.run(|tx| reclaim(tx, NOW + 1000, 10)), Ok(2));
+    assert_eq!(store.run(|tx| expire(tx, NOW + 99, &ACTOR, NETWORK, 50, 10)).unwrap().len(), 1);
+    assert_eq!(store.run(|tx| reclaim(tx, NOW + 1000, &ACTOR, 10)), Ok(2));
     assert_eq!(store.free(pool), 253);
     store.assert_sound();
 }

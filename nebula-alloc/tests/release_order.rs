@@ -18,8 +18,8 @@ fn full() -> Store {
 }
 
 fn give_back(store: &mut Store, number: u64) {
-    store.run(|tx| release(tx, NOW, NETWORK, owner(number), 0).map(drop)).unwrap();
-    assert_eq!(store.run(|tx| reclaim(tx, NOW, 100)).unwrap(), 1);
+    store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(number), 0).map(drop)).unwrap();
+    assert_eq!(store.run(|tx| reclaim(tx, NOW, &ACTOR, 100)).unwrap(), 1);
     store.assert_sound();
 }
 

@@ -3,13 +3,17 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
-use super::{Lease, LeaseState, Request, by_address, columns, read};
+use super::given::given;
+use super::renew::prolong;
+use super::{Lease, LeaseState, Request, columns, read, record};
 use crate::address::octets;
-use crate::store::{Param, Transaction};
-use crate::{Error, Family, NetworkId, PoolId, interval, pool, reclaim};
+use crate::event::{Actor, kind};
+use crate::pool::{self, Space};
+use crate::store::{Param, Row, Transaction};
+use crate::{Error, Family, NetworkId, PoolId, interval, reclaim};
 
-/// The active lease of an owner, and those that it has in quarantine, these in all networks; see
-/// the schema for the reason.
+/// What an owner has: its active lease (state 1), those in quarantine (2) and what is pinned to it
+/// (3); the latter two in all networks, see the schema for the reason.
 pub(crate) const OWNED: &str = concat!(
     "SELECT ",
     columns!(),
@@ -19,42 +23,52 @@ pub(crate) const OWNED: &str = concat!(
      SELECT ",
     columns!(),
     " FROM alloc_lease
-     WHERE owner = $2 AND family = $3 AND state = 2"
+     WHERE owner = $2 AND family = $3 AND state = 2
+     UNION ALL
+     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3"
 );
 pub(crate) const INSERT: &str = "INSERT INTO alloc_lease
-     (network, address, family, pool, owner, state, hold_until, released_at, until)
-     VALUES ($1, $2, $3, $4, $5, 1, $6, NULL, $7)";
-pub(crate) const PROLONG: &str = "UPDATE alloc_lease SET hold_until = $1, until = $2
-     WHERE network = $3 AND address = $4 AND state = 1";
+     (network, address, family, pool, owner, state, hold_until, until)
+     VALUES ($1, $2, $3, $4, $5, 1, $6, $7)";
 pub(crate) const ACTIVATE: &str = "UPDATE alloc_lease
-     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, until = $3
-     WHERE network = $4 AND address = $5 AND state = 2";
+     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
+     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6";
 
 /// Quarantines that have ended are returned this many at a time when a pool runs short.
 const RECLAIM_AT_LEAST: usize = 64;
 
-/// Gives the owner an address: the one it holds, else the one asked for, else the one it released
-/// last, else the lowest free one of the network's pools in their order.
+/// Gives the owner an address: the one it holds, else the one asked for, else the one pinned to it,
+/// else the one it released last, else the lowest free one of the network's pools in their order.
 ///
 /// Asking again answers the same lease; only its `hold_until` and `until` move forward.
 ///
 /// # Errors
 ///
-/// * [`Error::PoolExhausted`], [`Error::NoPool`]
-/// * for a given address: [`Error::OwnerHasAnother`], [`Error::AddressTaken`],
-///   [`Error::AddressQuarantined`], [`Error::AddressOutsidePools`], [`Error::AddressNotFree`],
-///   [`Error::WrongFamily`]
+/// * [`Error::PoolExhausted`], [`Error::NoPool`], [`Error::NoSuchPool`]
+/// * [`Error::OwnerHoldsElsewhere`] when it holds an address that is not from the pool asked for
+/// * for a given or pinned address: [`Error::OwnerHasAnother`], [`Error::AddressTaken`],
+///   [`Error::AddressQuarantined`], [`Error::AddressReserved`], [`Error::AddressOutsidePools`],
+///   [`Error::AddressInAnotherPool`], [`Error::WrongFamily`]
+/// * [`Error::Contended`] when other processes are taking the pool's last addresses: asking again
+///   tells
 /// * the engine's.
-pub fn allocate(tx: &mut dyn Transaction, now: i64, request: &Request) -> Result<Lease, Error> {
-    match allocate_many(tx, now, std::slice::from_ref(request))?.pop() {
+pub fn allocate(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    request: &Request,
+) -> Result<Lease, Error> {
+    match allocate_many(tx, now, &[(*actor, *request)])?.pop() {
         Some(answer) => answer,
         None => Err(Error::PoolExhausted { network: request.network, family: request.family }),
     }
 }
 
-/// As [`allocate`] for each request, with a constant number of round trips. Given addresses are
-/// taken before others are handed out, so that a batch has no order to get wrong; several requests
-/// of one owner, network and family count as one asking again.
+/// As [`allocate`] for each request, with a number of statements that grows with the owners, and of
+/// round trips that does not. Given addresses are taken before others are handed out, so that a
+/// batch has no order to get wrong; several requests of one owner, network and family count as one
+/// asking again.
 ///
 /// # Errors
 ///
@@ -63,220 +77,295 @@ pub fn allocate(tx: &mut dyn Transaction, now: i64, request: &Request) -> Result
 pub fn allocate_many(
     tx: &mut dyn Transaction,
     now: i64,
-    requests: &[Request],
+    requests: &[(Actor<'_>, Request)],
 ) -> Result<Vec<Result<Lease, Error>>, Error> {
-    let mut answers: Vec<Option<Result<Lease, Error>>> = requests.iter().map(|_| None).collect();
-    let mut waiting: Vec<(usize, &Request)> = requests.iter().enumerate().collect();
+    let mut answers = Answers(requests.iter().map(|_| None).collect());
+    let mut waiting: Vec<Asking<'_>> = requests
+        .iter()
+        .enumerate()
+        .map(|(index, (actor, request))| Asking { index, actor, request })
+        .collect();
     // A second request of the same owner is a round of its own, in which it asks again.
     while !waiting.is_empty() {
         let mut seen = HashSet::with_capacity(waiting.len());
-        let (round, later) = waiting.into_iter().partition(|(_, request)| {
+        let (round, later) = waiting.into_iter().partition(|asking| {
+            let request = asking.request;
             seen.insert((request.network, request.owner, request.family))
         });
         waiting = later;
         self::round(tx, now, round, &mut answers)?;
     }
+    tx.flush()?;
     // Each index was in one round, and a round answers all of its requests.
-    Ok(answers.into_iter().flatten().collect())
+    Ok(answers.0.into_iter().flatten().collect())
 }
 
-/// Requests, each with its index, for the next addresses of one network and family.
-type Group<'a> = ((NetworkId, Family), VecDeque<(usize, &'a Request)>);
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    index: usize,
+    actor: &'a Actor<'a>,
+    request: &'a Request,
+}
+
+struct Answers(Vec<Option<Result<Lease, Error>>>);
+
+impl Answers {
+    fn give(&mut self, asking: Asking<'_>, answer: Result<Lease, Error>) {
+        if let Some(slot) = self.0.get_mut(asking.index) {
+            *slot = Some(answer);
+        }
+    }
+}
+
+/// Where requests without an address of their own look for one.
+type Source = (NetworkId, Family, Option<PoolId>);
 
 /// Requests of different owners.
 fn round(
     tx: &mut dyn Transaction,
     now: i64,
-    requests: Vec<(usize, &Request)>,
-    answers: &mut [Option<Result<Lease, Error>>],
+    requests: Vec<Asking<'_>>,
+    answers: &mut Answers,
 ) -> Result<(), Error> {
-    let mut answer = |index: usize, result: Result<Lease, Error>| {
-        if let Some(slot) = answers.get_mut(index) {
-            *slot = Some(result);
+    let owned = owned(tx, &requests)?;
+    let mut named = Vec::new();
+    let mut next: Vec<(Source, VecDeque<Asking<'_>>)> = Vec::new();
+    let mut sources = HashMap::new();
+    for (asking, rows) in requests.into_iter().zip(owned) {
+        match Owned::read(&rows, asking.request)? {
+            Owned { active: Some(lease), .. } => {
+                answers.give(asking, keep(tx, now, asking, lease)?);
+            }
+            Owned { named: Some(address), .. } => named.push((asking, address)),
+            Owned { .. } => {
+                let request = asking.request;
+                let source = (request.network, request.family, request.pool);
+                let index = *sources.entry(source).or_insert_with(|| {
+                    next.push((source, VecDeque::new()));
+                    next.len() - 1
+                });
+                if let Some((_, members)) = next.get_mut(index) {
+                    members.push_back(asking);
+                }
+            }
         }
-    };
+    }
 
-    // What owners already have.
+    // Addresses with a name, one by one: each may meet the one before. What an owner had comes before
+    // what others ask for.
+    named.sort_by_key(|(_, named)| !named.rather);
+    for (asking, Named { address, rather }) in named {
+        let answer = given(tx, now, asking.actor, asking.request, address)?;
+        if rather && answer.as_ref().is_err_and(is_elsewhere) {
+            let request = asking.request;
+            let source = (request.network, request.family, request.pool);
+            next.push((source, VecDeque::from([asking])));
+        } else {
+            answers.give(asking, answer);
+        }
+    }
+
+    // The others, one take per source.
+    for (source, members) in next {
+        take(tx, now, source, members, answers)?;
+    }
+    Ok(())
+}
+
+/// What each of these owners has, as rows.
+fn owned(tx: &mut dyn Transaction, requests: &[Asking<'_>]) -> Result<Vec<Vec<Row>>, Error> {
     let keys: Vec<Vec<Param<'_>>> = requests
         .iter()
-        .map(|(_, request)| {
+        .map(|asking| {
             vec![
-                request.network.as_bytes().into(),
-                request.owner.as_bytes().into(),
-                request.family.number().into(),
+                asking.request.network.as_bytes().into(),
+                asking.request.owner.as_bytes().into(),
+                asking.request.family.number().into(),
             ]
         })
         .collect();
-    let owned = tx.query_each(OWNED, &keys)?;
-    let mut given = Vec::new();
-    let mut next: Vec<Group<'_>> = Vec::new();
-    let mut groups = HashMap::new();
-    for ((index, request), rows) in requests.into_iter().zip(owned) {
-        let owned = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        if let Some(lease) = owned.iter().find(|lease| lease.state == LeaseState::Active) {
-            answer(index, keep(tx, *lease, request)?);
-        } else if request.address.is_some() {
-            given.push((index, request));
-        } else if let Some(lease) = last_released(&owned, request.network) {
-            answer(index, Ok(activate(tx, *lease, request, true)?));
+    tx.query_each(OWNED, &keys)
+}
+
+/// An address that is more than the lowest free one.
+struct Named {
+    address: IpAddr,
+    /// It would rather have this one than another, but does not insist.
+    rather: bool,
+}
+
+/// What an owner has that matters to its request.
+struct Owned {
+    active: Option<Lease>,
+    named: Option<Named>,
+}
+
+impl Owned {
+    fn read(rows: &[Row], request: &Request) -> Result<Self, Error> {
+        let mut active = None;
+        let mut pinned = None;
+        let mut released: Option<Lease> = None;
+        for row in rows {
+            match row.integer(4)? {
+                1 => active = Some(read(row)?),
+                3 => pinned = Some(row.address(1)?),
+                _ => {
+                    let lease = read(row)?;
+                    let key = |lease: &Lease| (lease.released_at, lease.address);
+                    if lease.network == request.network
+                        && released.is_none_or(|other| key(&other) < key(&lease))
+                    {
+                        released = Some(lease);
+                    }
+                }
+            }
+        }
+        let named = match (request.address, pinned, released) {
+            (Some(address), _, _) => Some(Named { address, rather: false }),
+            (None, Some(address), _) => Some(Named { address, rather: true }),
+            (None, None, Some(lease)) => Some(Named { address: lease.address, rather: true }),
+            (None, None, None) => None,
+        };
+        Ok(Self { active, named })
+    }
+}
+
+/// Whether the address is not in the pool asked for, or not for this owner any more.
+fn is_elsewhere(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::AddressInAnotherPool { .. }
+            | Error::AddressOutsidePools { .. }
+            | Error::AddressReserved { .. }
+    )
+}
+
+/// Serves requests from the pools of a source, in their order.
+fn take(
+    tx: &mut dyn Transaction,
+    now: i64,
+    source: Source,
+    mut waiting: VecDeque<Asking<'_>>,
+    answers: &mut Answers,
+) -> Result<(), Error> {
+    let (network, family, pool) = source;
+    let pools = match pool {
+        None => pool::by_family(tx, network, family)?,
+        Some(pool) => match Space::by_id(tx, pool)? {
+            Some(space) if space.network == network && space.range.family() == family => vec![pool],
+            _ => {
+                waiting.into_iter().for_each(|asking| {
+                    answers.give(asking, Err(Error::NoSuchPool { pool }));
+                });
+                return Ok(());
+            }
+        },
+    };
+    let mut contended = false;
+    for pool in &pools {
+        contended |= take_lowest(tx, now, *pool, &mut waiting, answers)?;
+    }
+    for pool in &pools {
+        let Some(first) = waiting.front() else { break };
+        let short = waiting.len().max(RECLAIM_AT_LEAST);
+        if reclaim::of_pool(tx, now, first.actor, *pool, short)? > 0 {
+            contended |= take_lowest(tx, now, *pool, &mut waiting, answers)?;
+        }
+    }
+    for asking in waiting {
+        let error = if contended {
+            Error::Contended { reason: "others are taking the last addresses".into() }
+        } else if pools.is_empty() {
+            Error::NoPool { network, family }
         } else {
-            let key = (request.network, request.family);
-            let group = *groups.entry(key).or_insert_with(|| {
-                next.push((key, VecDeque::new()));
-                next.len() - 1
-            });
-            if let Some((_, members)) = next.get_mut(group) {
-                members.push_back((index, request));
-            }
-        }
-    }
-
-    // Addresses asked for by name, one by one: each may meet the one before.
-    for (index, request) in given {
-        answer(index, self::given(tx, now, request)?);
-    }
-
-    // The others, one take per network and family.
-    for ((network, family), mut members) in next {
-        let pools = pool::by_family(tx, network, family)?;
-        take_lowest(tx, &pools, &mut members, &mut answer)?;
-        for pool in &pools {
-            let short = members.len();
-            if short == 0 {
-                break;
-            }
-            if reclaim::of_pool(tx, now, *pool, short.max(RECLAIM_AT_LEAST))? > 0 {
-                take_lowest(tx, std::slice::from_ref(pool), &mut members, &mut answer)?;
-            }
-        }
-        for (index, _) in members {
-            answer(
-                index,
-                Err(if pools.is_empty() {
-                    Error::NoPool { network, family }
-                } else {
-                    Error::PoolExhausted { network, family }
-                }),
-            );
-        }
+            Error::PoolExhausted { network, family }
+        };
+        answers.give(asking, Err(error));
     }
     Ok(())
 }
 
-fn last_released(owned: &[Lease], network: NetworkId) -> Option<&Lease> {
-    owned
-        .iter()
-        .filter(|lease| lease.network == network)
-        .max_by_key(|lease| (lease.released_at, lease.address))
-}
-
-/// Serves the first of `waiting` from the pools, as far as they reach.
+/// Serves the first of `waiting` from a pool, as far as it reaches. Answers whether others are at
+/// work on more of it.
 fn take_lowest(
     tx: &mut dyn Transaction,
-    pools: &[PoolId],
-    waiting: &mut VecDeque<(usize, &Request)>,
-    answer: &mut impl FnMut(usize, Result<Lease, Error>),
-) -> Result<(), Error> {
-    for pool in pools {
-        if waiting.is_empty() {
-            break;
-        }
-        for address in interval::take_lowest(tx, *pool, waiting.len())? {
-            if let Some((index, request)) = waiting.pop_front() {
-                answer(index, Ok(insert(tx, *pool, address, request)?));
-            }
+    now: i64,
+    pool: PoolId,
+    waiting: &mut VecDeque<Asking<'_>>,
+    answers: &mut Answers,
+) -> Result<bool, Error> {
+    if waiting.is_empty() {
+        return Ok(false);
+    }
+    let taken = interval::take_lowest(tx, pool, waiting.len())?;
+    let mut given = Vec::with_capacity(taken.addresses.len());
+    for address in taken.addresses {
+        if let Some(asking) = waiting.pop_front() {
+            let lease = insert(tx, pool, address, asking.request)?;
+            answers.give(asking, Ok(lease));
+            given.push((asking.actor, lease));
         }
     }
-    Ok(())
+    // Rows of one table follow each other, so that an engine can store them at once.
+    for (actor, lease) in given {
+        record(tx, now, actor, kind::ALLOCATED, &lease, None)?;
+    }
+    Ok(taken.contended)
 }
 
 /// An owner with an active lease asks again.
 fn keep(
     tx: &mut dyn Transaction,
+    now: i64,
+    asking: Asking<'_>,
     held: Lease,
-    request: &Request,
 ) -> Result<Result<Lease, Error>, Error> {
-    if let Some(asked) = request.address
+    let Request { network, owner, .. } = *asking.request;
+    if let Some(asked) = asking.request.address
         && asked != held.address
     {
-        let Request { network, owner, .. } = *request;
         return Ok(Err(Error::OwnerHasAnother { network, owner, held: held.address, asked }));
     }
+    if let Some(pool) = asking.request.pool
+        && pool != held.pool
+    {
+        let held = held.address;
+        return Ok(Err(Error::OwnerHoldsElsewhere { network, owner, held, pool }));
+    }
+    let request = asking.request;
     let lease = Lease {
         hold_until: held.hold_until.max(request.hold_until),
         // A lease without end stays one; else the later end, `None` being less than any.
         until: held.until.map(|until| until.max(request.until.unwrap_or(until))),
         ..held
     };
-    if lease != held {
-        tx.queue(
-            PROLONG,
-            &[
-                lease.hold_until.into(),
-                lease.until.into(),
-                lease.network.as_bytes().into(),
-                octets(lease.address).as_slice().into(),
-            ],
-        )?;
-    }
-    Ok(Ok(lease))
-}
-
-/// A given address for an owner that has none of this family.
-fn given(
-    tx: &mut dyn Transaction,
-    now: i64,
-    request: &Request,
-) -> Result<Result<Lease, Error>, Error> {
-    let Request { network, owner, family, .. } = *request;
-    let Some(address) = request.address else {
-        return Ok(Err(Error::PoolExhausted { network, family }));
-    };
-    if Family::of(address) != family {
-        return Ok(Err(Error::WrongFamily { address, family }));
-    }
-    match by_address(tx, network, address)? {
-        Some(lease) if lease.state == LeaseState::Active => {
-            return Ok(Err(Error::AddressTaken { network, address }));
-        }
-        Some(lease) if lease.owner == owner => return activate(tx, lease, request, true).map(Ok),
-        Some(lease) if lease.hold_until <= now => {
-            return activate(tx, lease, request, false).map(Ok);
-        }
-        Some(lease) => {
-            let until = lease.hold_until;
-            return Ok(Err(Error::AddressQuarantined { network, address, until }));
-        }
-        None => {}
-    }
-    let Some(pool) = pool::containing(tx, network, address)? else {
-        return Ok(Err(Error::AddressOutsidePools { network, address }));
-    };
-    if !interval::take_given(tx, pool, address)? {
-        return Ok(Err(Error::AddressNotFree { network, address }));
-    }
-    insert(tx, pool, address, request).map(Ok)
+    prolong(tx, now, asking.actor, held, lease).map(Ok)
 }
 
 /// From quarantine to the requester. What still names the address and its own past holder counts
 /// on; a new owner begins afresh.
-fn activate(
+pub(super) fn activate(
     tx: &mut dyn Transaction,
-    lease: Lease,
+    now: i64,
+    actor: &Actor<'_>,
+    former: Lease,
     request: &Request,
-    returning: bool,
+    kind: &'static str,
 ) -> Result<Lease, Error> {
-    let hold_until =
-        if returning { lease.hold_until.max(request.hold_until) } else { request.hold_until };
+    let hold_until = match former.owner == request.owner {
+        true => former.hold_until.max(request.hold_until),
+        false => request.hold_until,
+    };
     let lease = Lease {
         owner: request.owner,
         state: LeaseState::Active,
         hold_until,
         released_at: None,
+        reason: None,
         until: request.until,
-        ..lease
+        ..former
     };
-    let changed = tx.execute(
+    tx.queue_one(
         ACTIVATE,
         &[
             lease.owner.as_bytes().into(),
@@ -284,22 +373,22 @@ fn activate(
             lease.until.into(),
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
+            former.owner.as_bytes().into(),
         ],
     )?;
-    match changed {
-        0 => Err(Error::Contended { reason: format!("{} left its quarantine", lease.address) }),
-        _ => Ok(lease),
-    }
+    record(tx, now, actor, kind, &lease, None)?;
+    Ok(lease)
 }
 
-fn insert(
+/// A new lease of a free address.
+pub(super) fn insert(
     tx: &mut dyn Transaction,
     pool: PoolId,
     address: IpAddr,
     request: &Request,
 ) -> Result<Lease, Error> {
     let Request { network, owner, family, hold_until, until, .. } = *request;
-    tx.queue(
+    tx.queue_one(
         INSERT,
         &[
             network.as_bytes().into(),
@@ -319,6 +408,7 @@ fn insert(
         state: LeaseState::Active,
         hold_until,
         released_at: None,
+        reason: None,
         until,
     })
 }

@@ -10,12 +10,14 @@ use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::verify::verify;
 use nebula_alloc::{
-    AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Sqlite, Writer, WriterOptions, usable,
+    Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Sqlite, Writer, WriterOptions,
+    usable,
 };
 
 pub const NETWORK: NetworkId = NetworkId([1; 16]);
 pub const NOW: i64 = 1_800_000_000;
 pub const DAY: i64 = 86_400;
+pub const ACTOR: Actor<'static> = Actor::named("test");
 
 pub struct Store {
     pub sqlite: Sqlite,
@@ -47,7 +49,7 @@ impl Store {
 
     pub fn ranged(&mut self, id: u8, range: AddressRange) -> PoolId {
         let pool = pool_of(id, range);
-        self.run(|tx| pool::create(tx, &pool)).unwrap();
+        self.run(|tx| pool::create(tx, NOW, &ACTOR, &pool)).unwrap();
         pool.id
     }
 
@@ -56,7 +58,7 @@ impl Store {
     }
 
     pub fn at(&mut self, now: i64, request: &Request) -> Result<Lease, Error> {
-        self.run(|tx| allocate(tx, now, request))
+        self.run(|tx| allocate(tx, now, &ACTOR, request))
     }
 
     pub fn leases(&mut self) -> Vec<Lease> {
@@ -100,9 +102,15 @@ pub fn request(number: u64) -> Request {
         owner: owner(number),
         family: Family::V4,
         address: None,
+        pool: None,
         hold_until: NOW,
         until: None,
     }
+}
+
+/// The requests of one actor.
+pub fn asked(requests: &[Request]) -> Vec<(Actor<'static>, Request)> {
+    requests.iter().map(|request| (ACTOR, *request)).collect()
 }
 
 pub fn given(number: u64, address: &str) -> Request {

@@ -8,9 +8,10 @@ use crate::pool::{self, Pool};
 use crate::reclaim::{self, reclaim};
 use crate::store::writer::{Writer, WriterOptions};
 use crate::verify::verify;
-use crate::{Allocator, Family, NetworkId, OwnerId, PoolId, event, interval, usable};
+use crate::{Actor, Allocator, Family, NetworkId, OwnerId, PoolId, event, interval, usable};
 
 const NETWORK: NetworkId = NetworkId([1; 16]);
+const ACTOR: Actor<'static> = Actor::named("test");
 
 fn request(number: u32) -> Request {
     let mut owner = [0; 16];
@@ -20,6 +21,7 @@ fn request(number: u32) -> Request {
         owner: OwnerId(owner),
         family: Family::V4,
         address: None,
+        pool: None,
         hold_until: 0,
         until: None,
     }
@@ -29,7 +31,7 @@ fn open(directory: &tempfile::TempDir) -> Sqlite {
     let mut store = Sqlite::open(directory.path().join("test.db")).unwrap();
     let range = usable("10.0.0.0/16".parse().unwrap()).unwrap();
     let pool = Pool { id: PoolId([2; 16]), network: NETWORK, range, position: 0 };
-    store.transaction(|tx| pool::create(tx, &pool)).unwrap();
+    store.transaction(|tx| pool::create(tx, 1, &ACTOR, &pool)).unwrap();
     store
 }
 
@@ -96,18 +98,18 @@ fn statements_are_planned_once() {
     for number in 0..200 {
         store
             .transaction(|tx| {
-                allocate(tx, 1, &request(number))?;
-                lease::release(tx, 1, NETWORK, request(number).owner, 0)?;
-                reclaim(tx, 1, 10)?;
-                reclaim::of_pool(tx, 1, PoolId([2; 16]), 10)?;
-                allocate(tx, 1, &request(number))?;
+                allocate(tx, 1, &ACTOR, &request(number))?;
+                lease::release(tx, 1, &ACTOR, NETWORK, request(number).owner, 0)?;
+                reclaim(tx, 1, &ACTOR, 10)?;
+                reclaim::of_pool(tx, 1, &ACTOR, PoolId([2; 16]), 10)?;
+                allocate(tx, 1, &ACTOR, &request(number))?;
                 event::append(tx, &event::Event::new(1, "test", "test"))
             })
             .unwrap();
     }
     for sql in [
-        lease::OWNED,
-        lease::INSERT,
+        lease::statements::OWNED,
+        lease::statements::INSERT,
         pool::BY_FAMILY,
         interval::LOWEST,
         interval::AT_OR_ABOVE,
@@ -199,10 +201,12 @@ fn no_plan_depends_on_what_the_database_holds() {
     for leases in [None, Some(0), Some(2), Some(500)] {
         if let Some(leases) = leases {
             for number in 0..leases {
-                store.transaction(|tx| allocate(tx, 1, &request(number))).unwrap();
+                store.transaction(|tx| allocate(tx, 1, &ACTOR, &request(number))).unwrap();
                 if number % 2 == 0 {
                     let owner = request(number).owner;
-                    store.transaction(|tx| lease::release(tx, 1, NETWORK, owner, 9)).unwrap();
+                    store
+                        .transaction(|tx| lease::release(tx, 1, &ACTOR, NETWORK, owner, 9))
+                        .unwrap();
                 }
             }
             store.connection.execute_batch("ANALYZE").unwrap();
@@ -230,20 +234,24 @@ fn no_plan_depends_on_what_the_database_holds() {
 /// How each statement finds its rows.
 const PLANS: &[(&str, &[&str])] = &[
     (
-        lease::OWNED,
+        lease::statements::OWNED,
         &[
             "alloc_lease_active (owner=? AND network=? AND family=?)",
             "alloc_lease_quarantined (owner=? AND family=?)",
+            "alloc_reservation_pinned (owner=? AND network=? AND family=?)",
         ],
     ),
-    (lease::BY_OWNER, &["alloc_lease_active (owner=?)", "alloc_lease_quarantined (owner=?)"]),
-    (lease::BY_ADDRESS, &[LEASE]),
-    (lease::LIST, &["PRIMARY KEY (network=? AND address>?)"]),
-    (lease::QUARANTINE, &[LEASE]),
-    (lease::HOLD, &[LEASE]),
-    (lease::PASS_ON, &[LEASE]),
-    (lease::PROLONG, &[LEASE]),
-    (lease::ACTIVATE, &[LEASE]),
+    (
+        lease::statements::BY_OWNER,
+        &["alloc_lease_active (owner=?)", "alloc_lease_quarantined (owner=?)"],
+    ),
+    (lease::statements::BY_ADDRESS, &[LEASE]),
+    (lease::statements::LIST, &["PRIMARY KEY (network=? AND address>?)"]),
+    (lease::statements::QUARANTINE, &[LEASE]),
+    (lease::statements::HOLD, &[LEASE]),
+    (lease::statements::PASS_ON, &[LEASE]),
+    (lease::statements::PROLONG, &[LEASE]),
+    (lease::statements::ACTIVATE, &[LEASE]),
     (reclaim::DELETE, &[LEASE]),
     (reclaim::ENDED, &["alloc_lease_held (hold_until<?)"]),
     (reclaim::ENDED_OF_POOL, &["alloc_lease_held_of_pool (pool=? AND hold_until<?)"]),

@@ -33,7 +33,7 @@ pub(super) enum Attempt {
 /// A job whose plan succeeded.
 struct Planned {
     job: Box<dyn Job>,
-    wishes: usize,
+    wishes: Vec<Request>,
     leases: Vec<Lease>,
     refused: bool,
     put_off: bool,
@@ -67,7 +67,7 @@ pub(super) fn attempt<E: Begin>(
     }
 
     let mut tx = Watched { inner: &mut open, planning: true, fault: None };
-    let (mut planned, requests) = match plan(&mut tx, now, meters, jobs) {
+    let mut planned = match plan(&mut tx, now, meters, jobs) {
         Ok(planned) => planned,
         Err(attempt) => return attempt,
     };
@@ -77,6 +77,10 @@ pub(super) fn attempt<E: Begin>(
     let alone = planned.len() == 1;
 
     tx.planning = false;
+    let requests: Vec<_> = planned
+        .iter()
+        .flat_map(|entry| entry.wishes.iter().map(|wish| (entry.job.actor(), *wish)))
+        .collect();
     let answers = match allocate_many(&mut tx, now, &requests) {
         Ok(answers) => answers,
         Err(error) => return unallocated(planned, tx.fault.take().unwrap_or(error)),
@@ -84,7 +88,7 @@ pub(super) fn attempt<E: Begin>(
     let mut partly = false;
     let mut answers = answers.into_iter();
     for entry in &mut planned {
-        for answer in answers.by_ref().take(entry.wishes) {
+        for answer in answers.by_ref().take(entry.wishes.len()) {
             match answer {
                 Ok(lease) => entry.leases.push(lease),
                 // Another process has what it could be given, locked.
@@ -206,23 +210,18 @@ fn plan<T: Open>(
     now: i64,
     meters: &Meters,
     jobs: Jobs,
-) -> Result<(Vec<Planned>, Vec<Request>), Attempt> {
+) -> Result<Vec<Planned>, Attempt> {
     let mut entries = Vec::with_capacity(jobs.len());
-    let mut requests = Vec::with_capacity(jobs.len());
     for mut job in jobs {
         let (wishes, refused) = match job.plan(tx, now) {
-            Phase::Done(mut wishes) => {
-                let count = wishes.len();
-                requests.append(&mut wishes);
-                (count, false)
-            }
-            Phase::Refused => (0, true),
+            Phase::Done(wishes) => (wishes, false),
+            Phase::Refused => (Vec::new(), true),
             Phase::Panicked => {
                 meters.panics.count();
-                (0, true)
+                (Vec::new(), true)
             }
         };
-        let leases = Vec::with_capacity(wishes);
+        let leases = Vec::with_capacity(wishes.len());
         entries.push(Planned { job, wishes, leases, refused, put_off: false });
     }
     if let Some(fault) = tx.fault.take() {
@@ -233,7 +232,7 @@ fn plan<T: Open>(
     }
     let (refused, planned) = entries.into_iter().partition(|entry| entry.refused);
     answer_each(refused, meters);
-    Ok((planned, requests))
+    Ok(planned)
 }
 
 /// A plan's error ended the transaction: the job has it, if it was alone.

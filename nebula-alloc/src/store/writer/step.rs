@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use crate::Error;
+use crate::event::Actor;
 use crate::lease::{Lease, Request};
 use crate::store::Transaction;
 
@@ -33,6 +34,9 @@ pub trait Step: Send + 'static {
 
     /// What it is about; asked once.
     fn subject(&self) -> Subject;
+
+    /// Who asks for the addresses, for their events; asked after each plan.
+    fn actor(&self) -> Actor<'_>;
 
     /// Reads and decides; writing is refused. Answers the addresses it wants. `now` is in seconds
     /// since the Unix epoch.
@@ -80,6 +84,7 @@ pub(super) enum Phase<T> {
 pub(super) trait Job: Send {
     fn subject(&self) -> &Subject;
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>>;
+    fn actor(&self) -> Actor<'_>;
     fn computes(&self) -> bool;
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()>;
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()>;
@@ -136,6 +141,10 @@ where
         self.settle(result)
     }
 
+    fn actor(&self) -> Actor<'_> {
+        self.step.actor()
+    }
+
     fn computes(&self) -> bool {
         S::COMPUTES
     }
@@ -187,6 +196,10 @@ where
 
     fn subject(&self) -> Subject {
         Subject::Everything
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        Actor::named("")
     }
 
     fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, E> {

@@ -10,7 +10,7 @@ use crate::pool::{self, Pool};
 use crate::store::sqlite::Sqlite;
 use crate::store::{Param, Row};
 use crate::verify::verify;
-use crate::{Family, NetworkId, OwnerId, PoolId, lease, usable};
+use crate::{Actor, Family, NetworkId, OwnerId, PoolId, lease, usable};
 
 /// A lease and nothing else.
 pub(crate) struct Plain(Request);
@@ -27,6 +27,10 @@ impl Step for Plain {
 
     fn subject(&self) -> Subject {
         Subject::Key(self.0.owner.0.to_vec())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        ACTOR
     }
 
     fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
@@ -144,6 +148,7 @@ impl Transaction for FaultyOpen<'_> {
 }
 
 const NETWORK: NetworkId = NetworkId([1; 16]);
+const ACTOR: Actor<'static> = Actor::named("test");
 
 fn request(number: u8) -> Request {
     Request {
@@ -151,6 +156,7 @@ fn request(number: u8) -> Request {
         owner: OwnerId([number; 16]),
         family: Family::V4,
         address: None,
+        pool: None,
         hold_until: 0,
         until: None,
     }
@@ -171,7 +177,7 @@ impl Bench {
         let mut store = Sqlite::open(directory.path().join("test.db")).unwrap();
         let range = usable("10.0.0.0/24".parse().unwrap()).unwrap();
         let pool = Pool { id: PoolId([2; 16]), network: NETWORK, range, position: 0 };
-        store.transaction(|tx| pool::create(tx, &pool)).unwrap();
+        store.transaction(|tx| pool::create(tx, 1, &ACTOR, &pool)).unwrap();
         let due = Arc::default();
         let engine = Faulty { store, due: Arc::clone(&due) };
         let writer = Arc::new(Writer::start(engine, || 7, WriterOptions::default()).unwrap());
@@ -329,6 +335,9 @@ fn job(subject: Option<u8>) -> Box<dyn Job> {
         type Error = Error;
         fn subject(&self) -> Subject {
             self.0.map_or(Subject::Everything, |key| Subject::Key(vec![key]))
+        }
+        fn actor(&self) -> Actor<'_> {
+            ACTOR
         }
         fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
             Ok(Vec::new())

@@ -1,0 +1,182 @@
+//! Blocks: contiguous addresses of a pool that are kept for a group. Only who names the block in its
+//! [request](crate::lease::Request) gets one of them, and never one of the rest of the pool instead.
+
+use crate::address::{self, number};
+use crate::event::{self, Actor, kind};
+use crate::pool::{self, Space};
+use crate::store::{Row, Transaction};
+use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval};
+
+pub(crate) const BY_NAME: &str = "SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND name = $3 AND name IS NOT NULL";
+pub(crate) const BY_ID: &str = "SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE id = $1 AND parent IS NOT NULL";
+pub(crate) const BY_POOL: &str = "SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE parent = $1 AND parent IS NOT NULL ORDER BY first";
+
+/// A named part of a pool. Its id is a pool's: requests, leases and free space name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Its id, unique among pools and blocks of all networks.
+    pub id: PoolId,
+    /// The network it belongs to.
+    pub network: NetworkId,
+    /// The pool that it is a part of.
+    pub pool: PoolId,
+    /// What it is called; unique in its network and family.
+    pub name: String,
+    /// Its addresses.
+    pub range: AddressRange,
+}
+
+/// Makes a block. Like a pool it costs the same for each size.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`], [`Error::OutsidePool`], [`Error::BlockStands`] when another block has some
+/// of its addresses, [`Error::LeasesStand`] (those in quarantine too), [`Error::Unique`] when its
+/// id or name is in use.
+pub fn create(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    block: &Block,
+) -> Result<(), Error> {
+    let &Block { id, network, pool, range, .. } = block;
+    let parent = Space::by_id(tx, pool)?
+        .filter(|parent| parent.parent.is_none() && parent.network == network)
+        .ok_or(Error::NoSuchPool { pool })?;
+    if !parent.range.includes(&range) {
+        return Err(Error::OutsidePool { pool, range });
+    }
+    let blocks = parent.blocks(tx)?;
+    if let Some(other) = blocks.iter().find(|other| other.range.intersection(&range).is_some()) {
+        return Err(Error::BlockStands { block: other.id, range: other.range });
+    }
+    pool::check_unleased(tx, network, range)?;
+
+    let space = Space { id, network, range, parent: Some(pool) };
+    pool::insert(tx, &space, 0, Some(&block.name))?;
+    interval::take_range(tx, pool, range)?;
+    space.spread(tx, range)?;
+    record(tx, now, actor, block, kind::BLOCK_CREATED)
+}
+
+/// Gives a block's addresses back to its pool and answers what it was.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`]; [`Error::LeasesStand`] (those in quarantine too) as long as there are any.
+pub fn delete(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    id: PoolId,
+) -> Result<Block, Error> {
+    let block = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
+    pool::check_unleased(tx, block.network, block.range)?;
+    pool::remove(tx, id)?;
+    if let Some(parent) = Space::by_id(tx, block.pool)? {
+        parent.spread(tx, block.range)?;
+    }
+    record(tx, now, actor, &block, kind::BLOCK_DELETED)?;
+    Ok(block)
+}
+
+/// The block of this id.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn by_id(tx: &mut dyn Transaction, id: PoolId) -> Result<Option<Block>, Error> {
+    tx.query(BY_ID, &[id.as_bytes().into()])?.first().map(read).transpose()
+}
+
+/// The block of this name.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn by_name(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    family: Family,
+    name: &str,
+) -> Result<Option<Block>, Error> {
+    let params = [network.as_bytes().into(), family.number().into(), name.into()];
+    tx.query(BY_NAME, &params)?.first().map(read).transpose()
+}
+
+/// The blocks of a pool, in address order.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn by_pool(tx: &mut dyn Transaction, pool: PoolId) -> Result<Vec<Block>, Error> {
+    tx.query(BY_POOL, &[pool.as_bytes().into()])?.iter().map(read).collect()
+}
+
+/// The highest run of `size` free addresses of a pool: where a block is least in the way. It begins
+/// at a multiple of `size` when that is a power of two, so that it is a prefix. Reads the pool's
+/// free space.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`].
+pub fn find_room(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    size: u128,
+) -> Result<Option<AddressRange>, Error> {
+    let space = Space::by_id(tx, pool)?.ok_or(Error::NoSuchPool { pool })?;
+    let mut room = None;
+    interval::walk(tx, pool, space.range.first(), |first, last| {
+        let below = number(last) - number(first);
+        let Some(wanted) = size.checked_sub(1).filter(|wanted| *wanted <= below) else { return };
+        let mut skipped = below - wanted;
+        if size.is_power_of_two() {
+            let misaligned = (number(first) + skipped) % size;
+            match skipped.checked_sub(misaligned) {
+                Some(aligned) => skipped = aligned,
+                None => return,
+            }
+        }
+        let ends = address::advance(first, skipped)
+            .and_then(|start| Some((start, address::advance(start, wanted)?)));
+        if let Some((first, last)) = ends {
+            room = AddressRange::new(first, last).ok();
+        }
+    })?;
+    Ok(room)
+}
+
+fn record(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    block: &Block,
+    kind: &'static str,
+) -> Result<(), Error> {
+    event::record(
+        tx,
+        now,
+        actor,
+        &event::Entry {
+            kind,
+            network: &block.network,
+            subject: Some(block.id.as_bytes()),
+            address: None,
+            detail: Some(&format!("{} {}", block.name, block.range)),
+        },
+    )
+}
+
+fn read(row: &Row) -> Result<Block, Error> {
+    Ok(Block {
+        id: PoolId(row.array(0)?),
+        network: NetworkId(row.array(1)?),
+        pool: PoolId(row.array(2)?),
+        name: row.text(3)?.to_owned(),
+        range: AddressRange::new(row.address(4)?, row.address(5)?)?,
+    })
+}

@@ -1,0 +1,120 @@
+//! Taking over addresses that were assigned elsewhere: first a report of what is in the way, then the
+//! leases, all or none.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::event::Actor;
+use crate::lease::{self, Lease, Request};
+use crate::store::Transaction;
+use crate::{Error, Family, NetworkId, OwnerId};
+
+/// An address that somebody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assignment {
+    /// Who.
+    pub owner: OwnerId,
+    /// Which.
+    pub address: IpAddr,
+    /// As in [`Request::hold_until`].
+    pub hold_until: i64,
+    /// As in [`Request::until`].
+    pub until: Option<i64>,
+}
+
+/// Why an assignment cannot be taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its place among the assignments, from 0.
+    pub index: usize,
+    /// Which it is.
+    pub assignment: Assignment,
+    /// What is in the way.
+    pub obstacle: Obstacle,
+}
+
+/// What is in the way of an assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// An earlier assignment, the one of this place, has the same address.
+    SameAddress(usize),
+    /// An earlier assignment, the one of this place, is of the same owner and family.
+    SameOwner(usize),
+    /// What the network has already: the error that asking for the address gets.
+    Refused(Error),
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, assignment: Assignment { owner, address, .. }, obstacle } = self;
+        write!(f, "assignment {index} ({address} to {owner}): ")?;
+        match obstacle {
+            Obstacle::SameAddress(other) => write!(f, "assignment {other} has the same address"),
+            Obstacle::SameOwner(other) => write!(f, "assignment {other} is of the same owner"),
+            Obstacle::Refused(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// How many assignments are taken over in one transaction at most, so that it is short.
+pub const STEP: usize = 256;
+
+/// What is in the way of these assignments, in their order; nothing when all can be taken over. An
+/// owner that has its address already is no conflict. It only reads: run it on a reader.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn conflicts(
+    tx: &mut dyn Transaction,
+    now: i64,
+    network: NetworkId,
+    assignments: &[Assignment],
+) -> Result<Vec<Conflict>, Error> {
+    let mut addresses = HashMap::new();
+    let mut owners = HashMap::new();
+    let mut found = Vec::new();
+    for (index, assignment) in assignments.iter().enumerate() {
+        let key = (assignment.owner, Family::of(assignment.address));
+        let obstacle = if let Some(other) = addresses.get(&assignment.address) {
+            Some(Obstacle::SameAddress(*other))
+        } else if let Some(other) = owners.get(&key) {
+            Some(Obstacle::SameOwner(*other))
+        } else {
+            lease::refusal(tx, now, &request(network, assignment))?.map(Obstacle::Refused)
+        };
+        addresses.entry(assignment.address).or_insert(index);
+        owners.entry(key).or_insert(index);
+        if let Some(obstacle) = obstacle {
+            found.push(Conflict { index, assignment: *assignment, obstacle });
+        }
+    }
+    Ok(found)
+}
+
+/// Takes assignments over, at most [`STEP`] of them: with more, call it for one part after the
+/// other. Doing so again is safe.
+///
+/// # Errors
+///
+/// The first refusal; then the transaction must be rolled back. [`conflicts`] finds all beforehand,
+/// but what happened since counts.
+pub fn take_over(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    network: NetworkId,
+    assignments: &[Assignment],
+) -> Result<Vec<Lease>, Error> {
+    let requests: Vec<_> =
+        assignments.iter().map(|assignment| (*actor, request(network, assignment))).collect();
+    lease::allocate_many(tx, now, &requests)?.into_iter().collect()
+}
+
+fn request(network: NetworkId, assignment: &Assignment) -> Request {
+    let Assignment { owner, address, hold_until, until } = *assignment;
+    let family = Family::of(address);
+    Request { network, owner, family, address: Some(address), pool: None, hold_until, until }
+}

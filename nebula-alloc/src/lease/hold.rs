@@ -1,0 +1,200 @@
+//! Release into quarantine, and for how long.
+
+use super::{Lease, LeaseState, by_owner, record};
+use crate::address::octets;
+use crate::event::{Actor, kind};
+use crate::store::Transaction;
+use crate::{Error, NetworkId, OwnerId};
+
+pub(crate) const QUARANTINE: &str = "UPDATE alloc_lease
+     SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
+     WHERE network = $4 AND address = $5 AND state = 1";
+pub(crate) const HOLD: &str =
+    "UPDATE alloc_lease SET hold_until = $1 WHERE network = $2 AND address = $3";
+
+/// Why a lease was released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Its owner gave it up.
+    Released,
+    /// Its `until` passed.
+    Ended,
+    /// It was taken away.
+    Revoked,
+    /// Its owner has another address instead.
+    Replaced,
+    /// The address seems to be in use elsewhere.
+    Conflict,
+}
+
+impl Reason {
+    const fn number(self) -> i64 {
+        match self {
+            Self::Released => 1,
+            Self::Ended => 2,
+            Self::Revoked => 3,
+            Self::Replaced => 4,
+            Self::Conflict => 5,
+        }
+    }
+
+    pub(super) const fn from_number(number: i64) -> Self {
+        match number {
+            2 => Self::Ended,
+            3 => Self::Revoked,
+            4 => Self::Replaced,
+            5 => Self::Conflict,
+            _ => Self::Released,
+        }
+    }
+
+    /// As its event tells it.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Ended => "ended",
+            Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// How long a released address stays in quarantine at least, and why it does. A number of seconds
+/// is one whose owner gave it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// For how many seconds from now; none below 0.
+    pub seconds: i64,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl From<i64> for Hold {
+    fn from(seconds: i64) -> Self {
+        Self { seconds, reason: Reason::Released }
+    }
+}
+
+/// Releases all active leases of an owner into quarantine, which ends at the later of their
+/// `hold_until` and `hold` from now. Answers them as they are then, in address order; none when the
+/// owner had none.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn release(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    network: NetworkId,
+    owner: OwnerId,
+    hold: impl Into<Hold>,
+) -> Result<Vec<Lease>, Error> {
+    let hold = hold.into();
+    by_owner(tx, network, owner)?
+        .into_iter()
+        .filter(|lease| lease.state == LeaseState::Active)
+        .map(|lease| quarantine(tx, now, actor, lease, hold, kind::RELEASED))
+        .collect()
+}
+
+/// Moves `hold_until` of all leases of an owner forward, those in quarantine too; never back.
+/// Answers how many moved.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn extend_hold(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    network: NetworkId,
+    owner: OwnerId,
+    hold_until: i64,
+) -> Result<u64, Error> {
+    let mut moved = 0;
+    for lease in by_owner(tx, network, owner)? {
+        if lease.hold_until < hold_until {
+            set_hold(tx, now, actor, &lease, hold_until)?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}
+
+/// Ends the quarantines of an owner `hold_seconds` after their release, where they would end later:
+/// for a caller who knows that whatever names the addresses is void. Answers how many moved.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn shorten_hold(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    network: NetworkId,
+    owner: OwnerId,
+    hold_seconds: i64,
+) -> Result<u64, Error> {
+    let mut moved = 0;
+    for lease in by_owner(tx, network, owner)? {
+        let Some(released_at) = lease.released_at else { continue };
+        let end = released_at.saturating_add(hold_seconds.max(0));
+        if lease.hold_until > end {
+            set_hold(tx, now, actor, &lease, end)?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}
+
+/// Ends an active lease.
+pub(crate) fn quarantine(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    lease: Lease,
+    hold: Hold,
+    kind: &'static str,
+) -> Result<Lease, Error> {
+    let lease = Lease {
+        state: LeaseState::Quarantined,
+        hold_until: lease.hold_until.max(now.saturating_add(hold.seconds.max(0))),
+        released_at: Some(now),
+        reason: Some(hold.reason),
+        until: None,
+        ..lease
+    };
+    tx.queue_one(
+        QUARANTINE,
+        &[
+            lease.hold_until.into(),
+            now.into(),
+            hold.reason.number().into(),
+            lease.network.as_bytes().into(),
+            octets(lease.address).as_slice().into(),
+        ],
+    )?;
+    record(tx, now, actor, kind, &lease, Some(hold.reason.word()))?;
+    Ok(lease)
+}
+
+fn set_hold(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    lease: &Lease,
+    hold_until: i64,
+) -> Result<(), Error> {
+    tx.queue_one(
+        HOLD,
+        &[
+            hold_until.into(),
+            lease.network.as_bytes().into(),
+            octets(lease.address).as_slice().into(),
+        ],
+    )?;
+    record(tx, now, actor, kind::HELD, lease, Some(&format!("until {hold_until}")))
+}

@@ -1,0 +1,84 @@
+//! Growing, shrinking and deleting pools.
+
+use super::space::{Space, check_unleased};
+use super::{Pool, by_id, check_overlap, record};
+use crate::address::octets;
+use crate::event::{Actor, kind};
+use crate::store::Transaction;
+use crate::{AddressRange, Error, PoolId, interval};
+
+pub(crate) const RESIZE: &str = "UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3";
+pub(crate) const EMPTY: &str = "DELETE FROM alloc_interval WHERE pool = $1";
+pub(crate) const DELETE: &str = "DELETE FROM alloc_pool WHERE id = $1";
+
+/// Gives a pool another range: grows it, shrinks it, or both. Answers it as it is then.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`], [`Error::Overlap`], [`Error::WrongFamily`]; when leases (those in
+/// quarantine too) or blocks stand in what it would lose, [`Error::LeasesStand`] or
+/// [`Error::BlockStands`].
+pub fn resize(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    id: PoolId,
+    range: AddressRange,
+) -> Result<Pool, Error> {
+    let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
+    if range.family() != old.range.family() {
+        return Err(Error::WrongFamily { address: range.first(), family: old.range.family() });
+    }
+    let pool = Pool { range, ..old };
+    check_overlap(tx, &pool)?;
+
+    let mut space = Space { id, network: old.network, range: old.range, parent: None };
+    for lost in old.range.without(vec![range]) {
+        vacate(tx, &space, lost)?;
+        interval::take_range(tx, id, lost)?;
+    }
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    tx.queue_one(RESIZE, &[first.as_slice().into(), last.as_slice().into(), id.as_bytes().into()])?;
+    space.range = range;
+    for gained in range.without(vec![old.range]) {
+        space.spread(tx, gained)?;
+    }
+    record(tx, now, actor, &pool, kind::POOL_RESIZED)?;
+    Ok(pool)
+}
+
+/// Deletes a pool. Reservations stay: they are the network's.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`]; [`Error::LeasesStand`] (those in quarantine too) and
+/// [`Error::BlockStands`] as long as there are any.
+pub fn delete(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    id: PoolId,
+) -> Result<(), Error> {
+    let pool = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
+    let space = Space { id, network: pool.network, range: pool.range, parent: None };
+    vacate(tx, &space, pool.range)?;
+    remove(tx, id)?;
+    record(tx, now, actor, &pool, kind::POOL_DELETED)
+}
+
+/// Deletes the rows of a pool or block and of what is free in it.
+pub(crate) fn remove(tx: &mut dyn Transaction, id: PoolId) -> Result<(), Error> {
+    tx.queue(EMPTY, &[id.as_bytes().into()])?;
+    tx.queue_one(DELETE, &[id.as_bytes().into()])
+}
+
+/// That nothing stands in this range of a pool.
+fn vacate(tx: &mut dyn Transaction, pool: &Space, range: AddressRange) -> Result<(), Error> {
+    check_unleased(tx, pool.network, range)?;
+    let standing =
+        pool.blocks(tx)?.into_iter().find(|block| block.range.intersection(&range).is_some());
+    match standing {
+        Some(block) => Err(Error::BlockStands { block: block.id, range: block.range }),
+        None => Ok(()),
+    }
+}

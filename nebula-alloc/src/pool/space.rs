@@ -1,0 +1,142 @@
+//! What pools and blocks have in common: a range with free intervals of its own.
+
+use std::net::IpAddr;
+
+use crate::address::octets;
+use crate::interval::limit;
+use crate::store::{Row, Transaction};
+use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval, reservation};
+
+pub(crate) const BY_ID: &str =
+    "SELECT id, network, parent, first, last FROM alloc_pool WHERE id = $1";
+pub(crate) const WITHIN: &str = "SELECT id, network, parent, first, last FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $4 ORDER BY first, id";
+pub(crate) const LEASED: &str = "SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
+     ORDER BY address LIMIT $5";
+
+/// How many leases that stand in the way are named.
+const NAMED: usize = 100;
+
+/// A pool or a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub(crate) id: PoolId,
+    pub(crate) network: NetworkId,
+    pub(crate) range: AddressRange,
+    /// The pool that a block is in.
+    pub(crate) parent: Option<PoolId>,
+}
+
+impl Space {
+    pub(crate) fn by_id(tx: &mut dyn Transaction, id: PoolId) -> Result<Option<Self>, Error> {
+        tx.query(BY_ID, &[id.as_bytes().into()])?.first().map(Self::read).transpose()
+    }
+
+    /// The pools and blocks of a network that have some of these addresses.
+    pub(crate) fn within(
+        tx: &mut dyn Transaction,
+        network: NetworkId,
+        range: AddressRange,
+    ) -> Result<Vec<Self>, Error> {
+        let (first, last) = (octets(range.first()), octets(range.last()));
+        let rows = tx.query(
+            WITHIN,
+            &[
+                network.as_bytes().into(),
+                range.family().number().into(),
+                last.as_slice().into(),
+                first.as_slice().into(),
+            ],
+        )?;
+        rows.iter().map(Self::read).collect()
+    }
+
+    /// The block that has this address, else the pool.
+    pub(crate) fn of_address(
+        tx: &mut dyn Transaction,
+        network: NetworkId,
+        address: IpAddr,
+    ) -> Result<Option<Self>, Error> {
+        let spaces = Self::within(tx, network, AddressRange::single(address))?;
+        Ok(spaces.into_iter().max_by_key(|space| space.parent.is_some()))
+    }
+
+    /// The blocks that are in it.
+    pub(crate) fn blocks(&self, tx: &mut dyn Transaction) -> Result<Vec<Self>, Error> {
+        let mut spaces = Self::within(tx, self.network, self.range)?;
+        spaces.retain(|space| space.parent == Some(self.id));
+        Ok(spaces)
+    }
+
+    /// Makes free what may be free in this range of it: what is in no block, not reserved and not
+    /// leased.
+    pub(crate) fn spread(
+        &self,
+        tx: &mut dyn Transaction,
+        range: AddressRange,
+    ) -> Result<(), Error> {
+        let Some(range) = self.range.intersection(&range) else { return Ok(()) };
+        let mut taken: Vec<_> = self.blocks(tx)?.iter().map(|block| block.range).collect();
+        taken.extend(reservation::within(tx, self.network, range)?.iter().map(|kept| kept.range));
+        let leased = leased(tx, self.network, range, usize::MAX)?;
+        taken.extend(leased.into_iter().map(AddressRange::single));
+        for free in range.without(taken) {
+            interval::give_back(tx, self.id, free)?;
+        }
+        Ok(())
+    }
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: PoolId(row.array(0)?),
+            network: NetworkId(row.array(1)?),
+            parent: match row.optional_blob(2)? {
+                Some(_) => Some(PoolId(row.array(2)?)),
+                None => None,
+            },
+            range: AddressRange::new(row.address(3)?, row.address(4)?)?,
+        })
+    }
+}
+
+/// The leased addresses of a range in order, those in quarantine too, at most `limit`.
+pub(crate) fn leased(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+    limit: usize,
+) -> Result<Vec<IpAddr>, Error> {
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    let rows = tx.query(
+        LEASED,
+        &[
+            network.as_bytes().into(),
+            first.as_slice().into(),
+            last.as_slice().into(),
+            Family::of(range.first()).number().into(),
+            self::limit(limit).into(),
+        ],
+    )?;
+    rows.iter().map(|row| row.address(0)).collect()
+}
+
+/// That no lease, in whatever state, is in this range.
+pub(crate) fn check_unleased(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+) -> Result<(), Error> {
+    let addresses = leased(tx, network, range, NAMED + 1)?;
+    refuse(network, addresses)
+}
+
+/// Refuses because of leases at these addresses, if there are any.
+pub(crate) fn refuse(network: NetworkId, mut addresses: Vec<IpAddr>) -> Result<(), Error> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let more = addresses.len() > NAMED;
+    addresses.truncate(NAMED);
+    Err(Error::LeasesStand { network, addresses, more })
+}

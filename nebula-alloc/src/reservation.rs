@@ -1,0 +1,276 @@
+//! Reservations: addresses that are not given to whoever comes next.
+//!
+//! They belong to a network, whatever pools it has: a pool that is made or grown over a reservation
+//! respects it.
+
+use std::net::IpAddr;
+
+use crate::address::{next, octets};
+use crate::event::{self, Actor, kind};
+use crate::interval::limit;
+use crate::lease::{self, LeaseState};
+use crate::pool::Space;
+use crate::store::{Row, Transaction};
+use crate::{AddressRange, Error, Family, NetworkId, OwnerId, interval, pool};
+
+pub(crate) const INSERT: &str = "INSERT INTO alloc_reservation
+     (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(crate) const DELETE: &str = "DELETE FROM alloc_reservation
+     WHERE network = $1 AND family = $2 AND last = $3 AND first = $4";
+pub(crate) const AT_OR_ABOVE: &str = "SELECT first, last, kind, owner, note FROM alloc_reservation
+     WHERE network = $1 AND family = $2 AND last >= $3 ORDER BY last LIMIT $4";
+pub(crate) const PINNED: &str = "SELECT first FROM alloc_reservation
+     WHERE owner = $1 AND network = $2 AND family = $3";
+
+/// How many rows a walk over reservations reads at a time.
+const PAGE: usize = 256;
+
+/// What addresses are reserved for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// For whoever asks for one of them by name. Automatic allocation leaves them out; leases that
+    /// stand there stay.
+    Asking,
+    /// For this owner, which gets the address when it asks for any. One address only.
+    Owner(OwnerId),
+    /// For nobody: they exist elsewhere.
+    Nobody,
+}
+
+/// Addresses of a network that are reserved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Which.
+    pub range: AddressRange,
+    /// What for.
+    pub purpose: Purpose,
+    /// Why, for people.
+    pub note: Option<String>,
+}
+
+/// Reserves addresses, whether they are in a pool or not.
+///
+/// # Errors
+///
+/// [`Error::ReservationOverlaps`]; [`Error::InvalidRange`] when more than one address is for an
+/// owner; [`Error::PinnedAlready`]; [`Error::LeasesStand`] when others have active leases there,
+/// unless the addresses are for [asking](Purpose::Asking). What is in quarantine there is not given
+/// to anyone else when that ends.
+pub fn make(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    network: NetworkId,
+    reservation: &Reservation,
+) -> Result<(), Error> {
+    let Reservation { range, purpose, .. } = *reservation;
+    if let Some(other) = within(tx, network, range)?.first() {
+        return Err(Error::ReservationOverlaps { network, range, other: other.range });
+    }
+    if let Purpose::Owner(owner) = purpose {
+        if range.first() != range.last() {
+            return Err(Error::InvalidRange { first: range.first(), last: range.last() });
+        }
+        if pinned(tx, network, owner, range.family())?.is_some() {
+            return Err(Error::PinnedAlready { network, owner });
+        }
+    }
+    check_leases(tx, network, range, purpose)?;
+
+    for space in Space::within(tx, network, range)? {
+        if let Some(range) = space.range.intersection(&range) {
+            interval::take_range(tx, space.id, range)?;
+        }
+    }
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    let (number, owner) = stored(&purpose);
+    tx.queue_one(
+        INSERT,
+        &[
+            network.as_bytes().into(),
+            range.family().number().into(),
+            last.as_slice().into(),
+            first.as_slice().into(),
+            number.into(),
+            owner.map(OwnerId::as_bytes).into(),
+            reservation.note.as_deref().into(),
+        ],
+    )?;
+    record(tx, now, actor, network, reservation, kind::RESERVED)
+}
+
+/// Lifts the reservation of exactly this range and answers it. What is not leased there is free
+/// then.
+///
+/// # Errors
+///
+/// [`Error::NoSuchReservation`].
+pub fn remove(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    network: NetworkId,
+    range: AddressRange,
+) -> Result<Reservation, Error> {
+    let found = within(tx, network, range)?.into_iter().find(|kept| kept.range == range);
+    let reservation = found.ok_or(Error::NoSuchReservation { network, range })?;
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    tx.queue_one(
+        DELETE,
+        &[
+            network.as_bytes().into(),
+            range.family().number().into(),
+            last.as_slice().into(),
+            first.as_slice().into(),
+        ],
+    )?;
+    for space in Space::within(tx, network, range)? {
+        space.spread(tx, range)?;
+    }
+    record(tx, now, actor, network, &reservation, kind::UNRESERVED)?;
+    Ok(reservation)
+}
+
+/// The network's reservations of one family in address order, at most `limit` of them, from the one
+/// that has `from` or is the next above it.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn list(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    from: IpAddr,
+    limit: usize,
+) -> Result<Vec<Reservation>, Error> {
+    let octets = octets(from);
+    let rows = tx.query(
+        AT_OR_ABOVE,
+        &[
+            network.as_bytes().into(),
+            Family::of(from).number().into(),
+            octets.as_slice().into(),
+            self::limit(limit).into(),
+        ],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// The reservation that has this address.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn covering(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    address: IpAddr,
+) -> Result<Option<Reservation>, Error> {
+    let nearest = list(tx, network, address, 1)?.pop();
+    Ok(nearest.filter(|kept| kept.range.contains(address)))
+}
+
+/// The address that is pinned to an owner.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn pinned(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    owner: OwnerId,
+    family: Family,
+) -> Result<Option<IpAddr>, Error> {
+    let params = [owner.as_bytes().into(), network.as_bytes().into(), family.number().into()];
+    tx.query(PINNED, &params)?.first().map(|row| row.address(0)).transpose()
+}
+
+/// The reservations that have some of these addresses.
+pub(crate) fn within(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+) -> Result<Vec<Reservation>, Error> {
+    let mut found = Vec::new();
+    let mut from = Some(range.first());
+    while let Some(at) = from.take() {
+        let page = list(tx, network, at, PAGE)?;
+        let full = page.len() == PAGE;
+        let before = found.len();
+        found.extend(page.into_iter().take_while(|kept| kept.range.first() <= range.last()));
+        if full && found.len() - before == PAGE {
+            from = found.last().and_then(|kept| next(kept.range.last()));
+        }
+    }
+    Ok(found)
+}
+
+fn check_leases(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+    purpose: Purpose,
+) -> Result<(), Error> {
+    if purpose == Purpose::Asking {
+        return Ok(());
+    }
+    let mut standing = Vec::new();
+    for address in pool::leased(tx, network, range, usize::MAX)? {
+        let Some(lease) = lease::by_address(tx, network, address)? else { continue };
+        if lease.state == LeaseState::Active && purpose != Purpose::Owner(lease.owner) {
+            standing.push(address);
+        }
+    }
+    pool::refuse(network, standing)
+}
+
+fn record(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    network: NetworkId,
+    reservation: &Reservation,
+    kind: &'static str,
+) -> Result<(), Error> {
+    let purpose = match reservation.purpose {
+        Purpose::Asking => "for asking",
+        Purpose::Owner(_) => "for its owner",
+        Purpose::Nobody => "for nobody",
+    };
+    let note = reservation.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+    event::record(
+        tx,
+        now,
+        actor,
+        &event::Entry {
+            kind,
+            network: &network,
+            subject: match &reservation.purpose {
+                Purpose::Owner(owner) => Some(owner.as_bytes()),
+                Purpose::Asking | Purpose::Nobody => None,
+            },
+            address: None,
+            detail: Some(&format!("{} {purpose}{note}", reservation.range)),
+        },
+    )
+}
+
+fn stored(purpose: &Purpose) -> (i64, Option<&OwnerId>) {
+    match purpose {
+        Purpose::Asking => (1, None),
+        Purpose::Owner(owner) => (2, Some(owner)),
+        Purpose::Nobody => (3, None),
+    }
+}
+
+fn read(row: &Row) -> Result<Reservation, Error> {
+    Ok(Reservation {
+        range: AddressRange::new(row.address(0)?, row.address(1)?)?,
+        purpose: match row.integer(2)? {
+            1 => Purpose::Asking,
+            2 => Purpose::Owner(OwnerId(row.array(3)?)),
+            _ => Purpose::Nobody,
+        },
+        note: row.optional_text(4)?.map(str::to_owned),
+    })
+}
