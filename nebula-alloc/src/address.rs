@@ -114,10 +114,7 @@ impl AddressRange {
             if let Some(last) = previous(range.first).filter(|last| *last >= first) {
                 left.push(Self { first, last });
             }
-            from = match next(range.last) {
-                Some(after) => Some(after.max(first)),
-                None => None,
-            };
+            from = next(range.last).map(|after| after.max(first));
         }
         if let Some(first) = from.filter(|first| *first <= self.last) {
             left.push(Self { first, last: self.last });

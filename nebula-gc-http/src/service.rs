@@ -161,11 +161,7 @@ fn prepare(
     };
     writer.transaction(move |tx, now| {
         operator_key::insert(tx, &key, &hashed, now)?;
-        Origin::local().record(
-            tx,
-            now,
-            "local",
-            audit::Entry::new("operator_key.created", key.id.as_bytes()),
-        )
+        let entry = audit::Entry::new("operator_key.created", key.id.as_bytes());
+        Origin::local().author("local").record(tx, now, entry)
     })
 }

@@ -121,7 +121,7 @@ impl History {
         for (_, event) in &events {
             let count = counted.entry(event.subject.as_deref().unwrap_or_default()).or_default();
             match event.kind.as_str() {
-                "lease.allocated" => count.0 += 1,
+                "lease.allocated" | "lease.returned" => count.0 += 1,
                 "lease.released" => count.1 += 1,
                 _ => {}
             }
@@ -210,7 +210,7 @@ impl History {
             let Some(Ok(id)) = event.subject.map(TryInto::try_into) else { continue };
             let owner = self.owners.entry(OwnerId(id)).or_default();
             match event.kind.as_str() {
-                "lease.allocated" => owner.allocated += 1,
+                "lease.allocated" | "lease.returned" => owner.allocated += 1,
                 "lease.released" => owner.released += 1,
                 _ => {}
             }

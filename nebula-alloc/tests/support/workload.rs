@@ -107,7 +107,9 @@ pub fn release(allocator: &Allocator, number: u64, hold_seconds: i64) -> Result<
 
 pub fn reclaim(allocator: &Allocator) {
     say("try reclaim");
-    allocator.writer().transaction(|tx, now| nebula_alloc::reclaim::reclaim(tx, now, 16)).unwrap();
+    allocator
+        .transaction(|tx, now, actor| nebula_alloc::reclaim::reclaim(tx, now, actor, 16))
+        .unwrap();
 }
 
 pub fn make_pool(allocator: &Allocator, id: u8, prefix: &str) {

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::event::{self, Event};
+use nebula_alloc::event::{self, Actor, Event};
 use nebula_alloc::lease::Lease;
 use nebula_alloc::store::Transaction;
 use serde_json::Value;
@@ -14,6 +14,41 @@ use crate::Error;
 pub struct Origin {
     source: Option<SocketAddr>,
     request: Uuid,
+}
+
+/// Who does something, as events name it.
+pub(super) struct Author {
+    name: String,
+    source: Option<String>,
+    request: String,
+}
+
+impl Author {
+    pub(super) fn actor(&self) -> Actor<'_> {
+        Actor {
+            name: &self.name,
+            source_address: self.source.as_deref(),
+            request_id: Some(&self.request),
+        }
+    }
+
+    pub(super) fn record(
+        &self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        entry: Entry<'_>,
+    ) -> Result<(), Error> {
+        let event = Event {
+            network: entry.network,
+            source_address: self.source.clone(),
+            request_id: Some(self.request.clone()),
+            subject: Some(entry.subject.to_vec()),
+            address: entry.address,
+            detail: (!entry.detail.is_null()).then(|| entry.detail.to_string()),
+            ..Event::new(now, entry.kind, &*self.name)
+        };
+        Ok(event::append(tx, &event)?)
+    }
 }
 
 /// One thing that happened.
@@ -57,22 +92,12 @@ impl Origin {
         self.request
     }
 
-    pub(super) fn record(
-        &self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        actor: impl Into<String>,
-        entry: Entry<'_>,
-    ) -> Result<(), Error> {
-        let event = Event {
-            network: entry.network,
-            source_address: self.source.map(|source| source.ip().to_string()),
-            request_id: Some(self.request.to_string()),
-            subject: Some(entry.subject.to_vec()),
-            address: entry.address,
-            detail: (!entry.detail.is_null()).then(|| entry.detail.to_string()),
-            ..Event::new(now, entry.kind, actor)
-        };
-        Ok(event::append(tx, &event)?)
+    /// Whoever asks from there, by its name in the audit log.
+    pub(super) fn author(&self, name: impl Into<String>) -> Author {
+        Author {
+            name: name.into(),
+            source: self.source.map(|source| source.ip().to_string()),
+            request: self.request.to_string(),
+        }
     }
 }

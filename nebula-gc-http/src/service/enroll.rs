@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use nebula_alloc::NetworkId;
+use nebula_alloc::event::Actor;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
@@ -12,8 +13,8 @@ use nebula_pki::key::PublicKey;
 use nebula_pki::{Certificate, VerifiedCertificate};
 use serde_json::json;
 
-use super::access::{Action, Caller, Principal, authorize};
-use super::audit::{Entry, Origin, addresses};
+use super::access::{Action, Caller, authorize};
+use super::audit::{Author, Entry, Origin, addresses};
 use super::bundles::View;
 use super::release::block_certificates;
 use super::terms::Terms;
@@ -156,7 +157,7 @@ struct Enrolling {
 }
 
 struct Decided {
-    principal: Principal,
+    author: Author,
     terms: Terms,
     decision: Decision,
     /// The certificate it is most likely to get, signed ahead of the writing.
@@ -183,6 +184,10 @@ impl Step for Enrolling {
         Subject::Key(self.request.device.as_str().into())
     }
 
+    fn actor(&self) -> Actor<'_> {
+        self.decided.as_ref().map_or(Actor::named(""), |decided| decided.author.actor())
+    }
+
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         self.decided = None;
         let project = self.request.project.as_ref();
@@ -201,7 +206,8 @@ impl Step for Enrolling {
                 vec![]
             }
         };
-        self.decided = Some(Decided { principal, terms, decision, signed: None });
+        let author = self.origin.author(principal.actor());
+        self.decided = Some(Decided { author, terms, decision, signed: None });
         Ok(wishes)
     }
 
@@ -223,7 +229,7 @@ impl Step for Enrolling {
         now: i64,
         leases: &[Lease],
     ) -> Result<Settled, Error> {
-        let Decided { principal, terms, decision, signed } =
+        let Decided { author, terms, decision, signed } =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let (kind, node, certificate, detail, revision) = match decision {
             Decision::Unchanged { node, certificate } => {
@@ -239,10 +245,12 @@ impl Step for Enrolling {
                 ("node.enrolled", node, Certified::New(certificate), detail, revision)
             }
             Decision::Returned { node, predecessor } => {
-                lease::take_over(tx, terms.network.id, predecessor.owner(), node.id.owner())?;
+                let actor = author.actor();
+                let (former, owner) = (predecessor.owner(), node.id.owner());
+                lease::take_over(tx, now, &actor, terms.network.id, former, owner)?;
                 let leases = terms
                     .wishes(&node)
-                    .map(|wish| lease::allocate(tx, now, &wish))
+                    .map(|wish| lease::allocate(tx, now, &actor, &wish))
                     .collect::<Result<Vec<_>, _>>()?;
                 let (certificate, revision) = self.admit_node(tx, &terms, &node, &leases, None)?;
                 let detail = json!({
@@ -264,7 +272,7 @@ impl Step for Enrolling {
             detail,
             ..Entry::new(kind, node.id.as_bytes())
         };
-        self.origin.record(tx, now, principal.actor(), entry)?;
+        author.record(tx, now, entry)?;
         Ok(settle(terms, revision, node, certificate))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use nebula_alloc::event::Actor;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Transaction;
@@ -12,7 +13,7 @@ use nebula_pki::Version;
 use serde_json::json;
 
 use super::access::{Action, Caller, Principal, find_network, not_found};
-use super::audit::{Entry, Origin};
+use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared, authority};
 use crate::store::network::{self, Network, Revision};
 use crate::store::{ca, damaged};
@@ -95,7 +96,7 @@ struct Adding {
     origin: Origin,
     request: AddPool,
     range: AddressRange,
-    decided: Option<(Principal, Decision)>,
+    decided: Option<(Principal, Author, Decision)>,
 }
 
 enum Decision {
@@ -112,13 +113,18 @@ impl Step for Adding {
         Subject::Everything
     }
 
+    fn actor(&self) -> Actor<'_> {
+        self.decided.as_ref().map_or(Actor::named(""), |(_, author, _)| author.actor())
+    }
+
     fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
         let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller)?;
         // Before anything is looked up: what is refused must not tell which networks there are.
         principal.permit(Action::AddPool)?;
         let found = find_network(tx, &principal, self.request.project.as_ref())?;
         let decision = self.decide(tx, &principal, found)?;
-        self.decided = Some((principal, decision));
+        let author = self.origin.author(principal.actor());
+        self.decided = Some((principal, author, decision));
         Ok(vec![])
     }
 
@@ -128,18 +134,18 @@ impl Step for Adding {
         now: i64,
         _: &[Lease],
     ) -> Result<PoolAdded, Error> {
-        let (principal, decision) =
+        let (principal, author, decision) =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let project = match decision {
             Decision::Unchanged(network) => network.name,
             Decision::Add(network) => {
                 network::set_prefix(tx, network.id, self.request.prefix)?;
-                self.create_pool(tx, now, &principal, &network)?;
+                self.create_pool(tx, now, &author, &network)?;
                 network.name
             }
             Decision::Create(project) => {
-                let network = self.create_network(tx, now, &principal, project)?;
-                self.create_pool(tx, now, &principal, &network)?;
+                let network = self.create_network(tx, now, &principal, &author, project)?;
+                self.create_pool(tx, now, &author, &network)?;
                 network.name
             }
         };
@@ -190,6 +196,7 @@ impl Adding {
         tx: &mut dyn Transaction,
         now: i64,
         principal: &Principal,
+        author: &Author,
         project: ProjectId,
     ) -> Result<Network, Error> {
         let id = id::new_network();
@@ -216,7 +223,7 @@ impl Adding {
             detail: json!({"name": network.name, "ca": ca.certificate.fingerprint().to_string()}),
             ..Entry::new("network.created", id.as_bytes())
         };
-        self.origin.record(tx, now, principal.actor(), entry)?;
+        author.record(tx, now, entry)?;
         Ok(network)
     }
 
@@ -224,17 +231,11 @@ impl Adding {
         &self,
         tx: &mut dyn Transaction,
         now: i64,
-        principal: &Principal,
+        author: &Author,
         network: &Network,
     ) -> Result<(), Error> {
         let pool = Pool { id: id::new_pool(), network: network.id, range: self.range, position: 0 };
-        pool::create(tx, &pool)?;
-        let entry = Entry {
-            network: Some(network.id),
-            detail: json!({"prefix": self.request.prefix.to_string()}),
-            ..Entry::new("pool.created", pool.id.as_bytes())
-        };
-        self.origin.record(tx, now, principal.actor(), entry)
+        Ok(pool::create(tx, now, &author.actor(), &pool)?)
     }
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use nebula_alloc::NetworkId;
+use nebula_alloc::event::Actor;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 use nebula_pki::Fingerprint;
 use serde_json::json;
 
-use super::access::{Action, Caller, Principal, authorize};
-use super::audit::{Entry, Origin, addresses};
+use super::access::{Action, Caller, authorize};
+use super::audit::{Author, Entry, Origin, addresses};
 use super::{Service, Shared};
 use crate::store::certificate::Blockable;
 use crate::store::network::{self, Network, Revision};
@@ -48,7 +49,7 @@ struct Releasing {
     project: Option<ProjectId>,
     device: DeviceId,
     /// The node to release; none where it is released already.
-    decided: Option<(Principal, Network, Option<Node>)>,
+    decided: Option<(Author, Network, Option<Node>)>,
 }
 
 impl Step for Releasing {
@@ -59,6 +60,10 @@ impl Step for Releasing {
     /// The device alone: `project` may be left out, and one device means one node in a network.
     fn subject(&self) -> Subject {
         Subject::Key(self.device.as_str().into())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        self.decided.as_ref().map_or(Actor::named(""), |(author, ..)| author.actor())
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
@@ -80,7 +85,7 @@ impl Step for Releasing {
                 ),
             });
         }
-        self.decided = Some((principal, network, node));
+        self.decided = Some((self.origin.author(principal.actor()), network, node));
         Ok(vec![])
     }
 
@@ -90,14 +95,21 @@ impl Step for Releasing {
         now: i64,
         _: &[Lease],
     ) -> Result<Self::Output, Error> {
-        let (principal, network, node) =
+        let (author, network, node) =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let Some(node) = node else { return Ok(None) };
         let revision = network::move_revision(tx, network.id, now)?;
         let blocked = block_certificates(tx, &network, &node, revision)?;
         certificate::revoke(tx, node.id)?;
         node::release(tx, node.id, now)?;
-        let leases = lease::release(tx, now, network.id, node.id.owner(), network.hold_seconds)?;
+        let leases = lease::release(
+            tx,
+            now,
+            &author.actor(),
+            network.id,
+            node.id.owner(),
+            network.hold_seconds,
+        )?;
         let entry = Entry {
             network: Some(network.id),
             address: leases.first().map(|lease| lease.address),
@@ -107,7 +119,7 @@ impl Step for Releasing {
             }),
             ..Entry::new("node.released", node.id.as_bytes())
         };
-        self.origin.record(tx, now, principal.actor(), entry)?;
+        author.record(tx, now, entry)?;
         Ok(Some((network.id, revision)))
     }
 }

@@ -62,6 +62,7 @@ impl Terms {
             owner,
             family,
             address: None,
+            pool: None,
             hold_until,
             until: None,
         })
