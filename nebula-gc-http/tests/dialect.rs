@@ -340,7 +340,7 @@ async fn every_change_is_in_the_audit_log_with_its_actor() {
     }
     assert_eq!(
         plane.number("SELECT count(*) FROM alloc_event WHERE actor LIKE 'operator_key:%'"),
-        8
+        7
     );
 }
 
