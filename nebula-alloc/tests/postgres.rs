@@ -10,7 +10,8 @@ use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Value;
 use nebula_alloc::verify::verify;
 use nebula_alloc::{
-    Allocator, Error, Family, NetworkId, OwnerId, PoolId, Postgres, Writer, WriterOptions, usable,
+    Actor, Allocator, Error, Family, NetworkId, OwnerId, PoolId, Postgres, Writer, WriterOptions,
+    usable,
 };
 
 const NETWORK: NetworkId = NetworkId([1; 16]);
@@ -23,6 +24,7 @@ fn request(number: u8) -> Request {
         owner: OwnerId([number; 16]),
         family: Family::V4,
         address: None,
+        pool: None,
         hold_until: NOW,
         until: None,
     }
@@ -36,7 +38,7 @@ fn with_pool(url: &str) -> Postgres {
     let mut store = open(url);
     let range = usable("10.0.0.0/24".parse().unwrap()).unwrap();
     let pool = Pool { id: POOL, network: NETWORK, range, position: 0 };
-    store.transaction(|tx| pool::create(tx, &pool)).unwrap();
+    store.transaction(|tx| pool::create(tx, NOW, &Actor::named("test"), &pool)).unwrap();
     store
 }
 
