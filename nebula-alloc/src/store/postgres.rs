@@ -150,6 +150,13 @@ impl Postgres {
         PostgresReaders::open(&self.settings, count)
     }
 
+    /// How many times it has waited for the server since it connected: round trips, which is what
+    /// work on a database far away costs.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.session.trips()
+    }
+
     /// Begins a transaction, with a connection made anew if the old one was lost meanwhile: nothing
     /// of the transaction has been sent.
     fn start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {

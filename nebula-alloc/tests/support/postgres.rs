@@ -153,6 +153,10 @@ impl Cluster {
         while Path::new(&format!("/proc/{server}/status")).exists() && !is_zombie(server) {
             std::thread::sleep(Duration::from_millis(2));
         }
+        // As long as nobody has taken note of its end, a new one would take it for alive.
+        for lock in ["data/postmaster.pid", "socket/.s.PGSQL.5432.lock"] {
+            std::fs::remove_file(self.directory.join(lock)).unwrap();
+        }
     }
 
     fn run<const N: usize>(&self, program: &str, arguments: [&str; N]) {

@@ -1,5 +1,6 @@
 //! One connection with the small runtime that drives it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -79,6 +80,11 @@ impl Session {
     /// Why the connection is over, if it is.
     pub(super) fn lost(&self) -> Option<Error> {
         self.driver.check().err()
+    }
+
+    /// How many round trips there were.
+    pub(super) fn trips(&self) -> u64 {
+        self.driver.trips.get()
     }
 
     /// What is known of a statement.
@@ -173,6 +179,8 @@ impl Session {
 
 /// Runs what needs the network on the calling thread.
 struct Driver {
+    /// How often an answer was waited for.
+    trips: Cell<u64>,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     lost: OnceLock<String>,
@@ -185,7 +193,7 @@ impl Driver {
             .enable_time()
             .build()
             .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
-        Ok(Self { runtime: Some(runtime), lost: OnceLock::new() })
+        Ok(Self { trips: Cell::new(0), runtime: Some(runtime), lost: OnceLock::new() })
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -228,6 +236,7 @@ impl Driver {
     fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> Result<T, Error> {
         let gone = || Error::Unavailable { reason: "the connection is closed".into() };
         let runtime = self.runtime.as_ref().ok_or_else(gone)?;
+        self.trips.set(self.trips.get() + 1);
         if Handle::try_current().is_err() {
             return Ok(runtime.block_on(future));
         }

@@ -49,12 +49,20 @@ impl Settings {
             expected: expected.into(),
             found: found.into(),
         };
+        let tls =
+            |found: &str| refused("sslmode", "disable or prefer (this build has no TLS)", found);
+        // The parser knows no such words.
+        if let Some(mode) = ["verify-full", "verify-ca"].into_iter().find(|mode| url.contains(mode))
+            && url.contains("sslmode")
+        {
+            return Err(tls(mode));
+        }
         // The parser's words may quote what it did not understand, and that may be a password.
         let mut config: Config = url.parse().map_err(|_| {
             refused("url", "postgresql://user:password@host/database?option=value", "another text")
         })?;
         if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-            return Err(refused("sslmode", "disable or prefer: this build has no TLS", "require"));
+            return Err(tls("require"));
         }
         config.ssl_mode(SslMode::Disable);
         if config.get_connect_timeout().is_none() {

@@ -1,0 +1,146 @@
+//! What is told, and what is there, when the connection or the server is lost?
+#![cfg(feature = "postgres")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "support/postgres.rs"]
+mod server;
+#[path = "support/told.rs"]
+mod told;
+
+use std::sync::Arc;
+
+use nebula_alloc::lease::list;
+use nebula_alloc::verify::verify;
+use nebula_alloc::{Allocator, Error};
+use server::Cluster;
+use told::*;
+
+fn own() -> Option<Arc<Cluster>> {
+    Cluster::own(&std::env::temp_dir()).map(Arc::new)
+}
+
+#[test]
+fn a_connection_lost_while_idle_is_made_anew_unnoticed() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = format!("{} application_name=idle", cluster.schema());
+    let store = with_table(&url);
+    let readers = store.readers(2).unwrap();
+    let writer = writer(store);
+    for _ in 0..3 {
+        writer
+            .run(Told::new(1, |tx| tx.queue_one(UPDATE, &[1.into(), 1.into()]).map(|()| 0)))
+            .unwrap();
+        assert_eq!(readers.read(|tx| value(tx, 1)), Ok(1));
+        assert!(cluster.terminate("idle") >= 1);
+    }
+    assert!(writer.is_ready());
+}
+
+#[test]
+fn a_connection_lost_before_the_commit_leaves_nothing() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let victim = format!("{url} application_name=before");
+    let writer = writer(with_table(&victim));
+    let mut fail = true;
+    let answer = writer.run(Told::new(1, move |tx| {
+        tx.execute(INSERT, &[10.into(), 0.into()])?;
+        if std::mem::take(&mut fail) {
+            assert_eq!(cluster.terminate("before"), 1);
+        }
+        value(tx, 10)
+    }));
+    assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
+    assert_eq!(rows(&url), 4);
+    let again = Told::new(1, |tx| tx.queue(INSERT, &[10.into(), 7.into()]).map(|()| 7));
+    assert_eq!(writer.run(again), Ok(7));
+    assert_eq!(writer.counters().recoveries, 1);
+}
+
+#[test]
+fn a_connection_lost_at_the_commit_is_an_unknown_outcome() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut store = with_table(&url);
+    store
+        .transaction(|tx| {
+            tx.script(
+                "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     PERFORM pg_terminate_backend(pg_backend_pid());
+                     RETURN NULL;
+                 END $$;
+                 CREATE CONSTRAINT TRIGGER leave AFTER INSERT ON mine DEFERRABLE INITIALLY DEFERRED
+                     FOR EACH ROW EXECUTE FUNCTION leave()",
+            )
+        })
+        .unwrap();
+    let writer = writer(store);
+    let answers = batch(
+        &writer,
+        vec![
+            Told::new(1, |tx| tx.queue(INSERT, &[10.into(), 0.into()]).map(|()| 0)),
+            Told::new(2, |tx| tx.queue_one(UPDATE, &[5.into(), 1.into()]).map(|()| 0)),
+        ],
+    );
+    for answer in answers {
+        assert!(matches!(answer, Err(Error::OutcomeUnknown { .. })), "{answer:?}");
+    }
+    assert_eq!(writer.run(Told::new(1, |tx| value(tx, 1))), Ok(0));
+    assert_eq!(rows(&url), 4);
+    let counters = writer.counters();
+    assert_eq!((counters.failed_commits, counters.recoveries), (1, 1));
+}
+
+/// A standby that does not answer keeps the commit, which has taken place here, from being
+/// acknowledged; then the connection is cut.
+#[test]
+fn a_commit_whose_answer_is_lost_is_found_by_asking_again() {
+    let Some(cluster) = own() else { return };
+    let url = format!("{} application_name=victim", cluster.url("-cjit=off"));
+    let allocator = Arc::new(Allocator::new(writer(with_pool(&url)), "test"));
+    cluster.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    cluster.sql("SELECT pg_reload_conf()");
+    until("the setting is read", || cluster.sql("SHOW synchronous_standby_names") == "nobody");
+    let asking = Arc::clone(&allocator);
+    let asked = std::thread::spawn(move || asking.allocate(request(1)));
+    until("the commit waits for a standby", || {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        cluster.sql(waits) == "1"
+    });
+    assert_eq!(cluster.terminate("victim"), 1);
+    let lost = asked.join().unwrap();
+    assert!(matches!(lost, Err(Error::OutcomeUnknown { .. })), "{lost:?}");
+    cluster.sql("ALTER SYSTEM RESET synchronous_standby_names");
+    cluster.sql("SELECT pg_reload_conf()");
+
+    let mut store = open(&url);
+    let stored = store.transaction(|tx| list(tx, NETWORK, None, 10)).unwrap();
+    assert_eq!(stored.len(), 1);
+    until("the writer recovers", || allocator.writer().is_ready());
+    assert_eq!(allocator.allocate(request(1)), Ok(stored[0]));
+    assert_eq!(store.transaction(|tx| list(tx, NETWORK, None, 10)), Ok(stored));
+}
+
+#[test]
+fn a_killed_server_is_waited_for_and_keeps_what_was_acknowledged() {
+    let Some(cluster) = own() else { return };
+    let url = cluster.url("-cjit=off");
+    let allocator = Allocator::new(writer(with_pool(&url)), "test");
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        for number in 0..10 {
+            acknowledged.push(allocator.allocate(request(round * 10 + number)).unwrap());
+        }
+        cluster.kill();
+        let refused = allocator.allocate(request(200));
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        assert!(!allocator.writer().is_ready());
+        cluster.start();
+        // By itself: nobody asks it anything.
+        until("the writer recovers", || allocator.writer().is_ready());
+    }
+    let mut store = open(&url);
+    let stored = store.transaction(|tx| list(tx, NETWORK, None, 100)).unwrap();
+    assert_eq!(stored, acknowledged);
+    assert_eq!(store.transaction(|tx| verify(tx)), Ok(vec![]));
+}

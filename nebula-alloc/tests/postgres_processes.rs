@@ -1,0 +1,130 @@
+//! Do several processes on one PostgreSQL database keep out of each other's way?
+//!
+//! A process is a connection here, and so is a thread's.
+#![cfg(feature = "postgres")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "support/postgres.rs"]
+mod server;
+#[path = "support/told.rs"]
+mod told;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+
+use nebula_alloc::store::writer::Subject;
+use nebula_alloc::{Error, Postgres};
+use told::*;
+
+#[test]
+fn several_processes_may_migrate_at_once() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    for _ in 0..5 {
+        let url = cluster.schema();
+        thread::scope(|scope| {
+            let opening: Vec<_> = (0..4).map(|_| scope.spawn(|| Postgres::connect(&url))).collect();
+            for open in opening {
+                open.join().unwrap().unwrap();
+            }
+        });
+        let versions = "SELECT count(*) FROM nebula_schema WHERE component = 'alloc'";
+        let count = open(&url).transaction(|tx| tx.query(versions, &[])?[0].integer(0));
+        assert_eq!(count, Ok::<_, Error>(1));
+    }
+}
+
+#[test]
+fn what_the_server_says_to_retry_is_retried() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    for (code, expected) in [("40001", true), ("40P01", true), ("55P03", true), ("22012", false)] {
+        let url = cluster.schema();
+        let mut store = with_table(&url);
+        // A sequence counts on, whatever is rolled back.
+        let script = format!(
+            "CREATE SEQUENCE attempts;
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF nextval('attempts') < 3 THEN
+                     RAISE EXCEPTION 'refused' USING ERRCODE = '{code}';
+                 END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE ON mine
+                 FOR EACH ROW EXECUTE FUNCTION refuse()"
+        );
+        store.transaction(|tx| tx.script(&script)).unwrap();
+        let writer = writer(store);
+        let changed =
+            writer.run(Told::new(1, |tx| tx.queue_one(UPDATE, &[9.into(), 1.into()]).map(|()| 9)));
+        assert_eq!(changed.is_ok(), expected, "{code}: {changed:?}");
+        assert_eq!(writer.counters().retries, if expected { 2 } else { 0 }, "{code}");
+    }
+}
+
+/// Reading in the plan and writing what follows from it, in two processes at once.
+#[test]
+fn steps_of_one_key_and_of_everything_never_run_at_once() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    const STEPS: i64 = 60;
+    let url = cluster.schema();
+    drop(with_table(&url));
+    let writers = [writer(open(&url)), writer(open(&url))];
+    let waiting: Vec<_> = (0..STEPS)
+        .flat_map(|number| {
+            writers.iter().map(move |writer| {
+                let slot = Arc::new(AtomicI64::new(0));
+                let read = Arc::clone(&slot);
+                let key = u8::try_from(number % 3).unwrap();
+                let step = Told::new(key, move |tx| {
+                    let next = slot.load(Ordering::Relaxed) + 1;
+                    tx.queue_one(UPDATE, &[next.into(), i64::from(key).into()])?;
+                    Ok(0)
+                });
+                let answer = writer.send(step.planning(move |tx| {
+                    let found = value(tx, key.into())?;
+                    read.store(found, Ordering::Relaxed);
+                    Ok(0)
+                }));
+                let all = (number % 10 == 0).then(|| {
+                    writer.transaction(|tx, _| {
+                        for id in 0..3 {
+                            let next = value(tx, id)? + 100;
+                            tx.queue_one(UPDATE, &[next.into(), id.into()])?;
+                        }
+                        Ok::<_, Error>(())
+                    })
+                });
+                (answer, all)
+            })
+        })
+        .collect();
+    for (answer, all) in waiting {
+        answer.wait().unwrap();
+        assert!(matches!(all, None | Some(Ok(()))), "{all:?}");
+    }
+    let values = open(&url)
+        .transaction(|tx| (0..3).map(|id| value(tx, id)).collect::<Result<Vec<_>, Error>>())
+        .unwrap();
+    // By each writer, a third of the steps and 6 times all.
+    assert_eq!(values, [2 * (STEPS / 3) + 2 * 6 * 100; 3]);
+}
+
+#[test]
+fn a_key_that_another_process_keeps_is_contention_and_disturbs_no_other() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut store = with_table(&url);
+    let writer = writer(open(&url));
+    let held = store.transaction_about(&[Subject::Key(vec![1])], |_| {
+        let answers = batch(&writer, vec![Told::new(1, |_| Ok(1)), Told::new(2, |_| Ok(2))]);
+        assert!(matches!(answers[0], Err(Error::Contended { .. })), "{:?}", answers[0]);
+        assert_eq!(answers[1], Ok(2));
+        let mut other = open(&url);
+        let same = other.transaction_about(&[Subject::Key(vec![1])], |_| Ok::<_, Error>(()));
+        assert!(matches!(same, Err(Error::Contended { .. })), "{same:?}");
+        other.transaction_about(&[Subject::Key(vec![2])], |_| Ok::<_, Error>(()))
+    });
+    assert_eq!(held, Ok(()));
+    assert_eq!(writer.run(Told::new(1, |_| Ok(1))), Ok(1));
+    assert!(writer.counters().deferrals > 1);
+}

@@ -1,0 +1,169 @@
+//! Can a writer be awaited, waited for and watched, without a runtime and without losing an
+//! answer?
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "support/store.rs"]
+mod support;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use nebula_alloc::lease::{Lease, Request, list};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Answer, Step, Subject};
+use nebula_alloc::{Actor, Error, Writer, WriterOptions};
+use support::*;
+
+struct Allocate(u64);
+
+impl Step for Allocate {
+    type Output = Lease;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.0.to_be_bytes().to_vec())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        Actor::named("test")
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+        Ok(vec![request(self.0)])
+    }
+
+    fn write(&mut self, _: &mut dyn Transaction, _: i64, leases: &[Lease]) -> Result<Lease, Error> {
+        Ok(leases[0])
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// All that a runtime has to do.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+fn writer(options: WriterOptions) -> (Writer, tempfile::TempDir) {
+    let mut store = Store::new();
+    store.pool(1, "10.0.0.0/16");
+    store.writer(options)
+}
+
+/// Keeps the writer busy until the sender is dropped.
+fn occupy(writer: &Writer) -> Sender<()> {
+    let (release, wait) = channel::<()>();
+    let (entered, inside) = channel();
+    struct Busy(Sender<()>, std::sync::mpsc::Receiver<()>);
+    impl Step for Busy {
+        type Output = ();
+        type Error = Error;
+        fn subject(&self) -> Subject {
+            Subject::Everything
+        }
+        fn actor(&self) -> Actor<'_> {
+            Actor::named("test")
+        }
+
+        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+            Ok(Vec::new())
+        }
+        fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+            let _ = self.0.send(());
+            let _ = self.1.recv();
+            Ok(())
+        }
+    }
+    writer.submit(Busy(entered, wait), |_| {}).unwrap();
+    inside.recv().unwrap();
+    release
+}
+
+#[test]
+fn an_answer_can_be_awaited_without_a_runtime() {
+    let (writer, _directory) = writer(WriterOptions::default());
+    let lease = block_on(async {
+        let first = writer.send(Allocate(1)).await?;
+        assert_eq!(writer.send(Allocate(1)).await?, first);
+        writer.send(Allocate(2)).await
+    });
+    assert_eq!(lease.unwrap().address, ip("10.0.0.2"));
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_done_nevertheless() {
+    let (writer, _directory) = writer(WriterOptions::default());
+    let gate = occupy(&writer);
+    let mut answer = writer.send(Allocate(1));
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(pin!(&mut answer).poll(context).is_pending());
+    drop(answer);
+    drop(gate);
+    let count = writer.transaction(|tx, _| Ok::<_, Error>(list(tx, NETWORK, None, 10)?.len()));
+    assert_eq!(count, Ok(1));
+}
+
+#[test]
+fn a_full_queue_is_the_answer_at_once() {
+    let (writer, _directory) = writer(WriterOptions::default().with_queue(1));
+    let gate = occupy(&writer);
+    let queued = writer.send(Allocate(1));
+    let mut refused = writer.send(Allocate(2));
+    let context = &mut Context::from_waker(Waker::noop());
+    let full = Err(Error::QueueFull { capacity: 1 });
+    assert_eq!(pin!(&mut refused).poll(context), Poll::Ready(full));
+    let counters = writer.counters();
+    assert_eq!((counters.accepted, counters.full, counters.queued), (2, 1, 2));
+    drop(gate);
+    assert!(queued.wait().is_ok());
+}
+
+#[test]
+fn shutting_down_answers_all_that_was_accepted() {
+    let (writer, _directory) = writer(WriterOptions::default().with_batch(7));
+    let gate = occupy(&writer);
+    let futures: Vec<Answer<_, _>> = (0..50).map(|number| writer.send(Allocate(number))).collect();
+    drop(gate);
+    writer.shutdown();
+    for answer in futures {
+        // Nothing is left that could wake anybody.
+        let mut answer = pin!(answer);
+        let context = &mut Context::from_waker(Waker::noop());
+        assert!(matches!(answer.as_mut().poll(context), Poll::Ready(Ok(_))));
+    }
+}
+
+#[test]
+fn counters_tell_what_was_done() {
+    let (writer, _directory) = writer(WriterOptions::default());
+    let gate = occupy(&writer);
+    let answers: Vec<_> = (0..11).map(|number| writer.send(Allocate(number))).collect();
+    drop(gate);
+    assert!(answers.into_iter().all(|answer| answer.wait().is_ok()));
+    let panicked = writer.transaction(|_, _| -> Result<(), Error> { panic!("in a step") });
+    assert!(matches!(panicked, Err(Error::Panicked { .. })));
+    let counters = writer.counters();
+    assert_eq!((counters.accepted, counters.answered, counters.queued), (13, 13, 0));
+    assert_eq!((counters.batches, counters.commits, counters.panics), (3, 2, 1));
+    assert_eq!(counters.largest_batch, 11);
+    assert!(counters.longest_batch > 0);
+    assert_eq!((counters.failed_commits, counters.recoveries, counters.splits), (0, 0, 0));
+}
