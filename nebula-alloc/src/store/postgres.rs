@@ -5,6 +5,9 @@
 //! that two steps of one key never run at once in any process. Advisory locks belong to the
 //! schema (the connection's current one, where the tables are too).
 //!
+//! A batch takes one of the server's locks for each of its requests; what all processes may take
+//! together is `max_locks_per_transaction` times `max_connections`, 6,400 by default.
+//!
 //! Connect to the server itself or through a pooler in session mode: statements stay prepared and
 //! settings are the session's.
 
