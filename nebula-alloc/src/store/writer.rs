@@ -299,9 +299,10 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
                 answer_all(jobs, &Error::Unavailable { reason }, &self.meters);
                 continue;
             }
-            let (size, start) = (jobs.len(), Instant::now());
+            self.meters.batch(jobs.len());
+            let start = Instant::now();
             let outcome = attempt(&mut self.engine, &self.clock, &self.meters, jobs, &mut later);
-            self.meters.batch(size, start.elapsed());
+            self.meters.took(start.elapsed());
             match outcome {
                 Attempt::Done => {}
                 Attempt::Failed(jobs, error) if !self.engine.is_lost() => {

@@ -73,10 +73,14 @@ impl Meter {
 }
 
 impl Meters {
-    pub(super) fn batch(&self, size: usize, took: Duration) {
+    /// Before it is tried, so that whoever has its answer finds it counted.
+    pub(super) fn batch(&self, size: usize) {
         self.batches.count();
         self.largest_batch.most(u64::try_from(size).unwrap_or(u64::MAX));
-        self.longest_batch.most(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn took(&self, time: Duration) {
+        self.longest_batch.most(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn read(&self) -> Counters {
