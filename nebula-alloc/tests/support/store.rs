@@ -1,5 +1,6 @@
-//! What the tests share: a database in a directory of its own, short ids, short requests.
+//! What the tests share: an empty store on either engine, short ids, short requests.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::large_enum_variant, reason = "a few of them, in tests")]
 #![allow(dead_code, unreachable_pub)]
 
 use std::net::IpAddr;
@@ -10,29 +11,50 @@ use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::verify::verify;
 use nebula_alloc::{
-    Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Sqlite, Writer, WriterOptions,
-    usable,
+    Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Readers, Sqlite, Writer,
+    WriterOptions, usable,
 };
+#[cfg(feature = "postgres")]
+use nebula_alloc::{Postgres, PostgresReaders};
+use tempfile::TempDir;
 
 pub const NETWORK: NetworkId = NetworkId([1; 16]);
 pub const NOW: i64 = 1_800_000_000;
 pub const DAY: i64 = 86_400;
 pub const ACTOR: Actor<'static> = Actor::named("test");
 
+/// Makes an empty store, on the engine that a test is run for.
+pub type New = fn() -> Store;
+
 pub struct Store {
-    pub sqlite: Sqlite,
-    directory: tempfile::TempDir,
+    engine: Engine,
+    /// Where SQLite's file is.
+    directory: Option<TempDir>,
+}
+
+enum Engine {
+    Sqlite(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(Postgres),
 }
 
 impl Store {
+    /// On SQLite, in a directory of its own.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sqlite = Sqlite::open(directory.path().join("test.db")).unwrap();
-        Self { sqlite, directory }
+        Self { engine: Engine::Sqlite(sqlite), directory: Some(directory) }
     }
 
+    /// On PostgreSQL, in the schema of this address.
+    #[cfg(feature = "postgres")]
+    pub fn on(url: &str) -> Self {
+        Self { engine: Engine::Postgres(Postgres::connect(url).unwrap()), directory: None }
+    }
+
+    /// SQLite's file.
     pub fn path(&self) -> PathBuf {
-        self.directory.path().join("test.db")
+        self.directory.as_ref().unwrap().path().join("test.db")
     }
 
     /// Commits what succeeds.
@@ -40,7 +62,20 @@ impl Store {
         &mut self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.sqlite.transaction(work)
+        match &mut self.engine {
+            Engine::Sqlite(sqlite) => sqlite.transaction(work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => postgres.transaction(work),
+        }
+    }
+
+    /// A connection that only reads.
+    pub fn reader(&self) -> Reader {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Reader::Sqlite(sqlite.readers(1).unwrap()),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => Reader::Postgres(postgres.readers(1).unwrap()),
+        }
     }
 
     pub fn pool(&mut self, id: u8, prefix: &str) -> PoolId {
@@ -77,8 +112,33 @@ impl Store {
         assert_eq!(self.run(|tx| verify(tx)).unwrap(), []);
     }
 
-    pub fn writer(self, options: WriterOptions) -> (Writer, tempfile::TempDir) {
-        (Writer::start(self.sqlite, || NOW, options).unwrap(), self.directory)
+    /// The writer, and what must outlive it.
+    pub fn writer(self, options: WriterOptions) -> (Writer, Option<TempDir>) {
+        let writer = match self.engine {
+            Engine::Sqlite(sqlite) => Writer::start(sqlite, || NOW, options),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(postgres) => Writer::start(postgres, || NOW, options),
+        };
+        (writer.unwrap(), self.directory)
+    }
+}
+
+pub enum Reader {
+    Sqlite(Readers),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresReaders),
+}
+
+impl Reader {
+    pub fn read<T>(
+        &self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self {
+            Self::Sqlite(readers) => readers.read(work),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(readers) => readers.read(work),
+        }
     }
 }
 

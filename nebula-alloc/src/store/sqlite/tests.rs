@@ -127,6 +127,20 @@ fn statements_are_planned_once() {
 }
 
 /// A limit on pages fails as a full disk does, and ends the transaction as it does.
+/// SQLite numbers names by their first appearance, whatever they are.
+#[test]
+fn parameters_are_numbered_as_they_appear() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    for (sql, params) in
+        [("SELECT $2, $1", 2), ("SELECT $1, $3", 2), ("SELECT ?, ?", 2), ("SELECT :name", 1)]
+    {
+        let params = vec![1.into(); params];
+        let result = store.transaction(|tx| tx.query(sql, &params));
+        assert!(matches!(result, Err(Error::Statement { .. })), "{sql}: {result:?}");
+    }
+}
+
 #[test]
 fn a_full_disk_leaves_nothing_and_says_unavailable() {
     let directory = tempfile::tempdir().unwrap();

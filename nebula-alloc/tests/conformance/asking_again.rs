@@ -1,16 +1,12 @@
 //! Is it safe to ask again?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use nebula_alloc::Error;
 use nebula_alloc::lease::{Request, allocate_many};
-use support::*;
 
-#[test]
-fn the_same_owner_gets_the_same_lease() {
-    let mut store = Store::new();
+use crate::support::*;
+
+pub fn the_same_owner_gets_the_same_lease(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let first = store.at(NOW, &request(1)).unwrap();
     let again = store.at(NOW + 5, &request(1)).unwrap();
@@ -20,9 +16,8 @@ fn the_same_owner_gets_the_same_lease() {
     store.assert_sound();
 }
 
-#[test]
-fn hold_until_and_until_move_forward_only() {
-    let mut store = Store::new();
+pub fn hold_until_and_until_move_forward_only(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let ask = |hold_until, until| Request { hold_until, until, ..request(1) };
     store.at(NOW, &ask(500, Some(900))).unwrap();
@@ -37,18 +32,16 @@ fn hold_until_and_until_move_forward_only() {
     }
 }
 
-#[test]
-fn a_lease_without_end_keeps_none() {
-    let mut store = Store::new();
+pub fn a_lease_without_end_keeps_none(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     store.allocate(1).unwrap();
     let lease = store.at(NOW, &Request { until: Some(900), ..request(1) }).unwrap();
     assert_eq!(lease.until, None);
 }
 
-#[test]
-fn equal_owners_in_a_batch_are_one() {
-    let mut store = Store::new();
+pub fn equal_owners_in_a_batch_are_one(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let batch = [request(1), request(2), request(1), given(1, "10.0.0.9"), request(2)];
     let answers = store.run(|tx| allocate_many(tx, NOW, &asked(&batch))).unwrap();

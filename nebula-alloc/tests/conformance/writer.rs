@@ -1,8 +1,4 @@
 //! Do many callers share the writer without harming each other?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +11,8 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 use nebula_alloc::verify::verify;
 use nebula_alloc::{Actor, Allocator, Error, Family, Writer, WriterOptions, event};
-use support::*;
+
+use crate::support::*;
 
 /// A lease, a row of its own, and what goes wrong.
 struct Enroll {
@@ -106,8 +103,8 @@ impl Step for Enroll {
     }
 }
 
-fn writer(prefix: &str, options: WriterOptions) -> (Writer, tempfile::TempDir) {
-    let mut store = Store::new();
+fn writer(new: New, prefix: &str, options: WriterOptions) -> (Writer, impl Sized) {
+    let mut store = new();
     store.pool(1, prefix);
     store.run(|tx| tx.script("CREATE TABLE mine (number BIGINT NOT NULL PRIMARY KEY)")).unwrap();
     store.writer(options)
@@ -188,9 +185,8 @@ fn assert_answers_are_stored(writer: &Writer, answers: &[Answer]) {
     assert_eq!(stored(writer), (numbers, addresses));
 }
 
-#[test]
-fn a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same() {
-    let mut store = Store::new();
+pub fn a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/16");
     let (writer, _directory) = store.writer(WriterOptions::default());
     let allocator = Allocator::new(writer, "test");
@@ -224,9 +220,8 @@ fn a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same
 }
 
 /// The same owner from many threads at once is still one owner.
-#[test]
-fn one_owner_asking_from_many_threads_gets_one_address() {
-    let mut store = Store::new();
+pub fn one_owner_asking_from_many_threads_gets_one_address(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let (writer, _directory) = store.writer(WriterOptions::default());
     let allocator = Allocator::new(writer, "test");
@@ -239,8 +234,7 @@ fn one_owner_asking_from_many_threads_gets_one_address() {
     assert_eq!(got.len(), 1);
 }
 
-#[test]
-fn one_that_fails_among_a_hundred_fails_alone() {
+pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
     for fate in [
         Fate::PlanRefuses,
         Fate::PlanPanics,
@@ -251,7 +245,7 @@ fn one_that_fails_among_a_hundred_fails_alone() {
         Fate::WritePanics,
     ] {
         for poisoned in [0, 37, 99] {
-            let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+            let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
             let steps = (0..100)
                 .map(|n| Enroll::new(n, if n == poisoned { fate } else { Fate::Succeeds }))
                 .collect();
@@ -280,9 +274,8 @@ fn one_that_fails_among_a_hundred_fails_alone() {
     }
 }
 
-#[test]
-fn several_that_fail_in_different_ways_fail_alone() {
-    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+pub fn several_that_fail_in_different_ways_fail_alone(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
     let fate = |number: u64| match number % 10 {
         1 => Fate::WriteRefuses,
         2 => Fate::ComputeRefuses,
@@ -300,9 +293,8 @@ fn several_that_fail_in_different_ways_fail_alone() {
     assert_answers_are_stored(&writer, &answers);
 }
 
-#[test]
-fn a_key_that_another_of_the_batch_uses_fails_the_later_alone() {
-    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+pub fn a_key_that_another_of_the_batch_uses_fails_the_later_alone(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
     writer.transaction(|tx, _| tx.execute("INSERT INTO mine VALUES (7)", &[])).unwrap();
     let answers = batch(&writer, (0..20).map(|n| Enroll::new(n, Fate::Succeeds)).collect());
     for (number, answer) in &answers {
@@ -313,9 +305,8 @@ fn a_key_that_another_of_the_batch_uses_fails_the_later_alone() {
     }
 }
 
-#[test]
-fn exhaustion_refuses_those_it_concerns_alone() {
-    let (writer, _directory) = writer("10.0.0.0/28", WriterOptions::default());
+pub fn exhaustion_refuses_those_it_concerns_alone(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/28", WriterOptions::default());
     let answers = batch(&writer, (0..20).map(|n| Enroll::new(n, Fate::Succeeds)).collect());
     assert_eq!(answers.iter().filter(|(_, answer)| answer.is_ok()).count(), 14);
     for (_, answer) in &answers[14..] {
@@ -325,9 +316,8 @@ fn exhaustion_refuses_those_it_concerns_alone() {
 }
 
 /// Who wants two addresses and gets one must not keep it, nor keep another from it.
-#[test]
-fn half_of_what_is_wanted_is_nothing_and_free_for_others() {
-    let (writer, _directory) = writer("10.0.0.0/30", WriterOptions::default());
+pub fn half_of_what_is_wanted_is_nothing_and_free_for_others(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/30", WriterOptions::default());
     let mut both = Enroll::new(1, Fate::Succeeds);
     both.wishes.push(Request { family: Family::V6, ..request(1) });
     let steps = vec![both, Enroll::new(2, Fate::Succeeds), Enroll::new(3, Fate::Succeeds)];
@@ -337,18 +327,16 @@ fn half_of_what_is_wanted_is_nothing_and_free_for_others() {
     assert_answers_are_stored(&writer, &answers);
 }
 
-#[test]
-fn alone_half_of_what_is_wanted_is_nothing_too() {
-    let (writer, _directory) = writer("10.0.0.0/30", WriterOptions::default());
+pub fn alone_half_of_what_is_wanted_is_nothing_too(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/30", WriterOptions::default());
     let mut both = Enroll::new(1, Fate::Succeeds);
     both.wishes.push(Request { family: Family::V6, ..request(1) });
     assert!(writer.run(both).is_err());
     assert_eq!(stored(&writer), (BTreeSet::new(), BTreeSet::new()));
 }
 
-#[test]
-fn steps_about_the_same_thing_see_each_other() {
-    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+pub fn steps_about_the_same_thing_see_each_other(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
     /// Counts up, by what its plan read.
     struct Count(i64);
     impl Step for Count {
@@ -379,10 +367,9 @@ fn steps_about_the_same_thing_see_each_other() {
     assert_eq!(receiver.iter().collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
 }
 
-#[test]
-fn a_full_queue_is_an_error_at_once() {
+pub fn a_full_queue_is_an_error_at_once(new: New) {
     let (writer, _directory) =
-        writer("10.0.0.0/24", WriterOptions::default().with_queue(4).with_batch(2));
+        writer(new, "10.0.0.0/24", WriterOptions::default().with_queue(4).with_batch(2));
     let gate = occupy(&writer);
     let (sender, receiver) = channel();
     for number in 0..4 {
@@ -397,9 +384,8 @@ fn a_full_queue_is_an_error_at_once() {
     assert_eq!(receiver.iter().filter(Result::is_ok).count(), 4);
 }
 
-#[test]
-fn shutting_down_finishes_what_is_queued() {
-    let (writer, directory) = writer("10.0.0.0/24", WriterOptions::default().with_batch(7));
+pub fn shutting_down_finishes_what_is_queued(new: New) {
+    let (writer, directory) = writer(new, "10.0.0.0/24", WriterOptions::default().with_batch(7));
     let gate = occupy(&writer);
     let (sender, receiver) = channel();
     for number in 0..50 {
@@ -414,17 +400,15 @@ fn shutting_down_finishes_what_is_queued() {
     drop(directory);
 }
 
-#[test]
-fn an_answer_that_panics_harms_nobody() {
-    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+pub fn an_answer_that_panics_harms_nobody(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
     writer.submit(Enroll::new(1, Fate::Succeeds), |_| panic!("in an answer")).unwrap();
     writer.run(Enroll::new(2, Fate::Succeeds)).unwrap();
     assert_eq!(stored(&writer).0, BTreeSet::from([1, 2]));
 }
 
-#[test]
-fn time_never_runs_before_the_last_event() {
-    let mut store = Store::new();
+pub fn time_never_runs_before_the_last_event(new: New) {
+    let mut store = new();
     store.run(|tx| event::append(tx, &event::Event::new(NOW + 500, "before", "test"))).unwrap();
     let (writer, _directory) = store.writer(WriterOptions::default());
     assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(NOW + 500));
@@ -434,10 +418,9 @@ fn time_never_runs_before_the_last_event() {
     assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(NOW + 540));
 }
 
-#[test]
-fn a_handle_is_shared_between_threads() {
+pub fn a_handle_is_shared_between_threads(new: New) {
     fn shared<T: Send + Sync>(_: &T) {}
-    let (writer, _directory) = writer("10.0.0.0/24", WriterOptions::default());
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
     let writer = Arc::new(writer);
     shared(&writer);
 }

@@ -1,20 +1,16 @@
 //! What happens when a pool is used up?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use std::collections::BTreeSet;
 
 use nebula_alloc::lease::{allocate_many, release};
 use nebula_alloc::{Error, Family};
-use support::*;
+
+use crate::support::*;
 
 const EXHAUSTED: Error = Error::PoolExhausted { network: NETWORK, family: Family::V4 };
 
-#[test]
-fn a_24_gives_254_addresses_and_then_none() {
-    let mut store = Store::new();
+pub fn a_24_gives_254_addresses_and_then_none(new: New) {
+    let mut store = new();
     let pool = store.pool(1, "10.0.0.0/24");
     let given: BTreeSet<_> = (0..254).map(|n| store.allocate(n).unwrap()).collect();
     assert_eq!(given.len(), 254);
@@ -28,9 +24,8 @@ fn a_24_gives_254_addresses_and_then_none() {
     store.assert_sound();
 }
 
-#[test]
-fn in_one_batch_the_first_254_get_one_and_the_others_are_refused() {
-    let mut store = Store::new();
+pub fn in_one_batch_the_first_254_get_one_and_the_others_are_refused(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let requests: Vec<_> = (0..300).map(request).collect();
     let answers = store.run(|tx| allocate_many(tx, NOW, &asked(&requests))).unwrap();
@@ -39,9 +34,8 @@ fn in_one_batch_the_first_254_get_one_and_the_others_are_refused() {
     store.assert_sound();
 }
 
-#[test]
-fn holders_still_get_their_own_address() {
-    let mut store = Store::new();
+pub fn holders_still_get_their_own_address(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/30");
     let first = store.allocate(1).unwrap();
     store.allocate(2).unwrap();
@@ -49,9 +43,8 @@ fn holders_still_get_their_own_address() {
     assert_eq!(store.allocate(1), Ok(first));
 }
 
-#[test]
-fn ended_quarantines_are_reclaimed_before_a_request_is_refused() {
-    let mut store = Store::new();
+pub fn ended_quarantines_are_reclaimed_before_a_request_is_refused(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     for number in 0..254 {
         store.allocate(number).unwrap();
@@ -69,8 +62,7 @@ fn ended_quarantines_are_reclaimed_before_a_request_is_refused() {
     store.assert_sound();
 }
 
-#[test]
-fn a_network_without_a_pool_of_the_family_says_so() {
-    let mut store = Store::new();
+pub fn a_network_without_a_pool_of_the_family_says_so(new: New) {
+    let mut store = new();
     assert_eq!(store.allocate(1), Err(Error::NoPool { network: NETWORK, family: Family::V4 }));
 }

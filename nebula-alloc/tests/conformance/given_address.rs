@@ -1,16 +1,12 @@
 //! What may an owner get that asks for a certain address?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use nebula_alloc::lease::{Request, allocate_many};
 use nebula_alloc::{Error, Family};
-use support::*;
 
-#[test]
-fn any_free_address_of_a_pool() {
-    let mut store = Store::new();
+use crate::support::*;
+
+pub fn any_free_address_of_a_pool(new: New) {
+    let mut store = new();
     let pool = store.pool(1, "10.0.0.0/28");
     // Lowest, highest, middle, beside one taken from both sides, until nothing is left.
     for (number, last) in [1, 14, 7, 8, 6, 3, 2, 4, 5, 12, 13, 10, 9, 11].into_iter().enumerate() {
@@ -23,9 +19,8 @@ fn any_free_address_of_a_pool() {
     assert_eq!(store.count("SELECT count(*) FROM alloc_interval"), 0);
 }
 
-#[test]
-fn none_that_another_holds() {
-    let mut store = Store::new();
+pub fn none_that_another_holds(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     store.allocate(1).unwrap();
     let before = store.leases();
@@ -36,9 +31,8 @@ fn none_that_another_holds() {
     assert_eq!(store.leases(), before);
 }
 
-#[test]
-fn none_outside_the_pools_not_even_the_networks_own() {
-    let mut store = Store::new();
+pub fn none_outside_the_pools_not_even_the_networks_own(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     for address in ["10.0.1.1", "10.0.0.0", "10.0.0.255", "0.0.0.0", "fd00::1"] {
         assert_eq!(
@@ -48,9 +42,8 @@ fn none_outside_the_pools_not_even_the_networks_own() {
     }
 }
 
-#[test]
-fn none_of_another_family() {
-    let mut store = Store::new();
+pub fn none_of_another_family(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let request = Request { family: Family::V6, ..given(1, "10.0.0.1") };
     assert_eq!(
@@ -59,9 +52,8 @@ fn none_of_another_family() {
     );
 }
 
-#[test]
-fn no_second_one() {
-    let mut store = Store::new();
+pub fn no_second_one(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     store.allocate(1).unwrap();
     assert_eq!(
@@ -75,9 +67,8 @@ fn no_second_one() {
     );
 }
 
-#[test]
-fn in_a_batch_before_others_are_served() {
-    let mut store = Store::new();
+pub fn in_a_batch_before_others_are_served(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let batch = [request(1), given(2, "10.0.0.1"), given(3, "10.0.0.1"), request(4)];
     let answers = store.run(|tx| allocate_many(tx, NOW, &asked(&batch))).unwrap();
@@ -90,9 +81,8 @@ fn in_a_batch_before_others_are_served() {
     store.assert_sound();
 }
 
-#[test]
-fn none_that_is_lost() {
-    let mut store = Store::new();
+pub fn none_that_is_lost(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     store.run(|tx| tx.execute("DELETE FROM alloc_interval", &[])).unwrap();
     assert_eq!(

@@ -1,16 +1,12 @@
 //! Is what happened written down?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use nebula_alloc::event::{Event, after, append};
 use nebula_alloc::{Allocator, Error, NetworkId, WriterOptions, usable};
-use support::*;
 
-#[test]
-fn an_event_comes_back_as_it_was_written() {
-    let mut store = Store::new();
+use crate::support::*;
+
+pub fn an_event_comes_back_as_it_was_written(new: New) {
+    let mut store = new();
     let bare = Event::new(NOW, "bare", "somebody");
     let full = Event {
         network: Some(NETWORK),
@@ -30,9 +26,8 @@ fn an_event_comes_back_as_it_was_written() {
     assert_eq!(store.run(|tx| after(tx, None, 2, 10)).unwrap(), []);
 }
 
-#[test]
-fn the_allocator_writes_one_for_each_change() {
-    let (writer, _directory) = Store::new().writer(WriterOptions::default());
+pub fn the_allocator_writes_one_for_each_change(new: New) {
+    let (writer, _directory) = new().writer(WriterOptions::default());
     let allocator = Allocator::new(writer, "tester");
     allocator.create_pool(pool_of(1, usable("10.0.0.0/24".parse().unwrap()).unwrap())).unwrap();
     allocator.allocate(request(1)).unwrap();

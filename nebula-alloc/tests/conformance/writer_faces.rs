@@ -1,9 +1,5 @@
 //! Can a writer be awaited, waited for and watched, without a runtime and without losing an
 //! answer?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,7 +12,8 @@ use nebula_alloc::lease::{Lease, Request, list};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Answer, Step, Subject};
 use nebula_alloc::{Actor, Error, Writer, WriterOptions};
-use support::*;
+
+use crate::support::*;
 
 struct Allocate(u64);
 
@@ -62,8 +59,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn writer(options: WriterOptions) -> (Writer, tempfile::TempDir) {
-    let mut store = Store::new();
+fn writer(new: New, options: WriterOptions) -> (Writer, impl Sized) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/16");
     store.writer(options)
 }
@@ -97,9 +94,8 @@ fn occupy(writer: &Writer) -> Sender<()> {
     release
 }
 
-#[test]
-fn an_answer_can_be_awaited_without_a_runtime() {
-    let (writer, _directory) = writer(WriterOptions::default());
+pub fn an_answer_can_be_awaited_without_a_runtime(new: New) {
+    let (writer, _directory) = writer(new, WriterOptions::default());
     let lease = block_on(async {
         let first = writer.send(Allocate(1)).await?;
         assert_eq!(writer.send(Allocate(1)).await?, first);
@@ -108,9 +104,8 @@ fn an_answer_can_be_awaited_without_a_runtime() {
     assert_eq!(lease.unwrap().address, ip("10.0.0.2"));
 }
 
-#[test]
-fn what_nobody_waits_for_any_more_is_done_nevertheless() {
-    let (writer, _directory) = writer(WriterOptions::default());
+pub fn what_nobody_waits_for_any_more_is_done_nevertheless(new: New) {
+    let (writer, _directory) = writer(new, WriterOptions::default());
     let gate = occupy(&writer);
     let mut answer = writer.send(Allocate(1));
     let context = &mut Context::from_waker(Waker::noop());
@@ -121,9 +116,8 @@ fn what_nobody_waits_for_any_more_is_done_nevertheless() {
     assert_eq!(count, Ok(1));
 }
 
-#[test]
-fn a_full_queue_is_the_answer_at_once() {
-    let (writer, _directory) = writer(WriterOptions::default().with_queue(1));
+pub fn a_full_queue_is_the_answer_at_once(new: New) {
+    let (writer, _directory) = writer(new, WriterOptions::default().with_queue(1));
     let gate = occupy(&writer);
     let queued = writer.send(Allocate(1));
     let mut refused = writer.send(Allocate(2));
@@ -136,9 +130,8 @@ fn a_full_queue_is_the_answer_at_once() {
     assert!(queued.wait().is_ok());
 }
 
-#[test]
-fn shutting_down_answers_all_that_was_accepted() {
-    let (writer, _directory) = writer(WriterOptions::default().with_batch(7));
+pub fn shutting_down_answers_all_that_was_accepted(new: New) {
+    let (writer, _directory) = writer(new, WriterOptions::default().with_batch(7));
     let gate = occupy(&writer);
     let futures: Vec<Answer<_, _>> = (0..50).map(|number| writer.send(Allocate(number))).collect();
     drop(gate);
@@ -151,9 +144,8 @@ fn shutting_down_answers_all_that_was_accepted() {
     }
 }
 
-#[test]
-fn counters_tell_what_was_done() {
-    let (writer, _directory) = writer(WriterOptions::default());
+pub fn counters_tell_what_was_done(new: New) {
+    let (writer, _directory) = writer(new, WriterOptions::default());
     let gate = occupy(&writer);
     let answers: Vec<_> = (0..11).map(|number| writer.send(Allocate(number))).collect();
     drop(gate);

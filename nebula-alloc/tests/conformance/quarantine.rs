@@ -1,8 +1,4 @@
 //! Who may have a released address, and when?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use nebula_alloc::Error;
 use nebula_alloc::lease::{
@@ -10,19 +6,19 @@ use nebula_alloc::lease::{
     take_over,
 };
 use nebula_alloc::reclaim::{expire, reclaim};
-use support::*;
+
+use crate::support::*;
 
 /// One address, released by owner 1 at `NOW` with the given hold.
-fn released(hold_until: i64, hold_seconds: i64) -> Store {
-    let mut store = Store::new();
+fn released(new: New, hold_until: i64, hold_seconds: i64) -> Store {
+    let mut store = new();
     store.pool(1, "10.0.0.1/32");
     store.at(NOW, &Request { hold_until, ..request(1) }).unwrap();
     store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(1), hold_seconds).map(drop)).unwrap();
     store
 }
 
-#[test]
-fn it_ends_at_the_later_of_hold_until_and_the_hold_time() {
+pub fn it_ends_at_the_later_of_hold_until_and_the_hold_time(new: New) {
     for (hold_until, hold_seconds, end) in [
         (NOW + 10, 50, NOW + 50),
         (NOW + 90, 50, NOW + 90),
@@ -30,16 +26,15 @@ fn it_ends_at_the_later_of_hold_until_and_the_hold_time() {
         (0, i64::MAX, i64::MAX),
         (0, -5, NOW),
     ] {
-        let mut store = released(hold_until, hold_seconds);
+        let mut store = released(new, hold_until, hold_seconds);
         let lease = store.leases()[0];
         assert_eq!((lease.state, lease.hold_until), (LeaseState::Quarantined, end));
         assert_eq!(lease.released_at, Some(NOW));
     }
 }
 
-#[test]
-fn nobody_else_gets_the_address_before_its_end() {
-    let mut store = released(NOW + 90, 50);
+pub fn nobody_else_gets_the_address_before_its_end(new: New) {
+    let mut store = released(new, NOW + 90, 50);
     assert!(matches!(store.at(NOW + 89, &request(2)), Err(Error::PoolExhausted { .. })));
     assert_eq!(
         store.at(NOW + 89, &given(2, "10.0.0.1")),
@@ -54,18 +49,16 @@ fn nobody_else_gets_the_address_before_its_end() {
     store.assert_sound();
 }
 
-#[test]
-fn an_address_asked_for_can_be_had_from_its_end_on_with_nothing_of_the_past() {
-    let mut store = released(NOW + 90, 50);
+pub fn an_address_asked_for_can_be_had_from_its_end_on_with_nothing_of_the_past(new: New) {
+    let mut store = released(new, NOW + 90, 50);
     let lease = store.at(NOW + 90, &given(2, "10.0.0.1")).unwrap();
     assert_eq!((lease.owner, lease.hold_until, lease.released_at), (owner(2), NOW, None));
     assert_eq!(store.leases(), [lease]);
     store.assert_sound();
 }
 
-#[test]
-fn its_owner_gets_it_back_and_the_old_hold_counts_on() {
-    let mut store = released(NOW + 90, 50);
+pub fn its_owner_gets_it_back_and_the_old_hold_counts_on(new: New) {
+    let mut store = released(new, NOW + 90, 50);
     let back = store.at(NOW + 1, &request(1)).unwrap();
     assert_eq!((back.state, back.hold_until), (LeaseState::Active, NOW + 90));
     assert_eq!(store.leases(), [back]);
@@ -75,9 +68,8 @@ fn its_owner_gets_it_back_and_the_old_hold_counts_on() {
     assert_eq!(asked.address, back.address);
 }
 
-#[test]
-fn a_returning_owner_gets_what_it_had_last() {
-    let mut store = Store::new();
+pub fn a_returning_owner_gets_what_it_had_last(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     store.at(NOW, &given(1, "10.0.0.50")).unwrap();
     store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(1), DAY).map(drop)).unwrap();
@@ -90,9 +82,8 @@ fn a_returning_owner_gets_what_it_had_last() {
     assert_eq!(leases[1].address, ip("10.0.0.50"));
 }
 
-#[test]
-fn in_one_batch_the_owner_comes_before_whoever_asks_for_its_ended_quarantine() {
-    let mut store = released(NOW, 0);
+pub fn in_one_batch_the_owner_comes_before_whoever_asks_for_its_ended_quarantine(new: New) {
+    let mut store = released(new, NOW, 0);
     let batch = [given(2, "10.0.0.1"), request(1)];
     let answers = store.run(|tx| allocate_many(tx, NOW + 1, &asked(&batch))).unwrap();
     assert!(matches!(answers[0], Err(Error::AddressTaken { .. })));
@@ -100,18 +91,16 @@ fn in_one_batch_the_owner_comes_before_whoever_asks_for_its_ended_quarantine() {
     store.assert_sound();
 }
 
-#[test]
-fn releasing_twice_changes_nothing_more() {
-    let mut store = released(NOW, 50);
+pub fn releasing_twice_changes_nothing_more(new: New) {
+    let mut store = released(new, NOW, 50);
     let before = store.leases();
     let again = store.run(|tx| release(tx, NOW + 9, &ACTOR, NETWORK, owner(1), 500)).unwrap();
     assert_eq!(again, []);
     assert_eq!(store.leases(), before);
 }
 
-#[test]
-fn the_hold_moves_forward_only_and_ends_early_only_after_the_hold_time() {
-    let mut store = released(NOW + 90, 50);
+pub fn the_hold_moves_forward_only_and_ends_early_only_after_the_hold_time(new: New) {
+    let mut store = released(new, NOW + 90, 50);
     let ends = |store: &mut Store| store.leases()[0].hold_until;
     assert_eq!(store.run(|tx| extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), NOW + 80)), Ok(0));
     assert_eq!(store.run(|tx| extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), NOW + 100)), Ok(1));
@@ -121,9 +110,8 @@ fn the_hold_moves_forward_only_and_ends_early_only_after_the_hold_time() {
     assert_eq!(ends(&mut store), NOW + 50);
 }
 
-#[test]
-fn a_new_owner_takes_over_what_the_old_one_left() {
-    let mut store = released(NOW, 50);
+pub fn a_new_owner_takes_over_what_the_old_one_left(new: New) {
+    let mut store = released(new, NOW, 50);
     assert_eq!(store.run(|tx| take_over(tx, NOW, &ACTOR, NETWORK, owner(1), owner(7))), Ok(1));
     assert_eq!(store.at(NOW + 1, &request(7)).unwrap().address, ip("10.0.0.1"));
     assert!(matches!(store.at(NOW + 1, &request(1)), Err(Error::PoolExhausted { .. })));
@@ -134,9 +122,8 @@ fn a_new_owner_takes_over_what_the_old_one_left() {
     );
 }
 
-#[test]
-fn reclaiming_is_bounded_and_frees_the_earliest_first() {
-    let mut store = Store::new();
+pub fn reclaiming_is_bounded_and_frees_the_earliest_first(new: New) {
+    let mut store = new();
     let pool = store.pool(1, "10.0.0.0/24");
     for number in 0..10 {
         store.allocate(number).unwrap();
@@ -152,9 +139,8 @@ fn reclaiming_is_bounded_and_frees_the_earliest_first() {
     store.assert_sound();
 }
 
-#[test]
-fn leases_that_end_by_themselves_go_through_quarantine() {
-    let mut store = Store::new();
+pub fn leases_that_end_by_themselves_go_through_quarantine(new: New) {
+    let mut store = new();
     let pool = store.pool(1, "10.0.0.0/24");
     store.at(NOW, &Request { until: Some(NOW + 10), ..request(1) }).unwrap();
     store.at(NOW, &Request { until: Some(NOW + 20), ..request(2) }).unwrap();

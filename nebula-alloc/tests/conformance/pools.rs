@@ -1,16 +1,13 @@
 //! What do pools cost, and do they keep to themselves?
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-#[path = "support/store.rs"]
-mod support;
 
 use nebula_alloc::lease::{Request, allocate_many, by_address};
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::{Error, Family, NetworkId, PoolId, usable};
-use support::*;
+
+use crate::support::*;
 
 /// Counts what a pool's life costs in statements and rows.
-fn costs(prefix: &str) -> (i64, Vec<usize>) {
+fn costs(new: New, prefix: &str) -> (i64, Vec<usize>) {
     use nebula_alloc::store::{Param, Row, Transaction};
 
     struct Counting<'a>(&'a mut dyn Transaction, usize);
@@ -32,7 +29,7 @@ fn costs(prefix: &str) -> (i64, Vec<usize>) {
         }
     }
 
-    let mut store = Store::new();
+    let mut store = new();
     let pool = pool_of(1, usable(prefix.parse().unwrap()).unwrap());
     let family = pool.range.family();
     let mut steps = vec![
@@ -60,19 +57,17 @@ fn costs(prefix: &str) -> (i64, Vec<usize>) {
     (rows, steps)
 }
 
-#[test]
-fn a_pool_costs_the_same_for_each_size() {
-    let small = costs("10.0.0.0/29");
+pub fn a_pool_costs_the_same_for_each_size(new: New) {
+    let small = costs(new, "10.0.0.0/29");
     assert_eq!(small.0, 1);
-    assert_eq!(costs("10.0.0.0/8"), small);
-    assert_eq!(costs("fd00::/64"), small);
-    assert_eq!(costs("::/0"), small);
-    assert_eq!(costs("10.0.0.0/30").0, 1);
+    assert_eq!(costs(new, "10.0.0.0/8"), small);
+    assert_eq!(costs(new, "fd00::/64"), small);
+    assert_eq!(costs(new, "::/0"), small);
+    assert_eq!(costs(new, "10.0.0.0/30").0, 1);
 }
 
-#[test]
-fn free_counts_all_sizes() {
-    let mut store = Store::new();
+pub fn free_counts_all_sizes(new: New) {
+    let mut store = new();
     let four = store.pool(1, "10.0.0.0/8");
     let six = store.pool(2, "fd00::/64");
     let host = store.pool(3, "192.168.0.1/32");
@@ -84,9 +79,8 @@ fn free_counts_all_sizes() {
     assert_eq!(store.free(four), (1 << 24) - 3);
 }
 
-#[test]
-fn pools_that_overlap_are_refused() {
-    let mut store = Store::new();
+pub fn pools_that_overlap_are_refused(new: New) {
+    let mut store = new();
     let id = store.pool(5, "10.0.0.0/24");
     for (first, last) in
         [("10.0.0.254", "10.0.0.254"), ("9.0.0.0", "11.0.0.0"), ("10.0.0.7", "10.0.0.8")]
@@ -106,9 +100,8 @@ fn pools_that_overlap_are_refused() {
     store.assert_sound();
 }
 
-#[test]
-fn pools_are_used_in_the_order_of_their_position() {
-    let mut store = Store::new();
+pub fn pools_are_used_in_the_order_of_their_position(new: New) {
+    let mut store = new();
     store.ranged(2, range("10.0.0.1", "10.0.0.2"));
     store.ranged(1, range("10.0.9.1", "10.0.9.2"));
     store.pool(3, "fd00::/64");
@@ -118,9 +111,8 @@ fn pools_are_used_in_the_order_of_their_position() {
     assert_eq!(pools.iter().map(|pool| pool.position).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
-#[test]
-fn a_pool_does_not_spill_into_its_neighbour() {
-    let mut store = Store::new();
+pub fn a_pool_does_not_spill_into_its_neighbour(new: New) {
+    let mut store = new();
     let lower = store.ranged(1, range("10.0.0.1", "10.0.0.4"));
     let upper = store.ranged(2, range("10.0.0.5", "10.0.0.8"));
     let requests: Vec<_> = (0..6).map(request).collect();
@@ -140,9 +132,8 @@ fn a_pool_does_not_spill_into_its_neighbour() {
     store.assert_sound();
 }
 
-#[test]
-fn networks_do_not_share_addresses_or_owners() {
-    let mut store = Store::new();
+pub fn networks_do_not_share_addresses_or_owners(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let other = NetworkId([9; 16]);
     let pool = Pool { network: other, ..pool_of(2, range("10.0.0.1", "10.0.0.9")) };
@@ -152,9 +143,8 @@ fn networks_do_not_share_addresses_or_owners() {
     assert_eq!((there.address, there.pool), (ip("10.0.0.1"), pool.id));
 }
 
-#[test]
-fn both_families_live_side_by_side() {
-    let mut store = Store::new();
+pub fn both_families_live_side_by_side(new: New) {
+    let mut store = new();
     store.pool(1, "10.0.0.0/24");
     store.pool(2, "fd00::/64");
     let both = [request(1), Request { family: Family::V6, ..request(1) }];

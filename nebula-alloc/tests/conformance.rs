@@ -1,0 +1,166 @@
+//! What holds, whatever the engine: each of these tests runs over SQLite and over PostgreSQL.
+//!
+//! A test is a function of the folder `conformance`, given what makes an empty store. Each is named
+//! once below; one that is not is dead code, which is an error.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, unreachable_pub)]
+
+#[cfg(feature = "postgres")]
+#[path = "support/postgres.rs"]
+mod server;
+#[path = "support/store.rs"]
+mod support;
+
+#[path = "conformance"]
+mod questions {
+    pub mod asking_again;
+    pub mod events;
+    pub mod exhaustion;
+    pub mod given_address;
+    pub mod one_holder;
+    pub mod pools;
+    pub mod quarantine;
+    pub mod release_order;
+    pub mod schema_versions;
+    pub mod seam;
+    pub mod verification;
+    pub mod writer;
+    pub mod writer_faces;
+}
+
+macro_rules! suite {
+    ($($question:ident { $($test:ident,)* })*) => {
+        mod sqlite {
+            $(mod $question {
+                $(#[test]
+                fn $test() {
+                    crate::questions::$question::$test(crate::support::Store::new);
+                })*
+            })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(mod $question {
+                $(#[test]
+                fn $test() {
+                    if crate::server::cluster_in_memory().is_some() {
+                        crate::questions::$question::$test(crate::on_postgres);
+                    }
+                })*
+            })*
+        }
+    };
+}
+
+/// A store in a schema of its own.
+#[cfg(feature = "postgres")]
+fn on_postgres() -> support::Store {
+    support::Store::on(&server::cluster_in_memory().unwrap().schema())
+}
+
+suite! {
+    asking_again {
+        the_same_owner_gets_the_same_lease,
+        hold_until_and_until_move_forward_only,
+        a_lease_without_end_keeps_none,
+        equal_owners_in_a_batch_are_one,
+    }
+    events {
+        an_event_comes_back_as_it_was_written,
+        the_allocator_writes_one_for_each_change,
+    }
+    exhaustion {
+        a_24_gives_254_addresses_and_then_none,
+        in_one_batch_the_first_254_get_one_and_the_others_are_refused,
+        holders_still_get_their_own_address,
+        ended_quarantines_are_reclaimed_before_a_request_is_refused,
+        a_network_without_a_pool_of_the_family_says_so,
+    }
+    given_address {
+        any_free_address_of_a_pool,
+        none_that_another_holds,
+        none_outside_the_pools_not_even_the_networks_own,
+        none_of_another_family,
+        no_second_one,
+        in_a_batch_before_others_are_served,
+        none_that_is_lost,
+    }
+    one_holder {
+        a_second_holder_of_an_address_is_refused,
+        a_second_active_lease_of_an_owner_is_refused,
+        a_lease_of_no_pool_is_refused,
+    }
+    pools {
+        a_pool_costs_the_same_for_each_size,
+        free_counts_all_sizes,
+        pools_that_overlap_are_refused,
+        pools_are_used_in_the_order_of_their_position,
+        a_pool_does_not_spill_into_its_neighbour,
+        networks_do_not_share_addresses_or_owners,
+        both_families_live_side_by_side,
+    }
+    quarantine {
+        it_ends_at_the_later_of_hold_until_and_the_hold_time,
+        nobody_else_gets_the_address_before_its_end,
+        an_address_asked_for_can_be_had_from_its_end_on_with_nothing_of_the_past,
+        its_owner_gets_it_back_and_the_old_hold_counts_on,
+        a_returning_owner_gets_what_it_had_last,
+        in_one_batch_the_owner_comes_before_whoever_asks_for_its_ended_quarantine,
+        releasing_twice_changes_nothing_more,
+        the_hold_moves_forward_only_and_ends_early_only_after_the_hold_time,
+        a_new_owner_takes_over_what_the_old_one_left,
+        reclaiming_is_bounded_and_frees_the_earliest_first,
+        leases_that_end_by_themselves_go_through_quarantine,
+    }
+    release_order {
+        neighbours_are_joined_from_both_sides,
+        all_back_in_any_order_is_one_interval_again,
+        the_lowest_free_address_is_given_next,
+        the_ends_of_the_address_space_come_back_too,
+    }
+    schema_versions {
+        neighbouring_versions_run_side_by_side,
+        all_steps_are_taken_at_once_from_nothing,
+        a_program_older_than_the_schema_allows_is_refused,
+        tables_without_a_recorded_version_are_foreign,
+        a_failed_step_leaves_the_schema_as_it_was,
+    }
+    seam {
+        as_many_parameters_are_given_as_the_text_has,
+        execute_refuses_returning_before_it_changes_a_row,
+        a_column_of_another_type_is_an_error_that_names_it,
+        query_each_answers_each_set_in_order,
+        readers_see_one_snapshot_and_cannot_write,
+    }
+    verification {
+        a_deleted_lease_loses_its_address,
+        a_deleted_interval_loses_the_rest,
+        a_leased_address_that_is_free_is_there_twice,
+        rows_outside_their_pool_are_strays,
+        an_owner_with_two_active_leases_is_found,
+        pools_that_overlap_are_found,
+    }
+    writer {
+        a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same,
+        one_owner_asking_from_many_threads_gets_one_address,
+        one_that_fails_among_a_hundred_fails_alone,
+        several_that_fail_in_different_ways_fail_alone,
+        a_key_that_another_of_the_batch_uses_fails_the_later_alone,
+        exhaustion_refuses_those_it_concerns_alone,
+        half_of_what_is_wanted_is_nothing_and_free_for_others,
+        alone_half_of_what_is_wanted_is_nothing_too,
+        steps_about_the_same_thing_see_each_other,
+        a_full_queue_is_an_error_at_once,
+        shutting_down_finishes_what_is_queued,
+        an_answer_that_panics_harms_nobody,
+        time_never_runs_before_the_last_event,
+        a_handle_is_shared_between_threads,
+    }
+    writer_faces {
+        an_answer_can_be_awaited_without_a_runtime,
+        what_nobody_waits_for_any_more_is_done_nevertheless,
+        a_full_queue_is_the_answer_at_once,
+        shutting_down_answers_all_that_was_accepted,
+        counters_tell_what_was_done,
+    }
+}
