@@ -9,12 +9,15 @@ mod server;
 #[path = "support/told.rs"]
 mod told;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
+use nebula_alloc::lease::Request;
 use nebula_alloc::store::writer::Subject;
-use nebula_alloc::{Error, Postgres, Writer};
+use nebula_alloc::verify::verify;
+use nebula_alloc::{Allocator, Error, OwnerId, Postgres, Writer};
 use told::*;
 
 #[test]
@@ -127,4 +130,33 @@ fn a_key_that_another_process_keeps_is_contention_and_disturbs_no_other() {
     assert_eq!(held, Ok(()));
     assert_eq!(writer.run(Told::new(1, |_| Ok(1))), Ok(1));
     assert!(writer.counters().deferrals > 1);
+}
+
+/// Neither a double nor a refusal while there is one left, although each process keeps a run of
+/// addresses to itself.
+#[test]
+fn several_processes_exhaust_a_pool_exactly() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut store = with_pool(&url);
+    let processes = [(); 3].map(|()| Allocator::new(writer(open(&url)), "test"));
+    // 24 threads, eight on each, and eleven owners of each thread's.
+    let ask = |thread: u8| {
+        let allocator = &processes[usize::from(thread) % 3];
+        let owner = |number| OwnerId([[thread; 8], [number; 8]].concat().try_into().unwrap());
+        let requests = (0..11).map(|number| Request { owner: owner(number), ..request(0) });
+        requests.map(|request| allocator.allocate(request)).collect::<Vec<_>>()
+    };
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..24).map(|thread| scope.spawn(move || ask(thread))).collect();
+        asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let granted: BTreeSet<_> = answers.iter().flatten().map(|lease| lease.address).collect();
+    let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert_eq!((granted.len(), refused.len()), (254, 10), "{refused:?}");
+    assert!(
+        refused.iter().all(|error| matches!(error, Error::PoolExhausted { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.transaction(|tx| verify(tx)), Ok(vec![]));
 }
