@@ -23,6 +23,7 @@ mod answer;
 mod batch;
 mod counters;
 mod engine;
+mod options;
 mod slot;
 mod step;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use self::engine::Engine;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::engine::LAST_EVENT;
 pub(crate) use self::engine::{Begin, Begun, Open};
+pub use self::options::WriterOptions;
 use self::slot::slot;
 use self::step::{Job, Once, Task};
 pub use self::step::{Step, Subject};
@@ -63,37 +65,6 @@ const DEFERRALS: usize = 200;
 
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(4);
-
-/// How a [`Writer`] works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WriterOptions {
-    /// How many requests share a commit at most. At least 1; 256 by default.
-    pub batch: usize,
-    /// How many requests wait at most; the next is refused. At least 1; 1,024 by default. Up to
-    /// `batch` more are in hand.
-    pub queue: usize,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        Self { batch: 256, queue: 1024 }
-    }
-}
-
-impl WriterOptions {
-    /// These options with another [`batch`](Self::batch).
-    #[must_use]
-    pub fn with_batch(self, batch: usize) -> Self {
-        Self { batch, ..self }
-    }
-
-    /// These options with another [`queue`](Self::queue).
-    #[must_use]
-    pub fn with_queue(self, queue: usize) -> Self {
-        Self { queue, ..self }
-    }
-}
 
 /// The handle of the writing thread; share it by reference or in an `Arc`.
 ///
