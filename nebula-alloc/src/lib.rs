@@ -54,6 +54,7 @@ mod allocator;
 pub mod block;
 mod error;
 pub mod event;
+pub mod guide;
 mod id;
 pub mod import;
 mod interval;
