@@ -275,6 +275,16 @@ pub enum Error {
         /// This program's version.
         supported: i64,
     },
+    /// The schema has to be migrated before it can be read: open the database for writing once.
+    #[error("schema of {component} is of version {version}, this program reads {needed}")]
+    SchemaTooOld {
+        /// Whose tables.
+        component: String,
+        /// Their version; 0 when there are none.
+        version: i64,
+        /// The version that this program reads.
+        needed: i64,
+    },
     /// There are tables of the component's name that it did not make.
     #[error("schema of {component} is foreign: {reason}")]
     ForeignSchema {

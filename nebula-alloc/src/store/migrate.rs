@@ -34,10 +34,7 @@ const TABLE: &str = "nebula_schema";
 /// [`Error::SchemaTooNew`] when this program is older than the oldest that may run on the schema,
 /// [`Error::ForeignSchema`] when the tables are there without a recorded version.
 pub fn migrate(tx: &mut dyn Transaction, component: &Component) -> Result<(), Error> {
-    let foreign =
-        |reason: String| Error::ForeignSchema { component: component.name.into(), reason };
-
-    if !tx.tables(TABLE)?.iter().any(|name| name == TABLE) {
+    if !has_versions(tx)? {
         tx.script(
             "CREATE TABLE nebula_schema (
                 component TEXT NOT NULL PRIMARY KEY,
@@ -46,32 +43,7 @@ pub fn migrate(tx: &mut dyn Transaction, component: &Component) -> Result<(), Er
             )",
         )?;
     }
-    let recorded = tx
-        .query(
-            "SELECT version, oldest FROM nebula_schema WHERE component = $1",
-            &[component.name.into()],
-        )
-        .map_err(|error| match error {
-            Error::Database { message, .. } => foreign(message),
-            other => other,
-        })?;
-
-    let supported = component.migrations.last().map_or(0, |migration| migration.version);
-    let mut version = 0;
-    if let Some(row) = recorded.first() {
-        let oldest = row.integer(1)?;
-        if oldest > supported {
-            return Err(Error::SchemaTooNew {
-                component: component.name.into(),
-                oldest,
-                supported,
-            });
-        }
-        version = row.integer(0)?;
-    } else if let Some(name) = tx.tables(&format!("{}_", component.name))?.first() {
-        return Err(foreign(format!("table {name} has no recorded version")));
-    }
-
+    let mut version = recorded(tx, component)?;
     for migration in component.migrations {
         if migration.version <= version {
             continue;
@@ -85,4 +57,56 @@ pub fn migrate(tx: &mut dyn Transaction, component: &Component) -> Result<(), Er
         version = migration.version;
     }
     Ok(())
+}
+
+/// That the component's tables are of a version that this program may run on: for who only reads.
+///
+/// # Errors
+///
+/// As [`migrate`], and [`Error::SchemaTooOld`] when the tables are not there or have to be migrated
+/// first.
+pub fn check(tx: &mut dyn Transaction, component: &Component) -> Result<(), Error> {
+    let version = if has_versions(tx)? { recorded(tx, component)? } else { 0 };
+    let needed = component.newest();
+    if version < needed {
+        return Err(Error::SchemaTooOld { component: component.name.into(), version, needed });
+    }
+    Ok(())
+}
+
+impl Component {
+    /// The version of this program.
+    fn newest(&self) -> i64 {
+        self.migrations.last().map_or(0, |migration| migration.version)
+    }
+}
+
+fn has_versions(tx: &mut dyn Transaction) -> Result<bool, Error> {
+    Ok(tx.tables(TABLE)?.iter().any(|name| name == TABLE))
+}
+
+/// The version of the component's tables; 0 when there are none.
+fn recorded(tx: &mut dyn Transaction, component: &Component) -> Result<i64, Error> {
+    let foreign =
+        |reason: String| Error::ForeignSchema { component: component.name.into(), reason };
+    let rows = tx
+        .query(
+            "SELECT version, oldest FROM nebula_schema WHERE component = $1",
+            &[component.name.into()],
+        )
+        .map_err(|error| match error {
+            Error::Database { message, .. } => foreign(message),
+            other => other,
+        })?;
+    let Some(row) = rows.first() else {
+        return match tx.tables(&format!("{}_", component.name))?.first() {
+            Some(name) => Err(foreign(format!("table {name} has no recorded version"))),
+            None => Ok(0),
+        };
+    };
+    let (oldest, supported) = (row.integer(1)?, component.newest());
+    if oldest > supported {
+        return Err(Error::SchemaTooNew { component: component.name.into(), oldest, supported });
+    }
+    row.integer(0)
 }

@@ -150,7 +150,7 @@ impl Postgres {
     ///
     /// As [`connect`](Self::connect).
     pub fn readers(&self, count: usize) -> Result<PostgresReaders, Error> {
-        PostgresReaders::open(&self.settings, count)
+        PostgresReaders::connect(&self.settings, count)
     }
 
     /// How many times it has waited for the server since it connected: round trips, which is what

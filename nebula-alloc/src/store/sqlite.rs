@@ -103,7 +103,7 @@ impl Sqlite {
     ///
     /// [`Error::Unavailable`] when the file cannot be opened.
     pub fn readers(&self, count: usize) -> Result<Readers, Error> {
-        Readers::open(&self.path, count)
+        Readers::connect(&self.path, count)
     }
 
     /// The database file, with links resolved.

@@ -7,7 +7,9 @@ use super::session::Session;
 use super::settings::{Purpose, Settings};
 use super::transaction::OpenPostgres;
 use crate::Error;
+use crate::schema::COMPONENT;
 use crate::store::Transaction;
+use crate::store::migrate::check;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -31,7 +33,20 @@ impl std::fmt::Debug for PostgresReaders {
 }
 
 impl PostgresReaders {
-    pub(super) fn open(settings: &Settings, count: usize) -> Result<Self, Error> {
+    /// Connects `count` of them (at least one), for programs that only look. `url` as for
+    /// [`Postgres::connect`](super::Postgres::connect).
+    ///
+    /// # Errors
+    ///
+    /// As there, but for the settings that writing rests on; those of [`check`] for this crate's
+    /// tables.
+    pub fn open(url: &str, count: usize) -> Result<Self, Error> {
+        let readers = Self::connect(&Settings::parse(url)?, count)?;
+        readers.read(|tx| check(tx, &COMPONENT))?;
+        Ok(readers)
+    }
+
+    pub(super) fn connect(settings: &Settings, count: usize) -> Result<Self, Error> {
         let open = |_| Ok(Some(settings.open(Purpose::Reading)?.0));
         let idle = (0..count.max(1)).map(open).collect::<Result<_, Error>>()?;
         Ok(Self { settings: settings.clone(), idle: Mutex::new(idle), returned: Condvar::new() })

@@ -9,7 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::transaction::{SqliteTransaction, failure};
 use super::{BUSY_TIMEOUT, prepare};
 use crate::Error;
+use crate::schema::COMPONENT;
 use crate::store::Transaction;
+use crate::store::migrate::check;
 
 /// A few read-only connections. They never wait for the writer, nor it for them.
 ///
@@ -21,7 +23,20 @@ pub struct Readers {
 }
 
 impl Readers {
-    pub(super) fn open(path: &Path, count: usize) -> Result<Self, Error> {
+    /// Opens `count` of them (at least one) on a database file that another process may be writing:
+    /// for programs that only look.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the file cannot be read; those of [`check`] for this crate's
+    /// tables.
+    pub fn open(path: impl AsRef<Path>, count: usize) -> Result<Self, Error> {
+        let readers = Self::connect(path.as_ref(), count)?;
+        readers.read(|tx| check(tx, &COMPONENT))?;
+        Ok(readers)
+    }
+
+    pub(super) fn connect(path: &Path, count: usize) -> Result<Self, Error> {
         let open = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
