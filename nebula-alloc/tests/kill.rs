@@ -1,5 +1,5 @@
 //! Is what was acknowledged there after `kill -9`? `KILL_ROUNDS` times, 200 by default, at a random
-//! moment of the child's life each: before it has the database open, too.
+//! moment each, of the child's work or of its whole life.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![cfg(unix)]
 
@@ -23,8 +23,8 @@ use workload::Workload;
 
 const ROUND: &str = "KILL_ROUND";
 
-/// The latest moment, in microseconds after its start. A child is ready after some 15 ms.
-const LATEST: usize = 90_000;
+/// The latest moment, in microseconds after the child's start or its first lease.
+const LATEST: usize = 60_000;
 
 /// Not a test of its own: works without end.
 #[test]
@@ -45,6 +45,15 @@ fn every_acknowledged_operation_is_there_after_a_kill_at_any_moment() {
     for round in 0..rounds {
         let round_number = [(ROUND, round.to_string().into())];
         let mut child = Child::start_in("child_works_until_it_is_killed", &path, &round_number);
+        // One in four may die before it has the database open; a slow machine must not let all.
+        while round % 4 != 0
+            && let Some(line) = child.line()
+        {
+            history.note(&line);
+            if line.starts_with("held") {
+                break;
+            }
+        }
         let moment = Duration::from_micros(random.below(LATEST).try_into().unwrap());
         for line in child.kill_after(moment) {
             history.note(&line);
