@@ -1,0 +1,279 @@
+-- The tables.
+
+-- Version 1
+CREATE TABLE alloc_pool (
+    id BYTEA NOT NULL PRIMARY KEY,
+    network BYTEA NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    position BIGINT NOT NULL,
+    first BYTEA NOT NULL,
+    last BYTEA NOT NULL,
+    CHECK (length(first) = length(last) AND first <= last)
+);
+CREATE INDEX alloc_pool_by_position ON alloc_pool (network, family, position, id);
+
+CREATE TABLE alloc_interval (
+    pool BYTEA NOT NULL REFERENCES alloc_pool (id),
+    last BYTEA NOT NULL,
+    first BYTEA NOT NULL,
+    PRIMARY KEY (pool, last),
+    CHECK (length(first) = length(last) AND first <= last)
+);
+
+CREATE TABLE alloc_lease (
+    network BYTEA NOT NULL,
+    address BYTEA NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    pool BYTEA NOT NULL REFERENCES alloc_pool (id),
+    owner BYTEA NOT NULL,
+    state BIGINT NOT NULL CHECK (state IN (1, 2)),
+    hold_until BIGINT NOT NULL,
+    released_at BIGINT,
+    until BIGINT,
+    PRIMARY KEY (network, address)
+);
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, network, family) WHERE state = 1;
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, family) WHERE state = 2;
+CREATE INDEX alloc_lease_ending ON alloc_lease (pool, until) WHERE state = 1 AND until IS NOT NULL;
+CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
+CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
+
+CREATE TABLE alloc_event (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at BIGINT NOT NULL,
+    network BYTEA,
+    kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    source_address TEXT,
+    request_id TEXT,
+    subject BYTEA,
+    address BYTEA,
+    detail TEXT
+);
+CREATE INDEX alloc_event_by_network ON alloc_event (network, id);
+
+
+-- Version 2
+ALTER TABLE alloc_pool ADD COLUMN parent BYTEA REFERENCES alloc_pool (id);
+ALTER TABLE alloc_pool ADD COLUMN name TEXT;
+CREATE UNIQUE INDEX alloc_pool_by_name ON alloc_pool (network, family, name)
+    WHERE name IS NOT NULL;
+CREATE INDEX alloc_pool_by_parent ON alloc_pool (parent) WHERE parent IS NOT NULL;
+
+ALTER TABLE alloc_interval ADD COLUMN holder BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX alloc_interval_held ON alloc_interval (pool, holder, last) WHERE holder <> 0;
+CREATE TABLE alloc_instance (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    seen_at BIGINT NOT NULL
+);
+
+ALTER TABLE alloc_lease ADD COLUMN reason BIGINT;
+UPDATE alloc_lease SET reason = 1 WHERE state = 2;
+
+CREATE TABLE alloc_reservation (
+    network BYTEA NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    last BYTEA NOT NULL,
+    first BYTEA NOT NULL,
+    kind BIGINT NOT NULL CHECK (kind IN (1, 2, 3)),
+    owner BYTEA,
+    note TEXT,
+    PRIMARY KEY (network, family, last),
+    CHECK (length(first) = length(last) AND first <= last),
+    CHECK ((kind = 2) = (owner IS NOT NULL) AND (kind <> 2 OR first = last))
+);
+CREATE UNIQUE INDEX alloc_reservation_pinned ON alloc_reservation (owner, network, family)
+    WHERE owner IS NOT NULL;
+
+INSERT INTO alloc_event (at, kind, actor)
+    SELECT coalesce(max(at), 0), 'lease.history_begins', 'migration' FROM alloc_event
+    HAVING count(*) > 0 OR EXISTS (SELECT 1 FROM alloc_lease);
+INSERT INTO alloc_event (at, network, kind, actor, subject, address, detail)
+    SELECT coalesce((SELECT max(at) FROM alloc_event), 0), network, 'lease.recorded', 'migration',
+        owner, address, CASE state WHEN 1 THEN 'active' ELSE 'quarantined' END
+    FROM alloc_lease;
+
+
+-- What is run.
+
+DELETE FROM alloc_interval WHERE pool = $1;
+
+DELETE FROM alloc_interval WHERE pool = $1 AND last = $2;
+
+DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3;
+
+DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2;
+
+DELETE FROM alloc_pool WHERE id = $1;
+
+DELETE FROM alloc_reservation
+     WHERE network = $1 AND family = $2 AND last = $3 AND first = $4;
+
+INSERT INTO alloc_event
+     (at, network, kind, actor, source_address, request_id, subject, address, detail)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+INSERT INTO alloc_interval (pool, last, first, holder) VALUES ($1, $2, $3, $4);
+
+INSERT INTO alloc_lease
+     (network, address, family, pool, owner, state, hold_until, until)
+     VALUES ($1, $2, $3, $4, $5, 1, $6, $7);
+
+INSERT INTO alloc_pool
+     (id, network, family, position, first, last, parent, name)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+INSERT INTO alloc_reservation
+     (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+SELECT 1 FROM alloc_interval WHERE pool = $1 LIMIT 1;
+
+SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
+     ORDER BY address LIMIT $5;
+
+SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
+     ORDER BY address LIMIT $6;
+
+SELECT first FROM alloc_reservation
+     WHERE owner = $1 AND network = $2 AND family = $3;
+
+SELECT first, last, kind, owner, note FROM alloc_reservation
+     WHERE network = $1 AND family = $2 AND last >= $3 ORDER BY last LIMIT $4;
+
+SELECT free.pool, free.first FROM alloc_interval AS free
+     LEFT JOIN alloc_pool AS pool ON pool.id = free.pool
+     WHERE pool.id IS NULL OR length(free.first) <> length(pool.first)
+        OR free.first < pool.first OR free.last > pool.last;
+
+SELECT id FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND first <= $3 AND last >= $4
+     ORDER BY first LIMIT 2;
+
+SELECT id FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL ORDER BY position, id;
+
+SELECT id FROM alloc_pool ORDER BY network, family, first, last DESC;
+
+SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id;
+
+SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2;
+
+SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+SELECT id, network, kind, subject, address, detail FROM alloc_event
+     WHERE id > $1 ORDER BY id LIMIT $2;
+
+SELECT id, network, parent, first, last FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $4 ORDER BY first, id;
+
+SELECT id, network, parent, first, last FROM alloc_pool WHERE id = $1;
+
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE id = $1 AND parent IS NOT NULL;
+
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND name = $3 AND name IS NOT NULL;
+
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE parent = $1 AND parent IS NOT NULL ORDER BY first;
+
+SELECT id, network, position, first, last FROM alloc_pool
+     WHERE id = $1 AND parent IS NULL;
+
+SELECT id, network, position, first, last FROM alloc_pool
+     WHERE network = $1 AND parent IS NULL ORDER BY position, id;
+
+SELECT last, first FROM alloc_interval
+     WHERE pool = $1 AND holder = $2 AND holder <> 0 ORDER BY last LIMIT $3
+     FOR UPDATE SKIP LOCKED;
+
+SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT last, first, holder FROM alloc_interval
+     WHERE pool = $1 AND holder = 0 ORDER BY last LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT last, first, holder FROM alloc_interval
+     WHERE pool = $1 AND last >= $2 ORDER BY last LIMIT $3
+     FOR UPDATE SKIP LOCKED;
+
+SELECT lease.network, lease.address FROM alloc_lease AS lease
+     LEFT JOIN alloc_pool AS pool ON pool.id = lease.pool
+     WHERE pool.id IS NULL OR pool.network <> lease.network OR pool.family <> lease.family
+        OR length(lease.address) <> length(pool.first)
+        OR lease.address < pool.first OR lease.address > pool.last;
+
+SELECT network, address, owner, state FROM alloc_lease
+     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
+     UNION ALL
+     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE owner = $2 AND family = $3 AND state = 2
+     UNION ALL
+     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE pool = $1 AND state = 1 AND until IS NOT NULL AND until <= $2 ORDER BY until LIMIT $3
+     FOR UPDATE SKIP LOCKED;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3
+     FOR UPDATE SKIP LOCKED;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE network = $1 AND address = $2;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 1
+     UNION ALL
+     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 2;
+
+SELECT network, owner FROM alloc_lease WHERE state = 1
+     GROUP BY network, owner, family HAVING count(*) > 1;
+
+SELECT pool, last FROM alloc_interval
+     WHERE holder <> 0 AND NOT EXISTS (
+         SELECT 1 FROM alloc_instance WHERE id = holder AND seen_at >= $1)
+     LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT state, count(*) FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
+     GROUP BY state;
+
+UPDATE alloc_interval SET first = $1 WHERE pool = $2 AND last = $3;
+
+UPDATE alloc_interval SET holder = $1 WHERE pool = $2 AND last = $3;
+
+UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3;
+
+UPDATE alloc_lease
+     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
+     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6;
+
+UPDATE alloc_lease
+     SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
+     WHERE network = $4 AND address = $5 AND state = 1;
+
+UPDATE alloc_lease SET hold_until = $1 WHERE network = $2 AND address = $3;
+
+UPDATE alloc_lease SET hold_until = $1, until = $2
+     WHERE network = $3 AND address = $4 AND state = 1;
+
+UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND address = $3 AND owner = $4;
+
+UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
+

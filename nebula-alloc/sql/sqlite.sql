@@ -1,0 +1,321 @@
+-- The tables.
+
+CREATE TABLE alloc_event (
+    id INTEGER PRIMARY KEY,
+    at BIGINT NOT NULL,
+    network BLOB,
+    kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    source_address TEXT,
+    request_id TEXT,
+    subject BLOB,
+    address BLOB,
+    detail TEXT
+);
+
+CREATE INDEX alloc_event_by_network ON alloc_event (network, id);
+
+CREATE TABLE alloc_instance (
+    id INTEGER PRIMARY KEY,
+    seen_at BIGINT NOT NULL
+);
+
+CREATE TABLE alloc_interval (
+    pool BLOB NOT NULL REFERENCES alloc_pool (id),
+    last BLOB NOT NULL,
+    first BLOB NOT NULL, holder BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (pool, last),
+    CHECK (length(first) = length(last) AND first <= last)
+) WITHOUT ROWID;
+
+CREATE INDEX alloc_interval_held ON alloc_interval (pool, holder, last) WHERE holder <> 0;
+
+CREATE TABLE alloc_lease (
+    network BLOB NOT NULL,
+    address BLOB NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    pool BLOB NOT NULL REFERENCES alloc_pool (id),
+    owner BLOB NOT NULL,
+    state BIGINT NOT NULL CHECK (state IN (1, 2)),
+    hold_until BIGINT NOT NULL,
+    released_at BIGINT,
+    until BIGINT, reason BIGINT,
+    PRIMARY KEY (network, address)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, network, family) WHERE state = 1;
+
+CREATE INDEX alloc_lease_ending ON alloc_lease (pool, until) WHERE state = 1 AND until IS NOT NULL;
+
+CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
+
+CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
+
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, family) WHERE state = 2;
+
+CREATE TABLE alloc_pool (
+    id BLOB NOT NULL PRIMARY KEY,
+    network BLOB NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    position BIGINT NOT NULL,
+    first BLOB NOT NULL,
+    last BLOB NOT NULL, parent BLOB REFERENCES alloc_pool (id), name TEXT,
+    CHECK (length(first) = length(last) AND first <= last)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX alloc_pool_by_name ON alloc_pool (network, family, name)
+    WHERE name IS NOT NULL;
+
+CREATE INDEX alloc_pool_by_parent ON alloc_pool (parent) WHERE parent IS NOT NULL;
+
+CREATE INDEX alloc_pool_by_position ON alloc_pool (network, family, position, id);
+
+CREATE TABLE alloc_reservation (
+    network BLOB NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    last BLOB NOT NULL,
+    first BLOB NOT NULL,
+    kind BIGINT NOT NULL CHECK (kind IN (1, 2, 3)),
+    owner BLOB,
+    note TEXT,
+    PRIMARY KEY (network, family, last),
+    CHECK (length(first) = length(last) AND first <= last),
+    CHECK ((kind = 2) = (owner IS NOT NULL) AND (kind <> 2 OR first = last))
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX alloc_reservation_pinned ON alloc_reservation (owner, network, family)
+    WHERE owner IS NOT NULL;
+
+CREATE TABLE nebula_schema (
+                component TEXT NOT NULL PRIMARY KEY,
+                version BIGINT NOT NULL,
+                oldest BIGINT NOT NULL
+            );
+
+-- What is run, and how it finds its rows.
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
+DELETE FROM alloc_interval WHERE pool = $1;
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=? AND last=?)
+DELETE FROM alloc_interval WHERE pool = $1 AND last = $2;
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=? AND last>? AND last<?)
+DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2;
+
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+-- SCAN alloc_lease
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_parent (parent=?)
+DELETE FROM alloc_pool WHERE id = $1;
+
+-- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last=?)
+DELETE FROM alloc_reservation
+     WHERE network = $1 AND family = $2 AND last = $3 AND first = $4;
+
+INSERT INTO alloc_event
+     (at, network, kind, actor, source_address, request_id, subject, address, detail)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+INSERT INTO alloc_interval (pool, last, first, holder) VALUES ($1, $2, $3, $4);
+
+INSERT INTO alloc_lease
+     (network, address, family, pool, owner, state, hold_until, until)
+     VALUES ($1, $2, $3, $4, $5, 1, $6, $7);
+
+INSERT INTO alloc_pool
+     (id, network, family, position, first, last, parent, name)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+INSERT INTO alloc_reservation
+     (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
+SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
+     ORDER BY address LIMIT $5;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
+SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
+     ORDER BY address LIMIT $6;
+
+-- SEARCH alloc_reservation USING INDEX alloc_reservation_pinned (owner=? AND network=? AND family=?)
+SELECT first FROM alloc_reservation
+     WHERE owner = $1 AND network = $2 AND family = $3;
+
+-- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last>?)
+SELECT first, last, kind, owner, note FROM alloc_reservation
+     WHERE network = $1 AND family = $2 AND last >= $3 ORDER BY last LIMIT $4;
+
+-- SCAN free
+-- SEARCH pool USING PRIMARY KEY (id=?) LEFT-JOIN
+SELECT free.pool, free.first FROM alloc_interval AS free
+     LEFT JOIN alloc_pool AS pool ON pool.id = free.pool
+     WHERE pool.id IS NULL OR length(free.first) <> length(pool.first)
+        OR free.first < pool.first OR free.last > pool.last;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
+-- USE TEMP B-TREE FOR ORDER BY
+SELECT id FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND first <= $3 AND last >= $4
+     ORDER BY first LIMIT 2;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
+SELECT id FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL ORDER BY position, id;
+
+-- SCAN alloc_pool USING INDEX alloc_pool_by_position
+-- USE TEMP B-TREE FOR LAST 2 TERMS OF ORDER BY
+SELECT id FROM alloc_pool ORDER BY network, family, first, last DESC;
+
+-- SEARCH alloc_pool USING COVERING INDEX alloc_pool_by_position (network=?)
+SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id;
+
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
+SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- SEARCH alloc_event USING INDEX alloc_event_by_network (network=? AND id>?)
+SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
+SELECT id, network, kind, subject, address, detail FROM alloc_event
+     WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
+-- USE TEMP B-TREE FOR ORDER BY
+SELECT id, network, parent, first, last FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $4 ORDER BY first, id;
+
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+SELECT id, network, parent, first, last FROM alloc_pool WHERE id = $1;
+
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE id = $1 AND parent IS NOT NULL;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_name (network=? AND family=? AND name=?)
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND name = $3 AND name IS NOT NULL;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_parent (parent=?)
+-- USE TEMP B-TREE FOR ORDER BY
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE parent = $1 AND parent IS NOT NULL ORDER BY first;
+
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+SELECT id, network, position, first, last FROM alloc_pool
+     WHERE id = $1 AND parent IS NULL;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=?)
+-- USE TEMP B-TREE FOR ORDER BY
+SELECT id, network, position, first, last FROM alloc_pool
+     WHERE network = $1 AND parent IS NULL ORDER BY position, id;
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
+SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2;
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=? AND last>?)
+SELECT last, first, holder FROM alloc_interval
+     WHERE pool = $1 AND last >= $2 ORDER BY last LIMIT $3;
+
+-- SCAN lease
+-- SEARCH pool USING PRIMARY KEY (id=?) LEFT-JOIN
+SELECT lease.network, lease.address FROM alloc_lease AS lease
+     LEFT JOIN alloc_pool AS pool ON pool.id = lease.pool
+     WHERE pool.id IS NULL OR pool.network <> lease.network OR pool.family <> lease.family
+        OR length(lease.address) <> length(pool.first)
+        OR lease.address < pool.first OR lease.address > pool.last;
+
+-- SEARCH alloc_lease USING PRIMARY KEY ((network,address)>(?,?))
+SELECT network, address, owner, state FROM alloc_lease
+     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
+-- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND network=? AND family=?)
+-- UNION ALL
+-- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND family=?)
+-- UNION ALL
+-- SEARCH alloc_reservation USING INDEX alloc_reservation_pinned (owner=? AND network=? AND family=?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
+     UNION ALL
+     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE owner = $2 AND family = $3 AND state = 2
+     UNION ALL
+     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_ending (pool=? AND until>? AND until<?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE pool = $1 AND state = 1 AND until IS NOT NULL AND until <= $2 ORDER BY until LIMIT $3;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_held_of_pool (pool=? AND hold_until<?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_held (hold_until<?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE network = $1 AND address = $2;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
+-- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=?)
+-- UNION ALL
+-- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 1
+     UNION ALL
+     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 2;
+
+-- SCAN alloc_lease USING COVERING INDEX alloc_lease_active
+SELECT network, owner FROM alloc_lease WHERE state = 1
+     GROUP BY network, owner, family HAVING count(*) > 1;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
+-- USE TEMP B-TREE FOR GROUP BY
+SELECT state, count(*) FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
+     GROUP BY state;
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=? AND last=?)
+UPDATE alloc_interval SET first = $1 WHERE pool = $2 AND last = $3;
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=? AND last=?)
+UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+UPDATE alloc_lease
+     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
+     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+UPDATE alloc_lease
+     SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
+     WHERE network = $4 AND address = $5 AND state = 1;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+UPDATE alloc_lease SET hold_until = $1 WHERE network = $2 AND address = $3;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+UPDATE alloc_lease SET hold_until = $1, until = $2
+     WHERE network = $3 AND address = $4 AND state = 1;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND address = $3 AND owner = $4;
+
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
+
