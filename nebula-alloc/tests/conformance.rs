@@ -13,15 +13,21 @@ mod support;
 #[path = "conformance"]
 mod questions {
     pub mod asking_again;
+    pub mod blocks;
     pub mod events;
     pub mod exhaustion;
     pub mod given_address;
+    pub mod importing;
     pub mod one_holder;
     pub mod pools;
     pub mod quarantine;
     pub mod release_order;
+    pub mod renewal;
+    pub mod reservations;
+    pub mod resizing;
     pub mod schema_versions;
     pub mod seam;
+    pub mod usage;
     pub mod verification;
     pub mod writer;
     pub mod writer_faces;
@@ -65,6 +71,23 @@ suite! {
         a_lease_without_end_keeps_none,
         equal_owners_in_a_batch_are_one,
     }
+    blocks {
+        only_who_names_the_block_gets_one_of_it,
+        it_does_not_spill_either_way,
+        an_address_in_it_is_given_with_the_block_alone,
+        a_returning_owner_gets_its_old_address_where_it_asks_for_it,
+        it_lies_inside_its_pool_and_beside_other_blocks,
+        it_is_part_of_a_pool_of_its_network,
+        leases_stand_in_its_way_those_in_quarantine_too,
+        name_and_id_are_its_own,
+        it_is_found_by_name_id_and_pool_and_is_no_pool,
+        deleted_it_gives_its_addresses_back,
+        what_is_reserved_in_it_is_reserved,
+        an_address_pinned_in_it_is_had_with_the_block,
+        leases_in_it_end_by_themselves_and_return_to_it,
+        a_request_names_a_pool_of_its_network_and_family,
+        room_is_found_at_the_end_and_is_a_prefix,
+    }
     events {
         an_event_comes_back_as_it_was_written,
         the_allocator_writes_one_for_each_change,
@@ -84,6 +107,13 @@ suite! {
         no_second_one,
         in_a_batch_before_others_are_served,
         none_that_is_lost,
+    }
+    importing {
+        each_obstacle_is_told_by_its_place,
+        one_that_cannot_be_taken_over_keeps_all_out,
+        taking_over_again_changes_nothing,
+        many_are_taken_over_in_steps,
+        a_conflict_says_what_it_is,
     }
     one_holder {
         a_second_holder_of_an_address_is_refused,
@@ -118,6 +148,47 @@ suite! {
         the_lowest_free_address_is_given_next,
         the_ends_of_the_address_space_come_back_too,
     }
+    renewal {
+        renewing_sets_the_end_whatever_it_was,
+        renewing_concerns_both_families_and_nobody_else,
+        who_has_no_active_lease_cannot_renew,
+        a_heartbeat_moves_the_end_once_a_quarter_has_passed,
+        a_heartbeat_neither_ends_nor_shortens_a_lease,
+        all_leases_change_hands_and_stay_as_they_are,
+        who_has_one_of_the_family_gets_no_second,
+        who_has_none_passes_none_on,
+        to_oneself_changes_nothing,
+    }
+    reservations {
+        what_is_for_asking_is_had_by_name_alone,
+        what_is_for_nobody_is_given_to_nobody,
+        a_pinned_address_is_its_owners_whenever_it_asks,
+        the_pinned_address_comes_before_the_old_one,
+        a_pool_made_later_respects_it,
+        hundreds_of_them_are_respected,
+        one_over_several_pools_holds_in_each,
+        a_pool_grows_and_shrinks_over_it,
+        lifting_one_frees_what_is_not_leased_there,
+        two_do_not_overlap,
+        leases_of_others_stand_in_its_way,
+        what_is_in_quarantine_there_is_not_given_to_anyone_else_afterwards,
+        a_pinned_address_in_quarantine_of_another_is_waited_for,
+        an_owner_has_one_pinned_address_of_a_family,
+        a_pin_that_no_pool_has_keeps_nobody_from_an_address,
+        a_pin_counts_in_its_own_network,
+        they_are_listed_in_address_order_and_found_by_address,
+    }
+    resizing {
+        it_grows_at_both_ends_and_its_leases_stay,
+        what_it_gains_joins_what_is_free,
+        it_shrinks_to_what_is_in_use,
+        it_moves,
+        leases_stand_in_the_way_with_the_list_those_in_quarantine_too,
+        a_hundred_leases_are_named_at_most,
+        blocks_stand_in_the_way,
+        it_stays_clear_of_others_and_of_its_family,
+        a_deleted_pool_is_gone_and_can_be_made_again,
+    }
     schema_versions {
         neighbouring_versions_run_side_by_side,
         all_steps_are_taken_at_once_from_nothing,
@@ -131,6 +202,13 @@ suite! {
         a_column_of_another_type_is_an_error_that_names_it,
         query_each_answers_each_set_in_order,
         readers_see_one_snapshot_and_cannot_write,
+    }
+    usage {
+        each_address_is_counted_as_what_it_is,
+        each_size_has_its_exact_capacity_and_addresses,
+        a_31_and_a_127_give_two_addresses,
+        an_ipv6_64_begins_after_its_routers_anycast_address,
+        an_unknown_pool_is_an_error,
     }
     verification {
         a_deleted_lease_loses_its_address,
