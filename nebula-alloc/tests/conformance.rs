@@ -4,6 +4,8 @@
 //! once below; one that is not is dead code, which is an error.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, unreachable_pub)]
 
+#[path = "support/busy.rs"]
+mod busy;
 #[cfg(feature = "postgres")]
 #[path = "support/postgres.rs"]
 mod server;
@@ -16,6 +18,7 @@ mod questions {
     pub mod blocks;
     pub mod events;
     pub mod exhaustion;
+    pub mod failed_commit;
     pub mod given_address;
     pub mod importing;
     pub mod one_holder;
@@ -91,6 +94,8 @@ suite! {
     events {
         an_event_comes_back_as_it_was_written,
         the_allocator_writes_one_for_each_change,
+        each_operation_names_who_asked_from_where_and_in_which_request,
+        no_change_is_no_event,
     }
     exhaustion {
         a_24_gives_254_addresses_and_then_none,
@@ -98,6 +103,10 @@ suite! {
         holders_still_get_their_own_address,
         ended_quarantines_are_reclaimed_before_a_request_is_refused,
         a_network_without_a_pool_of_the_family_says_so,
+    }
+    failed_commit {
+        the_outcome_is_unknown_and_nothing_of_it_is_there,
+        the_whole_batch_is_told_and_asking_again_is_safe,
     }
     given_address {
         any_free_address_of_a_pool,
@@ -141,6 +150,9 @@ suite! {
         a_new_owner_takes_over_what_the_old_one_left,
         reclaiming_is_bounded_and_frees_the_earliest_first,
         leases_that_end_by_themselves_go_through_quarantine,
+        the_reason_is_kept_as_long_as_it_lasts,
+        one_that_ended_by_itself_says_so,
+        expiring_is_bounded_and_of_one_network,
     }
     release_order {
         neighbours_are_joined_from_both_sides,
@@ -217,6 +229,17 @@ suite! {
         rows_outside_their_pool_are_strays,
         an_owner_with_two_active_leases_is_found,
         pools_that_overlap_are_found,
+        a_reservation_that_is_gone_loses_what_is_not_leased_of_it,
+        what_is_reserved_and_free_is_there_twice,
+        reservations_that_overlap_are_there_twice,
+        a_block_without_its_addresses_loses_them,
+        what_is_in_a_block_and_free_in_its_pool_is_there_twice,
+        a_block_that_is_smaller_than_it_was_loses_the_rest,
+        blocks_that_overlap_are_there_twice,
+        a_deleted_lease_of_a_block_loses_its_address,
+        a_lease_that_the_events_tell_otherwise_is_unexplained,
+        an_event_that_cannot_follow_is_impossible,
+        a_violation_names_the_address,
     }
     writer {
         a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same,

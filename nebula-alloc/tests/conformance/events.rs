@@ -1,7 +1,14 @@
 //! Is what happened written down?
 
+use nebula_alloc::block::{self, Block};
 use nebula_alloc::event::{Event, after, append};
-use nebula_alloc::{Allocator, Error, NetworkId, WriterOptions, usable};
+use nebula_alloc::import::{self, Assignment};
+use nebula_alloc::lease::{self, Hold, Reason, Request};
+use nebula_alloc::reservation::{self, Purpose, Reservation};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::{
+    Actor, Allocator, Error, NetworkId, PoolId, WriterOptions, pool, reclaim, usable,
+};
 
 use crate::support::*;
 
@@ -43,4 +50,138 @@ pub fn the_allocator_writes_one_for_each_change(new: New) {
     let kinds: Vec<_> = events.iter().map(|(_, event)| event.kind.as_str()).collect();
     assert_eq!(kinds, ["pool.created", "lease.allocated", "lease.released", "lease.returned"]);
     assert!(events.iter().all(|(_, event)| event.actor == "tester" && event.at == NOW));
+}
+
+/// With all that is known of who asks.
+pub fn each_operation_names_who_asked_from_where_and_in_which_request(new: New) {
+    let mut store = new();
+    let who = Actor {
+        name: "operator",
+        source_address: Some("192.0.2.7:1234"),
+        request_id: Some("r-77"),
+    };
+    let pool = pool_of(1, range("10.0.0.1", "10.0.0.9"));
+    let block = Block {
+        id: PoolId([50; 16]),
+        network: NETWORK,
+        pool: pool.id,
+        name: "printers".into(),
+        range: range("10.0.0.8", "10.0.0.9"),
+    };
+    let pinned = range("10.0.0.7", "10.0.0.7");
+    let reservation = Reservation {
+        range: pinned,
+        purpose: Purpose::Owner(owner(7)),
+        note: Some("the printer".into()),
+    };
+    let mut at = NOW;
+    let mut operation = |work: &dyn Fn(&mut dyn Transaction, i64) -> Result<(), Error>| {
+        at += 1;
+        store.run(|tx| work(tx, at)).unwrap();
+    };
+    operation(&|tx, now| pool::create(tx, now, &who, &pool));
+    operation(&|tx, now| {
+        pool::resize(tx, now, &who, pool.id, range("10.0.0.1", "10.0.0.10")).map(drop)
+    });
+    operation(&|tx, now| block::create(tx, now, &who, &block));
+    operation(&|tx, now| reservation::make(tx, now, &who, NETWORK, &reservation));
+    operation(&|tx, now| {
+        let ending = Request { until: Some(now + 100), ..request(1) };
+        lease::allocate(tx, now, &who, &ending).map(drop)
+    });
+    operation(&|tx, now| lease::renew(tx, now, &who, NETWORK, owner(1), Some(NOW)).map(drop));
+    operation(&|tx, now| lease::transfer(tx, now, &who, NETWORK, owner(1), owner(2)).map(drop));
+    operation(&|tx, now| reclaim::expire(tx, now, &who, NETWORK, 50, 10).map(drop));
+    operation(&|tx, now| lease::extend_hold(tx, now, &who, NETWORK, owner(2), now + 500).map(drop));
+    operation(&|tx, now| lease::shorten_hold(tx, now, &who, NETWORK, owner(2), 60).map(drop));
+    operation(&|tx, now| lease::take_over(tx, now, &who, NETWORK, owner(2), owner(3)).map(drop));
+    operation(&|tx, now| lease::allocate(tx, now, &who, &request(3)).map(drop));
+    operation(&|tx, now| {
+        let hold = Hold { seconds: 0, reason: Reason::Revoked };
+        lease::release(tx, now, &who, NETWORK, owner(3), hold).map(drop)
+    });
+    operation(&|tx, _| reclaim::reclaim(tx, NOW + DAY, &who, 10).map(drop));
+    operation(&|tx, now| {
+        let (owner, address) = (owner(4), ip("10.0.0.4"));
+        let assignment = Assignment { owner, address, hold_until: 0, until: None };
+        import::take_over(tx, now, &who, NETWORK, &[assignment]).map(drop)
+    });
+    operation(&|tx, now| {
+        lease::release(tx, now, &who, NETWORK, owner(4), 0)?;
+        reclaim::reclaim(tx, now, &who, 10).map(drop)
+    });
+    operation(&|tx, now| reservation::remove(tx, now, &who, NETWORK, pinned).map(drop));
+    operation(&|tx, now| block::delete(tx, now, &who, block.id).map(drop));
+    operation(&|tx, now| pool::delete(tx, now, &who, pool.id));
+
+    let events = store.run(|tx| after(tx, Some(NETWORK), 0, 100)).unwrap();
+    for (id, event) in &events {
+        assert_eq!(
+            (event.actor.as_str(), event.source_address.as_deref(), event.request_id.as_deref()),
+            (who.name, who.source_address, who.request_id),
+            "event {id}"
+        );
+    }
+    let told: Vec<_> = events
+        .iter()
+        .map(|(_, event)| {
+            let address = event.address.map(|address| address.to_string()).unwrap_or_default();
+            let detail = event.detail.as_deref().unwrap_or_default();
+            format!("{} {} {address} {detail}", event.at - NOW, event.kind)
+        })
+        .collect();
+    let held = NOW + 9 + 500;
+    assert_eq!(
+        told,
+        [
+            "1 pool.created  10.0.0.1-10.0.0.9".to_owned(),
+            "2 pool.resized  10.0.0.1-10.0.0.10".to_owned(),
+            "3 block.created  printers 10.0.0.8-10.0.0.9".to_owned(),
+            "4 reservation.made  10.0.0.7-10.0.0.7 for its owner: the printer".to_owned(),
+            "5 lease.allocated 10.0.0.1 ".to_owned(),
+            format!("6 lease.renewed 10.0.0.1 ends {NOW}, held until {NOW}"),
+            format!("7 lease.transferred 10.0.0.1 from {}", owner(1)),
+            "8 lease.expired 10.0.0.1 ended".to_owned(),
+            format!("9 lease.held 10.0.0.1 until {held}"),
+            format!("10 lease.held 10.0.0.1 until {}", NOW + 8 + 60),
+            format!("11 lease.transferred 10.0.0.1 from {}", owner(2)),
+            "12 lease.returned 10.0.0.1 ".to_owned(),
+            "13 lease.released 10.0.0.1 revoked".to_owned(),
+            format!("{DAY} lease.freed 10.0.0.1 "),
+            "15 lease.allocated 10.0.0.4 ".to_owned(),
+            "16 lease.released 10.0.0.4 released".to_owned(),
+            "16 lease.freed 10.0.0.4 ".to_owned(),
+            "17 reservation.removed  10.0.0.7-10.0.0.7 for its owner: the printer".to_owned(),
+            "18 block.deleted  printers 10.0.0.8-10.0.0.9".to_owned(),
+            "19 pool.deleted  10.0.0.1-10.0.0.10".to_owned(),
+        ]
+    );
+    let subjects: Vec<_> =
+        events.iter().map(|(_, event)| event.subject.clone().unwrap()[15]).collect();
+    assert_eq!(subjects, [1, 1, 50, 7, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 7, 50, 1]);
+    store.assert_sound();
+}
+
+/// What changes nothing is no event, and neither is what was refused.
+pub fn no_change_is_no_event(new: New) {
+    let mut store = new();
+    let pool = store.ranged(1, range("10.0.0.1", "10.0.0.9"));
+    store.at(NOW, &Request { until: Some(NOW + 100), ..request(1) }).unwrap();
+    let before = store.run(|tx| after(tx, None, 0, 100)).unwrap();
+    store.allocate(1).unwrap();
+    assert!(store.at(NOW, &given(2, "10.0.0.1")).is_err());
+    store
+        .run(|tx| {
+            lease::renew(tx, NOW, &ACTOR, NETWORK, owner(1), Some(NOW + 100))?;
+            lease::heartbeat(tx, NOW, &ACTOR, NETWORK, owner(1), 100)?;
+            lease::release(tx, NOW, &ACTOR, NETWORK, owner(2), DAY)?;
+            lease::extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), NOW)?;
+            lease::shorten_hold(tx, NOW, &ACTOR, NETWORK, owner(1), 0)?;
+            lease::take_over(tx, NOW, &ACTOR, NETWORK, owner(1), owner(2))?;
+            reclaim::expire(tx, NOW, &ACTOR, NETWORK, DAY, 10)?;
+            reclaim::reclaim(tx, NOW, &ACTOR, 10).map(drop)
+        })
+        .unwrap();
+    assert!(store.run(|tx| pool::delete(tx, NOW, &ACTOR, pool)).is_err());
+    assert_eq!(store.run(|tx| after(tx, None, 0, 100)).unwrap(), before);
 }

@@ -1,11 +1,11 @@
 //! Who may have a released address, and when?
 
-use nebula_alloc::Error;
 use nebula_alloc::lease::{
-    LeaseState, Request, allocate_many, by_address, by_owner, extend_hold, release, shorten_hold,
-    take_over,
+    Hold, LeaseState, Reason, Request, allocate_many, by_address, by_owner, extend_hold, release,
+    shorten_hold, take_over,
 };
 use nebula_alloc::reclaim::{expire, reclaim};
+use nebula_alloc::{Error, NetworkId};
 
 use crate::support::*;
 
@@ -154,5 +154,48 @@ pub fn leases_that_end_by_themselves_go_through_quarantine(new: New) {
     assert_eq!(store.run(|tx| expire(tx, NOW + 99, &ACTOR, NETWORK, 50, 10)).unwrap().len(), 1);
     assert_eq!(store.run(|tx| reclaim(tx, NOW + 1000, &ACTOR, 10)), Ok(2));
     assert_eq!(store.free(pool), 253);
+    store.assert_sound();
+}
+
+pub fn the_reason_is_kept_as_long_as_it_lasts(new: New) {
+    for reason in
+        [Reason::Released, Reason::Ended, Reason::Revoked, Reason::Replaced, Reason::Conflict]
+    {
+        let mut store = new();
+        store.pool(1, "10.0.0.0/24");
+        assert_eq!(store.at(NOW, &request(1)).unwrap().reason, None);
+        let hold = Hold { seconds: 50, reason };
+        let released = store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(1), hold)).unwrap();
+        assert_eq!((released[0].reason, released[0].hold_until), (Some(reason), NOW + 50));
+        assert_eq!(store.leases(), released, "what is answered is what is stored");
+        let back = store.at(NOW + 1, &request(1)).unwrap();
+        assert_eq!((back.reason, back.released_at), (None, None));
+        assert_eq!(store.leases(), [back]);
+        store.assert_sound();
+    }
+}
+
+pub fn one_that_ended_by_itself_says_so(new: New) {
+    let mut store = new();
+    store.pool(1, "10.0.0.0/24");
+    store.at(NOW, &Request { until: Some(NOW + 10), ..request(1) }).unwrap();
+    let expired = store.run(|tx| expire(tx, NOW + 10, &ACTOR, NETWORK, 50, 10)).unwrap();
+    assert_eq!(expired[0].reason, Some(Reason::Ended));
+    assert_eq!(store.leases(), expired);
+}
+
+pub fn expiring_is_bounded_and_of_one_network(new: New) {
+    let mut store = new();
+    store.ranged(1, range("10.0.0.1", "10.0.0.4"));
+    store.ranged(2, range("10.0.1.1", "10.0.1.4"));
+    for number in 1..=8 {
+        store.at(NOW, &Request { until: Some(NOW + 10), ..request(number) }).unwrap();
+    }
+    let mut expired = |network, limit| {
+        store.run(|tx| expire(tx, NOW + 10, &ACTOR, network, 50, limit)).unwrap().len()
+    };
+    assert_eq!(expired(NetworkId([9; 16]), 100), 0);
+    assert_eq!([expired(NETWORK, 0), expired(NETWORK, 3), expired(NETWORK, 3)], [0, 3, 3]);
+    assert_eq!([expired(NETWORK, 3), expired(NETWORK, 3)], [2, 0]);
     store.assert_sound();
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -12,6 +12,7 @@ use nebula_alloc::store::writer::{Step, Subject};
 use nebula_alloc::verify::verify;
 use nebula_alloc::{Actor, Allocator, Error, Family, Writer, WriterOptions, event};
 
+use crate::busy::occupy;
 use crate::support::*;
 
 /// A lease, a row of its own, and what goes wrong.
@@ -122,44 +123,6 @@ fn batch(writer: &Writer, steps: Vec<Enroll>) -> Vec<Answer> {
     }
     drop((sender, gate));
     receiver.iter().collect()
-}
-
-/// Keeps the writer busy until the answer is dropped.
-fn occupy(writer: &Writer) -> impl Drop + use<> {
-    struct Gate(Option<std::sync::mpsc::Sender<()>>);
-    impl Drop for Gate {
-        fn drop(&mut self) {
-            self.0 = None;
-        }
-    }
-    struct Busy {
-        entered: std::sync::mpsc::Sender<()>,
-        wait: Receiver<()>,
-    }
-    impl Step for Busy {
-        type Output = ();
-        type Error = Error;
-        fn subject(&self) -> Subject {
-            Subject::Everything
-        }
-        fn actor(&self) -> Actor<'_> {
-            ACTOR
-        }
-        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-            self.entered.send(()).unwrap();
-            // Ends when the gate is dropped.
-            let _ = self.wait.recv();
-            Ok(Vec::new())
-        }
-        fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
-            Ok(())
-        }
-    }
-    let (release, wait) = channel();
-    let (entered, inside) = channel();
-    writer.submit(Busy { entered, wait }, |_| {}).unwrap();
-    inside.recv().unwrap();
-    Gate(Some(release))
 }
 
 /// Rows and leases, which must agree with the answers.

@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
@@ -13,6 +12,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Answer, Step, Subject};
 use nebula_alloc::{Actor, Error, Writer, WriterOptions};
 
+use crate::busy::occupy;
 use crate::support::*;
 
 struct Allocate(u64);
@@ -63,35 +63,6 @@ fn writer(new: New, options: WriterOptions) -> (Writer, impl Sized) {
     let mut store = new();
     store.pool(1, "10.0.0.0/16");
     store.writer(options)
-}
-
-/// Keeps the writer busy until the sender is dropped.
-fn occupy(writer: &Writer) -> Sender<()> {
-    let (release, wait) = channel::<()>();
-    let (entered, inside) = channel();
-    struct Busy(Sender<()>, std::sync::mpsc::Receiver<()>);
-    impl Step for Busy {
-        type Output = ();
-        type Error = Error;
-        fn subject(&self) -> Subject {
-            Subject::Everything
-        }
-        fn actor(&self) -> Actor<'_> {
-            Actor::named("test")
-        }
-
-        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-            Ok(Vec::new())
-        }
-        fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
-            let _ = self.0.send(());
-            let _ = self.1.recv();
-            Ok(())
-        }
-    }
-    writer.submit(Busy(entered, wait), |_| {}).unwrap();
-    inside.recv().unwrap();
-    release
 }
 
 pub fn an_answer_can_be_awaited_without_a_runtime(new: New) {

@@ -112,6 +112,27 @@ impl Store {
         assert_eq!(self.run(|tx| verify(tx)).unwrap(), []);
     }
 
+    /// A table, `doomed (number)`: a commit that comes with a row of it fails.
+    pub fn dooming_table(&mut self) {
+        let script = match &self.engine {
+            Engine::Sqlite(_) => {
+                "CREATE TABLE none (number BIGINT NOT NULL PRIMARY KEY);
+                 CREATE TABLE doomed (number BIGINT REFERENCES none (number)
+                     DEFERRABLE INITIALLY DEFERRED)"
+            }
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => {
+                "CREATE TABLE doomed (number BIGINT);
+                 CREATE FUNCTION doom() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     RAISE EXCEPTION 'doomed';
+                 END $$;
+                 CREATE CONSTRAINT TRIGGER doom AFTER INSERT ON doomed
+                     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION doom()"
+            }
+        };
+        self.run(|tx| tx.script(script)).unwrap();
+    }
+
     /// The writer, and what must outlive it.
     pub fn writer(self, options: WriterOptions) -> (Writer, Option<TempDir>) {
         let writer = match self.engine {

@@ -1,0 +1,299 @@
+//! Do several processes on one pool keep runs of it to themselves without keeping them from others?
+#![cfg(feature = "postgres")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "support/postgres.rs"]
+mod server;
+#[path = "support/told.rs"]
+mod told;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::thread;
+
+use nebula_alloc::block::{self, Block};
+use nebula_alloc::lease::{self, Lease, Request};
+use nebula_alloc::pool::{self, Pool};
+use nebula_alloc::reclaim::reclaim;
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::verify::verify;
+use nebula_alloc::{Actor, AddressRange, Allocator, Error, OwnerId, PoolId, Postgres, usable};
+use told::*;
+
+/// A database with one pool of this size.
+fn sized(url: &str, prefix: &str) -> Postgres {
+    let mut store = open(url);
+    let range = usable(prefix.parse().unwrap()).unwrap();
+    let pool = Pool { id: POOL, network: NETWORK, range, position: 0 };
+    store.transaction(|tx| pool::create(tx, NOW, &ACTOR, &pool)).unwrap();
+    store
+}
+
+fn numbered(number: u16) -> Request {
+    let mut owner = [0; 16];
+    owner[14..].copy_from_slice(&number.to_be_bytes());
+    Request { owner: OwnerId(owner), ..request(0) }
+}
+
+/// In a transaction that keeps no other out.
+fn beside<T>(
+    store: &mut Postgres,
+    key: u8,
+    work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,
+) -> Result<T, Error> {
+    store.transaction_about(&[Subject::Key(vec![key])], work)
+}
+
+fn allocate(store: &mut Postgres, number: u16) -> Result<IpAddr, Error> {
+    let asked = store.transaction(|tx| lease::allocate(tx, NOW, &ACTOR, &numbered(number)));
+    asked.map(|lease| lease.address)
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn count(store: &mut Postgres, sql: &str) -> i64 {
+    store.transaction(|tx| tx.query(sql, &[])?[0].integer(0)).unwrap()
+}
+
+fn assert_sound(store: &mut Postgres) {
+    assert_eq!(store.transaction(|tx| verify(tx)), Ok(vec![]));
+}
+
+#[test]
+fn each_takes_from_its_own_run_lowest_first() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut first = sized(&url, "10.0.0.0/16");
+    let mut second = open(&url);
+    let mut got = Vec::new();
+    for number in 0..3 {
+        got.push(allocate(&mut first, number).unwrap().to_string());
+        got.push(allocate(&mut second, 100 + number).unwrap().to_string());
+    }
+    let (first_run, second_run) =
+        (["10.0.0.1", "10.0.0.2", "10.0.0.3"], ["10.0.4.1", "10.0.4.2", "10.0.4.3"]);
+    let expected: Vec<_> =
+        first_run.into_iter().zip(second_run).flat_map(|(a, b)| [a, b]).collect();
+    assert_eq!(got, expected, "a run is 1,024 addresses");
+    let holders = "SELECT count(DISTINCT holder) FROM alloc_interval WHERE holder <> 0";
+    assert_eq!(count(&mut first, holders), 2);
+    assert_sound(&mut first);
+}
+
+/// Both at work in the same pool at the same time: neither waits for the other's row.
+#[test]
+fn who_is_at_work_on_its_run_keeps_nobody_waiting() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut first = sized(&url, "10.0.0.0/16");
+    let mut second = open(&url);
+    // Taking a run into one's hands is a change of the row that everyone takes from.
+    allocate(&mut first, 11).unwrap();
+    allocate(&mut second, 12).unwrap();
+    beside(&mut first, 1, |tx| {
+        let mine = lease::allocate(tx, NOW, &ACTOR, &numbered(1))?;
+        let theirs =
+            beside(&mut second, 2, |tx| lease::allocate(tx, NOW, &ACTOR, &numbered(2))).unwrap();
+        assert_ne!(mine.address, theirs.address);
+        Ok(())
+    })
+    .unwrap();
+    assert_sound(&mut first);
+}
+
+/// One run holds the whole pool here; held addresses count as free.
+#[test]
+fn what_another_holds_is_taken_before_a_request_is_refused() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut first = sized(&url, "10.0.0.0/29");
+    assert_eq!(allocate(&mut first, 1), Ok(ip("10.0.0.1")));
+    let mut second = open(&url);
+    for number in 2..=6 {
+        assert!(allocate(&mut second, number).is_ok(), "{number}");
+    }
+    for store in [&mut first, &mut second] {
+        let refused = allocate(store, 7);
+        assert!(matches!(refused, Err(Error::PoolExhausted { .. })), "{refused:?}");
+    }
+    assert_sound(&mut first);
+}
+
+/// Addresses are left, but another is at work on all of them.
+#[test]
+fn contended_is_not_exhausted() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut first = sized(&url, "10.0.0.0/29");
+    let mut second = open(&url);
+    beside(&mut first, 1, |tx| {
+        lease::allocate(tx, NOW, &ACTOR, &numbered(1))?;
+        let refused = beside(&mut second, 2, |tx| lease::allocate(tx, NOW, &ACTOR, &numbered(2)));
+        assert!(matches!(refused, Err(Error::Contended { .. })), "{refused:?}");
+        let given = Request { address: Some(ip("10.0.0.5")), ..numbered(2) };
+        let refused = beside(&mut second, 2, |tx| lease::allocate(tx, NOW, &ACTOR, &given));
+        assert!(matches!(refused, Err(Error::Contended { .. })), "{refused:?}");
+        Ok(())
+    })
+    .unwrap();
+    // Afterwards there is no reason to refuse.
+    assert_eq!(allocate(&mut second, 2), Ok(ip("10.0.0.2")));
+    assert_sound(&mut second);
+}
+
+/// The writer asks again by itself, as long as it takes.
+#[test]
+fn a_writer_waits_for_what_another_is_at_work_on() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut first = sized(&url, "10.0.0.0/29");
+    let allocator = Allocator::new(writer(open(&url)), "test");
+    thread::scope(|scope| {
+        let asked = beside(&mut first, 1, |tx| {
+            lease::allocate(tx, NOW, &ACTOR, &numbered(1))?;
+            let asked = scope.spawn(|| allocator.allocate(numbered(2)));
+            until("the writer is put off", || allocator.writer().counters().deferrals > 2);
+            Ok(asked)
+        });
+        let lease = asked.unwrap().join().unwrap().unwrap();
+        assert_eq!(lease.address, ip("10.0.0.2"));
+    });
+}
+
+/// More than a run for each, and a last stretch in which all take from each other.
+#[test]
+fn three_writers_exhaust_thousands_of_addresses_exactly() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut store = sized(&url, "10.0.0.0/20");
+    let processes = [(); 3].map(|()| Allocator::new(writer(open(&url)), "test"));
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..24_u16)
+            .map(|thread| {
+                let allocator = &processes[usize::from(thread) % 3];
+                // 24 × 176 = 4,224; the pool has 4,094. Eight at a time in one batch.
+                scope.spawn(move || {
+                    (0..22)
+                        .map(|batch| {
+                            let first = thread * 176 + batch * 8;
+                            let all = (first..first + 8).map(|n| allocator.writer().send(Ask(n)));
+                            all.collect::<Vec<_>>()
+                                .into_iter()
+                                .map(|answer| answer.wait())
+                                .collect::<Vec<_>>()
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        asking.into_iter().flat_map(|thread| thread.join().unwrap()).flatten().collect()
+    });
+    let granted: BTreeSet<_> = answers.iter().flatten().collect();
+    let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert_eq!((granted.len(), refused.len()), (4094, 130), "{:?}", refused.first());
+    assert!(refused.iter().all(|error| matches!(error, Error::PoolExhausted { .. })));
+    assert_eq!(count(&mut store, "SELECT count(*) FROM alloc_interval"), 0);
+    assert_sound(&mut store);
+}
+
+struct Ask(u16);
+
+impl Step for Ask {
+    type Output = IpAddr;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.0.to_be_bytes().to_vec())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        ACTOR
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+        Ok(vec![numbered(self.0)])
+    }
+
+    fn write(
+        &mut self,
+        _: &mut dyn Transaction,
+        _: i64,
+        leases: &[Lease],
+    ) -> Result<IpAddr, Error> {
+        Ok(leases[0].address)
+    }
+}
+
+#[test]
+fn the_run_of_a_silent_process_returns_to_everyone() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut gone = sized(&url, "10.0.0.0/16");
+    // Seen, by a writer's clock, at NOW.
+    let gone_writer = Allocator::new(writer(open(&url)), "test");
+    let lowest = gone_writer.allocate(numbered(1)).unwrap().address;
+    drop(gone_writer);
+    let held = "SELECT count(*) FROM alloc_interval WHERE holder <> 0";
+    assert_eq!(count(&mut gone, held), 1);
+    let mut run = |now| {
+        gone.transaction(|tx| reclaim(tx, now, &ACTOR, 100)).unwrap();
+        count(&mut gone, held)
+    };
+    assert_eq!(run(NOW + 60), 1, "it may be slow");
+    assert_eq!(run(NOW + 61), 0);
+    let mut next = open(&url);
+    assert_eq!((lowest, allocate(&mut next, 2)), (ip("10.0.0.1"), Ok(ip("10.0.0.2"))));
+    assert_sound(&mut next);
+}
+
+/// A process that was taken for gone but is not finds its run gone, and takes another.
+#[test]
+fn who_was_taken_for_gone_goes_on() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut slow = sized(&url, "10.0.0.0/16");
+    assert_eq!(allocate(&mut slow, 1), Ok(ip("10.0.0.1")));
+    let mut other = open(&url);
+    other.transaction(|tx| tx.execute("UPDATE alloc_instance SET seen_at = 0", &[])).unwrap();
+    other.transaction(|tx| reclaim(tx, NOW, &ACTOR, 100)).unwrap();
+    assert_eq!(allocate(&mut other, 2), Ok(ip("10.0.0.2")), "out of its run");
+    assert_eq!(allocate(&mut slow, 3), Ok(ip("10.0.4.2")), "the next one's");
+    assert_sound(&mut slow);
+}
+
+/// What a run holds is the pool's: it can be shrunk, deleted, made a block and reserved.
+#[test]
+fn a_held_run_keeps_no_operator_from_the_pool() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut holder = sized(&url, "10.0.0.0/24");
+    let range = |first: &str, last: &str| AddressRange::new(ip(first), ip(last)).unwrap();
+    allocate(&mut holder, 1).unwrap();
+    let operator = Allocator::new(writer(open(&url)), "operator");
+    operator.resize_pool(POOL, range("10.0.0.1", "10.0.0.100")).unwrap();
+    let block = Block {
+        id: PoolId([50; 16]),
+        network: NETWORK,
+        pool: POOL,
+        name: "block".into(),
+        range: range("10.0.0.2", "10.0.0.9"),
+    };
+    operator.transaction(move |tx, now, actor| block::create(tx, now, actor, &block)).unwrap();
+    assert_sound(&mut holder);
+    assert_eq!(allocate(&mut holder, 2), Ok(ip("10.0.0.10")));
+    for number in [1, 2] {
+        operator.release(NETWORK, numbered(number).owner, 0).unwrap();
+    }
+    assert_eq!(operator.reclaim(), Ok(2));
+    operator
+        .transaction(|tx, now, actor| block::delete(tx, now, actor, PoolId([50; 16])).map(drop))
+        .unwrap();
+    assert_sound(&mut holder);
+    operator.delete_pool(POOL).unwrap();
+    let refused = allocate(&mut holder, 3);
+    assert!(matches!(refused, Err(Error::NoPool { .. })), "{refused:?}");
+    assert_sound(&mut holder);
+}
