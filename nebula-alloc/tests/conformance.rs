@@ -22,6 +22,7 @@ mod questions {
     pub mod given_address;
     pub mod importing;
     pub mod one_holder;
+    pub mod pairs;
     pub mod pools;
     pub mod quarantine;
     pub mod release_order;
@@ -128,6 +129,13 @@ suite! {
         a_second_holder_of_an_address_is_refused,
         a_second_active_lease_of_an_owner_is_refused,
         a_lease_of_no_pool_is_refused,
+    }
+    pairs {
+        both_come_in_the_order_asked_and_again_the_same,
+        when_one_is_exhausted_the_other_is_not_taken,
+        when_a_given_one_is_taken_the_other_is_not,
+        who_has_one_already_gets_the_other_and_keeps_the_one_it_had,
+        both_are_released_and_come_back_together,
     }
     pools {
         a_pool_costs_the_same_for_each_size,
