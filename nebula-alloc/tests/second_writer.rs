@@ -7,6 +7,9 @@ mod child;
 #[path = "support/store.rs"]
 mod support;
 
+use std::process::Command;
+use std::thread;
+
 use child::Child;
 use nebula_alloc::{Error, Sqlite};
 use support::*;
@@ -43,4 +46,21 @@ fn in_one_process_too() {
     drop(writer);
     assert!(Sqlite::open(&path).is_ok());
     drop(directory);
+}
+
+/// A new program has all files of ours for a moment, until it begins.
+#[test]
+fn programs_started_meanwhile_do_not_keep_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("test.db");
+    thread::scope(|scope| {
+        let starting = scope.spawn(|| {
+            for _ in 0..200 {
+                assert!(Command::new("true").status().unwrap().success());
+            }
+        });
+        while !starting.is_finished() {
+            assert_eq!(Sqlite::open(&path).map(drop), Ok(()));
+        }
+    });
 }

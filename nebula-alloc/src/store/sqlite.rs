@@ -46,7 +46,7 @@ pub struct Sqlite {
     path: PathBuf,
     connection: Connection,
     components: Vec<Component>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Sqlite {
@@ -193,7 +193,19 @@ fn log_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn lock(path: &Path) -> Result<File, Error> {
+/// Let go of explicitly: closing the file does not do so as long as a program that was started
+/// meanwhile has it, which is until it has replaced this one's image.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If that fails, closing is the other way.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".writer");
     let mut options = OpenOptions::new();
@@ -202,7 +214,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(name).map_err(unavailable)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::SecondWriter { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(unavailable(error)),
     }
