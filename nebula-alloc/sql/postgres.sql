@@ -126,7 +126,10 @@ INSERT INTO alloc_pool
 INSERT INTO alloc_reservation
      (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
-SELECT 1 FROM alloc_interval WHERE pool = $1 LIMIT 1;
+SELECT 1 FROM alloc_pool AS pool
+     WHERE pool.network = $1 AND pool.family = $2 AND pool.parent IS NULL AND (EXISTS (SELECT 1 FROM alloc_interval AS free WHERE free.pool = pool.id)
+             OR EXISTS (SELECT 1 FROM alloc_lease AS lease
+                 WHERE lease.pool = pool.id AND lease.state = 2 AND lease.hold_until <= $3)) LIMIT 1;
 
 SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
@@ -261,17 +264,18 @@ UPDATE alloc_interval SET holder = $1 WHERE pool = $2 AND last = $3;
 UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3;
 
 UPDATE alloc_lease
+     SET hold_until = $1 WHERE network = $2 AND address = $3 AND owner = $4;
+
+UPDATE alloc_lease
      SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
-     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6;
+     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6 AND hold_until = $7;
 
 UPDATE alloc_lease
      SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
-     WHERE network = $4 AND address = $5 AND state = 1;
-
-UPDATE alloc_lease SET hold_until = $1 WHERE network = $2 AND address = $3;
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6;
 
 UPDATE alloc_lease SET hold_until = $1, until = $2
-     WHERE network = $3 AND address = $4 AND state = 1;
+     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5;
 
 UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND address = $3 AND owner = $4;
 

@@ -13,7 +13,6 @@ use crate::{AddressRange, Error, PoolId};
 
 pub(crate) const LOWEST: &str =
     "SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2";
-pub(crate) const ANY: &str = "SELECT 1 FROM alloc_interval WHERE pool = $1 LIMIT 1";
 pub(crate) const AT_OR_ABOVE: &str = "SELECT last, first, holder FROM alloc_interval
      WHERE pool = $1 AND last >= $2 ORDER BY last LIMIT $3";
 pub(crate) const INSERT: &str =
@@ -29,23 +28,16 @@ pub(crate) const DELETE_WITHIN: &str =
 /// How many rows a walk over a pool's free space reads at a time.
 const PAGE: usize = 1024;
 
-/// What [`take_lowest`] found.
-pub(crate) struct Taken {
-    pub(crate) addresses: Vec<IpAddr>,
-    /// Fewer than asked for, but others are at work on more.
-    pub(crate) contended: bool,
-}
-
 /// Takes the lowest free addresses of a pool, `count` of them or as many as there are. A run that
 /// comes from one interval is one change of one row.
 ///
 /// Where several instances allocate, each takes from what it holds, and from anywhere only when
-/// there is no more of that.
+/// there is no more of that. What others are at work on is left out.
 pub(crate) fn take_lowest(
     tx: &mut dyn Transaction,
     pool: PoolId,
     count: usize,
-) -> Result<Taken, Error> {
+) -> Result<Vec<IpAddr>, Error> {
     let mut addresses = Vec::with_capacity(count);
     if let Some(instance) = tx.instance() {
         held::take(tx, pool, instance, count, &mut addresses)?;
@@ -56,10 +48,7 @@ pub(crate) fn take_lowest(
         let rows = tx.query_skip_locked(LOWEST, &[pool.as_bytes().into(), limit.into()])?;
         take_from(tx, pool, &rows, count, &mut addresses)?;
     }
-    let contended = addresses.len() < count
-        && tx.instance().is_some()
-        && !tx.query(ANY, &[pool.as_bytes().into()])?.is_empty();
-    Ok(Taken { addresses, contended })
+    Ok(addresses)
 }
 
 /// Takes the lowest addresses of these rows (`last`, `first`) until `taken` has `count`.

@@ -31,9 +31,10 @@ pub(crate) const OWNED: &str = concat!(
 pub(crate) const INSERT: &str = "INSERT INTO alloc_lease
      (network, address, family, pool, owner, state, hold_until, until)
      VALUES ($1, $2, $3, $4, $5, 1, $6, $7)";
+/// With the quarantine that was read: its owner may have had the address back, and begun another.
 pub(crate) const ACTIVATE: &str = "UPDATE alloc_lease
      SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
-     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6";
+     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6 AND hold_until = $7";
 
 /// Quarantines that have ended are returned this many at a time when a pool runs short.
 const RECLAIM_AT_LEAST: usize = 64;
@@ -154,9 +155,9 @@ fn round(
     // Addresses with a name, one by one: each may meet the one before. What an owner had comes before
     // what others ask for.
     named.sort_by_key(|(_, named)| !named.rather);
-    for (asking, Named { address, rather }) in named {
+    for (asking, Named { address, rather, former }) in named {
         let answer = given(tx, now, asking.actor, asking.request, address)?;
-        if rather && answer.as_ref().is_err_and(is_elsewhere) {
+        if rather && answer.as_ref().is_err_and(|error| is_elsewhere(error, former)) {
             let request = asking.request;
             let source = (request.network, request.family, request.pool);
             next.push((source, VecDeque::from([asking])));
@@ -192,6 +193,8 @@ struct Named {
     address: IpAddr,
     /// It would rather have this one than another, but does not insist.
     rather: bool,
+    /// It had this one; with several instances another may have it by now.
+    former: bool,
 }
 
 /// What an owner has that matters to its request.
@@ -221,9 +224,11 @@ impl Owned {
             }
         }
         let named = match (request.address, pinned, released) {
-            (Some(address), _, _) => Some(Named { address, rather: false }),
-            (None, Some(address), _) => Some(Named { address, rather: true }),
-            (None, None, Some(lease)) => Some(Named { address: lease.address, rather: true }),
+            (Some(address), _, _) => Some(Named { address, rather: false, former: false }),
+            (None, Some(address), _) => Some(Named { address, rather: true, former: false }),
+            (None, None, Some(lease)) => {
+                Some(Named { address: lease.address, rather: true, former: true })
+            }
             (None, None, None) => None,
         };
         Ok(Self { active, named })
@@ -231,13 +236,14 @@ impl Owned {
 }
 
 /// Whether the address is not in the pool asked for, or not for this owner any more.
-fn is_elsewhere(error: &Error) -> bool {
-    matches!(
-        error,
+fn is_elsewhere(error: &Error, former: bool) -> bool {
+    match error {
         Error::AddressInAnotherPool { .. }
-            | Error::AddressOutsidePools { .. }
-            | Error::AddressReserved { .. }
-    )
+        | Error::AddressOutsidePools { .. }
+        | Error::AddressReserved { .. } => true,
+        Error::AddressTaken { .. } | Error::AddressQuarantined { .. } => former,
+        _ => false,
+    }
 }
 
 /// Serves requests from the pools of a source, in their order.
@@ -261,17 +267,21 @@ fn take(
             }
         },
     };
-    let mut contended = false;
     for pool in &pools {
-        contended |= take_lowest(tx, now, *pool, &mut waiting, answers)?;
+        take_lowest(tx, now, *pool, &mut waiting, answers)?;
     }
     for pool in &pools {
         let Some(first) = waiting.front() else { break };
         let short = waiting.len().max(RECLAIM_AT_LEAST);
         if reclaim::of_pool(tx, now, first.actor, *pool, short)? > 0 {
-            contended |= take_lowest(tx, now, *pool, &mut waiting, answers)?;
+            take_lowest(tx, now, *pool, &mut waiting, answers)?;
         }
     }
+    // What other processes are at work on was left out, and what one of them freed between two looks
+    // was in neither place.
+    let contended = !waiting.is_empty()
+        && tx.instance().is_some()
+        && Space::any_has_more(tx, now, network, family, pool)?;
     for asking in waiting {
         let error = if contended {
             Error::Contended { reason: "others are taking the last addresses".into() }
@@ -285,21 +295,20 @@ fn take(
     Ok(())
 }
 
-/// Serves the first of `waiting` from a pool, as far as it reaches. Answers whether others are at
-/// work on more of it.
+/// Serves the first of `waiting` from a pool, as far as it reaches.
 fn take_lowest(
     tx: &mut dyn Transaction,
     now: i64,
     pool: PoolId,
     waiting: &mut VecDeque<Asking<'_>>,
     answers: &mut Answers,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     if waiting.is_empty() {
-        return Ok(false);
+        return Ok(());
     }
     let taken = interval::take_lowest(tx, pool, waiting.len())?;
-    let mut given = Vec::with_capacity(taken.addresses.len());
-    for address in taken.addresses {
+    let mut given = Vec::with_capacity(taken.len());
+    for address in taken {
         if let Some(asking) = waiting.pop_front() {
             let lease = insert(tx, pool, address, asking.request)?;
             answers.give(asking, Ok(lease));
@@ -310,7 +319,7 @@ fn take_lowest(
     for (actor, lease) in given {
         record(tx, now, actor, kind::ALLOCATED, &lease, None)?;
     }
-    Ok(taken.contended)
+    Ok(())
 }
 
 /// An owner with an active lease asks again.
@@ -374,6 +383,7 @@ pub(super) fn activate(
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
             former.owner.as_bytes().into(),
+            former.hold_until.into(),
         ],
     )?;
     record(tx, now, actor, kind, &lease, None)?;

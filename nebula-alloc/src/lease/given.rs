@@ -41,7 +41,14 @@ pub(super) fn given(
         }
         Ok(Way::Take(pool)) => {
             if !interval::take_given(tx, pool, address)? {
-                return Ok(Err(Error::Inconsistent { pool, address }));
+                // Another process may have taken it since, and even freed it again.
+                if by_address(tx, request.network, address)?.is_some() {
+                    let reason = format!("another process took {address}");
+                    return Ok(Err(Error::Contended { reason }));
+                }
+                if !interval::take_given(tx, pool, address)? {
+                    return Ok(Err(Error::Inconsistent { pool, address }));
+                }
             }
             pool
         }

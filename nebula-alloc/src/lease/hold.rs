@@ -6,11 +6,12 @@ use crate::event::{Actor, kind};
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
+// Both name the owner: meanwhile the lease may have ended, and the address be another's.
 pub(crate) const QUARANTINE: &str = "UPDATE alloc_lease
      SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
-     WHERE network = $4 AND address = $5 AND state = 1";
-pub(crate) const HOLD: &str =
-    "UPDATE alloc_lease SET hold_until = $1 WHERE network = $2 AND address = $3";
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6";
+pub(crate) const HOLD: &str = "UPDATE alloc_lease
+     SET hold_until = $1 WHERE network = $2 AND address = $3 AND owner = $4";
 
 /// Why a lease was released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +176,7 @@ pub(crate) fn quarantine(
             hold.reason.number().into(),
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
+            lease.owner.as_bytes().into(),
         ],
     )?;
     record(tx, now, actor, kind, &lease, Some(hold.reason.word()))?;
@@ -194,6 +196,7 @@ fn set_hold(
             hold_until.into(),
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
+            lease.owner.as_bytes().into(),
         ],
     )?;
     record(tx, now, actor, kind::HELD, lease, Some(&format!("until {hold_until}")))

@@ -6,8 +6,9 @@ use crate::event::{Actor, kind};
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
+/// Of its owner: meanwhile it may have ended, and the address be another's.
 pub(crate) const PROLONG: &str = "UPDATE alloc_lease SET hold_until = $1, until = $2
-     WHERE network = $3 AND address = $4 AND state = 1";
+     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5";
 
 /// Lets all active leases of an owner end at `until`, or never. Unlike asking again it can also
 /// bring the end nearer. Answers them as they are then, in address order.
@@ -89,6 +90,7 @@ pub(super) fn prolong(
             lease.until.into(),
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
+            lease.owner.as_bytes().into(),
         ],
     )?;
     let end = match lease.until {

@@ -7,6 +7,19 @@ use crate::interval::limit;
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval, reservation};
 
+/// Free addresses and those whose quarantine has ended; a macro, because `concat!` takes no constants.
+macro_rules! more {
+    ($now:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM alloc_interval AS free WHERE free.pool = pool.id)
+             OR EXISTS (SELECT 1 FROM alloc_lease AS lease
+                 WHERE lease.pool = pool.id AND lease.state = 2 AND lease.hold_until <= ",
+            $now,
+            ")"
+        )
+    };
+}
+
 pub(crate) const BY_ID: &str =
     "SELECT id, network, parent, first, last FROM alloc_pool WHERE id = $1";
 pub(crate) const WITHIN: &str = "SELECT id, network, parent, first, last FROM alloc_pool
@@ -14,6 +27,16 @@ pub(crate) const WITHIN: &str = "SELECT id, network, parent, first, last FROM al
 pub(crate) const LEASED: &str = "SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
      ORDER BY address LIMIT $5";
+
+/// One statement, so that it sees all pools, free space and leases at one moment.
+pub(crate) const MORE_OF_FAMILY: &str = concat!(
+    "SELECT 1 FROM alloc_pool AS pool
+     WHERE pool.network = $1 AND pool.family = $2 AND pool.parent IS NULL AND (",
+    more!("$3"),
+    ") LIMIT 1"
+);
+pub(crate) const MORE_OF_ONE: &str =
+    concat!("SELECT 1 FROM alloc_pool AS pool WHERE pool.id = $1 AND (", more!("$2"), ") LIMIT 1");
 
 /// How many leases that stand in the way are named.
 const NAMED: usize = 100;
@@ -60,6 +83,25 @@ impl Space {
     ) -> Result<Option<Self>, Error> {
         let spaces = Self::within(tx, network, AddressRange::single(address))?;
         Ok(spaces.into_iter().max_by_key(|space| space.parent.is_some()))
+    }
+
+    /// Whether there is an address that can be given to anyone, in this pool or block or in any pool
+    /// of the network and family; also one that another transaction is at work on.
+    pub(crate) fn any_has_more(
+        tx: &mut dyn Transaction,
+        now: i64,
+        network: NetworkId,
+        family: Family,
+        pool: Option<PoolId>,
+    ) -> Result<bool, Error> {
+        let rows = match pool {
+            Some(pool) => tx.query(MORE_OF_ONE, &[pool.as_bytes().into(), now.into()])?,
+            None => {
+                let network = network.as_bytes().into();
+                tx.query(MORE_OF_FAMILY, &[network, family.number().into(), now.into()])?
+            }
+        };
+        Ok(!rows.is_empty())
     }
 
     /// The blocks that are in it.

@@ -1,0 +1,244 @@
+//! What if another process changes what an operation has read, before it writes?
+#![cfg(feature = "postgres")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+#[path = "support/postgres.rs"]
+mod server;
+#[path = "support/told.rs"]
+mod told;
+
+use nebula_alloc::lease::{self, Lease, LeaseState, Request};
+use nebula_alloc::reclaim::{expire, reclaim};
+use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::{Param, Row, Transaction};
+use nebula_alloc::verify::verify;
+use nebula_alloc::{AddressRange, Error, OwnerId, Postgres, pool};
+use told::*;
+
+/// Runs something before the first statement that holds a text.
+struct Interrupted<'a> {
+    inner: &'a mut dyn Transaction,
+    text: &'a str,
+    meanwhile: Option<&'a mut dyn FnMut()>,
+}
+
+impl Interrupted<'_> {
+    fn before(&mut self, sql: &str) {
+        if sql.contains(self.text)
+            && let Some(meanwhile) = self.meanwhile.take()
+        {
+            meanwhile();
+        }
+    }
+}
+
+impl Transaction for Interrupted<'_> {
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.before(sql);
+        self.inner.execute(sql, params)
+    }
+
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        self.before(sql);
+        self.inner.query(sql, params)
+    }
+
+    fn queue(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.before(sql);
+        self.inner.queue(sql, params)
+    }
+
+    fn queue_one(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.before(sql);
+        self.inner.queue_one(sql, params)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.inner.flush()
+    }
+
+    fn query_skip_locked(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        self.before(sql);
+        self.inner.query_skip_locked(sql, params)
+    }
+
+    fn instance(&self) -> Option<i64> {
+        self.inner.instance()
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.inner.script(sql)
+    }
+
+    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.inner.tables(prefix)
+    }
+}
+
+/// Two processes.
+struct Two {
+    one: Postgres,
+    other: Postgres,
+}
+
+fn two() -> Option<Two> {
+    let url = server::cluster_in_memory()?.schema();
+    Some(Two { one: with_pool(&url), other: open(&url) })
+}
+
+impl Two {
+    /// What `work` of the one comes to when `meanwhile` happens in the other before `text`.
+    fn run<T>(
+        &mut self,
+        text: &str,
+        mut work: impl FnMut(&mut dyn Transaction) -> Result<T, Error>,
+        meanwhile: impl Fn(&mut dyn Transaction) -> Result<(), Error>,
+    ) -> Result<T, Error> {
+        let Self { one, other } = self;
+        let mut done = false;
+        let mut happen = || {
+            other.transaction_about(&[subject(2)], |tx| meanwhile(tx)).unwrap();
+            done = true;
+        };
+        let outcome = one.transaction_about(&[subject(1)], |tx| {
+            work(&mut Interrupted { inner: tx, text, meanwhile: Some(&mut happen) })
+        });
+        assert!(done, "there is no statement with {text}");
+        outcome
+    }
+
+    fn lease(&mut self, last: u8) -> Lease {
+        let address = [10, 0, 0, last].into();
+        let lease = self.one.transaction(|tx| lease::by_address(tx, NETWORK, address));
+        assert_eq!(self.other.transaction(|tx| verify(tx)), Ok::<_, Error>(vec![]));
+        lease.unwrap().unwrap()
+    }
+
+    /// The owner has 10.0.0.1 until now, and no later.
+    fn ending(&mut self, number: u8) {
+        let request = Request { until: Some(NOW), ..request(number) };
+        let leased = self.one.transaction(|tx| lease::allocate(tx, NOW, &ACTOR, &request));
+        assert_eq!(leased.unwrap().address.to_string(), "10.0.0.1");
+    }
+
+    /// The owner had 10.0.0.1, and its quarantine is over.
+    fn ended(&mut self, number: u8) {
+        self.ending(number);
+        self.one.transaction(|tx| release(tx, number, 0)).unwrap();
+    }
+}
+
+fn subject(key: u8) -> Subject {
+    Subject::Key(vec![key])
+}
+
+fn owner(number: u8) -> OwnerId {
+    OwnerId([number; 16])
+}
+
+fn given(number: u8) -> Request {
+    Request { address: Some([10, 0, 0, 1].into()), ..request(number) }
+}
+
+fn release(tx: &mut dyn Transaction, number: u8, hold: i64) -> Result<(), Error> {
+    lease::release(tx, NOW, &ACTOR, NETWORK, owner(number), hold).map(drop)
+}
+
+fn allocate(tx: &mut dyn Transaction, request: &Request) -> Result<(), Error> {
+    lease::allocate(tx, NOW, &ACTOR, request).map(drop)
+}
+
+/// 10.0.0.1 ends, is free, and is owner 2's.
+fn pass_on(tx: &mut dyn Transaction) -> Result<(), Error> {
+    expire(tx, NOW, &ACTOR, NETWORK, 0, 9)?;
+    reclaim(tx, NOW, &ACTOR, 9)?;
+    allocate(tx, &given(2))
+}
+
+fn contended<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    assert!(matches!(outcome, Err(Error::Contended { .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_quarantine_that_began_anew_is_respected() {
+    let Some(mut two) = two() else { return };
+    two.ended(9);
+    let asked = two.run(
+        "SET state = 1",
+        |tx| allocate(tx, &given(1)),
+        |tx| {
+            allocate(tx, &request(9))?;
+            release(tx, 9, 100)
+        },
+    );
+    contended(asked);
+    let lease = two.lease(1);
+    assert_eq!((lease.owner, lease.hold_until), (owner(9), NOW + 100));
+}
+
+#[test]
+fn anothers_lease_is_not_released() {
+    let Some(mut two) = two() else { return };
+    two.ending(1);
+    contended(two.run("SET state = 2", |tx| release(tx, 1, 0), pass_on));
+    let lease = two.lease(1);
+    assert_eq!((lease.owner, lease.state), (owner(2), LeaseState::Active));
+}
+
+#[test]
+fn anothers_lease_is_not_renewed() {
+    let Some(mut two) = two() else { return };
+    two.ending(1);
+    let renew =
+        |tx: &mut dyn Transaction| lease::renew(tx, NOW, &ACTOR, NETWORK, owner(1), Some(NOW + 50));
+    contended(two.run("UPDATE alloc_lease SET hold_until = $1, until", renew, pass_on));
+    let lease = two.lease(1);
+    assert_eq!((lease.owner, lease.until), (owner(2), None));
+}
+
+#[test]
+fn anothers_quarantine_is_not_moved() {
+    let Some(mut two) = two() else { return };
+    two.ending(1);
+    let extend =
+        |tx: &mut dyn Transaction| lease::extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), NOW + 50);
+    contended(two.run("SET hold_until = $1 WHERE", extend, pass_on));
+    let lease = two.lease(1);
+    assert_eq!((lease.owner, lease.hold_until), (owner(2), NOW));
+}
+
+#[test]
+fn a_free_address_that_another_took_is_contended_not_inconsistent() {
+    let Some(mut two) = two() else { return };
+    let take = |tx: &mut dyn Transaction| allocate(tx, &given(2));
+    contended(two.run("FROM alloc_interval", |tx| allocate(tx, &given(1)), take));
+    assert_eq!(two.lease(1).owner, owner(2));
+}
+
+#[test]
+fn who_cannot_have_its_former_address_gets_another() {
+    let Some(mut two) = two() else { return };
+    two.ended(1);
+    let by_address = "WHERE network = $1 AND address = $2";
+    two.run(by_address, |tx| allocate(tx, &request(1)), pass_on).unwrap();
+    assert_eq!((two.lease(1).owner, two.lease(2).owner), (owner(2), owner(1)));
+}
+
+/// While it is moved from quarantine to the free space, it is in neither for everyone else.
+#[test]
+fn an_address_that_another_is_about_to_free_is_not_exhaustion() {
+    let Some(mut two) = two() else { return };
+    let one = AddressRange::new([10, 0, 0, 1].into(), [10, 0, 0, 1].into()).unwrap();
+    two.one.transaction(|tx| pool::resize(tx, NOW, &ACTOR, POOL, one)).unwrap();
+    two.ended(9);
+    let Two { one, other } = &mut two;
+    let asked = one.transaction_about(&[subject(1)], |tx| {
+        assert_eq!(reclaim(tx, NOW, &ACTOR, 9), Ok(1));
+        tx.flush()?;
+        Ok::<_, Error>(other.transaction_about(&[subject(2)], |tx| allocate(tx, &request(2))))
+    });
+    contended(asked.unwrap());
+    two.other.transaction(|tx| allocate(tx, &request(2))).unwrap();
+    let asked = two.other.transaction(|tx| allocate(tx, &request(3)));
+    assert!(matches!(asked, Err(Error::PoolExhausted { .. })), "{asked:?}");
+}
