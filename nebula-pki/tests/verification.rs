@@ -122,6 +122,15 @@ fn a_verified_certificate_says_who_vouches_for_it() {
 }
 
 #[test]
+fn a_ca_is_found_by_its_fingerprint() {
+    let issuer = issuer(NOW, NOW + 10);
+    let certificate = issuer.certificate();
+    let pool = pool(&issuer);
+    assert_eq!(pool.get(&certificate.fingerprint()), Some(certificate));
+    assert_eq!(CaPool::new().get(&certificate.fingerprint()), None);
+}
+
+#[test]
 fn an_unknown_ca_is_named() {
     let issuer = issuer(NOW, NOW + 10);
     let certificate = issue(&issuer, NOW, NOW + 10);
