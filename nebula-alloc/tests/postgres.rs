@@ -255,3 +255,29 @@ fn many_requests_cost_the_round_trips_of_few() {
     assert_eq!(few, many);
     assert!(many <= 8, "{many} round trips");
 }
+
+/// One statement looks all owners up; each by an index, however the planner takes the table.
+#[test]
+fn many_owners_are_looked_up_one_by_one() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let mut store = with_pool(&cluster.schema());
+    let requests: Vec<_> = (1..9).map(|number| (ACTOR, request(number))).collect();
+    let plan = store
+        .transaction(|tx| {
+            allocate_many(tx, NOW, &requests)?;
+            tx.script("SET LOCAL plan_cache_mode = force_generic_plan")?;
+            tx.script("SET LOCAL enable_seqscan = off")?;
+            let lookup = tx.query(
+                "SELECT name FROM pg_prepared_statements WHERE strpos(statement, $1) > 0",
+                &["CROSS JOIN LATERAL".into()],
+            )?;
+            assert_eq!(lookup.len(), 1, "one statement for all of them");
+            let name = lookup[0].text(0)?;
+            tx.query(&format!("EXPLAIN (COSTS OFF) EXECUTE {name}(NULL, NULL, NULL)"), &[])
+        })
+        .unwrap();
+    let plan: Vec<_> = plan.iter().map(|row| row.text(0).unwrap()).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("Nested Loop") && plan.contains("alloc_lease_active"), "{plan}");
+    assert!(!plan.contains("Seq Scan on alloc_") && !plan.contains("Hash Join"), "{plan}");
+}

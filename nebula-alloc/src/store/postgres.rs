@@ -11,6 +11,7 @@
 //! Connect to the server itself or through a pooler in session mode: statements stay prepared and
 //! settings are the session's.
 
+mod each;
 mod failure;
 mod insert;
 mod lock;

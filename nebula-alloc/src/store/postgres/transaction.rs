@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::each::each;
 use super::insert::arrange;
 use super::pipeline::{Message, Reply};
 use super::session::{Session, Text, misuse};
@@ -205,6 +206,16 @@ impl Transaction for OpenPostgres<'_> {
 
     fn query_each(&mut self, sql: &str, sets: &[Vec<Param<'_>>]) -> Result<Vec<Vec<Row>>, Error> {
         let text = self.session.text(sql);
+        if sets.len() > 1 {
+            self.usable()?;
+            self.prepare([&text])?;
+            let statement = text.statement()?;
+            if let Some(sql) = each(sql, statement.params())
+                && sets.iter().all(|set| set.len() == statement.params().len())
+            {
+                return self.query_at_once(&sql, statement.params().len(), sets);
+            }
+        }
         let sets: Vec<&[Param<'_>]> = sets.iter().map(Vec::as_slice).collect();
         self.run(&text, &sets)?.into_iter().map(Self::rows).collect()
     }
@@ -231,6 +242,36 @@ impl Transaction for OpenPostgres<'_> {
 }
 
 impl OpenPostgres<'_> {
+    /// Runs what [`each`] made of a query.
+    fn query_at_once(
+        &mut self,
+        sql: &str,
+        parameters: usize,
+        sets: &[Vec<Param<'_>>],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        let text = self.session.text(sql);
+        self.prepare([&text])?;
+        let column = |index: usize| -> Vec<Bound<'_>> {
+            sets.iter().filter_map(|set| set.get(index).copied().map(Bound::Given)).collect()
+        };
+        let columns: Vec<_> = (0..parameters).map(column).collect();
+        let bound = columns.iter().map(|column| Bound::Array(column)).collect();
+        let asked = vec![Message::Bound(text.check(parameters)?, bound)];
+        let mut answers = vec![Vec::new(); sets.len()];
+        for reply in self.send(asked)? {
+            for mut row in Self::rows(reply)? {
+                if let Some(Value::Integer(place)) = row.0.pop()
+                    && let Some(index) = place.checked_sub(1)
+                    && let Ok(index) = usize::try_from(index)
+                    && let Some(answer) = answers.get_mut(index)
+                {
+                    answer.push(row);
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     fn enqueue(&mut self, sql: &str, params: &[Param<'_>], one: bool) -> Result<(), Error> {
         self.usable()?;
         let text = self.session.text(sql);

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use bytes::BytesMut;
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use crate::Error;
 use crate::store::{Param, Row, Value};
@@ -14,6 +14,8 @@ pub(super) enum Bound<'a> {
     Given(Param<'a>),
     Kept(&'a Value),
     Keys(&'a [i64]),
+    /// One parameter of several sets.
+    Array(&'a [Bound<'a>]),
 }
 
 impl<'a> Bound<'a> {
@@ -26,7 +28,7 @@ impl<'a> Bound<'a> {
                 Value::Text(text) => Param::Text(text),
                 Value::Blob(bytes) => Param::Blob(bytes),
             }),
-            Self::Keys(_) => None,
+            Self::Keys(_) | Self::Array(_) => None,
         }
     }
 }
@@ -46,6 +48,9 @@ impl ToSql for Bound<'_> {
             (Some(Param::Text(text)), _) if <&str as ToSql>::accepts(ty) => text.to_sql(ty, out),
             (Some(Param::Blob(bytes)), _) if *ty == Type::BYTEA => bytes.to_sql(ty, out),
             (None, Self::Keys(keys)) if *ty == Type::INT8_ARRAY => keys.to_sql(ty, out),
+            (None, Self::Array(values)) if matches!(ty.kind(), Kind::Array(_)) => {
+                values.to_sql(ty, out)
+            }
             _ => Err(format!("a parameter of type {ty} is given another").into()),
         }
     }
