@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 #[allow(dead_code, unreachable_pub, clippy::expect_used, reason = "shared with tests")]
 #[path = "../examples/tests/support/client.rs"]
 mod client;
+mod place;
 
 use client::Client;
 
@@ -80,7 +81,7 @@ fn main() -> Outcome<()> {
 }
 
 fn measure(arguments: &Arguments) -> Outcome<()> {
-    refuse_tmpfs(&arguments.directory)?;
+    place::refuse_tmpfs(&arguments.directory)?;
     let nebula_cert = find_nebula_cert(arguments.nebula_cert.as_deref())?;
     let work = tempfile::Builder::new().prefix("register-").tempdir_in(&arguments.directory)?;
     let signing = SigningPeer::prepare(nebula_cert, work.path())?;
@@ -344,25 +345,4 @@ fn find_nebula_cert(given: Option<&Path>) -> Outcome<PathBuf> {
         .map(|directory| directory.join("nebula-cert"))
         .find(|file| file.is_file())
         .ok_or_else(|| "nebula-cert is in neither --nebula-cert, NEBULA_BIN_DIR nor PATH".into())
-}
-
-/// A commit to memory would be no commit.
-fn refuse_tmpfs(directory: &Path) -> Outcome<()> {
-    let directory = fs::canonicalize(directory)?;
-    let mounts = fs::read_to_string("/proc/mounts")?;
-    let kind = mounts
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            Some((fields.next()?, fields.next()?))
-        })
-        .filter(|(point, _)| directory.starts_with(point))
-        .max_by_key(|(point, _)| point.len());
-    match kind {
-        Some((_, kind @ ("tmpfs" | "ramfs"))) => {
-            Err(format!("{} is a {kind}: choose a --directory on a disk", directory.display())
-                .into())
-        }
-        _ => Ok(()),
-    }
 }
