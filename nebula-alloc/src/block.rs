@@ -1,6 +1,8 @@
 //! Blocks: contiguous addresses of a pool that are kept for a group. Only who names the block in its
 //! [request](crate::lease::Request) gets one of them, and never one of the rest of the pool instead.
 
+use std::net::IpAddr;
+
 use crate::address::{self, number};
 use crate::event::{self, Actor, kind};
 use crate::pool::{self, Space};
@@ -130,7 +132,12 @@ pub fn find_room(
 ) -> Result<Option<AddressRange>, Error> {
     let space = Space::by_id(tx, pool)?.ok_or(Error::NoSuchPool { pool })?;
     let mut room = None;
+    let mut before: Option<(IpAddr, IpAddr)> = None;
     interval::walk(tx, pool, space.range.first(), |first, last| {
+        // What different instances hold is one run all the same.
+        let joined = before.filter(|(_, end)| address::next(*end) == Some(first));
+        let first = joined.map_or(first, |(start, _)| start);
+        before = Some((first, last));
         let below = number(last) - number(first);
         let Some(wanted) = size.checked_sub(1).filter(|wanted| *wanted <= below) else { return };
         let mut skipped = below - wanted;

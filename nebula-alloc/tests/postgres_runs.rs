@@ -297,3 +297,25 @@ fn a_held_run_keeps_no_operator_from_the_pool() {
     assert!(matches!(refused, Err(Error::NoPool { .. })), "{refused:?}");
     assert_sound(&mut holder);
 }
+
+/// What was given back lies beside what is held, as a row of its own.
+#[test]
+fn room_for_a_block_is_found_across_runs() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let mut store = open(&cluster.schema());
+    let range = AddressRange::new(ip("10.0.0.0"), ip("10.0.0.3")).unwrap();
+    let pool = Pool { id: POOL, network: NETWORK, range, position: 0 };
+    store.transaction(|tx| pool::create(tx, NOW, &ACTOR, &pool)).unwrap();
+    // Long before the server's clock, by which the process was seen last.
+    let now = 1000;
+    let request = Request { hold_until: now, ..numbered(1) };
+    let freed = store.transaction(|tx| {
+        lease::allocate(tx, now, &ACTOR, &request)?;
+        lease::release(tx, now, &ACTOR, NETWORK, request.owner, 0)?;
+        reclaim(tx, now, &ACTOR, 9)
+    });
+    assert_eq!(freed, Ok(1));
+    assert_eq!(count(&mut store, "SELECT count(*) FROM alloc_interval"), 2);
+    let room = store.transaction(|tx| block::find_room(tx, POOL, 4));
+    assert_eq!(room, Ok::<_, Error>(Some(range)));
+}
