@@ -52,6 +52,7 @@
 mod address;
 mod allocator;
 pub mod block;
+pub mod clock;
 mod error;
 pub mod event;
 pub mod guide;
@@ -68,6 +69,7 @@ pub mod verify;
 
 pub use address::{AddressRange, Family, usable};
 pub use allocator::Allocator;
+pub use clock::Clock;
 pub use error::{Error, Keeper};
 pub use event::Actor;
 pub use id::{NetworkId, OwnerId, PoolId};

@@ -1,5 +1,6 @@
 //! The server over an embedded database: its data directory, and serving until asked to stop.
 
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::serve::ListenerExt;
-use nebula_alloc::Sqlite;
+use nebula_alloc::{Clock, Sqlite};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
@@ -98,7 +99,7 @@ impl DataDirectory {
             write_durably(&key_file, line.as_bytes())
                 .map_err(|error| Error::Unavailable { internal: error.to_string() })
         };
-        Ok(Service::start(store, secrets, unix_now, keep)?)
+        Ok(Service::start(store, secrets, watched_clock(), keep)?)
     }
 
     fn load_secrets(&self) -> Result<ServerSecrets, ServerError> {
@@ -170,6 +171,34 @@ pub async fn serve(
 fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The time for everything that is stored. After a jump it goes on as if there had been none, so
+/// that no address is free before its time; starting the server anew confirms the clock.
+fn watched_clock() -> impl Fn() -> i64 + Send + 'static {
+    let clock = Clock::new(unix_now, since_boot);
+    let told = Cell::new(None);
+    move || {
+        let jump = clock.jump();
+        if let Some(seconds) = jump.filter(|_| told.get().is_none()) {
+            tracing::error!(
+                seconds,
+                "the clock jumped and is not believed; put it right, or restart to confirm it"
+            );
+        }
+        told.set(jump);
+        clock.now()
+    }
+}
+
+/// What no setting of the clock changes, the machine's sleep included.
+fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let time = rustix::time::clock_gettime(clock);
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default())
 }
 
 /// Writes a secret so that after a crash there is either all of it or the former file.
