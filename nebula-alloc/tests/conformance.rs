@@ -103,6 +103,7 @@ suite! {
         in_one_batch_the_first_254_get_one_and_the_others_are_refused,
         holders_still_get_their_own_address,
         ended_quarantines_are_reclaimed_before_a_request_is_refused,
+        ended_quarantines_under_reservations_hide_no_others,
         a_network_without_a_pool_of_the_family_says_so,
     }
     failed_commit {

@@ -271,9 +271,12 @@ fn take(
         take_lowest(tx, now, *pool, &mut waiting, answers)?;
     }
     for pool in &pools {
-        let Some(first) = waiting.front() else { break };
-        let short = waiting.len().max(RECLAIM_AT_LEAST);
-        if reclaim::of_pool(tx, now, first.actor, *pool, short)? > 0 {
+        // Again when all of it was reserved.
+        while let Some(first) = waiting.front() {
+            let short = waiting.len().max(RECLAIM_AT_LEAST);
+            if reclaim::of_pool(tx, now, first.actor, *pool, short)? == 0 {
+                break;
+            }
             take_lowest(tx, now, *pool, &mut waiting, answers)?;
         }
     }

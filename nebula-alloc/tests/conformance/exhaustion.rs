@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use nebula_alloc::lease::{allocate_many, release};
+use nebula_alloc::reservation::{Purpose, Reservation, make};
 use nebula_alloc::{Error, Family};
 
 use crate::support::*;
@@ -59,6 +60,30 @@ pub fn ended_quarantines_are_reclaimed_before_a_request_is_refused(new: New) {
     let answers = store.run(|tx| allocate_many(tx, NOW + DAY, &asked(&later))).unwrap();
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(store.at(NOW + DAY, &request(2000)), Err(EXHAUSTED));
+    store.assert_sound();
+}
+
+/// What ended first is reserved, and more than is reclaimed at once.
+pub fn ended_quarantines_under_reservations_hide_no_others(new: New) {
+    let mut store = new();
+    store.pool(1, "10.0.0.0/24");
+    for number in 1..=254 {
+        store.allocate(number).unwrap();
+    }
+    store
+        .run(|tx| {
+            for number in 1..=100 {
+                release(tx, NOW, &ACTOR, NETWORK, owner(number), 1)?;
+            }
+            release(tx, NOW, &ACTOR, NETWORK, owner(101), 2)?;
+            let range = range("10.0.0.1", "10.0.0.100");
+            let kept = Reservation { range, purpose: Purpose::Asking, note: None };
+            make(tx, NOW, &ACTOR, NETWORK, &kept)
+        })
+        .unwrap();
+    let lease = store.at(NOW + DAY, &request(1000));
+    assert_eq!(lease.map(|lease| lease.address), Ok(ip("10.0.0.101")));
+    assert_eq!(store.at(NOW + DAY, &request(1001)), Err(EXHAUSTED));
     store.assert_sound();
 }
 
