@@ -215,6 +215,34 @@ fn a_free_address_that_another_took_is_contended_not_inconsistent() {
     assert_eq!(two.lease(1).owner, owner(2));
 }
 
+/// Taken before the free space is looked at, and free again before the lease is.
+#[test]
+fn an_address_that_another_had_for_a_moment_is_contended_too() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut two = Two { one: with_pool(&url), other: open(&url) };
+    let mut third = open(&url);
+    let asked = two.run(
+        "FROM alloc_interval",
+        |tx| {
+            let mut free = || {
+                let freed = third.transaction_about(&[subject(3)], |tx| {
+                    release(tx, 2, 0)?;
+                    reclaim(tx, NOW, &ACTOR, 9)
+                });
+                assert_eq!(freed, Ok(1));
+            };
+            let text = "SELECT 1 FROM alloc_lease";
+            let mut tx = Interrupted { inner: tx, text, meanwhile: Some(&mut free) };
+            allocate(&mut tx, &given(1))
+        },
+        |tx| allocate(tx, &given(2)),
+    );
+    contended(asked);
+    two.one.transaction(|tx| allocate(tx, &given(1))).unwrap();
+    assert_eq!(two.lease(1).owner, owner(1));
+}
+
 #[test]
 fn who_cannot_have_its_former_address_gets_another() {
     let Some(mut two) = two() else { return };

@@ -4,12 +4,20 @@ use std::net::IpAddr;
 
 use super::allocate::{activate, insert};
 use super::{Lease, LeaseState, Request, by_address, by_owner, record};
+use crate::address::octets;
 use crate::error::Keeper;
 use crate::event::{Actor, kind};
 use crate::pool::Space;
 use crate::reservation::{self, Purpose};
 use crate::store::Transaction;
-use crate::{Error, Family, PoolId, interval};
+use crate::{Error, Family, NetworkId, PoolId, interval};
+
+/// One statement, so that it sees leases and free space at one moment: others may take the address
+/// and free it again as fast as it could look at one after the other.
+pub(crate) const SOMEWHERE: &str = "SELECT 1 FROM alloc_lease WHERE network = $1 AND address = $2
+     UNION ALL
+     SELECT 1 FROM (SELECT first FROM alloc_interval
+         WHERE last >= $2 AND pool = $3 ORDER BY last LIMIT 1) AS nearest WHERE first <= $2";
 
 /// How an address can be given.
 enum Way {
@@ -41,14 +49,7 @@ pub(super) fn given(
         }
         Ok(Way::Take(pool)) => {
             if !interval::take_given(tx, pool, address)? {
-                // Another process may have taken it since, and even freed it again.
-                if by_address(tx, request.network, address)?.is_some() {
-                    let reason = format!("another process took {address}");
-                    return Ok(Err(Error::Contended { reason }));
-                }
-                if !interval::take_given(tx, pool, address)? {
-                    return Ok(Err(Error::Inconsistent { pool, address }));
-                }
+                return missing(tx, request.network, pool, address).map(Err);
             }
             pool
         }
@@ -57,6 +58,21 @@ pub(super) fn given(
     let lease = insert(tx, pool, address, request)?;
     record(tx, now, actor, kind::ALLOCATED, &lease, None)?;
     Ok(Ok(lease))
+}
+
+/// Why an address that nobody had is not free: another process has taken it since.
+fn missing(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    pool: PoolId,
+    address: IpAddr,
+) -> Result<Error, Error> {
+    let octets = octets(address);
+    let params = [network.as_bytes().into(), octets.as_slice().into(), pool.as_bytes().into()];
+    Ok(match tx.query(SOMEWHERE, &params)?.is_empty() {
+        true => Error::Inconsistent { pool, address },
+        false => Error::Contended { reason: format!("another process took {address}") },
+    })
 }
 
 /// Why the owner would not get the address it asks for by name, if it asked now.
