@@ -11,7 +11,7 @@ use crate::{AddressRange, Error, Family, NetworkId, PoolId};
 
 pub(crate) use self::resize::remove;
 pub use self::resize::{delete, resize};
-pub(crate) use self::space::{Space, check_unleased, leased, refuse};
+pub(crate) use self::space::{Space, check_others, check_unleased};
 pub use self::usage::{Usage, free, usage};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_pool

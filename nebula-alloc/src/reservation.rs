@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use crate::address::{next, octets};
 use crate::event::{self, Actor, kind};
 use crate::interval::limit;
-use crate::lease::{self, LeaseState};
 use crate::pool::Space;
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, Family, NetworkId, OwnerId, interval, pool};
@@ -75,7 +74,11 @@ pub fn make(
             return Err(Error::PinnedAlready { network, owner });
         }
     }
-    check_leases(tx, network, range, purpose)?;
+    match purpose {
+        Purpose::Asking => {}
+        Purpose::Owner(owner) => pool::check_others(tx, network, range, Some(owner))?,
+        Purpose::Nobody => pool::check_others(tx, network, range, None)?,
+    }
 
     for space in Space::within(tx, network, range)? {
         if let Some(range) = space.range.intersection(&range) {
@@ -203,25 +206,6 @@ pub(crate) fn within(
         }
     }
     Ok(found)
-}
-
-fn check_leases(
-    tx: &mut dyn Transaction,
-    network: NetworkId,
-    range: AddressRange,
-    purpose: Purpose,
-) -> Result<(), Error> {
-    if purpose == Purpose::Asking {
-        return Ok(());
-    }
-    let mut standing = Vec::new();
-    for address in pool::leased(tx, network, range, usize::MAX)? {
-        let Some(lease) = lease::by_address(tx, network, address)? else { continue };
-        if lease.state == LeaseState::Active && purpose != Purpose::Owner(lease.owner) {
-            standing.push(address);
-        }
-    }
-    pool::refuse(network, standing)
 }
 
 fn record(

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::address::octets;
 use crate::interval::limit;
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval, reservation};
+use crate::{AddressRange, Error, Family, NetworkId, OwnerId, PoolId, interval, reservation};
 
 /// Free addresses and those whose quarantine has ended; a macro, because `concat!` takes no constants.
 macro_rules! more {
@@ -37,6 +37,12 @@ pub(crate) const MORE_OF_FAMILY: &str = concat!(
 );
 pub(crate) const MORE_OF_ONE: &str =
     concat!("SELECT 1 FROM alloc_pool AS pool WHERE pool.id = $1 AND (", more!("$2"), ") LIMIT 1");
+
+/// `$5` is one owner, or nobody: an empty blob.
+pub(crate) const OF_OTHERS: &str = "SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
+         AND state = 1 AND owner <> $5
+     ORDER BY address LIMIT $6";
 
 /// How many leases that stand in the way are named.
 const NAMED: usize = 100;
@@ -173,8 +179,30 @@ pub(crate) fn check_unleased(
     refuse(network, addresses)
 }
 
+/// That nobody but this owner has an active lease in this range.
+pub(crate) fn check_others(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+    owner: Option<OwnerId>,
+) -> Result<(), Error> {
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    let rows = tx.query(
+        OF_OTHERS,
+        &[
+            network.as_bytes().into(),
+            first.as_slice().into(),
+            last.as_slice().into(),
+            Family::of(range.first()).number().into(),
+            owner.as_ref().map_or(&[][..], |owner| owner.as_bytes()).into(),
+            limit(NAMED + 1).into(),
+        ],
+    )?;
+    refuse(network, rows.iter().map(|row| row.address(0)).collect::<Result<_, _>>()?)
+}
+
 /// Refuses because of leases at these addresses, if there are any.
-pub(crate) fn refuse(network: NetworkId, mut addresses: Vec<IpAddr>) -> Result<(), Error> {
+fn refuse(network: NetworkId, mut addresses: Vec<IpAddr>) -> Result<(), Error> {
     if addresses.is_empty() {
         return Ok(());
     }
