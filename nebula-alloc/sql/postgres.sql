@@ -133,6 +133,11 @@ SELECT 1 FROM alloc_pool AS pool
 
 SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
+         AND state = 1 AND owner <> $5
+     ORDER BY address LIMIT $6;
+
+SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
      ORDER BY address LIMIT $5;
 
 SELECT address FROM alloc_lease

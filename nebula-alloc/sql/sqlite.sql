@@ -136,6 +136,12 @@ INSERT INTO alloc_reservation
 -- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
 SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
+         AND state = 1 AND owner <> $5
+     ORDER BY address LIMIT $6;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
+SELECT address FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
      ORDER BY address LIMIT $5;
 
 -- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)

@@ -1,5 +1,6 @@
 //! Giving out addresses. One request is a batch of one.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 
@@ -40,7 +41,8 @@ pub(crate) const ACTIVATE: &str = "UPDATE alloc_lease
 const RECLAIM_AT_LEAST: usize = 64;
 
 /// Gives the owner an address: the one it holds, else the one asked for, else the one pinned to it,
-/// else the one it released last, else the lowest free one of the network's pools in their order.
+/// else the one it released last that the request allows, else the lowest free one of the network's
+/// pools in their order.
 ///
 /// Asking again answers the same lease; only its `hold_until` and `until` move forward.
 ///
@@ -108,6 +110,12 @@ struct Asking<'a> {
     request: &'a Request,
 }
 
+impl Asking<'_> {
+    fn source(&self) -> Source {
+        (self.request.network, self.request.family, self.request.pool)
+    }
+}
+
 struct Answers(Vec<Option<Result<Lease, Error>>>);
 
 impl Answers {
@@ -129,40 +137,32 @@ fn round(
     answers: &mut Answers,
 ) -> Result<(), Error> {
     let owned = owned(tx, &requests)?;
-    let mut named = Vec::new();
+    let mut claiming = Vec::new();
     let mut next: Vec<(Source, VecDeque<Asking<'_>>)> = Vec::new();
     let mut sources = HashMap::new();
     for (asking, rows) in requests.into_iter().zip(owned) {
-        match Owned::read(&rows, asking.request)? {
-            Owned { active: Some(lease), .. } => {
-                answers.give(asking, keep(tx, now, asking, lease)?);
+        let Owned { active, claims } = Owned::read(&rows, asking.request)?;
+        if let Some(lease) = active {
+            answers.give(asking, keep(tx, now, asking, lease)?);
+        } else if claims.is_empty() {
+            let index = *sources.entry(asking.source()).or_insert_with(|| {
+                next.push((asking.source(), VecDeque::new()));
+                next.len() - 1
+            });
+            if let Some((_, members)) = next.get_mut(index) {
+                members.push_back(asking);
             }
-            Owned { named: Some(address), .. } => named.push((asking, address)),
-            Owned { .. } => {
-                let request = asking.request;
-                let source = (request.network, request.family, request.pool);
-                let index = *sources.entry(source).or_insert_with(|| {
-                    next.push((source, VecDeque::new()));
-                    next.len() - 1
-                });
-                if let Some((_, members)) = next.get_mut(index) {
-                    members.push_back(asking);
-                }
-            }
+        } else {
+            claiming.push((asking, claims));
         }
     }
 
-    // Addresses with a name, one by one: each may meet the one before. What an owner had comes before
-    // what others ask for.
-    named.sort_by_key(|(_, named)| !named.rather);
-    for (asking, Named { address, rather, former }) in named {
-        let answer = given(tx, now, asking.actor, asking.request, address)?;
-        if rather && answer.as_ref().is_err_and(|error| is_elsewhere(error, former)) {
-            let request = asking.request;
-            let source = (request.network, request.family, request.pool);
-            next.push((source, VecDeque::from([asking])));
-        } else {
-            answers.give(asking, answer);
+    // One by one: each may meet the one before. What an owner had comes before what others ask for.
+    claiming.sort_by_key(|(asking, _)| asking.request.address.is_some());
+    for (asking, claims) in claiming {
+        match claim(tx, now, asking, claims)? {
+            Some(answer) => answers.give(asking, answer),
+            None => next.push((asking.source(), VecDeque::from([asking]))),
         }
     }
 
@@ -188,60 +188,71 @@ fn owned(tx: &mut dyn Transaction, requests: &[Asking<'_>]) -> Result<Vec<Vec<Ro
     tx.query_each(OWNED, &keys)
 }
 
-/// An address that is more than the lowest free one.
-struct Named {
-    address: IpAddr,
-    /// It would rather have this one than another, but does not insist.
-    rather: bool,
-    /// It had this one; with several instances another may have it by now.
-    former: bool,
+/// Why an owner is given an address that is not just the lowest free one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It asks for it by name.
+    Named,
+    /// It is pinned to it.
+    Pinned,
+    /// It had it.
+    Former,
 }
 
 /// What an owner has that matters to its request.
 struct Owned {
     active: Option<Lease>,
-    named: Option<Named>,
+    /// The best first.
+    claims: Vec<(IpAddr, Claim)>,
 }
 
 impl Owned {
     fn read(rows: &[Row], request: &Request) -> Result<Self, Error> {
         let mut active = None;
-        let mut pinned = None;
-        let mut released: Option<Lease> = None;
+        let mut claims = Vec::new();
+        let mut released = Vec::new();
         for row in rows {
             match row.integer(4)? {
                 1 => active = Some(read(row)?),
-                3 => pinned = Some(row.address(1)?),
-                _ => {
-                    let lease = read(row)?;
-                    let key = |lease: &Lease| (lease.released_at, lease.address);
-                    if lease.network == request.network
-                        && released.is_none_or(|other| key(&other) < key(&lease))
-                    {
-                        released = Some(lease);
-                    }
-                }
+                3 => claims.push((row.address(1)?, Claim::Pinned)),
+                _ => released.push(read(row)?),
             }
         }
-        let named = match (request.address, pinned, released) {
-            (Some(address), _, _) => Some(Named { address, rather: false, former: false }),
-            (None, Some(address), _) => Some(Named { address, rather: true, former: false }),
-            (None, None, Some(lease)) => {
-                Some(Named { address: lease.address, rather: true, former: true })
-            }
-            (None, None, None) => None,
-        };
-        Ok(Self { active, named })
+        if let Some(address) = request.address {
+            return Ok(Self { active, claims: vec![(address, Claim::Named)] });
+        }
+        released.retain(|lease| lease.network == request.network);
+        released.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
+        claims.extend(released.iter().map(|lease| (lease.address, Claim::Former)));
+        Ok(Self { active, claims })
     }
 }
 
+/// The first of these addresses that the owner may have, or why it may not have the one that it is
+/// about; `None` when any other is as good.
+fn claim(
+    tx: &mut dyn Transaction,
+    now: i64,
+    asking: Asking<'_>,
+    claims: Vec<(IpAddr, Claim)>,
+) -> Result<Option<Result<Lease, Error>>, Error> {
+    for (address, claim) in claims {
+        match given(tx, now, asking.actor, asking.request, address)? {
+            Err(error) if is_elsewhere(&error, claim) => {}
+            answer => return Ok(Some(answer)),
+        }
+    }
+    Ok(None)
+}
+
 /// Whether the address is not in the pool asked for, or not for this owner any more.
-fn is_elsewhere(error: &Error, former: bool) -> bool {
+fn is_elsewhere(error: &Error, claim: Claim) -> bool {
     match error {
         Error::AddressInAnotherPool { .. }
         | Error::AddressOutsidePools { .. }
-        | Error::AddressReserved { .. } => true,
-        Error::AddressTaken { .. } | Error::AddressQuarantined { .. } => former,
+        | Error::AddressReserved { .. } => claim != Claim::Named,
+        // With several instances another may have it by now.
+        Error::AddressTaken { .. } | Error::AddressQuarantined { .. } => claim == Claim::Former,
         _ => false,
     }
 }

@@ -121,6 +121,11 @@ pub fn a_returning_owner_gets_its_old_address_where_it_asks_for_it(new: New) {
     store.at(NOW, &given(2, "10.0.0.9")).unwrap();
     let_go(&mut store, 2, DAY);
     assert_eq!(store.at(NOW, &from(BLOCK, 2)).unwrap().address, ip("10.0.0.3"));
+    // Each keeps waiting for whoever asks there, whichever was released last.
+    let_go(&mut store, 2, DAY);
+    assert_eq!(store.allocate(2), Ok(ip("10.0.0.9")));
+    let_go(&mut store, 2, DAY);
+    assert_eq!(store.at(NOW, &from(BLOCK, 2)).unwrap().address, ip("10.0.0.3"));
     store.assert_sound();
 }
 
