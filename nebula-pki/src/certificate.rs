@@ -388,3 +388,21 @@ pub(crate) fn is_blank(mut text: &[u8]) -> bool {
 fn is_white_space(character: &[u8]) -> bool {
     str::from_utf8(character).is_ok_and(|text| text.chars().all(char::is_whitespace))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_blank;
+
+    #[test]
+    fn white_space_has_characters_of_one_to_three_bytes() {
+        for blank in ["", " \r\n\t", "\u{85}", "\u{a0}\u{85} ", "\u{1680}", "\u{2003}\n\u{3000}"] {
+            assert!(is_blank(blank.as_bytes()), "{blank:?}");
+        }
+        for text in [" x", "\u{a0}\u{e9}", "\u{3000}\u{4e00}", "\u{200b}", "\u{1f600}"] {
+            assert!(!is_blank(text.as_bytes()), "{text:?}");
+        }
+        for cut in [&b"\xc2"[..], b"\xe3\x80", b" \xe3"] {
+            assert!(!is_blank(cut));
+        }
+    }
+}
