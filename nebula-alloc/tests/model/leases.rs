@@ -52,10 +52,13 @@ impl Model {
                 answers.push((index, self.ask_again(held, &request)));
             } else if let Some(address) = address {
                 named.push((index, address));
-            } else if let Some(address) = self.own(network, owner, family) {
-                rather.push((index, address));
             } else {
-                any.push((index, (network, family, pool)));
+                let own = self.own(network, owner, family);
+                if own.is_empty() {
+                    any.push((index, (network, family, pool)));
+                } else {
+                    rather.push((index, own));
+                }
             }
         }
         // Those of one source where the first of them is.
@@ -66,18 +69,23 @@ impl Model {
                 None => sources.push((source, vec![index])),
             }
         }
-        for (index, address) in rather {
-            match self.given(now, &requests[index], address) {
-                // It would have liked to, but does not insist.
-                Err(
-                    Error::AddressInAnotherPool { .. }
-                    | Error::AddressOutsidePools { .. }
-                    | Error::AddressReserved { .. },
-                ) => {
+        for (index, own) in rather {
+            // It would have liked to, but does not insist.
+            let elsewhere = |answer: &Result<_, _>| {
+                matches!(
+                    answer,
+                    Err(Error::AddressInAnotherPool { .. }
+                        | Error::AddressOutsidePools { .. }
+                        | Error::AddressReserved { .. })
+                )
+            };
+            let mut tried = own.iter().map(|address| self.given(now, &requests[index], *address));
+            match tried.find(|answer| !elsewhere(answer)) {
+                Some(answer) => answers.push((index, answer)),
+                None => {
                     let Request { network, family, pool, .. } = requests[index];
                     sources.push(((network, family, pool), vec![index]));
                 }
-                answer => answers.push((index, answer)),
             }
         }
         for (index, address) in named {
@@ -99,15 +107,16 @@ impl Model {
         answers.into_iter().collect::<Result<_, _>>().map(Answer::Leases)
     }
 
-    /// What is pinned to it, else what it released last.
-    fn own(&self, network: NetworkId, owner: OwnerId, family: Family) -> Option<IpAddr> {
-        let pinned = self.reservations.iter().find(|(of, kept)| {
+    /// What is pinned to it, then what it released, the last first.
+    fn own(&self, network: NetworkId, owner: OwnerId, family: Family) -> Vec<IpAddr> {
+        let pinned = self.reservations.iter().filter(|(of, kept)| {
             *of == network && kept.purpose == Purpose::Owner(owner) && kept.range.family() == family
         });
-        let leases = self.of_owner(network, owner).into_iter();
-        let released = leases.filter(|lease| lease.family() == family);
-        let last = released.max_by_key(|lease| (lease.released_at, lease.address));
-        pinned.map(|(_, kept)| kept.range.first()).or(last.map(|lease| lease.address))
+        let mut released = self.of_owner(network, owner);
+        released.retain(|lease| lease.family() == family);
+        released.sort_by_key(|lease| std::cmp::Reverse((lease.released_at, lease.address)));
+        let pinned = pinned.map(|(_, kept)| kept.range.first());
+        pinned.chain(released.iter().map(|lease| lease.address)).collect()
     }
 
     fn ask_again(&mut self, held: Lease, request: &Request) -> Result<Lease, Error> {
