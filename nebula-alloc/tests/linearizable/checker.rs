@@ -304,13 +304,12 @@ fn after(event: &Happened, record: &Record, before: Place) -> Option<Place> {
         Wish::Given(asked, hold) if asked == address => Some(hold),
         _ => None,
     };
-    let given = matches!(record.wish, Wish::Given(..));
     let held = |hold_until| Place::Active(owner, Held { address, hold_until, until: None });
     match (event.kind.as_str(), before) {
         (kind::ALLOCATED, Place::Free) => Some(held(hold?)),
-        (kind::ALLOCATED, Place::Quarantined(former, _)) if given && former != owner => {
-            Some(held(hold?))
-        }
+        // It asked for the address by name, or would rather have the one it had, which meanwhile was
+        // another's.
+        (kind::ALLOCATED, Place::Quarantined(former, _)) if former != owner => Some(held(hold?)),
         (kind::RETURNED, Place::Quarantined(former, end)) if former == owner => {
             Some(held(hold?.max(end)))
         }
