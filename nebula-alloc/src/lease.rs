@@ -2,7 +2,9 @@
 
 mod allocate;
 mod given;
+mod grant;
 mod hold;
+mod owned;
 mod renew;
 mod transfer;
 
@@ -201,8 +203,9 @@ pub(crate) fn record(
 /// The texts of this module, for tests of their plans.
 #[cfg(test)]
 pub(crate) mod statements {
-    pub(crate) use super::allocate::{ACTIVATE, INSERT, OWNED};
+    pub(crate) use super::grant::{ACTIVATE, INSERT};
     pub(crate) use super::hold::{HOLD, QUARANTINE};
+    pub(crate) use super::owned::OWNED;
     pub(crate) use super::renew::PROLONG;
     pub(crate) use super::transfer::PASS_ON;
     pub(crate) use super::{BY_ADDRESS, BY_OWNER, LIST};

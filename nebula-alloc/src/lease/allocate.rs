@@ -1,41 +1,15 @@
 //! Giving out addresses. One request is a batch of one.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::IpAddr;
 
-use super::given::given;
+use super::grant::insert;
+use super::owned::{Owned, claim, owned};
 use super::renew::prolong;
-use super::{Lease, LeaseState, Request, columns, read, record};
-use crate::address::octets;
+use super::{Lease, Request, record};
 use crate::event::{Actor, kind};
 use crate::pool::{self, Space};
-use crate::store::{Param, Row, Transaction};
+use crate::store::Transaction;
 use crate::{Error, Family, NetworkId, PoolId, interval, reclaim};
-
-/// What an owner has: its active lease (state 1), those in quarantine (2) and what is pinned to it
-/// (3); the latter two in all networks, see the schema for the reason.
-pub(crate) const OWNED: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM alloc_lease
-     WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
-     UNION ALL
-     SELECT ",
-    columns!(),
-    " FROM alloc_lease
-     WHERE owner = $2 AND family = $3 AND state = 2
-     UNION ALL
-     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL FROM alloc_reservation
-     WHERE owner = $2 AND network = $1 AND family = $3"
-);
-pub(crate) const INSERT: &str = "INSERT INTO alloc_lease
-     (network, address, family, pool, owner, state, hold_until, until)
-     VALUES ($1, $2, $3, $4, $5, 1, $6, $7)";
-/// With the quarantine that was read: its owner may have had the address back, and begun another.
-pub(crate) const ACTIVATE: &str = "UPDATE alloc_lease
-     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
-     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6 AND hold_until = $7";
 
 /// Quarantines that have ended are returned this many at a time when a pool runs short.
 const RECLAIM_AT_LEAST: usize = 64;
@@ -136,7 +110,7 @@ fn round(
     requests: Vec<Asking<'_>>,
     answers: &mut Answers,
 ) -> Result<(), Error> {
-    let owned = owned(tx, &requests)?;
+    let owned = owned(tx, requests.iter().map(|asking| asking.request))?;
     let mut claiming = Vec::new();
     let mut next: Vec<(Source, VecDeque<Asking<'_>>)> = Vec::new();
     let mut sources = HashMap::new();
@@ -160,7 +134,7 @@ fn round(
     // One by one: each may meet the one before. What an owner had comes before what others ask for.
     claiming.sort_by_key(|(asking, _)| asking.request.address.is_some());
     for (asking, claims) in claiming {
-        match claim(tx, now, asking, claims)? {
+        match claim(tx, now, asking.actor, asking.request, claims)? {
             Some(answer) => answers.give(asking, answer),
             None => next.push((asking.source(), VecDeque::from([asking]))),
         }
@@ -171,90 +145,6 @@ fn round(
         take(tx, now, source, members, answers)?;
     }
     Ok(())
-}
-
-/// What each of these owners has, as rows.
-fn owned(tx: &mut dyn Transaction, requests: &[Asking<'_>]) -> Result<Vec<Vec<Row>>, Error> {
-    let keys: Vec<Vec<Param<'_>>> = requests
-        .iter()
-        .map(|asking| {
-            vec![
-                asking.request.network.as_bytes().into(),
-                asking.request.owner.as_bytes().into(),
-                asking.request.family.number().into(),
-            ]
-        })
-        .collect();
-    tx.query_each(OWNED, &keys)
-}
-
-/// Why an owner is given an address that is not just the lowest free one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    /// It asks for it by name.
-    Named,
-    /// It is pinned to it.
-    Pinned,
-    /// It had it.
-    Former,
-}
-
-/// What an owner has that matters to its request.
-struct Owned {
-    active: Option<Lease>,
-    /// The best first.
-    claims: Vec<(IpAddr, Claim)>,
-}
-
-impl Owned {
-    fn read(rows: &[Row], request: &Request) -> Result<Self, Error> {
-        let mut active = None;
-        let mut claims = Vec::new();
-        let mut released = Vec::new();
-        for row in rows {
-            match row.integer(4)? {
-                1 => active = Some(read(row)?),
-                3 => claims.push((row.address(1)?, Claim::Pinned)),
-                _ => released.push(read(row)?),
-            }
-        }
-        if let Some(address) = request.address {
-            return Ok(Self { active, claims: vec![(address, Claim::Named)] });
-        }
-        released.retain(|lease| lease.network == request.network);
-        released.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
-        claims.extend(released.iter().map(|lease| (lease.address, Claim::Former)));
-        Ok(Self { active, claims })
-    }
-}
-
-/// The first of these addresses that the owner may have, or why it may not have the one that it is
-/// about; `None` when any other is as good.
-fn claim(
-    tx: &mut dyn Transaction,
-    now: i64,
-    asking: Asking<'_>,
-    claims: Vec<(IpAddr, Claim)>,
-) -> Result<Option<Result<Lease, Error>>, Error> {
-    for (address, claim) in claims {
-        match given(tx, now, asking.actor, asking.request, address)? {
-            Err(error) if is_elsewhere(&error, claim) => {}
-            answer => return Ok(Some(answer)),
-        }
-    }
-    Ok(None)
-}
-
-/// Whether the address is not in the pool asked for, or not for this owner any more.
-fn is_elsewhere(error: &Error, claim: Claim) -> bool {
-    match error {
-        Error::AddressInAnotherPool { .. }
-        | Error::AddressOutsidePools { .. }
-        | Error::AddressReserved { .. } => claim != Claim::Named,
-        // With several instances another may have it by now.
-        Error::AddressTaken { .. } | Error::AddressQuarantined { .. } => claim == Claim::Former,
-        _ => false,
-    }
 }
 
 /// Serves requests from the pools of a source, in their order.
@@ -363,76 +253,4 @@ fn keep(
         ..held
     };
     prolong(tx, now, asking.actor, held, lease).map(Ok)
-}
-
-/// From quarantine to the requester. What still names the address and its own past holder counts
-/// on; a new owner begins afresh.
-pub(super) fn activate(
-    tx: &mut dyn Transaction,
-    now: i64,
-    actor: &Actor<'_>,
-    former: Lease,
-    request: &Request,
-    kind: &'static str,
-) -> Result<Lease, Error> {
-    let hold_until = match former.owner == request.owner {
-        true => former.hold_until.max(request.hold_until),
-        false => request.hold_until,
-    };
-    let lease = Lease {
-        owner: request.owner,
-        state: LeaseState::Active,
-        hold_until,
-        released_at: None,
-        reason: None,
-        until: request.until,
-        ..former
-    };
-    tx.queue_one(
-        ACTIVATE,
-        &[
-            lease.owner.as_bytes().into(),
-            lease.hold_until.into(),
-            lease.until.into(),
-            lease.network.as_bytes().into(),
-            octets(lease.address).as_slice().into(),
-            former.owner.as_bytes().into(),
-            former.hold_until.into(),
-        ],
-    )?;
-    record(tx, now, actor, kind, &lease, None)?;
-    Ok(lease)
-}
-
-/// A new lease of a free address.
-pub(super) fn insert(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    address: IpAddr,
-    request: &Request,
-) -> Result<Lease, Error> {
-    let Request { network, owner, family, hold_until, until, .. } = *request;
-    tx.queue_one(
-        INSERT,
-        &[
-            network.as_bytes().into(),
-            octets(address).as_slice().into(),
-            family.number().into(),
-            pool.as_bytes().into(),
-            owner.as_bytes().into(),
-            hold_until.into(),
-            until.into(),
-        ],
-    )?;
-    Ok(Lease {
-        network,
-        address,
-        pool,
-        owner,
-        state: LeaseState::Active,
-        hold_until,
-        released_at: None,
-        reason: None,
-        until,
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::allocate::{activate, insert};
+use super::grant::{activate, insert};
 use super::{Lease, LeaseState, Request, by_address, by_owner, record};
 use crate::address::octets;
 use crate::error::Keeper;

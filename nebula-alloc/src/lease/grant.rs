@@ -1,0 +1,89 @@
+//! The rows of leases that begin.
+
+use std::net::IpAddr;
+
+use super::{Lease, LeaseState, Request, record};
+use crate::address::octets;
+use crate::event::Actor;
+use crate::store::Transaction;
+use crate::{Error, PoolId};
+
+pub(crate) const INSERT: &str = "INSERT INTO alloc_lease
+     (network, address, family, pool, owner, state, hold_until, until)
+     VALUES ($1, $2, $3, $4, $5, 1, $6, $7)";
+/// With the quarantine that was read: its owner may have had the address back, and begun another.
+pub(crate) const ACTIVATE: &str = "UPDATE alloc_lease
+     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
+     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6 AND hold_until = $7";
+
+/// From quarantine to the requester. What still names the address and its own past holder counts
+/// on; a new owner begins afresh.
+pub(super) fn activate(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    former: Lease,
+    request: &Request,
+    kind: &'static str,
+) -> Result<Lease, Error> {
+    let hold_until = match former.owner == request.owner {
+        true => former.hold_until.max(request.hold_until),
+        false => request.hold_until,
+    };
+    let lease = Lease {
+        owner: request.owner,
+        state: LeaseState::Active,
+        hold_until,
+        released_at: None,
+        reason: None,
+        until: request.until,
+        ..former
+    };
+    tx.queue_one(
+        ACTIVATE,
+        &[
+            lease.owner.as_bytes().into(),
+            lease.hold_until.into(),
+            lease.until.into(),
+            lease.network.as_bytes().into(),
+            octets(lease.address).as_slice().into(),
+            former.owner.as_bytes().into(),
+            former.hold_until.into(),
+        ],
+    )?;
+    record(tx, now, actor, kind, &lease, None)?;
+    Ok(lease)
+}
+
+/// A new lease of a free address.
+pub(super) fn insert(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    address: IpAddr,
+    request: &Request,
+) -> Result<Lease, Error> {
+    let Request { network, owner, family, hold_until, until, .. } = *request;
+    tx.queue_one(
+        INSERT,
+        &[
+            network.as_bytes().into(),
+            octets(address).as_slice().into(),
+            family.number().into(),
+            pool.as_bytes().into(),
+            owner.as_bytes().into(),
+            hold_until.into(),
+            until.into(),
+        ],
+    )?;
+    Ok(Lease {
+        network,
+        address,
+        pool,
+        owner,
+        state: LeaseState::Active,
+        hold_until,
+        released_at: None,
+        reason: None,
+        until,
+    })
+}

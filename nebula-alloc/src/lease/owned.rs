@@ -1,0 +1,113 @@
+//! What owners have already, and which address they should get before any other.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use super::given::given;
+use super::{Lease, Request, columns, read};
+use crate::Error;
+use crate::event::Actor;
+use crate::store::{Param, Row, Transaction};
+
+/// What an owner has: its active lease (state 1), those in quarantine (2) and what is pinned to it
+/// (3); the latter two in all networks, see the schema for the reason.
+pub(crate) const OWNED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM alloc_lease
+     WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
+     UNION ALL
+     SELECT ",
+    columns!(),
+    " FROM alloc_lease
+     WHERE owner = $2 AND family = $3 AND state = 2
+     UNION ALL
+     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3"
+);
+/// What each of these owners has, as rows.
+pub(super) fn owned<'a>(
+    tx: &mut dyn Transaction,
+    requests: impl Iterator<Item = &'a Request>,
+) -> Result<Vec<Vec<Row>>, Error> {
+    let keys: Vec<Vec<Param<'_>>> = requests
+        .map(|request| {
+            vec![
+                request.network.as_bytes().into(),
+                request.owner.as_bytes().into(),
+                request.family.number().into(),
+            ]
+        })
+        .collect();
+    tx.query_each(OWNED, &keys)
+}
+
+/// Why an owner is given an address that is not just the lowest free one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It asks for it by name.
+    Named,
+    /// It is pinned to it.
+    Pinned,
+    /// It had it.
+    Former,
+}
+
+/// What an owner has that matters to its request.
+pub(super) struct Owned {
+    pub(super) active: Option<Lease>,
+    /// The best first.
+    pub(super) claims: Vec<(IpAddr, Claim)>,
+}
+
+impl Owned {
+    pub(super) fn read(rows: &[Row], request: &Request) -> Result<Self, Error> {
+        let mut active = None;
+        let mut claims = Vec::new();
+        let mut released = Vec::new();
+        for row in rows {
+            match row.integer(4)? {
+                1 => active = Some(read(row)?),
+                3 => claims.push((row.address(1)?, Claim::Pinned)),
+                _ => released.push(read(row)?),
+            }
+        }
+        if let Some(address) = request.address {
+            return Ok(Self { active, claims: vec![(address, Claim::Named)] });
+        }
+        released.retain(|lease| lease.network == request.network);
+        released.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
+        claims.extend(released.iter().map(|lease| (lease.address, Claim::Former)));
+        Ok(Self { active, claims })
+    }
+}
+
+/// The first of these addresses that the owner may have, or why it may not have the one that it is
+/// about; `None` when any other is as good.
+pub(super) fn claim(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    request: &Request,
+    claims: Vec<(IpAddr, Claim)>,
+) -> Result<Option<Result<Lease, Error>>, Error> {
+    for (address, claim) in claims {
+        match given(tx, now, actor, request, address)? {
+            Err(error) if is_elsewhere(&error, claim) => {}
+            answer => return Ok(Some(answer)),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the address is not in the pool asked for, or not for this owner any more.
+fn is_elsewhere(error: &Error, claim: Claim) -> bool {
+    match error {
+        Error::AddressInAnotherPool { .. }
+        | Error::AddressOutsidePools { .. }
+        | Error::AddressReserved { .. } => claim != Claim::Named,
+        // With several instances another may have it by now.
+        Error::AddressTaken { .. } | Error::AddressQuarantined { .. } => claim == Claim::Former,
+        _ => false,
+    }
+}
