@@ -143,7 +143,7 @@ fn the_checker_notices_each_rule_that_is_broken() {
 /// The rules that each of these breaks. The devices are those of [`Worker::play`].
 const BROKEN: &[(&[Rule], &str)] = &[
     (
-        &[Rule::OneHolder],
+        &[Rule::OneHolder, Rule::AllOrNothing],
         "CREATE TABLE keyless AS SELECT * FROM alloc_lease;
          DROP TABLE alloc_lease; ALTER TABLE keyless RENAME TO alloc_lease;
          INSERT INTO alloc_lease SELECT * FROM alloc_lease WHERE state = 2 LIMIT 1",
@@ -157,7 +157,10 @@ const BROKEN: &[(&[Rule], &str)] = &[
         &[Rule::Quarantine],
         "UPDATE gc_node SET device = 'stranger' WHERE device = 'returned' AND state = 'released'",
     ),
-    (&[Rule::OneHolder, Rule::Quarantine], "DELETE FROM alloc_lease WHERE state = 2"),
+    (
+        &[Rule::OneHolder, Rule::Quarantine, Rule::AllOrNothing],
+        "DELETE FROM alloc_lease WHERE state = 2",
+    ),
     (&[Rule::Durable], "PRAGMA journal_mode = DELETE"),
     (&[Rule::Durable], "UPDATE gc_node SET device = 'stranger' WHERE device = 'plain'"),
     (&[Rule::Durable], "UPDATE gc_node SET lighthouse = NULL WHERE device = 'lighthouse'"),

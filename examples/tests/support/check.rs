@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
 use nebula_alloc::store::sqlite::SqliteTransaction;
-use nebula_alloc::verify::verify;
+use nebula_alloc::verify::{Violation, verify};
 use nebula_pki::{Blocklist, CaPool, Certificate};
 use rusqlite::{Connection, OpenFlags};
 
@@ -106,7 +106,14 @@ impl Checker {
         let violations =
             verify(&mut SqliteTransaction::new(&transaction)).expect("readable leases");
         for violation in violations {
-            self.find(Rule::OneHolder, violation.to_string());
+            let rule = match violation {
+                // A lease and its event are stored together.
+                Violation::Unexplained { .. } | Violation::ImpossibleEvent { .. } => {
+                    Rule::AllOrNothing
+                }
+                _ => Rule::OneHolder,
+            };
+            self.find(rule, violation.to_string());
         }
         let rows = Rows::read(&transaction);
         let certificates = self.certificates(&rows);
