@@ -53,6 +53,24 @@ pub enum Error {
         /// What is in the way.
         reason: String,
     },
+    /// The device is known with another public key, or the public key with another node token.
+    #[error("{reason}")]
+    KeyMismatch {
+        /// What is in the way.
+        reason: String,
+    },
+    /// The join token lets nobody join any more, or not this node.
+    #[error("{reason}")]
+    JoinTokenRefused {
+        /// Why.
+        reason: String,
+    },
+    /// The resource is not, any more, as the request expects it.
+    #[error("{reason}")]
+    Precondition {
+        /// What is different.
+        reason: String,
+    },
     /// The service can't do its work now; asking again is safe.
     #[error("the server can't do this now; nothing is lost by asking again")]
     Unavailable {

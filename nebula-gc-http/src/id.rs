@@ -60,6 +60,10 @@ ids! {
     NodeId
     /// An operator key.
     OperatorKeyId
+    /// A join token.
+    JoinTokenId
+    /// A row of the ledger of certificates.
+    CertificateId
 }
 
 impl NodeId {

@@ -46,12 +46,16 @@ mod service;
 mod store;
 
 pub use error::Error;
-pub use id::{CaId, NodeId, OperatorKeyId, TenantId};
+pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
 pub use names::{DeviceId, Groups, NodeName, ProjectId};
 pub use secret::{Bearer, ServerSecrets};
 pub use service::{
-    Action, AddPool, Caller, Change, Enrolled, NodeBundle, NodeStatus, Origin, PoolAdded,
-    Registration, Service,
+    Action, AddPool, Caller, Change, Enrolled, Enrollment, NodeBundle, NodeStatus, Origin,
+    PoolAdded, Registration, Service,
 };
 pub use store::COMPONENT;
+pub use store::database::Database;
+pub use store::join_token::JoinToken;
+pub use store::network::Versions;
+pub use store::node::NodeState;
 pub use store::operator_key::{OperatorKey, Role, Scope};

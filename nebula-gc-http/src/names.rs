@@ -71,6 +71,14 @@ text_types! {
     NodeName: node_name("deviceName");
 }
 
+impl ProjectId {
+    /// The id of a network, where it is written as one.
+    pub(crate) fn as_network_id(&self) -> Option<nebula_alloc::NetworkId> {
+        let id = uuid::Uuid::try_parse(&self.0).ok()?;
+        Some(nebula_alloc::NetworkId::from(id.into_bytes()))
+    }
+}
+
 /// The groups of a node, each once and in the order given: 64 at most, 1 to 253 bytes each and 4096
 /// together, no control characters, not `any`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

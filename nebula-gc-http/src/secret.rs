@@ -9,6 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::Error;
@@ -19,6 +20,12 @@ const KEY_LENGTH: usize = 32;
 const NONCE_LENGTH: usize = 12;
 /// What an operator key begins with, so that people and secret scanners recognise one.
 const OPERATOR_KEY_PREFIX: &str = "nebula-operator-";
+/// What a join token begins with.
+const JOIN_TOKEN_PREFIX: &str = "nebula-join-";
+/// What a node token begins with, where we make it; devices may make theirs otherwise.
+const NODE_TOKEN_PREFIX: &str = "nebula-node-";
+/// A node token is not shorter, in bytes: 128 bits in hexadecimal.
+const NODE_TOKEN_LENGTH: usize = 32;
 /// No bearer secret of ours is longer, in bytes.
 const BEARER_LIMIT: usize = 256;
 
@@ -39,10 +46,59 @@ impl Bearer {
     /// # Errors
     /// [`Error::Unavailable`] without randomness.
     pub fn new_operator_key() -> Result<Self, Error> {
+        Self::generate(OPERATOR_KEY_PREFIX)
+    }
+
+    /// A new join token of 256 random bits.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without randomness.
+    pub fn new_join_token() -> Result<Self, Error> {
+        Self::generate(JOIN_TOKEN_PREFIX)
+    }
+
+    /// A new node token of 256 random bits.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without randomness.
+    pub fn new_node_token() -> Result<Self, Error> {
+        Self::generate(NODE_TOKEN_PREFIX)
+    }
+
+    /// Takes the node token that a device has made: 32 to 256 bytes of printable ASCII, no spaces,
+    /// as random as the device can.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`].
+    pub fn from_device(text: &str) -> Result<Self, Error> {
+        let refuse = |reason: &str| Err(Error::invalid("nodeToken", reason));
+        let Some(token) =
+            Self::from_client(text).filter(|token| token.0.len() >= NODE_TOKEN_LENGTH)
+        else {
+            return refuse("must be 32 to 256 printable ASCII characters without spaces");
+        };
+        match token.kind() {
+            BearerKind::NodeToken => Ok(token),
+            _ => refuse("must not begin as an operator key or a join token does"),
+        }
+    }
+
+    /// What it is the secret of, as its beginning says.
+    pub(crate) fn kind(&self) -> BearerKind {
+        if self.0.starts_with(OPERATOR_KEY_PREFIX) {
+            BearerKind::OperatorKey
+        } else if self.0.starts_with(JOIN_TOKEN_PREFIX) {
+            BearerKind::JoinToken
+        } else {
+            BearerKind::NodeToken
+        }
+    }
+
+    fn generate(prefix: &str) -> Result<Self, Error> {
         let mut secret = Zeroizing::new([0; KEY_LENGTH]);
         random(secret.as_mut_slice())?;
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(secret.as_slice()));
-        Ok(Self([OPERATOR_KEY_PREFIX, text.as_str()].concat()))
+        Ok(Self([prefix, text.as_str()].concat()))
     }
 
     /// The plaintext, for the one place that hands it to its owner.
@@ -56,6 +112,14 @@ impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Bearer(…)")
     }
+}
+
+/// The three bearer secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BearerKind {
+    OperatorKey,
+    JoinToken,
+    NodeToken,
 }
 
 /// The server's own keys: one list to hash bearer secrets with, one to seal CA keys with. The first
@@ -74,10 +138,24 @@ struct ServerKey {
 }
 
 /// A bearer secret as it is stored: HMAC-SHA-256 under the key with this id.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Hashed {
     pub(crate) key_id: i64,
     pub(crate) hash: [u8; 32],
+}
+
+impl Hashed {
+    /// Whether both are of one secret, in a time that does not depend on the hashes.
+    pub(crate) fn matches(&self, other: &Self) -> bool {
+        let same: bool = self.hash.ct_eq(&other.hash).into();
+        self.key_id == other.key_id && same
+    }
+}
+
+impl fmt::Debug for Hashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hashed(key {})", self.key_id)
+    }
 }
 
 /// A CA's private key as it is stored: nonce ‖ AES-256-GCM under the key with this id.
@@ -238,7 +316,7 @@ mod tests {
         let secrets = ServerSecrets::generate().unwrap();
         let read = ServerSecrets::from_json(&secrets.to_json()).unwrap();
         let key = Bearer::new_operator_key().unwrap();
-        assert!(secrets.hash(&key).unwrap() == read.hash(&key).unwrap());
+        assert!(secrets.hash(&key).unwrap().matches(&read.hash(&key).unwrap()));
         for broken in [
             "",
             "{}",
@@ -257,8 +335,8 @@ mod tests {
         rotated.hashing.extend(old.hashing.iter().cloned());
         let key = Bearer::new_operator_key().unwrap();
         let stored = old.hash(&key).unwrap();
-        assert!(rotated.hashes(&key).any(|hash| hash == stored));
-        assert!(rotated.hash(&key).unwrap() != stored);
+        assert!(rotated.hashes(&key).any(|hash| hash.matches(&stored)));
+        assert!(!rotated.hash(&key).unwrap().matches(&stored));
     }
 
     #[test]

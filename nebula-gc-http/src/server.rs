@@ -1,6 +1,5 @@
 //! The server over an embedded database: its data directory, and serving until asked to stop.
 
-use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -8,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::serve::ListenerExt;
@@ -175,18 +175,18 @@ fn unix_now() -> i64 {
 
 /// The time for everything that is stored. After a jump it goes on as if there had been none, so
 /// that no address is free before its time; starting the server anew confirms the clock.
-fn watched_clock() -> impl Fn() -> i64 + Send + 'static {
+fn watched_clock() -> impl Fn() -> i64 + Send + Sync + 'static {
     let clock = Clock::new(unix_now, since_boot);
-    let told = Cell::new(None);
+    let told = AtomicBool::new(false);
     move || {
         let jump = clock.jump();
-        if let Some(seconds) = jump.filter(|_| told.get().is_none()) {
+        if let Some(seconds) = jump.filter(|_| !told.load(Ordering::Relaxed)) {
             tracing::error!(
                 seconds,
                 "the clock jumped and is not believed; put it right, or restart to confirm it"
             );
         }
-        told.set(jump);
+        told.store(jump.is_some(), Ordering::Relaxed);
         clock.now()
     }
 }

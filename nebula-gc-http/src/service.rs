@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::Step;
-use nebula_alloc::{Readers, Sqlite, Writer, WriterOptions};
+use nebula_alloc::{Writer, WriterOptions};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -24,9 +24,12 @@ pub use self::audit::Origin;
 use self::authority::Authorities;
 use self::bundles::Views;
 pub use self::bundles::{NodeBundle, NodeStatus};
-pub use self::enroll::{Change, Enrolled, Registration};
+pub use self::enroll::Enrolled;
+pub use self::enroll::device::{Change, Registration};
+pub use self::enroll::native::Enrollment;
 pub use self::networks::{AddPool, PoolAdded};
-use crate::secret::{Bearer, ServerSecrets};
+use crate::secret::{Bearer, BearerKind, ServerSecrets};
+use crate::store::database::{Database, Reading};
 use crate::store::operator_key::{OperatorKey, Role, Scope};
 use crate::store::{self, operator_key, tenant};
 use crate::{Error, OperatorKeyId, TenantId};
@@ -37,7 +40,7 @@ use crate::{Error, OperatorKeyId, TenantId};
 /// commit comes before the answer.
 pub struct Service {
     writer: Writer,
-    readers: Arc<Readers>,
+    reading: Arc<Reading>,
     shared: Arc<Shared>,
     views: Views,
     known: KnownCallers,
@@ -47,6 +50,15 @@ pub struct Service {
 struct Shared {
     secrets: ServerSecrets,
     authorities: Authorities,
+    /// For reads: a step is told its transaction's time.
+    clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+impl Shared {
+    /// Seconds since the Unix epoch.
+    fn now(&self) -> i64 {
+        (self.clock)()
+    }
 }
 
 impl Service {
@@ -59,19 +71,23 @@ impl Service {
     /// # Errors
     /// What the database answers, or `keep`.
     pub fn start(
-        mut store: Sqlite,
+        database: impl Into<Database>,
         secrets: ServerSecrets,
-        clock: impl Fn() -> i64 + Send + 'static,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
         keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
     ) -> Result<Self, Error> {
-        store.migrate(&store::COMPONENT)?;
-        let readers = Arc::new(store.readers(READERS)?);
-        let writer = Writer::start(store, clock, WriterOptions::default().with_queue(QUEUE))?;
-        let shared = Arc::new(Shared { secrets, authorities: Authorities::default() });
+        let mut database = database.into();
+        database.migrate(&store::COMPONENT)?;
+        let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(clock);
+        let writing = Arc::clone(&clock);
+        let options = WriterOptions::default().with_queue(QUEUE);
+        let (writer, reading) = database.start(move || writing(), options, READERS)?;
+        let reading = Arc::new(reading);
+        let shared = Arc::new(Shared { secrets, authorities: Authorities::default(), clock });
         prepare(&writer, &shared.secrets, keep)?;
         Ok(Self {
             writer,
-            readers,
+            reading,
             shared,
             views: Views::default(),
             known: KnownCallers::default(),
@@ -90,7 +106,7 @@ impl Service {
     pub async fn authenticate(&self, caller: &Caller) -> Result<(), Error> {
         let asked = caller.clone();
         self.read(move |tx, shared| {
-            access::Principal::authenticate(tx, &shared.secrets, &asked).map(drop)
+            access::Principal::authenticate(tx, &shared.secrets, &asked, shared.now()).map(drop)
         })
         .await
     }
@@ -102,7 +118,9 @@ impl Service {
         let hashed = self.shared.secrets.hash(bearer)?;
         if !self.known.contains(&hashed) {
             self.authenticate(caller).await?;
-            self.known.insert(&hashed);
+            if bearer.kind() != BearerKind::NodeToken {
+                self.known.insert(&hashed);
+            }
         }
         Ok(())
     }
@@ -122,8 +140,8 @@ impl Service {
         &self,
         read: impl FnOnce(&mut dyn Transaction, &Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (readers, shared) = (Arc::clone(&self.readers), Arc::clone(&self.shared));
-        spawn_blocking(move || readers.read(|tx| read(tx, &shared)))
+        let (reading, shared) = (Arc::clone(&self.reading), Arc::clone(&self.shared));
+        spawn_blocking(move || reading.read(|tx| read(tx, &shared)))
             .await
             .map_err(|_| Error::unavailable("a read panicked"))?
     }
@@ -158,6 +176,7 @@ fn prepare(
         name: "root".to_owned(),
         role: Role::Owner,
         scope: Scope::Root,
+        expires_at: None,
     };
     writer.transaction(move |tx, now| {
         operator_key::insert(tx, &key, &hashed, now)?;

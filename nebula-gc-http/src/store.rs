@@ -4,6 +4,8 @@
 pub(crate) mod blocklist;
 pub(crate) mod ca;
 pub(crate) mod certificate;
+pub(crate) mod database;
+pub(crate) mod join_token;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod operator_key;

@@ -84,6 +84,10 @@ async fn add_pool(
 fn register_data(enrolled: Enrolled) -> Result<RegisterData, Error> {
     let first =
         enrolled.networks.first().ok_or_else(|| Error::unavailable("a node without an address"))?;
+    let newest = enrolled
+        .certificates
+        .last()
+        .ok_or_else(|| Error::unavailable("a node without certificate"))?;
     let zip = enrolled.bundle.to_zip().map_err(Error::unavailable)?;
     Ok(RegisterData {
         nebula_ip: single(first.addr()),
@@ -92,7 +96,7 @@ fn register_data(enrolled: Enrolled) -> Result<RegisterData, Error> {
         device_name: enrolled.name,
         project_id: enrolled.project,
         device_id: enrolled.device,
-        fingerprint: enrolled.certificate.fingerprint().to_string(),
+        fingerprint: newest.fingerprint().to_string(),
         zip_size: zip.len(),
         zip_bundle: wire::base64(&zip),
     })

@@ -29,6 +29,7 @@ pub(super) enum Code {
     Forbidden,
     NotFound,
     PoolExhausted,
+    KeyMismatch,
     Conflict,
     TooLarge,
     Unavailable,
@@ -41,7 +42,7 @@ impl Code {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::PoolExhausted | Self::Conflict => StatusCode::CONFLICT,
+            Self::PoolExhausted | Self::KeyMismatch | Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -69,10 +70,11 @@ impl From<Error> for Problem {
             Error::InvalidRequest { .. } => Code::InvalidRequest,
             Error::InvalidPublicKey { .. } => Code::InvalidPublicKey,
             Error::Unauthorized { .. } => Code::Unauthorized,
-            Error::Forbidden { .. } => Code::Forbidden,
+            Error::Forbidden { .. } | Error::JoinTokenRefused { .. } => Code::Forbidden,
             Error::NotFound { .. } => Code::NotFound,
             Error::PoolExhausted { .. } => Code::PoolExhausted,
-            Error::Conflict { .. } => Code::Conflict,
+            Error::KeyMismatch { .. } => Code::KeyMismatch,
+            Error::Conflict { .. } | Error::Precondition { .. } => Code::Conflict,
             Error::Unavailable { .. } => Code::Unavailable,
         };
         let detail = error.to_string();

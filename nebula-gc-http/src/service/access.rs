@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
 
+use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
-use crate::secret::{Bearer, Hashed, ServerSecrets};
+use crate::secret::{Bearer, BearerKind, Hashed, ServerSecrets};
+use crate::store::join_token::{self, JoinToken};
 use crate::store::network::{self, Network};
+use crate::store::node::{self, Node, NodeState};
 use crate::store::operator_key::{self, OperatorKey, Role, Scope};
 use crate::store::tenant;
 use crate::{Error, ProjectId, TenantId};
@@ -24,67 +27,125 @@ pub enum Caller {
 #[derive(Debug, Clone)]
 pub(crate) enum Principal {
     OperatorKey(OperatorKey),
+    /// It may be expired or used up, which matters to who wants to join.
+    JoinToken(JoinToken),
+    /// A node that is not released.
+    Node(Box<Node>),
     Local,
 }
 
-/// What is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// See a node's state and bundle.
-    ReadNode,
-    /// Register a device, with any groups and as a lighthouse.
-    Register,
-    /// Release a node.
-    Release,
-    /// Add a pool, and make the network for it.
-    AddPool,
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What is asked.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action { $($(#[$doc])* $name,)* }
+
+        impl Action {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
 }
 
-impl Action {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::ReadNode, Self::Register, Self::Release, Self::AddPool];
+actions! {
+    /// See tenants.
+    ReadTenants,
+    /// Make, change and delete tenants.
+    ManageTenants,
+    /// See operator keys.
+    ReadOperatorKeys,
+    /// Make and revoke operator keys.
+    ManageOperatorKeys,
+    /// See a network, its pools, CAs and blocklist.
+    ReadNetwork,
+    /// Make a network.
+    CreateNetwork,
+    /// Change a network, its pools and reservations.
+    ChangeNetwork,
+    /// See join tokens.
+    ReadJoinTokens,
+    /// Make and revoke join tokens.
+    ManageJoinTokens,
+    /// See nodes and their bundles; with a join token those that joined with it.
+    ReadNode,
+    /// Enrol a device; with an operator key with any groups and roles.
+    Register,
+    /// Change a node, suspend, revoke and reinstate it.
+    ChangeNode,
+    /// Release a node.
+    Release,
+    /// Read the audit log.
+    ReadEvents,
+    /// Bring in a CA or a running network.
+    Import,
+    /// Be a node, and ask about oneself.
+    BeNode,
 }
 
 impl Principal {
+    /// `now` is in seconds since the Unix epoch.
     pub(crate) fn authenticate(
         tx: &mut dyn Transaction,
         secrets: &ServerSecrets,
         caller: &Caller,
+        now: i64,
     ) -> Result<Self, Error> {
         let bearer = match caller {
             Caller::Local => return Ok(Self::Local),
             Caller::Bearer(bearer) => bearer,
         };
         for hashed in secrets.hashes(bearer) {
-            if let Some(key) = operator_key::by_hash(tx, &hashed)? {
-                return Ok(Self::OperatorKey(key));
+            let found = match bearer.kind() {
+                BearerKind::OperatorKey => operator_key::by_hash(tx, &hashed)?
+                    .filter(|key| key.expires_at.is_none_or(|end| now < end))
+                    .map(Self::OperatorKey),
+                BearerKind::JoinToken => join_token::by_hash(tx, &hashed)?.map(Self::JoinToken),
+                BearerKind::NodeToken => node::by_token(tx, &hashed)?
+                    .filter(|node| node.state != NodeState::Released)
+                    .map(|node| Self::Node(Box::new(node))),
+            };
+            if let Some(principal) = found {
+                return Ok(principal);
             }
         }
-        Err(Error::Unauthorized { reason: "this operator key is not known, or was revoked" })
+        Err(Error::Unauthorized {
+            reason: match bearer.kind() {
+                BearerKind::OperatorKey => "this operator key is not known, expired or was revoked",
+                BearerKind::JoinToken => "this join token is not known, or was revoked",
+                BearerKind::NodeToken => {
+                    "no operator key, join token or node token is like this, or it was revoked"
+                }
+            },
+        })
     }
 
     /// How the audit log names it.
     pub(crate) fn actor(&self) -> String {
         match self {
             Self::OperatorKey(key) => format!("operator_key:{}", key.id),
+            Self::JoinToken(token) => format!("join_token:{}", token.id),
+            Self::Node(node) => format!("node:{}", node.id),
             Self::Local => "local".to_owned(),
         }
     }
 
-    /// Refuses what its role does not include.
+    /// Refuses what its kind or role does not include.
     pub(crate) fn permit(&self, action: Action) -> Result<(), Error> {
-        let Self::OperatorKey(key) = self else { return Ok(()) };
-        let allowed = match (key.role, action) {
-            (Role::Owner | Role::Operator, _) | (Role::Viewer, Action::ReadNode) => true,
-            (Role::Viewer, Action::Register | Action::Release | Action::AddPool) => false,
+        use Action as A;
+        let (allowed, who) = match self {
+            Self::Local => (action != A::BeNode, "this program itself"),
+            Self::OperatorKey(key) => (role_permits(key.role, action), key.role.word()),
+            Self::JoinToken(_) => (matches!(action, A::Register | A::ReadNode), "a join token"),
+            Self::Node(_) => (action == A::BeNode, "a node token"),
         };
         if allowed {
-            Ok(())
-        } else {
-            Err(Error::Forbidden {
-                reason: format!("the role {} does not permit this", key.role.word()),
-            })
+            return Ok(());
         }
+        let reason = match self {
+            Self::OperatorKey(_) => format!("the role {who} does not permit this"),
+            _ => format!("{who} does not permit this"),
+        };
+        Err(Error::Forbidden { reason })
     }
 
     /// Whether a network is within its scope. One that is not does not exist for it.
@@ -96,7 +157,21 @@ impl Principal {
         }
     }
 
-    /// The tenant in which it makes networks.
+    /// Whether a node of a network within its scope is one that it may see.
+    pub(crate) fn sees_node(&self, node: &Node) -> bool {
+        match self {
+            Self::OperatorKey(_) | Self::Local => true,
+            Self::JoinToken(token) => node.join_token == Some(token.id),
+            Self::Node(own) => own.id == node.id,
+        }
+    }
+
+    /// Whether it decides about groups, roles and keys, beyond what a join token presets.
+    pub(crate) fn is_operator(&self) -> bool {
+        matches!(self, Self::OperatorKey(_) | Self::Local)
+    }
+
+    /// The tenant in which it makes networks, unless it says another.
     pub(crate) fn home(&self, tx: &mut dyn Transaction) -> Result<TenantId, Error> {
         match self.scope() {
             Scope::Tenant(tenant) => Ok(tenant),
@@ -108,18 +183,44 @@ impl Principal {
         }
     }
 
-    fn scope(&self) -> Scope {
+    pub(crate) fn scope(&self) -> Scope {
         match self {
             Self::OperatorKey(key) => key.scope,
+            Self::JoinToken(token) => Scope::Network(token.network),
+            Self::Node(node) => Scope::Network(node.network),
             Self::Local => Scope::Root,
         }
     }
 }
 
-/// Callers whose credential was found good before, by its hash. As many as there are operator keys,
-/// at most; one that was revoked since is refused by the transaction.
+fn role_permits(role: Role, action: Action) -> bool {
+    use Action as A;
+    match action {
+        A::ReadTenants
+        | A::ReadOperatorKeys
+        | A::ReadNetwork
+        | A::ReadJoinTokens
+        | A::ReadNode
+        | A::ReadEvents => true,
+        A::CreateNetwork
+        | A::ChangeNetwork
+        | A::ManageJoinTokens
+        | A::Register
+        | A::ChangeNode
+        | A::Release
+        | A::Import => role != Role::Viewer,
+        A::ManageTenants | A::ManageOperatorKeys => role == Role::Owner,
+        A::BeNode => false,
+    }
+}
+
+/// Callers whose credential was found good before, by its hash: operator keys and join tokens, so
+/// not many. One that was revoked since is refused by the transaction.
 #[derive(Default)]
 pub(super) struct KnownCallers(RwLock<HashSet<[u8; 32]>>);
+
+/// How many callers are remembered, at most.
+const KNOWN: usize = 100_000;
 
 impl KnownCallers {
     pub(super) fn contains(&self, hashed: &Hashed) -> bool {
@@ -127,7 +228,11 @@ impl KnownCallers {
     }
 
     pub(super) fn insert(&self, hashed: &Hashed) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(hashed.hash);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(hashed.hash);
     }
 }
 
@@ -136,29 +241,39 @@ pub(crate) fn authorize(
     tx: &mut dyn Transaction,
     secrets: &ServerSecrets,
     caller: &Caller,
+    now: i64,
     action: Action,
     project: Option<&ProjectId>,
 ) -> Result<(Principal, Network), Error> {
-    let principal = Principal::authenticate(tx, secrets, caller)?;
+    let principal = Principal::authenticate(tx, secrets, caller, now)?;
     let network = find_network(tx, &principal, project)?.ok_or_else(|| not_found(project))?;
     principal.permit(action)?;
     Ok((principal, network))
 }
 
-/// The network named, or the only one the principal sees; nothing where there is none to see.
+/// The network named, by its name or its id, or the only one the principal sees; nothing where
+/// there is none to see.
 pub(crate) fn find_network(
     tx: &mut dyn Transaction,
     principal: &Principal,
     project: Option<&ProjectId>,
 ) -> Result<Option<Network>, Error> {
     if let Some(project) = project {
-        let found = network::by_name(tx, project.as_str())?;
-        return Ok(found.filter(|network| principal.sees(network)));
+        let named = network::by_name(tx, project.as_str())?;
+        if let Some(network) = named.filter(|network| principal.sees(network)) {
+            return Ok(Some(network));
+        }
+        // A name may look like an id, but must not hide what has that id.
+        return match project.as_network_id() {
+            Some(id) => Ok(network::by_id(tx, id)?.filter(|network| principal.sees(network))),
+            None => Ok(None),
+        };
     }
     // Two are enough to know that it is ambiguous.
+    let first = NetworkId::from([0; 16]);
     let seen = match principal.scope() {
-        Scope::Root => network::first(tx, 2)?,
-        Scope::Tenant(tenant) => network::first_of_tenant(tx, tenant, 2)?,
+        Scope::Root => network::after(tx, first, 2)?,
+        Scope::Tenant(tenant) => network::after_of_tenant(tx, tenant, first, 2)?,
         Scope::Network(id) => network::by_id(tx, id)?.into_iter().collect(),
     };
     match seen.len() {
@@ -181,10 +296,11 @@ pub(crate) fn not_found(project: Option<&ProjectId>) -> Error {
 mod tests {
     use nebula_alloc::Sqlite;
     use nebula_alloc::store::migrate::migrate;
-    use nebula_pki::Version;
+    use nebula_pki::Curve;
 
     use super::*;
     use crate::store::COMPONENT;
+    use crate::store::network::Versions;
     use crate::{CaId, OperatorKeyId, id};
 
     fn network(tx: &mut dyn Transaction, tenant: TenantId, name: &str) -> Network {
@@ -192,21 +308,35 @@ mod tests {
             id: id::new_network(),
             tenant,
             name: name.to_owned(),
-            version: Version::V1,
+            versions: Versions::V1,
+            curve: Curve::Curve25519,
             prefix_v4: None,
             prefix_v6: None,
             active_ca: CaId::new(),
             hold_seconds: 0,
+            hold_alone: false,
+            lifetime: 86_400,
+            silence_seconds: None,
+            mtu: 1300,
             revision: network::Revision::FIRST,
+            moves: 0,
             rendering: 1,
+            changes: 1,
+            created_at: 0,
         };
-        network::insert(tx, &network, 0).unwrap();
+        network::insert(tx, &network).unwrap();
         network
     }
 
     fn key(tx: &mut dyn Transaction, secrets: &ServerSecrets, role: Role, scope: Scope) -> Caller {
         let bearer = Bearer::new_operator_key().unwrap();
-        let key = OperatorKey { id: OperatorKeyId::new(), name: String::new(), role, scope };
+        let key = OperatorKey {
+            id: OperatorKeyId::new(),
+            name: String::new(),
+            role,
+            scope,
+            expires_at: None,
+        };
         operator_key::insert(tx, &key, &secrets.hash(&bearer).unwrap(), 0).unwrap();
         Caller::Bearer(bearer)
     }
@@ -236,9 +366,16 @@ mod tests {
             for role in [Role::Owner, Role::Operator, Role::Viewer] {
                 for (scope, sees) in scopes {
                     let caller = key(tx, &secrets, role, scope);
-                    for action in Action::ALL {
-                        let outcome = authorize(tx, &secrets, &caller, action, Some(&project)).map(|(_, found)| found.id);
-                        let permitted = role != Role::Viewer || action == Action::ReadNode;
+                    for &action in Action::ALL {
+                        let outcome = authorize(tx, &secrets, &caller, 0, action, Some(&project)).map(|(_, found)| found.id);
+                        let permitted = match role {
+                            Role::Owner => action != Action::BeNode,
+                            Role::Operator => !matches!(
+                                action,
+                                Action::BeNode | Action::ManageTenants | Action::ManageOperatorKeys
+                            ),
+                            Role::Viewer => format!("{action:?}").starts_with("Read"),
+                        };
                         match outcome {
                             Ok(found) => assert!(sees && permitted && found == ours.id, "{role:?} {scope:?} {action:?}"),
                             // What it can't see does not exist for it, whatever its role.
@@ -252,16 +389,16 @@ mod tests {
             }
             // Without a name there must be one network to see.
             let root = key(tx, &secrets, Role::Owner, Scope::Root);
-            let ambiguous = authorize(tx, &secrets, &root, Action::Register, None);
+            let ambiguous = authorize(tx, &secrets, &root, 0, Action::Register, None);
             assert!(matches!(ambiguous, Err(Error::InvalidRequest { field, .. }) if field == "projectId"));
             let one = key(tx, &secrets, Role::Owner, Scope::Network(beside.id));
-            assert_eq!(authorize(tx, &secrets, &one, Action::Register, None)?.1.id, beside.id);
+            assert_eq!(authorize(tx, &secrets, &one, 0, Action::Register, None)?.1.id, beside.id);
             // A revoked key is nobody's.
             tx.execute("UPDATE gc_operator_key SET revoked_at = 1", &[])?;
-            let revoked = authorize(tx, &secrets, &root, Action::ReadNode, Some(&project));
+            let revoked = authorize(tx, &secrets, &root, 0, Action::ReadNode, Some(&project));
             assert!(matches!(revoked, Err(Error::Unauthorized { .. })));
             Ok::<_, Error>(checked)
         });
-        assert_eq!(checked.unwrap(), 3 * 5 * 4);
+        assert_eq!(checked.unwrap(), 3 * 5 * Action::ALL.len());
     }
 }

@@ -32,6 +32,10 @@ impl Author {
         }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn record(
         &self,
         tx: &mut dyn Transaction,

@@ -64,12 +64,11 @@ pub(super) fn create(
     secrets: &ServerSecrets,
     network: NetworkId,
     project: &str,
-    version: Version,
+    (version, curve): (Version, Curve),
     now: i64,
 ) -> Result<Ca, Error> {
     let id = CaId::new();
-    let key =
-        SigningKey::generate(Curve::Curve25519, &mut SystemRandom).map_err(Error::unavailable)?;
+    let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Error::unavailable)?;
     let sealed = secrets.seal(key.to_pem().as_bytes(), id.as_bytes())?;
     let validity = Validity {
         not_before: now.saturating_sub(CA_BACKDATED),

@@ -7,13 +7,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::Transaction;
-use nebula_bundle::{Bundle, Endpoint, Lighthouse, Renderer, Tun};
+use nebula_bundle::{Bundle, Lighthouse, Renderer, Tun};
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
 use super::Service;
 use super::access::{Action, Caller, authorize};
 use crate::store::network::{self, Network, Revision};
-use crate::store::{blocklist, ca, certificate, damaged, node};
+use crate::store::node::{self, Node};
+use crate::store::{blocklist, ca, certificate, damaged};
 use crate::{DeviceId, Error, NodeId, ProjectId};
 
 /// A node's bundle.
@@ -66,26 +67,39 @@ impl View {
             cas,
             lighthouses,
             blocklist,
-            tun: Tun::default(),
+            tun: Tun { mtu: network.mtu, ..Tun::default() },
         };
         let renderer = Renderer::new(shared).map_err(Error::unavailable)?;
         Ok(Self { revision: network.revision, renderer, trusted })
     }
 
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
+    }
+
     pub(super) fn render(
         &self,
-        certificate: VerifiedCertificate,
-        lighthouse: Option<Endpoint>,
+        certificates: Vec<VerifiedCertificate>,
+        node: &Node,
     ) -> Result<Bundle, Error> {
-        let node = nebula_bundle::Node { certificate, lighthouse };
+        let mut certificates = certificates.into_iter();
+        let certificate =
+            certificates.next().ok_or_else(|| Error::unavailable("a node without certificate"))?;
+        let node = nebula_bundle::Node { certificate, lighthouse: node.lighthouse.clone() };
         self.renderer.render(&node).map_err(Error::unavailable)
     }
 
-    /// Proves a certificate of the ledger against the network's CAs, at its own beginning: a
+    /// Proves certificates of the ledger against the network's CAs, at their own beginning: a
     /// bundle depends on its inputs, not on when it is rendered.
-    pub(super) fn verify(&self, certificate: &Certificate) -> Result<VerifiedCertificate, Error> {
-        let at = certificate.unverified_details().not_before();
-        self.trusted.verify(certificate, at, &Blocklist::default()).map_err(Error::unavailable)
+    pub(super) fn verify(
+        &self,
+        certificates: &[Certificate],
+    ) -> Result<Vec<VerifiedCertificate>, Error> {
+        let verify = |certificate: &Certificate| {
+            let at = certificate.unverified_details().not_before();
+            self.trusted.verify(certificate, at, &Blocklist::default()).map_err(Error::unavailable)
+        };
+        certificates.iter().map(verify).collect()
     }
 }
 
@@ -127,21 +141,32 @@ impl Service {
         project: Option<ProjectId>,
         device: DeviceId,
     ) -> Result<NodeBundle, Error> {
-        let (network, node, certificate) = self
+        let (network, node, certificates) = self
             .read(move |tx, shared| {
-                let (_, network) =
-                    authorize(tx, &shared.secrets, &caller, Action::ReadNode, project.as_ref())?;
-                let node = node::by_device(tx, network.id, device.as_str())?.ok_or_else(|| {
-                    Error::NotFound { what: format!("device {:?}", device.as_str()) }
-                })?;
-                let certificate = certificate::current(tx, node.id)?.ok_or_else(|| {
-                    Error::NotFound { what: "a certificate of this device".to_owned() }
-                })?;
-                Ok((network, node, certificate))
+                let (principal, network) = authorize(
+                    tx,
+                    &shared.secrets,
+                    &caller,
+                    shared.now(),
+                    Action::ReadNode,
+                    project.as_ref(),
+                )?;
+                let node = node::by_device(tx, network.id, device.as_str())?
+                    .filter(|node| principal.sees_node(node))
+                    .ok_or_else(|| Error::NotFound {
+                        what: format!("device {:?}", device.as_str()),
+                    })?;
+                let certificates = certificate::current(tx, node.id)?;
+                if certificates.is_empty() {
+                    return Err(Error::NotFound {
+                        what: "a certificate of this device".to_owned(),
+                    });
+                }
+                Ok((network, node, certificates))
             })
             .await?;
         let view = self.view(network.id, network.revision).await?;
-        let bundle = view.render(view.verify(&certificate)?, node.lighthouse)?;
+        let bundle = view.render(view.verify(&certificates)?, &node)?;
         Ok(NodeBundle { device: node.device, bundle })
     }
 
@@ -156,9 +181,16 @@ impl Service {
         device: DeviceId,
     ) -> Result<NodeStatus, Error> {
         self.read(move |tx, shared| {
-            let (_, network) =
-                authorize(tx, &shared.secrets, &caller, Action::ReadNode, project.as_ref())?;
-            let address = match node::by_device(tx, network.id, device.as_str())? {
+            let (principal, network) = authorize(
+                tx,
+                &shared.secrets,
+                &caller,
+                shared.now(),
+                Action::ReadNode,
+                project.as_ref(),
+            )?;
+            let found = node::by_device(tx, network.id, device.as_str())?;
+            let address = match found.filter(|node| principal.sees_node(node)) {
                 Some(node) => addresses(tx, network.id, node.id)?.into_iter().next(),
                 None => None,
             };

@@ -1,4 +1,7 @@
-//! Registering devices: an address, a certificate and a bundle in one durable step.
+//! Enrolling nodes: an address, certificates and a bundle in one durable step.
+
+pub(super) mod device;
+pub(super) mod native;
 
 use std::sync::Arc;
 
@@ -8,106 +11,122 @@ use nebula_alloc::event::Actor;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
-use nebula_bundle::{Bundle, Endpoint};
+use nebula_bundle::Bundle;
 use nebula_pki::key::PublicKey;
-use nebula_pki::{Certificate, VerifiedCertificate};
+use nebula_pki::{Certificate, Curve, VerifiedCertificate};
 use serde_json::json;
 
+use self::device::Registration;
+use self::native::Enrollment;
 use super::access::{Action, Caller, authorize};
 use super::audit::{Author, Entry, Origin, addresses};
 use super::bundles::View;
 use super::release::block_certificates;
-use super::terms::Terms;
+use super::terms::{Issue, Terms};
 use super::update::Update;
 use super::{Service, Shared};
+use crate::store::certificate::{self, Reason};
+use crate::store::join_token;
 use crate::store::network::{self, Revision};
-use crate::store::node::{self, Generation, Node, NodeState};
-use crate::store::{certificate, damaged};
-use crate::{DeviceId, Error, Groups, NodeId, NodeName, ProjectId};
+use crate::store::node::{self, Node};
+use crate::{Error, JoinTokenId, NodeId};
 
-/// A field of a registration that may be left out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Change<T> {
-    /// Left out: as it is.
-    #[default]
-    Keep,
-    /// Given.
-    Set(T),
-}
-
-/// What a device registers with.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// The network; may be left out where there is only one.
-    pub project: Option<ProjectId>,
-    /// The device's own id.
-    pub device: DeviceId,
-    /// Its name in the network.
-    pub name: NodeName,
-    /// Its public key, on Curve25519.
-    pub public_key: PublicKey,
-    /// Its groups; none for a new device that leaves them out.
-    pub groups: Change<Groups>,
-    /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
-    pub lighthouse: Change<Option<Endpoint>>,
-}
-
-/// What a device gets.
+/// What a node gets.
 #[derive(Debug, Clone)]
 pub struct Enrolled {
-    /// Its network.
+    /// Its network, by name.
     pub project: String,
+    /// Its id.
+    pub node: NodeId,
     /// The device's own id.
     pub device: String,
     /// Its name in the network.
     pub name: String,
     /// Its addresses with the prefix length of the network, IPv4 first.
     pub networks: Vec<IpNet>,
-    /// Its certificate.
-    pub certificate: Certificate,
+    /// Its certificates, the older version first.
+    pub certificates: Vec<Certificate>,
     /// What it needs to start.
     pub bundle: Bundle,
+    /// The network's revision and the node's generation that the bundle is of.
+    pub desired: (i64, i64),
+    /// Whether it is new, rather than known before.
+    pub is_new: bool,
 }
 
 impl Service {
-    /// Registers a device, or answers what it has: asking again is safe.
+    /// Registers a device of the dialect, or answers what it has: asking again is safe.
     ///
     /// # Errors
     /// [`Error::InvalidPublicKey`], [`Error::PoolExhausted`], [`Error::Conflict`] where another
-    /// device has the name or the key, [`Error::Forbidden`] for a suspended or revoked node, and
-    /// those of access.
+    /// device has the name or the key, [`Error::KeyMismatch`], [`Error::Forbidden`] for a suspended
+    /// or revoked node, and those of access.
     pub async fn register(
         &self,
         caller: Caller,
         origin: Origin,
         request: Registration,
     ) -> Result<Enrolled, Error> {
-        let public_key = canonical(&request.public_key)?;
+        self.settle(caller, origin, Wish::Device(request)).await
+    }
+
+    /// Enrols a node, or answers what it has to who brings the same public key and node token.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register), and [`Error::JoinTokenRefused`].
+    pub async fn enroll(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        request: Enrollment,
+    ) -> Result<Enrolled, Error> {
+        self.settle(caller, origin, Wish::Native(request)).await
+    }
+
+    async fn settle(&self, caller: Caller, origin: Origin, wish: Wish) -> Result<Enrolled, Error> {
+        check_canonical(wish.public_key())?;
         self.admit(&caller).await?;
         let shared = Arc::clone(&self.shared);
-        let enrolling = Enrolling { shared, caller, origin, request, public_key, decided: None };
-        let settled = self.write(enrolling).await?;
+        let settled = self.write(Enrolling { shared, caller, origin, wish, decided: None }).await?;
         let view = self.view(settled.network, settled.revision).await?;
         settled.render(&view)
     }
 }
 
-/// The bytes of an X25519 key in its one canonical form. X25519 takes others for the same key
-/// (RFC 7748, section 5), but Nebula does not, and a key must not count as two.
-fn canonical(key: &PublicKey) -> Result<[u8; 32], Error> {
-    let refuse = |reason: &str| Error::InvalidPublicKey { reason: reason.to_owned() };
-    let bytes: [u8; 32] =
-        key.as_bytes().try_into().map_err(|_| refuse("must be an X25519 key of 32 bytes"))?;
-    // Little-endian, below 2²⁵⁵ − 19.
-    let [lowest, middle @ .., highest] = bytes;
-    let too_large = highest > 0x7f
-        || highest == 0x7f && middle.iter().all(|byte| *byte == 0xff) && lowest >= 0xed;
-    if too_large {
-        return Err(refuse(
-            "is not the canonical form of an X25519 key; make a new pair with nebula-cert keygen",
-        ));
+/// Who asks for what.
+enum Wish {
+    Device(Registration),
+    Native(Enrollment),
+}
+
+impl Wish {
+    fn public_key(&self) -> &PublicKey {
+        match self {
+            Self::Device(request) => &request.public_key,
+            Self::Native(request) => &request.public_key,
+        }
     }
-    Ok(bytes)
+}
+
+/// X25519 takes other bytes for the same key (RFC 7748, section 5), but Nebula does not, and a key
+/// must not count as two.
+pub(super) fn check_canonical(key: &PublicKey) -> Result<(), Error> {
+    if key.curve() != Curve::Curve25519 {
+        return Ok(());
+    }
+    // Little-endian, below 2²⁵⁵ − 19.
+    if let [lowest, middle @ .., highest] = key.as_bytes() {
+        let too_large = *highest > 0x7f
+            || *highest == 0x7f && middle.iter().all(|byte| *byte == 0xff) && *lowest >= 0xed;
+        if !too_large {
+            return Ok(());
+        }
+    }
+    Err(Error::InvalidPublicKey {
+        reason:
+            "is not the canonical form of an X25519 key; make a new pair with nebula-cert keygen"
+                .to_owned(),
+    })
 }
 
 /// What the transaction settled.
@@ -116,33 +135,39 @@ struct Settled {
     project: String,
     revision: Revision,
     node: Node,
-    certificate: Certified,
+    certificates: Certified,
+    is_new: bool,
 }
 
 enum Certified {
     /// Issued in this transaction.
-    New(VerifiedCertificate),
+    New(Vec<VerifiedCertificate>),
     /// Read from the ledger.
-    Known(Certificate),
+    Known(Vec<Certificate>),
 }
 
 impl Settled {
     fn render(self, view: &View) -> Result<Enrolled, Error> {
-        let verified = match self.certificate {
+        let verified = match self.certificates {
             Certified::New(verified) => verified,
-            Certified::Known(certificate) => view.verify(&certificate)?,
+            Certified::Known(certificates) => view.verify(&certificates)?,
         };
-        let certificate = verified.certificate().clone();
-        let mut networks = verified.details().networks().to_vec();
+        let newest =
+            verified.last().ok_or_else(|| Error::unavailable("a node without certificate"))?;
+        let mut networks = newest.details().networks().to_vec();
         networks.sort_by_key(|net| net.addr());
-        let bundle = view.render(verified, self.node.lighthouse)?;
+        let certificates = verified.iter().map(|verified| verified.certificate().clone()).collect();
+        let bundle = view.render(verified, &self.node)?;
         Ok(Enrolled {
             project: self.project,
+            node: self.node.id,
             device: self.node.device,
             name: self.node.name,
             networks,
-            certificate,
+            certificates,
             bundle,
+            desired: (view.revision().0, self.node.generation.0),
+            is_new: self.is_new,
         })
     }
 }
@@ -151,8 +176,7 @@ struct Enrolling {
     shared: Arc<Shared>,
     caller: Caller,
     origin: Origin,
-    request: Registration,
-    public_key: [u8; 32],
+    wish: Wish,
     decided: Option<Decided>,
 }
 
@@ -160,28 +184,46 @@ struct Decided {
     author: Author,
     terms: Terms,
     decision: Decision,
-    /// The certificate it is most likely to get, signed ahead of the writing.
-    signed: Option<VerifiedCertificate>,
+    /// The certificates it is most likely to get, signed ahead of the writing.
+    signed: Option<Vec<VerifiedCertificate>>,
 }
 
 enum Decision {
     /// What it has still serves.
-    Unchanged { node: Node, certificate: Certificate },
+    Unchanged { node: Node, certificates: Vec<Certificate> },
     /// A device that never had a node.
-    New(Node),
+    New { node: Node, spends: Option<JoinTokenId> },
     /// A device that had one and released it.
-    Returned { node: Node, predecessor: NodeId },
+    Returned { node: Node, predecessor: NodeId, spends: Option<JoinTokenId> },
     /// A node that changes.
     Changed { node: Node, update: Update },
+}
+
+impl Decision {
+    /// The node that gets certificates for the leases it asked for.
+    fn certifies(&self) -> Option<&Node> {
+        match self {
+            Self::New { node, .. } | Self::Changed { node, update: Update { keeps: None, .. } } => {
+                Some(node)
+            }
+            // It keeps what it has, or asks once it has taken over what its predecessor had.
+            Self::Unchanged { .. } | Self::Changed { .. } | Self::Returned { .. } => None,
+        }
+    }
 }
 
 impl Step for Enrolling {
     type Output = Settled;
     type Error = Error;
 
-    /// The device alone: `project` may be left out, and one device means one node in a network.
+    /// A device, whose network may be left out; one device means one node in a network. A node
+    /// without a device's id is known by its key.
     fn subject(&self) -> Subject {
-        Subject::Key(self.request.device.as_str().into())
+        Subject::Key(match &self.wish {
+            Wish::Device(request) => request.device.as_str().into(),
+            Wish::Native(Enrollment { device: Some(device), .. }) => device.as_str().into(),
+            Wish::Native(request) => request.public_key.as_bytes().into(),
+        })
     }
 
     fn actor(&self) -> Actor<'_> {
@@ -190,21 +232,22 @@ impl Step for Enrolling {
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         self.decided = None;
-        let project = self.request.project.as_ref();
+        let (project, native) = match &self.wish {
+            Wish::Device(request) => (request.project.as_ref(), false),
+            Wish::Native(request) => (request.network.as_ref(), true),
+        };
+        let shared = &self.shared;
         let (principal, network) =
-            authorize(tx, &self.shared.secrets, &self.caller, Action::Register, project)?;
-        let issuer = self.shared.authorities.issuer(tx, &self.shared.secrets, &network)?;
-        let terms = Terms::new(network, issuer, now)?;
-        let decision = self.decide(tx, &terms)?;
-        let wishes = match &decision {
-            Decision::New(node)
-            | Decision::Changed { node, update: Update { keeps: None, .. } } => {
-                terms.wishes(node).collect()
-            }
-            // It keeps what it has, or asks once it has taken over what its predecessor had.
-            Decision::Unchanged { .. } | Decision::Changed { .. } | Decision::Returned { .. } => {
-                vec![]
-            }
+            authorize(tx, &shared.secrets, &self.caller, now, Action::Register, project)?;
+        check_curve(self.wish.public_key(), network.curve)?;
+        let terms = Terms::new(tx, shared, network, native, now)?;
+        let decision = match &self.wish {
+            Wish::Device(request) => request.decide(tx, &principal, &terms)?,
+            Wish::Native(request) => request.decide(tx, shared, &principal, &terms)?,
+        };
+        let wishes = match decision.certifies() {
+            Some(node) => terms.wishes(tx, node)?,
+            None => vec![],
         };
         let author = self.origin.author(principal.actor());
         self.decided = Some(Decided { author, terms, decision, signed: None });
@@ -215,10 +258,9 @@ impl Step for Enrolling {
 
     fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Error> {
         if let Some(decided) = &mut self.decided
-            && let Decision::New(node)
-            | Decision::Changed { node, update: Update { keeps: None, .. } } = &decided.decision
+            && let Some(node) = decided.decision.certifies()
         {
-            decided.signed = Some(decided.terms.sign(node, &self.request.public_key, leases, 0)?);
+            decided.signed = Some(decided.terms.sign(node, self.wish.public_key(), leases, 0)?);
         }
         Ok(())
     }
@@ -231,39 +273,50 @@ impl Step for Enrolling {
     ) -> Result<Settled, Error> {
         let Decided { author, terms, decision, signed } =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
-        let (kind, node, certificate, detail, revision) = match decision {
-            Decision::Unchanged { node, certificate } => {
+        let (kind, node, certificates, detail, revision) = match decision {
+            Decision::Unchanged { node, certificates } => {
                 let revision = terms.network.revision;
-                return Ok(settle(terms, revision, node, Certified::Known(certificate)));
+                return Ok(settle(terms, revision, node, Certified::Known(certificates), false));
             }
-            Decision::New(node) => {
-                let (certificate, revision) = self.admit_node(tx, &terms, &node, leases, signed)?;
+            Decision::New { node, spends } => {
+                spend(tx, spends, now)?;
+                let (issued, revision) =
+                    self.admit_node(tx, &terms, &node, (&author, leases, signed))?;
                 let detail = json!({
                     "addresses": addresses(leases),
-                    "fingerprint": certificate.certificate().fingerprint().to_string(),
+                    "fingerprints": fingerprints(&issued),
                 });
-                ("node.enrolled", node, Certified::New(certificate), detail, revision)
+                ("node.enrolled", node, Certified::New(issued), detail, revision)
             }
-            Decision::Returned { node, predecessor } => {
+            Decision::Returned { node, predecessor, spends } => {
+                spend(tx, spends, now)?;
                 let actor = author.actor();
                 let (former, owner) = (predecessor.owner(), node.id.owner());
                 lease::take_over(tx, now, &actor, terms.network.id, former, owner)?;
                 let leases = terms
-                    .wishes(&node)
-                    .map(|wish| lease::allocate(tx, now, &actor, &wish))
+                    .wishes(tx, &node)?
+                    .iter()
+                    .map(|wish| lease::allocate(tx, now, &actor, wish))
                     .collect::<Result<Vec<_>, _>>()?;
-                let (certificate, revision) = self.admit_node(tx, &terms, &node, &leases, None)?;
+                let (issued, revision) =
+                    self.admit_node(tx, &terms, &node, (&author, &leases, None))?;
                 let detail = json!({
                     "addresses": addresses(&leases),
-                    "fingerprint": certificate.certificate().fingerprint().to_string(),
+                    "fingerprints": fingerprints(&issued),
                     "predecessor": predecessor.to_string(),
                 });
-                ("node.enrolled", node, Certified::New(certificate), detail, revision)
+                ("node.enrolled", node, Certified::New(issued), detail, revision)
             }
             Decision::Changed { node, update } => {
-                let (certificate, revision, detail) =
-                    self.apply(tx, &terms, &node, update, leases, signed)?;
-                ("node.changed", node, certificate, detail, revision)
+                let (certificates, revision, detail) = apply(
+                    tx,
+                    &terms,
+                    &node,
+                    update,
+                    self.wish.public_key(),
+                    (&author, leases, signed),
+                )?;
+                ("node.changed", node, certificates, detail, revision)
             }
         };
         let entry = Entry {
@@ -273,161 +326,136 @@ impl Step for Enrolling {
             ..Entry::new(kind, node.id.as_bytes())
         };
         author.record(tx, now, entry)?;
-        Ok(settle(terms, revision, node, certificate))
+        Ok(settle(terms, revision, node, certificates, kind == "node.enrolled"))
     }
 }
 
-fn settle(terms: Terms, revision: Revision, node: Node, certificate: Certified) -> Settled {
-    Settled { network: terms.network.id, project: terms.network.name, revision, node, certificate }
+fn settle(
+    terms: Terms,
+    revision: Revision,
+    node: Node,
+    certificates: Certified,
+    is_new: bool,
+) -> Settled {
+    let (network, project) = (terms.network.id, terms.network.name);
+    Settled { network, project, revision, node, certificates, is_new }
 }
+
+fn fingerprints(issued: &[VerifiedCertificate]) -> Vec<String> {
+    issued.iter().map(|issued| issued.certificate().fingerprint().to_string()).collect()
+}
+
+pub(super) fn check_curve(key: &PublicKey, curve: Curve) -> Result<(), Error> {
+    if key.curve() == curve {
+        return Ok(());
+    }
+    let (name, option) = match curve {
+        Curve::P256 => ("P256", "P256"),
+        _ => ("Curve25519", "25519"),
+    };
+    Err(Error::InvalidPublicKey {
+        reason: format!(
+            "the network's CA is on {name}; make a pair with nebula-cert keygen -curve {option}"
+        ),
+    })
+}
+
+/// Takes a use of the join token, where one is spent. The last one goes to whoever writes first.
+fn spend(tx: &mut dyn Transaction, token: Option<JoinTokenId>, now: i64) -> Result<(), Error> {
+    match token {
+        Some(token) if !join_token::take_use(tx, token, now)? => Err(Error::JoinTokenRefused {
+            reason: "this join token is expired or used up".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a name or a key that another node of the network has.
+fn check_unique(tx: &mut dyn Transaction, node: &Node, former: Option<&Node>) -> Result<(), Error> {
+    let is_other = |holder: Option<NodeId>| holder.is_some_and(|holder| holder != node.id);
+    if former.is_none_or(|former| former.name != node.name)
+        && is_other(node::by_name(tx, node.network, &node.name)?)
+    {
+        let reason = format!("deviceName: another device of the network is called {:?}", node.name);
+        return Err(Error::conflict(reason));
+    }
+    if former.is_none_or(|former| former.public_key != node.public_key)
+        && is_other(node::by_public_key(tx, node.network, &node.public_key)?)
+    {
+        let reason =
+            "publicKey: another device of the network has this key; make a new pair on this device";
+        return Err(Error::conflict(reason));
+    }
+    Ok(())
+}
+
+/// Who writes, for which leases, with what was signed ahead.
+type Writing<'a> = (&'a Author, &'a [Lease], Option<Vec<VerifiedCertificate>>);
 
 impl Enrolling {
-    fn decide(&self, tx: &mut dyn Transaction, terms: &Terms) -> Result<Decision, Error> {
-        let network = terms.network.id;
-        let Some(former) = node::by_device(tx, network, self.request.device.as_str())? else {
-            let node = self.new_node(network);
-            self.check_unique(tx, &node, None)?;
-            return Ok(match node::last_released(tx, network, &node.device)? {
-                Some(predecessor) => Decision::Returned { node, predecessor },
-                None => Decision::New(node),
-            });
-        };
-        match former.state {
-            NodeState::Active => {}
-            NodeState::Suspended | NodeState::Revoked | NodeState::Released => {
-                return Err(Error::Forbidden {
-                    reason: format!(
-                        "this device is {}; an operator must reinstate it",
-                        former.state.word()
-                    ),
-                });
-            }
-        }
-        let node = self.changed_node(&former);
-        self.check_unique(tx, &node, Some(&former))?;
-        let current = certificate::current(tx, node.id)?
-            .ok_or_else(|| damaged("ledger: a node without certificate"))?;
-        Ok(match Update::between(&former, &node, current, terms) {
-            Ok(update) => Decision::Changed { node, update },
-            Err(certificate) => Decision::Unchanged { node: former, certificate },
-        })
-    }
-
-    fn new_node(&self, network: NetworkId) -> Node {
-        Node {
-            id: NodeId::new(),
-            network,
-            device: self.request.device.clone().into(),
-            name: self.request.name.clone().into(),
-            public_key: self.public_key,
-            state: NodeState::Active,
-            groups: match &self.request.groups {
-                Change::Keep => vec![],
-                Change::Set(groups) => groups.as_slice().to_vec(),
-            },
-            lighthouse: match &self.request.lighthouse {
-                Change::Keep => None,
-                Change::Set(lighthouse) => lighthouse.clone(),
-            },
-            generation: Generation::FIRST,
-        }
-    }
-
-    /// The node a device has, as this registration would have it.
-    fn changed_node(&self, former: &Node) -> Node {
-        let mut node = Node {
-            name: self.request.name.clone().into(),
-            public_key: self.public_key,
-            generation: former.generation.next(),
-            ..former.clone()
-        };
-        if let Change::Set(groups) = &self.request.groups {
-            node.groups = groups.as_slice().to_vec();
-        }
-        if let Change::Set(lighthouse) = &self.request.lighthouse {
-            node.lighthouse.clone_from(lighthouse);
-        }
-        node
-    }
-
-    /// Refuses a name or a key that another node of the network has.
-    fn check_unique(
-        &self,
-        tx: &mut dyn Transaction,
-        node: &Node,
-        former: Option<&Node>,
-    ) -> Result<(), Error> {
-        let is_other = |holder: Option<NodeId>| holder.is_some_and(|holder| holder != node.id);
-        if former.is_none_or(|former| former.name != node.name)
-            && is_other(node::by_name(tx, node.network, &node.name)?)
-        {
-            let reason =
-                format!("deviceName: another device of the network is called {:?}", node.name);
-            return Err(Error::conflict(reason));
-        }
-        if former.is_none_or(|former| former.public_key != node.public_key)
-            && is_other(node::by_public_key(tx, node.network, &node.public_key)?)
-        {
-            let reason = "publicKey: another device of the network has this key; make a new pair on this device";
-            return Err(Error::conflict(reason));
-        }
-        Ok(())
-    }
-
-    /// Writes a new node and issues its first certificate.
+    /// Writes a new node and issues its first certificates.
     fn admit_node(
         &self,
         tx: &mut dyn Transaction,
         terms: &Terms,
         node: &Node,
-        leases: &[Lease],
-        signed: Option<VerifiedCertificate>,
-    ) -> Result<(VerifiedCertificate, Revision), Error> {
-        node::insert(tx, node, terms.now)?;
-        let certificate = terms.issue(tx, node, &self.request.public_key, leases, signed)?;
-        let revision = match node.lighthouse {
-            Some(_) => network::move_revision(tx, terms.network.id, terms.now)?,
-            None => terms.network.revision,
+        (author, leases, signed): Writing<'_>,
+    ) -> Result<(Vec<VerifiedCertificate>, Revision), Error> {
+        node::insert(tx, node)?;
+        let issue = Issue {
+            node,
+            public_key: self.wish.public_key(),
+            leases,
+            reason: Reason::Enrolled,
+            actor: author.name(),
+            signed,
         };
-        Ok((certificate, revision))
-    }
-
-    /// Writes what changes of a node, and answers its certificate, new or kept.
-    fn apply(
-        &self,
-        tx: &mut dyn Transaction,
-        terms: &Terms,
-        node: &Node,
-        update: Update,
-        leases: &[Lease],
-        signed: Option<VerifiedCertificate>,
-    ) -> Result<(Certified, Revision, serde_json::Value), Error> {
-        let mut blocked = vec![];
-        let revision = if update.moves_revision || update.blocks_former {
+        let issued = terms.issue(tx, issue)?;
+        let revision = if node.lighthouse.is_some() || node.relay {
             network::move_revision(tx, terms.network.id, terms.now)?
         } else {
             terms.network.revision
         };
-        if update.blocks_former {
-            blocked = block_certificates(tx, &terms.network, node, revision)?;
-        }
-        node::update(tx, node)?;
-        let certificate = match update.keeps {
-            Some(certificate) => Certified::Known(certificate),
-            None => {
-                certificate::supersede(tx, node.id)?;
-                Certified::New(terms.issue(tx, node, &self.request.public_key, leases, signed)?)
-            }
-        };
-        let fingerprint = match &certificate {
-            Certified::New(issued) => Some(issued.certificate().fingerprint().to_string()),
-            Certified::Known(_) => None,
-        };
-        let detail = json!({
-            "changed": update.changed,
-            "blocked": blocked.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "fingerprint": fingerprint,
-        });
-        Ok((certificate, revision, detail))
+        Ok((issued, revision))
     }
+}
+
+/// Writes what changes of a node, and answers its certificates, new or kept.
+fn apply(
+    tx: &mut dyn Transaction,
+    terms: &Terms,
+    node: &Node,
+    update: Update,
+    public_key: &PublicKey,
+    (author, leases, signed): Writing<'_>,
+) -> Result<(Certified, Revision, serde_json::Value), Error> {
+    let mut blocked = vec![];
+    let revision = if update.moves_revision || update.blocks_former {
+        network::move_revision(tx, terms.network.id, terms.now)?
+    } else {
+        terms.network.revision
+    };
+    if update.blocks_former {
+        blocked = block_certificates(tx, &terms.network, node, revision)?;
+    }
+    node::update(tx, node)?;
+    let mut issued = vec![];
+    let certificates = match update.keeps {
+        Some(certificates) => Certified::Known(certificates),
+        None => {
+            certificate::supersede(tx, node.id)?;
+            let reason = update.reason;
+            let actor = author.name();
+            let issue = Issue { node, public_key, leases, reason, actor, signed };
+            let new = terms.issue(tx, issue)?;
+            issued = fingerprints(&new);
+            Certified::New(new)
+        }
+    };
+    let detail = json!({
+        "changed": update.changed,
+        "blocked": blocked.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "fingerprints": issued,
+    });
+    Ok((certificates, revision, detail))
 }

@@ -9,18 +9,22 @@ use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 use nebula_alloc::{AddressRange, Family, usable};
-use nebula_pki::Version;
+use nebula_pki::{Curve, Version};
 use serde_json::json;
 
 use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared, authority};
-use crate::store::network::{self, Network, Revision};
+use crate::store::network::{self, Network, Revision, Versions};
 use crate::store::{ca, damaged};
 use crate::{Error, ProjectId, id};
 
 /// How long a released address is kept from others, at least, in seconds: a day.
 const HOLD_SECONDS: i64 = 86_400;
+/// How long a native node's certificate is valid, in seconds: 14 days.
+const NODE_LIFETIME: i64 = 14 * 86_400;
+/// The MTU of nodes' devices, in bytes: Nebula's own default.
+const MTU: u32 = 1300;
 
 /// Addresses that no host on an overlay can have: unspecified, loopback, link-local, multicast,
 /// reserved (IANA's registries of special-purpose addresses).
@@ -117,10 +121,10 @@ impl Step for Adding {
         self.decided.as_ref().map_or(Actor::named(""), |(_, author, _)| author.actor())
     }
 
-    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
-        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller)?;
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
+        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller, now)?;
         // Before anything is looked up: what is refused must not tell which networks there are.
-        principal.permit(Action::AddPool)?;
+        principal.permit(Action::CreateNetwork)?;
         let found = find_network(tx, &principal, self.request.project.as_ref())?;
         let decision = self.decide(tx, &principal, found)?;
         let author = self.origin.author(principal.actor());
@@ -165,7 +169,7 @@ impl Adding {
             let project = project.clone().ok_or_else(|| {
                 Error::invalid("projectId", "must be given, because there is no network yet")
             })?;
-            check_family(*prefix, version.unwrap_or(Version::V1))?;
+            check_family(*prefix, version == &Some(Version::V2))?;
             // A network that exists but isn't the caller's to see is not found, like any other.
             let taken = network::by_name(tx, project.as_str())?.is_some();
             if taken || principal.home(tx).is_err() {
@@ -174,14 +178,18 @@ impl Adding {
             return Ok(Decision::Create(project));
         };
         if let Some(version) = version
-            && *version != network.version
+            && network.versions.as_slice() != [*version]
         {
             return Err(Error::conflict(format!(
-                "certificateVersion: the network issues version {}, which can't be changed here",
-                network.version.number()
+                "certificateVersion: the network issues {}, which can't be changed here",
+                match network.versions {
+                    Versions::V1 => "version 1",
+                    Versions::V2 => "version 2",
+                    Versions::Both => "both versions",
+                }
             )));
         }
-        check_family(*prefix, network.version)?;
+        check_family(*prefix, network.versions.has_ipv6())?;
         match network.prefix(family(*prefix)) {
             None => Ok(Decision::Add(network)),
             Some(own) if own == *prefix => Ok(Decision::Unchanged(network)),
@@ -201,22 +209,39 @@ impl Adding {
     ) -> Result<Network, Error> {
         let id = id::new_network();
         let version = self.request.version.unwrap_or(Version::V1);
-        let ca = authority::create(&self.shared.secrets, id, project.as_str(), version, now)?;
+        let ca = authority::create(
+            &self.shared.secrets,
+            id,
+            project.as_str(),
+            (version, Curve::Curve25519),
+            now,
+        )?;
         let prefix = self.request.prefix;
         let of = |wanted| (family(prefix) == wanted).then_some(prefix);
         let network = Network {
             id,
             tenant: principal.home(tx)?,
             name: project.into(),
-            version,
+            versions: match version {
+                Version::V1 => Versions::V1,
+                _ => Versions::V2,
+            },
+            curve: Curve::Curve25519,
             prefix_v4: of(Family::V4),
             prefix_v6: of(Family::V6),
             active_ca: ca.id,
             hold_seconds: HOLD_SECONDS,
+            hold_alone: false,
+            lifetime: NODE_LIFETIME,
+            silence_seconds: None,
+            mtu: MTU,
             revision: Revision::FIRST,
+            moves: 0,
             rendering: nebula_bundle::RENDERING,
+            changes: 1,
+            created_at: now,
         };
-        network::insert(tx, &network, now)?;
+        network::insert(tx, &network)?;
         ca::insert(tx, &ca, now)?;
         let entry = Entry {
             network: Some(id),
@@ -265,9 +290,9 @@ impl Service {
     }
 }
 
-fn check_family(prefix: IpNet, version: Version) -> Result<(), Error> {
-    match (prefix, version) {
-        (IpNet::V6(_), Version::V1) => Err(Error::invalid(
+fn check_family(prefix: IpNet, has_ipv6: bool) -> Result<(), Error> {
+    match (prefix, has_ipv6) {
+        (IpNet::V6(_), false) => Err(Error::invalid(
             "cidr",
             "IPv6 needs version 2 certificates: make the network with \"certificateVersion\": 2",
         )),

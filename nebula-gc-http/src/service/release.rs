@@ -66,10 +66,10 @@ impl Step for Releasing {
         self.decided.as_ref().map_or(Actor::named(""), |(author, ..)| author.actor())
     }
 
-    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         let project = self.project.as_ref();
         let (principal, network) =
-            authorize(tx, &self.shared.secrets, &self.caller, Action::Release, project)?;
+            authorize(tx, &self.shared.secrets, &self.caller, now, Action::Release, project)?;
         let device = self.device.as_str();
         let node = node::by_device(tx, network.id, device)?;
         if node.is_none() && node::last_released(tx, network.id, device)?.is_none() {

@@ -4,21 +4,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use nebula_alloc::Family;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
+use nebula_alloc::{Family, PoolId, block, pool};
 use nebula_pki::key::{PublicKey, SigningKey};
-use nebula_pki::{Certificate, HostParameters, Issuer, Validity, VerifiedCertificate};
+use nebula_pki::{Certificate, HostParameters, Issuer, Validity, VerifiedCertificate, Version};
 
+use super::Shared;
 use crate::Error;
-use crate::store::certificate::{self, Issued};
+use crate::store::certificate::{self, Issued, Reason};
 use crate::store::damaged;
 use crate::store::network::Network;
 use crate::store::node::Node;
 
-/// How long a node's certificate is valid at most, in seconds: 365 days, because a device that
-/// registered here can't renew by itself.
-const LIFETIME: i64 = 365 * 86_400;
+/// How long the certificate of a device of the dialect is valid at most, in seconds: 365 days,
+/// because it can't renew by itself.
+const DEVICE_LIFETIME: i64 = 365 * 86_400;
 /// How long before now a certificate begins, in seconds, so that a lagging clock can use it.
 const BACKDATED: i64 = 300;
 /// A certificate is due for renewal in the last third of its lifetime.
@@ -36,15 +37,20 @@ pub(super) struct Terms {
 }
 
 impl Terms {
+    /// The terms for native nodes, or for devices of the dialect.
     pub(super) fn new(
+        tx: &mut dyn Transaction,
+        shared: &Shared,
         network: Network,
-        issuer: Arc<Issuer<SigningKey>>,
+        native: bool,
         now: i64,
     ) -> Result<Self, Error> {
+        let issuer = shared.authorities.issuer(tx, &shared.secrets, &network)?;
+        let lifetime = if native { network.lifetime } else { DEVICE_LIFETIME };
         let ca = issuer.certificate().unverified_details();
         let validity = Validity {
             not_before: now.saturating_sub(BACKDATED).max(ca.not_before()),
-            not_after: now.saturating_add(LIFETIME).min(ca.not_after()),
+            not_after: now.saturating_add(lifetime).min(ca.not_after()),
         };
         if now < validity.not_before || validity.not_after - TRIES <= now {
             return Err(Error::unavailable("the network's CA is expired or not yet valid"));
@@ -54,46 +60,63 @@ impl Terms {
 
     /// An address of each family that the network has, kept from others until no certificate
     /// issued on these terms is valid any more.
-    pub(super) fn wishes(&self, node: &Node) -> impl Iterator<Item = lease::Request> {
-        let (network, owner) = (self.network.id, node.id.owner());
-        let hold_until = self.validity.not_after.saturating_add(1);
-        self.network.families().map(move |family| lease::Request {
-            network,
-            owner,
+    pub(super) fn wishes(
+        &self,
+        tx: &mut dyn Transaction,
+        node: &Node,
+    ) -> Result<Vec<lease::Request>, Error> {
+        // A node's pool is of one family; of the other it gets any.
+        let confined = match node.pool {
+            Some(pool) => Some((pool, family_of(tx, pool)?)),
+            None => None,
+        };
+        let wish = |family| lease::Request {
+            network: self.network.id,
+            owner: node.id.owner(),
             family,
             address: None,
-            pool: None,
-            hold_until,
+            pool: confined.and_then(|(pool, of)| (of == family).then_some(pool)),
+            hold_until: self.validity.not_after.saturating_add(1),
             until: None,
+        };
+        Ok(self.network.families().map(wish).collect())
+    }
+
+    /// Whether certificates are near their end, and new ones would end later.
+    pub(super) fn is_due(&self, current: &[Certificate]) -> bool {
+        current.iter().any(|certificate| {
+            let details = certificate.unverified_details();
+            let lifetime = details.not_after().saturating_sub(details.not_before());
+            let left = details.not_after().saturating_sub(self.now);
+            left < lifetime / DUE_FRACTION && self.validity.not_after > details.not_after()
         })
     }
 
-    /// Whether a certificate is near its end, and a new one would end later.
-    pub(super) fn is_due(&self, current: &Certificate) -> bool {
-        let details = current.unverified_details();
-        let lifetime = details.not_after().saturating_sub(details.not_before());
-        let left = details.not_after().saturating_sub(self.now);
-        left < lifetime / DUE_FRACTION && self.validity.not_after > details.not_after()
-    }
-
-    /// Signs a node's certificate, to end some seconds earlier than it could.
+    /// Signs a node's certificates, one of each version that the network has, to end some seconds
+    /// earlier than they could.
     pub(super) fn sign(
         &self,
         node: &Node,
         public_key: &PublicKey,
         leases: &[Lease],
         earlier: i64,
-    ) -> Result<VerifiedCertificate, Error> {
-        let networks =
-            leases.iter().map(|lease| self.with_prefix(lease.address)).collect::<Result<_, _>>()?;
+    ) -> Result<Vec<VerifiedCertificate>, Error> {
         let validity = Validity { not_after: self.validity.not_after - earlier, ..self.validity };
-        let host = HostParameters::new(&node.name, networks, public_key.clone(), validity)
-            .groups(node.groups.iter().map(String::as_str));
-        self.issuer.issue(self.network.version, &host).map_err(Error::unavailable)
+        let sign = |version: &Version| {
+            let networks = leases
+                .iter()
+                .filter(|lease| *version == Version::V2 || lease.address.is_ipv4())
+                .map(|lease| self.with_prefix(lease.address))
+                .collect::<Result<_, _>>()?;
+            let host = HostParameters::new(&node.name, networks, public_key.clone(), validity)
+                .groups(node.groups.iter().map(String::as_str));
+            self.issuer.issue(*version, &host).map_err(Error::unavailable)
+        };
+        self.network.versions.as_slice().iter().map(sign).collect()
     }
 
-    /// Issues a certificate that the ledger has never seen, and enters it there: the one that was
-    /// `signed` ahead, if it is new.
+    /// Issues certificates that the ledger has never seen, and enters them there: those that were
+    /// `signed` ahead, if they are new.
     ///
     /// Ed25519 is deterministic: the same contents within one second would be the same certificate,
     /// and a fingerprint that was once blocked stays blocked. So the end moves back, a second at a
@@ -101,26 +124,28 @@ impl Terms {
     pub(super) fn issue(
         &self,
         tx: &mut dyn Transaction,
-        node: &Node,
-        public_key: &PublicKey,
-        leases: &[Lease],
-        mut signed: Option<VerifiedCertificate>,
-    ) -> Result<VerifiedCertificate, Error> {
+        issue: Issue<'_>,
+    ) -> Result<Vec<VerifiedCertificate>, Error> {
+        let Issue { node, public_key, leases, reason, actor, mut signed } = issue;
         for earlier in 0..TRIES {
             let verified = match signed.take() {
                 Some(signed) => signed,
                 None => self.sign(node, public_key, leases, earlier)?,
             };
-            if certificate::is_known(tx, &verified.certificate().fingerprint())? {
+            if any_is_known(tx, &verified)? {
                 continue;
             }
-            let issued = Issued {
-                network: self.network.id,
-                node: node.id,
-                issuer: self.network.active_ca,
-                certificate: verified.certificate().clone(),
-            };
-            certificate::insert(tx, &issued, self.now)?;
+            for certificate in &verified {
+                let issued = Issued {
+                    network: self.network.id,
+                    node: node.id,
+                    issuer: self.network.active_ca,
+                    certificate: certificate.certificate().clone(),
+                    reason,
+                    actor,
+                };
+                certificate::insert(tx, &issued, self.now)?;
+            }
             return Ok(verified);
         }
         Err(Error::unavailable("the same certificate was asked for too often within a second"))
@@ -134,4 +159,38 @@ impl Terms {
             .ok_or_else(|| damaged("lease outside the prefix"))?;
         IpNet::new(address, prefix.prefix_len()).map_err(|_| damaged("prefix length"))
     }
+}
+
+/// What is to be issued, for whom and why.
+pub(super) struct Issue<'a> {
+    pub(super) node: &'a Node,
+    pub(super) public_key: &'a PublicKey,
+    pub(super) leases: &'a [Lease],
+    pub(super) reason: Reason,
+    /// Who asked for it, as the audit log names it.
+    pub(super) actor: &'a str,
+    /// The certificates it is most likely to get, where they were signed ahead of the writing.
+    pub(super) signed: Option<Vec<VerifiedCertificate>>,
+}
+
+fn any_is_known(
+    tx: &mut dyn Transaction,
+    certificates: &[VerifiedCertificate],
+) -> Result<bool, Error> {
+    for verified in certificates {
+        if certificate::is_known(tx, &verified.certificate().fingerprint())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The family of a pool or block.
+fn family_of(tx: &mut dyn Transaction, id: PoolId) -> Result<Family, Error> {
+    let range = match pool::by_id(tx, id)? {
+        Some(pool) => Some(pool.range),
+        None => block::by_id(tx, id)?.map(|block| block.range),
+    };
+    let range = range.ok_or_else(|| Error::conflict("the node's pool or block is gone"))?;
+    Ok(range.family())
 }

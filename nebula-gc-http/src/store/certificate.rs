@@ -2,16 +2,37 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint};
 
-use super::{damaged, version};
-use crate::{CaId, Error, NodeId};
+use super::{damaged, stored_words, version};
+use crate::{CaId, CertificateId, Error, NodeId};
+
+stored_words! {
+    /// Why a certificate was issued.
+    pub enum Reason {
+        /// Its node is new.
+        Enrolled = "enrolled",
+        /// The node's name, groups or addresses changed.
+        Changed = "changed",
+        /// The former one was near its end.
+        Renewed = "renewed",
+        /// The node has another key.
+        Rekeyed = "rekeyed",
+        /// The node was suspended or revoked, and is active again.
+        Reinstated = "reinstated",
+        /// It was issued elsewhere before.
+        Imported = "imported",
+    }
+}
 
 /// A row of the ledger of issued certificates.
 #[derive(Debug, Clone)]
-pub(crate) struct Issued {
+pub(crate) struct Issued<'a> {
     pub(crate) network: NetworkId,
     pub(crate) node: NodeId,
     pub(crate) issuer: CaId,
     pub(crate) certificate: Certificate,
+    pub(crate) reason: Reason,
+    /// Who asked for it, as in the audit log.
+    pub(crate) actor: &'a str,
 }
 
 /// A certificate as far as blocking it needs.
@@ -30,16 +51,13 @@ pub(crate) fn is_known(tx: &mut dyn Transaction, fingerprint: &Fingerprint) -> R
     Ok(!rows.is_empty())
 }
 
-/// The certificate a node has now.
-pub(crate) fn current(
-    tx: &mut dyn Transaction,
-    node: NodeId,
-) -> Result<Option<Certificate>, Error> {
+/// The certificates a node has now, one of each version, the older version first.
+pub(crate) fn current(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Certificate>, Error> {
     let rows = tx.query(
-        "SELECT version, contents FROM gc_certificate WHERE node = $1 AND state = 'issued'",
+        "SELECT version, contents FROM gc_certificate WHERE node = $1 AND state = 'issued' ORDER BY version",
         &[node.as_bytes().into()],
     )?;
-    rows.first().map(read).transpose()
+    rows.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<Certificate, Error> {
@@ -47,13 +65,14 @@ fn read(row: &Row) -> Result<Certificate, Error> {
         .map_err(|_| damaged("certificate"))
 }
 
-pub(crate) fn insert(tx: &mut dyn Transaction, issued: &Issued, now: i64) -> Result<(), Error> {
+pub(crate) fn insert(tx: &mut dyn Transaction, issued: &Issued<'_>, now: i64) -> Result<(), Error> {
     let details = issued.certificate.unverified_details();
     Ok(tx.queue(
         "INSERT INTO gc_certificate (id, network, node, issuer, state, version, fingerprint, not_before, \
-         not_after, contents, created_at) VALUES ($1, $2, $3, $4, 'issued', $5, $6, $7, $8, $9, $10)",
+         not_after, contents, reason, actor, created_at) \
+         VALUES ($1, $2, $3, $4, 'issued', $5, $6, $7, $8, $9, $10, $11, $12)",
         &[
-            uuid::Uuid::now_v7().as_bytes().into(),
+            CertificateId::new().as_bytes().into(),
             issued.network.as_bytes().into(),
             issued.node.as_bytes().into(),
             issued.issuer.as_bytes().into(),
@@ -62,6 +81,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, issued: &Issued, now: i64) -> Res
             details.not_before().into(),
             details.not_after().into(),
             (&issued.certificate.to_bytes()).into(),
+            issued.reason.word().into(),
+            issued.actor.into(),
             now.into(),
         ],
     )?)

@@ -1,18 +1,56 @@
 use ipnet::IpNet;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{Family, NetworkId};
-use nebula_pki::Version;
+use nebula_pki::{Curve, Version};
 
-use super::{damaged, prefix, version};
+use super::{damaged, prefix};
 use crate::{CaId, Error, TenantId};
 
 /// A network's counter. It moves once with each change of something in other nodes' bundles: CAs,
-/// blocklist, lighthouses.
+/// blocklist, lighthouses, relays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Revision(pub(crate) i64);
 
 impl Revision {
     pub(crate) const FIRST: Self = Self(1);
+}
+
+/// Which versions of certificates a network's nodes have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    /// Version 1, which every release of Nebula reads; IPv4 only.
+    V1,
+    /// Version 2, for Nebula 1.10 and later.
+    V2,
+    /// One of each, while some nodes still run an older Nebula.
+    Both,
+}
+
+impl Versions {
+    /// The versions, the older first.
+    #[must_use]
+    pub fn as_slice(self) -> &'static [Version] {
+        match self {
+            Self::V1 => &[Version::V1],
+            Self::V2 => &[Version::V2],
+            Self::Both => &[Version::V1, Version::V2],
+        }
+    }
+
+    /// The version of the network's CA: every node has to read it.
+    #[must_use]
+    pub fn oldest(self) -> Version {
+        match self {
+            Self::V1 | Self::Both => Version::V1,
+            Self::V2 => Version::V2,
+        }
+    }
+
+    /// Whether nodes can have IPv6 addresses.
+    #[must_use]
+    pub fn has_ipv6(self) -> bool {
+        self != Self::V1
+    }
 }
 
 /// One overlay.
@@ -21,16 +59,30 @@ pub(crate) struct Network {
     pub(crate) id: NetworkId,
     pub(crate) tenant: TenantId,
     pub(crate) name: String,
-    pub(crate) version: Version,
+    pub(crate) versions: Versions,
+    pub(crate) curve: Curve,
     pub(crate) prefix_v4: Option<IpNet>,
     pub(crate) prefix_v6: Option<IpNet>,
     /// The CA that signs.
     pub(crate) active_ca: CaId,
     /// How long a released address is kept, at least, in seconds.
     pub(crate) hold_seconds: i64,
+    /// Whether a released address is kept for the hold time alone, whatever its certificates.
+    pub(crate) hold_alone: bool,
+    /// How long the certificates of native nodes are valid, in seconds.
+    pub(crate) lifetime: i64,
+    /// After how long without a report a node that has reported before is released, in seconds.
+    pub(crate) silence_seconds: Option<i64>,
+    /// The MTU of its nodes' devices, in bytes, where they have none of their own.
+    pub(crate) mtu: u32,
     pub(crate) revision: Revision,
+    /// Counts the changes of single nodes which those nodes did not make themselves.
+    pub(crate) moves: i64,
     /// The rendering its bundles are made with.
     pub(crate) rendering: u32,
+    /// Counts the changes of the network's own settings.
+    pub(crate) changes: i64,
+    pub(crate) created_at: i64,
 }
 
 impl Network {
@@ -50,25 +102,44 @@ impl Network {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, tenant, name, certificate_version, prefix_v4, prefix_v6, active_ca, \
-             hold_seconds, revision, rendering FROM gc_network ",
+            "SELECT id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, prefix_v6, \
+             active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, revision, moves, \
+             rendering, changes, created_at FROM gc_network ",
             $rest
         )
     };
 }
 
 fn read(row: &Row) -> Result<Network, Error> {
+    let small = |index, what| row.integer(index)?.try_into().map_err(|_| damaged(what));
     Ok(Network {
         id: row.array(0)?.into(),
         tenant: row.array(1)?.into(),
         name: row.text(2)?.to_owned(),
-        version: version(row.integer(3)?)?,
-        prefix_v4: prefix(row.optional_text(4)?)?,
-        prefix_v6: prefix(row.optional_text(5)?)?,
-        active_ca: row.array(6)?.into(),
-        hold_seconds: row.integer(7)?,
-        revision: Revision(row.integer(8)?),
-        rendering: row.integer(9)?.try_into().map_err(|_| damaged("rendering"))?,
+        versions: match (row.integer(3)?, row.integer(4)?) {
+            (1, 0) => Versions::V1,
+            (2, 0) => Versions::V2,
+            (2, 1) => Versions::Both,
+            _ => return Err(damaged("certificate version")),
+        },
+        curve: match row.integer(5)? {
+            0 => Curve::Curve25519,
+            1 => Curve::P256,
+            _ => return Err(damaged("curve")),
+        },
+        prefix_v4: prefix(row.optional_text(6)?)?,
+        prefix_v6: prefix(row.optional_text(7)?)?,
+        active_ca: row.array(8)?.into(),
+        hold_seconds: row.integer(9)?,
+        hold_alone: row.integer(10)? != 0,
+        lifetime: row.integer(11)?,
+        silence_seconds: row.optional_integer(12)?,
+        mtu: small(13, "MTU")?,
+        revision: Revision(row.integer(14)?),
+        moves: row.integer(15)?,
+        rendering: small(16, "rendering")?,
+        changes: row.integer(17)?,
+        created_at: row.integer(18)?,
     })
 }
 
@@ -77,21 +148,29 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Net
     rows.first().map(read).transpose()
 }
 
-/// The first networks in the order of their ids, at most `limit`.
-pub(crate) fn first(tx: &mut dyn Transaction, limit: i64) -> Result<Vec<Network>, Error> {
-    let rows = tx.query(select!("ORDER BY id LIMIT $1"), &[limit.into()])?;
-    rows.iter().map(read).collect()
-}
-
-/// The first networks of one tenant.
-pub(crate) fn first_of_tenant(
+/// The networks after the one of this id, in the order of their ids, at most `limit`.
+pub(crate) fn after(
     tx: &mut dyn Transaction,
-    tenant: TenantId,
+    id: NetworkId,
     limit: i64,
 ) -> Result<Vec<Network>, Error> {
     let rows = tx.query(
-        select!("WHERE tenant = $1 ORDER BY id LIMIT $2"),
-        &[tenant.as_bytes().into(), limit.into()],
+        select!("WHERE id > $1 ORDER BY id LIMIT $2"),
+        &[id.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// As [`after`], of one tenant.
+pub(crate) fn after_of_tenant(
+    tx: &mut dyn Transaction,
+    tenant: TenantId,
+    id: NetworkId,
+    limit: i64,
+) -> Result<Vec<Network>, Error> {
+    let rows = tx.query(
+        select!("WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3"),
+        &[tenant.as_bytes().into(), id.as_bytes().into(), limit.into()],
     )?;
     rows.iter().map(read).collect()
 }
@@ -101,25 +180,39 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: NetworkId) -> Result<Option<Ne
     rows.first().map(read).transpose()
 }
 
-pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network, now: i64) -> Result<(), Error> {
+pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), Error> {
     let text = |prefix: Option<IpNet>| prefix.map(|prefix| prefix.to_string());
     let (v4, v6) = (text(network.prefix_v4), text(network.prefix_v6));
+    let (version, also_version_1) = match network.versions {
+        Versions::V1 => (1_i64, 0_i64),
+        Versions::V2 => (2, 0),
+        Versions::Both => (2, 1),
+    };
     Ok(tx.queue(
-        "INSERT INTO gc_network (id, tenant, name, certificate_version, prefix_v4, prefix_v6, active_ca, \
-         hold_seconds, revision, rendering, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO gc_network (id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, \
+         prefix_v6, active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, revision, moves, \
+         rendering, changes, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         &[
             network.id.as_bytes().into(),
             network.tenant.as_bytes().into(),
             (&network.name).into(),
-            i64::from(network.version.number()).into(),
+            version.into(),
+            also_version_1.into(),
+            i64::from(network.curve.number()).into(),
             v4.as_deref().into(),
             v6.as_deref().into(),
             network.active_ca.as_bytes().into(),
             network.hold_seconds.into(),
+            i64::from(network.hold_alone).into(),
+            network.lifetime.into(),
+            network.silence_seconds.into(),
+            i64::from(network.mtu).into(),
             network.revision.0.into(),
+            network.moves.into(),
             i64::from(network.rendering).into(),
-            now.into(),
+            network.changes.into(),
+            network.created_at.into(),
         ],
     )?)
 }
@@ -131,8 +224,12 @@ pub(crate) fn set_prefix(
     prefix: IpNet,
 ) -> Result<(), Error> {
     let sql = match prefix {
-        IpNet::V4(_) => "UPDATE gc_network SET prefix_v4 = $1 WHERE id = $2 AND prefix_v4 IS NULL",
-        IpNet::V6(_) => "UPDATE gc_network SET prefix_v6 = $1 WHERE id = $2 AND prefix_v6 IS NULL",
+        IpNet::V4(_) => {
+            "UPDATE gc_network SET prefix_v4 = $1, changes = changes + 1 WHERE id = $2 AND prefix_v4 IS NULL"
+        }
+        IpNet::V6(_) => {
+            "UPDATE gc_network SET prefix_v6 = $1, changes = changes + 1 WHERE id = $2 AND prefix_v6 IS NULL"
+        }
     };
     match tx.execute(sql, &[(&prefix.to_string()).into(), id.as_bytes().into()])? {
         1 => Ok(()),
@@ -152,4 +249,13 @@ pub(crate) fn move_revision(
         &[id.as_bytes().into()],
     )?;
     Ok(Revision(rows.first().ok_or_else(|| damaged("network"))?.integer(0)?))
+}
+
+/// Notes that a node's generation was moved by somebody else than the node, so that every instance
+/// wakes it.
+pub(crate) fn note_move(tx: &mut dyn Transaction, id: NetworkId) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_network SET moves = moves + 1 WHERE id = $1",
+        &[id.as_bytes().into()],
+    )?)
 }

@@ -1,13 +1,14 @@
-use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::{NetworkId, PoolId};
 use nebula_bundle::Endpoint;
 
 use super::{damaged, stored_words};
-use crate::{Error, NodeId};
+use crate::secret::Hashed;
+use crate::{Error, JoinTokenId, NodeId};
 
 stored_words! {
     /// Where a node stands.
-    pub(crate) enum NodeState {
+    pub enum NodeState {
         /// A member of its network.
         Active = "active",
         /// Kept out for a while.
@@ -36,21 +37,55 @@ impl Generation {
 pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) network: NetworkId,
-    /// The device's own id, the client's choice.
+    /// The device's own id, the client's choice; never changes.
     pub(crate) device: String,
     pub(crate) name: String,
-    pub(crate) public_key: [u8; 32],
+    /// On the network's curve.
+    pub(crate) public_key: Vec<u8>,
     pub(crate) state: NodeState,
+    /// Why it is in that state, as the operator said.
+    pub(crate) state_reason: Option<String>,
     pub(crate) groups: Vec<String>,
     /// Where it is reached on the underlay, where it is a lighthouse.
     pub(crate) lighthouse: Option<Endpoint>,
+    pub(crate) relay: bool,
+    /// The MTU of its device, where it is not the network's.
+    pub(crate) mtu: Option<u32>,
+    /// The pool or block its addresses are from, where not from any.
+    pub(crate) pool: Option<PoolId>,
+    /// The node token, which devices of the dialect don't have.
+    pub(crate) token: Option<Hashed>,
+    /// The join token it came with.
+    pub(crate) join_token: Option<JoinTokenId>,
     pub(crate) generation: Generation,
+    /// What it reported last; 0 for one that never did.
+    pub(crate) applied: Applied,
+    /// Counts the changes of it as a resource.
+    pub(crate) changes: i64,
+    pub(crate) created_at: i64,
+}
+
+/// What a node has reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Applied {
+    pub(crate) revision: i64,
+    pub(crate) generation: i64,
+    pub(crate) at: Option<i64>,
+}
+
+impl Node {
+    /// Whether it came through the native API, and so renews by itself.
+    pub(crate) fn is_native(&self) -> bool {
+        self.token.is_some()
+    }
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, network, device, name, public_key, state, groups, lighthouse, generation FROM gc_node ",
+            "SELECT id, network, device, name, public_key, state, state_reason, groups, lighthouse, relay, \
+             mtu, pool, token_key, token_hash, join_token, generation, applied_revision, \
+             applied_generation, reported_at, changes, created_at FROM gc_node ",
             $rest
         )
     };
@@ -58,18 +93,64 @@ macro_rules! select {
 
 fn read(row: &Row) -> Result<Node, Error> {
     let lighthouse =
-        row.optional_text(7)?.map(|text| text.parse().map_err(|_| damaged("endpoint")));
+        row.optional_text(8)?.map(|text| text.parse().map_err(|_| damaged("endpoint")));
+    let mtu = row.optional_integer(10)?.map(|mtu| mtu.try_into().map_err(|_| damaged("MTU")));
+    let id = |index| row.optional_blob(index)?.map(|_| row.array(index)).transpose();
+    let token = match row.optional_integer(12)? {
+        Some(key_id) => Some(Hashed { key_id, hash: row.array(13)? }),
+        None => None,
+    };
     Ok(Node {
         id: row.array(0)?.into(),
         network: row.array(1)?.into(),
         device: row.text(2)?.to_owned(),
         name: row.text(3)?.to_owned(),
-        public_key: row.array(4)?,
+        public_key: row.blob(4)?.to_vec(),
         state: NodeState::from_word(row.text(5)?)?,
-        groups: serde_json::from_str(row.text(6)?).map_err(|_| damaged("list of groups"))?,
+        state_reason: row.optional_text(6)?.map(str::to_owned),
+        groups: serde_json::from_str(row.text(7)?).map_err(|_| damaged("list of groups"))?,
         lighthouse: lighthouse.transpose()?,
-        generation: Generation(row.integer(8)?),
+        relay: row.integer(9)? != 0,
+        mtu: mtu.transpose()?,
+        pool: id(11)?.map(PoolId::from),
+        token,
+        join_token: id(14)?.map(JoinTokenId::from),
+        generation: Generation(row.integer(15)?),
+        applied: Applied {
+            revision: row.integer(16)?,
+            generation: row.integer(17)?,
+            at: row.optional_integer(18)?,
+        },
+        changes: row.integer(19)?,
+        created_at: row.integer(20)?,
     })
+}
+
+pub(crate) fn by_id(tx: &mut dyn Transaction, id: NodeId) -> Result<Option<Node>, Error> {
+    let rows = tx.query(select!("WHERE id = $1"), &[id.as_bytes().into()])?;
+    rows.first().map(read).transpose()
+}
+
+/// The node with this token, in whatever state.
+pub(crate) fn by_token(tx: &mut dyn Transaction, token: &Hashed) -> Result<Option<Node>, Error> {
+    let rows = tx.query(
+        select!("WHERE token_hash = $1 AND token_key = $2"),
+        &[(&token.hash).into(), token.key_id.into()],
+    )?;
+    rows.first().map(read).transpose()
+}
+
+/// The node with a public key, if not a released one.
+pub(crate) fn with_public_key(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    public_key: &[u8],
+) -> Result<Option<Node>, Error> {
+    let rows = tx.query(
+        select!("WHERE network = $1 AND public_key = $2 AND state <> 'released'"),
+        &[network.as_bytes().into(), public_key.into()],
+    )?;
+    rows.first().map(read).transpose()
 }
 
 /// The node a device has now, which may be any but a released one.
@@ -116,7 +197,7 @@ pub(crate) fn by_name(
 pub(crate) fn by_public_key(
     tx: &mut dyn Transaction,
     network: NetworkId,
-    public_key: &[u8; 32],
+    public_key: &[u8],
 ) -> Result<Option<NodeId>, Error> {
     let rows = tx.query(
         "SELECT id FROM gc_node WHERE network = $1 AND public_key = $2 AND state <> 'released'",
@@ -137,12 +218,22 @@ pub(crate) fn lighthouses(
     rows.iter().map(read).collect()
 }
 
-pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<(), Error> {
+/// The active relays, oldest first.
+pub(crate) fn relays(tx: &mut dyn Transaction, network: NetworkId) -> Result<Vec<Node>, Error> {
+    let rows = tx.query(
+        select!("WHERE network = $1 AND relay = 1 AND state = 'active' ORDER BY id"),
+        &[network.as_bytes().into()],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
     let groups = groups_text(&node.groups)?;
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
     Ok(tx.queue(
-        "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, generation, \
-         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, relay, mtu, \
+         pool, token_key, token_hash, join_token, generation, changes, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         &[
             node.id.as_bytes().into(),
             node.network.as_bytes().into(),
@@ -152,24 +243,34 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<
             node.state.word().into(),
             (&groups).into(),
             lighthouse.as_deref().into(),
+            i64::from(node.relay).into(),
+            node.mtu.map(i64::from).into(),
+            node.pool.as_ref().map(PoolId::as_bytes).into(),
+            node.token.as_ref().map(|token| token.key_id).into(),
+            node.token.as_ref().map(|token| &token.hash).into(),
+            node.join_token.as_ref().map(JoinTokenId::as_bytes).into(),
             node.generation.0.into(),
-            now.into(),
+            node.changes.into(),
+            node.created_at.into(),
         ],
     )?)
 }
 
-/// Writes what a registration may change of an active node.
+/// Writes what may change of an active node but its state and its token. The generation is the
+/// caller's to move; `changes` counts by itself.
 pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
     let groups = groups_text(&node.groups)?;
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
     let changed = tx.execute(
-        "UPDATE gc_node SET name = $1, public_key = $2, groups = $3, lighthouse = $4, generation = $5 \
-         WHERE id = $6 AND state = 'active'",
+        "UPDATE gc_node SET name = $1, public_key = $2, groups = $3, lighthouse = $4, relay = $5, mtu = $6, \
+         generation = $7, changes = changes + 1 WHERE id = $8 AND state = 'active'",
         &[
             (&node.name).into(),
             (&node.public_key).into(),
             (&groups).into(),
             lighthouse.as_deref().into(),
+            i64::from(node.relay).into(),
+            node.mtu.map(i64::from).into(),
             node.generation.0.into(),
             node.id.as_bytes().into(),
         ],

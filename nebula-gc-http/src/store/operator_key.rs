@@ -39,6 +39,8 @@ pub struct OperatorKey {
     pub role: Role,
     /// Where.
     pub scope: Scope,
+    /// From when it is good for nothing any more, in seconds since the Unix epoch.
+    pub expires_at: Option<i64>,
 }
 
 pub(crate) fn insert(
@@ -53,8 +55,8 @@ pub(crate) fn insert(
         Scope::Network(network) => (None, Some(network.as_bytes())),
     };
     Ok(tx.queue(
-        "INSERT INTO gc_operator_key (id, name, hash_key, hash, role, tenant, network, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO gc_operator_key (id, name, hash_key, hash, role, tenant, network, expires_at, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &[
             key.id.as_bytes().into(),
             (&key.name).into(),
@@ -63,6 +65,7 @@ pub(crate) fn insert(
             key.role.word().into(),
             tenant.into(),
             network.into(),
+            key.expires_at.into(),
             now.into(),
         ],
     )?)
@@ -82,7 +85,7 @@ pub(crate) fn by_hash(
     hashed: &Hashed,
 ) -> Result<Option<OperatorKey>, Error> {
     let rows = tx.query(
-        "SELECT id, name, role, tenant, network FROM gc_operator_key \
+        "SELECT id, name, role, tenant, network, expires_at FROM gc_operator_key \
          WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL",
         &[(&hashed.hash).into(), hashed.key_id.into()],
     )?;
@@ -101,5 +104,6 @@ fn read(row: &Row) -> Result<OperatorKey, Error> {
             (Some(tenant), None) => Scope::Tenant(tenant.into()),
             (None, None) => Scope::Root,
         },
+        expires_at: row.optional_integer(5)?,
     })
 }

@@ -1,8 +1,13 @@
 use nebula_alloc::store::migrate::{Component, Migration};
 
 /// The control plane's tables, `gc_…`, beside those of [`nebula_alloc::COMPONENT`].
-pub const COMPONENT: Component =
-    Component { name: "gc", migrations: &[Migration { version: 1, oldest: 1, sql: VERSION_1 }] };
+pub const COMPONENT: Component = Component {
+    name: "gc",
+    migrations: &[
+        Migration { version: 1, oldest: 1, sql: VERSION_1 },
+        Migration { version: 2, oldest: 2, sql: VERSION_2 },
+    ],
+};
 
 /// * A node's name, device id and public key are unique among the nodes that are not released.
 /// * `gc_network.active_ca` is the one CA that signs; the others may still be trusted.
@@ -100,5 +105,103 @@ CREATE TABLE gc_operator_key (
     network {blob} REFERENCES gc_network (id),
     created_at BIGINT NOT NULL,
     revoked_at BIGINT
+);
+";
+
+/// * A network of both certificate versions has `certificate_version` 2 and `also_version_1`.
+/// * `curve` has Nebula's numbers: 0 is Curve25519, 1 is P256.
+/// * `moves` counts the changes of single nodes that those nodes don't make themselves; with
+///   `revision` it tells another instance that somebody has to be woken.
+/// * `changes` counts the changes of a resource, for its ETag.
+/// * `gc_node.token_hash` is absent for devices of the dialect, which have no token.
+/// * `gc_certificate.block_after` is when a superseded certificate is to be blocked, unless its
+///   node reports the newer one before.
+/// * A pending certificate's `contents` are the bytes to be signed.
+/// * `gc_ca.signer` names a signer of the server's settings, where the key is not sealed here.
+const VERSION_2: &str = "
+ALTER TABLE gc_network ADD COLUMN also_version_1 BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE gc_network ADD COLUMN curve BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE gc_network ADD COLUMN lifetime BIGINT NOT NULL DEFAULT 1209600;
+ALTER TABLE gc_network ADD COLUMN silence_seconds BIGINT;
+ALTER TABLE gc_network ADD COLUMN hold_alone BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE gc_network ADD COLUMN mtu BIGINT NOT NULL DEFAULT 1300;
+ALTER TABLE gc_network ADD COLUMN moves BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE gc_network ADD COLUMN changes BIGINT NOT NULL DEFAULT 1;
+CREATE INDEX gc_network_by_tenant ON gc_network (tenant, id);
+
+ALTER TABLE gc_tenant ADD COLUMN changes BIGINT NOT NULL DEFAULT 1;
+
+ALTER TABLE gc_ca ADD COLUMN signer TEXT;
+
+ALTER TABLE gc_operator_key ADD COLUMN expires_at BIGINT;
+
+ALTER TABLE gc_node ADD COLUMN token_key BIGINT;
+ALTER TABLE gc_node ADD COLUMN token_hash {blob};
+ALTER TABLE gc_node ADD COLUMN join_token {blob};
+ALTER TABLE gc_node ADD COLUMN pool {blob};
+ALTER TABLE gc_node ADD COLUMN relay BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE gc_node ADD COLUMN mtu BIGINT;
+ALTER TABLE gc_node ADD COLUMN applied_revision BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE gc_node ADD COLUMN applied_generation BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE gc_node ADD COLUMN reported_at BIGINT;
+ALTER TABLE gc_node ADD COLUMN changes BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE gc_node ADD COLUMN state_reason TEXT;
+CREATE UNIQUE INDEX gc_node_token ON gc_node (token_hash) WHERE token_hash IS NOT NULL;
+CREATE INDEX gc_node_by_network ON gc_node (network, id);
+CREATE INDEX gc_node_relay ON gc_node (network, id) WHERE relay = 1 AND state = 'active';
+CREATE INDEX gc_node_reported ON gc_node (network, reported_at) WHERE reported_at IS NOT NULL AND state = 'active';
+
+ALTER TABLE gc_certificate ADD COLUMN reason TEXT NOT NULL DEFAULT 'enrolled';
+ALTER TABLE gc_certificate ADD COLUMN actor TEXT NOT NULL DEFAULT '';
+ALTER TABLE gc_certificate ADD COLUMN block_after BIGINT;
+ALTER TABLE gc_certificate ADD COLUMN instance TEXT;
+ALTER TABLE gc_certificate ADD COLUMN deadline BIGINT;
+DROP INDEX gc_certificate_current;
+CREATE UNIQUE INDEX gc_certificate_current ON gc_certificate (node, version) WHERE state = 'issued';
+CREATE INDEX gc_certificate_by_node ON gc_certificate (node, id);
+CREATE INDEX gc_certificate_pending ON gc_certificate (deadline) WHERE state = 'pending';
+CREATE INDEX gc_certificate_block_after ON gc_certificate (block_after) WHERE block_after IS NOT NULL;
+
+CREATE TABLE gc_join_token (
+    id {blob} NOT NULL PRIMARY KEY,
+    network {blob} NOT NULL REFERENCES gc_network (id),
+    name TEXT NOT NULL,
+    hash_key BIGINT NOT NULL,
+    hash {blob} NOT NULL UNIQUE,
+    uses BIGINT NOT NULL CHECK (uses >= 1),
+    used BIGINT NOT NULL DEFAULT 0 CHECK (used BETWEEN 0 AND uses),
+    expires_at BIGINT NOT NULL,
+    name_pattern TEXT,
+    groups TEXT NOT NULL,
+    relay BIGINT NOT NULL,
+    lighthouse BIGINT NOT NULL,
+    pool {blob},
+    created_at BIGINT NOT NULL,
+    revoked_at BIGINT
+);
+CREATE INDEX gc_join_token_by_network ON gc_join_token (network, id);
+
+CREATE TABLE gc_idempotency (
+    principal TEXT NOT NULL,
+    key TEXT NOT NULL,
+    request {blob} NOT NULL,
+    resource {blob} NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (principal, key)
+) {clustered};
+CREATE INDEX gc_idempotency_age ON gc_idempotency (created_at);
+
+CREATE TABLE gc_secret_check (
+    kind TEXT NOT NULL,
+    key_id BIGINT NOT NULL,
+    value {blob} NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (kind, key_id)
+) {clustered};
+
+CREATE TABLE gc_duty (
+    name TEXT NOT NULL PRIMARY KEY,
+    instance TEXT NOT NULL,
+    until BIGINT NOT NULL
 );
 ";

@@ -115,16 +115,11 @@ fn public_key(text: &str) -> Result<PublicKey, Error> {
                         .to_owned(),
                 )
             })?;
-        PublicKey::from_raw(Curve::Curve25519, &raw)
+        // An uncompressed point has 65 bytes.
+        let curve = if raw.len() == 65 { Curve::P256 } else { Curve::Curve25519 };
+        PublicKey::from_raw(curve, &raw)
     };
-    let key = key.map_err(|error| refuse(error.to_string()))?;
-    match key.curve() {
-        Curve::Curve25519 => Ok(key),
-        _ => Err(refuse(
-            "the network's CA is on Curve25519; make a pair with nebula-cert keygen -curve 25519"
-                .to_owned(),
-        )),
-    }
+    key.map_err(|error| refuse(error.to_string()))
 }
 
 /// 64 hexadecimal digits. As Base64 they would be a key of 48 bytes, which no curve here has.

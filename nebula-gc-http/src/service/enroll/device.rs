@@ -1,0 +1,246 @@
+//! What the dialect's register request means for its device's node.
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::Transaction;
+use nebula_bundle::Endpoint;
+use nebula_pki::key::PublicKey;
+
+use super::{Decision, check_unique};
+use crate::service::access::Principal;
+use crate::service::terms::Terms;
+use crate::service::update::Update;
+use crate::store::join_token::JoinToken;
+use crate::store::node::{self, Applied, Generation, Node, NodeState};
+use crate::store::{certificate, damaged};
+use crate::{DeviceId, Error, Groups, NodeId, NodeName, ProjectId};
+
+/// A field of a registration that may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Change<T> {
+    /// Left out: as it is.
+    #[default]
+    Keep,
+    /// Given.
+    Set(T),
+}
+
+/// What a device registers with.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The network; may be left out where there is only one.
+    pub project: Option<ProjectId>,
+    /// The device's own id.
+    pub device: DeviceId,
+    /// Its name in the network.
+    pub name: NodeName,
+    /// Its public key, on the network's curve.
+    pub public_key: PublicKey,
+    /// Its groups; none for a new device that leaves them out.
+    pub groups: Change<Groups>,
+    /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
+    pub lighthouse: Change<Option<Endpoint>>,
+}
+
+impl Registration {
+    pub(super) fn decide(
+        &self,
+        tx: &mut dyn Transaction,
+        principal: &Principal,
+        terms: &Terms,
+    ) -> Result<Decision, Error> {
+        let network = terms.network.id;
+        if !principal.is_operator() && matches!(self.lighthouse, Change::Set(Some(_))) {
+            return Err(Error::Forbidden {
+                reason: "lighthouse: needs an operator key".to_owned(),
+            });
+        }
+        let Some(former) = node::by_device(tx, network, self.device.as_str())? else {
+            let join = Join::check(principal, self.name.as_str(), self.asked_groups(), terms.now)?;
+            let node = self.new_node(network, terms.now, &join);
+            check_unique(tx, &node, None)?;
+            let spends = join.token.map(|token| token.id);
+            return Ok(match node::last_released(tx, network, &node.device)? {
+                Some(predecessor) => Decision::Returned { node, predecessor, spends },
+                None => Decision::New { node, spends },
+            });
+        };
+        check_active(&former)?;
+        if former.public_key != self.public_key.as_bytes() && !principal.is_operator() {
+            return Err(Error::KeyMismatch {
+                reason: "publicKey: this device is registered with another key, which an operator key can replace".to_owned(),
+            });
+        }
+        let node = self.changed_node(&former);
+        check_unique(tx, &node, Some(&former))?;
+        let current = certificate::current(tx, node.id)?;
+        if current.is_empty() {
+            return Err(damaged("ledger: a node without certificate"));
+        }
+        let decision = match Update::between(&former, &node, current, terms) {
+            Ok(update) => Decision::Changed { node, update },
+            Err(certificates) => Decision::Unchanged { node: former, certificates },
+        };
+        match &decision {
+            Decision::Changed { update, .. }
+                if !principal.is_operator() && update.changed != ["renewal"] =>
+            {
+                Err(Error::conflict(format!(
+                    "this device is registered otherwise ({}), which an operator key can change",
+                    update.changed.join(", ")
+                )))
+            }
+            _ => Ok(decision),
+        }
+    }
+
+    fn asked_groups(&self) -> Option<&[String]> {
+        match &self.groups {
+            Change::Keep => None,
+            Change::Set(groups) => Some(groups.as_slice()),
+        }
+    }
+
+    fn new_node(&self, network: NetworkId, now: i64, join: &Join<'_>) -> Node {
+        Node {
+            device: self.device.clone().into(),
+            lighthouse: match &self.lighthouse {
+                Change::Keep => None,
+                Change::Set(lighthouse) => lighthouse.clone(),
+            },
+            ..join.node(network, self.name.as_str(), &self.public_key, now)
+        }
+    }
+
+    /// The node a device has, as this registration would have it.
+    fn changed_node(&self, former: &Node) -> Node {
+        let mut node = Node {
+            name: self.name.clone().into(),
+            public_key: self.public_key.as_bytes().to_vec(),
+            generation: former.generation.next(),
+            ..former.clone()
+        };
+        if let Change::Set(groups) = &self.groups {
+            node.groups = groups.as_slice().to_vec();
+        }
+        if let Change::Set(lighthouse) = &self.lighthouse {
+            node.lighthouse.clone_from(lighthouse);
+        }
+        node
+    }
+}
+
+/// Refuses a node that is kept out.
+pub(in crate::service) fn check_active(node: &Node) -> Result<(), Error> {
+    match node.state {
+        NodeState::Active => Ok(()),
+        NodeState::Suspended | NodeState::Revoked | NodeState::Released => Err(Error::Forbidden {
+            reason: format!("this device is {}; an operator must reinstate it", node.state.word()),
+        }),
+    }
+}
+
+/// What whoever lets a new node join decides about it.
+pub(super) struct Join<'a> {
+    pub(super) token: Option<&'a JoinToken>,
+    groups: Vec<String>,
+}
+
+impl<'a> Join<'a> {
+    /// Whether a new node of this name may join, with these groups where some are asked for.
+    pub(super) fn check(
+        principal: &'a Principal,
+        name: &str,
+        groups: Option<&[String]>,
+        now: i64,
+    ) -> Result<Self, Error> {
+        let Principal::JoinToken(token) = principal else {
+            return Ok(Self { token: None, groups: groups.unwrap_or_default().to_vec() });
+        };
+        let refuse = |reason: String| Err(Error::JoinTokenRefused { reason });
+        if now >= token.expires_at {
+            return refuse("this join token is expired".to_owned());
+        }
+        if token.used >= token.uses {
+            return refuse("this join token is used up".to_owned());
+        }
+        if let Some(pattern) = &token.name_pattern
+            && !matches_pattern(pattern, name)
+        {
+            return refuse(format!("this join token is for names like {pattern:?}"));
+        }
+        let asked = groups.unwrap_or(&token.groups);
+        if let Some(other) = asked.iter().find(|group| !token.groups.contains(group)) {
+            return refuse(format!("groups: this join token does not give {other:?}"));
+        }
+        Ok(Self { token: Some(token), groups: asked.to_vec() })
+    }
+
+    /// A new node without anything of its own.
+    pub(super) fn node(
+        &self,
+        network: NetworkId,
+        name: &str,
+        public_key: &PublicKey,
+        now: i64,
+    ) -> Node {
+        let id = NodeId::new();
+        Node {
+            id,
+            network,
+            device: id.to_string(),
+            name: name.to_owned(),
+            public_key: public_key.as_bytes().to_vec(),
+            state: NodeState::Active,
+            state_reason: None,
+            groups: self.groups.clone(),
+            lighthouse: None,
+            relay: self.token.is_some_and(|token| token.relay),
+            mtu: None,
+            pool: self.token.and_then(|token| token.pool),
+            token: None,
+            join_token: self.token.map(|token| token.id),
+            generation: Generation::FIRST,
+            applied: Applied::default(),
+            changes: 1,
+            created_at: now,
+        }
+    }
+}
+
+/// Whether a name matches a pattern in which `*` stands for any characters, or none.
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, name, matches) in [
+            ("web-*", "web-1", true),
+            ("web-*", "web-", true),
+            ("web-*", "db-1", false),
+            ("*", "", true),
+            ("*-eu", "web-eu", true),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "abbc", true),
+            ("a*b*c", "ac", false),
+            ("ab*ba", "aba", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+            ("**", "anything", true),
+        ] {
+            assert_eq!(matches_pattern(pattern, name), matches, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a native enrolment means.
+
+use nebula_alloc::store::Transaction;
+use nebula_bundle::Endpoint;
+use nebula_pki::key::PublicKey;
+
+use super::device::{Join, check_active};
+use super::{Decision, check_unique};
+use crate::secret::Bearer;
+use crate::service::Shared;
+use crate::service::access::Principal;
+use crate::service::terms::Terms;
+use crate::store::node::{self, Node};
+use crate::store::{certificate, damaged};
+use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
+
+/// What a node enrols with.
+#[derive(Debug, Clone)]
+pub struct Enrollment {
+    /// The network, by name or id; may be left out where there is only one to see, as with a join
+    /// token.
+    pub network: Option<ProjectId>,
+    /// Its name in the network.
+    pub name: NodeName,
+    /// Its public key, on the network's curve.
+    pub public_key: PublicKey,
+    /// The node token that the device has made.
+    pub token: Bearer,
+    /// The device's own id, where it has one: after a release it gets its addresses back by it.
+    pub device: Option<DeviceId>,
+    /// Its groups: those of the join token where left out, and with one no others.
+    pub groups: Option<Groups>,
+    /// Where it is reached, as a lighthouse.
+    pub lighthouse: Option<Endpoint>,
+    /// Whether it is a relay: as the join token says where left out.
+    pub relay: Option<bool>,
+    /// The MTU of its device, in bytes, where it is not the network's.
+    pub mtu: Option<u32>,
+}
+
+impl Enrollment {
+    pub(super) fn decide(
+        &self,
+        tx: &mut dyn Transaction,
+        shared: &Shared,
+        principal: &Principal,
+        terms: &Terms,
+    ) -> Result<Decision, Error> {
+        let network = terms.network.id;
+        if let Some(node) = node::with_public_key(tx, network, self.public_key.as_bytes())? {
+            return self.repeat(tx, shared, node);
+        }
+        let groups = self.groups.as_ref().map(Groups::as_slice);
+        let join = Join::check(principal, self.name.as_str(), groups, terms.now)?;
+        let node = self.new_node(shared, &join, terms)?;
+        check_unique(tx, &node, None)?;
+        for hashed in shared.secrets.hashes(&self.token) {
+            if node::by_token(tx, &hashed)?.is_some() {
+                return Err(Error::conflict("nodeToken: another node has it; make a new one"));
+            }
+        }
+        let spends = join.token.map(|token| token.id);
+        let Some(device) = &self.device else { return Ok(Decision::New { node, spends }) };
+        if node::by_device(tx, network, device.as_str())?.is_some() {
+            return Err(Error::KeyMismatch {
+                reason: "device: this device is enrolled with another key; renew with its node token, or have it released".to_owned(),
+            });
+        }
+        Ok(match node::last_released(tx, network, device.as_str())? {
+            Some(predecessor) => Decision::Returned { node, predecessor, spends },
+            None => Decision::New { node, spends },
+        })
+    }
+
+    /// The same key and node token get what they have, whatever became of the join token.
+    fn repeat(
+        &self,
+        tx: &mut dyn Transaction,
+        shared: &Shared,
+        node: Node,
+    ) -> Result<Decision, Error> {
+        let is_own = |token| shared.secrets.hashes(&self.token).any(|hashed| hashed.matches(token));
+        if !node.token.as_ref().is_some_and(is_own) {
+            return Err(Error::KeyMismatch {
+                reason: "publicKey: a node of the network has this key, with another node token; make a new pair".to_owned(),
+            });
+        }
+        check_active(&node)?;
+        let certificates = certificate::current(tx, node.id)?;
+        if certificates.is_empty() {
+            return Err(damaged("ledger: a node without certificate"));
+        }
+        Ok(Decision::Unchanged { node, certificates })
+    }
+
+    fn new_node(&self, shared: &Shared, join: &Join<'_>, terms: &Terms) -> Result<Node, Error> {
+        let preset = join.node(terms.network.id, self.name.as_str(), &self.public_key, terms.now);
+        let refuse = |field: &str| Error::JoinTokenRefused {
+            reason: format!("{field}: this join token does not give that role"),
+        };
+        if let Some(token) = join.token {
+            if self.lighthouse.is_some() && !token.lighthouse {
+                return Err(refuse("lighthouse"));
+            }
+            if self.relay == Some(true) && !token.relay {
+                return Err(refuse("relay"));
+            }
+        }
+        Ok(Node {
+            device: self.device.clone().map_or(preset.device, String::from),
+            lighthouse: self.lighthouse.clone(),
+            relay: self.relay.unwrap_or(preset.relay),
+            mtu: self.mtu,
+            token: Some(shared.secrets.hash(&self.token)?),
+            ..preset
+        })
+    }
+}

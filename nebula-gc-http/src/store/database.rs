@@ -1,0 +1,82 @@
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::migrate::Component;
+#[cfg(feature = "postgres")]
+use nebula_alloc::{Postgres, PostgresReaders};
+use nebula_alloc::{Readers, Sqlite, Writer, WriterOptions};
+
+use crate::Error;
+
+/// Where everything is kept.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Database {
+    /// In one file, for one server.
+    Sqlite(Sqlite),
+    /// On a server of its own, for any number of ours.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<Postgres>),
+}
+
+impl From<Sqlite> for Database {
+    fn from(store: Sqlite) -> Self {
+        Self::Sqlite(store)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<Postgres> for Database {
+    fn from(store: Postgres) -> Self {
+        Self::Postgres(Box::new(store))
+    }
+}
+
+impl Database {
+    pub(crate) fn migrate(&mut self, component: &Component) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(store) => store.migrate(component)?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.migrate(component)?,
+        }
+        Ok(())
+    }
+
+    /// Splits it into who writes and who reads.
+    pub(crate) fn start(
+        self,
+        clock: impl Fn() -> i64 + Send + 'static,
+        options: WriterOptions,
+        readers: usize,
+    ) -> Result<(Writer, Reading), Error> {
+        Ok(match self {
+            Self::Sqlite(store) => {
+                let reading = Reading::Sqlite(store.readers(readers)?);
+                (Writer::start(store, clock, options)?, reading)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => {
+                let reading = Reading::Postgres(Box::new(store.readers(readers)?));
+                (Writer::start(*store, clock, options)?, reading)
+            }
+        })
+    }
+}
+
+/// Connections that read snapshots beside the writer.
+pub(crate) enum Reading {
+    Sqlite(Readers),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresReaders>),
+}
+
+impl Reading {
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self {
+            Self::Sqlite(readers) => readers.read(work),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(readers) => readers.read(work),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::{NetworkId, PoolId};
+
+use super::damaged;
+use crate::secret::Hashed;
+use crate::{Error, JoinTokenId};
+
+/// What lets devices join a network, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinToken {
+    /// Its id.
+    pub id: JoinTokenId,
+    /// The network that it leads into.
+    pub network: NetworkId,
+    /// What its maker calls it.
+    pub name: String,
+    /// How many nodes may join with it, from 1.
+    pub uses: i64,
+    /// How many did.
+    pub used: i64,
+    /// From when it lets nobody join any more, in seconds since the Unix epoch.
+    pub expires_at: i64,
+    /// What names of nodes have to match: `*` stands for any characters.
+    pub name_pattern: Option<String>,
+    /// The groups that its nodes get.
+    pub groups: Vec<String>,
+    /// Whether its nodes are relays.
+    pub relay: bool,
+    /// Whether its nodes may say that they are lighthouses.
+    pub lighthouse: bool,
+    /// The pool or block its nodes get their addresses from.
+    pub pool: Option<PoolId>,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: i64,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, network, name, uses, used, expires_at, name_pattern, groups, relay, lighthouse, \
+             pool, created_at, revoked_at FROM gc_join_token ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &Row) -> Result<JoinToken, Error> {
+    Ok(JoinToken {
+        id: row.array(0)?.into(),
+        network: row.array(1)?.into(),
+        name: row.text(2)?.to_owned(),
+        uses: row.integer(3)?,
+        used: row.integer(4)?,
+        expires_at: row.integer(5)?,
+        name_pattern: row.optional_text(6)?.map(str::to_owned),
+        groups: serde_json::from_str(row.text(7)?).map_err(|_| damaged("list of groups"))?,
+        relay: row.integer(8)? != 0,
+        lighthouse: row.integer(9)? != 0,
+        pool: match row.optional_blob(10)? {
+            Some(_) => Some(row.array(10)?.into()),
+            None => None,
+        },
+        created_at: row.integer(11)?,
+        revoked_at: row.optional_integer(12)?,
+    })
+}
+
+pub(crate) fn insert(
+    tx: &mut dyn Transaction,
+    token: &JoinToken,
+    hashed: &Hashed,
+) -> Result<(), Error> {
+    let groups = serde_json::to_string(&token.groups).map_err(Error::unavailable)?;
+    Ok(tx.queue(
+        "INSERT INTO gc_join_token (id, network, name, hash_key, hash, uses, used, expires_at, name_pattern, \
+         groups, relay, lighthouse, pool, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        &[
+            token.id.as_bytes().into(),
+            token.network.as_bytes().into(),
+            (&token.name).into(),
+            hashed.key_id.into(),
+            (&hashed.hash).into(),
+            token.uses.into(),
+            token.used.into(),
+            token.expires_at.into(),
+            token.name_pattern.as_deref().into(),
+            (&groups).into(),
+            i64::from(token.relay).into(),
+            i64::from(token.lighthouse).into(),
+            token.pool.as_ref().map(|pool| pool.as_bytes()).into(),
+            token.created_at.into(),
+        ],
+    )?)
+}
+
+/// The token with this hash, if it was not revoked. It may be expired or used up.
+pub(crate) fn by_hash(
+    tx: &mut dyn Transaction,
+    hashed: &Hashed,
+) -> Result<Option<JoinToken>, Error> {
+    let rows = tx.query(
+        select!("WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL"),
+        &[(&hashed.hash).into(), hashed.key_id.into()],
+    )?;
+    rows.first().map(read).transpose()
+}
+
+pub(crate) fn by_id(tx: &mut dyn Transaction, id: JoinTokenId) -> Result<Option<JoinToken>, Error> {
+    let rows = tx.query(select!("WHERE id = $1"), &[id.as_bytes().into()])?;
+    rows.first().map(read).transpose()
+}
+
+/// The tokens of a network after the one of this id, revoked ones too, at most `limit`.
+pub(crate) fn after(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    id: JoinTokenId,
+    limit: i64,
+) -> Result<Vec<JoinToken>, Error> {
+    let rows = tx.query(
+        select!("WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3"),
+        &[network.as_bytes().into(), id.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// Takes one use, where there is one left at this time. Whether there was.
+pub(crate) fn take_use(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "UPDATE gc_join_token SET used = used + 1 \
+         WHERE id = $1 AND used < uses AND expires_at > $2 AND revoked_at IS NULL",
+        &[id.as_bytes().into(), now.into()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Revokes a token. Whether it was not revoked before.
+pub(crate) fn revoke(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "UPDATE gc_join_token SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
+        &[now.into(), id.as_bytes().into()],
+    )?;
+    Ok(changed == 1)
+}
