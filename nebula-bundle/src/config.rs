@@ -1,5 +1,5 @@
-//! The model of `nebula.yml`: the keys a node's configuration uses here, under the names Nebula 1.6
-//! to 1.11 read (keys that a release does not know it ignores). Field order is the order written.
+//! The model of `nebula.yml`: the keys a node's configuration uses here, under the names that Nebula
+//! 1.6 to 1.11 read. Field order is the order written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,8 +17,6 @@ pub struct Shared {
     pub pki: Pki,
     /// Keeping NAT mappings open.
     pub punchy: Punchy,
-    /// The overlay's network device.
-    pub tun: Tun,
 }
 
 /// The sections that differ from node to node.
@@ -30,6 +28,10 @@ pub struct Own {
     pub lighthouse: LighthouseSection,
     /// The UDP socket.
     pub listen: Listen,
+    /// Help for nodes that can't reach each other.
+    pub relay: RelaySection,
+    /// The overlay's network device.
+    pub tun: Tun,
     /// What may pass.
     pub firewall: Firewall,
 }
@@ -49,6 +51,11 @@ pub struct Pki {
     pub blocklist: BTreeSet<Fingerprint>,
     /// Ends tunnels to peers whose certificate became invalid (the default since Nebula 1.8).
     pub disconnect_invalid: bool,
+    /// With which of its two certificates a node begins handshakes, 1 or 2; where nothing is said,
+    /// with version 1. Nebula reads it since 1.10, and does not start with a version that the node
+    /// has no certificate of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initiating_version: Option<u8>,
 }
 
 /// The section `lighthouse`.
@@ -60,6 +67,17 @@ pub struct LighthouseSection {
     pub interval: u32,
     /// Overlay addresses of the lighthouses it asks; each needs its entry in the static host map.
     pub hosts: Vec<IpAddr>,
+}
+
+/// The section `relay` (since Nebula 1.6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RelaySection {
+    /// Whether this node passes on packets between others.
+    pub am_relay: bool,
+    /// Whether it reaches others through their relays, which a relay itself never does.
+    pub use_relays: bool,
+    /// Overlay addresses of the relays that others may reach it through; a relay itself has none.
+    pub relays: Vec<IpAddr>,
 }
 
 /// The section `listen`.

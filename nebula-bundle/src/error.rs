@@ -18,6 +18,21 @@ pub enum Error {
         /// The CA that signed it.
         issuer: Fingerprint,
     },
+    /// A node without any certificate.
+    #[error("a node needs a certificate")]
+    NoCertificate,
+    /// More than one certificate of one version.
+    #[error("more than one certificate of version {version}")]
+    DoubledVersion {
+        /// The version.
+        version: u8,
+    },
+    /// Certificates of two versions that are not of the same node.
+    #[error("the certificates of version 1 and version 2 differ in their {field}")]
+    Differing {
+        /// Where they differ.
+        field: &'static str,
+    },
     /// A way of rendering that this version does not have.
     #[error("rendering {number} is unknown to this version, which has 1 to {}", crate::RENDERING)]
     Rendering {

@@ -2,7 +2,7 @@
 //! the person who unpacks them, rendered from typed inputs and packed into a deterministic ZIP.
 //!
 //! ```
-//! use nebula_bundle::{Network, Node, RENDERING, Renderer, Tun};
+//! use nebula_bundle::{Certificates, Network, Node, RENDERING, Renderer, Tun};
 //! use nebula_pki::key::{AgreementKey, SigningKey};
 //! use nebula_pki::{
 //!     CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version,
@@ -23,10 +23,12 @@
 //!     rendering: RENDERING,
 //!     cas: vec![issuer.certificate().clone()],
 //!     lighthouses: vec![],
+//!     relays: vec![],
 //!     blocklist: Default::default(),
 //!     tun: Tun::default(),
+//!     initiating_version: Version::V1,
 //! };
-//! let bundle = Renderer::new(network)?.render(&Node { certificate, lighthouse: None })?;
+//! let bundle = Renderer::new(network)?.render(&Node::new(Certificates::new([certificate])?))?;
 //! assert!(bundle.file("nebula.yml").is_some_and(|yaml| yaml.contains("key: 'node.key'")));
 //! assert_eq!(bundle.to_zip()?, bundle.to_zip()?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -35,6 +37,7 @@
 
 mod archive;
 mod bundle;
+mod certificates;
 pub mod config;
 mod endpoint;
 mod error;
@@ -42,7 +45,8 @@ mod readme;
 mod render;
 
 pub use bundle::{Bundle, Digest};
+pub use certificates::Certificates;
 pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
 pub use error::Error;
-pub use render::{Lighthouse, Network, Node, RENDERING, Renderer};
+pub use render::{Lighthouse, Network, Node, RENDERING, Relay, Renderer};

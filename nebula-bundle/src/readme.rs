@@ -4,7 +4,7 @@ use crate::{Network, Node};
 
 /// The note for whoever unpacks the archive.
 pub(crate) fn write(network: &Network, node: &Node) -> String {
-    let details = node.certificate.details();
+    let details = node.certificates.details();
     // A name may hold anything that is no control character; as an indented block it can't be
     // read as Markdown.
     let name: String =
@@ -14,7 +14,12 @@ pub(crate) fn write(network: &Network, node: &Node) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(addresses, "    {}    on the network {}", net.addr(), net.trunc());
     }
-    let role = match &node.lighthouse {
+    let relay = if node.relay {
+        "This node is a relay: it passes packets on between others that can't reach each other.\n"
+    } else {
+        ""
+    };
+    let lighthouse = match &node.lighthouse {
         Some(endpoint) => format!(
             "This node is a lighthouse: the others look for it at `{endpoint}`, so UDP port {} must reach it.\n",
             endpoint.port
@@ -31,7 +36,7 @@ Name and overlay addresses:
 
     {name}
 {addresses}
-{role}
+{lighthouse}{relay}
 | file | what |
 |---|---|
 | `ca.crt` | whom this node trusts |

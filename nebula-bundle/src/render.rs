@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use nebula_pki::{Certificate, Fingerprint, VerifiedCertificate};
+use nebula_pki::{Certificate, Fingerprint, Version};
 use serde::Serialize;
 
 use crate::bundle::{Bundle, File};
 use crate::config::{
-    Firewall, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy, Rule, Shared, Tun,
+    Firewall, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy, RelaySection, Rule, Shared,
+    Tun,
 };
-use crate::{Endpoint, Error, readme};
+use crate::{Certificates, Endpoint, Error, readme};
 
 /// The newest way of rendering. The number is kept with the network and enters every digest: two
 /// versions of a program side by side render alike, until the number is raised as a change of its
@@ -20,14 +21,20 @@ pub const RENDERING: u32 = 1;
 pub struct Network {
     /// The way of rendering, from 1 to [`RENDERING`].
     pub rendering: u32,
-    /// The trusted CAs, in the order written.
+    /// The trusted CAs, in the order written. Nodes older than 1.9.5 start with none of version 2,
+    /// not even beside others; a CA of version 1 can sign certificates of both versions.
     pub cas: Vec<Certificate>,
     /// The lighthouses, in the order written.
     pub lighthouses: Vec<Lighthouse>,
+    /// The relays, in the order written.
+    pub relays: Vec<Relay>,
     /// Certificates to refuse.
     pub blocklist: BTreeSet<Fingerprint>,
     /// The overlay's network device.
     pub tun: Tun,
+    /// The version in which nodes that have both certificates begin handshakes: 1 while there are
+    /// peers without one of version 2, and IPv6 overlay addresses answer only after it is 2.
+    pub initiating_version: Version,
 }
 
 /// A node that tells others where they are.
@@ -39,13 +46,32 @@ pub struct Lighthouse {
     pub endpoint: Endpoint,
 }
 
+/// A node that passes on packets between others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// Its addresses on the overlay. Each node is told the first that lies in a network of its own.
+    pub overlay: Vec<IpAddr>,
+}
+
 /// The node a bundle is for.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Its certificate, issued by one of the network's CAs.
-    pub certificate: VerifiedCertificate,
+    /// Its certificates, issued by CAs of the network.
+    pub certificates: Certificates,
     /// Where it is on the underlay, where it is itself a lighthouse.
     pub lighthouse: Option<Endpoint>,
+    /// Whether it is itself a relay.
+    pub relay: bool,
+    /// The largest packet on the overlay in bytes, where it is not the network's.
+    pub mtu: Option<u32>,
+}
+
+impl Node {
+    /// A node that is neither lighthouse nor relay and has the network's MTU.
+    #[must_use]
+    pub fn new(certificates: Certificates) -> Self {
+        Self { certificates, lighthouse: None, relay: false, mtu: None }
+    }
 }
 
 /// Renders the bundles of a network's nodes. What they share is checked and written once, however
@@ -56,6 +82,8 @@ pub struct Renderer {
     trusted: BTreeSet<Fingerprint>,
     ca_crt: String,
     shared_yaml: String,
+    /// The same for nodes with two certificates, where they are told more.
+    paired_yaml: Option<String>,
 }
 
 impl Renderer {
@@ -68,21 +96,17 @@ impl Renderer {
             return Err(Error::Rendering { number: network.rendering });
         }
         network.tun.check()?;
-        let shared = Shared {
-            pki: Pki {
-                ca: "ca.crt".to_owned(),
-                cert: "node.crt".to_owned(),
-                key: "node.key".to_owned(),
-                blocklist: network.blocklist.clone(),
-                disconnect_invalid: true,
-            },
-            punchy: Punchy { punch: true },
-            tun: network.tun.clone(),
+        // 1 is Nebula's own default. A node that has no certificate of the version does not start,
+        // so that 2 is told to those alone that have both.
+        let paired_yaml = match network.initiating_version {
+            Version::V1 => None,
+            later => Some(yaml(&shared(&network, Some(later.number())))?),
         };
         Ok(Self {
             trusted: network.cas.iter().map(Certificate::fingerprint).collect(),
             ca_crt: network.cas.iter().map(Certificate::to_pem).collect(),
-            shared_yaml: yaml(&shared)?,
+            shared_yaml: yaml(&shared(&network, None))?,
+            paired_yaml,
             network,
         })
     }
@@ -91,21 +115,25 @@ impl Renderer {
     /// from the directory they are in, beside the node's own `node.key`.
     ///
     /// # Errors
-    /// What makes a bundle that Nebula would not start with: [`Error::ForeignIssuer`],
-    /// [`Error::NoNetwork`], [`Error::Group`].
+    /// [`Error::ForeignIssuer`], [`Error::Group`], [`Error::TunMtu`].
     pub fn render(&self, node: &Node) -> Result<Bundle, Error> {
-        let issuer = node.certificate.issuer();
-        if !self.trusted.contains(&issuer) {
-            return Err(Error::ForeignIssuer { issuer });
+        let mut node_crt = String::new();
+        for certificate in node.certificates.iter() {
+            let issuer = certificate.issuer();
+            if !self.trusted.contains(&issuer) {
+                return Err(Error::ForeignIssuer { issuer });
+            }
+            node_crt.push_str(&certificate.certificate().to_pem());
         }
         let own = own(&self.network, node)?;
+        let shared_yaml = match &self.paired_yaml {
+            Some(paired) if node.certificates.iter().nth(1).is_some() => paired,
+            _ => &self.shared_yaml,
+        };
         let files = vec![
             File { name: "ca.crt", contents: self.ca_crt.clone() },
-            File { name: "node.crt", contents: node.certificate.certificate().to_pem() },
-            File {
-                name: "nebula.yml",
-                contents: [self.shared_yaml.as_str(), &yaml(&own)?].concat(),
-            },
+            File { name: "node.crt", contents: node_crt },
+            File { name: "nebula.yml", contents: [shared_yaml.as_str(), &yaml(&own)?].concat() },
             File { name: "README.md", contents: readme::write(&self.network, node) },
         ];
         Ok(Bundle::new(self.network.rendering, files))
@@ -119,43 +147,58 @@ fn yaml(sections: &impl Serialize) -> Result<String, Error> {
         .map_err(|error| Error::Yaml { reason: error.to_string() })
 }
 
-fn own(network: &Network, node: &Node) -> Result<Own, Error> {
-    let networks = node.certificate.details().networks();
-    if networks.is_empty() {
-        return Err(Error::NoNetwork);
+fn shared(network: &Network, initiating_version: Option<u8>) -> Shared {
+    Shared {
+        pki: Pki {
+            ca: "ca.crt".to_owned(),
+            cert: "node.crt".to_owned(),
+            key: "node.key".to_owned(),
+            blocklist: network.blocklist.clone(),
+            disconnect_invalid: true,
+            initiating_version,
+        },
+        punchy: Punchy { punch: true },
     }
-    let is_self =
-        |other: &Lighthouse| networks.iter().any(|net| other.overlay.contains(&net.addr()));
-    let reachable = |address: &IpAddr| networks.iter().any(|net| net.contains(address));
-    let others: Vec<(IpAddr, &Endpoint)> = network
+}
+
+fn own(network: &Network, node: &Node) -> Result<Own, Error> {
+    let tun = Tun { mtu: node.mtu.unwrap_or(network.tun.mtu), ..network.tun.clone() };
+    tun.check()?;
+    let networks = node.certificates.details().networks();
+    // The address at which this node reaches another, unless that is itself.
+    let address_of = |overlay: &[IpAddr]| {
+        let is_self = networks.iter().any(|net| overlay.contains(&net.addr()));
+        let mut reachable =
+            overlay.iter().filter(|address| networks.iter().any(|net| net.contains(*address)));
+        if is_self { None } else { reachable.next().copied() }
+    };
+    let lighthouses: Vec<(IpAddr, &Endpoint)> = network
         .lighthouses
         .iter()
-        .filter(|other| !is_self(other))
-        .filter_map(|other| {
-            let address = other.overlay.iter().copied().find(|address| reachable(address));
-            address.map(|address| (address, &other.endpoint))
-        })
+        .filter_map(|other| Some((address_of(&other.overlay)?, &other.endpoint)))
         .collect();
     let am_lighthouse = node.lighthouse.is_some();
+    // A lighthouse asks no other: each node reports to all of them.
+    let hosts =
+        if am_lighthouse { vec![] } else { lighthouses.iter().map(|found| found.0).collect() };
+    // Nebula takes no notice of a relay's own relays.
+    let relays = if node.relay {
+        vec![]
+    } else {
+        network.relays.iter().filter_map(|other| address_of(&other.overlay)).collect()
+    };
     Ok(Own {
-        static_host_map: others
+        static_host_map: lighthouses
             .iter()
             .map(|(address, endpoint)| (*address, vec![Endpoint::clone(endpoint)]))
             .collect(),
-        lighthouse: LighthouseSection {
-            am_lighthouse,
-            interval: 60,
-            // A lighthouse asks no other: each node reports to all of them.
-            hosts: if am_lighthouse {
-                vec![]
-            } else {
-                others.iter().map(|(address, _)| *address).collect()
-            },
-        },
+        lighthouse: LighthouseSection { am_lighthouse, interval: 60, hosts },
         listen: Listen {
             host: "::".to_owned(),
             port: node.lighthouse.as_ref().map_or(0, |endpoint| endpoint.port.get()),
         },
+        relay: RelaySection { am_relay: node.relay, use_relays: !node.relay, relays },
+        tun,
         firewall: firewall(node)?,
     })
 }
@@ -164,7 +207,7 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
 /// or from every host where the node has no groups.
 fn firewall(node: &Node) -> Result<Firewall, Error> {
     let mut inbound = vec![Rule::all_ports(Proto::Icmp, Peer::any())];
-    let groups = node.certificate.details().groups_bytes();
+    let groups = node.certificates.details().groups_bytes();
     for group in groups {
         let refuse = |reason| Error::Group { group: String::from_utf8_lossy(group).into(), reason };
         match str::from_utf8(group) {

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::Transaction;
-use nebula_bundle::{Bundle, Lighthouse, Renderer, Tun};
-use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
+use nebula_bundle::{Bundle, Certificates, Lighthouse, Relay, Renderer, Tun};
+use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate, Version};
 
 use super::Service;
 use super::access::{Action, Caller, authorize};
@@ -61,13 +61,20 @@ impl View {
             let overlay = addresses(tx, network.id, node.id)?;
             lighthouses.push(Lighthouse { overlay, endpoint });
         }
+        let mut relays = vec![];
+        for node in node::relays(tx, network.id)? {
+            relays.push(Relay { overlay: addresses(tx, network.id, node.id)? });
+        }
         let blocklist = blocklist::fingerprints(tx, network.id)?;
         let shared = nebula_bundle::Network {
             rendering: network.rendering,
             cas,
             lighthouses,
+            relays,
             blocklist,
             tun: Tun { mtu: network.mtu, ..Tun::default() },
+            // A network has both while some of its nodes read version 1 only.
+            initiating_version: Version::V1,
         };
         let renderer = Renderer::new(shared).map_err(Error::unavailable)?;
         Ok(Self { revision: network.revision, renderer, trusted })
@@ -82,10 +89,12 @@ impl View {
         certificates: Vec<VerifiedCertificate>,
         node: &Node,
     ) -> Result<Bundle, Error> {
-        let mut certificates = certificates.into_iter();
-        let certificate =
-            certificates.next().ok_or_else(|| Error::unavailable("a node without certificate"))?;
-        let node = nebula_bundle::Node { certificate, lighthouse: node.lighthouse.clone() };
+        let node = nebula_bundle::Node {
+            certificates: Certificates::new(certificates).map_err(Error::unavailable)?,
+            lighthouse: node.lighthouse.clone(),
+            relay: node.relay,
+            mtu: node.mtu,
+        };
         self.renderer.render(&node).map_err(Error::unavailable)
     }
 
