@@ -60,6 +60,15 @@ impl Bundle {
     pub fn to_zip(&self) -> Result<Vec<u8>, Error> {
         archive::zip(&self.files)
     }
+
+    /// The same files as a gzipped tar archive: stored, in the same order, of user and group 0, at
+    /// time 0, mode 0644.
+    ///
+    /// # Errors
+    /// [`Error::Archive`] where a file is too large for the format.
+    pub fn to_tar_gz(&self) -> Result<Vec<u8>, Error> {
+        archive::tar_gz(&self.files)
+    }
 }
 
 impl Digest {

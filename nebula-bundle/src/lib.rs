@@ -1,5 +1,6 @@
 //! What a node needs to start `nebula`: its CAs, its certificate, its `nebula.yml` and a note for
-//! the person who unpacks them, rendered from typed inputs and packed into a deterministic ZIP.
+//! the person who unpacks them, rendered from typed inputs and packed into a deterministic ZIP or
+//! `tar.gz`.
 //!
 //! ```
 //! use nebula_bundle::{Certificates, Network, Node, RENDERING, Renderer, Tun};
@@ -30,7 +31,8 @@
 //! };
 //! let bundle = Renderer::new(network)?.render(&Node::new(Certificates::new([certificate])?))?;
 //! assert!(bundle.file("nebula.yml").is_some_and(|yaml| yaml.contains("key: 'node.key'")));
-//! assert_eq!(bundle.to_zip()?, bundle.to_zip()?);
+//! let (zip, tar_gz) = (bundle.to_zip()?, bundle.to_tar_gz()?);
+//! assert!(zip.starts_with(b"PK") && tar_gz.starts_with(b"\x1f\x8b"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
