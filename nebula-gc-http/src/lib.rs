@@ -44,6 +44,7 @@ mod secret;
 pub mod server;
 mod service;
 mod store;
+mod verify;
 
 pub use error::Error;
 pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
@@ -59,3 +60,4 @@ pub use store::join_token::JoinToken;
 pub use store::network::Versions;
 pub use store::node::NodeState;
 pub use store::operator_key::{OperatorKey, Role, Scope};
+pub use verify::{Rule, Violation, verify};

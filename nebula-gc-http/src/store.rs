@@ -42,7 +42,7 @@ macro_rules! stored_words {
 }
 pub(crate) use stored_words;
 
-fn version(number: i64) -> Result<nebula_pki::Version, crate::Error> {
+pub(crate) fn version(number: i64) -> Result<nebula_pki::Version, crate::Error> {
     match number {
         1 => Ok(nebula_pki::Version::V1),
         2 => Ok(nebula_pki::Version::V2),

@@ -4,17 +4,19 @@
 #[path = "../../nebula-alloc/tests/support/postgres.rs"]
 mod postgres;
 
-use nebula_alloc::{Postgres, Sqlite};
+use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
     AddPool, Bearer, Caller, Database, Enrollment, Error, NodeName, Origin, ProjectId,
-    ServerSecrets, Service,
+    ServerSecrets, Service, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
 
+const NOW: i64 = 1_800_000_000;
+
 async fn service(database: Database) -> Service {
     let secrets = ServerSecrets::generate().unwrap();
-    let service = Service::start(database, secrets, || 1_800_000_000, |_| Ok(())).unwrap();
+    let service = Service::start(database, secrets, || NOW, |_| Ok(())).unwrap();
     let pool = AddPool {
         project: Some(ProjectId::new("demo").unwrap()),
         prefix: "10.1.0.0/24".parse().unwrap(),
@@ -64,11 +66,16 @@ async fn on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path().join("test.db")).unwrap();
     a_repeat_gets_the_same_and_another_token_nothing(store.into()).await;
+    let readers = Readers::open(directory.path().join("test.db"), 1).unwrap();
+    assert_eq!(readers.read(|tx| verify(tx, NOW)).unwrap(), []);
 }
 
 #[tokio::test]
 async fn on_postgresql() {
     let Some(cluster) = postgres::cluster_in_memory() else { return };
-    let store = Postgres::connect(&cluster.schema()).unwrap();
+    let url = cluster.schema();
+    let store = Postgres::connect(&url).unwrap();
     a_repeat_gets_the_same_and_another_token_nothing(store.into()).await;
+    let readers = PostgresReaders::open(&url, 1).unwrap();
+    assert_eq!(readers.read(|tx| verify(tx, NOW)).unwrap(), []);
 }

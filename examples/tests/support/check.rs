@@ -154,7 +154,7 @@ impl Checker {
             (Rule::OneHolder, "gc_node", "device network", true),
             (Rule::OneHolder, "gc_node", "name network", true),
             (Rule::OneHolder, "gc_node", "network public_key", true),
-            (Rule::AllOrNothing, "gc_certificate", "node", true),
+            (Rule::AllOrNothing, "gc_certificate", "node version", true),
             (Rule::Blocked, "gc_certificate", "fingerprint", false),
         ] {
             if !has(table, columns, partial) {

@@ -227,6 +227,20 @@ pub(crate) fn relays(tx: &mut dyn Transaction, network: NetworkId) -> Result<Vec
     rows.iter().map(read).collect()
 }
 
+/// The nodes of a network after the one of this id, in whatever state, at most `limit`.
+pub(crate) fn after(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    id: NodeId,
+    limit: i64,
+) -> Result<Vec<Node>, Error> {
+    let rows = tx.query(
+        select!("WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3"),
+        &[network.as_bytes().into(), id.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(read).collect()
+}
+
 pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
     let groups = groups_text(&node.groups)?;
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);

@@ -1,0 +1,89 @@
+//! Whether everything that is stored keeps the rules that always hold: for operators, and for tests
+//! after each of their crashes.
+//!
+//! [`nebula_alloc::verify`] proves that addresses tile their pools and that events explain leases;
+//! this proves that nodes, leases, certificates and blocklists agree with each other.
+
+mod ledger;
+mod nodes;
+mod quarantine;
+mod rows;
+
+use std::fmt;
+
+use nebula_alloc::store::Transaction;
+use nebula_alloc::verify::Violation as Address;
+
+use self::rows::Rows;
+use crate::Error;
+
+/// A rule that always holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// An address, a name, a key and a token have one holder at most.
+    OneHolder,
+    /// An address is kept until no certificate that names it is accepted any more.
+    Quarantine,
+    /// A step leaves all of its rows, or none.
+    AllOrNothing,
+    /// Every certificate is in the ledger as it was signed, and says what its node's rows say.
+    Ledger,
+    /// Who is released, suspended or revoked has no certificate that others accept.
+    Blocked,
+    /// A change moves the revision or the generation once.
+    OneMove,
+}
+
+/// Rows that contradict each other, or a row that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule is broken.
+    pub rule: Rule,
+    /// How, in words.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.what)
+    }
+}
+
+/// Everything that is wrong at `now` (seconds since the Unix epoch) in one snapshot of a database
+/// that the [`Service`](crate::Service) has written. It reads all rows into memory.
+///
+/// # Errors
+/// The engine's, and a row that can't be read at all.
+pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Error> {
+    let mut found = Found::default();
+    for violation in nebula_alloc::verify::verify(tx)? {
+        let rule = match violation {
+            // A lease and its event are stored together.
+            Address::Unexplained { .. } | Address::ImpossibleEvent { .. } => Rule::AllOrNothing,
+            _ => Rule::OneHolder,
+        };
+        found.add(rule, violation);
+    }
+    let rows = Rows::read(tx)?;
+    let certificates = ledger::check(&rows, &mut found);
+    nodes::check(&rows, &mut found);
+    nodes::check_blocked(&rows, &certificates, now, &mut found);
+    quarantine::check(&rows, &certificates, now, &mut found);
+    Ok(found.0)
+}
+
+#[derive(Default)]
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn add(&mut self, rule: Rule, what: impl fmt::Display) {
+        self.0.push(Violation { rule, what: what.to_string() });
+    }
+
+    fn unless(&mut self, holds: bool, rule: Rule, what: impl FnOnce() -> String) {
+        if !holds {
+            self.add(rule, what());
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Every row has those that belong to it, and who is kept out is kept out.
+
+use std::collections::{BTreeSet, HashMap};
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::lease::LeaseState;
+use nebula_pki::{Certificate, Fingerprint};
+
+use super::rows::Rows;
+use super::{Found, Rule};
+use crate::store::ca::CaState;
+use crate::store::node::NodeState;
+use crate::{JoinTokenId, NodeId};
+
+pub(super) fn check(rows: &Rows, found: &mut Found) {
+    one_holder(rows, found);
+    let mut active: HashMap<NodeId, BTreeSet<_>> = HashMap::new();
+    for lease in &rows.leases {
+        let owner = NodeId::from(*lease.owner.as_bytes());
+        let node = rows.nodes.get(&owner).filter(|node| node.network == lease.network);
+        let is_active = lease.state == LeaseState::Active;
+        let kept = node.is_some_and(|node| is_active == (node.state != NodeState::Released));
+        found.unless(kept, Rule::AllOrNothing, || {
+            format!("the lease of {} has no such node", lease.address)
+        });
+        if is_active {
+            active.entry(owner).or_default().insert(lease.family());
+        }
+    }
+    let mut certified: HashMap<NodeId, BTreeSet<u8>> = HashMap::new();
+    let mut pending = BTreeSet::new();
+    for entry in &rows.certificates {
+        match entry.state.as_str() {
+            "issued" => {
+                drop(certified.entry(entry.node).or_default().insert(entry.version.number()))
+            }
+            "pending" => drop(pending.insert(entry.node)),
+            _ => {}
+        }
+        let node = rows.nodes.get(&entry.node).is_some_and(|node| node.network == entry.network);
+        let ca = rows.cas.get(&entry.issuer).is_some_and(|ca| ca.network == entry.network);
+        found.unless(node && ca, Rule::AllOrNothing, || {
+            format!("certificate {} has no node or CA", uuid::Uuid::from_bytes(entry.id))
+        });
+    }
+    for node in rows.nodes.values() {
+        let Some(network) = rows.networks.get(&node.network) else { continue };
+        let named = format!("{} node {:?}", node.state.word(), node.name);
+        let came = rows.count("node.enrolled", node.id.as_bytes())
+            + rows.count("node.imported", node.id.as_bytes());
+        found.unless(came == 1, Rule::AllOrNothing, || format!("{named} came {came} times"));
+        let went = rows.count("node.released", node.id.as_bytes());
+        let gone = usize::from(node.state == NodeState::Released);
+        found.unless(went == gone, Rule::AllOrNothing, || format!("{named} went {went} times"));
+        let versions = certified.get(&node.id).map_or(0, BTreeSet::len);
+        if node.state == NodeState::Active {
+            let whole = versions == network.versions.as_slice().len() || pending.contains(&node.id);
+            found.unless(whole, Rule::AllOrNothing, || {
+                format!("{named} has {versions} current certificates")
+            });
+        } else {
+            found.unless(versions == 0, Rule::Blocked, || format!("{named} has a certificate"));
+        }
+        if node.state != NodeState::Released {
+            let families = active.get(&node.id).map_or(0, BTreeSet::len);
+            found.unless(families >= 1, Rule::AllOrNothing, || format!("{named} has no address"));
+        }
+        let sane = node.applied.revision <= network.revision.0
+            && node.applied.generation <= node.generation.0;
+        found.unless(sane, Rule::OneMove, || format!("{named} has applied what is not there yet"));
+    }
+    for network in rows.networks.values() {
+        let active = rows.cas.get(&network.active_ca);
+        let whole =
+            active.is_some_and(|ca| ca.state == CaState::Active && ca.network == network.id);
+        found.unless(whole, Rule::AllOrNothing, || format!("{:?} has no active CA", network.name));
+    }
+    tokens(rows, found);
+}
+
+/// Each use of a join token is a node, and each such node a use.
+fn tokens(rows: &Rows, found: &mut Found) {
+    let mut used: HashMap<JoinTokenId, i64> = HashMap::new();
+    for token in rows.nodes.values().filter_map(|node| node.join_token) {
+        *used.entry(token).or_default() += 1;
+    }
+    for token in &rows.join_tokens {
+        let nodes = used.remove(&token.id).unwrap_or_default();
+        found.unless(nodes == token.used && nodes <= token.uses, Rule::AllOrNothing, || {
+            format!("join token {:?} was used {} times, by {nodes} nodes", token.name, token.used)
+        });
+    }
+    found.unless(used.is_empty(), Rule::AllOrNothing, || "a join token is not there".to_owned());
+}
+
+fn one_holder(rows: &Rows, found: &mut Found) {
+    let (mut names, mut devices, mut keys, mut tokens) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for node in rows.nodes.values() {
+        let unique = node.state == NodeState::Released
+            || names.insert((node.network, &node.name))
+                & devices.insert((node.network, &node.device))
+                & keys.insert((node.network, &node.public_key));
+        let own = node.token.as_ref().is_none_or(|token| tokens.insert(token.hash));
+        found.unless(unique && own, Rule::OneHolder, || {
+            format!("{:?} shares its name, device, key or token with another node", node.name)
+        });
+    }
+}
+
+pub(super) fn check_blocked(
+    rows: &Rows,
+    certificates: &HashMap<[u8; 16], Certificate>,
+    now: i64,
+    found: &mut Found,
+) {
+    let mut known: BTreeSet<(NetworkId, Fingerprint)> = BTreeSet::new();
+    for entry in &rows.certificates {
+        let Some(fingerprint) = entry.fingerprint else { continue };
+        let alternate = certificates.get(&entry.id).and_then(Certificate::alternate_fingerprint);
+        known.insert((entry.network, fingerprint));
+        known.extend(alternate.map(|alternate| (entry.network, alternate)));
+        let blocked = rows.is_blocked(entry.network, &fingerprint);
+        let valid = entry.not_after >= now;
+        match (entry.state.as_str(), rows.nodes.get(&entry.node)) {
+            ("issued", _) => found.unless(!blocked, Rule::Blocked, || {
+                format!("the current certificate {fingerprint} is blocked")
+            }),
+            ("revoked", _) if valid => found.unless(blocked, Rule::Blocked, || {
+                format!("the revoked certificate {fingerprint} is not blocked")
+            }),
+            ("superseded", Some(node)) if valid && node.state != NodeState::Active => {
+                found.unless(blocked, Rule::Blocked, || {
+                    format!(
+                        "the {} node {:?} has a certificate that is not blocked",
+                        node.state.word(),
+                        node.name
+                    )
+                });
+            }
+            _ => {}
+        }
+    }
+    for ((network, fingerprint), revision) in &rows.blocklist {
+        found.unless(known.contains(&(*network, *fingerprint)), Rule::AllOrNothing, || {
+            format!("{fingerprint} is blocked and was never issued")
+        });
+        let current = rows.networks.get(network).map_or(0, |network| network.revision.0);
+        found.unless(*revision <= current, Rule::OneMove, || {
+            format!("{fingerprint} is blocked since a revision that is not there yet")
+        });
+    }
+}

@@ -1,0 +1,183 @@
+//! The database's rows, read once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::event;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::store::{Row, Transaction};
+use nebula_pki::{Fingerprint, Version};
+
+use crate::store::ca::{self, Ca};
+use crate::store::join_token::{self, JoinToken};
+use crate::store::network::{self, Network};
+use crate::store::node::{self, Node};
+use crate::store::{damaged, version};
+use crate::{CaId, Error, JoinTokenId, NodeId};
+
+/// How many rows are read at a time.
+const PAGE: usize = 1024;
+const LIMIT: i64 = 1024;
+
+pub(super) struct Rows {
+    pub(super) networks: BTreeMap<NetworkId, Network>,
+    pub(super) cas: HashMap<CaId, Ca>,
+    pub(super) nodes: BTreeMap<NodeId, Node>,
+    pub(super) join_tokens: Vec<JoinToken>,
+    pub(super) leases: Vec<Lease>,
+    pub(super) certificates: Vec<Entry>,
+    /// With the revision since which it is blocked.
+    pub(super) blocklist: BTreeMap<(NetworkId, Fingerprint), i64>,
+    /// How often an event of this kind was about this subject.
+    pub(super) events: HashMap<(String, Vec<u8>), usize>,
+}
+
+/// A row of the ledger.
+pub(super) struct Entry {
+    pub(super) id: [u8; 16],
+    pub(super) network: NetworkId,
+    pub(super) node: NodeId,
+    pub(super) issuer: CaId,
+    pub(super) state: String,
+    pub(super) version: Version,
+    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) not_before: i64,
+    pub(super) not_after: i64,
+    pub(super) contents: Vec<u8>,
+    pub(super) deadline: Option<i64>,
+}
+
+impl Rows {
+    pub(super) fn read(tx: &mut dyn Transaction) -> Result<Self, Error> {
+        let mut networks = BTreeMap::new();
+        let mut last = NetworkId::from([0; 16]);
+        loop {
+            let page = network::after(tx, last, LIMIT)?;
+            let Some(end) = page.last() else { break };
+            last = end.id;
+            networks.extend(page.into_iter().map(|network| (network.id, network)));
+        }
+        let mut rows = Self {
+            networks,
+            cas: HashMap::new(),
+            nodes: BTreeMap::new(),
+            join_tokens: vec![],
+            leases: vec![],
+            certificates: certificates(tx)?,
+            blocklist: blocklist(tx)?,
+            events: events(tx)?,
+        };
+        for row in tx.query("SELECT id FROM gc_ca", &[])? {
+            let id = row.array(0)?.into();
+            let ca = ca::by_id(tx, id)?.ok_or_else(|| damaged("CA"))?;
+            rows.cas.insert(id, ca);
+        }
+        let ids: Vec<_> = rows.networks.keys().copied().collect();
+        for network in ids {
+            rows.read_network(tx, network)?;
+        }
+        Ok(rows)
+    }
+
+    fn read_network(&mut self, tx: &mut dyn Transaction, network: NetworkId) -> Result<(), Error> {
+        let mut last = NodeId::from([0; 16]);
+        loop {
+            let page = node::after(tx, network, last, LIMIT)?;
+            let Some(end) = page.last() else { break };
+            last = end.id;
+            self.nodes.extend(page.into_iter().map(|node| (node.id, node)));
+        }
+        let mut token = JoinTokenId::from([0; 16]);
+        loop {
+            let page = join_token::after(tx, network, token, LIMIT)?;
+            let Some(end) = page.last() else { break };
+            token = end.id;
+            self.join_tokens.extend(page);
+        }
+        let mut address = None;
+        loop {
+            let page = lease::list(tx, network, address, PAGE)?;
+            let Some(end) = page.last() else { break };
+            address = Some(end.address);
+            self.leases.extend(page);
+        }
+        Ok(())
+    }
+
+    /// How often this happened to that.
+    pub(super) fn count(&self, kind: &str, subject: &[u8]) -> usize {
+        self.events.get(&(kind.to_owned(), subject.to_vec())).copied().unwrap_or_default()
+    }
+
+    pub(super) fn is_blocked(&self, network: NetworkId, fingerprint: &Fingerprint) -> bool {
+        self.blocklist.contains_key(&(network, *fingerprint))
+    }
+
+    /// Networks whose quarantines don't wait for certificates.
+    pub(super) fn hold_alone(&self) -> BTreeSet<NetworkId> {
+        self.networks
+            .values()
+            .filter(|network| network.hold_alone)
+            .map(|network| network.id)
+            .collect()
+    }
+}
+
+fn certificates(tx: &mut dyn Transaction) -> Result<Vec<Entry>, Error> {
+    let (mut all, mut last) = (vec![], [0; 16]);
+    loop {
+        let page = tx.query(
+            "SELECT id, network, node, issuer, state, version, fingerprint, not_before, not_after, contents, \
+             deadline FROM gc_certificate WHERE id > $1 ORDER BY id LIMIT $2",
+            &[(&last).into(), (LIMIT).into()],
+        )?;
+        let Some(end) = page.last() else { return Ok(all) };
+        last = end.array(0)?;
+        for row in &page {
+            all.push(entry(row)?);
+        }
+    }
+}
+
+fn entry(row: &Row) -> Result<Entry, Error> {
+    Ok(Entry {
+        id: row.array(0)?,
+        network: row.array(1)?.into(),
+        node: row.array(2)?.into(),
+        issuer: row.array(3)?.into(),
+        state: row.text(4)?.to_owned(),
+        version: version(row.integer(5)?)?,
+        fingerprint: match row.optional_blob(6)? {
+            Some(_) => Some(Fingerprint::from_bytes(row.array(6)?)),
+            None => None,
+        },
+        not_before: row.integer(7)?,
+        not_after: row.integer(8)?,
+        contents: row.optional_blob(9)?.unwrap_or_default().to_vec(),
+        deadline: row.optional_integer(10)?,
+    })
+}
+
+fn blocklist(tx: &mut dyn Transaction) -> Result<BTreeMap<(NetworkId, Fingerprint), i64>, Error> {
+    let rows = tx.query("SELECT network, fingerprint, revision FROM gc_blocklist", &[])?;
+    rows.iter()
+        .map(|row| {
+            let key = (row.array(0)?.into(), Fingerprint::from_bytes(row.array(1)?));
+            Ok((key, row.integer(2)?))
+        })
+        .collect()
+}
+
+fn events(tx: &mut dyn Transaction) -> Result<HashMap<(String, Vec<u8>), usize>, Error> {
+    let (mut counts, mut last) = (HashMap::new(), 0);
+    loop {
+        let page = event::after(tx, None, last, PAGE)?;
+        let Some((end, _)) = page.last() else { return Ok(counts) };
+        last = *end;
+        for (_, event) in page {
+            if let Some(subject) = event.subject.filter(|_| !event.kind.starts_with("lease.")) {
+                *counts.entry((event.kind, subject)).or_default() += 1;
+            }
+        }
+    }
+}
