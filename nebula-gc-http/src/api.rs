@@ -1,5 +1,6 @@
 //! How the service is asked over HTTP.
 
+mod connection;
 pub mod dialect;
 mod extract;
 mod health;
@@ -15,6 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 
+pub use self::connection::{Public, Stopping};
 use crate::api::problem::{Internal, Problem};
 use crate::{Origin, Service};
 

@@ -1,0 +1,42 @@
+//! Files that hold secrets.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::ServerError;
+
+/// Writes a secret so that after a crash there is either all of it or the former file.
+pub(super) fn write_durably(path: &Path, contents: &[u8]) -> Result<(), ServerError> {
+    let write = || {
+        let new = path.with_extension("new");
+        // Left behind by a crash; it was never used.
+        if let Err(error) = fs::remove_file(&new)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(|error| path_error(path, &error))
+}
+
+/// Refuses what anyone but its owner may use.
+pub(super) fn refuse_others(path: &Path) -> Result<(), ServerError> {
+    let mode = fs::metadata(path).map_err(|error| path_error(path, &error))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let own = if path.is_dir() { "700" } else { "600" };
+    let reason = format!("is open to others (mode {:03o}); run chmod {own} on it", mode & 0o777);
+    Err(path_error(path, &reason))
+}
+
+pub(super) fn path_error(path: &Path, reason: &dyn std::fmt::Display) -> ServerError {
+    ServerError::Path { path: path.to_owned(), reason: reason.to_string() }
+}

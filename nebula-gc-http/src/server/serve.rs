@@ -1,0 +1,253 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tower::Service as _;
+
+#[cfg(feature = "tls")]
+use super::Tls;
+use super::{Limits, ServerError};
+use crate::Service;
+use crate::api::{self, Public, Stopping};
+
+/// Serves a router over HTTP/1.1.
+///
+/// Each request has [`ConnectInfo`], [`Public`] and [`Stopping`] among its extensions.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    public_url: Option<String>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
+
+impl Server {
+    /// A server of plain HTTP with the default limits.
+    #[must_use]
+    pub fn new(listener: TcpListener, router: Router) -> Self {
+        Self {
+            listener,
+            router,
+            limits: Limits::default(),
+            public_url: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// With other limits.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// With the address that devices use, where it is another than the listener's: `https://host`.
+    #[must_use]
+    pub fn public_url(self, url: impl Into<String>) -> Self {
+        Self { public_url: Some(url.into()), ..self }
+    }
+
+    /// With HTTPS in place of HTTP.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// Serves until `stop` completes. Then it takes no more connections, tells requests that wait
+    /// ([`Stopping`]), and lets those under way finish within [`Limits::grace`].
+    ///
+    /// # Errors
+    /// [`ServerError::Serve`].
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let (stopping, on_stop) = Stopping::new();
+        let limits = self.limits;
+        let mut stop = pin!(stop);
+        let mut connections = JoinSet::new();
+        let (listener, shared) = self.into_parts(on_stop)?;
+        loop {
+            let full = connections.len() >= limits.connections;
+            tokio::select! {
+                () = &mut stop => break,
+                Some(ended) = connections.join_next() => note_panic(ended),
+                accepted = listener.accept(), if !full => match accepted {
+                    Ok((stream, peer)) => {
+                        connections.spawn(Arc::clone(&shared).connection(stream, peer));
+                        if connections.len() == limits.connections {
+                            tracing::warn!(limit = limits.connections, "no more connections are taken until one ends");
+                        }
+                    }
+                    Err(error) => wait_out(&error).await,
+                },
+            }
+        }
+        drop(listener);
+        // Its receivers live in `shared`, which each connection holds.
+        let _ = stopping.send(true);
+        let drained = async { while connections.join_next().await.map(note_panic).is_some() {} };
+        if tokio::time::timeout(limits.grace, drained).await.is_err() {
+            tracing::warn!(
+                left = connections.len(),
+                "connections that did not end in time are cut"
+            );
+        }
+        Ok(())
+    }
+
+    fn into_parts(self, stopping: Stopping) -> Result<(TcpListener, Arc<Shared>), ServerError> {
+        let address = self.listener.local_addr().map_err(ServerError::Serve)?;
+        #[cfg(feature = "tls")]
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        #[cfg(not(feature = "tls"))]
+        let scheme = "http";
+        let url = self.public_url.unwrap_or_else(|| format!("{scheme}://{address}"));
+        let shared = Shared {
+            url: url.trim_end_matches('/').into(),
+            router: self.router,
+            limits: self.limits,
+            stopping,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+        };
+        Ok((self.listener, Arc::new(shared)))
+    }
+}
+
+/// Serves a service over plain HTTP with the default limits, as [`Server::run`] does.
+///
+/// # Errors
+/// [`ServerError::Serve`].
+pub async fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    Server::new(listener, api::router(service)).run(stop).await
+}
+
+/// No answer and no acknowledgement for so long, and the other side counts as gone: a device that
+/// lost its network does not say so.
+const SILENCE: Duration = Duration::from_secs(60);
+/// hyper's smallest: heads and small answers fit, and thousands of connections do nothing but wait.
+const BUFFER: usize = 8 * 1024;
+
+/// What all connections have in common.
+struct Shared {
+    router: Router,
+    url: Arc<str>,
+    limits: Limits,
+    stopping: Stopping,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
+
+impl Shared {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = set_options(&stream) {
+            tracing::debug!(%peer, %error, "socket options");
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            // Boxed: what a handshake needs is not kept for as long as the connection.
+            let handshake = Box::pin(tls.accept(stream));
+            match tokio::time::timeout(self.limits.handshake_time, handshake).await {
+                Ok(Ok(stream)) => self.serve(stream, peer).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
+                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+            }
+            return;
+        }
+        self.serve(stream, peer).await;
+    }
+
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+        let mut stopping = self.stopping.clone();
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_time)
+            .max_buf_size(BUFFER)
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(|request| self.answer(request, peer)),
+            );
+        let mut connection = pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = stopping.wait() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%peer, %error, "connection");
+        }
+    }
+
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(peer));
+        extensions.insert(self.stopping.clone());
+        extensions.insert(Public { url: Arc::clone(&self.url), pin: self.pin() });
+        // A router is always ready.
+        self.router.clone().call(request)
+    }
+
+    fn pin(&self) -> Option<[u8; 32]> {
+        #[cfg(feature = "tls")]
+        return self.tls.as_ref().map(Tls::pin);
+        #[cfg(not(feature = "tls"))]
+        None
+    }
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // Answers are small and whole: waiting to fill a packet would only delay them.
+    stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_keepalive(stream, true)?;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::sockopt;
+        sockopt::set_tcp_keepidle(stream, SILENCE / 2)?;
+        sockopt::set_tcp_keepintvl(stream, SILENCE / 6)?;
+        let silence = u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(stream, silence)?;
+    }
+    Ok(())
+}
+
+/// A connection that was gone before it was taken is nobody's loss; without a free file descriptor
+/// the next attempt would fail as well.
+async fn wait_out(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::error!(%error, "taking a connection; trying again in a second");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task");
+    }
+}

@@ -1,0 +1,206 @@
+//! What connections may take, and how serving ends.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::routing::get;
+use axum::{Extension, Router};
+use nebula_gc_http::api::{Public, Stopping};
+use nebula_gc_http::server::{Limits, Server, ServerError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n";
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<Result<(), ServerError>>,
+    /// A permit for each request that has begun to wait.
+    waiting: Arc<Semaphore>,
+}
+
+impl Running {
+    async fn start(limits: Limits) -> Self {
+        let waiting = Arc::new(Semaphore::new(0));
+        let (polls, stuck) = (Arc::clone(&waiting), Arc::clone(&waiting));
+        let router = Router::new()
+            .route("/live", get(async || "live"))
+            .route(
+                "/public",
+                get(async |Extension(public): Extension<Public>| public.url.to_string()),
+            )
+            .route(
+                "/poll",
+                get(async move |Extension(mut stopping): Extension<Stopping>| {
+                    polls.add_permits(1);
+                    stopping.wait().await;
+                    "stopping"
+                }),
+            )
+            .route(
+                "/stuck",
+                get(async move || {
+                    stuck.add_permits(1);
+                    std::future::pending::<&str>().await
+                }),
+            );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let server = Server::new(listener, router).limits(limits);
+        let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
+        Self { address, stop: Some(stop), serving, waiting }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn waits(&self) {
+        tokio::time::timeout(PATIENCE, self.waiting.acquire()).await.unwrap().unwrap().forget();
+    }
+
+    fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    async fn ended(self) {
+        tokio::time::timeout(PATIENCE, self.serving).await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// Everything until the connection ends.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await.unwrap().unwrap();
+    text
+}
+
+/// One answer of a connection that stays.
+async fn answer(stream: &mut TcpStream, ending: &str) -> String {
+    let mut text = Vec::new();
+    let read = async {
+        while !text.ends_with(ending.as_bytes()) {
+            text.push(stream.read_u8().await.unwrap());
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let server = Running::start(Limits::default()).await;
+    let mut stream = server.connect().await;
+    for _ in 0..3 {
+        stream.write_all(REQUEST).await.unwrap();
+        assert!(answer(&mut stream, "live").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    stream
+        .write_all(b"GET /public HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let address = server.address;
+    assert!(rest(&mut stream).await.ends_with(&format!("\r\n\r\nhttp://{address}")));
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
+    let header_time = Duration::from_millis(200);
+    let server = Running::start(Limits { header_time, ..Limits::default() }).await;
+    for sent in [&b""[..], b"GET /live HTTP/1.1\r\nHo"] {
+        let begun = Instant::now();
+        let mut stream = server.connect().await;
+        stream.write_all(sent).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+        assert!(begun.elapsed() >= header_time);
+    }
+    // One that was used and then idles ends as well.
+    let mut stream = server.connect().await;
+    stream.write_all(REQUEST).await.unwrap();
+    assert!(rest(&mut stream).await.ends_with("live"));
+}
+
+#[tokio::test]
+async fn a_wait_is_not_ended_by_the_time_for_heads() {
+    let header_time = Duration::from_millis(100);
+    let mut server = Running::start(Limits { header_time, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /poll HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    server.waits().await;
+    // A second connection's end shows that the time has passed.
+    assert_eq!(rest(&mut server.connect().await).await.find("200 OK"), None);
+    server.stop();
+    assert!(rest(&mut stream).await.ends_with("stopping"));
+}
+
+#[tokio::test]
+async fn past_the_limit_a_connection_waits_for_another_to_end() {
+    let server = Running::start(Limits { connections: 2, ..Limits::default() }).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    for stream in [&mut first, &mut second] {
+        stream.write_all(REQUEST).await.unwrap();
+        answer(stream, "live").await;
+    }
+    let mut third = server.connect().await;
+    third.write_all(REQUEST).await.unwrap();
+    // The two go on being served, and the third is not.
+    for stream in [&mut first, &mut second] {
+        stream.write_all(REQUEST).await.unwrap();
+        answer(stream, "live").await;
+    }
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(100), third.read(&mut byte)).await;
+    assert!(early.is_err(), "the third was served: {early:?}");
+    drop(first);
+    answer(&mut third, "live").await;
+}
+
+#[tokio::test]
+async fn stopping_lets_requests_finish_and_ends_idle_connections_and_waits() {
+    let mut server = Running::start(Limits::default()).await;
+    let (mut idle, mut poll) = (server.connect().await, server.connect().await);
+    idle.write_all(REQUEST).await.unwrap();
+    answer(&mut idle, "live").await;
+    poll.write_all(b"GET /poll HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    server.waits().await;
+    server.stop();
+    assert_eq!(rest(&mut idle).await, "");
+    assert!(rest(&mut poll).await.ends_with("stopping"));
+    let address = server.address;
+    server.ended().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn what_does_not_finish_in_time_is_cut() {
+    let grace = Duration::from_millis(200);
+    let mut server = Running::start(Limits { grace, ..Limits::default() }).await;
+    let mut stuck = server.connect().await;
+    stuck.write_all(b"GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    server.waits().await;
+    let asked = Instant::now();
+    server.stop();
+    server.ended().await;
+    assert!(asked.elapsed() >= grace);
+    assert_eq!(rest(&mut stuck).await, "");
+}
+
+#[tokio::test]
+async fn a_head_larger_than_the_buffer_is_refused() {
+    let server = Running::start(Limits::default()).await;
+    let mut stream = server.connect().await;
+    let head = format!("GET /live HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(9000));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 431");
+}
