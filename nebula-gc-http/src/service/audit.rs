@@ -7,7 +7,7 @@ use nebula_alloc::store::Transaction;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Error, NodeId};
 
 /// Where a request came from, for the audit log.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,11 @@ impl Author {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether a node does it itself.
+    pub(super) fn is_node(&self, node: NodeId) -> bool {
+        self.name.strip_prefix("node:").is_some_and(|id| id == node.to_string())
     }
 
     pub(super) fn record(

@@ -21,11 +21,10 @@ use self::native::Enrollment;
 use super::access::{Action, Caller, authorize};
 use super::audit::{Author, Entry, Origin, addresses};
 use super::bundles::View;
-use super::release::block_certificates;
-use super::terms::{Issue, Terms};
-use super::update::Update;
+use super::terms::Terms;
+use super::update::{Certified, Changed, Update, Writing, fingerprints};
 use super::{Service, Shared};
-use crate::store::certificate::{self, Reason};
+use crate::store::certificate::Reason;
 use crate::store::join_token;
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Node};
@@ -137,13 +136,6 @@ struct Settled {
     node: Node,
     certificates: Certified,
     is_new: bool,
-}
-
-enum Certified {
-    /// Issued in this transaction.
-    New(Vec<VerifiedCertificate>),
-    /// Read from the ledger.
-    Known(Vec<Certificate>),
 }
 
 impl Settled {
@@ -260,7 +252,7 @@ impl Step for Enrolling {
         if let Some(decided) = &mut self.decided
             && let Some(node) = decided.decision.certifies()
         {
-            decided.signed = Some(decided.terms.sign(node, self.wish.public_key(), leases, 0)?);
+            decided.signed = Some(decided.terms.sign(node, leases, 0)?);
         }
         Ok(())
     }
@@ -280,8 +272,8 @@ impl Step for Enrolling {
             }
             Decision::New { node, spends } => {
                 spend(tx, spends, now)?;
-                let (issued, revision) =
-                    self.admit_node(tx, &terms, &node, (&author, leases, signed))?;
+                let writing = Writing { author: &author, leases, signed };
+                let (issued, revision) = admit_node(tx, &terms, &node, writing)?;
                 let detail = json!({
                     "addresses": addresses(leases),
                     "fingerprints": fingerprints(&issued),
@@ -298,8 +290,8 @@ impl Step for Enrolling {
                     .iter()
                     .map(|wish| lease::allocate(tx, now, &actor, wish))
                     .collect::<Result<Vec<_>, _>>()?;
-                let (issued, revision) =
-                    self.admit_node(tx, &terms, &node, (&author, &leases, None))?;
+                let writing = Writing { author: &author, leases: &leases, signed: None };
+                let (issued, revision) = admit_node(tx, &terms, &node, writing)?;
                 let detail = json!({
                     "addresses": addresses(&leases),
                     "fingerprints": fingerprints(&issued),
@@ -308,14 +300,9 @@ impl Step for Enrolling {
                 ("node.enrolled", node, Certified::New(issued), detail, revision)
             }
             Decision::Changed { node, update } => {
-                let (certificates, revision, detail) = apply(
-                    tx,
-                    &terms,
-                    &node,
-                    update,
-                    self.wish.public_key(),
-                    (&author, leases, signed),
-                )?;
+                let writing = Writing { author: &author, leases, signed };
+                let Changed { certificates, revision, detail } =
+                    update.apply(tx, &terms, &node, writing)?;
                 ("node.changed", node, certificates, detail, revision)
             }
         };
@@ -339,10 +326,6 @@ fn settle(
 ) -> Settled {
     let (network, project) = (terms.network.id, terms.network.name);
     Settled { network, project, revision, node, certificates, is_new }
-}
-
-fn fingerprints(issued: &[VerifiedCertificate]) -> Vec<String> {
-    issued.iter().map(|issued| issued.certificate().fingerprint().to_string()).collect()
 }
 
 pub(super) fn check_curve(key: &PublicKey, curve: Curve) -> Result<(), Error> {
@@ -371,7 +354,11 @@ fn spend(tx: &mut dyn Transaction, token: Option<JoinTokenId>, now: i64) -> Resu
 }
 
 /// Refuses a name or a key that another node of the network has.
-fn check_unique(tx: &mut dyn Transaction, node: &Node, former: Option<&Node>) -> Result<(), Error> {
+pub(super) fn check_unique(
+    tx: &mut dyn Transaction,
+    node: &Node,
+    former: Option<&Node>,
+) -> Result<(), Error> {
     let is_other = |holder: Option<NodeId>| holder.is_some_and(|holder| holder != node.id);
     if former.is_none_or(|former| former.name != node.name)
         && is_other(node::by_name(tx, node.network, &node.name)?)
@@ -389,73 +376,19 @@ fn check_unique(tx: &mut dyn Transaction, node: &Node, former: Option<&Node>) ->
     Ok(())
 }
 
-/// Who writes, for which leases, with what was signed ahead.
-type Writing<'a> = (&'a Author, &'a [Lease], Option<Vec<VerifiedCertificate>>);
-
-impl Enrolling {
-    /// Writes a new node and issues its first certificates.
-    fn admit_node(
-        &self,
-        tx: &mut dyn Transaction,
-        terms: &Terms,
-        node: &Node,
-        (author, leases, signed): Writing<'_>,
-    ) -> Result<(Vec<VerifiedCertificate>, Revision), Error> {
-        node::insert(tx, node)?;
-        let issue = Issue {
-            node,
-            public_key: self.wish.public_key(),
-            leases,
-            reason: Reason::Enrolled,
-            actor: author.name(),
-            signed,
-        };
-        let issued = terms.issue(tx, issue)?;
-        let revision = if node.lighthouse.is_some() || node.relay {
-            network::move_revision(tx, terms.network.id, terms.now)?
-        } else {
-            terms.network.revision
-        };
-        Ok((issued, revision))
-    }
-}
-
-/// Writes what changes of a node, and answers its certificates, new or kept.
-fn apply(
+/// Writes a new node and issues its first certificates.
+fn admit_node(
     tx: &mut dyn Transaction,
     terms: &Terms,
     node: &Node,
-    update: Update,
-    public_key: &PublicKey,
-    (author, leases, signed): Writing<'_>,
-) -> Result<(Certified, Revision, serde_json::Value), Error> {
-    let mut blocked = vec![];
-    let revision = if update.moves_revision || update.blocks_former {
+    writing: Writing<'_>,
+) -> Result<(Vec<VerifiedCertificate>, Revision), Error> {
+    node::insert(tx, node)?;
+    let issued = terms.issue(tx, writing.issue(node, Reason::Enrolled))?;
+    let revision = if node.lighthouse.is_some() || node.relay {
         network::move_revision(tx, terms.network.id, terms.now)?
     } else {
         terms.network.revision
     };
-    if update.blocks_former {
-        blocked = block_certificates(tx, &terms.network, node, revision)?;
-    }
-    node::update(tx, node)?;
-    let mut issued = vec![];
-    let certificates = match update.keeps {
-        Some(certificates) => Certified::Known(certificates),
-        None => {
-            certificate::supersede(tx, node.id)?;
-            let reason = update.reason;
-            let actor = author.name();
-            let issue = Issue { node, public_key, leases, reason, actor, signed };
-            let new = terms.issue(tx, issue)?;
-            issued = fingerprints(&new);
-            Certified::New(new)
-        }
-    };
-    let detail = json!({
-        "changed": update.changed,
-        "blocked": blocked.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "fingerprints": issued,
-    });
-    Ok((certificates, revision, detail))
+    Ok((issued, revision))
 }

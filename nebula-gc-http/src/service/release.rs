@@ -101,7 +101,7 @@ impl Step for Releasing {
         let revision = network::move_revision(tx, network.id, now)?;
         let blocked = block_certificates(tx, &network, &node, revision)?;
         certificate::revoke(tx, node.id)?;
-        node::release(tx, node.id, now)?;
+        node::release(tx, &node, None, now)?;
         let leases = lease::release(
             tx,
             now,

@@ -97,10 +97,11 @@ impl Terms {
     pub(super) fn sign(
         &self,
         node: &Node,
-        public_key: &PublicKey,
         leases: &[Lease],
         earlier: i64,
     ) -> Result<Vec<VerifiedCertificate>, Error> {
+        let public_key = PublicKey::from_raw(self.network.curve, &node.public_key)
+            .map_err(|_| damaged("public key"))?;
         let validity = Validity { not_after: self.validity.not_after - earlier, ..self.validity };
         let sign = |version: &Version| {
             let networks = leases
@@ -126,11 +127,11 @@ impl Terms {
         tx: &mut dyn Transaction,
         issue: Issue<'_>,
     ) -> Result<Vec<VerifiedCertificate>, Error> {
-        let Issue { node, public_key, leases, reason, actor, mut signed } = issue;
+        let Issue { node, leases, reason, actor, mut signed } = issue;
         for earlier in 0..TRIES {
             let verified = match signed.take() {
                 Some(signed) => signed,
-                None => self.sign(node, public_key, leases, earlier)?,
+                None => self.sign(node, leases, earlier)?,
             };
             if any_is_known(tx, &verified)? {
                 continue;
@@ -164,7 +165,6 @@ impl Terms {
 /// What is to be issued, for whom and why.
 pub(super) struct Issue<'a> {
     pub(super) node: &'a Node,
-    pub(super) public_key: &'a PublicKey,
     pub(super) leases: &'a [Lease],
     pub(super) reason: Reason,
     /// Who asked for it, as the audit log names it.

@@ -1,12 +1,20 @@
-//! What a repeated registration means for the node that its device has.
+//! What a change of a node means for its certificates and for the other nodes, whoever asks for
+//! it: its device, an operator, or the node itself.
 
 use std::collections::BTreeSet;
 
-use nebula_pki::Certificate;
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::Transaction;
+use nebula_pki::{Certificate, Fingerprint, VerifiedCertificate};
+use serde_json::{Value, json};
 
-use super::terms::Terms;
-use crate::store::certificate::Reason;
-use crate::store::node::Node;
+use super::audit::Author;
+use super::release::block_certificates;
+use super::terms::{Issue, Terms};
+use crate::Error;
+use crate::store::certificate::{self, Reason};
+use crate::store::network::{self, Revision};
+use crate::store::node::{self, Node};
 
 /// What follows from a change of a node.
 pub(super) struct Update {
@@ -23,12 +31,14 @@ pub(super) struct Update {
 }
 
 impl Update {
-    /// What leads from one to the other, or the current certificates where nothing does.
+    /// What leads from one to the other, or the current certificates where nothing does. An active
+    /// node has none where they expired.
     pub(super) fn between(
         former: &Node,
         node: &Node,
         current: Vec<Certificate>,
         terms: &Terms,
+        renewal: Renewal,
     ) -> Result<Self, Vec<Certificate>> {
         let (had, has) = (set(&former.groups), set(&node.groups));
         let mut changed = vec![];
@@ -39,7 +49,8 @@ impl Update {
         let name = note("name", former.name != node.name);
         let key = note("public_key", former.public_key != node.public_key);
         let groups = note("groups", had != has);
-        let renewal = note("renewal", terms.is_due(&current));
+        let renews = renewal == Renewal::WhenDue && (current.is_empty() || terms.is_due(&current));
+        let renewal = note("renewal", renews);
         let lighthouse = note("lighthouse", former.lighthouse != node.lighthouse);
         let relay = note("relay", former.relay != node.relay);
         note("mtu", former.mtu != node.mtu);
@@ -67,6 +78,94 @@ impl Update {
             changed,
         })
     }
+
+    /// Writes the changed node, whose generation the caller has moved, with what follows from that.
+    pub(super) fn apply(
+        self,
+        tx: &mut dyn Transaction,
+        terms: &Terms,
+        node: &Node,
+        writing: Writing<'_>,
+    ) -> Result<Changed, Error> {
+        let network = &terms.network;
+        let mut blocked = vec![];
+        let mut revision = network.revision;
+        if self.moves_revision || self.blocks_former {
+            revision = network::move_revision(tx, network.id, terms.now)?;
+        }
+        if self.blocks_former {
+            blocked = block_certificates(tx, network, node, revision)?;
+        }
+        node::update(tx, node)?;
+        if !writing.author.is_node(node.id) {
+            network::note_move(tx, network.id)?;
+        }
+        let mut issued = vec![];
+        let certificates = match self.keeps {
+            Some(certificates) => Certified::Known(certificates),
+            None => {
+                certificate::supersede(tx, node.id)?;
+                let new = terms.issue(tx, writing.issue(node, self.reason))?;
+                issued = fingerprints(&new);
+                Certified::New(new)
+            }
+        };
+        let detail = json!({
+            "changed": self.changed,
+            "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
+            "fingerprints": issued,
+        });
+        Ok(Changed { certificates, revision, detail })
+    }
+}
+
+/// Whether a change renews what is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// The node is asking for what it has.
+    WhenDue,
+    /// Somebody else changes it, and it renews when it likes.
+    Left,
+}
+
+/// Who writes, for which leases, with what was signed ahead.
+pub(super) struct Writing<'a> {
+    pub(super) author: &'a Author,
+    pub(super) leases: &'a [Lease],
+    pub(super) signed: Option<Vec<VerifiedCertificate>>,
+}
+
+impl<'a> Writing<'a> {
+    /// What is to be issued then.
+    pub(super) fn issue(self, node: &'a Node, reason: Reason) -> Issue<'a> {
+        Issue { node, leases: self.leases, reason, actor: self.author.name(), signed: self.signed }
+    }
+}
+
+/// A node's certificates.
+pub(super) enum Certified {
+    /// Issued in this transaction.
+    New(Vec<VerifiedCertificate>),
+    /// Read from the ledger.
+    Known(Vec<Certificate>),
+}
+
+/// What came of a change.
+pub(super) struct Changed {
+    pub(super) certificates: Certified,
+    /// The network's, which may have moved.
+    pub(super) revision: Revision,
+    /// For its event.
+    pub(super) detail: Value,
+}
+
+pub(super) fn fingerprints(issued: &[VerifiedCertificate]) -> Vec<String> {
+    issued.iter().map(|issued| issued.certificate().fingerprint().to_string()).collect()
+}
+
+/// Whether two lists name the same groups.
+pub(super) fn same_groups(one: &[String], other: &[String]) -> bool {
+    set(one) == set(other)
 }
 
 fn set(groups: &[String]) -> BTreeSet<&str> {

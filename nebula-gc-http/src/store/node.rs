@@ -270,43 +270,43 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     )?)
 }
 
-/// Writes what may change of an active node but its state and its token. The generation is the
-/// caller's to move; `changes` counts by itself.
+/// Writes what may change of a node but its token, where nobody else changed it since it was read.
+/// The generation is the caller's to move; `changes` counts by itself.
 pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
     let groups = groups_text(&node.groups)?;
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
-    let changed = tx.execute(
-        "UPDATE gc_node SET name = $1, public_key = $2, groups = $3, lighthouse = $4, relay = $5, mtu = $6, \
-         generation = $7, changes = changes + 1 WHERE id = $8 AND state = 'active'",
+    Ok(tx.queue_one(
+        "UPDATE gc_node SET name = $1, public_key = $2, state = $3, state_reason = $4, groups = $5, \
+         lighthouse = $6, relay = $7, mtu = $8, generation = $9, changes = changes + 1 \
+         WHERE id = $10 AND changes = $11 AND state <> 'released'",
         &[
             (&node.name).into(),
             (&node.public_key).into(),
+            node.state.word().into(),
+            node.state_reason.as_deref().into(),
             (&groups).into(),
             lighthouse.as_deref().into(),
             i64::from(node.relay).into(),
             node.mtu.map(i64::from).into(),
             node.generation.0.into(),
             node.id.as_bytes().into(),
+            node.changes.into(),
         ],
-    )?;
-    expect_one(changed)
+    )?)
 }
 
-pub(crate) fn release(tx: &mut dyn Transaction, id: NodeId, now: i64) -> Result<(), Error> {
-    let changed = tx.execute(
-        "UPDATE gc_node SET state = 'released', released_at = $1 WHERE id = $2 AND state <> 'released'",
-        &[now.into(), id.as_bytes().into()],
-    )?;
-    expect_one(changed)
-}
-
-/// The service decides on a node and writes it in one transaction, so it can't be gone meanwhile.
-fn expect_one(changed: u64) -> Result<(), Error> {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(Error::unavailable("a node changed under its own transaction"))
-    }
+/// Lets a node go, where nobody else changed it since it was read.
+pub(crate) fn release(
+    tx: &mut dyn Transaction,
+    node: &Node,
+    reason: Option<&str>,
+    now: i64,
+) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_node SET state = 'released', state_reason = $1, released_at = $2, \
+         changes = changes + 1 WHERE id = $3 AND changes = $4 AND state <> 'released'",
+        &[reason.into(), now.into(), node.id.as_bytes().into(), node.changes.into()],
+    )?)
 }
 
 fn groups_text(groups: &[String]) -> Result<String, Error> {

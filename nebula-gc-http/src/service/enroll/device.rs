@@ -8,10 +8,10 @@ use nebula_pki::key::PublicKey;
 use super::{Decision, check_unique};
 use crate::service::access::Principal;
 use crate::service::terms::Terms;
-use crate::service::update::Update;
+use crate::service::update::{Renewal, Update, same_groups};
+use crate::store::certificate;
 use crate::store::join_token::JoinToken;
 use crate::store::node::{self, Applied, Generation, Node, NodeState};
-use crate::store::{certificate, damaged};
 use crate::{DeviceId, Error, Groups, NodeId, NodeName, ProjectId};
 
 /// A field of a registration that may be left out.
@@ -73,10 +73,7 @@ impl Registration {
         let node = self.changed_node(&former);
         check_unique(tx, &node, Some(&former))?;
         let current = certificate::current(tx, node.id)?;
-        if current.is_empty() {
-            return Err(damaged("ledger: a node without certificate"));
-        }
-        let decision = match Update::between(&former, &node, current, terms) {
+        let decision = match Update::between(&former, &node, current, terms, Renewal::WhenDue) {
             Ok(update) => Decision::Changed { node, update },
             Err(certificates) => Decision::Unchanged { node: former, certificates },
         };
@@ -119,7 +116,9 @@ impl Registration {
             generation: former.generation.next(),
             ..former.clone()
         };
-        if let Change::Set(groups) = &self.groups {
+        if let Change::Set(groups) = &self.groups
+            && !same_groups(groups.as_slice(), &former.groups)
+        {
             node.groups = groups.as_slice().to_vec();
         }
         if let Change::Set(lighthouse) = &self.lighthouse {

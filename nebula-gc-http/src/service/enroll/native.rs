@@ -10,8 +10,9 @@ use crate::secret::Bearer;
 use crate::service::Shared;
 use crate::service::access::Principal;
 use crate::service::terms::Terms;
+use crate::service::update::{Renewal, Update};
+use crate::store::certificate;
 use crate::store::node::{self, Node};
-use crate::store::{certificate, damaged};
 use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
 
 /// What a node enrols with.
@@ -48,7 +49,7 @@ impl Enrollment {
     ) -> Result<Decision, Error> {
         let network = terms.network.id;
         if let Some(node) = node::with_public_key(tx, network, self.public_key.as_bytes())? {
-            return self.repeat(tx, shared, node);
+            return self.repeat(tx, shared, node, terms);
         }
         let groups = self.groups.as_ref().map(Groups::as_slice);
         let join = Join::check(principal, self.name.as_str(), groups, terms.now)?;
@@ -78,6 +79,7 @@ impl Enrollment {
         tx: &mut dyn Transaction,
         shared: &Shared,
         node: Node,
+        terms: &Terms,
     ) -> Result<Decision, Error> {
         let is_own = |token| shared.secrets.hashes(&self.token).any(|hashed| hashed.matches(token));
         if !node.token.as_ref().is_some_and(is_own) {
@@ -87,10 +89,15 @@ impl Enrollment {
         }
         check_active(&node)?;
         let certificates = certificate::current(tx, node.id)?;
-        if certificates.is_empty() {
-            return Err(damaged("ledger: a node without certificate"));
+        if !certificates.is_empty() {
+            return Ok(Decision::Unchanged { node, certificates });
         }
-        Ok(Decision::Unchanged { node, certificates })
+        // They expired; who has the token may renew them.
+        let renewed = Node { generation: node.generation.next(), ..node.clone() };
+        Ok(match Update::between(&node, &renewed, certificates, terms, Renewal::WhenDue) {
+            Ok(update) => Decision::Changed { node: renewed, update },
+            Err(certificates) => Decision::Unchanged { node, certificates },
+        })
     }
 
     fn new_node(&self, shared: &Shared, join: &Join<'_>, terms: &Terms) -> Result<Node, Error> {
