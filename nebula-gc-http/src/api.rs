@@ -4,10 +4,12 @@ mod connection;
 pub mod dialect;
 mod extract;
 mod health;
+mod log_limit;
 mod problem;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -17,6 +19,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 pub use self::connection::{Public, Stopping};
+use crate::api::log_limit::LogLimit;
 use crate::api::problem::{Internal, Problem};
 use crate::{Origin, Service};
 
@@ -34,6 +37,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(middleware::from_fn(note_origin))
 }
 
+/// Failures told in the log.
+static FAILURES: LogLimit = LogLimit::new();
+
 /// Gives each request its id, which the answer's `X-Request-Id`, the audit log and the log share,
 /// and tells the log what the client was not told.
 async fn note_origin(mut request: Request, next: Next) -> Response {
@@ -45,8 +51,11 @@ async fn note_origin(mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     let id = origin.request_id();
-    if let Some(Internal(internal)) = response.extensions().get() {
-        tracing::error!(request = %id, %method, path, status = response.status().as_u16(), internal);
+    if let Some(Internal(internal)) = response.extensions().get()
+        && let Some(left_out) = FAILURES.admit(Instant::now())
+    {
+        let status = response.status().as_u16();
+        tracing::error!(request = %id, %method, path, status, internal, left_out);
     }
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert("x-request-id", id);
