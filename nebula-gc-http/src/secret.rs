@@ -1,6 +1,11 @@
 //! Bearer secrets and the keys that protect what is at rest.
 
+mod check;
+mod rotation;
+mod stale;
+
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -12,6 +17,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+pub(crate) use self::check::Purpose;
+pub(crate) use self::stale::Stale;
 use crate::Error;
 
 /// Keys have 256 bits.
@@ -128,6 +135,7 @@ pub(crate) enum BearerKind {
 pub struct ServerSecrets {
     hashing: Vec<ServerKey>,
     sealing: Vec<ServerKey>,
+    stale: Arc<Mutex<Vec<Stale>>>,
 }
 
 #[derive(Clone, ZeroizeOnDrop)]
@@ -191,7 +199,7 @@ impl ServerSecrets {
             let mut key = ServerKey { id: 1, key: [0; KEY_LENGTH] };
             random(&mut key.key).map(|()| key)
         };
-        Ok(Self { hashing: vec![key()?], sealing: vec![key()?] })
+        Ok(Self { hashing: vec![key()?], sealing: vec![key()?], stale: Arc::default() })
     }
 
     /// Reads what [`ServerSecrets::to_json`] wrote.
@@ -213,6 +221,7 @@ impl ServerSecrets {
         Ok(Self {
             hashing: keys("hashing", &file.hashing)?,
             sealing: keys("sealing", &file.sealing)?,
+            stale: Arc::default(),
         })
     }
 

@@ -4,6 +4,7 @@ mod clock;
 mod data;
 mod file;
 mod limits;
+mod secrets;
 mod serve;
 mod signals;
 #[cfg(feature = "tls")]
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 pub use self::data::DataDirectory;
 pub use self::limits::{Limits, raise_file_limit};
+pub use self::secrets::SecretsFile;
 pub use self::serve::{Server, serve};
 pub use self::signals::Signals;
 #[cfg(feature = "tls")]
@@ -32,10 +34,21 @@ pub enum ServerError {
         /// Why.
         reason: String,
     },
+    /// The database server can't be used.
+    #[error("database: {0}")]
+    Database(String),
     /// The service could not start.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Service(#[from] Error),
     /// The listener failed.
     #[error("serving: {0}")]
     Serve(io::Error),
+}
+
+/// Who starts a server is told what its clients are not.
+fn told(error: &Error) -> String {
+    match error {
+        Error::Unavailable { internal } => internal.clone(),
+        error => error.to_string(),
+    }
 }

@@ -7,6 +7,7 @@ mod bundles;
 mod enroll;
 mod networks;
 mod release;
+pub(crate) mod secrets;
 mod terms;
 mod update;
 
@@ -78,13 +79,17 @@ impl Service {
     ) -> Result<Self, Error> {
         let mut database = database.into();
         database.migrate(&store::COMPONENT)?;
+        database.transaction(|tx| secrets::verify(tx, &secrets))?;
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(clock);
         let writing = Arc::clone(&clock);
         let options = WriterOptions::default().with_queue(QUEUE);
         let (writer, reading) = database.start(move || writing(), options, READERS)?;
         let reading = Arc::new(reading);
         let shared = Arc::new(Shared { secrets, authorities: Authorities::default(), clock });
+        let known = shared.secrets.clone();
+        writer.transaction(move |tx, now| secrets::note(tx, &known, now))?;
         prepare(&writer, &shared.secrets, keep)?;
+        secrets::reseal(&writer, &shared.secrets)?;
         Ok(Self {
             writer,
             reading,
@@ -132,7 +137,24 @@ impl Service {
             // Who asked may have gone away; what was committed stays.
             let _ = answer.send(result);
         })?;
-        outcome.await.map_err(|_| Error::unavailable("the writer stopped"))?
+        let outcome = outcome.await;
+        self.rehash();
+        outcome.map_err(|_| Error::unavailable("the writer stopped"))?
+    }
+
+    /// Has bearer secrets hashed anew that were found under a former key of the server.
+    fn rehash(&self) {
+        for stale in self.shared.secrets.take_stale() {
+            let tell = |result: Result<(), Error>| {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a bearer secret is hashed anew at its next use");
+                }
+            };
+            // The next use is soon enough for what does not fit into the queue.
+            if let Err(error) = self.writer.submit(secrets::Rehash(stale), tell) {
+                tell(Err(error.into()));
+            }
+        }
     }
 
     /// Reads in one snapshot, off the threads that serve requests.
@@ -141,9 +163,9 @@ impl Service {
         read: impl FnOnce(&mut dyn Transaction, &Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reading, shared) = (Arc::clone(&self.reading), Arc::clone(&self.shared));
-        spawn_blocking(move || reading.read(|tx| read(tx, &shared)))
-            .await
-            .map_err(|_| Error::unavailable("a read panicked"))?
+        let answer = spawn_blocking(move || reading.read(|tx| read(tx, &shared))).await;
+        self.rehash();
+        answer.map_err(|_| Error::unavailable("a read panicked"))?
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod operator_key;
 mod schema;
+pub(crate) mod secret_check;
 pub(crate) mod tenant;
 
 pub use schema::COMPONENT;

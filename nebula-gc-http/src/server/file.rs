@@ -21,9 +21,17 @@ pub(super) fn write_durably(path: &Path, contents: &[u8]) -> Result<(), ServerEr
         file.write_all(contents)?;
         file.sync_all()?;
         fs::rename(&new, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(directory_of(path))?.sync_all()
     };
     write().map_err(|error| path_error(path, &error))
+}
+
+/// The directory that a file is in.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Refuses what anyone but its owner may use.

@@ -105,6 +105,7 @@ impl Principal {
                     .map(|node| Self::Node(Box::new(node))),
             };
             if let Some(principal) = found {
+                secrets.note_use(bearer, &hashed);
                 return Ok(principal);
             }
         }

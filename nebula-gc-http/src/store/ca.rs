@@ -68,6 +68,50 @@ pub(crate) fn trusted(
     rows.iter().map(|row| certificate(row.text(0)?)).collect()
 }
 
+/// CAs whose keys are sealed under a key with a lower id, at most `limit`.
+pub(crate) fn sealed_before(
+    tx: &mut dyn Transaction,
+    key_id: i64,
+    limit: i64,
+) -> Result<Vec<(CaId, Sealed)>, Error> {
+    let rows = tx.query(
+        "SELECT id, seal_key, sealed_key FROM gc_ca \
+         WHERE seal_key < $1 AND sealed_key IS NOT NULL ORDER BY id LIMIT $2",
+        &[key_id.into(), limit.into()],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let sealed = Sealed { key_id: row.integer(1)?, bytes: row.blob(2)?.to_vec() };
+            Ok((row.array(0)?.into(), sealed))
+        })
+        .collect()
+}
+
+/// Stores the same key sealed otherwise, unless it was replaced meanwhile.
+pub(crate) fn reseal(
+    tx: &mut dyn Transaction,
+    id: CaId,
+    former: &Sealed,
+    new: &Sealed,
+) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_ca SET seal_key = $1, sealed_key = $2 WHERE id = $3 AND seal_key = $4",
+        &[
+            new.key_id.into(),
+            new.bytes.as_slice().into(),
+            id.as_bytes().into(),
+            former.key_id.into(),
+        ],
+    )?)
+}
+
+/// How many keys of CAs are sealed under each key of the server.
+pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
+    let sql = "SELECT seal_key, COUNT(*) FROM gc_ca WHERE seal_key IS NOT NULL GROUP BY seal_key";
+    let rows = tx.query(sql, &[])?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+}
+
 fn read(row: &Row) -> Result<Ca, Error> {
     let key = match (row.optional_integer(4)?, row.optional_blob(5)?) {
         (Some(key_id), Some(bytes)) => Some(Sealed { key_id, bytes: bytes.to_vec() }),

@@ -40,6 +40,18 @@ impl Database {
         Ok(())
     }
 
+    /// Before the writer has it.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self {
+            Self::Sqlite(store) => store.transaction(work),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.transaction(work),
+        }
+    }
+
     /// Splits it into who writes and who reads.
     pub(crate) fn start(
         self,

@@ -46,6 +46,22 @@ macro_rules! select {
     };
 }
 
+/// Stores the hash of the same secret under another key, unless it was replaced meanwhile.
+pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_join_token SET hash = $1, hash_key = $2 WHERE hash = $3 AND hash_key = $4",
+        &[(&new.hash).into(), new.key_id.into(), (&former.hash).into(), former.key_id.into()],
+    )?)
+}
+
+/// How many join tokens that are not revoked are hashed under each key of the server.
+pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
+    let sql =
+        "SELECT hash_key, COUNT(*) FROM gc_join_token WHERE revoked_at IS NULL GROUP BY hash_key";
+    let rows = tx.query(sql, &[])?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+}
+
 fn read(row: &Row) -> Result<JoinToken, Error> {
     Ok(JoinToken {
         id: row.array(0)?.into(),

@@ -91,6 +91,21 @@ macro_rules! select {
     };
 }
 
+/// Stores the hash of the same secret under another key, unless it was replaced meanwhile.
+pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_node SET token_hash = $1, token_key = $2 WHERE token_hash = $3 AND token_key = $4",
+        &[(&new.hash).into(), new.key_id.into(), (&former.hash).into(), former.key_id.into()],
+    )?)
+}
+
+/// How many tokens of nodes that are not released are hashed under each key of the server.
+pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
+    let sql = "SELECT token_key, COUNT(*) FROM gc_node WHERE token_key IS NOT NULL AND state <> 'released' GROUP BY token_key";
+    let rows = tx.query(sql, &[])?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+}
+
 fn read(row: &Row) -> Result<Node, Error> {
     let lighthouse =
         row.optional_text(8)?.map(|text| text.parse().map_err(|_| damaged("endpoint")));

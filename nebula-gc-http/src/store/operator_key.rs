@@ -92,6 +92,22 @@ pub(crate) fn by_hash(
     rows.first().map(read).transpose()
 }
 
+/// Stores the hash of the same secret under another key, unless it was replaced meanwhile.
+pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_operator_key SET hash = $1, hash_key = $2 WHERE hash = $3 AND hash_key = $4",
+        &[(&new.hash).into(), new.key_id.into(), (&former.hash).into(), former.key_id.into()],
+    )?)
+}
+
+/// How many operator keys that are not revoked are hashed under each key of the server.
+pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
+    let sql =
+        "SELECT hash_key, COUNT(*) FROM gc_operator_key WHERE revoked_at IS NULL GROUP BY hash_key";
+    let rows = tx.query(sql, &[])?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+}
+
 fn read(row: &Row) -> Result<OperatorKey, Error> {
     let tenant = row.optional_blob(3)?.is_some().then(|| row.array(3)).transpose()?;
     let network = row.optional_blob(4)?.is_some().then(|| row.array(4)).transpose()?;

@@ -1,0 +1,94 @@
+//! New keys in the place of old ones.
+
+use super::{KEY_LENGTH, ServerKey, ServerSecrets, random};
+use crate::Error;
+
+impl ServerSecrets {
+    /// Adds new keys without using them yet: last in each list, so that every instance can learn of
+    /// them before any writes with them.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where keys wait already; [`Error::Unavailable`] without randomness.
+    pub fn stage(&mut self) -> Result<(), Error> {
+        if self.has_staged() {
+            return Err(Error::conflict("new keys are staged already"));
+        }
+        for keys in [&mut self.hashing, &mut self.sealing] {
+            let key = successor(keys)?;
+            keys.push(key);
+        }
+        Ok(())
+    }
+
+    /// Puts new keys first, for what is written from now on: the staged ones, or such as are made
+    /// now. The others stay, for what was written before.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without randomness.
+    pub fn rotate(&mut self) -> Result<(), Error> {
+        if !self.has_staged() {
+            self.stage()?;
+        }
+        for keys in [&mut self.hashing, &mut self.sealing] {
+            keys.rotate_right(1);
+        }
+        Ok(())
+    }
+
+    /// Whether keys wait for [`ServerSecrets::rotate`]: each is younger than the one in use.
+    #[must_use]
+    pub fn has_staged(&self) -> bool {
+        [&self.hashing, &self.sealing].into_iter().all(|keys| match (keys.first(), keys.last()) {
+            (Some(first), Some(last)) => last.id > first.id,
+            _ => false,
+        })
+    }
+}
+
+/// A key with the id after the highest.
+fn successor(keys: &[ServerKey]) -> Result<ServerKey, Error> {
+    let highest = keys.iter().map(|key| key.id).max().unwrap_or_default();
+    let id = highest.checked_add(1).ok_or_else(|| Error::conflict("the key ids are used up"))?;
+    let mut key = ServerKey { id, key: [0; KEY_LENGTH] };
+    random(&mut key.key)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Bearer;
+
+    fn ids(secrets: &ServerSecrets) -> [Vec<i64>; 2] {
+        [&secrets.hashing, &secrets.sealing].map(|keys| keys.iter().map(|key| key.id).collect())
+    }
+
+    #[test]
+    fn what_was_written_before_a_rotation_is_read_after_it() {
+        let mut secrets = ServerSecrets::generate().unwrap();
+        let key = Bearer::new_operator_key().unwrap();
+        let (hashed, sealed) = (secrets.hash(&key).unwrap(), secrets.seal(b"key", b"ca").unwrap());
+        for rotation in 2..5 {
+            secrets.rotate().unwrap();
+            assert_eq!(secrets.hash(&key).unwrap().key_id, rotation);
+            assert_eq!(secrets.seal(b"key", b"ca").unwrap().key_id, rotation);
+            assert!(secrets.hashes(&key).any(|other| other.hash == hashed.hash));
+            assert_eq!(secrets.open(&sealed, b"ca").unwrap().as_slice(), b"key");
+        }
+        assert_eq!(ids(&secrets), [[4, 3, 2, 1]; 2]);
+    }
+
+    #[test]
+    fn staged_keys_are_used_only_once_they_are_rotated_in() {
+        let mut secrets = ServerSecrets::generate().unwrap();
+        secrets.stage().unwrap();
+        assert_eq!(ids(&secrets), [[1, 2]; 2]);
+        assert_eq!(secrets.seal(b"key", b"ca").unwrap().key_id, 1);
+        assert!(matches!(secrets.stage(), Err(Error::Conflict { .. })));
+        secrets.rotate().unwrap();
+        assert_eq!(ids(&secrets), [[2, 1]; 2]);
+        assert!(!secrets.has_staged());
+        let read = ServerSecrets::from_json(&secrets.to_json()).unwrap();
+        assert_eq!(ids(&read), [[2, 1]; 2]);
+    }
+}

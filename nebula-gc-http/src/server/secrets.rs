@@ -1,0 +1,87 @@
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::ServerError;
+use super::file::{directory_of, path_error, refuse_others, write_durably};
+use crate::ServerSecrets;
+
+/// The file that holds the server's own keys, mode 0600.
+#[derive(Debug, Clone)]
+pub struct SecretsFile(PathBuf);
+
+impl SecretsFile {
+    /// The file at this path, which may not be there yet.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`ServerError::Path`], also for a file that is open to others.
+    pub fn load(&self) -> Result<ServerSecrets, ServerError> {
+        refuse_others(&self.0)?;
+        let mut text = Zeroizing::new(String::new());
+        File::open(&self.0)
+            .and_then(|file| file.take(FILE_LIMIT).read_to_string(&mut text))
+            .map_err(|error| path_error(&self.0, &error))?;
+        ServerSecrets::from_json(&text).map_err(|error| path_error(&self.0, &error))
+    }
+
+    /// Reads it, or makes it with new keys where `may_make` finds nothing that was written under
+    /// others.
+    pub(super) fn load_or_make(
+        &self,
+        may_make: impl FnOnce() -> Result<(), ServerError>,
+    ) -> Result<ServerSecrets, ServerError> {
+        let _lock = self.lock()?;
+        if self.0.try_exists().map_err(|error| path_error(&self.0, &error))? {
+            return self.load();
+        }
+        may_make()?;
+        let secrets = ServerSecrets::generate()?;
+        self.write(&secrets)?;
+        Ok(secrets)
+    }
+
+    /// Changes what is in the file, durably; `change` refuses what would lose something.
+    ///
+    /// # Errors
+    /// As [`SecretsFile::load`], and those of `change`, after which the file is as before.
+    pub fn change<T>(
+        &self,
+        change: impl FnOnce(&mut ServerSecrets) -> Result<T, ServerError>,
+    ) -> Result<T, ServerError> {
+        let _lock = self.lock()?;
+        let mut secrets = self.load()?;
+        let answer = change(&mut secrets)?;
+        self.write(&secrets)?;
+        Ok(answer)
+    }
+
+    fn write(&self, secrets: &ServerSecrets) -> Result<(), ServerError> {
+        write_durably(&self.0, secrets.to_json().as_bytes())
+    }
+
+    /// One process at a time: of two that make or change the file, the later would replace keys
+    /// that something was written under already. The lock is the directory's and ends with the
+    /// process.
+    fn lock(&self) -> Result<File, ServerError> {
+        let directory = directory_of(&self.0);
+        File::open(directory)
+            .and_then(|directory| directory.lock().map(|()| directory))
+            .map_err(|error| path_error(directory, &error))
+    }
+}
+
+/// The file is not larger, in bytes: thousands of keys.
+const FILE_LIMIT: u64 = 1 << 20;
