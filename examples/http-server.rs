@@ -9,10 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use nebula_gc_http::server::{DataDirectory, serve};
+use nebula_gc_http::server::{DataDirectory, Signals, serve};
 use nebula_gc_http::{AddPool, Caller, Origin, ProjectId};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -66,14 +65,10 @@ async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>
     };
     service.add_pool(Caller::Local, Origin::local(), demo).await?;
 
-    // Both are caught before the guide says that the server can be stopped.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    // Caught before the guide says that the server can be stopped.
+    let mut signals = Signals::catch()?;
     let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
         tracing::info!("stopping: finishing what is in flight");
     };
     print_guide(address, &directory.operator_key());

@@ -43,6 +43,8 @@ mod secret;
 #[cfg(feature = "server")]
 pub mod server;
 mod service;
+#[cfg(feature = "cli")]
+pub mod settings;
 mod store;
 mod verify;
 

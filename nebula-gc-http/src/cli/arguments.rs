@@ -1,0 +1,58 @@
+//! Settings from the command line, the environment and the file.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use clap::{Arg, ArgMatches, Command};
+use nebula_gc_http::settings::{SETTINGS, Setting, Settings, Sources};
+
+const CONFIG: &str = "config";
+const CONFIG_VARIABLE: &str = "NEBULAGC_CONFIG";
+
+/// Adds the flags of these settings, and `--config`.
+pub(crate) fn with_settings(command: Command, names: &[&str]) -> Command {
+    let settings = SETTINGS.iter().filter(|setting| names.contains(&setting.name));
+    let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").help(format!(
+        "Read settings from this file in TOML; flags and the environment win over it \
+         [environment: {CONFIG_VARIABLE}]"
+    ));
+    command.arg(config).args(settings.map(argument))
+}
+
+fn argument(setting: &'static Setting) -> Arg {
+    let mut help =
+        format!("{} [environment: {}] [file: {}]", setting.help, setting.variable(), setting.name);
+    if let Some(default) = setting.default {
+        help += &format!(" [default: {default}]");
+    }
+    Arg::new(setting.name).long(setting.name).value_name(setting.value).help(help)
+}
+
+/// Reads the settings. Also answers which variables of ours are none.
+pub(crate) fn settings(matches: &ArgMatches) -> Result<(Settings, Vec<String>), Box<dyn Error>> {
+    let text = |name| matches.try_get_one::<String>(name).ok().flatten().cloned();
+    let flags: Vec<_> = SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting.name.to_owned(), text(setting.name)?)))
+        .collect();
+    // What is not UTF-8 can be none of ours.
+    let environment: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let variable = || {
+        let (_, path) = environment.iter().find(|(name, _)| name == CONFIG_VARIABLE)?;
+        (!path.is_empty()).then(|| path.clone())
+    };
+    let file = match text(CONFIG).or_else(variable) {
+        Some(path) => {
+            let contents = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+            Some((path, contents))
+        }
+        None => None,
+    };
+    let file = file.as_ref().map(|(path, contents)| (Path::new(path), contents.as_str()));
+    let settings = Settings::read(Sources { flags: &flags, environment: &environment, file })?;
+    let unknown = Settings::unknown_variables(&environment);
+    Ok((settings, unknown.into_iter().map(str::to_owned).collect()))
+}

@@ -1,0 +1,115 @@
+//! `nebula-gc serve`.
+
+use std::error::Error;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{ArgMatches, Command};
+use nebula_gc_http::api;
+use nebula_gc_http::server::{DataDirectory, Server, Signals, Tls, raise_file_limit};
+use nebula_gc_http::settings::{SETTINGS, Settings};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments;
+
+/// How often the certificate's files are looked at.
+const LOOK_AT_FILES: Duration = Duration::from_secs(5);
+/// Files that are open beside the connections: the database, its log, its readers, what is logged.
+const OTHER_FILES: u64 = 64;
+/// As a shell tells the end by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn command() -> Command {
+    let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+    let command = Command::new("serve").about("Run the server").long_about(
+        "Run the server\n\n\
+             The first start makes the data directory (0700): the database, the server's secrets, \
+             and operator.key (0600), the key that requests are made with. Later starts use what \
+             is there. Ctrl-C or SIGTERM stops it after finishing what is in flight; a second one \
+             stops it at once. SIGHUP has it read the TLS certificate anew.",
+    );
+    arguments::with_settings(command, &names)
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let (settings, unknown) = arguments::settings(matches)?;
+    let filter = EnvFilter::try_new(&settings.log).map_err(|error| format!("log: {error}"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    for name in unknown {
+        tracing::warn!(name, "this variable of the environment is no setting");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = serve(&runtime, settings);
+    // What still runs is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+fn serve(
+    runtime: &tokio::runtime::Runtime,
+    settings: Settings,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let Settings { listen, limits, .. } = settings;
+    let listener = runtime
+        .block_on(TcpListener::bind(listen))
+        .map_err(|error| format!("listen: {listen}: {error}"))?;
+    let address = listener.local_addr()?;
+    if let Some(files) = raise_file_limit()
+        && u64::try_from(limits.connections)? > files.saturating_sub(OTHER_FILES)
+    {
+        tracing::warn!(files, "max-connections is more than the files this process may open");
+    }
+    let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
+    let mut directory = DataDirectory::open(settings.data)?;
+    if let Some(path) = settings.secrets_file {
+        directory = directory.with_secrets_file(path);
+    }
+    let service = match settings.database {
+        None => directory.start()?,
+        Some(url) => directory.start_over(url.expose())?,
+    };
+    let mut server = Server::new(listener, api::router(Arc::new(service))).limits(limits);
+    if let Some(url) = settings.public_url {
+        server = server.public_url(url);
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    runtime.block_on(async {
+        let (mut first, mut second) = (Signals::catch()?, Signals::catch()?);
+        let mut hangup = signal(SignalKind::hangup())?;
+        if let Some(tls) = tls {
+            server = server.tls(tls.clone());
+            tokio::spawn(async move { tls.follow(hangup, LOOK_AT_FILES).await });
+        } else {
+            // Caught, so that it does not end a server that has nothing to load anew.
+            tokio::spawn(async move { while hangup.recv().await.is_some() {} });
+        }
+        println!("Serving {scheme}://{address}/ (stop with Ctrl-C).");
+        println!("The operator key is in {}", directory.operator_key().display());
+        let stop = async move {
+            first.next().await;
+            tracing::info!("stopping: finishing what is in flight");
+        };
+        let at_once = async move {
+            second.next().await;
+            second.next().await;
+        };
+        tokio::select! {
+            served = server.run(stop) => {
+                served?;
+                Ok(ExitCode::SUCCESS)
+            }
+            () = at_once => {
+                tracing::warn!("stopped at once");
+                Ok(ExitCode::from(INTERRUPTED))
+            }
+        }
+    })
+}

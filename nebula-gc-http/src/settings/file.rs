@@ -1,0 +1,42 @@
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Given, SETTINGS, SettingsError};
+
+/// The settings of a file in TOML: one key for each, no tables.
+pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Given>, SettingsError> {
+    let at = |offset: usize| {
+        let before = text.as_bytes().iter().take(offset);
+        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        format!("{}, line {line}", path.display())
+    };
+    let table = DeTable::parse(text).map_err(|error| SettingsError {
+        place: at(error.span().map_or(0, |span| span.start)),
+        reason: error.message().to_owned(),
+    })?;
+    // As they stand in the file, so that the first mistake is the one that is told.
+    let mut entries: Vec<_> = table.get_ref().iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let mut given = Vec::new();
+    for (key, value) in entries {
+        let place = at(key.span().start);
+        let refuse = |reason: String| {
+            Err(SettingsError {
+                place: place.clone(),
+                reason: format!("{}: {reason}", key.get_ref()),
+            })
+        };
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.name == &**key.get_ref()) else {
+            return refuse("there is no such setting".to_owned());
+        };
+        let value = match value.get_ref() {
+            DeValue::String(text) if !setting.is_number => text.to_string(),
+            DeValue::Integer(number) if setting.is_number => number.to_string(),
+            _ if setting.is_number => return refuse("must be a whole number".to_owned()),
+            _ => return refuse("must be a text in quotation marks".to_owned()),
+        };
+        given.push(Given { place: format!("{place}: {}", setting.name), setting, value });
+    }
+    Ok(given)
+}

@@ -1,0 +1,373 @@
+//! The program `nebula-gc`, run as its users do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
+
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    // What is set where the tests run is not what they are about.
+    command.env_clear().current_dir(directory);
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What it says on the standard output, where it succeeds.
+#[track_caller]
+fn said(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// What it says on the standard error, where it fails.
+#[track_caller]
+fn failed(directory: &Path, arguments: &[&str]) -> String {
+    let output = run(directory, arguments);
+    assert!(!output.status.success(), "{}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+/// A running `nebula-gc serve`; dropping it kills it.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+    scheme: String,
+    key: String,
+}
+
+impl Server {
+    fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(directory);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut line = || lines.next().expect("it ended before it served").unwrap();
+        let serving = line();
+        let url = serving.strip_prefix("Serving ").unwrap().split('/').collect::<Vec<_>>();
+        let [scheme, _, address, ..] = url[..] else { panic!("{serving}") };
+        let (scheme, address) = (scheme.to_owned(), address.parse().unwrap());
+        let key = line();
+        let key = directory.join(key.strip_prefix("The operator key is in ").unwrap());
+        let key = std::fs::read_to_string(key).unwrap_or_default().trim_end().to_owned();
+        Self { process, address, scheme, key }
+    }
+
+    /// The status and the body of an answer.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let (key, body) = (&self.key, body.to_string());
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+             Authorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> u16 {
+        self.ask("GET", path, &Value::Null).0
+    }
+
+    /// Makes the network `demo`.
+    #[track_caller]
+    fn make_network(&self) {
+        let pool = json!({"projectId": "demo", "cidr": "10.1.0.0/16"});
+        let (status, body) = self.ask("POST", "/api/nebula/pools", &pool);
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// Registers a device, which needs the CA's key.
+    #[track_caller]
+    fn register(&self, device: &str) {
+        use nebula_pki::key::AgreementKey;
+        use nebula_pki::{Curve, SystemRandom};
+        let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+        let key = key.public_key().to_pem();
+        let body = json!({
+            "projectId": "demo", "deviceId": device, "deviceName": device, "publicKey": key
+        });
+        let (status, body) = self.ask("POST", "/api/nebula/register", &body);
+        assert_eq!(status, 200, "{body}");
+    }
+
+    fn signal(&self, name: &str) {
+        let arguments = [format!("-{name}"), self.process.id().to_string()];
+        assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    }
+
+    fn ended(mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it did not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[track_caller]
+    fn stop(self) {
+        self.signal("TERM");
+        assert!(self.ended().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn help_says_what_it_said() {
+    let place = tempfile::tempdir().unwrap();
+    let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/help");
+    let cases: [&[&str]; 5] =
+        [&[], &["serve"], &["secrets"], &["secrets", "rotate"], &["secrets", "prune"]];
+    for words in cases {
+        let help = said(place.path(), &[words, &["--help"]].concat());
+        let file = kept.join([&["nebula-gc"], words].concat().join("-") + ".txt");
+        if std::env::var_os("UPDATE_HELP").is_some() {
+            std::fs::write(&file, &help).unwrap();
+        }
+        let expected = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(help, expected, "{}: UPDATE_HELP=1 writes it anew", file.display());
+    }
+}
+
+#[test]
+fn it_serves_until_it_is_asked_to_stop() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &[]);
+    assert_eq!(server.scheme, "http:");
+    assert_eq!(server.get("/health/ready"), 200);
+    server.make_network();
+    // Nothing to load anew, and no reason to end.
+    server.signal("HUP");
+    assert_eq!(server.get("/health/ready"), 200);
+    server.stop();
+    let server = Server::start(place.path(), &[]);
+    server.register("a");
+    let in_use = failed(place.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(in_use.contains("nebula-gc-data: is in use by another server"), "{in_use}");
+    server.signal("INT");
+    assert!(server.ended().success());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &["--shutdown-timeout", "600"]);
+    // A request whose body does not come is under way.
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let key = &server.key;
+    write!(
+        stream,
+        "POST /api/nebula/pools HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{{"
+    )
+    .unwrap();
+    // The answer to a later request says that the earlier one was read.
+    assert_eq!(server.get("/health/ready"), 200);
+    server.signal("INT");
+    let begun = Instant::now();
+    while TcpStream::connect(server.address).is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "it goes on taking connections");
+    }
+    server.signal("INT");
+    assert_eq!(server.ended().code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(9), "it waited for the body");
+}
+
+#[test]
+fn settings_come_from_flags_the_environment_and_a_file() {
+    let place = tempfile::tempdir().unwrap();
+    let file = |text: &str| std::fs::write(place.path().join("gc.toml"), text).unwrap();
+    file("data = \"from-file\"\nlisten = \"127.0.0.1:0\"\n");
+    let mut flag = command(place.path());
+    flag.args(["secrets", "rotate", "--data", "from-flag", "--config", "gc.toml"]);
+    let output = flag.env("NEBULAGC_DATA", "from-variable").output().unwrap();
+    assert!(text(&output.stderr).starts_with("nebula-gc: from-flag"), "{}", text(&output.stderr));
+    let mut variable = command(place.path());
+    variable.args(["secrets", "rotate"]).env("NEBULAGC_CONFIG", "gc.toml");
+    let output = variable.env("NEBULAGC_DATA", "from-variable").output().unwrap();
+    assert!(text(&output.stderr).starts_with("nebula-gc: from-variable"));
+    let from_file = failed(place.path(), &["secrets", "rotate", "--config", "gc.toml"]);
+    assert!(from_file.starts_with("nebula-gc: from-file"), "{from_file}");
+
+    file("data = \"a\"\nlisten-on = \"b\"\n");
+    let unknown = failed(place.path(), &["serve", "--config", "gc.toml"]);
+    assert_eq!(unknown, "nebula-gc: gc.toml, line 2: listen-on: there is no such setting\n");
+    let missing = failed(place.path(), &["serve", "--config", "none.toml"]);
+    assert!(missing.starts_with("nebula-gc: none.toml: No such file"), "{missing}");
+    let mut misspelt = command(place.path());
+    misspelt.args(["serve", "--tls-certificate", "a", "--tls-key", "b", "--listen", "127.0.0.1:0"]);
+    let output = misspelt.env("NEBULAGC_LISTN", "x").output().unwrap();
+    assert!(text(&output.stderr).contains("NEBULAGC_LISTN"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn other_secrets_than_the_databases_are_refused_by_name() {
+    let (place, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for place in [&place, &other] {
+        Server::start(place.path(), &[]).stop();
+    }
+    let secrets = |place: &TempDir| place.path().join("nebula-gc-data/secrets.json");
+    let own = std::fs::read(secrets(&place)).unwrap();
+    std::fs::copy(secrets(&other), secrets(&place)).unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let refused = failed(place.path(), &serve);
+    let reason = "hashing key 1 is not the one that this database was written with";
+    assert!(refused.contains(reason), "{refused}");
+    let refused = failed(place.path(), &["secrets", "prune"]);
+    assert!(refused.contains(reason), "{refused}");
+    // One of two lists is enough.
+    let (ours, theirs) = (json_of(&own), json_of(&std::fs::read(secrets(&other)).unwrap()));
+    let mixed = json!({"hashing": ours["hashing"], "sealing": theirs["sealing"]});
+    std::fs::write(secrets(&place), mixed.to_string()).unwrap();
+    assert!(failed(place.path(), &serve).contains("sealing key 1 is not the one"));
+    let mut renumbered = ours.clone();
+    renumbered["hashing"][0]["id"] = json!(7);
+    std::fs::write(secrets(&place), renumbered.to_string()).unwrap();
+    assert!(failed(place.path(), &serve).contains("hashing key 1 is missing"));
+    std::fs::write(secrets(&place), own).unwrap();
+    Server::start(place.path(), &[]).stop();
+}
+
+fn json_of(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// Rotates the secrets of a server over this database, and drops the former ones.
+fn rotate_and_prune(database: &[&str]) {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), database);
+    server.make_network();
+    server.register("a");
+    server.stop();
+    let rotated = said(place.path(), &["secrets", "rotate"]);
+    assert!(rotated.contains("in use from the server's next start"), "{rotated}");
+    let prune = [&["secrets", "prune"], database].concat();
+    // Nothing was started since: all is as it was.
+    assert_eq!(
+        said(place.path(), &prune),
+        "hashing key 1: kept for 1 operator keys\nsealing key 1: kept for 1 CA keys\n"
+    );
+    let server = Server::start(place.path(), database);
+    server.stop();
+    assert_eq!(
+        said(place.path(), &prune),
+        "hashing key 1: kept for 1 operator keys\nsealing key 1: dropped\n"
+    );
+    let server = Server::start(place.path(), database);
+    // Of the key as it was before; its hash becomes another meanwhile, which the next waits for.
+    server.register("b");
+    server.register("c");
+    server.stop();
+    assert_eq!(said(place.path(), &prune), "hashing key 1: dropped\n");
+    assert_eq!(said(place.path(), &prune), "");
+    let server = Server::start(place.path(), database);
+    server.register("d");
+    server.stop();
+    let file = json_of(&std::fs::read(place.path().join("nebula-gc-data/secrets.json")).unwrap());
+    let ids = |list: &str| {
+        file[list].as_array().unwrap().iter().map(|key| key["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!([ids("hashing"), ids("sealing")], [[json!(2)], [json!(2)]]);
+}
+
+#[test]
+fn rotated_secrets_take_over_what_was_written_before() {
+    rotate_and_prune(&[]);
+}
+
+#[test]
+fn rotated_secrets_take_over_on_postgresql() {
+    let Some(cluster) = postgres::cluster_in_memory() else { return };
+    rotate_and_prune(&["--database", &cluster.schema()]);
+}
+
+#[test]
+fn servers_over_one_postgresql_need_the_same_secrets() {
+    let Some(cluster) = postgres::cluster_in_memory() else { return };
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let url = cluster.schema();
+    let database = ["--database", &url];
+    let one = Server::start(first.path(), &database);
+    one.make_network();
+    let serve = [&["serve", "--listen", "127.0.0.1:0"][..], &database].concat();
+    let refused = failed(second.path(), &serve);
+    assert!(refused.contains("secrets.json: is missing"), "{refused}");
+    let file = second.path().join("nebula-gc-data/secrets.json");
+    assert!(!file.exists());
+    // Staged keys reach both before either writes with them.
+    said(first.path(), &["secrets", "rotate", "--stage"]);
+    assert!(failed(first.path(), &["secrets", "rotate", "--stage"]).contains("staged already"));
+    std::fs::copy(first.path().join("nebula-gc-data/secrets.json"), &file).unwrap();
+    let mut two = Server::start(second.path(), &database);
+    two.key.clone_from(&one.key);
+    two.register("a");
+    one.register("b");
+    one.stop();
+    said(first.path(), &["secrets", "rotate"]);
+    let one = Server::start(first.path(), &database);
+    let key = std::fs::read_to_string(first.path().join("nebula-gc-data/operator.key")).unwrap();
+    assert_eq!(one.key, key.trim_end());
+    one.register("c");
+    one.register("d");
+    // The one that has not put them to use reads what is written with them.
+    two.register("e");
+}
+
+#[test]
+fn secrets_may_lie_elsewhere() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("elsewhere.json");
+    let elsewhere = ["--secrets-file", "elsewhere.json"];
+    Server::start(place.path(), &elsewhere).stop();
+    assert!(file.exists() && !place.path().join("nebula-gc-data/secrets.json").exists());
+    let before = std::fs::read(&file).unwrap();
+    said(place.path(), &[&["secrets", "rotate"][..], &elsewhere].concat());
+    assert_ne!(std::fs::read(&file).unwrap(), before);
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    Server::start(place.path(), &elsewhere).stop();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let open = failed(place.path(), &[&["secrets", "rotate"][..], &elsewhere].concat());
+    assert!(open.contains("elsewhere.json: is open to others"), "{open}");
+}
