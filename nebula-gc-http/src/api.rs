@@ -4,8 +4,10 @@ mod connection;
 pub mod dialect;
 mod extract;
 mod health;
+mod incoming;
 mod log_limit;
 mod problem;
+mod v1;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use axum::routing::get;
 pub use self::connection::{Public, Stopping};
 use crate::api::log_limit::LogLimit;
 use crate::api::problem::{Internal, Problem};
+pub use crate::api::v1::openapi;
 use crate::{Origin, Service};
 
 /// All routes over one service. Serve it with each client's address
@@ -28,6 +31,8 @@ use crate::{Origin, Service};
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .nest("/api/nebula", dialect::router())
+        .merge(v1::router())
+        .route("/openapi.json", get(v1::serve_openapi))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/version", get(health::version))

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use nebula_alloc::Error as AllocError;
 
 /// Why a request was refused, or could not be carried out.
@@ -71,6 +73,17 @@ pub enum Error {
         /// What is different.
         reason: String,
     },
+    /// Leases are in the way.
+    #[error("{} stand in the way", count(addresses, *more))]
+    LeasesStand {
+        /// Their addresses, in order; the first 100.
+        addresses: Vec<IpAddr>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// The idempotency key was used for another request.
+    #[error("this Idempotency-Key was used for another request; make a new one")]
+    IdempotencyKeyReused,
     /// The service can't do its work now; asking again is safe.
     #[error("the server can't do this now; nothing is lost by asking again")]
     Unavailable {
@@ -102,7 +115,17 @@ impl From<AllocError> for Error {
                     nebula_alloc::Family::V6 => "IPv6",
                 },
             },
+            AllocError::NoPool { family, .. } => {
+                Self::conflict(format!("the network has no {family} pool; make one"))
+            }
+            AllocError::LeasesStand { addresses, more, .. } => {
+                Self::LeasesStand { addresses, more }
+            }
             other => Self::unavailable(other),
         }
     }
+}
+
+fn count(addresses: &[IpAddr], more: bool) -> String {
+    format!("{}{} leases", if more { "more than " } else { "" }, addresses.len())
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 
 use nebula_alloc::OwnerId;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 /// Ids are UUIDs of version 7 (RFC 9562): ordered by time, so that new rows stand together in
@@ -34,6 +36,18 @@ macro_rules! ids {
         impl From<[u8; 16]> for $name {
             fn from(bytes: [u8; 16]) -> Self {
                 Self(bytes)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                read_uuid(from).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
             }
         }
 
@@ -72,6 +86,15 @@ impl NodeId {
     pub fn owner(self) -> OwnerId {
         OwnerId::from(self.0)
     }
+}
+
+/// Reads an id as it is written: lower case, with hyphens.
+pub(crate) fn read_uuid<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Error> {
+    let text = String::deserialize(from)?;
+    let id = Uuid::try_parse(&text).ok().filter(|id| id.to_string() == text);
+    id.map(Uuid::into_bytes).ok_or_else(|| {
+        D::Error::custom("must be an id, as in 01890a5d-ac96-774b-bcce-b302099a8057")
+    })
 }
 
 pub(crate) fn new_network() -> nebula_alloc::NetworkId {

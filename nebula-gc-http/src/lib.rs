@@ -50,11 +50,11 @@ mod verify;
 
 pub use error::Error;
 pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
-pub use names::{DeviceId, Groups, NodeName, ProjectId};
+pub use names::{DeviceId, Groups, Label, NodeName, ProjectId};
 pub use secret::{Bearer, ServerSecrets};
 pub use service::{
-    Action, AddPool, Caller, Change, Enrolled, Enrollment, NodeBundle, NodeStatus, Origin,
-    PoolAdded, Registration, Service,
+    Action, AddPool, Caller, Change, Created, Enrolled, Enrollment, Expected, NodeBundle,
+    NodeStatus, Origin, PoolAdded, Registration, Repeat, Service, Tag,
 };
 pub use store::COMPONENT;
 pub use store::database::Database;
@@ -62,4 +62,5 @@ pub use store::join_token::JoinToken;
 pub use store::network::Versions;
 pub use store::node::NodeState;
 pub use store::operator_key::{OperatorKey, Role, Scope};
+pub use store::tenant::Tenant;
 pub use verify::{Rule, Violation, verify};

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 use crate::Error;
 
 /// No id of a client's own is longer, in characters.
@@ -47,6 +50,14 @@ macro_rules! text_types {
             }
         }
 
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(from)?;
+                $check(&text).map_err(D::Error::custom)?;
+                Ok(Self(text))
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -69,6 +80,9 @@ text_types! {
     /// A node's name, as its certificate carries it: 1 to 253 bytes, no control characters, not
     /// `any`.
     NodeName: node_name("deviceName");
+    /// What an operator calls a tenant, a key, a token or a block: 1 to 128 characters, none of
+    /// them a control character.
+    Label: id("name");
 }
 
 impl ProjectId {
@@ -116,6 +130,15 @@ impl Groups {
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Groups {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::new(Vec::deserialize(from)?).map_err(|error| match error {
+            Error::InvalidRequest { reason, .. } => D::Error::custom(reason),
+            other => D::Error::custom(other),
+        })
     }
 }
 

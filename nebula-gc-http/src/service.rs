@@ -1,13 +1,16 @@
 //! What the control plane does, without a word of how it is asked.
 
 mod access;
+mod alone;
 mod audit;
 mod authority;
 mod bundles;
 mod enroll;
 mod networks;
+mod precondition;
 mod release;
 pub(crate) mod secrets;
+mod tenants;
 mod terms;
 mod update;
 
@@ -21,6 +24,7 @@ use tokio::task::spawn_blocking;
 
 use self::access::KnownCallers;
 pub use self::access::{Action, Caller};
+pub use self::alone::{Created, Repeat};
 pub use self::audit::Origin;
 use self::authority::Authorities;
 use self::bundles::Views;
@@ -29,6 +33,7 @@ pub use self::enroll::Enrolled;
 pub use self::enroll::device::{Change, Registration};
 pub use self::enroll::native::Enrollment;
 pub use self::networks::{AddPool, PoolAdded};
+pub use self::precondition::{Expected, Tag};
 use crate::secret::{Bearer, BearerKind, ServerSecrets};
 use crate::store::database::{Database, Reading};
 use crate::store::operator_key::{OperatorKey, Role, Scope};

@@ -1,21 +1,16 @@
 //! What requests carry, with refusals in the dialect's words.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
+use super::incoming::{self, BodyError};
 use super::problem::{Code, Problem};
-use crate::{Bearer, Caller, DeviceId, Error, Origin, ProjectId, Service};
-
-/// No body is larger, in bytes.
-const BODY_LIMIT: usize = 64 * 1024;
-/// How long a client may take to send its body.
-const BODY_TIME: Duration = Duration::from_secs(10);
+use crate::{Caller, DeviceId, Error, Origin, ProjectId, Service};
 
 /// Who asks, by the header `Authorization: Bearer …`.
 pub(super) struct Authorized(pub(super) Caller);
@@ -24,22 +19,9 @@ impl<S: Sync> FromRequestParts<S> for Authorized {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let refuse = |detail: &str| Problem::new(Code::Unauthorized, detail);
-        let header = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .ok_or_else(|| refuse("send an operator key as \"Authorization: Bearer …\""))?;
-        let (scheme, secret) = header
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .ok_or_else(|| refuse("the header must be \"Authorization: Bearer …\""))?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(refuse("the scheme must be Bearer"));
-        }
-        Bearer::from_client(secret.trim_matches(' '))
-            .map(|bearer| Self(Caller::Bearer(bearer)))
-            .ok_or_else(|| refuse("this operator key is not known, or was revoked"))
+        incoming::caller(&parts.headers)
+            .map(Self)
+            .map_err(|detail| Problem::new(Code::Unauthorized, detail))
     }
 }
 
@@ -152,36 +134,11 @@ pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| Error::invalid("body", error.to_string()).into())
 }
 
-async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Problem> {
-    let content_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(
-            Error::invalid("body", "must be sent with \"Content-Type: application/json\"").into()
-        );
-    }
-    let too_large =
-        || Problem::new(Code::TooLarge, format!("the body may have {BODY_LIMIT} bytes at most"));
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if declared
-        .and_then(|length| length.parse::<usize>().ok())
-        .is_some_and(|length| length > BODY_LIMIT)
-    {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_limit(&error) => Err(too_large()),
-        Ok(Err(_)) => Err(Error::invalid("body", "ended before it was complete").into()),
-        Err(_) => {
-            Err(Error::invalid("body", format!("did not arrive within {} s", BODY_TIME.as_secs()))
-                .into())
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    incoming::body(headers, body).await.map_err(|error| match error {
+        BodyError::TooLarge => Problem::new(Code::TooLarge, error.detail()),
+        BodyError::ContentType | BodyError::Incomplete(_) => {
+            Error::invalid("body", error.detail()).into()
         }
-    }
-}
-
-fn is_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error)
-        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+    })
 }

@@ -74,7 +74,10 @@ impl From<Error> for Problem {
             Error::NotFound { .. } => Code::NotFound,
             Error::PoolExhausted { .. } => Code::PoolExhausted,
             Error::KeyMismatch { .. } => Code::KeyMismatch,
-            Error::Conflict { .. } | Error::Precondition { .. } => Code::Conflict,
+            Error::Conflict { .. }
+            | Error::Precondition { .. }
+            | Error::LeasesStand { .. }
+            | Error::IdempotencyKeyReused => Code::Conflict,
             Error::Unavailable { .. } => Code::Unavailable,
         };
         let detail = error.to_string();

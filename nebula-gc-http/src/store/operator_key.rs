@@ -76,6 +76,23 @@ pub(crate) fn any(tx: &mut dyn Transaction) -> Result<bool, Error> {
     Ok(!tx.query("SELECT 1 FROM gc_operator_key LIMIT 1", &[])?.is_empty())
 }
 
+/// Whether a tenant has keys that are not revoked.
+pub(crate) fn any_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_operator_key WHERE tenant = $1 AND revoked_at IS NULL LIMIT 1",
+        &[tenant.as_bytes().into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
+/// Forgets the keys of a tenant that is about to go.
+pub(crate) fn delete_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "DELETE FROM gc_operator_key WHERE tenant = $1 AND revoked_at IS NOT NULL",
+        &[tenant.as_bytes().into()],
+    )?)
+}
+
 /// The key with this hash that is not revoked.
 ///
 /// The look-up itself takes a time that depends on the hash. That tells nothing of the secret: the

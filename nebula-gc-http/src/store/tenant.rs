@@ -1,13 +1,59 @@
-use nebula_alloc::store::Transaction;
+use nebula_alloc::store::{Row, Transaction};
 
 use crate::{Error, TenantId};
 
 /// The tenant that is always there.
 pub(crate) const DEFAULT: &str = "default";
 
+/// Who owns networks and operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name, which no other has.
+    pub name: String,
+    /// Counts its changes, from 1.
+    pub changes: i64,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: i64,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, name, changes, created_at FROM gc_tenant ", $rest)
+    };
+}
+
+fn read(row: &Row) -> Result<Tenant, Error> {
+    Ok(Tenant {
+        id: row.array(0)?.into(),
+        name: row.text(1)?.to_owned(),
+        changes: row.integer(2)?,
+        created_at: row.integer(3)?,
+    })
+}
+
 pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<TenantId>, Error> {
     let rows = tx.query("SELECT id FROM gc_tenant WHERE name = $1", &[name.into()])?;
     rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+}
+
+pub(crate) fn by_id(tx: &mut dyn Transaction, id: TenantId) -> Result<Option<Tenant>, Error> {
+    let rows = tx.query(select!("WHERE id = $1"), &[id.as_bytes().into()])?;
+    rows.first().map(read).transpose()
+}
+
+/// The tenants after the one of this id, in the order of their ids, at most `limit`.
+pub(crate) fn after(
+    tx: &mut dyn Transaction,
+    id: TenantId,
+    limit: i64,
+) -> Result<Vec<Tenant>, Error> {
+    let rows = tx.query(
+        select!("WHERE id > $1 ORDER BY id LIMIT $2"),
+        &[id.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(read).collect()
 }
 
 pub(crate) fn insert(
@@ -20,4 +66,17 @@ pub(crate) fn insert(
         "INSERT INTO gc_tenant (id, name, created_at) VALUES ($1, $2, $3)",
         &[id.as_bytes().into(), name.into(), now.into()],
     )?)
+}
+
+/// Renames a tenant in the state that it was read in. Whether it still was.
+pub(crate) fn rename(tx: &mut dyn Transaction, tenant: &Tenant, name: &str) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "UPDATE gc_tenant SET name = $1, changes = changes + 1 WHERE id = $2 AND changes = $3",
+        &[name.into(), tenant.id.as_bytes().into(), tenant.changes.into()],
+    )?;
+    Ok(changed == 1)
+}
+
+pub(crate) fn delete(tx: &mut dyn Transaction, id: TenantId) -> Result<(), Error> {
+    Ok(tx.queue_one("DELETE FROM gc_tenant WHERE id = $1", &[id.as_bytes().into()])?)
 }

@@ -1,0 +1,191 @@
+//! What a request asks, and who asks it.
+
+use std::sync::Arc;
+
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::problem::{Code, Problem};
+use super::tag::Conditions;
+use crate::api::incoming::{self, BodyError};
+use crate::service::Repeat;
+use crate::{Caller, Origin, Service};
+
+/// A request without a body: who, from where, about what (the path's parameters), and how (the
+/// query's). Whether someone has the credential comes before what is wrong with the rest.
+pub(in crate::api) struct Ask<P = Nothing, Q = Nothing> {
+    pub(in crate::api) caller: Caller,
+    pub(in crate::api) origin: Origin,
+    pub(in crate::api) path: P,
+    pub(in crate::api) query: Q,
+    pub(in crate::api) conditions: Conditions,
+}
+
+/// A request with a body of JSON. A creation is recognised by its `Idempotency-Key`.
+pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing> {
+    pub(in crate::api) caller: Caller,
+    pub(in crate::api) origin: Origin,
+    pub(in crate::api) path: P,
+    #[allow(dead_code, reason = "it is checked to be empty by being read")]
+    pub(in crate::api) query: Q,
+    pub(in crate::api) conditions: Conditions,
+    pub(in crate::api) body: B,
+    pub(in crate::api) repeat: Option<Repeat>,
+}
+
+/// No parameters; any is refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Nothing {}
+
+impl<P, Q> FromRequestParts<Arc<Service>> for Ask<P, Q>
+where
+    P: DeserializeOwned + Send,
+    Q: DeserializeOwned + Send,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        service: &Arc<Service>,
+    ) -> Result<Self, Problem> {
+        let (caller, origin) = who(parts)?;
+        match read_parts(parts).await {
+            Ok((path, query, conditions)) => Ok(Self { caller, origin, path, query, conditions }),
+            Err(problem) => Err(refuse(service, &caller, problem).await),
+        }
+    }
+}
+
+impl<B, P, Q> FromRequest<Arc<Service>> for AskWith<B, P, Q>
+where
+    B: DeserializeOwned + Send,
+    P: DeserializeOwned + Send,
+    Q: DeserializeOwned + Send,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let (caller, origin) = who(&parts)?;
+        let read = async {
+            let (path, query, conditions) = read_parts(&mut parts).await?;
+            let bytes = incoming::body(&parts.headers, body).await.map_err(body_problem)?;
+            let repeat = repeat(&parts, &bytes)?;
+            Ok((path, query, conditions, json(&bytes)?, repeat))
+        };
+        match read.await {
+            Ok((path, query, conditions, body, repeat)) => {
+                Ok(Self { caller, origin, path, query, conditions, body, repeat })
+            }
+            Err(problem) => Err(refuse(service, &caller, problem).await),
+        }
+    }
+}
+
+fn who(parts: &Parts) -> Result<(Caller, Origin), Problem> {
+    let caller = incoming::caller(&parts.headers)
+        .map_err(|detail| Problem::new(Code::Unauthorized, detail))?;
+    Ok((caller, parts.extensions.get().copied().unwrap_or_else(Origin::local)))
+}
+
+/// What is wrong, unless already the credential is.
+async fn refuse(service: &Service, caller: &Caller, problem: Problem) -> Problem {
+    match service.authenticate(caller).await {
+        Ok(()) => problem,
+        Err(error) => error.into(),
+    }
+}
+
+async fn read_parts<P, Q>(parts: &mut Parts) -> Result<(P, Q, Conditions), Problem>
+where
+    P: DeserializeOwned + Send,
+    Q: DeserializeOwned + Send,
+{
+    let path = match Path::from_request_parts(parts, &()).await {
+        Ok(Path(path)) => path,
+        Err(rejection) => {
+            let names = RawPathParams::from_request_parts(parts, &()).await;
+            let names = names.iter().flatten().map(|(name, _)| name);
+            return Err(path_problem(rejection, names.last().unwrap_or("path")));
+        }
+    };
+    let Query(query) = Query::from_request_parts(parts, &())
+        .await
+        .map_err(|error| query_problem(&error.body_text()))?;
+    Ok((path, query, Conditions::read(&parts.headers)?))
+}
+
+/// `name` is the parameter that is meant where the rejection names none.
+fn path_problem(rejection: PathRejection, name: &str) -> Problem {
+    if let PathRejection::FailedToDeserializePathParams(failed) = &rejection {
+        match failed.kind() {
+            ErrorKind::DeserializeError { key, message, .. } => {
+                return Problem::invalid(key, message);
+            }
+            ErrorKind::ParseErrorAtKey { key, expected_type, .. } => {
+                return Problem::invalid(key, format!("must be of type {expected_type}"));
+            }
+            ErrorKind::InvalidUtf8InPathParam { key } => {
+                return Problem::invalid(key, "must be percent-encoded UTF-8");
+            }
+            kind => return Problem::invalid(name, kind.to_string()),
+        }
+    }
+    Problem::invalid(name, rejection.body_text())
+}
+
+/// axum words it "Failed to deserialize query string: FIELD: REASON".
+fn query_problem(text: &str) -> Problem {
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    match text.split_once(": ") {
+        Some((field, reason)) if field.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            Problem::invalid(field, reason)
+        }
+        _ => Problem::invalid("query", text),
+    }
+}
+
+fn body_problem(error: BodyError) -> Problem {
+    match error {
+        BodyError::ContentType => Problem::new(Code::UnsupportedMediaType, error.detail()),
+        BodyError::TooLarge => Problem::new(Code::TooLarge, error.detail()),
+        BodyError::Incomplete(detail) => Problem::invalid("body", detail),
+    }
+}
+
+fn json<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        Problem::invalid(field, error.into_inner().to_string())
+    })?;
+    json.end().map_err(|error| Problem::invalid("body", error.to_string()))?;
+    Ok(body)
+}
+
+/// By what a repeat of this request is recognised, where the client wants that.
+fn repeat(parts: &Parts, body: &[u8]) -> Result<Option<Repeat>, Problem> {
+    const NAME: &str = "Idempotency-Key";
+    let mut values = parts.headers.get_all(NAME).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !fits || values.next().is_some() {
+        let reason = "must stand once, with 1 to 255 printable ASCII characters, no spaces";
+        return Err(Problem::invalid(NAME, reason));
+    }
+    let mut hash = Sha256::new();
+    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes()] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.update(body);
+    Ok(Some(Repeat { key: text.to_owned(), request: hash.finalize().into() }))
+}

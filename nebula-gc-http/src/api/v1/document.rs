@@ -1,0 +1,99 @@
+//! The OpenAPI document beyond what the handlers say themselves.
+
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    ResponseBuilder,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::problem::{Code, Document};
+
+/// The name of the one security scheme.
+const BEARER: &str = "bearer";
+
+/// What the document says of the whole API.
+pub(super) fn base() -> OpenApi {
+    let bearer = SecurityScheme::Http(
+        Http::builder()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An operator key, a join token or a node token."))
+            .build(),
+    );
+    let components = ComponentsBuilder::new()
+        .security_scheme(BEARER, bearer)
+        .schema(Document::name(), Document::schema())
+        .schema(Code::name(), Code::schema())
+        .build();
+    let info = InfoBuilder::new()
+        .title("Nebula control plane")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Enrolment, addresses, certificates and bundles for Nebula overlay networks.",
+        ))
+        .build();
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new(BEARER, [""; 0])]))
+        .build()
+}
+
+/// Adds to each operation the refusals that it can meet.
+pub(super) fn finish(mut document: OpenApi) -> OpenApi {
+    for item in document.paths.paths.values_mut() {
+        let reads = [&mut item.get, &mut item.head];
+        for operation in reads.into_iter().flatten() {
+            add_problems(operation, false);
+        }
+        let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in writes.into_iter().flatten() {
+            add_problems(operation, true);
+        }
+    }
+    document
+}
+
+fn add_problems(operation: &mut Operation, writes: bool) {
+    let parameters = operation.parameters.as_deref().unwrap_or_default();
+    let parameters: Vec<_> = parameters
+        .iter()
+        .filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            RefOr::Ref(_) => None,
+        })
+        .collect();
+    let has = |name: &str| parameters.iter().any(|parameter| parameter.name == name);
+    let in_path = parameters.iter().any(|it| matches!(it.parameter_in, ParameterIn::Path));
+    let has_body = operation.request_body.is_some();
+    let refusals = [
+        (400, "The request is not usable.", true),
+        (401, "No credential, or one that nobody has.", true),
+        (403, "The credential does not permit this.", true),
+        (404, "Not there, or not for this credential to see.", in_path || has_body),
+        (409, "In conflict with what is there.", writes),
+        (412, "The resource is not what If-Match expects.", has("If-Match")),
+        (413, "The body is too large.", has_body),
+        (415, "The body is not said to be JSON.", has_body),
+        (422, "The Idempotency-Key was used for another request.", has("Idempotency-Key")),
+        (500, "The server failed.", true),
+        (503, "The server can't do this now. Asking again is safe.", true),
+    ];
+    for (status, description, applies) in refusals {
+        let status: u16 = status;
+        if applies && !operation.responses.responses.contains_key(&status.to_string()) {
+            add(operation, status, description);
+        }
+    }
+}
+
+fn add(operation: &mut Operation, status: u16, description: &str) {
+    let schema = Ref::from_schema_name(Document::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+        .build();
+    operation.responses.responses.insert(status.to_string(), RefOr::T(response));
+}

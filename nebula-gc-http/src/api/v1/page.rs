@@ -1,0 +1,111 @@
+//! Long lists, a page at a time.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::problem::Problem;
+
+/// How many items a page has at most, unless the client says.
+const DEFAULT: u16 = 100;
+/// How many it may ask for.
+const MOST: u16 = 500;
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::api) struct Page<T> {
+    pub(in crate::api) items: Vec<T>,
+    /// The `cursor` of the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(in crate::api) next: Option<String>,
+}
+
+/// The query of a list that has no filters.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(in crate::api) struct Paging {
+    /// Where to go on: `next` of the page before.
+    #[param(value_type = Option<String>)]
+    pub(in crate::api) cursor: Option<Cursor>,
+    /// How many items to answer at most.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
+    pub(in crate::api) limit: Limit,
+}
+
+/// How many items a page may have: 1 to 500.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct Limit(u16);
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let limit = text.parse().ok().filter(|limit| digits && (1..=MOST).contains(limit));
+        limit
+            .map(Self)
+            .ok_or_else(|| D::Error::custom(format!("must be a number from 1 to {MOST}")))
+    }
+}
+
+impl Limit {
+    /// One more than fits on the page tells whether there is a next one.
+    pub(in crate::api) fn and_one(self) -> i64 {
+        i64::from(self.0) + 1
+    }
+}
+
+/// The place where a page ended, as only this server reads it.
+#[derive(Debug, Clone)]
+pub(in crate::api) struct Cursor(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() <= 256);
+        bytes.map(Self).ok_or_else(|| D::Error::custom(FOREIGN))
+    }
+}
+
+const FOREIGN: &str = "must be the next of a page of this list";
+
+/// After which item of the list called `list` the page begins.
+pub(in crate::api) fn after<const N: usize>(
+    cursor: Option<Cursor>,
+    list: &str,
+) -> Result<Option<[u8; N]>, Problem> {
+    let Some(Cursor(bytes)) = cursor else { return Ok(None) };
+    let place = bytes.strip_prefix(list.as_bytes()).and_then(|rest| rest.strip_prefix(b"\0"));
+    let place = place.and_then(|place| place.try_into().ok());
+    place.map(Some).ok_or_else(|| Problem::invalid("cursor", FOREIGN))
+}
+
+impl<T> Page<T> {
+    /// A page of what was read with [`Limit::and_one`]. `place` tells an item's place in `list`.
+    pub(in crate::api) fn new<I: Into<T>>(
+        mut read: Vec<I>,
+        limit: Limit,
+        list: &str,
+        place: impl Fn(&I) -> Vec<u8>,
+    ) -> Self {
+        let fits = usize::from(limit.0);
+        let has_more = read.len() > fits;
+        read.truncate(fits);
+        let last = read.last().filter(|_| has_more).map(place);
+        let next = last.map(|place| {
+            URL_SAFE_NO_PAD.encode([list.as_bytes(), b"\0", place.as_slice()].concat())
+        });
+        Self { items: read.into_iter().map(Into::into).collect(), next }
+    }
+}

@@ -1,0 +1,234 @@
+//! Refusals as `application/problem+json` (RFC 9457).
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::problem::Internal;
+use crate::{Error, Origin};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $status:ident, $title:literal;)*) => {
+        /// What is wrong, for programs. A client has to expect codes that it does not know.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[schema(as = ProblemCode)]
+        pub(in crate::api) enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A field is missing, unknown or unusable.
+    InvalidRequest = BAD_REQUEST, "The request is not usable";
+    /// The public key can't be used.
+    InvalidPublicKey = BAD_REQUEST, "The public key is not usable";
+    /// No credential, or one that nobody has.
+    Unauthorized = UNAUTHORIZED, "A credential is needed";
+    /// The credential does not permit this.
+    Forbidden = FORBIDDEN, "The credential does not permit this";
+    /// The join token lets nobody join any more, or not this node.
+    JoinTokenRefused = FORBIDDEN, "The join token does not permit this";
+    /// It is not there, or not for this credential to see.
+    NotFound = NOT_FOUND, "Not found";
+    /// The route does not take this method.
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "The route does not take this method";
+    /// Somebody else has it, or it contradicts what is there.
+    Conflict = CONFLICT, "In conflict with what is there";
+    /// The device is known with another public key, or the key with another node token.
+    KeyMismatch = CONFLICT, "Known with another key";
+    /// The network has no free address left.
+    PoolExhausted = CONFLICT, "No address is free";
+    /// Leases are in the way; `leases` has their addresses.
+    LeasesStand = CONFLICT, "Leases stand in the way";
+    /// The resource is not what `If-Match` expects.
+    PreconditionFailed = PRECONDITION_FAILED, "Changed meanwhile";
+    /// The body is too large.
+    TooLarge = PAYLOAD_TOO_LARGE, "The body is too large";
+    /// The body is not said to be JSON.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "The Idempotency-Key was used for another request";
+    /// Asked too often; `Retry-After` says when to ask again.
+    RateLimited = TOO_MANY_REQUESTS, "Asked too often";
+    /// A defect of the server.
+    Internal = INTERNAL_SERVER_ERROR, "The server failed";
+    /// The server can't do its work now. Asking again is safe.
+    Unavailable = SERVICE_UNAVAILABLE, "The server can't do this now";
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone)]
+pub(in crate::api) struct Problem {
+    code: Code,
+    detail: String,
+    field: Option<String>,
+    leases: Option<(Vec<IpAddr>, bool)>,
+    /// Seconds after which to ask again.
+    retry_after: Option<i64>,
+    /// What only the log is told.
+    internal: Option<String>,
+}
+
+/// A refusal, as RFC 9457 describes one.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
+pub(super) struct Document {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: &'static str,
+    /// What the code means.
+    #[schema(value_type = String)]
+    title: &'static str,
+    /// The answer's status.
+    status: u16,
+    /// What is wrong with this request, for people.
+    detail: String,
+    code: Code,
+    /// The field or parameter that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+    /// The addresses of the leases that stand in the way, the first 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, nullable = false)]
+    leases: Option<Vec<IpAddr>>,
+    /// Whether there are more leases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    more_leases: Option<bool>,
+    /// What the log and the events call this request.
+    request_id: String,
+}
+
+impl Problem {
+    pub(in crate::api) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { code, detail, field: None, leases: None, retry_after: None, internal: None }
+    }
+
+    /// What is wrong with a field or parameter.
+    pub(in crate::api) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        let field = Some(field.into());
+        Self { field, ..Self::new(Code::InvalidRequest, reason) }
+    }
+
+    /// `Retry-After`, in seconds.
+    #[allow(dead_code, reason = "for what is limited in its rate")]
+    pub(in crate::api) fn retry_after(self, seconds: i64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    fn document(self, request_id: String) -> Document {
+        let (leases, more_leases) = self.leases.unzip();
+        Document {
+            kind: "about:blank",
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: self.detail,
+            code: self.code,
+            field: self.field,
+            leases,
+            more_leases,
+            request_id,
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        let code = match error {
+            Error::InvalidRequest { field, reason } => return Self::invalid(field, reason),
+            Error::InvalidPublicKey { reason } => {
+                let field = Some("publicKey".to_owned());
+                return Self { field, ..Self::new(Code::InvalidPublicKey, reason) };
+            }
+            Error::LeasesStand { addresses, more } => {
+                let leases = Some((addresses, more));
+                return Self { leases, ..Self::new(Code::LeasesStand, detail) };
+            }
+            Error::Unavailable { internal } => {
+                let internal = Some(internal);
+                return Self { internal, ..Self::new(Code::Unavailable, detail) };
+            }
+            Error::Unauthorized { .. } => Code::Unauthorized,
+            Error::Forbidden { .. } => Code::Forbidden,
+            Error::JoinTokenRefused { .. } => Code::JoinTokenRefused,
+            Error::NotFound { .. } => Code::NotFound,
+            Error::PoolExhausted { .. } => Code::PoolExhausted,
+            Error::KeyMismatch { .. } => Code::KeyMismatch,
+            Error::Conflict { .. } => Code::Conflict,
+            Error::Precondition { .. } => Code::PreconditionFailed,
+            Error::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+        };
+        Self::new(code, detail)
+    }
+}
+
+/// The body follows in [`finish`], which knows the request.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Writes the bodies of problems, and makes one of a panic.
+pub(super) async fn finish(request: Request, next: Next) -> Response {
+    let origin = request.extensions().get().copied().unwrap_or_else(Origin::local);
+    let mut answering = pin!(next.run(request));
+    let answered = std::future::poll_fn(|context| {
+        // What a panic leaves behind is dropped with the request.
+        match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await;
+    let mut response = answered.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let internal = Some(format!("panicked: {}", text.unwrap_or("without a message")));
+        let detail = "the server failed; its log says more under this requestId";
+        Problem { internal, ..Problem::new(Code::Internal, detail) }.into_response()
+    });
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.remove(header::CONTENT_LENGTH);
+    if problem.code == Code::Unauthorized {
+        // RFC 9110, 11.6.1: a 401 names the scheme.
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(internal) = problem.internal.clone() {
+        response.extensions_mut().insert(Internal(internal));
+    }
+    let document = problem.document(origin.request_id().to_string());
+    // Serialising strings and numbers has no way to fail.
+    *response.body_mut() = serde_json::to_vec(&document).unwrap_or_default().into();
+    response
+}

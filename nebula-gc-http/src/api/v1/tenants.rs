@@ -1,0 +1,112 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::{Ask, AskWith, Nothing};
+use super::page::{Page, Paging, after};
+use super::respond::{Answer, created, json, tagged, unless_known};
+use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
+use super::time::Timestamp;
+use super::values::Id;
+use crate::store::tenant::Tenant;
+use crate::{Label, Service, TenantId};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new().routes(routes!(list_tenants, create_tenant)).routes(routes!(
+        read_tenant,
+        rename_tenant,
+        delete_tenant
+    ))
+}
+
+/// Who owns networks and operators.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Tenant)]
+struct TenantView {
+    #[schema(value_type = Id)]
+    id: TenantId,
+    /// No other tenant has it.
+    name: String,
+    created_at: Timestamp,
+}
+
+impl From<Tenant> for TenantView {
+    fn from(tenant: Tenant) -> Self {
+        Self { id: tenant.id, name: tenant.name, created_at: Timestamp(tenant.created_at) }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct TenantBody {
+    /// 1 to 128 characters, none of them a control character.
+    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    name: Label,
+}
+
+/// List the tenants that the credential sees.
+#[utoipa::path(get, path = "/tenants", operation_id = "list_tenants", tag = "tenants",
+    params(Paging), responses((status = 200, description = "A page of tenants.", body = Page<TenantView>)))]
+async fn list_tenants(State(service): State<Arc<Service>>, ask: Ask<Nothing, Paging>) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after = after(cursor, "tenants")?.map(TenantId::from);
+    let tenants = service.tenants(ask.caller, after, limit.and_one()).await?;
+    let page: Page<TenantView> =
+        Page::new(tenants, limit, "tenants", |tenant| tenant.id.as_bytes().to_vec());
+    Ok(json(page))
+}
+
+/// Make a tenant.
+#[utoipa::path(post, path = "/tenants", operation_id = "create_tenant", tag = "tenants",
+    params(IdempotencyKey), request_body = TenantBody,
+    responses((status = 201, description = "It was made.", body = TenantView),
+        (status = 200, description = "A repeated request has made it before.", body = TenantView)))]
+async fn create_tenant(State(service): State<Arc<Service>>, ask: AskWith<TenantBody>) -> Answer {
+    let made = service.create_tenant(ask.caller, ask.origin, ask.body.name, ask.repeat).await?;
+    let (tag, location) = (made.resource.tag(), format!("/api/v1/tenants/{}", made.resource.id));
+    let view = TenantView::from(made.resource);
+    Ok(created(made.is_new, &location, tagged(&tag, view)))
+}
+
+/// Read a tenant.
+#[utoipa::path(get, path = "/tenants/{tenant}", operation_id = "read_tenant", tag = "tenants",
+    params(("tenant" = Id, Path), IfNoneMatch),
+    responses((status = 200, description = "The tenant.", body = TenantView),
+        (status = 304, description = "It has not changed.")))]
+async fn read_tenant(State(service): State<Arc<Service>>, ask: Ask<TenantId>) -> Answer {
+    let tenant = service.tenant(ask.caller, ask.path).await?;
+    Ok(unless_known(&ask.conditions, &tenant.tag(), TenantView::from(tenant.clone())))
+}
+
+/// Give a tenant another name.
+#[utoipa::path(patch, path = "/tenants/{tenant}", operation_id = "rename_tenant", tag = "tenants",
+    params(("tenant" = Id, Path), IfMatch), request_body = TenantBody,
+    responses((status = 200, description = "As it is now.", body = TenantView)))]
+async fn rename_tenant(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<TenantBody, TenantId>,
+) -> Answer {
+    let expected = ask.conditions.expected;
+    let tenant =
+        service.rename_tenant(ask.caller, ask.origin, ask.path, expected, ask.body.name).await?;
+    Ok(tagged(&tenant.tag(), TenantView::from(tenant.clone())))
+}
+
+/// Delete a tenant that has no networks and no operator keys.
+#[utoipa::path(delete, path = "/tenants/{tenant}", operation_id = "delete_tenant", tag = "tenants",
+    params(("tenant" = Id, Path), IfMatch),
+    responses((status = 204, description = "It is gone.")))]
+async fn delete_tenant(
+    State(service): State<Arc<Service>>,
+    ask: Ask<TenantId>,
+) -> Answer<StatusCode> {
+    let expected = ask.conditions.expected;
+    service.delete_tenant(ask.caller, ask.origin, ask.path, expected).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,132 @@
+//! Rare changes, each in a batch of its own: of tenants, networks, pools, operator keys, tokens.
+
+use std::sync::Arc;
+
+use nebula_alloc::event::Actor;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+
+use super::access::{Caller, Principal};
+use super::audit::{Author, Entry, Origin};
+use super::{Service, Shared};
+use crate::Error;
+use crate::secret::Bearer;
+use crate::store::idempotency;
+
+/// By what a repeat of a creation is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeat {
+    /// What the client calls the request, for itself alone.
+    pub key: String,
+    /// SHA-256 over what it asks.
+    pub request: [u8; 32],
+}
+
+/// Something that was made.
+#[derive(Debug)]
+pub struct Created<T> {
+    /// As it is now.
+    pub resource: T,
+    /// Its secret, which nobody is told again.
+    pub secret: Option<Bearer>,
+    /// Whether this request made it, rather than a former one that it repeats.
+    pub is_new: bool,
+}
+
+/// Who changes something, and when.
+pub(super) struct Change<'a> {
+    pub(super) tx: &'a mut dyn Transaction,
+    /// The transaction's time, in seconds since the Unix epoch.
+    pub(super) now: i64,
+    pub(super) shared: &'a Shared,
+    pub(super) principal: &'a Principal,
+    pub(super) author: &'a Author,
+}
+
+impl Change<'_> {
+    pub(super) fn record(&mut self, entry: Entry<'_>) -> Result<(), Error> {
+        self.author.record(self.tx, self.now, entry)
+    }
+
+    pub(super) fn actor(&self) -> Actor<'_> {
+        self.author.actor()
+    }
+
+    /// Makes something, or finds what the repeated request made before. It commits with what it
+    /// makes.
+    pub(super) fn once<T>(
+        &mut self,
+        repeat: Option<&Repeat>,
+        find: impl FnOnce(&mut Self, [u8; 16]) -> Result<T, Error>,
+        make: impl FnOnce(&mut Self) -> Result<([u8; 16], T, Option<Bearer>), Error>,
+    ) -> Result<Created<T>, Error> {
+        let who = self.principal.actor();
+        if let Some(repeat) = repeat
+            && let Some(former) = idempotency::find(self.tx, &who, &repeat.key, self.now)?
+        {
+            if former.request != repeat.request {
+                return Err(Error::IdempotencyKeyReused);
+            }
+            let resource = find(self, former.resource)?;
+            return Ok(Created { resource, secret: None, is_new: false });
+        }
+        let (id, resource, secret) = make(self)?;
+        if let Some(Repeat { key, request }) = repeat
+            && !idempotency::insert(self.tx, &who, key, (request, &id), self.now)?
+        {
+            // Another instance was first.
+            return Err(Error::conflict("the same request is under way; ask again"));
+        }
+        Ok(Created { resource, secret, is_new: true })
+    }
+}
+
+impl Service {
+    /// Runs a change. It may run again after a rollback.
+    pub(super) async fn alone<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        work: impl FnMut(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.admit(&caller).await?;
+        let shared = Arc::clone(&self.shared);
+        self.write(Alone { shared, caller, origin, work }).await
+    }
+}
+
+struct Alone<F> {
+    shared: Arc<Shared>,
+    caller: Caller,
+    origin: Origin,
+    work: F,
+}
+
+impl<F, T> Step for Alone<F>
+where
+    F: FnMut(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = T;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Everything
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        Actor::named("")
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
+        Ok(vec![])
+    }
+
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, Error> {
+        let shared = &self.shared;
+        let principal = Principal::authenticate(tx, &shared.secrets, &self.caller, now)?;
+        let author = self.origin.author(principal.actor());
+        (self.work)(&mut Change { tx, now, shared, principal: &principal, author: &author })
+    }
+}

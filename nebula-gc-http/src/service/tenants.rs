@@ -1,0 +1,195 @@
+//! Tenants: who owns networks and operators.
+
+use serde_json::json;
+
+use super::Service;
+use super::access::{Action, Caller, Principal};
+use super::alone::{Change, Created, Repeat};
+use super::audit::{Entry, Origin};
+use super::precondition::{Expected, Tag};
+use crate::store::network;
+use crate::store::operator_key::{self, Scope};
+use crate::store::tenant::{self, Tenant};
+use crate::{Error, Label, TenantId};
+
+impl Tenant {
+    /// What tells this state from its others.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        Tag::new(self.id, self.changes)
+    }
+}
+
+impl Service {
+    /// The tenants that the caller sees, after the one of this id, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn tenants(
+        &self,
+        caller: Caller,
+        after: Option<TenantId>,
+        limit: i64,
+    ) -> Result<Vec<Tenant>, Error> {
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            principal.permit(Action::ReadTenants)?;
+            let after = after.unwrap_or([0; 16].into());
+            match principal.scope() {
+                Scope::Root => tenant::after(tx, after, limit),
+                Scope::Tenant(own) if own > after => {
+                    Ok(tenant::by_id(tx, own)?.into_iter().collect())
+                }
+                Scope::Tenant(_) | Scope::Network(_) => Ok(vec![]),
+            }
+        })
+        .await
+    }
+
+    /// One tenant.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn tenant(&self, caller: Caller, id: TenantId) -> Result<Tenant, Error> {
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let tenant = find(tx, &principal, id)?;
+            principal.permit(Action::ReadTenants)?;
+            Ok(tenant)
+        })
+        .await
+    }
+
+    /// Makes a tenant. Its name is no other's.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], [`Error::IdempotencyKeyReused`], and those of access.
+    pub async fn create_tenant(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        name: Label,
+        repeat: Option<Repeat>,
+    ) -> Result<Created<Tenant>, Error> {
+        self.alone(caller, origin, move |change| {
+            change.principal.permit(Action::ManageTenants)?;
+            require_root(change)?;
+            change.once(
+                repeat.as_ref(),
+                |change, id| find(change.tx, change.principal, id.into()),
+                |change| {
+                    check_unused(change, name.as_str())?;
+                    let (id, now) = (TenantId::new(), change.now);
+                    tenant::insert(change.tx, id, name.as_str(), now)?;
+                    let tenant = Tenant { id, name: name.to_string(), changes: 1, created_at: now };
+                    change.record(Entry {
+                        detail: json!({"name": tenant.name}),
+                        ..Entry::new("tenant.created", id.as_bytes())
+                    })?;
+                    Ok((*id.as_bytes(), tenant, None))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Gives a tenant another name.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], [`Error::Precondition`], [`Error::NotFound`], and those of access.
+    pub async fn rename_tenant(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        id: TenantId,
+        expected: Expected,
+        name: Label,
+    ) -> Result<Tenant, Error> {
+        self.alone(caller, origin, move |change| {
+            let tenant = changeable(change, id, &expected)?;
+            if tenant.name == name.as_str() {
+                return Ok(tenant);
+            }
+            check_unused(change, name.as_str())?;
+            if !tenant::rename(change.tx, &tenant, name.as_str())? {
+                return Err(Error::conflict("it was changed at the same time; ask again"));
+            }
+            change.record(Entry {
+                detail: json!({"name": name.as_str(), "former": tenant.name}),
+                ..Entry::new("tenant.changed", id.as_bytes())
+            })?;
+            Ok(Tenant { name: name.to_string(), changes: tenant.changes + 1, ..tenant })
+        })
+        .await
+    }
+
+    /// Deletes a tenant that has no network and no operator key.
+    ///
+    /// # Errors
+    /// As [`rename_tenant`](Self::rename_tenant).
+    pub async fn delete_tenant(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        id: TenantId,
+        expected: Expected,
+    ) -> Result<(), Error> {
+        self.alone(caller, origin, move |change| {
+            let tenant = changeable(change, id, &expected)?;
+            require_root(change)?;
+            let first = [0; 16].into();
+            if !network::after_of_tenant(change.tx, id, first, 1)?.is_empty() {
+                return Err(Error::conflict("the tenant has networks"));
+            }
+            if operator_key::any_of_tenant(change.tx, id)? {
+                return Err(Error::conflict("the tenant has operator keys; revoke them first"));
+            }
+            operator_key::delete_of_tenant(change.tx, id)?;
+            tenant::delete(change.tx, id)?;
+            change.record(Entry {
+                detail: json!({"name": tenant.name}),
+                ..Entry::new("tenant.deleted", id.as_bytes())
+            })
+        })
+        .await
+    }
+}
+
+/// The tenant, where the principal sees it.
+fn find(
+    tx: &mut dyn nebula_alloc::store::Transaction,
+    principal: &Principal,
+    id: TenantId,
+) -> Result<Tenant, Error> {
+    let sees = match principal.scope() {
+        Scope::Root => true,
+        Scope::Tenant(own) => own == id,
+        Scope::Network(_) => false,
+    };
+    let found = if sees { tenant::by_id(tx, id)? } else { None };
+    found.ok_or_else(|| Error::NotFound { what: format!("tenant {id}") })
+}
+
+fn changeable(change: &mut Change<'_>, id: TenantId, expected: &Expected) -> Result<Tenant, Error> {
+    let tenant = find(change.tx, change.principal, id)?;
+    change.principal.permit(Action::ManageTenants)?;
+    expected.check(&tenant.tag())?;
+    if tenant.name == tenant::DEFAULT {
+        return Err(Error::conflict("the default tenant stays as it is"));
+    }
+    Ok(tenant)
+}
+
+fn require_root(change: &Change<'_>) -> Result<(), Error> {
+    match change.principal.scope() {
+        Scope::Root => Ok(()),
+        _ => Err(Error::Forbidden { reason: "this needs a root operator key".to_owned() }),
+    }
+}
+
+fn check_unused(change: &mut Change<'_>, name: &str) -> Result<(), Error> {
+    match tenant::by_name(change.tx, name)? {
+        None => Ok(()),
+        Some(_) => Err(Error::conflict(format!("another tenant is called {name:?}"))),
+    }
+}

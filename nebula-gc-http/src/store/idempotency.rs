@@ -1,0 +1,54 @@
+use nebula_alloc::store::Transaction;
+
+use crate::Error;
+
+/// How long a request is recognised, in seconds: a day.
+pub(crate) const KEPT: i64 = 86_400;
+
+/// What a principal has made by a request.
+pub(crate) struct Former {
+    pub(crate) request: [u8; 32],
+    pub(crate) resource: [u8; 16],
+}
+
+pub(crate) fn find(
+    tx: &mut dyn Transaction,
+    principal: &str,
+    key: &str,
+    now: i64,
+) -> Result<Option<Former>, Error> {
+    let rows = tx.query(
+        "SELECT request, resource FROM gc_idempotency \
+         WHERE principal = $1 AND key = $2 AND created_at > $3",
+        &[principal.into(), key.into(), now.saturating_sub(KEPT).into()],
+    )?;
+    rows.first()
+        .map(|row| Ok(Former { request: row.array(0)?, resource: row.array(1)? }))
+        .transpose()
+}
+
+/// Notes what was made, in the place of what is too old to be recognised. Whether there was no
+/// other.
+pub(crate) fn insert(
+    tx: &mut dyn Transaction,
+    principal: &str,
+    key: &str,
+    (request, resource): (&[u8; 32], &[u8; 16]),
+    now: i64,
+) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "INSERT INTO gc_idempotency (principal, key, request, resource, created_at) \
+         VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (principal, key) DO UPDATE \
+         SET request = $3, resource = $4, created_at = $5 WHERE gc_idempotency.created_at <= $6",
+        &[
+            principal.into(),
+            key.into(),
+            request.into(),
+            resource.into(),
+            now.into(),
+            now.saturating_sub(KEPT).into(),
+        ],
+    )?;
+    Ok(changed == 1)
+}

@@ -1,0 +1,188 @@
+//! A control plane on either engine, asked through its native API but without a socket.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure here is a failed test"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::request::Builder;
+use axum::http::{HeaderMap, Request};
+use http_body_util::BodyExt;
+use nebula_alloc::{Postgres, Sqlite};
+use nebula_gc_http::{Database, ServerSecrets, Service, api};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub const START: i64 = 1_800_000_000;
+
+/// Which database a test runs on.
+#[derive(Debug, Clone, Copy)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Makes a test of an async function for each engine.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn on_sqlite() {
+                let plane = $crate::native::Plane::on($crate::native::Engine::Sqlite).unwrap();
+                super::$name(plane).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgresql() {
+                let Some(plane) = $crate::native::Plane::on($crate::native::Engine::Postgres) else {
+                    return;
+                };
+                super::$name(plane).await;
+            }
+        }
+    )*};
+}
+
+pub struct Plane {
+    pub router: Router,
+    pub service: Arc<Service>,
+    /// The root operator key.
+    pub key: String,
+    now: Arc<AtomicI64>,
+    _directory: TempDir,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Plane {
+    /// An empty one; nothing where the engine is missing.
+    pub fn on(engine: Engine) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let database: Database = match engine {
+            Engine::Sqlite => Sqlite::open(directory.path().join("test.db")).unwrap().into(),
+            Engine::Postgres => {
+                let schema = crate::postgres::cluster_in_memory()?.schema();
+                Postgres::connect(&schema).unwrap().into()
+            }
+        };
+        let now = Arc::new(AtomicI64::new(START));
+        let clock = Arc::clone(&now);
+        let (send, receive) = std::sync::mpsc::channel();
+        let secrets = ServerSecrets::generate().unwrap();
+        let keep = move |key: &nebula_gc_http::Bearer| {
+            send.send(key.expose().to_owned()).unwrap();
+            Ok(())
+        };
+        let clock = move || clock.load(Ordering::Relaxed);
+        let service = Arc::new(Service::start(database, secrets, clock, keep).unwrap());
+        let router = api::router(Arc::clone(&service));
+        Some(Self { router, service, key: receive.recv().unwrap(), now, _directory: directory })
+    }
+
+    pub fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// As the root operator.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &self.key, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &self.key, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.ask("PATCH", path, &self.key, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, &self.key, None).await
+    }
+
+    /// As whoever has this secret; an empty one is none.
+    pub async fn ask(&self, method: &str, path: &str, key: &str, body: Option<&Value>) -> Answer {
+        self.ask_with(method, path, key, &[], body).await
+    }
+
+    pub async fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request = request(method, path, key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        Answer { status, headers, bytes }
+    }
+}
+
+/// A request to a path below `/api/v1`.
+pub fn request(method: &str, path: &str, key: &str) -> Builder {
+    let request = Request::builder().method(method).uri(format!("/api/v1{path}"));
+    match key {
+        "" => request,
+        key => request.header("authorization", format!("Bearer {key}")),
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        let text = String::from_utf8_lossy(&self.bytes);
+        assert_eq!(self.status, status, "{text}");
+        if self.bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&self.bytes).unwrap()
+        }
+    }
+
+    /// A problem with this code, whose document is as it has to be.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let problem = self.expect(status);
+        assert_eq!(self.header("content-type"), "application/problem+json", "{problem}");
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert_eq!(problem["type"], "about:blank", "{problem}");
+        assert_eq!(problem["requestId"], self.header("x-request-id"), "{problem}");
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        problem
+    }
+}
