@@ -2,6 +2,8 @@ use std::net::IpAddr;
 
 use nebula_alloc::Error as AllocError;
 
+use crate::NodeState;
+
 /// Why a request was refused, or could not be carried out.
 ///
 /// The message is what the client is told. What only the operator should know is in
@@ -34,6 +36,22 @@ pub enum Error {
     Forbidden {
         /// What would be needed.
         reason: String,
+    },
+    /// The node is suspended or revoked, until an operator reinstates it.
+    #[error("this node is {}{}; an operator must reinstate it", state.word(), said(reason.as_ref()))]
+    NodeKeptOut {
+        /// Which of the two.
+        state: NodeState,
+        /// Why, as the operator said.
+        reason: Option<String>,
+    },
+    /// Asked too often.
+    #[error("{reason}; ask again in {retry_after} s")]
+    RateLimited {
+        /// What there is too much of.
+        reason: String,
+        /// When to ask again, in seconds from now.
+        retry_after: i64,
     },
     /// What was asked about is not there, or not for this credential to see.
     #[error("{what} not found")]
@@ -128,4 +146,8 @@ impl From<AllocError> for Error {
 
 fn count(addresses: &[IpAddr], more: bool) -> String {
     format!("{}{} leases", if more { "more than " } else { "" }, addresses.len())
+}
+
+fn said(reason: Option<&String>) -> String {
+    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
 }

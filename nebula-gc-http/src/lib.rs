@@ -53,8 +53,8 @@ pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
 pub use names::{DeviceId, Groups, Label, NodeName, ProjectId};
 pub use secret::{Bearer, ServerSecrets};
 pub use service::{
-    Action, AddPool, Caller, Change, Created, Enrolled, Enrollment, Expected, NodeBundle,
-    NodeStatus, Origin, PoolAdded, Registration, Repeat, Service, Tag,
+    Action, AddPool, Caller, Change, Created, Desired, Enrolled, Enrollment, Expected, NodeBundle,
+    NodeStatus, Origin, OwnCertificate, OwnNode, PoolAdded, Registration, Repeat, Service, Tag,
 };
 pub use store::COMPONENT;
 pub use store::database::Database;

@@ -7,19 +7,21 @@ mod authority;
 mod bundles;
 mod enroll;
 mod networks;
+mod own;
 mod precondition;
 mod release;
 pub(crate) mod secrets;
 mod tenants;
 mod terms;
 mod update;
+mod watch;
 
 use std::sync::Arc;
 
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::Step;
 use nebula_alloc::{Writer, WriterOptions};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 use self::access::KnownCallers;
@@ -33,7 +35,10 @@ pub use self::enroll::Enrolled;
 pub use self::enroll::device::{Change, Registration};
 pub use self::enroll::native::Enrollment;
 pub use self::networks::{AddPool, PoolAdded};
+pub use self::own::{OwnCertificate, OwnNode};
 pub use self::precondition::{Expected, Tag};
+pub use self::watch::Desired;
+use self::watch::Watch;
 use crate::secret::{Bearer, BearerKind, ServerSecrets};
 use crate::store::database::{Database, Reading};
 use crate::store::operator_key::{OperatorKey, Role, Scope};
@@ -50,6 +55,9 @@ pub struct Service {
     shared: Arc<Shared>,
     views: Views,
     known: KnownCallers,
+    /// Turns at reading: who waits for a connection must not hold a thread meanwhile.
+    turns: Semaphore,
+    watch: Watch,
 }
 
 /// What steps need inside a transaction.
@@ -88,19 +96,22 @@ impl Service {
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(clock);
         let writing = Arc::clone(&clock);
         let options = WriterOptions::default().with_queue(QUEUE);
-        let (writer, reading) = database.start(move || writing(), options, READERS)?;
+        let (writer, reading) = database.start(move || writing(), options, READERS + 1)?;
         let reading = Arc::new(reading);
         let shared = Arc::new(Shared { secrets, authorities: Authorities::default(), clock });
         let known = shared.secrets.clone();
         writer.transaction(move |tx, now| secrets::note(tx, &known, now))?;
         prepare(&writer, &shared.secrets, keep)?;
         secrets::reseal(&writer, &shared.secrets)?;
+        let watch = Watch::start(Arc::clone(&reading))?;
         Ok(Self {
             writer,
             reading,
             shared,
             views: Views::default(),
             known: KnownCallers::default(),
+            turns: Semaphore::new(READERS),
+            watch,
         })
     }
 
@@ -138,7 +149,9 @@ impl Service {
     /// Runs a step with the writer's next batch.
     async fn write<S: Step<Error = Error>>(&self, step: S) -> Result<S::Output, Error> {
         let (answer, outcome) = oneshot::channel();
+        let waiting = Arc::clone(self.watch.waiting());
         self.writer.submit(step, move |result| {
+            waiting.look_soon();
             // Who asked may have gone away; what was committed stays.
             let _ = answer.send(result);
         })?;
@@ -167,6 +180,7 @@ impl Service {
         &self,
         read: impl FnOnce(&mut dyn Transaction, &Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let _turn = self.turns.acquire().await.map_err(Error::unavailable)?;
         let (reading, shared) = (Arc::clone(&self.reading), Arc::clone(&self.shared));
         let answer = spawn_blocking(move || reading.read(|tx| read(tx, &shared))).await;
         self.rehash();
@@ -174,7 +188,8 @@ impl Service {
     }
 }
 
-/// Connections that read: more than the cores would only wait for each other.
+/// Connections that read: more than the cores would only wait for each other. One more is for who
+/// looks for changes.
 const READERS: usize = 4;
 /// Requests that may wait for the writer; one more is refused at once.
 const QUEUE: usize = 4096;

@@ -11,6 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use nebula_bundle::Bundle;
 
 use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
 use super::extract::{AboutDevice, Authenticated, Project};
@@ -39,8 +40,8 @@ async fn register(
 }
 
 async fn bundle(State(service): State<Arc<Service>>, request: AboutDevice) -> Answer<Response> {
-    let node = service.bundle(request.caller, request.project, request.device).await?;
-    let zip = node.bundle.to_zip().map_err(Error::unavailable)?;
+    let bundle = service.bundle(request.caller, request.project, request.device).await?;
+    let (_, zip) = bundle.render(Bundle::to_zip).await?;
     Ok(([(header::CONTENT_TYPE, "application/zip")], zip).into_response())
 }
 

@@ -32,6 +32,7 @@ pub(super) enum Code {
     KeyMismatch,
     Conflict,
     TooLarge,
+    RateLimited,
     Unavailable,
 }
 
@@ -44,6 +45,7 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::PoolExhausted | Self::KeyMismatch | Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -70,7 +72,10 @@ impl From<Error> for Problem {
             Error::InvalidRequest { .. } => Code::InvalidRequest,
             Error::InvalidPublicKey { .. } => Code::InvalidPublicKey,
             Error::Unauthorized { .. } => Code::Unauthorized,
-            Error::Forbidden { .. } | Error::JoinTokenRefused { .. } => Code::Forbidden,
+            Error::Forbidden { .. }
+            | Error::JoinTokenRefused { .. }
+            | Error::NodeKeptOut { .. } => Code::Forbidden,
+            Error::RateLimited { .. } => Code::RateLimited,
             Error::NotFound { .. } => Code::NotFound,
             Error::PoolExhausted { .. } => Code::PoolExhausted,
             Error::KeyMismatch { .. } => Code::KeyMismatch,

@@ -2,28 +2,87 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::Transaction;
-use nebula_bundle::{Bundle, Certificates, Lighthouse, Relay, Renderer, Tun};
+use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, Tun};
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate, Version};
+use tokio::task::spawn_blocking;
 
-use super::Service;
-use super::access::{Action, Caller, authorize};
+use super::access::{Action, Caller, Principal, authorize};
+use super::own::own_node;
+use super::{Desired, Service, Shared};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node};
 use crate::store::{blocklist, ca, certificate, damaged};
 use crate::{DeviceId, Error, NodeId, ProjectId};
 
-/// A node's bundle.
-#[derive(Debug, Clone)]
+/// How often a node is read together with a view that others share, before it gets its own.
+const ATTEMPTS: usize = 4;
+
+/// A node's bundle at one revision and generation, to be rendered where it is needed.
 pub struct NodeBundle {
-    /// The device's own id.
-    pub device: String,
-    /// What it needs to start.
-    pub bundle: Bundle,
+    desired: Desired,
+    node: Node,
+    certificates: Vec<Certificate>,
+    view: Arc<View>,
+    digests: Arc<Digests>,
+}
+
+impl NodeBundle {
+    /// Of what it is.
+    #[must_use]
+    pub fn desired(&self) -> Desired {
+        self.desired
+    }
+
+    /// Its digest, where it was rendered before.
+    #[must_use]
+    pub fn known_digest(&self) -> Option<Digest> {
+        self.digests.find(self.node.id, self.desired)
+    }
+
+    /// Renders it, and gives it a form, off the threads that serve requests.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the database holds what can't be rendered.
+    pub async fn render<T: Send + 'static>(
+        self,
+        form: impl FnOnce(&Bundle) -> Result<T, nebula_bundle::Error> + Send + 'static,
+    ) -> Result<(Digest, T), Error> {
+        let render = move || {
+            let bundle = self.view.render(self.view.verify(&self.certificates)?, &self.node)?;
+            let digest = bundle.digest();
+            self.digests.insert(self.node.id, self.desired, digest);
+            Ok((digest, form(&bundle).map_err(Error::unavailable)?))
+        };
+        spawn_blocking(render).await.map_err(|_| Error::unavailable("rendering panicked"))?
+    }
+}
+
+/// The digests of bundles that were rendered, so that nodes which have theirs need no other
+/// rendering. A node's bundle is the same for the same revision and generation.
+#[derive(Default)]
+pub(super) struct Digests(Mutex<HashMap<NodeId, (Desired, Digest)>>);
+
+/// How many digests are kept, of some 100 bytes each.
+const DIGESTS: usize = 200_000;
+
+impl Digests {
+    fn find(&self, node: NodeId, desired: Desired) -> Option<Digest> {
+        let digests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.get(&node).filter(|(of, _)| *of == desired).map(|(_, digest)| *digest)
+    }
+
+    fn insert(&self, node: NodeId, desired: Desired, digest: Digest) {
+        let mut digests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.len() >= DIGESTS {
+            digests.clear();
+        }
+        digests.insert(node, (desired, digest));
+    }
 }
 
 /// Where a device stands.
@@ -46,6 +105,7 @@ pub(super) struct Views {
     newest: RwLock<HashMap<NetworkId, Arc<View>>>,
     /// Held by the one task that makes a view; the others wait for it instead of doing the same.
     making: tokio::sync::Mutex<()>,
+    digests: Arc<Digests>,
 }
 
 impl View {
@@ -140,7 +200,7 @@ impl Service {
         Ok(view)
     }
 
-    /// A node's bundle as rendered now. It issues nothing.
+    /// The bundle of a device's node as it is now. It issues nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a device that is unknown or released, and those of access.
@@ -150,33 +210,86 @@ impl Service {
         project: Option<ProjectId>,
         device: DeviceId,
     ) -> Result<NodeBundle, Error> {
-        let (network, node, certificates) = self
-            .read(move |tx, shared| {
-                let (principal, network) = authorize(
-                    tx,
-                    &shared.secrets,
-                    &caller,
-                    shared.now(),
-                    Action::ReadNode,
-                    project.as_ref(),
-                )?;
-                let node = node::by_device(tx, network.id, device.as_str())?
-                    .filter(|node| principal.sees_node(node))
-                    .ok_or_else(|| Error::NotFound {
-                        what: format!("device {:?}", device.as_str()),
-                    })?;
-                let certificates = certificate::current(tx, node.id)?;
-                if certificates.is_empty() {
-                    return Err(Error::NotFound {
-                        what: "a certificate of this device".to_owned(),
-                    });
-                }
-                Ok((network, node, certificates))
-            })
-            .await?;
-        let view = self.view(network.id, network.revision).await?;
-        let bundle = view.render(view.verify(&certificates)?, &node)?;
-        Ok(NodeBundle { device: node.device, bundle })
+        let find = move |tx: &mut dyn Transaction, shared: &Shared| {
+            let (project, now) = (project.as_ref(), shared.now());
+            let (principal, network) =
+                authorize(tx, &shared.secrets, &caller, now, Action::ReadNode, project)?;
+            node::by_device(tx, network.id, device.as_str())?
+                .filter(|node| principal.sees_node(node))
+                .ok_or_else(|| Error::NotFound { what: format!("device {:?}", device.as_str()) })
+        };
+        self.bundle_of(find).await
+    }
+
+    /// The bundle of a node as it is now, for who may read the node.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a node that is unknown, released or without certificates, and those
+    /// of access.
+    pub async fn node_bundle(
+        &self,
+        caller: Caller,
+        network: Option<ProjectId>,
+        node: NodeId,
+    ) -> Result<NodeBundle, Error> {
+        let find = move |tx: &mut dyn Transaction, shared: &Shared| {
+            let (project, now) = (network.as_ref(), shared.now());
+            let (principal, network) =
+                authorize(tx, &shared.secrets, &caller, now, Action::ReadNode, project)?;
+            node::by_id(tx, node)?
+                .filter(|node| node.network == network.id && principal.sees_node(node))
+                .ok_or_else(|| Error::NotFound { what: format!("node {node}") })
+        };
+        self.bundle_of(find).await
+    }
+
+    /// The bundle of the caller's own node as it is now.
+    ///
+    /// # Errors
+    /// [`Error::NodeKeptOut`] and those of access.
+    pub async fn own_bundle(&self, caller: Caller) -> Result<NodeBundle, Error> {
+        let find = move |tx: &mut dyn Transaction, shared: &Shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            own_node(&principal).cloned()
+        };
+        self.bundle_of(find).await
+    }
+
+    /// The bundle of whom `find` finds, at one revision and generation.
+    async fn bundle_of(
+        &self,
+        find: impl Fn(&mut dyn Transaction, &Shared) -> Result<Node, Error> + Send + Sync + 'static,
+    ) -> Result<NodeBundle, Error> {
+        let find = Arc::new(find);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let (find, is_last) = (Arc::clone(&find), attempt == ATTEMPTS);
+            let (network, node, certificates, view) = self
+                .read(move |tx, shared| {
+                    let node = find(tx, shared)?;
+                    let network =
+                        network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
+                    let certificates = certificate::current(tx, node.id)?;
+                    if certificates.is_empty() {
+                        let what = "a certificate of this device".to_owned();
+                        return Err(Error::NotFound { what });
+                    }
+                    let view = is_last.then(|| View::read(tx, &network)).transpose()?;
+                    Ok((network, node, certificates, view.map(Arc::new)))
+                })
+                .await?;
+            let view = match view {
+                Some(view) => view,
+                None => self.view(network.id, network.revision).await?,
+            };
+            // A later one may have come meanwhile; then the node is read again.
+            if view.revision == network.revision {
+                let desired = Desired { revision: view.revision.0, generation: node.generation.0 };
+                let digests = Arc::clone(&self.views.digests);
+                return Ok(NodeBundle { desired, node, certificates, view, digests });
+            }
+        }
     }
 
     /// Where a device stands. One that is unknown or released has nothing.
@@ -217,7 +330,7 @@ impl Views {
 }
 
 /// A node's addresses, IPv4 before IPv6.
-fn addresses(
+pub(super) fn addresses(
     tx: &mut dyn Transaction,
     network: NetworkId,
     node: NodeId,

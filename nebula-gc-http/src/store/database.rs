@@ -81,6 +81,15 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
+    /// Whether other instances may write to the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+        }
+    }
+
     pub(crate) fn read<T>(
         &self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,

@@ -180,6 +180,25 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: NetworkId) -> Result<Option<Ne
     rows.first().map(read).transpose()
 }
 
+/// What tells whether somebody in a network has to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) revision: Revision,
+    pub(crate) moves: i64,
+}
+
+/// The marks of networks, in the order asked; nothing for those that are gone.
+pub(crate) fn marks(
+    tx: &mut dyn Transaction,
+    networks: &[NetworkId],
+) -> Result<Vec<Option<Marks>>, Error> {
+    let sets: Vec<_> = networks.iter().map(|network| vec![network.as_bytes().into()]).collect();
+    let found = tx.query_each("SELECT revision, moves FROM gc_network WHERE id = $1", &sets)?;
+    let read =
+        |row: &Row| Ok(Marks { revision: Revision(row.integer(0)?), moves: row.integer(1)? });
+    found.iter().map(|rows| rows.first().map(read).transpose()).collect()
+}
+
 pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), Error> {
     let text = |prefix: Option<IpNet>| prefix.map(|prefix| prefix.to_string());
     let (v4, v6) = (text(network.prefix_v4), text(network.prefix_v6));

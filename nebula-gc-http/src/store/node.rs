@@ -1,7 +1,10 @@
+use std::collections::HashMap;
+
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 use nebula_bundle::Endpoint;
 
+use super::network::Revision;
 use super::{damaged, stored_words};
 use crate::secret::Hashed;
 use crate::{Error, JoinTokenId, NodeId};
@@ -221,6 +224,20 @@ pub(crate) fn by_public_key(
     rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
 }
 
+/// The active nodes of a network that have a token: their generations and the tokens' hashes.
+pub(crate) fn with_tokens(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+) -> Result<HashMap<NodeId, (Generation, [u8; 32])>, Error> {
+    let rows = tx.query(
+        "SELECT id, generation, token_hash FROM gc_node \
+         WHERE network = $1 AND state = 'active' AND token_hash IS NOT NULL",
+        &[network.as_bytes().into()],
+    )?;
+    let read = |row: &Row| Ok((row.array(0)?.into(), (Generation(row.integer(1)?), row.array(2)?)));
+    rows.iter().map(read).collect()
+}
+
 /// The active lighthouses, oldest first.
 pub(crate) fn lighthouses(
     tx: &mut dyn Transaction,
@@ -321,6 +338,37 @@ pub(crate) fn release(
         "UPDATE gc_node SET state = 'released', state_reason = $1, released_at = $2, \
          changes = changes + 1 WHERE id = $3 AND changes = $4 AND state <> 'released'",
         &[reason.into(), now.into(), node.id.as_bytes().into(), node.changes.into()],
+    )?)
+}
+
+/// Notes what an active node says that it has applied, and that it lives. It never goes back.
+pub(crate) fn report(
+    tx: &mut dyn Transaction,
+    id: NodeId,
+    revision: Revision,
+    generation: Generation,
+    now: i64,
+) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_node SET \
+         applied_revision = CASE WHEN applied_revision < $1 THEN $1 ELSE applied_revision END, \
+         applied_generation = CASE WHEN applied_generation < $2 THEN $2 ELSE applied_generation END, \
+         reported_at = $3 WHERE id = $4 AND state = 'active'",
+        &[revision.0.into(), generation.0.into(), now.into(), id.as_bytes().into()],
+    )?)
+}
+
+/// Gives an active node another token in the place of the one it has, where it has that still.
+pub(crate) fn replace_token(
+    tx: &mut dyn Transaction,
+    id: NodeId,
+    former: &Hashed,
+    token: &Hashed,
+) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_node SET token_key = $1, token_hash = $2, changes = changes + 1 \
+         WHERE id = $3 AND token_hash = $4 AND state = 'active'",
+        &[token.key_id.into(), (&token.hash).into(), id.as_bytes().into(), (&former.hash).into()],
     )?)
 }
 

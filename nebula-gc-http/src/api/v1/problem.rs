@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::problem::Internal;
-use crate::{Error, Origin};
+use crate::{Error, NodeState, Origin};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $status:ident, $title:literal;)*) => {
@@ -44,6 +44,10 @@ codes! {
     Unauthorized = UNAUTHORIZED, "A credential is needed";
     /// The credential does not permit this.
     Forbidden = FORBIDDEN, "The credential does not permit this";
+    /// The node is suspended until an operator reinstates it.
+    NodeSuspended = FORBIDDEN, "The node is suspended";
+    /// The node is revoked until an operator reinstates it.
+    NodeRevoked = FORBIDDEN, "The node is revoked";
     /// The join token lets nobody join any more, or not this node.
     JoinTokenRefused = FORBIDDEN, "The join token does not permit this";
     /// It is not there, or not for this credential to see.
@@ -133,7 +137,6 @@ impl Problem {
     }
 
     /// `Retry-After`, in seconds.
-    #[allow(dead_code, reason = "for what is limited in its rate")]
     pub(in crate::api) fn retry_after(self, seconds: i64) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
@@ -171,6 +174,11 @@ impl From<Error> for Problem {
                 let internal = Some(internal);
                 return Self { internal, ..Self::new(Code::Unavailable, detail) };
             }
+            Error::RateLimited { retry_after, .. } => {
+                return Self::new(Code::RateLimited, detail).retry_after(retry_after);
+            }
+            Error::NodeKeptOut { state: NodeState::Suspended, .. } => Code::NodeSuspended,
+            Error::NodeKeptOut { .. } => Code::NodeRevoked,
             Error::Unauthorized { .. } => Code::Unauthorized,
             Error::Forbidden { .. } => Code::Forbidden,
             Error::JoinTokenRefused { .. } => Code::JoinTokenRefused,

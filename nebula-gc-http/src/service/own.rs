@@ -1,0 +1,174 @@
+//! What a node is told about itself, and tells.
+
+mod report;
+mod token;
+
+use std::net::IpAddr;
+
+use nebula_bundle::Endpoint;
+use nebula_pki::{Certificate, Fingerprint, Version};
+use sha2::{Digest, Sha256};
+
+use super::access::{Action, Caller, Principal};
+use super::bundles::addresses;
+use super::{Desired, Service};
+use crate::store::node::{Applied, Node, NodeState};
+use crate::store::{certificate, damaged, network};
+use crate::{Error, NodeId};
+
+/// A node, as it is told about itself.
+#[derive(Debug, Clone)]
+pub struct OwnNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Its network, by name.
+    pub network: String,
+    /// Its name in the network.
+    pub name: String,
+    /// Where it stands; who asks is active.
+    pub state: NodeState,
+    /// Its addresses on the overlay, IPv4 before IPv6.
+    pub addresses: Vec<IpAddr>,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// Where it is reached, as a lighthouse.
+    pub lighthouse: Option<Endpoint>,
+    /// Whether it is a relay.
+    pub relay: bool,
+    /// The MTU of its device, in bytes, where it is not the network's.
+    pub mtu: Option<u32>,
+    /// The certificates it has now, the older version first.
+    pub certificates: Vec<OwnCertificate>,
+    /// When it should renew, in seconds since the Unix epoch.
+    pub renew_at: Option<i64>,
+    /// Of what its bundle is.
+    pub desired: Desired,
+    /// What it reported last; nothing of a node that never did.
+    pub applied: Option<Desired>,
+}
+
+/// A certificate of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnCertificate {
+    /// Its version.
+    pub version: Version,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// From when it is valid, in seconds since the Unix epoch.
+    pub not_before: i64,
+    /// Until when it is valid.
+    pub not_after: i64,
+}
+
+impl Service {
+    /// What the caller's node is.
+    ///
+    /// # Errors
+    /// [`Error::NodeKeptOut`] and those of access.
+    pub async fn own_node(&self, caller: Caller) -> Result<OwnNode, Error> {
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let node = own_node(&principal)?;
+            let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
+            let certificates = certificate::current(tx, node.id)?;
+            Ok(OwnNode {
+                id: node.id,
+                network: network.name,
+                name: node.name.clone(),
+                state: node.state,
+                addresses: addresses(tx, network.id, node.id)?,
+                groups: node.groups.clone(),
+                lighthouse: node.lighthouse.clone(),
+                relay: node.relay,
+                mtu: node.mtu,
+                certificates: certificates.iter().map(OwnCertificate::of).collect(),
+                renew_at: renew_at(node.id, &certificates),
+                desired: Desired { revision: network.revision.0, generation: node.generation.0 },
+                applied: reported(&node.applied),
+            })
+        })
+        .await
+    }
+}
+
+impl OwnCertificate {
+    pub(super) fn of(certificate: &Certificate) -> Self {
+        let details = certificate.unverified_details();
+        Self {
+            version: certificate.version(),
+            fingerprint: certificate.fingerprint(),
+            not_before: details.not_before(),
+            not_after: details.not_after(),
+        }
+    }
+}
+
+/// The caller's node, if it is one that is not kept out.
+pub(super) fn own_node(principal: &Principal) -> Result<&Node, Error> {
+    principal.permit(Action::BeNode)?;
+    let Principal::Node(node) = principal else {
+        return Err(Error::Forbidden { reason: "a node token is needed".to_owned() });
+    };
+    match node.state {
+        NodeState::Active => Ok(node),
+        state => Err(Error::NodeKeptOut { state, reason: node.state_reason.clone() }),
+    }
+}
+
+/// When a node should renew: after two thirds of a lifetime, and up to a tenth of it later, so that
+/// nodes that enrolled together don't all come at once. The same for the same certificate.
+pub(super) fn renew_at(node: NodeId, certificates: &[Certificate]) -> Option<i64> {
+    let of = |certificate: &Certificate| {
+        let details = certificate.unverified_details();
+        let lifetime = details.not_after().saturating_sub(details.not_before());
+        let mut hash = Sha256::new();
+        hash.update(node.as_bytes());
+        hash.update(certificate.fingerprint().as_bytes());
+        let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();
+        let drawn = i64::from(u32::from_be_bytes([a, b, c, d]));
+        // At most 2³² × a tenth of the lifetime, which for 2⁶³ seconds would not fit.
+        let jitter = (lifetime / 10).saturating_mul(drawn) >> 32;
+        details.not_before().saturating_add(lifetime - lifetime / 3).saturating_add(jitter)
+    };
+    certificates.iter().map(of).min()
+}
+
+fn reported(applied: &Applied) -> Option<Desired> {
+    applied.at.map(|_| Desired { revision: applied.revision, generation: applied.generation })
+}
+
+#[cfg(test)]
+mod tests {
+    use nebula_pki::key::{AgreementKey, SigningKey};
+    use nebula_pki::{
+        CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version,
+    };
+
+    use super::*;
+
+    #[test]
+    fn nodes_renew_between_two_thirds_and_a_tenth_later_each_at_a_time_of_its_own() {
+        let validity = Validity { not_before: 1_000_000, not_after: 1_000_000 + 14 * 86_400 };
+        let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+        let ca = CaParameters::new("ca", validity);
+        let issuer = Issuer::self_signed(Version::V1, ca, key).unwrap();
+        let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+        let networks = vec!["10.1.0.1/16".parse().unwrap()];
+        let host = HostParameters::new("node", networks, key.public_key(), validity);
+        let certificate = issuer.issue(Version::V1, &host).unwrap().certificate().clone();
+        let times: Vec<i64> = (0..200)
+            .map(|_| {
+                let node = NodeId::new();
+                let at = renew_at(node, std::slice::from_ref(&certificate)).unwrap();
+                assert_eq!(renew_at(node, std::slice::from_ref(&certificate)), Some(at));
+                at - 1_000_000
+            })
+            .collect();
+        let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
+        let (earliest, tenth) = (14 * 86_400 * 2 / 3, 14 * 86_400 / 10);
+        assert!(earliest <= first && last <= earliest + tenth, "{first} {last}");
+        // 200 draws leave out a tenth of the range at either end with a chance below 10⁻⁸.
+        assert!(first < earliest + tenth / 10 && last > earliest + tenth * 9 / 10);
+        assert_eq!(renew_at(NodeId::new(), &[]), None);
+    }
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use nebula_alloc::event::Actor;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+
+use super::own_node;
+use crate::service::access::{Caller, Principal};
+use crate::service::{Desired, Service, Shared};
+use crate::store::network::{self, Revision};
+use crate::store::node::{self, Generation};
+use crate::{Error, NodeId};
+
+impl Service {
+    /// Notes what the caller's node has applied. What it reported once stays reported.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for what does not exist yet, [`Error::NodeKeptOut`] and those of
+    /// access.
+    pub async fn report(&self, caller: Caller, applied: Desired) -> Result<(), Error> {
+        let device = self.own_device(&caller).await?;
+        let shared = Arc::clone(&self.shared);
+        self.write(Reporting { shared, caller, device, applied, node: None }).await
+    }
+
+    /// What a change of the caller's node is about.
+    pub(super) async fn own_device(&self, caller: &Caller) -> Result<String, Error> {
+        let caller = caller.clone();
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            own_node(&principal).map(|node| node.device.clone())
+        })
+        .await
+    }
+}
+
+struct Reporting {
+    shared: Arc<Shared>,
+    caller: Caller,
+    device: String,
+    applied: Desired,
+    node: Option<NodeId>,
+}
+
+impl Step for Reporting {
+    type Output = ();
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.device.as_str().into())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        Actor::named("")
+    }
+
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
+        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller, now)?;
+        let node = own_node(&principal)?;
+        let marks = network::marks(tx, &[node.network])?.into_iter().next().flatten();
+        let revision = marks.map_or(0, |marks| marks.revision.0);
+        for (field, said, current) in [
+            ("revision", self.applied.revision, revision),
+            ("generation", self.applied.generation, node.generation.0),
+        ] {
+            if !(0..=current).contains(&said) {
+                return Err(Error::invalid(field, format!("there is none after {current} yet")));
+            }
+        }
+        self.node = Some(node.id);
+        Ok(vec![])
+    }
+
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
+        let node = self.node.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+        let Desired { revision, generation } = self.applied;
+        node::report(tx, node, Revision(revision), Generation(generation), now)
+    }
+}

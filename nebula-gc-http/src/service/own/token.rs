@@ -1,0 +1,87 @@
+use std::sync::Arc;
+
+use nebula_alloc::event::Actor;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+
+use super::own_node;
+use crate::Error;
+use crate::secret::Bearer;
+use crate::service::access::{Caller, Principal};
+use crate::service::audit::{Author, Entry, Origin};
+use crate::service::{Service, Shared};
+use crate::store::network;
+use crate::store::node::{self, Node};
+
+impl Service {
+    /// Replaces the caller's own node token: the old one fails from this commit on. Who asks again
+    /// does so under the new one, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where another node has it, [`Error::NodeKeptOut`] and those of access.
+    pub async fn rotate_own_token(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        token: Bearer,
+    ) -> Result<(), Error> {
+        let device = self.own_device(&caller).await?;
+        let shared = Arc::clone(&self.shared);
+        self.write(Rotating { shared, caller, origin, device, token, decided: None }).await
+    }
+}
+
+struct Rotating {
+    shared: Arc<Shared>,
+    caller: Caller,
+    origin: Origin,
+    device: String,
+    token: Bearer,
+    /// The node as it is; none where it has this token already.
+    decided: Option<(Author, Option<Node>)>,
+}
+
+impl Step for Rotating {
+    type Output = ();
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.device.as_str().into())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        self.decided.as_ref().map_or(Actor::named(""), |(author, _)| author.actor())
+    }
+
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
+        let secrets = &self.shared.secrets;
+        let principal = Principal::authenticate(tx, secrets, &self.caller, now)?;
+        let own = own_node(&principal)?;
+        let mut changes = true;
+        for hashed in secrets.hashes(&self.token) {
+            match node::by_token(tx, &hashed)? {
+                Some(node) if node.id == own.id => changes = false,
+                Some(_) => {
+                    return Err(Error::conflict("nodeToken: another node has it; make a new one"));
+                }
+                None => {}
+            }
+        }
+        let author = self.origin.author(principal.actor());
+        self.decided = Some((author, changes.then(|| own.clone())));
+        Ok(vec![])
+    }
+
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
+        let (author, node) =
+            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+        let Some(Node { id, network, token: Some(former), .. }) = node else { return Ok(()) };
+        node::replace_token(tx, id, &former, &self.shared.secrets.hash(&self.token)?)?;
+        // Polls under the old token end on every instance.
+        network::note_move(tx, network)?;
+        let entry =
+            Entry { network: Some(network), ..Entry::new("node.token_rotated", id.as_bytes()) };
+        author.record(tx, now, entry)
+    }
+}

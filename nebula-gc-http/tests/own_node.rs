@@ -1,0 +1,334 @@
+//! A node's own view: what it is told, what it reports, and waiting for changes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
+
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use nebula_alloc::{Postgres, Sqlite};
+use nebula_gc_http::{
+    AddPool, Bearer, Caller, Database, Desired, DeviceId, Enrolled, Enrollment, Error, NodeName,
+    NodeState, Origin, ProjectId, ServerSecrets, Service,
+};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Curve, SystemRandom};
+
+const START: i64 = 1_800_000_000;
+/// Longer than any of this takes: a poll that is not woken fails its test.
+const LONG: Duration = Duration::from_secs(60);
+
+struct Plane {
+    services: Vec<Arc<Service>>,
+    now: Arc<AtomicI64>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Plane {
+    /// Instances over these databases, which are one and the same, with the network `demo`.
+    async fn start(databases: Vec<Database>) -> Self {
+        let secrets = ServerSecrets::generate().unwrap();
+        let now = Arc::new(AtomicI64::new(START));
+        let start = |database: Database| {
+            let clock = Arc::clone(&now);
+            let clock = move || clock.load(Ordering::Relaxed);
+            Arc::new(Service::start(database, secrets.clone(), clock, |_| Ok(())).unwrap())
+        };
+        let services: Vec<_> = databases.into_iter().map(start).collect();
+        let plane = Self { services, now, _directory: None };
+        let pool = AddPool {
+            project: Some(ProjectId::new("demo").unwrap()),
+            prefix: "10.1.0.0/16".parse().unwrap(),
+            version: None,
+        };
+        plane.service().add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+        plane
+    }
+
+    async fn on_sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(directory.path().join("test.db")).unwrap();
+        Self { _directory: Some(directory), ..Self::start(vec![store.into()]).await }
+    }
+
+    /// So many instances over one database server.
+    async fn on_postgresql(instances: usize) -> Option<Self> {
+        let url = postgres::cluster_in_memory()?.schema();
+        let connect = |_| Postgres::connect(&url).unwrap().into();
+        Some(Self::start((0..instances).map(connect).collect()).await)
+    }
+
+    fn service(&self) -> &Arc<Service> {
+        self.services.first().unwrap()
+    }
+
+    fn last(&self) -> &Arc<Service> {
+        self.services.last().unwrap()
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    async fn enroll(&self, name: &str) -> Member {
+        let token = Bearer::new_node_token().unwrap();
+        let request = Enrollment {
+            network: None,
+            name: NodeName::new(name).unwrap(),
+            public_key: new_key(),
+            token: token.clone(),
+            device: Some(DeviceId::new(name).unwrap()),
+            groups: None,
+            lighthouse: None,
+            relay: None,
+            mtu: None,
+        };
+        let enrolled =
+            self.service().enroll(Caller::Local, Origin::local(), request).await.unwrap();
+        Member { caller: Caller::Bearer(token), enrolled }
+    }
+
+    async fn release(&self, name: &str) {
+        let (service, device) = (self.service(), DeviceId::new(name).unwrap());
+        service.release(Caller::Local, Origin::local(), None, device).await.unwrap();
+    }
+
+    /// A poll that waits at the last instance before this returns.
+    async fn poll(&self, member: &Member) -> Polling {
+        let (service, caller) = (Arc::clone(self.last()), member.caller.clone());
+        let seen = service.own_node(caller.clone()).await.unwrap().desired;
+        let waiting = service.waiting_polls();
+        let asking = Arc::clone(&service);
+        let poll = tokio::spawn(async move { asking.watch(caller, seen, LONG).await });
+        until(|| service.waiting_polls() > waiting).await;
+        Polling { poll, seen }
+    }
+}
+
+struct Member {
+    caller: Caller,
+    enrolled: Enrolled,
+}
+
+struct Polling {
+    poll: tokio::task::JoinHandle<Result<Option<Desired>, Error>>,
+    seen: Desired,
+}
+
+impl Polling {
+    async fn answer(self) -> Result<Option<Desired>, Error> {
+        self.poll.await.unwrap()
+    }
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn new_key() -> PublicKey {
+    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
+}
+
+async fn a_node_is_told_what_it_is(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let service = plane.service();
+    let own = service.own_node(node.caller.clone()).await.unwrap();
+    assert_eq!(
+        (own.id, own.network.as_str(), own.name.as_str()),
+        (node.enrolled.node, "demo", "one")
+    );
+    assert_eq!((own.state, own.applied), (NodeState::Active, None));
+    assert_eq!(own.addresses, [node.enrolled.networks.first().unwrap().addr()]);
+    let certificate = own.certificates.first().unwrap();
+    assert_eq!(certificate.fingerprint, node.enrolled.certificates.first().unwrap().fingerprint());
+    let lifetime = certificate.not_after - certificate.not_before;
+    let renew_at = own.renew_at.unwrap() - certificate.not_before;
+    assert!((lifetime * 2 / 3..=lifetime * 2 / 3 + lifetime / 10 + 1).contains(&renew_at));
+    // Operators are no nodes.
+    let operator = service.own_node(Caller::Local).await;
+    assert!(matches!(operator, Err(Error::Forbidden { .. })));
+}
+
+async fn reports_never_go_back_or_ahead(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let service = plane.service();
+    plane.enroll("two").await;
+    plane.release("two").await;
+    let report = async |revision, generation| {
+        service.report(node.caller.clone(), Desired { revision, generation }).await
+    };
+    let applied = async || service.own_node(node.caller.clone()).await.unwrap().applied;
+    let at = |revision, generation| Some(Desired { revision, generation });
+    report(0, 0).await.unwrap();
+    assert_eq!(applied().await, at(0, 0));
+    report(2, 1).await.unwrap();
+    report(1, 1).await.unwrap();
+    assert_eq!(applied().await, at(2, 1));
+    for (revision, generation, field) in
+        [(3, 1, "revision"), (2, 2, "generation"), (-1, 1, "revision")]
+    {
+        let refused = report(revision, generation).await;
+        assert!(
+            matches!(refused, Err(Error::InvalidRequest { field: named, .. }) if named == field)
+        );
+    }
+    assert_eq!(applied().await, at(2, 1));
+}
+
+async fn a_token_is_replaced_once_and_for_all(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let service = plane.service();
+    let token = Bearer::new_node_token().unwrap();
+    let under = async |caller: &Caller, token: &Bearer| {
+        service.rotate_own_token(caller.clone(), Origin::local(), token.clone()).await
+    };
+    let Caller::Bearer(others) = &other.caller else { panic!() };
+    assert!(matches!(under(&node.caller, others).await, Err(Error::Conflict { .. })));
+    let polling = plane.poll(&node).await;
+    under(&node.caller, &token).await.unwrap();
+    // The poll under the old token ends with it.
+    assert!(matches!(polling.answer().await, Err(Error::Unauthorized { .. })));
+    let former = service.own_node(node.caller.clone()).await;
+    assert!(matches!(former, Err(Error::Unauthorized { .. })));
+    assert!(matches!(under(&node.caller, &token).await, Err(Error::Unauthorized { .. })));
+    // Its answer may have been lost: under the new one the same is nothing new.
+    under(&Caller::Bearer(token.clone()), &token).await.unwrap();
+    let own = service.own_node(Caller::Bearer(token)).await.unwrap();
+    assert_eq!(own.id, node.enrolled.node);
+}
+
+async fn bundles_are_rendered_once(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let service = plane.service();
+    let bundle = async || service.own_bundle(node.caller.clone()).await.unwrap();
+    let first = bundle().await;
+    assert_eq!(
+        (first.known_digest(), first.desired()),
+        (None, Desired { revision: 1, generation: 1 })
+    );
+    let (digest, zip) = first.render(|bundle| bundle.to_zip()).await.unwrap();
+    assert_eq!(digest, node.enrolled.bundle.digest());
+    assert_eq!(zip, node.enrolled.bundle.to_zip().unwrap());
+    assert_eq!(bundle().await.known_digest(), Some(digest));
+    // An operator is given the same.
+    let by_operator = service.node_bundle(Caller::Local, None, node.enrolled.node).await.unwrap();
+    assert_eq!(by_operator.known_digest(), Some(digest));
+    plane.enroll("two").await;
+    assert_eq!(bundle().await.known_digest(), Some(digest), "nobody is told of a plain node");
+    plane.release("two").await;
+    let blocking = bundle().await;
+    assert_eq!((blocking.known_digest(), blocking.desired().revision), (None, 2));
+    let (_, yaml) = blocking
+        .render(|bundle| Ok(bundle.file("nebula.yml").unwrap_or_default().to_owned()))
+        .await
+        .unwrap();
+    assert!(yaml.contains("blocklist"));
+}
+
+async fn a_poll_is_answered_when_something_changed(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    // It has something else: it is told at once.
+    let told =
+        plane.service().watch(node.caller.clone(), Desired { revision: 0, generation: 1 }, LONG);
+    assert_eq!(told.await.unwrap(), Some(Desired { revision: 1, generation: 1 }));
+    // Nothing changes.
+    let seen = Desired { revision: 1, generation: 1 };
+    let told = plane.service().watch(node.caller.clone(), seen, Duration::from_millis(1)).await;
+    assert_eq!(told.unwrap(), None);
+    assert_eq!(plane.service().waiting_polls(), 0);
+    // Another is released: one is told of the revision, the other that it is gone.
+    let (staying, leaving) = (plane.poll(&node).await, plane.poll(&other).await);
+    assert_eq!(staying.seen, seen);
+    plane.release("two").await;
+    assert_eq!(staying.answer().await.unwrap(), Some(Desired { revision: 2, generation: 1 }));
+    assert!(matches!(leaving.answer().await, Err(Error::Unauthorized { .. })));
+    assert_eq!(plane.last().waiting_polls(), 0);
+}
+
+async fn a_poll_that_nobody_waits_for_any_more_leaves_nothing(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let mut polls = vec![];
+    for _ in 0..4 {
+        polls.push(plane.poll(&node).await);
+    }
+    let seen = polls.first().unwrap().seen;
+    let fifth = plane.last().watch(node.caller.clone(), seen, LONG).await;
+    assert!(matches!(fifth, Err(Error::RateLimited { .. })), "{fifth:?}");
+    for polling in polls {
+        polling.poll.abort();
+    }
+    until(|| plane.last().waiting_polls() == 0).await;
+}
+
+/// Every node polls again and again, while others leave as fast as they can: each has to learn of
+/// the last revision without any poll running out.
+async fn no_change_is_missed(plane: Plane) {
+    const NODES: usize = 12;
+    const CHANGES: i64 = 25;
+    let plane = Arc::new(plane);
+    for number in 0..CHANGES {
+        plane.enroll(&format!("leaving-{number}")).await;
+    }
+    let mut nodes = vec![];
+    for number in 0..NODES {
+        let member = plane.enroll(&format!("staying-{number}")).await;
+        let service = Arc::clone(plane.services.get(number % plane.services.len()).unwrap());
+        nodes.push(tokio::spawn(async move {
+            let mut seen = Desired { revision: 1, generation: 1 };
+            let mut answers = 0;
+            while seen.revision <= CHANGES {
+                let told = service.watch(member.caller.clone(), seen, LONG).await.unwrap();
+                let told = told.unwrap_or_else(|| panic!("a poll ran out at {seen:?}"));
+                assert!(told.revision > seen.revision, "{told:?} after {seen:?}");
+                (seen, answers) = (told, answers + 1);
+            }
+            answers
+        }));
+    }
+    for number in 0..CHANGES {
+        plane.release(&format!("leaving-{number}")).await;
+    }
+    for node in nodes {
+        assert!((1..=CHANGES).contains(&node.await.unwrap()));
+    }
+}
+
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Plane::on_sqlite().await).await;
+            })*
+        }
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(plane) = super::Plane::on_postgresql(1).await else { return };
+                super::$name(plane).await;
+            })*
+        }
+        /// What one instance changes, the other's nodes learn.
+        mod two_instances {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(plane) = super::Plane::on_postgresql(2).await else { return };
+                super::$name(plane).await;
+            })*
+        }
+    };
+}
+
+on_both_engines! {
+    a_node_is_told_what_it_is
+    reports_never_go_back_or_ahead
+    a_token_is_replaced_once_and_for_all
+    bundles_are_rendered_once
+    a_poll_is_answered_when_something_changed
+    a_poll_that_nobody_waits_for_any_more_leaves_nothing
+    no_change_is_missed
+}
