@@ -89,7 +89,7 @@ impl Server {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 accepted = listener.accept(), if !full => match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(Arc::clone(&shared).connection(stream, peer));
+                        shared.begin(&mut connections, stream, peer);
                         if connections.len() == limits.connections {
                             tracing::warn!(limit = limits.connections, "no more connections are taken until one ends");
                         }
@@ -159,35 +159,46 @@ struct Shared {
 }
 
 impl Shared {
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    /// Adds a connection to those that are served. Its task holds its state once: thousands of
+    /// them do nothing but wait.
+    fn begin(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
         if let Err(error) = set_options(&stream) {
             tracing::debug!(%peer, %error, "socket options");
         }
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            // Boxed: what a handshake needs is not kept for as long as the connection.
-            let handshake = Box::pin(tls.accept(stream));
-            match tokio::time::timeout(self.limits.handshake_time, handshake).await {
-                Ok(Ok(stream)) => self.serve(stream, peer).await,
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
-                Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
-            }
+        if let Some(tls) = self.tls.clone() {
+            connections.spawn(Arc::clone(self).secured(tls, stream, peer));
             return;
         }
-        self.serve(stream, peer).await;
+        connections.spawn(Arc::clone(self).serve(Box::new(stream), peer));
     }
 
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+    #[cfg(feature = "tls")]
+    async fn secured(self: Arc<Self>, tls: Tls, stream: TcpStream, peer: SocketAddr) {
+        // Boxed: what a handshake needs is not kept for as long as the connection.
+        let handshake = Box::pin(async move { tls.accept(stream).await.map(Box::new) });
+        match tokio::time::timeout(self.limits.handshake_time, handshake).await {
+            Ok(Ok(stream)) => self.serve(stream, peer).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
+            Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<S>(self: Arc<Self>, stream: Box<S>, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut stopping = self.stopping.clone();
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_time)
-            .max_buf_size(BUFFER)
-            .serve_connection(
-                TokioIo::new(stream),
-                service_fn(|request| self.answer(request, peer)),
-            );
-        let mut connection = pin!(connection);
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.header_time)
+                .max_buf_size(BUFFER)
+                .serve_connection(
+                    TokioIo::new(stream),
+                    service_fn(|request| self.answer(request, peer)),
+                )
+        );
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = stopping.wait() => {
