@@ -53,13 +53,14 @@ pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
 pub use names::{DeviceId, Groups, Label, NodeName, ProjectId};
 pub use secret::{Bearer, ServerSecrets};
 pub use service::{
-    Action, AddPool, Caller, Change, Created, Desired, Enrolled, Enrollment, Expected, NodeBundle,
-    NodeStatus, Origin, OwnCertificate, OwnNode, PoolAdded, Registration, Repeat, Service, Tag,
+    Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment, Expected,
+    NetworkPatch, NetworkSettings, NewBlock, NewNetwork, NodeBundle, NodeStatus, Origin,
+    OwnCertificate, OwnNode, PoolAdded, PoolUsage, Registration, Repeat, Room, Service, Tag,
 };
 pub use store::COMPONENT;
 pub use store::database::Database;
 pub use store::join_token::JoinToken;
-pub use store::network::Versions;
+pub use store::network::{Network, Revision, Versions};
 pub use store::node::NodeState;
 pub use store::operator_key::{OperatorKey, Role, Scope};
 pub use store::tenant::Tenant;

@@ -1,7 +1,7 @@
 //! The compatibility dialect, `/api/nebula`, for clients of the older register endpoint. Its words
 //! (project, device) are translated here and go no further.
 
-mod wire;
+pub(super) mod wire;
 
 use std::net::IpAddr;
 use std::sync::Arc;

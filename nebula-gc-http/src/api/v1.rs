@@ -6,9 +6,14 @@
 //! operation the refusals that it can meet.
 
 pub(super) mod ask;
+mod blocks;
 mod document;
+mod enroll;
+mod networks;
 mod page;
+mod pools;
 mod problem;
+mod reservations;
 mod respond;
 mod tag;
 mod tenants;
@@ -36,7 +41,13 @@ fn routes() -> OpenApiRouter<Arc<Service>> {
 
 /// One line per thing.
 fn things() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::new().merge(tenants::router())
+    OpenApiRouter::new()
+        .merge(blocks::router())
+        .merge(enroll::router())
+        .merge(networks::router())
+        .merge(pools::router())
+        .merge(reservations::router())
+        .merge(tenants::router())
 }
 
 pub(super) fn router() -> Router<Arc<Service>> {

@@ -7,12 +7,13 @@ use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
-use super::access::{Caller, Principal};
+use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared};
-use crate::Error;
 use crate::secret::Bearer;
 use crate::store::idempotency;
+use crate::store::network::Network;
+use crate::{Error, ProjectId};
 
 /// By what a repeat of a creation is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Created<T> {
 }
 
 /// Who changes something, and when.
-pub(super) struct Change<'a> {
+pub(super) struct Work<'a> {
     pub(super) tx: &'a mut dyn Transaction,
     /// The transaction's time, in seconds since the Unix epoch.
     pub(super) now: i64,
@@ -44,13 +45,17 @@ pub(super) struct Change<'a> {
     pub(super) author: &'a Author,
 }
 
-impl Change<'_> {
+impl Work<'_> {
     pub(super) fn record(&mut self, entry: Entry<'_>) -> Result<(), Error> {
         self.author.record(self.tx, self.now, entry)
     }
 
-    pub(super) fn actor(&self) -> Actor<'_> {
-        self.author.actor()
+    /// The network named, where the principal may do this to it.
+    pub(super) fn network(&mut self, action: Action, name: &ProjectId) -> Result<Network, Error> {
+        let found = find_network(self.tx, self.principal, Some(name))?;
+        let network = found.ok_or_else(|| not_found(Some(name)))?;
+        self.principal.permit(action)?;
+        Ok(network)
     }
 
     /// Makes something, or finds what the repeated request made before. It commits with what it
@@ -83,12 +88,12 @@ impl Change<'_> {
 }
 
 impl Service {
-    /// Runs a change. It may run again after a rollback.
+    /// Runs a work. It may run again after a rollback.
     pub(super) async fn alone<T: Send + 'static>(
         &self,
         caller: Caller,
         origin: Origin,
-        work: impl FnMut(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
+        work: impl FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.admit(&caller).await?;
         let shared = Arc::clone(&self.shared);
@@ -105,7 +110,7 @@ struct Alone<F> {
 
 impl<F, T> Step for Alone<F>
 where
-    F: FnMut(&mut Change<'_>) -> Result<T, Error> + Send + 'static,
+    F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     T: Send + 'static,
 {
     type Output = T;
@@ -127,6 +132,6 @@ where
         let shared = &self.shared;
         let principal = Principal::authenticate(tx, &shared.secrets, &self.caller, now)?;
         let author = self.origin.author(principal.actor());
-        (self.work)(&mut Change { tx, now, shared, principal: &principal, author: &author })
+        (self.work)(&mut Work { tx, now, shared, principal: &principal, author: &author })
     }
 }

@@ -1,5 +1,8 @@
 //! Making networks and their pools.
 
+mod native;
+mod settings;
+
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -12,6 +15,8 @@ use nebula_alloc::{AddressRange, Family, usable};
 use nebula_pki::{Curve, Version};
 use serde_json::json;
 
+pub use self::native::{NetworkPatch, NewNetwork};
+pub use self::settings::NetworkSettings;
 use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared, authority};
@@ -75,18 +80,7 @@ impl Service {
         request: AddPool,
     ) -> Result<PoolAdded, Error> {
         let prefix = request.prefix.trunc();
-        let range = usable(prefix).ok_or_else(|| {
-            Error::invalid("cidr", "Nebula refuses IPv4 addresses written as IPv6")
-        })?;
-        for reserved in RESERVED {
-            let reserved: IpNet = reserved.parse().map_err(Error::unavailable)?;
-            if reserved.contains(&prefix) || prefix.contains(&reserved) {
-                return Err(Error::invalid(
-                    "cidr",
-                    format!("must not reach into {reserved}, which no host can use"),
-                ));
-            }
-        }
+        let range = check_prefix("cidr", prefix)?;
         self.admit(&caller).await?;
         let request = AddPool { prefix, ..request };
         let shared = Arc::clone(&self.shared);
@@ -288,6 +282,20 @@ impl Service {
         })
         .await
     }
+}
+
+/// The addresses of a prefix that nodes may have, if it is one for a network.
+fn check_prefix(field: &str, prefix: IpNet) -> Result<AddressRange, Error> {
+    let range = usable(prefix)
+        .ok_or_else(|| Error::invalid(field, "Nebula refuses IPv4 addresses written as IPv6"))?;
+    for reserved in RESERVED {
+        let reserved: IpNet = reserved.parse().map_err(Error::unavailable)?;
+        if reserved.contains(&prefix) || prefix.contains(&reserved) {
+            let reason = format!("must not reach into {reserved}, which no host can use");
+            return Err(Error::invalid(field, reason));
+        }
+    }
+    Ok(range)
 }
 
 fn check_family(prefix: IpNet, has_ipv6: bool) -> Result<(), Error> {

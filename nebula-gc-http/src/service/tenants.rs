@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Service;
 use super::access::{Action, Caller, Principal};
-use super::alone::{Change, Created, Repeat};
+use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
 use super::precondition::{Expected, Tag};
 use crate::store::network;
@@ -71,18 +71,18 @@ impl Service {
         name: Label,
         repeat: Option<Repeat>,
     ) -> Result<Created<Tenant>, Error> {
-        self.alone(caller, origin, move |change| {
-            change.principal.permit(Action::ManageTenants)?;
-            require_root(change)?;
-            change.once(
+        self.alone(caller, origin, move |work| {
+            work.principal.permit(Action::ManageTenants)?;
+            require_root(work)?;
+            work.once(
                 repeat.as_ref(),
-                |change, id| find(change.tx, change.principal, id.into()),
-                |change| {
-                    check_unused(change, name.as_str())?;
-                    let (id, now) = (TenantId::new(), change.now);
-                    tenant::insert(change.tx, id, name.as_str(), now)?;
+                |work, id| find(work.tx, work.principal, id.into()),
+                |work| {
+                    check_unused(work, name.as_str())?;
+                    let (id, now) = (TenantId::new(), work.now);
+                    tenant::insert(work.tx, id, name.as_str(), now)?;
                     let tenant = Tenant { id, name: name.to_string(), changes: 1, created_at: now };
-                    change.record(Entry {
+                    work.record(Entry {
                         detail: json!({"name": tenant.name}),
                         ..Entry::new("tenant.created", id.as_bytes())
                     })?;
@@ -105,16 +105,16 @@ impl Service {
         expected: Expected,
         name: Label,
     ) -> Result<Tenant, Error> {
-        self.alone(caller, origin, move |change| {
-            let tenant = changeable(change, id, &expected)?;
+        self.alone(caller, origin, move |work| {
+            let tenant = changeable(work, id, &expected)?;
             if tenant.name == name.as_str() {
                 return Ok(tenant);
             }
-            check_unused(change, name.as_str())?;
-            if !tenant::rename(change.tx, &tenant, name.as_str())? {
+            check_unused(work, name.as_str())?;
+            if !tenant::rename(work.tx, &tenant, name.as_str())? {
                 return Err(Error::conflict("it was changed at the same time; ask again"));
             }
-            change.record(Entry {
+            work.record(Entry {
                 detail: json!({"name": name.as_str(), "former": tenant.name}),
                 ..Entry::new("tenant.changed", id.as_bytes())
             })?;
@@ -134,19 +134,19 @@ impl Service {
         id: TenantId,
         expected: Expected,
     ) -> Result<(), Error> {
-        self.alone(caller, origin, move |change| {
-            let tenant = changeable(change, id, &expected)?;
-            require_root(change)?;
+        self.alone(caller, origin, move |work| {
+            let tenant = changeable(work, id, &expected)?;
+            require_root(work)?;
             let first = [0; 16].into();
-            if !network::after_of_tenant(change.tx, id, first, 1)?.is_empty() {
+            if !network::after_of_tenant(work.tx, id, first, 1)?.is_empty() {
                 return Err(Error::conflict("the tenant has networks"));
             }
-            if operator_key::any_of_tenant(change.tx, id)? {
+            if operator_key::any_of_tenant(work.tx, id)? {
                 return Err(Error::conflict("the tenant has operator keys; revoke them first"));
             }
-            operator_key::delete_of_tenant(change.tx, id)?;
-            tenant::delete(change.tx, id)?;
-            change.record(Entry {
+            operator_key::delete_of_tenant(work.tx, id)?;
+            tenant::delete(work.tx, id)?;
+            work.record(Entry {
                 detail: json!({"name": tenant.name}),
                 ..Entry::new("tenant.deleted", id.as_bytes())
             })
@@ -170,9 +170,9 @@ fn find(
     found.ok_or_else(|| Error::NotFound { what: format!("tenant {id}") })
 }
 
-fn changeable(change: &mut Change<'_>, id: TenantId, expected: &Expected) -> Result<Tenant, Error> {
-    let tenant = find(change.tx, change.principal, id)?;
-    change.principal.permit(Action::ManageTenants)?;
+fn changeable(work: &mut Work<'_>, id: TenantId, expected: &Expected) -> Result<Tenant, Error> {
+    let tenant = find(work.tx, work.principal, id)?;
+    work.principal.permit(Action::ManageTenants)?;
     expected.check(&tenant.tag())?;
     if tenant.name == tenant::DEFAULT {
         return Err(Error::conflict("the default tenant stays as it is"));
@@ -180,15 +180,15 @@ fn changeable(change: &mut Change<'_>, id: TenantId, expected: &Expected) -> Res
     Ok(tenant)
 }
 
-fn require_root(change: &Change<'_>) -> Result<(), Error> {
-    match change.principal.scope() {
+fn require_root(work: &Work<'_>) -> Result<(), Error> {
+    match work.principal.scope() {
         Scope::Root => Ok(()),
         _ => Err(Error::Forbidden { reason: "this needs a root operator key".to_owned() }),
     }
 }
 
-fn check_unused(change: &mut Change<'_>, name: &str) -> Result<(), Error> {
-    match tenant::by_name(change.tx, name)? {
+fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
+    match tenant::by_name(work.tx, name)? {
         None => Ok(()),
         Some(_) => Err(Error::conflict(format!("another tenant is called {name:?}"))),
     }

@@ -9,7 +9,7 @@ use crate::{CaId, Error, TenantId};
 /// A network's counter. It moves once with each change of something in other nodes' bundles: CAs,
 /// blocklist, lighthouses, relays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Revision(pub(crate) i64);
+pub struct Revision(pub i64);
 
 impl Revision {
     pub(crate) const FIRST: Self = Self(1);
@@ -46,6 +46,15 @@ impl Versions {
         }
     }
 
+    /// `certificate_version` and `also_version_1`.
+    fn stored(self) -> (i64, i64) {
+        match self {
+            Self::V1 => (1, 0),
+            Self::V2 => (2, 0),
+            Self::Both => (2, 1),
+        }
+    }
+
     /// Whether nodes can have IPv6 addresses.
     #[must_use]
     pub fn has_ipv6(self) -> bool {
@@ -55,34 +64,43 @@ impl Versions {
 
 /// One overlay.
 #[derive(Debug, Clone)]
-pub(crate) struct Network {
-    pub(crate) id: NetworkId,
-    pub(crate) tenant: TenantId,
-    pub(crate) name: String,
-    pub(crate) versions: Versions,
-    pub(crate) curve: Curve,
-    pub(crate) prefix_v4: Option<IpNet>,
-    pub(crate) prefix_v6: Option<IpNet>,
+pub struct Network {
+    /// Its id.
+    pub id: NetworkId,
+    /// Who owns it.
+    pub tenant: TenantId,
+    /// Its name, unique over all tenants.
+    pub name: String,
+    /// Which versions of certificates its nodes have.
+    pub versions: Versions,
+    /// The curve of its keys.
+    pub curve: Curve,
+    /// Its IPv4 prefix.
+    pub prefix_v4: Option<IpNet>,
+    /// Its IPv6 prefix.
+    pub prefix_v6: Option<IpNet>,
     /// The CA that signs.
-    pub(crate) active_ca: CaId,
+    pub active_ca: CaId,
     /// How long a released address is kept, at least, in seconds.
-    pub(crate) hold_seconds: i64,
+    pub hold_seconds: i64,
     /// Whether a released address is kept for the hold time alone, whatever its certificates.
-    pub(crate) hold_alone: bool,
+    pub hold_alone: bool,
     /// How long the certificates of native nodes are valid, in seconds.
-    pub(crate) lifetime: i64,
+    pub lifetime: i64,
     /// After how long without a report a node that has reported before is released, in seconds.
-    pub(crate) silence_seconds: Option<i64>,
+    pub silence_seconds: Option<i64>,
     /// The MTU of its nodes' devices, in bytes, where they have none of their own.
-    pub(crate) mtu: u32,
-    pub(crate) revision: Revision,
+    pub mtu: u32,
+    /// Counts the changes of what other nodes' bundles hold.
+    pub revision: Revision,
     /// Counts the changes of single nodes which those nodes did not make themselves.
     pub(crate) moves: i64,
     /// The rendering its bundles are made with.
-    pub(crate) rendering: u32,
+    pub rendering: u32,
     /// Counts the changes of the network's own settings.
     pub(crate) changes: i64,
-    pub(crate) created_at: i64,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: i64,
 }
 
 impl Network {
@@ -202,11 +220,7 @@ pub(crate) fn marks(
 pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), Error> {
     let text = |prefix: Option<IpNet>| prefix.map(|prefix| prefix.to_string());
     let (v4, v6) = (text(network.prefix_v4), text(network.prefix_v6));
-    let (version, also_version_1) = match network.versions {
-        Versions::V1 => (1_i64, 0_i64),
-        Versions::V2 => (2, 0),
-        Versions::Both => (2, 1),
-    };
+    let (version, also_version_1) = network.versions.stored();
     Ok(tx.queue(
         "INSERT INTO gc_network (id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, \
          prefix_v6, active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, revision, moves, \
@@ -234,6 +248,33 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
             network.created_at.into(),
         ],
     )?)
+}
+
+/// Writes the settings of a network that was read in the state `changes`. Whether it still was.
+pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool, Error> {
+    let text = |prefix: Option<IpNet>| prefix.map(|prefix| prefix.to_string());
+    let (v4, v6) = (text(network.prefix_v4), text(network.prefix_v6));
+    let (version, also_version_1) = network.versions.stored();
+    let changed = tx.execute(
+        "UPDATE gc_network SET name = $1, certificate_version = $2, also_version_1 = $3, prefix_v4 = $4, \
+         prefix_v6 = $5, hold_seconds = $6, hold_alone = $7, lifetime = $8, silence_seconds = $9, \
+         mtu = $10, changes = changes + 1 WHERE id = $11 AND changes = $12",
+        &[
+            (&network.name).into(),
+            version.into(),
+            also_version_1.into(),
+            v4.as_deref().into(),
+            v6.as_deref().into(),
+            network.hold_seconds.into(),
+            i64::from(network.hold_alone).into(),
+            network.lifetime.into(),
+            network.silence_seconds.into(),
+            i64::from(network.mtu).into(),
+            network.id.as_bytes().into(),
+            network.changes.into(),
+        ],
+    )?;
+    Ok(changed == 1)
 }
 
 /// Gives a network its prefix of a family that it had none of.

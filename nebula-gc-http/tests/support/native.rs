@@ -16,8 +16,10 @@ use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use nebula_alloc::{Postgres, Sqlite};
-use nebula_gc_http::{Database, ServerSecrets, Service, api};
-use serde_json::Value;
+use nebula_gc_http::{Bearer, Database, ServerSecrets, Service, api};
+use nebula_pki::key::AgreementKey;
+use nebula_pki::{Curve, SystemRandom};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -146,6 +148,13 @@ impl Plane {
         let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
         Answer { status, headers, bytes }
     }
+}
+
+/// What a new node sends.
+pub fn enrollment(name: &str) -> Value {
+    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
+    let token = Bearer::new_node_token().unwrap();
+    json!({"name": name, "publicKey": key.to_pem(), "nodeToken": token.expose()})
 }
 
 /// A request to a path below `/api/v1`.

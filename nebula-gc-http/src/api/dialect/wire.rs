@@ -97,7 +97,7 @@ impl Parse for AddPool {
 }
 
 /// The PEM that `nebula-cert keygen` writes, or Base64 or hexadecimal of the raw key.
-fn public_key(text: &str) -> Result<PublicKey, Error> {
+pub(in crate::api) fn public_key(text: &str) -> Result<PublicKey, Error> {
     let refuse = |reason: String| Error::InvalidPublicKey { reason };
     let text = text.trim();
     if text.contains("PRIVATE KEY-----") {

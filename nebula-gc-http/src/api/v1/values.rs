@@ -1,8 +1,13 @@
 //! Small things that bodies and paths are made of.
 
-use serde::{Deserialize, Deserializer};
+use ipnet::IpNet;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
+
+use crate::service::Addresses;
 
 /// Refuses `null` where leaving the field out means something: use it with `default`.
 pub(in crate::api) fn not_null<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
@@ -23,6 +28,67 @@ where
     Option::deserialize(from).map(Some)
 }
 
+/// The id of a network, pool or block.
+pub(in crate::api) struct Uuid(pub(in crate::api) [u8; 16]);
+
+impl<'de> Deserialize<'de> for Uuid {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        crate::id::read_uuid(from).map(Self)
+    }
+}
+
+/// A prefix without bits after its length.
+pub(in crate::api) struct Prefix(pub(in crate::api) IpNet);
+
+impl<'de> Deserialize<'de> for Prefix {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let form = "must be a prefix such as 10.99.1.0/24 or fd00:99::/64";
+        let prefix: IpNet = text.parse().map_err(|_| D::Error::custom(form))?;
+        match prefix.trunc() {
+            whole if whole == prefix => Ok(Self(prefix)),
+            whole => Err(D::Error::custom(format!(
+                "has bits set after its length; did you mean {whole}?"
+            ))),
+        }
+    }
+}
+
+/// Some addresses: a prefix, a range, or one.
+pub(in crate::api) struct Range(pub(in crate::api) Addresses);
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// A count of addresses: a number, or a string of digits above 2⁵³, where numbers of JSON lose
+/// digits in many clients.
+pub(in crate::api) struct Count(pub(in crate::api) u128);
+
+/// Above it, JSON numbers lose digits in many clients.
+const EXACT_IN_JSON: u128 = 1 << 53;
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match u64::try_from(self.0) {
+            Ok(number) if self.0 <= EXACT_IN_JSON => to.serialize_u64(number),
+            _ => to.collect_str(&self.0),
+        }
+    }
+}
+
+impl PartialSchema for Count {
+    fn schema() -> RefOr<Schema> {
+        let either = SchemaType::from_iter([Type::Integer, Type::String]);
+        ObjectBuilder::new().schema_type(either).minimum(Some(0)).pattern(Some("^[0-9]+$")).into()
+    }
+}
+
+impl ToSchema for Count {}
+
 /// How an id is described.
 pub(in crate::api) struct Id;
 
@@ -34,3 +100,17 @@ impl PartialSchema for Id {
 }
 
 impl ToSchema for Id {}
+
+/// Something of a client's as one segment of a path (RFC 3986, 3.3).
+pub(in crate::api) fn segment(text: impl std::fmt::Display) -> String {
+    let mut segment = String::new();
+    for byte in text.to_string().bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte));
+            }
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
+}

@@ -1,0 +1,148 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use nebula_alloc::PoolId;
+use nebula_alloc::block::Block;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::{Ask, AskWith};
+use super::page::{Page, Paging, after};
+use super::problem::Problem;
+use super::respond::{Answer, created, json};
+use super::tag::IdempotencyKey;
+use super::values::{Id, Range, Uuid, not_null, segment};
+use crate::service::{NewBlock, Room};
+use crate::{Label, ProjectId, Service};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_blocks, create_block))
+        .routes(routes!(read_block, delete_block))
+}
+
+/// Addresses of a pool that are kept for those who ask for this block: nodes that join with a token
+/// that names it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Block)]
+struct BlockView {
+    #[schema(value_type = Id)]
+    id: String,
+    /// Unique in its network and family.
+    name: String,
+    /// The pool that it is a part of.
+    #[schema(value_type = Id)]
+    pool: String,
+    /// Its first and last address.
+    range: String,
+}
+
+impl From<Block> for BlockView {
+    fn from(block: Block) -> Self {
+        Self {
+            id: block.id.to_string(),
+            name: block.name,
+            pool: block.pool.to_string(),
+            range: block.range.to_string(),
+        }
+    }
+}
+
+/// Either `range` or `size` says where it lies.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NewBlockBody {
+    /// 1 to 128 characters, none of them a control character.
+    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    name: Label,
+    #[schema(value_type = Id)]
+    pool: Uuid,
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false)]
+    range: Option<Range>,
+    /// As many addresses, where they are free, as high in the pool as can be.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = u32, required = false, minimum = 1)]
+    size: Option<u32>,
+}
+
+impl TryFrom<NewBlockBody> for NewBlock {
+    type Error = Problem;
+
+    fn try_from(body: NewBlockBody) -> Result<Self, Problem> {
+        let room = match (body.range, body.size) {
+            (Some(Range(range)), None) => Room::At(range),
+            (None, Some(size @ 1..)) => Room::Of(size.into()),
+            (None, Some(0)) => return Err(Problem::invalid("size", "must be 1 or more")),
+            _ => return Err(Problem::invalid("range", "give either range or size")),
+        };
+        Ok(Self { name: body.name, pool: PoolId(body.pool.0), room })
+    }
+}
+
+/// List a network's blocks.
+#[utoipa::path(get, path = "/networks/{network}/blocks", operation_id = "list_blocks",
+    tag = "blocks",
+    params(("network" = String, Path, description = "Its name or id."), Paging),
+    responses((status = 200, description = "A page of blocks.", body = Page<BlockView>)))]
+async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after = after(cursor, "blocks")?.map(PoolId);
+    let blocks = service.blocks(ask.caller, ask.path, after, limit.and_one()).await?;
+    let page: Page<BlockView> = Page::new(blocks, limit, "blocks", |block| block.id.0.to_vec());
+    Ok(json(page))
+}
+
+/// Make a block.
+#[utoipa::path(post, path = "/networks/{network}/blocks", operation_id = "create_block",
+    tag = "blocks",
+    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    request_body = NewBlockBody,
+    responses((status = 201, description = "It was made.", body = BlockView),
+        (status = 200, description = "A repeated request has made it before.", body = BlockView)))]
+async fn create_block(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NewBlockBody, ProjectId>,
+) -> Answer {
+    let asked = match NewBlock::try_from(ask.body) {
+        Ok(asked) => asked,
+        Err(problem) => {
+            service.authenticate(&ask.caller).await?;
+            return Err(problem);
+        }
+    };
+    let location = format!("/api/v1/networks/{}/blocks/", segment(&ask.path));
+    let made = service.create_block(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
+    let location = format!("{location}{}", made.resource.id);
+    Ok(created(made.is_new, &location, json(BlockView::from(made.resource))))
+}
+
+/// Read a block.
+#[utoipa::path(get, path = "/networks/{network}/blocks/{block}", operation_id = "read_block",
+    tag = "blocks",
+    params(("network" = String, Path, description = "Its name or id."), ("block" = Id, Path)),
+    responses((status = 200, description = "The block.", body = BlockView)))]
+async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, Uuid)>) -> Answer {
+    let (network, Uuid(id)) = ask.path;
+    let block = service.block(ask.caller, network, PoolId(id)).await?;
+    Ok(json(BlockView::from(block)))
+}
+
+/// Delete a block: its addresses are its pool's again. Refused with the leases that stand in it.
+#[utoipa::path(delete, path = "/networks/{network}/blocks/{block}", operation_id = "delete_block",
+    tag = "blocks",
+    params(("network" = String, Path, description = "Its name or id."), ("block" = Id, Path)),
+    responses((status = 204, description = "It is gone.")))]
+async fn delete_block(
+    State(service): State<Arc<Service>>,
+    ask: Ask<(ProjectId, Uuid)>,
+) -> Answer<StatusCode> {
+    let (network, Uuid(id)) = ask.path;
+    service.delete_block(ask.caller, ask.origin, network, PoolId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

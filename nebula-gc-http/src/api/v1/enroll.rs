@@ -1,0 +1,175 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use nebula_bundle::Endpoint;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::AskWith;
+use super::problem::Problem;
+use super::respond::{Answer, created, json};
+use super::values::{Id, not_null};
+use crate::api::dialect::wire::public_key;
+use crate::{
+    Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NodeId, NodeName, ProjectId, Service,
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new().routes(routes!(enroll_node))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct EnrollmentBody {
+    /// The network's name or id; may be left out where the credential sees only one, as a join
+    /// token does.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
+    network: Option<ProjectId>,
+    /// The node's name in the network: 1 to 253 bytes, no control characters, not `any`.
+    #[schema(value_type = String, min_length = 1, max_length = 253)]
+    name: NodeName,
+    /// The PEM that `nebula-cert keygen` writes, or Base64 or hexadecimal of the raw key.
+    public_key: String,
+    /// The node token that the device has made: 32 to 256 printable ASCII characters, as random as
+    /// the device can.
+    #[schema(min_length = 32, max_length = 256)]
+    node_token: String,
+    /// The device's own id, where it has one: after a release it gets its addresses back by it.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
+    device: Option<DeviceId>,
+    /// Those of the join token where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false, max_items = 64)]
+    groups: Option<Groups>,
+    /// For a lighthouse: where it is reached.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = LighthouseBody, required = false)]
+    lighthouse: Option<LighthouseBody>,
+    /// Whether it is a relay: as the join token says where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    relay: Option<bool>,
+    /// The MTU of its device, in bytes: the network's where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = u32, required = false)]
+    mtu: Option<u32>,
+}
+
+/// Where a lighthouse is reached.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Lighthouse)]
+struct LighthouseBody {
+    /// `HOST:PORT`.
+    endpoint: String,
+}
+
+/// What a node gets.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Enrolled)]
+struct EnrolledView {
+    #[schema(value_type = Id)]
+    node: NodeId,
+    /// The network's name.
+    network: String,
+    name: String,
+    device: String,
+    /// Its addresses with the prefix length of the network, IPv4 first.
+    addresses: Vec<String>,
+    /// Its certificates as PEM, the older version first.
+    certificates: Vec<String>,
+    /// The network's counter that the bundle is of.
+    revision: i64,
+    /// The node's counter that the bundle is of.
+    generation: i64,
+    bundle: BundleView,
+}
+
+/// What a node needs to start, but for its private key.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Bundle)]
+struct BundleView {
+    /// SHA-256 over the files; equal for equal bundles.
+    digest: String,
+    /// Text by file name.
+    files: BTreeMap<&'static str, String>,
+}
+
+impl From<Enrolled> for EnrolledView {
+    fn from(enrolled: Enrolled) -> Self {
+        let (revision, generation) = enrolled.desired;
+        let files = enrolled.bundle.files().map(|(name, text)| (name, text.to_owned()));
+        Self {
+            node: enrolled.node,
+            network: enrolled.project,
+            name: enrolled.name,
+            device: enrolled.device,
+            addresses: enrolled.networks.iter().map(ToString::to_string).collect(),
+            certificates: enrolled
+                .certificates
+                .iter()
+                .map(nebula_pki::Certificate::to_pem)
+                .collect(),
+            revision,
+            generation,
+            bundle: BundleView {
+                digest: enrolled.bundle.digest().to_string(),
+                files: files.collect(),
+            },
+        }
+    }
+}
+
+fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
+    let endpoint = |text: &str| -> Result<Endpoint, Error> {
+        text.parse().map_err(|error: nebula_bundle::Error| {
+            Error::invalid("lighthouse.endpoint", error.to_string())
+        })
+    };
+    let tun = body.mtu.map(|mtu| nebula_bundle::Tun { mtu, ..nebula_bundle::Tun::default() });
+    if let Some(Err(error)) = tun.as_ref().map(nebula_bundle::Tun::check) {
+        return Err(Error::invalid("mtu", error.to_string()));
+    }
+    Ok(Enrollment {
+        network: body.network,
+        name: body.name,
+        public_key: public_key(&body.public_key)?,
+        token: Bearer::from_device(&body.node_token)?,
+        device: body.device,
+        groups: body.groups,
+        lighthouse: body.lighthouse.map(|at| endpoint(&at.endpoint)).transpose()?,
+        relay: body.relay,
+        mtu: body.mtu,
+    })
+}
+
+/// Enrol a node with a join token or operator key: asking again with the same key and node token
+/// answers what it has.
+#[utoipa::path(post, path = "/enroll", operation_id = "enroll_node", tag = "nodes",
+    request_body = EnrollmentBody,
+    responses((status = 201, description = "It is new.", body = EnrolledView),
+        (status = 200, description = "It is known, and this is what it has.",
+            body = EnrolledView)))]
+async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<EnrollmentBody>) -> Answer {
+    let request = match enrollment(ask.body) {
+        Ok(request) => request,
+        Err(error) => {
+            service.authenticate(&ask.caller).await?;
+            return Err(Problem::from(error));
+        }
+    };
+    let enrolled = service.enroll(ask.caller, ask.origin, request).await?;
+    let location = format!(
+        "/api/v1/networks/{}/nodes/{}",
+        super::values::segment(&enrolled.project),
+        enrolled.node
+    );
+    Ok(created(enrolled.is_new, &location, json(EnrolledView::from(enrolled))))
+}

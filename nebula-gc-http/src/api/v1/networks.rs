@@ -1,0 +1,309 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use nebula_alloc::NetworkId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::{Ask, AskWith, Nothing};
+use super::page::{Page, Paging, after};
+use super::respond::{Answer, created, json, tagged, unless_known};
+use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
+use super::time::Timestamp;
+use super::values::{Id, Prefix, Range, given, not_null};
+use crate::service::{NetworkPatch, NetworkSettings, NewNetwork};
+use crate::{Network, ProjectId, Service, TenantId};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_networks, create_network))
+        .routes(routes!(read_network, change_network))
+        .routes(routes!(read_network_ca))
+}
+
+/// Which versions of certificates nodes have.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub(super) enum Versions {
+    /// Version 1, which every release of Nebula reads; IPv4 only.
+    #[serde(rename = "1")]
+    One,
+    /// Version 2, for Nebula 1.10 and later.
+    #[serde(rename = "2")]
+    Two,
+    /// One of each.
+    #[serde(rename = "both")]
+    Both,
+}
+
+/// The curve of the network's keys.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub(super) enum Curve {
+    /// X25519 and Ed25519.
+    #[serde(rename = "25519")]
+    Curve25519,
+    /// NIST P-256.
+    P256,
+}
+
+/// One overlay.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Network)]
+struct NetworkView {
+    #[schema(value_type = Id)]
+    id: String,
+    /// Unique over all tenants; the dialect's `projectId`.
+    name: String,
+    #[schema(value_type = Id)]
+    tenant: TenantId,
+    /// One of each family at most.
+    prefixes: Vec<String>,
+    versions: Versions,
+    curve: Curve,
+    /// How long nodes' certificates are valid.
+    lifetime_seconds: i64,
+    /// How long a released address is kept from others, at least.
+    hold_seconds: i64,
+    /// Whether it is kept for that time alone, whatever its certificates.
+    hold_alone: bool,
+    /// After how long without a report a node that has reported before is released; null for never.
+    #[schema(required)]
+    silence_seconds: Option<i64>,
+    /// The MTU of nodes' devices, where they have none of their own.
+    mtu: u32,
+    /// Counts the changes of what other nodes' bundles hold.
+    revision: i64,
+    created_at: Timestamp,
+}
+
+impl From<Network> for NetworkView {
+    fn from(network: Network) -> Self {
+        let prefixes = [network.prefix_v4, network.prefix_v6].into_iter().flatten();
+        Self {
+            id: network.id.to_string(),
+            name: network.name,
+            tenant: network.tenant,
+            prefixes: prefixes.map(|prefix| prefix.to_string()).collect(),
+            versions: match network.versions {
+                crate::Versions::V1 => Versions::One,
+                crate::Versions::V2 => Versions::Two,
+                crate::Versions::Both => Versions::Both,
+            },
+            curve: match network.curve {
+                nebula_pki::Curve::P256 => Curve::P256,
+                _ => Curve::Curve25519,
+            },
+            lifetime_seconds: network.lifetime,
+            hold_seconds: network.hold_seconds,
+            hold_alone: network.hold_alone,
+            silence_seconds: network.silence_seconds,
+            mtu: network.mtu,
+            revision: network.revision.0,
+            created_at: Timestamp(network.created_at),
+        }
+    }
+}
+
+impl From<Versions> for crate::Versions {
+    fn from(versions: Versions) -> Self {
+        match versions {
+            Versions::One => Self::V1,
+            Versions::Two => Self::V2,
+            Versions::Both => Self::Both,
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NewNetworkBody {
+    /// 1 to 128 characters, none of them a control character; unique over all tenants.
+    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    name: ProjectId,
+    /// The credential's own, or the default one, where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Id, required = false)]
+    tenant: Option<TenantId>,
+    /// One of each family at most.
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 2)]
+    prefixes: Vec<Prefix>,
+    /// 2 where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Versions, required = false)]
+    versions: Option<Versions>,
+    /// 25519 where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Curve, required = false)]
+    curve: Option<Curve>,
+    /// 10 minutes to 10 years; 14 days where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i64, required = false, minimum = 600, maximum = 315_360_000)]
+    lifetime_seconds: Option<i64>,
+    /// Up to 10 years; a day where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i64, required = false, minimum = 0, maximum = 315_360_000)]
+    hold_seconds: Option<i64>,
+    /// False where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    hold_alone: Option<bool>,
+    /// An hour to 10 years; null for never, as where left out.
+    #[serde(default)]
+    #[schema(minimum = 3600, maximum = 315_360_000)]
+    silence_seconds: Option<i64>,
+    /// In bytes; 1300 where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = u32, required = false)]
+    mtu: Option<u32>,
+    /// Where addresses come from, in the order of use: prefixes, ranges (`10.1.0.10-10.1.0.20`) or
+    /// single addresses. All of the prefixes where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false, max_items = 64)]
+    pools: Option<Vec<Range>>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NetworkPatchBody {
+    /// 1 to 128 characters, none of them a control character; unique over all tenants.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
+    name: Option<ProjectId>,
+    /// Those it has, or larger ones around them; and one of a family that it has none of, which
+    /// gets a pool of all its addresses.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false, min_items = 1, max_items = 2)]
+    prefixes: Option<Vec<Prefix>>,
+    /// From 1 to both or 2, and from both to 2; nodes have them with their next certificates.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Versions, required = false)]
+    versions: Option<Versions>,
+    /// 10 minutes to 10 years.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i64, required = false, minimum = 600, maximum = 315_360_000)]
+    lifetime_seconds: Option<i64>,
+    /// Up to 10 years.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i64, required = false, minimum = 0, maximum = 315_360_000)]
+    hold_seconds: Option<i64>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    hold_alone: Option<bool>,
+    /// An hour to 10 years; null for never.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i64>, minimum = 3600, maximum = 315_360_000)]
+    silence_seconds: Option<Option<i64>>,
+    /// In bytes. Moves the revision.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = u32, required = false)]
+    mtu: Option<u32>,
+}
+
+impl From<NewNetworkBody> for NewNetwork {
+    fn from(body: NewNetworkBody) -> Self {
+        let usual = NetworkSettings::default();
+        Self {
+            name: body.name,
+            tenant: body.tenant,
+            prefixes: body.prefixes.into_iter().map(|Prefix(prefix)| prefix).collect(),
+            versions: body.versions.unwrap_or(Versions::Two).into(),
+            curve: match body.curve {
+                Some(Curve::P256) => nebula_pki::Curve::P256,
+                Some(Curve::Curve25519) | None => nebula_pki::Curve::Curve25519,
+            },
+            settings: NetworkSettings {
+                lifetime: body.lifetime_seconds.unwrap_or(usual.lifetime),
+                hold_seconds: body.hold_seconds.unwrap_or(usual.hold_seconds),
+                hold_alone: body.hold_alone.unwrap_or(usual.hold_alone),
+                silence_seconds: body.silence_seconds,
+                mtu: body.mtu.unwrap_or(usual.mtu),
+            },
+            pools: body.pools.map(|pools| pools.into_iter().map(|Range(range)| range).collect()),
+        }
+    }
+}
+
+impl From<NetworkPatchBody> for NetworkPatch {
+    fn from(body: NetworkPatchBody) -> Self {
+        let prefixes = |prefixes: Vec<Prefix>| prefixes.into_iter().map(|Prefix(prefix)| prefix);
+        Self {
+            name: body.name,
+            prefixes: body.prefixes.map(|given| prefixes(given).collect()),
+            versions: body.versions.map(Into::into),
+            lifetime: body.lifetime_seconds,
+            hold_seconds: body.hold_seconds,
+            hold_alone: body.hold_alone,
+            silence_seconds: body.silence_seconds,
+            mtu: body.mtu,
+        }
+    }
+}
+
+/// List the networks that the credential sees.
+#[utoipa::path(get, path = "/networks", operation_id = "list_networks", tag = "networks",
+    params(Paging),
+    responses((status = 200, description = "A page of networks.", body = Page<NetworkView>)))]
+async fn list_networks(State(service): State<Arc<Service>>, ask: Ask<Nothing, Paging>) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after = after(cursor, "networks")?.map(NetworkId);
+    let networks = service.networks(ask.caller, after, limit.and_one()).await?;
+    let page: Page<NetworkView> =
+        Page::new(networks, limit, "networks", |network| network.id.as_bytes().to_vec());
+    Ok(json(page))
+}
+
+/// Make a network with its CA and pools.
+#[utoipa::path(post, path = "/networks", operation_id = "create_network", tag = "networks",
+    params(IdempotencyKey), request_body = NewNetworkBody,
+    responses((status = 201, description = "It was made.", body = NetworkView),
+        (status = 200, description = "A repeated request has made it before.", body = NetworkView)))]
+async fn create_network(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NewNetworkBody>,
+) -> Answer {
+    let made = service.create_network(ask.caller, ask.origin, ask.body.into(), ask.repeat).await?;
+    let (tag, location) = (made.resource.tag(), format!("/api/v1/networks/{}", made.resource.id));
+    Ok(created(made.is_new, &location, tagged(&tag, NetworkView::from(made.resource))))
+}
+
+/// Read a network, by its name or id.
+#[utoipa::path(get, path = "/networks/{network}", operation_id = "read_network", tag = "networks",
+    params(("network" = String, Path, description = "Its name or id."), IfNoneMatch),
+    responses((status = 200, description = "The network.", body = NetworkView),
+        (status = 304, description = "It has not changed.")))]
+async fn read_network(State(service): State<Arc<Service>>, ask: Ask<ProjectId>) -> Answer {
+    let network = service.network(ask.caller, ask.path).await?;
+    Ok(unless_known(&ask.conditions, &network.tag(), NetworkView::from(network.clone())))
+}
+
+/// Change a network's settings.
+#[utoipa::path(patch, path = "/networks/{network}", operation_id = "change_network",
+    tag = "networks",
+    params(("network" = String, Path, description = "Its name or id."), IfMatch),
+    request_body = NetworkPatchBody,
+    responses((status = 200, description = "As it is now.", body = NetworkView)))]
+async fn change_network(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NetworkPatchBody, ProjectId>,
+) -> Answer {
+    let (expected, patch) = (ask.conditions.expected, ask.body.into());
+    let network = service.change_network(ask.caller, ask.origin, ask.path, expected, patch).await?;
+    Ok(tagged(&network.tag(), NetworkView::from(network.clone())))
+}
+
+/// Read the certificates of the CAs that a network trusts.
+#[utoipa::path(get, path = "/networks/{network}/ca", operation_id = "read_network_ca",
+    tag = "networks", params(("network" = String, Path, description = "Its name or id.")),
+    responses((status = 200, description = "One PEM block for each.", body = String,
+        content_type = "application/x-pem-file")))]
+async fn read_network_ca(
+    State(service): State<Arc<Service>>,
+    ask: Ask<ProjectId>,
+) -> Answer<Response> {
+    let pem = service.network_ca(ask.caller, ask.path).await?;
+    Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response())
+}

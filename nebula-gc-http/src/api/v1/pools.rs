@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use nebula_alloc::PoolId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::{Ask, AskWith};
+use super::page::{Page, Paging, after};
+use super::respond::{Answer, created, json, tagged, unless_known};
+use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
+use super::values::{Count, Id, Range, Uuid, not_null};
+use crate::service::PoolUsage;
+use crate::{ProjectId, Service};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new().routes(routes!(list_pools, create_pool)).routes(routes!(
+        read_pool,
+        resize_pool,
+        delete_pool
+    ))
+}
+
+/// Addresses of a network's prefix that are given out.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Pool)]
+struct PoolView {
+    #[schema(value_type = Id)]
+    id: String,
+    /// Its first and last address, as in `10.1.0.1-10.1.0.254`.
+    range: String,
+    /// Pools of one family are used in the order of this number, equal ones in that of their making.
+    position: i64,
+    usage: UsageView,
+}
+
+/// The addresses of a pool, by what becomes of them. `capacity` is the sum of the others.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Usage)]
+struct UsageView {
+    capacity: Count,
+    /// Can be given to anyone now.
+    free: Count,
+    /// Have an owner.
+    active: u64,
+    /// In quarantine.
+    quarantined: u64,
+    /// Reserved, and not leased.
+    reserved: Count,
+    /// In blocks of the pool, free or not.
+    blocks: Count,
+}
+
+impl From<PoolUsage> for PoolView {
+    fn from(PoolUsage { pool, usage }: PoolUsage) -> Self {
+        Self {
+            id: pool.id.to_string(),
+            range: pool.range.to_string(),
+            position: pool.position,
+            usage: UsageView {
+                capacity: Count(usage.capacity),
+                free: Count(usage.free),
+                active: usage.active,
+                quarantined: usage.quarantined,
+                reserved: Count(usage.reserved),
+                blocks: Count(usage.blocks),
+            },
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NewPoolBody {
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[schema(value_type = String)]
+    range: Range,
+    /// Pools of one family are used in the order of this number; 0 where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i32, required = false)]
+    position: Option<i32>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PoolPatchBody {
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[schema(value_type = String)]
+    range: Range,
+}
+
+/// List a network's pools, with how full they are.
+#[utoipa::path(get, path = "/networks/{network}/pools", operation_id = "list_pools", tag = "pools",
+    params(("network" = String, Path, description = "Its name or id."), Paging),
+    responses((status = 200, description = "A page of pools.", body = Page<PoolView>)))]
+async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after = after(cursor, "pools")?.map(PoolId);
+    let pools = service.pools(ask.caller, ask.path, after, limit.and_one()).await?;
+    let page: Page<PoolView> = Page::new(pools, limit, "pools", |it| it.pool.id.0.to_vec());
+    Ok(json(page))
+}
+
+/// Make a pool.
+#[utoipa::path(post, path = "/networks/{network}/pools", operation_id = "create_pool",
+    tag = "pools",
+    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    request_body = NewPoolBody,
+    responses((status = 201, description = "It was made.", body = PoolView),
+        (status = 200, description = "A repeated request has made it before.", body = PoolView)))]
+async fn create_pool(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NewPoolBody, ProjectId>,
+) -> Answer {
+    let NewPoolBody { range: Range(range), position } = ask.body;
+    let asked = (range, position.unwrap_or(0).into());
+    let location = format!("/api/v1/networks/{}/pools/", super::values::segment(&ask.path));
+    let made = service.create_pool(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
+    let (tag, location) = (made.resource.tag(), format!("{location}{}", made.resource.pool.id));
+    Ok(created(made.is_new, &location, tagged(&tag, PoolView::from(made.resource))))
+}
+
+/// Read a pool, with how full it is.
+#[utoipa::path(get, path = "/networks/{network}/pools/{pool}", operation_id = "read_pool",
+    tag = "pools",
+    params(("network" = String, Path, description = "Its name or id."), ("pool" = Id, Path),
+        IfNoneMatch),
+    responses((status = 200, description = "The pool.", body = PoolView),
+        (status = 304, description = "It has not changed.")))]
+async fn read_pool(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, Uuid)>) -> Answer {
+    let (network, Uuid(id)) = ask.path;
+    let pool = service.pool(ask.caller, network, PoolId(id)).await?;
+    Ok(unless_known(&ask.conditions, &pool.tag(), PoolView::from(pool)))
+}
+
+/// Give a pool another range. Refused with the leases that stand in what it would lose.
+#[utoipa::path(patch, path = "/networks/{network}/pools/{pool}", operation_id = "resize_pool",
+    tag = "pools",
+    params(("network" = String, Path, description = "Its name or id."), ("pool" = Id, Path),
+        IfMatch),
+    request_body = PoolPatchBody,
+    responses((status = 200, description = "As it is now.", body = PoolView)))]
+async fn resize_pool(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<PoolPatchBody, (ProjectId, Uuid)>,
+) -> Answer {
+    let (network, Uuid(id)) = ask.path;
+    let (which, expected, Range(range)) =
+        ((network, PoolId(id)), ask.conditions.expected, ask.body.range);
+    let pool = service.resize_pool(ask.caller, ask.origin, which, expected, range).await?;
+    Ok(tagged(&pool.tag(), PoolView::from(pool)))
+}
+
+/// Delete a pool. Refused with the leases that stand in it.
+#[utoipa::path(delete, path = "/networks/{network}/pools/{pool}", operation_id = "delete_pool",
+    tag = "pools",
+    params(("network" = String, Path, description = "Its name or id."), ("pool" = Id, Path),
+        IfMatch),
+    responses((status = 204, description = "It is gone.")))]
+async fn delete_pool(
+    State(service): State<Arc<Service>>,
+    ask: Ask<(ProjectId, Uuid)>,
+) -> Answer<StatusCode> {
+    let (network, Uuid(id)) = ask.path;
+    let (which, expected) = ((network, PoolId(id)), ask.conditions.expected);
+    service.delete_pool(ask.caller, ask.origin, which, expected).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,165 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use nebula_alloc::reservation::{Purpose, Reservation};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::{Ask, AskWith};
+use super::page::{Page, Paging, after};
+use super::problem::Problem;
+use super::respond::{Answer, created, json};
+use super::tag::IdempotencyKey;
+use super::values::{Id, Range, not_null, segment};
+use crate::service::Addresses;
+use crate::{Label, NodeId, ProjectId, Service};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_reservations, create_reservation))
+        .routes(routes!(delete_reservation))
+}
+
+/// What addresses are reserved for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ReservedFor {
+    /// For whoever asks for one of them by name.
+    Asking,
+    /// For one node, which gets the address when it asks for any.
+    Node,
+    /// For nobody: they exist elsewhere.
+    Nobody,
+}
+
+/// Addresses that are not given to whoever comes next.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Reservation)]
+struct ReservationView {
+    /// Its first and last address.
+    range: String,
+    purpose: ReservedFor,
+    /// The node it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Id, required = false)]
+    node: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    note: Option<String>,
+}
+
+impl From<Reservation> for ReservationView {
+    fn from(reservation: Reservation) -> Self {
+        let (purpose, node) = match reservation.purpose {
+            Purpose::Asking => (ReservedFor::Asking, None),
+            Purpose::Owner(owner) => (ReservedFor::Node, Some(NodeId::from(owner.0))),
+            Purpose::Nobody => (ReservedFor::Nobody, None),
+        };
+        let range = reservation.range.to_string();
+        Self { range, purpose, node, note: reservation.note }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NewReservationBody {
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[schema(value_type = String)]
+    range: Range,
+    purpose: ReservedFor,
+    /// The node, where it is for one.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Id, required = false)]
+    node: Option<NodeId>,
+    /// Why, for people: 1 to 128 characters, none of them a control character.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
+    note: Option<Label>,
+}
+
+fn purpose(body: &NewReservationBody) -> Result<Purpose, Problem> {
+    match (body.purpose, body.node) {
+        (ReservedFor::Asking, None) => Ok(Purpose::Asking),
+        (ReservedFor::Nobody, None) => Ok(Purpose::Nobody),
+        (ReservedFor::Node, Some(node)) => Ok(Purpose::Owner(node.owner())),
+        (ReservedFor::Node, None) => Err(Problem::invalid("node", "must be given")),
+        (_, Some(_)) => Err(Problem::invalid("node", "must be left out for this purpose")),
+    }
+}
+
+/// Where a list ended: the address as 16 bytes, IPv4 as IPv6 writes it.
+fn place(reservation: &Reservation) -> Vec<u8> {
+    match reservation.range.last() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// List a network's reservations, by address.
+#[utoipa::path(get, path = "/networks/{network}/reservations", operation_id = "list_reservations",
+    tag = "reservations",
+    params(("network" = String, Path, description = "Its name or id."), Paging),
+    responses((status = 200, description = "A page of them.", body = Page<ReservationView>)))]
+async fn list_reservations(
+    State(service): State<Arc<Service>>,
+    ask: Ask<ProjectId, Paging>,
+) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after: Option<[u8; 16]> = after(cursor, "reservations")?;
+    let after = after.map(|octets| IpAddr::from(octets).to_canonical());
+    let found = service.reservations(ask.caller, ask.path, after, limit.and_one()).await?;
+    let page: Page<ReservationView> = Page::new(found, limit, "reservations", place);
+    Ok(json(page))
+}
+
+/// Reserve addresses.
+#[utoipa::path(post, path = "/networks/{network}/reservations",
+    operation_id = "create_reservation", tag = "reservations",
+    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    request_body = NewReservationBody,
+    responses((status = 201, description = "They are reserved.", body = ReservationView),
+        (status = 200, description = "A repeated request has done it before.",
+            body = ReservationView)))]
+async fn create_reservation(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NewReservationBody, ProjectId>,
+) -> Answer {
+    let purpose = match purpose(&ask.body) {
+        Ok(purpose) => purpose,
+        Err(problem) => {
+            service.authenticate(&ask.caller).await?;
+            return Err(problem);
+        }
+    };
+    let NewReservationBody { range: Range(range), note, .. } = ask.body;
+    let location = format!("/api/v1/networks/{}/reservations/", segment(&ask.path));
+    let asked = (range, purpose, note);
+    let made = service.reserve(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
+    let location = format!("{location}{}", made.resource.range);
+    Ok(created(made.is_new, &location, json(ReservationView::from(made.resource))))
+}
+
+/// Lift a reservation.
+#[utoipa::path(delete, path = "/networks/{network}/reservations/{range}",
+    operation_id = "delete_reservation", tag = "reservations",
+    params(("network" = String, Path, description = "Its name or id."),
+        ("range" = String, Path, description = "Exactly its first and last address, as in \
+            `10.1.0.10-10.1.0.20`, or its one address.")),
+    responses((status = 204, description = "It is gone.")))]
+async fn delete_reservation(
+    State(service): State<Arc<Service>>,
+    ask: Ask<(ProjectId, Range)>,
+) -> Answer<StatusCode> {
+    let (network, Range(range)) = ask.path;
+    let Addresses::Range(range) = range else {
+        service.authenticate(&ask.caller).await?;
+        return Err(Problem::invalid("range", "must be its first and last address"));
+    };
+    service.unreserve(ask.caller, ask.origin, network, range).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

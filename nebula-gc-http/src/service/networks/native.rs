@@ -1,0 +1,364 @@
+//! Networks as operators make, read and change them.
+
+use ipnet::IpNet;
+use nebula_alloc::pool::{self, Pool};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::{AddressRange, Family, NetworkId};
+use nebula_pki::Curve;
+use serde_json::json;
+
+use super::settings::NetworkSettings;
+use super::{check_prefix, family};
+use crate::service::access::{Action, Caller, Principal, authorize};
+use crate::service::alone::{Created, Repeat, Work};
+use crate::service::audit::{Entry, Origin};
+use crate::service::pools::{Addresses, refusal};
+use crate::service::precondition::{Expected, Tag};
+use crate::service::{Service, authority};
+use crate::store::network::{self, Network, Revision, Versions};
+use crate::store::operator_key::Scope;
+use crate::store::{ca, tenant};
+use crate::{Error, ProjectId, TenantId, id};
+
+/// A network to be made.
+#[derive(Debug, Clone)]
+pub struct NewNetwork {
+    /// Its name, unique over all tenants.
+    pub name: ProjectId,
+    /// Who owns it: where left out, the caller's tenant, or the default one.
+    pub tenant: Option<TenantId>,
+    /// Its prefixes, one or two, of different families.
+    pub prefixes: Vec<IpNet>,
+    /// Which certificates its nodes have.
+    pub versions: Versions,
+    /// The curve of its keys.
+    pub curve: Curve,
+    /// What may be changed later.
+    pub settings: NetworkSettings,
+    /// Where its addresses come from, in the order of use: all of its prefixes where left out.
+    pub pools: Option<Vec<Addresses>>,
+}
+
+/// What is to change of a network; what is left out stays.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkPatch {
+    /// Its name.
+    pub name: Option<ProjectId>,
+    /// Its prefixes: those it has, or larger ones around them, and one of a family that it has none
+    /// of, which gets a pool of all its addresses.
+    pub prefixes: Option<Vec<IpNet>>,
+    /// From 1 to both or 2, and from both to 2. Nodes have them with their next certificates.
+    pub versions: Option<Versions>,
+    /// [`NetworkSettings::lifetime`]
+    pub lifetime: Option<i64>,
+    /// [`NetworkSettings::hold_seconds`]
+    pub hold_seconds: Option<i64>,
+    /// [`NetworkSettings::hold_alone`]
+    pub hold_alone: Option<bool>,
+    /// [`NetworkSettings::silence_seconds`]
+    pub silence_seconds: Option<Option<i64>>,
+    /// [`NetworkSettings::mtu`]
+    pub mtu: Option<u32>,
+}
+
+impl Network {
+    /// What tells this state from its others.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        Tag::new(self.id, self.changes).and(self.revision.0)
+    }
+}
+
+impl Service {
+    /// The networks that the caller sees, after the one of this id, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn networks(
+        &self,
+        caller: Caller,
+        after: Option<NetworkId>,
+        limit: i64,
+    ) -> Result<Vec<Network>, Error> {
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            principal.permit(Action::ReadNetwork)?;
+            let after = after.unwrap_or(NetworkId([0; 16]));
+            match principal.scope() {
+                Scope::Root => network::after(tx, after, limit),
+                Scope::Tenant(tenant) => network::after_of_tenant(tx, tenant, after, limit),
+                Scope::Network(own) if own > after => {
+                    Ok(network::by_id(tx, own)?.into_iter().collect())
+                }
+                Scope::Network(_) => Ok(vec![]),
+            }
+        })
+        .await
+    }
+
+    /// One network.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn network(&self, caller: Caller, name: ProjectId) -> Result<Network, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            Ok(authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&name))?.1)
+        })
+        .await
+    }
+
+    /// Makes a network with its CA and pools.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`], [`Error::Conflict`] where another has the name,
+    /// [`Error::IdempotencyKeyReused`], and those of access.
+    pub async fn create_network(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        request: NewNetwork,
+        repeat: Option<Repeat>,
+    ) -> Result<Created<Network>, Error> {
+        let ranges = request.check()?;
+        self.alone(caller, origin, move |work| {
+            work.principal.permit(Action::CreateNetwork)?;
+            let tenant = owner(work, request.tenant)?;
+            work.once(
+                repeat.as_ref(),
+                |work, id| {
+                    let found = network::by_id(work.tx, NetworkId(id))?;
+                    let found = found.filter(|network| work.principal.sees(network));
+                    found.ok_or_else(|| Error::NotFound { what: "the network".to_owned() })
+                },
+                |work| {
+                    let network = create(work, &request, tenant)?;
+                    for (position, range) in (0_i64..).zip(&ranges) {
+                        create_pool(work, network.id, *range, position)?;
+                    }
+                    Ok((network.id.0, network, None))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Changes a network. Its revision moves where the bundles of its nodes change.
+    ///
+    /// # Errors
+    /// As [`create_network`](Self::create_network), and [`Error::Precondition`].
+    pub async fn change_network(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        name: ProjectId,
+        expected: Expected,
+        patch: NetworkPatch,
+    ) -> Result<Network, Error> {
+        self.alone(caller, origin, move |work| {
+            let former = work.network(Action::ChangeNetwork, &name)?;
+            expected.check(&former.tag())?;
+            let (network, gains) = patch.apply(&former)?;
+            let changed = differences(&former, &network);
+            if changed.is_empty() {
+                return Ok(former);
+            }
+            if former.name != network.name {
+                check_unused(work, &network.name)?;
+            }
+            if !network::update(work.tx, &network)? {
+                return Err(Error::conflict("it was changed at the same time; ask again"));
+            }
+            for range in gains {
+                create_pool(work, network.id, range, 0)?;
+            }
+            let revision = match former.mtu == network.mtu {
+                true => network.revision,
+                false => network::move_revision(work.tx, network.id, work.now)?,
+            };
+            work.record(Entry {
+                network: Some(network.id),
+                detail: json!({"changed": changed}),
+                ..Entry::new("network.changed", network.id.as_bytes())
+            })?;
+            Ok(Network { changes: network.changes + 1, revision, ..network })
+        })
+        .await
+    }
+
+    /// The certificates of the CAs that a network trusts, as PEM.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn network_ca(&self, caller: Caller, name: ProjectId) -> Result<String, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&name))?;
+            Ok(ca::trusted(tx, network.id)?.iter().map(nebula_pki::Certificate::to_pem).collect())
+        })
+        .await
+    }
+}
+
+impl NewNetwork {
+    /// The ranges of its pools.
+    fn check(&self) -> Result<Vec<AddressRange>, Error> {
+        self.settings.check()?;
+        let usable = check_prefixes(&self.prefixes, self.versions)?;
+        let Some(pools) = &self.pools else { return Ok(usable) };
+        let resolve = |range: &Addresses| range.among(self.prefixes.iter().copied());
+        let ranges: Result<_, String> = pools.iter().map(resolve).collect();
+        ranges.map_err(|reason| Error::invalid("pools", reason))
+    }
+}
+
+impl NetworkPatch {
+    /// The network as it is to be, and the usable addresses of the prefix that it gains.
+    fn apply(&self, former: &Network) -> Result<(Network, Vec<AddressRange>), Error> {
+        let had = NetworkSettings::of(former);
+        let settings = NetworkSettings {
+            lifetime: self.lifetime.unwrap_or(had.lifetime),
+            hold_seconds: self.hold_seconds.unwrap_or(had.hold_seconds),
+            hold_alone: self.hold_alone.unwrap_or(had.hold_alone),
+            silence_seconds: self.silence_seconds.unwrap_or(had.silence_seconds),
+            mtu: self.mtu.unwrap_or(had.mtu),
+        };
+        settings.check()?;
+        let mut network = settings.apply(former.clone());
+        if let Some(name) = &self.name {
+            network.name = name.to_string();
+        }
+        if let Some(versions) = self.versions {
+            use Versions::{Both, V1, V2};
+            let later = matches!((former.versions, versions), (V1, Both | V2) | (Both, V2));
+            if versions != former.versions && !later {
+                return Err(Error::conflict("versions: a network can't go back to an older one"));
+            }
+            network.versions = versions;
+        }
+        let Some(prefixes) = &self.prefixes else { return Ok((network, vec![])) };
+        let usable = check_prefixes(prefixes, network.versions)?;
+        let mut gains = vec![];
+        for family in [Family::V4, Family::V6] {
+            let asked = prefixes.iter().copied().find(|prefix| super::family(*prefix) == family);
+            match (former.prefix(family), asked) {
+                (Some(has), Some(asked)) if asked.contains(&has) => {}
+                (None, None) => {}
+                (None, Some(_)) => {
+                    gains.extend(usable.iter().filter(|range| range.family() == family));
+                }
+                (Some(has), _) => {
+                    let reason = format!("prefixes: {has} can grow, but neither shrink nor go");
+                    return Err(Error::conflict(reason));
+                }
+            }
+            match family {
+                Family::V4 => network.prefix_v4 = asked,
+                Family::V6 => network.prefix_v6 = asked,
+            }
+        }
+        Ok((network, gains))
+    }
+}
+
+/// The usable addresses of each prefix of a network.
+fn check_prefixes(prefixes: &[IpNet], versions: Versions) -> Result<Vec<AddressRange>, Error> {
+    let refuse = |reason: &str| Err(Error::invalid("prefixes", reason));
+    let count = |wanted| prefixes.iter().filter(|prefix| family(**prefix) == wanted).count();
+    match (count(Family::V4), count(Family::V6)) {
+        (0, 0) => return refuse("must have one or two"),
+        (2.., _) | (_, 2..) => return refuse("must have one of each family at most"),
+        (_, 1) if !versions.has_ipv6() => return refuse("IPv6 needs version 2 certificates"),
+        (0, _) if versions == Versions::Both => {
+            return refuse("version 1 certificates need an IPv4 prefix");
+        }
+        _ => {}
+    }
+    prefixes.iter().map(|prefix| check_prefix("prefixes", *prefix)).collect()
+}
+
+/// The tenant that is to own a new network.
+fn owner(work: &mut Work<'_>, asked: Option<TenantId>) -> Result<TenantId, Error> {
+    let home = work.principal.home(work.tx)?;
+    let Some(asked) = asked.filter(|asked| *asked != home) else { return Ok(home) };
+    let sees = work.principal.scope() == Scope::Root;
+    if sees && tenant::by_id(work.tx, asked)?.is_some() {
+        return Ok(asked);
+    }
+    Err(Error::NotFound { what: format!("tenant {asked}") })
+}
+
+fn create(work: &mut Work<'_>, request: &NewNetwork, tenant: TenantId) -> Result<Network, Error> {
+    check_unused(work, request.name.as_str())?;
+    let id = id::new_network();
+    let (versions, curve, now) = (request.versions, request.curve, work.now);
+    let secrets = &work.shared.secrets;
+    let ca =
+        authority::create(secrets, id, request.name.as_str(), (versions.oldest(), curve), now)?;
+    let of = |wanted| request.prefixes.iter().copied().find(|prefix| family(*prefix) == wanted);
+    let network = request.settings.clone().apply(Network {
+        id,
+        tenant,
+        name: request.name.to_string(),
+        versions,
+        curve,
+        prefix_v4: of(Family::V4),
+        prefix_v6: of(Family::V6),
+        active_ca: ca.id,
+        hold_seconds: 0,
+        hold_alone: false,
+        lifetime: 0,
+        silence_seconds: None,
+        mtu: 0,
+        revision: Revision::FIRST,
+        moves: 0,
+        rendering: nebula_bundle::RENDERING,
+        changes: 1,
+        created_at: now,
+    });
+    network::insert(work.tx, &network)?;
+    ca::insert(work.tx, &ca, now)?;
+    work.record(Entry {
+        network: Some(id),
+        detail: json!({"name": network.name, "ca": ca.certificate.fingerprint().to_string()}),
+        ..Entry::new("network.created", id.as_bytes())
+    })?;
+    Ok(network)
+}
+
+fn create_pool(
+    work: &mut Work<'_>,
+    network: NetworkId,
+    range: AddressRange,
+    position: i64,
+) -> Result<(), Error> {
+    let pool = Pool { id: id::new_pool(), network, range, position };
+    let actor = work.author.actor();
+    pool::create(work.tx, work.now, &actor, &pool).map_err(refusal)
+}
+
+fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
+    let tx: &mut dyn Transaction = work.tx;
+    match network::by_name(tx, name)? {
+        None => Ok(()),
+        Some(_) => Err(Error::conflict(format!("name: another network is called {name:?}"))),
+    }
+}
+
+fn differences(former: &Network, network: &Network) -> Vec<&'static str> {
+    let prefixes = |network: &Network| (network.prefix_v4, network.prefix_v6);
+    [
+        ("name", former.name != network.name),
+        ("prefixes", prefixes(former) != prefixes(network)),
+        ("versions", former.versions != network.versions),
+        ("lifetime", former.lifetime != network.lifetime),
+        ("hold_seconds", former.hold_seconds != network.hold_seconds),
+        ("hold_alone", former.hold_alone != network.hold_alone),
+        ("silence_seconds", former.silence_seconds != network.silence_seconds),
+        ("mtu", former.mtu != network.mtu),
+    ]
+    .into_iter()
+    .filter_map(|(what, differs)| differs.then_some(what))
+    .collect()
+}

@@ -1,0 +1,72 @@
+use nebula_bundle::Tun;
+
+use crate::Error;
+use crate::store::network::Network;
+
+/// What a network's operator decides, and may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// How long the certificates of native nodes are valid, in seconds: 10 minutes to 10 years.
+    pub lifetime: i64,
+    /// How long a released address is kept, at least, in seconds: up to 10 years.
+    pub hold_seconds: i64,
+    /// Whether it is kept for that time alone, whatever its certificates. Then another node can get
+    /// the address while the former one's certificate is still valid.
+    pub hold_alone: bool,
+    /// After how long without a report a node that has reported before is released, in seconds: an
+    /// hour to 10 years. Never where it is left out.
+    pub silence_seconds: Option<i64>,
+    /// The MTU of nodes' devices, in bytes, where they have none of their own.
+    pub mtu: u32,
+}
+
+const TEN_YEARS: i64 = 10 * 365 * 86_400;
+const TEN_MINUTES: i64 = 600;
+const HOUR: i64 = 3600;
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            lifetime: super::NODE_LIFETIME,
+            hold_seconds: super::HOLD_SECONDS,
+            hold_alone: false,
+            silence_seconds: None,
+            mtu: super::MTU,
+        }
+    }
+}
+
+impl NetworkSettings {
+    pub(super) fn of(network: &Network) -> Self {
+        Self {
+            lifetime: network.lifetime,
+            hold_seconds: network.hold_seconds,
+            hold_alone: network.hold_alone,
+            silence_seconds: network.silence_seconds,
+            mtu: network.mtu,
+        }
+    }
+
+    pub(super) fn apply(self, network: Network) -> Network {
+        let Self { lifetime, hold_seconds, hold_alone, silence_seconds, mtu } = self;
+        Network { lifetime, hold_seconds, hold_alone, silence_seconds, mtu, ..network }
+    }
+
+    /// Refuses what is out of its range.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        within("lifetimeSeconds", self.lifetime, TEN_MINUTES)?;
+        within("holdSeconds", self.hold_seconds, 0)?;
+        if let Some(silence) = self.silence_seconds {
+            within("silenceSeconds", silence, HOUR)?;
+        }
+        let tun = Tun { mtu: self.mtu, ..Tun::default() };
+        tun.check().map_err(|error| Error::invalid("mtu", error.to_string()))
+    }
+}
+
+fn within(field: &str, seconds: i64, least: i64) -> Result<(), Error> {
+    if (least..=TEN_YEARS).contains(&seconds) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, format!("must be from {least} to {TEN_YEARS} seconds")))
+}

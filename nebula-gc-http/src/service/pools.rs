@@ -1,0 +1,220 @@
+//! Pools of networks, blocks in them, and reservations.
+
+mod addresses;
+mod blocks;
+mod reservations;
+
+use nebula_alloc::pool::{self, Pool, Usage};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::{Error as AllocError, NetworkId, PoolId};
+
+pub use self::addresses::Addresses;
+pub use self::blocks::{NewBlock, Room};
+use super::Service;
+use super::access::{Action, Caller, authorize};
+use super::alone::{Created, Repeat, Work};
+use super::audit::Origin;
+use super::precondition::{Expected, Tag};
+use crate::store::network::Network;
+use crate::{Error, ProjectId, id};
+
+/// A pool, and how full it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// The pool.
+    pub pool: Pool,
+    /// What becomes of its addresses.
+    pub usage: Usage,
+}
+
+impl PoolUsage {
+    /// What tells this state from its others.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        let Usage { free, active, quarantined, reserved, blocks, .. } = self.usage;
+        tag(&self.pool).and(format!("{free}-{active}-{quarantined}-{reserved}-{blocks}"))
+    }
+}
+
+fn tag(pool: &Pool) -> Tag {
+    let range = pool.range.to_string().replace(':', "_");
+    Tag::new(pool.id, range.replace('.', "_"))
+}
+
+impl Service {
+    /// A network's pools in the order of their ids, after the one of this id, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn pools(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        after: Option<PoolId>,
+        limit: i64,
+    ) -> Result<Vec<PoolUsage>, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+            let mut pools = pool::by_network(tx, network.id)?;
+            pools.retain(|pool| after.is_none_or(|after| pool.id > after));
+            pools.sort_by_key(|pool| pool.id);
+            pools.truncate(usize::try_from(limit).unwrap_or_default());
+            pools.into_iter().map(|pool| with_usage(tx, pool)).collect()
+        })
+        .await
+    }
+
+    /// One pool.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn pool(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        id: PoolId,
+    ) -> Result<PoolUsage, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+            let pool = find(tx, network.id, id)?;
+            with_usage(tx, pool)
+        })
+        .await
+    }
+
+    /// Makes a pool of some addresses of the network's prefix. Pools of one family are used in the
+    /// order of `position`, equal ones in the order of their making.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`], [`Error::Conflict`] where another pool has some of the addresses,
+    /// [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of access.
+    pub async fn create_pool(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: ProjectId,
+        (range, position): (Addresses, i64),
+        repeat: Option<Repeat>,
+    ) -> Result<Created<PoolUsage>, Error> {
+        self.alone(caller, origin, move |work| {
+            let network = work.network(Action::ChangeNetwork, &network)?;
+            let range = range.of(&network)?;
+            work.once(
+                repeat.as_ref(),
+                |work, id| {
+                    let pool = find(work.tx, network.id, PoolId(id))?;
+                    with_usage(work.tx, pool)
+                },
+                |work| {
+                    let pool = Pool { id: id::new_pool(), network: network.id, range, position };
+                    pool::create(work.tx, work.now, &work.author.actor(), &pool)
+                        .map_err(refusal)?;
+                    Ok((pool.id.0, with_usage(work.tx, pool)?, None))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Gives a pool another range.
+    ///
+    /// # Errors
+    /// As [`create_pool`](Self::create_pool), and [`Error::LeasesStand`], [`Error::Precondition`].
+    pub async fn resize_pool(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        (network, id): (ProjectId, PoolId),
+        expected: Expected,
+        range: Addresses,
+    ) -> Result<PoolUsage, Error> {
+        self.alone(caller, origin, move |work| {
+            let (network, pool) = changeable(work, (&network, id), &expected)?;
+            let range = range.of(&network)?;
+            if pool.range == range {
+                return with_usage(work.tx, pool);
+            }
+            let actor = work.author.actor();
+            let pool = pool::resize(work.tx, work.now, &actor, id, range).map_err(refusal)?;
+            with_usage(work.tx, pool)
+        })
+        .await
+    }
+
+    /// Deletes a pool of which no address is leased.
+    ///
+    /// # Errors
+    /// [`Error::LeasesStand`], [`Error::Conflict`] where blocks stand, [`Error::NotFound`],
+    /// [`Error::Precondition`], and those of access.
+    pub async fn delete_pool(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        (network, id): (ProjectId, PoolId),
+        expected: Expected,
+    ) -> Result<(), Error> {
+        self.alone(caller, origin, move |work| {
+            changeable(work, (&network, id), &expected)?;
+            pool::delete(work.tx, work.now, &work.author.actor(), id).map_err(refusal)
+        })
+        .await
+    }
+}
+
+/// What is wrong with an operation on pools, in this service's words.
+pub(super) fn refusal(error: AllocError) -> Error {
+    match error {
+        AllocError::Overlap { range, pool, .. } => {
+            Error::conflict(format!("range: {range} overlaps pool {pool}"))
+        }
+        AllocError::NoSuchPool { pool } => Error::NotFound { what: format!("pool {pool}") },
+        AllocError::NoSuchReservation { range, .. } => {
+            Error::NotFound { what: format!("a reservation of {range}") }
+        }
+        AllocError::BlockStands { block, range } => {
+            Error::conflict(format!("block {block} with {range} stands in the way"))
+        }
+        AllocError::OutsidePool { range, pool } => {
+            Error::invalid("range", format!("{range} does not lie inside pool {pool}"))
+        }
+        AllocError::ReservationOverlaps { other, .. } => {
+            Error::conflict(format!("range: {other} is reserved already"))
+        }
+        AllocError::PinnedAlready { .. } => {
+            Error::conflict("node: it has a reserved address of this family already")
+        }
+        AllocError::WrongFamily { .. } => {
+            Error::invalid("range", "must be of the family that the pool has")
+        }
+        AllocError::InvalidRange { .. } => {
+            Error::invalid("range", "must be one address, where it is for a node")
+        }
+        AllocError::Unique => Error::conflict("name: another block is called so"),
+        other => other.into(),
+    }
+}
+
+fn find(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Result<Pool, Error> {
+    pool::by_id(tx, id)?
+        .filter(|pool| pool.network == network)
+        .ok_or_else(|| Error::NotFound { what: format!("pool {id}") })
+}
+
+fn with_usage(tx: &mut dyn Transaction, pool: Pool) -> Result<PoolUsage, Error> {
+    Ok(PoolUsage { usage: pool::usage(tx, pool.id)?, pool })
+}
+
+fn changeable(
+    work: &mut Work<'_>,
+    (network, id): (&ProjectId, PoolId),
+    expected: &Expected,
+) -> Result<(Network, Pool), Error> {
+    let network = work.network(Action::ChangeNetwork, network)?;
+    let pool = find(work.tx, network.id, id)?;
+    expected.check(&tag(&pool))?;
+    Ok((network, pool))
+}

@@ -1,0 +1,147 @@
+//! Blocks: contiguous addresses of a pool that are kept for a group.
+
+use nebula_alloc::block::{self, Block};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::{NetworkId, PoolId, pool};
+
+use super::{Addresses, find as find_pool, refusal};
+use crate::service::Service;
+use crate::service::access::{Action, Caller, authorize};
+use crate::service::alone::{Created, Repeat};
+use crate::service::audit::Origin;
+use crate::{Error, Label, ProjectId, id};
+
+/// A block to be made.
+#[derive(Debug, Clone)]
+pub struct NewBlock {
+    /// Unique in its network and family.
+    pub name: Label,
+    /// The pool that it is a part of.
+    pub pool: PoolId,
+    /// Which of the pool's addresses.
+    pub room: Room,
+}
+
+/// Where a block lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Here.
+    At(Addresses),
+    /// Where as many addresses are free, as high in the pool as can be.
+    Of(u128),
+}
+
+impl Service {
+    /// A network's blocks in the order of their ids, after the one of this id, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn blocks(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        after: Option<PoolId>,
+        limit: i64,
+    ) -> Result<Vec<Block>, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+            let mut blocks = vec![];
+            for pool in pool::by_network(tx, network.id)? {
+                blocks.extend(block::by_pool(tx, pool.id)?);
+            }
+            blocks.retain(|block| after.is_none_or(|after| block.id > after));
+            blocks.sort_by_key(|block| block.id);
+            blocks.truncate(usize::try_from(limit).unwrap_or_default());
+            Ok(blocks)
+        })
+        .await
+    }
+
+    /// One block.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn block(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        id: PoolId,
+    ) -> Result<Block, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+            find(tx, network.id, id)
+        })
+        .await
+    }
+
+    /// Makes a block.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::Conflict`] where there is no room or
+    /// another has the name, [`Error::LeasesStand`], [`Error::IdempotencyKeyReused`], and those of
+    /// access.
+    pub async fn create_block(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: ProjectId,
+        request: NewBlock,
+        repeat: Option<Repeat>,
+    ) -> Result<Created<Block>, Error> {
+        self.alone(caller, origin, move |work| {
+            let network = work.network(Action::ChangeNetwork, &network)?;
+            work.once(
+                repeat.as_ref(),
+                |work, id| find(work.tx, network.id, PoolId(id)),
+                |work| {
+                    let pool = find_pool(work.tx, network.id, request.pool)?;
+                    let range = match request.room {
+                        Room::At(range) => range.of(&network)?,
+                        Room::Of(size) => block::find_room(work.tx, pool.id, size)?
+                            .ok_or_else(|| Error::conflict("size: no such run is free"))?,
+                    };
+                    let name = request.name.as_str();
+                    if block::by_name(work.tx, network.id, range.family(), name)?.is_some() {
+                        let reason = format!("name: another block is called {name:?}");
+                        return Err(Error::conflict(reason));
+                    }
+                    let (id, name) = (id::new_pool(), name.to_owned());
+                    let block = Block { id, network: network.id, pool: pool.id, name, range };
+                    block::create(work.tx, work.now, &work.author.actor(), &block)
+                        .map_err(refusal)?;
+                    Ok((id.0, block, None))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Gives a block's addresses back to its pool.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::LeasesStand`], and those of access.
+    pub async fn delete_block(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: ProjectId,
+        id: PoolId,
+    ) -> Result<(), Error> {
+        self.alone(caller, origin, move |work| {
+            let network = work.network(Action::ChangeNetwork, &network)?;
+            find(work.tx, network.id, id)?;
+            block::delete(work.tx, work.now, &work.author.actor(), id).map_err(refusal).map(drop)
+        })
+        .await
+    }
+}
+
+fn find(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Result<Block, Error> {
+    block::by_id(tx, id)?
+        .filter(|block| block.network == network)
+        .ok_or_else(|| Error::NotFound { what: format!("block {id}") })
+}

@@ -1,0 +1,131 @@
+//! Reservations: addresses that are not given to whoever comes next.
+
+use std::net::IpAddr;
+
+use nebula_alloc::reservation::{self, Purpose, Reservation};
+use nebula_alloc::{AddressRange, Family};
+
+use super::{Addresses, refusal};
+use crate::service::Service;
+use crate::service::access::{Action, Caller, authorize};
+use crate::service::alone::{Created, Repeat};
+use crate::service::audit::Origin;
+use crate::store::node::{self, NodeState};
+use crate::{Error, Label, NodeId, ProjectId};
+
+impl Service {
+    /// A network's reservations in the order of their addresses, IPv4 first, after the one that
+    /// ends with this address, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn reservations(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        after: Option<IpAddr>,
+        limit: i64,
+    ) -> Result<Vec<Reservation>, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+            let limit = usize::try_from(limit).unwrap_or_default();
+            let mut found = vec![];
+            for family in [Family::V4, Family::V6] {
+                let first = match family {
+                    Family::V4 => IpAddr::from([0; 4]),
+                    Family::V6 => IpAddr::from([0; 16]),
+                };
+                let from = match after {
+                    None => first,
+                    Some(after) if Family::of(after) == family => after,
+                    Some(after) if Family::of(after) > family => continue,
+                    Some(_) => first,
+                };
+                // The one that ends there was answered before.
+                let page = reservation::list(tx, network.id, from, limit + 1)?;
+                found.extend(page.into_iter().filter(|kept| Some(kept.range.last()) != after));
+            }
+            found.truncate(limit);
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Reserves addresses of the network's prefixes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::Conflict`] where some are reserved
+    /// already, [`Error::LeasesStand`], [`Error::IdempotencyKeyReused`], and those of access.
+    pub async fn reserve(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: ProjectId,
+        (range, purpose, note): (Addresses, Purpose, Option<Label>),
+        repeat: Option<Repeat>,
+    ) -> Result<Created<Reservation>, Error> {
+        self.alone(caller, origin, move |work| {
+            let network = work.network(Action::ChangeNetwork, &network)?;
+            let note = note.as_ref().map(Label::to_string);
+            let request = Reservation { range: range.of(&network)?, purpose, note };
+            work.once(
+                repeat.as_ref(),
+                |work, place| {
+                    let covering = reservation::covering(work.tx, network.id, address(place))?;
+                    covering.ok_or_else(|| Error::NotFound { what: "the reservation".to_owned() })
+                },
+                |work| {
+                    if let Purpose::Owner(owner) = request.purpose {
+                        let found = node::by_id(work.tx, NodeId::from(owner.0))?;
+                        let of_network = found.filter(|node| {
+                            node.network == network.id && node.state != NodeState::Released
+                        });
+                        if of_network.is_none() {
+                            return Err(Error::invalid("node", "the network has no such node"));
+                        }
+                    }
+                    let actor = work.author.actor();
+                    reservation::make(work.tx, work.now, &actor, network.id, &request)
+                        .map_err(refusal)?;
+                    Ok((place(request.range.first()), request.clone(), None))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Lifts the reservation of exactly these addresses.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn unreserve(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: ProjectId,
+        range: AddressRange,
+    ) -> Result<(), Error> {
+        self.alone(caller, origin, move |work| {
+            let network = work.network(Action::ChangeNetwork, &network)?;
+            reservation::remove(work.tx, work.now, &work.author.actor(), network.id, range)
+                .map_err(refusal)
+                .map(drop)
+        })
+        .await
+    }
+}
+
+/// An address as the 16 bytes by which a repeated request finds it; IPv4 as IPv6 writes it, which
+/// no network has.
+fn place(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+fn address(place: [u8; 16]) -> IpAddr {
+    IpAddr::from(place).to_canonical()
+}
