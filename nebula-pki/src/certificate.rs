@@ -313,6 +313,14 @@ impl Certificate {
 }
 
 impl Body {
+    /// Reads what a signature is made over. The encoding need not be the canonical one.
+    pub(crate) fn from_to_be_signed(version: Version, bytes: &[u8]) -> Result<Self, Error> {
+        match version {
+            Version::V1 => v1::decode_to_be_signed(bytes),
+            Version::V2 => v2::decode_to_be_signed(bytes),
+        }
+    }
+
     /// Applies the reference's rules for the contents, in its order, and sorts the networks of
     /// version 2.
     pub(crate) fn validate(&mut self) -> Result<(), Error> {

@@ -2,9 +2,10 @@ use std::fmt;
 
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
 use crate::certificate::{Body, Encoded, go_time};
+use crate::key::PublicKey;
 use crate::{
     CaParameters, Certificate, Details, Error, HostParameters, MAX_ENCODED_LEN, MAX_NAME_LEN,
-    Signer, Validity, VerifiedCertificate, Version, constraints, signature,
+    Signer, Validity, VerifiedCertificate, Version, constraints, fingerprint, signature,
 };
 
 /// A CA: its certificate, and the signer that was found to hold its key.
@@ -107,33 +108,61 @@ impl<S: Signer> Issuer<S> {
     /// [`Error::MappedNetwork`], [`Error::DuplicateNetwork`], [`Error::UnsafeNetworkFamily`]; and
     /// [`Error::TooLarge`] above [`MAX_ENCODED_LEN`].
     pub fn prepare(&self, version: Version, host: &HostParameters) -> Result<Prepared, Error> {
-        let ca = &self.certificate;
-        if host.public_key.curve() != ca.curve() {
-            return Err(Error::CurveMismatch {
-                expected: ca.curve(),
-                found: host.public_key.curve(),
-            });
-        }
-        let Validity { not_before, not_after } = host.validity;
-        if go_time(not_after) < go_time(not_before) {
-            return Err(Error::InvalidValidity { not_before, not_after });
-        }
-        if version == Version::V1 && host.networks.len() > 1 {
-            return Err(Error::TooManyNetworks { found: host.networks.len() });
-        }
         let details = Details {
             name: host.name.as_bytes().to_vec(),
             networks: host.networks.clone(),
             unsafe_networks: host.unsafe_networks.clone(),
             groups: host.groups.iter().map(|group| group.as_bytes().to_vec()).collect(),
             is_ca: false,
-            not_before,
-            not_after,
-            issuer: ca.fingerprint().as_bytes().to_vec(),
+            not_before: host.validity.not_before,
+            not_after: host.validity.not_after,
+            issuer: self.certificate.fingerprint().as_bytes().to_vec(),
         };
-        constraints::check(ca.unverified_details(), &details)?;
-        let public_key = host.public_key.as_bytes().to_vec();
-        let body = Body { version, details, curve: ca.curve(), public_key };
+        let (curve, public_key) = (host.public_key.curve(), host.public_key.as_bytes().to_vec());
+        self.check(Body { version, details, curve, public_key })
+    }
+
+    /// Takes up what [`prepare`](Self::prepare) made before, from the bytes that were to be signed:
+    /// they may have been kept while somebody else signed them. Believed no more than a certificate
+    /// from outside, it is checked as if it were prepared now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] for bytes that this CA's `prepare` does not make, [`Error::CaAsHost`],
+    /// [`Error::UnknownCa`] when another CA is to sign them, those of
+    /// [`PublicKey::from_raw`](crate::key::PublicKey::from_raw), and those of `prepare`.
+    pub fn resume(&self, version: Version, to_be_signed: &[u8]) -> Result<Prepared, Error> {
+        let body = Body::from_to_be_signed(version, to_be_signed)?;
+        if body.details.is_ca {
+            return Err(Error::CaAsHost { name: body.details.name().into_owned() });
+        }
+        if body.details.issuer() != Some(self.certificate.fingerprint()) {
+            return Err(Error::UnknownCa { issuer: fingerprint::hex(body.details.issuer_bytes()) });
+        }
+        PublicKey::from_raw(body.curve, &body.public_key)?;
+        let prepared = self.check(body)?;
+        // One certificate has one form: what a lenient reader skips would be signed unseen.
+        if prepared.to_be_signed() != to_be_signed {
+            return Err(Error::Malformed { reason: "not in the form in which it is signed" });
+        }
+        Ok(prepared)
+    }
+
+    /// Applies the rules for host certificates and encodes one.
+    fn check(&self, body: Body) -> Result<Prepared, Error> {
+        let ca = &self.certificate;
+        if body.curve != ca.curve() {
+            return Err(Error::CurveMismatch { expected: ca.curve(), found: body.curve });
+        }
+        let Details { not_before, not_after, .. } = body.details;
+        if go_time(not_after) < go_time(not_before) {
+            return Err(Error::InvalidValidity { not_before, not_after });
+        }
+        let found = body.details.networks.len();
+        if body.version == Version::V1 && found > 1 {
+            return Err(Error::TooManyNetworks { found });
+        }
+        constraints::check(ca.unverified_details(), &body.details)?;
         Ok(Prepared { unsigned: Unsigned::new(body)?, ca: ca.clone() })
     }
 }

@@ -39,6 +39,15 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
     Ok((body, encoded))
 }
 
+/// Parses and validates what is signed: the details alone.
+pub(super) fn decode_to_be_signed(bytes: &[u8]) -> Result<Body, Error> {
+    let mut details = Fields::default();
+    details.read(bytes)?;
+    let mut body = details.finish()?;
+    body.validate()?;
+    Ok(body)
+}
+
 /// The canonical form without signature.
 pub(super) fn encode(body: &Body) -> Encoded {
     seal(encode_details(&body.details, body.curve, &body.public_key))

@@ -52,8 +52,25 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
         None => non_empty(input.required(PUBLIC_KEY, "public key")?, "public key")?,
     };
     let signature = non_empty(input.required(SIGNATURE, "signature")?, "signature")?;
-    let raw = decode_details(Reader::new(encoded_details).required(DETAILS, "details")?)?;
+    let body = decode_body(encoded_details, curve, public_key)?;
+    let encoded = seal(encoded_details, &body);
+    Ok((body, encoded.signed(signature)))
+}
 
+/// Parses and validates what is signed: the details, one byte for the curve, the public key.
+pub(super) fn decode_to_be_signed(bytes: &[u8]) -> Result<Body, Error> {
+    if bytes.len() > MAX_ENCODED_LEN {
+        return Err(Error::Malformed { reason: "longer than 65536 bytes" });
+    }
+    let encoded_details = Reader::new(bytes).element(DETAILS).ok_or(malformed("details"))?;
+    let rest = bytes.get(encoded_details.len()..).unwrap_or_default();
+    let (&curve, public_key) = rest.split_first().ok_or(malformed("curve"))?;
+    let public_key = non_empty(public_key, "public key")?;
+    decode_body(encoded_details, Curve::from_number(curve.into()), public_key)
+}
+
+fn decode_body(encoded_details: &[u8], curve: Curve, public_key: &[u8]) -> Result<Body, Error> {
+    let raw = decode_details(Reader::new(encoded_details).required(DETAILS, "details")?)?;
     let mut body =
         Body { version: Version::V2, curve, public_key: public_key.to_vec(), details: raw.details };
     let mut invalid = InvalidPrefixes::default();
@@ -62,8 +79,7 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
     (details.unsafe_networks, invalid.unsafe_networks) = networks(raw.unsafe_networks)?;
     // There is a public key already.
     validate(details, invalid)?;
-    let encoded = seal(encoded_details, &body);
-    Ok((body, encoded.signed(signature)))
+    Ok(body)
 }
 
 /// What is signed.
