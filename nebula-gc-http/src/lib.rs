@@ -45,6 +45,7 @@ pub mod server;
 mod service;
 #[cfg(feature = "cli")]
 pub mod settings;
+mod signers;
 mod store;
 mod verify;
 
@@ -55,8 +56,10 @@ pub use secret::{Bearer, ServerSecrets};
 pub use service::{
     Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment, Expected,
     NetworkPatch, NetworkSettings, NewBlock, NewNetwork, NodeBundle, NodeStatus, Origin,
-    OwnCertificate, OwnNode, PoolAdded, PoolUsage, Registration, Repeat, Room, Service, Tag,
+    OwnCertificate, OwnNode, PoolAdded, PoolUsage, Registration, Repeat, Room, Service, Settlement,
+    Tag,
 };
+pub use signers::{OpenSigner, SignerCommand, Signers};
 pub use store::COMPONENT;
 pub use store::database::Database;
 pub use store::join_token::JoinToken;

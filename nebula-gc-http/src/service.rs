@@ -8,6 +8,7 @@ mod bundles;
 mod enroll;
 mod networks;
 mod own;
+mod pending;
 mod pools;
 mod precondition;
 mod release;
@@ -24,6 +25,7 @@ use nebula_alloc::store::writer::Step;
 use nebula_alloc::{Writer, WriterOptions};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
 use self::access::KnownCallers;
 pub use self::access::{Action, Caller};
@@ -37,11 +39,13 @@ pub use self::enroll::device::{Change, Registration};
 pub use self::enroll::native::Enrollment;
 pub use self::networks::{AddPool, NetworkPatch, NetworkSettings, NewNetwork, PoolAdded};
 pub use self::own::{OwnCertificate, OwnNode};
+pub use self::pending::Settlement;
 pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
 pub use self::precondition::{Expected, Tag};
 pub use self::watch::Desired;
 use self::watch::Watch;
 use crate::secret::{Bearer, BearerKind, ServerSecrets};
+use crate::signers::Signers;
 use crate::store::database::{Database, Reading};
 use crate::store::operator_key::{OperatorKey, Role, Scope};
 use crate::store::{self, operator_key, tenant};
@@ -66,6 +70,10 @@ pub struct Service {
 struct Shared {
     secrets: ServerSecrets,
     authorities: Authorities,
+    /// Who holds the CA keys that are not here.
+    signers: Signers,
+    /// This process, among those that share the database.
+    instance: String,
     /// For reads: a step is told its transaction's time.
     clock: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -92,6 +100,20 @@ impl Service {
         clock: impl Fn() -> i64 + Send + Sync + 'static,
         keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
     ) -> Result<Self, Error> {
+        Self::start_with(database, secrets, Signers::default(), clock, keep)
+    }
+
+    /// As [`start`](Self::start), with signers that networks may name for their CAs.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        database: impl Into<Database>,
+        secrets: ServerSecrets,
+        signers: Signers,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+        keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Self, Error> {
         let mut database = database.into();
         database.migrate(&store::COMPONENT)?;
         database.transaction(|tx| secrets::verify(tx, &secrets))?;
@@ -100,7 +122,9 @@ impl Service {
         let options = WriterOptions::default().with_queue(QUEUE);
         let (writer, reading) = database.start(move || writing(), options, READERS + 1)?;
         let reading = Arc::new(reading);
-        let shared = Arc::new(Shared { secrets, authorities: Authorities::default(), clock });
+        let authorities = Authorities::default();
+        let instance = Uuid::now_v7().to_string();
+        let shared = Arc::new(Shared { secrets, authorities, signers, instance, clock });
         let known = shared.secrets.clone();
         writer.transaction(move |tx, now| secrets::note(tx, &known, now))?;
         prepare(&writer, &shared.secrets, keep)?;

@@ -10,6 +10,7 @@ pub(crate) mod join_token;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod operator_key;
+pub(crate) mod pending;
 mod schema;
 pub(crate) mod secret_check;
 pub(crate) mod tenant;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 use nebula_pki::key::SigningKey;
-use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
+use nebula_pki::{CaParameters, Curve, Issuer, Signer, SystemRandom, Validity, Version};
 
 use crate::secret::ServerSecrets;
 use crate::store::ca::{self, Ca, CaState};
@@ -20,43 +20,107 @@ const CA_BACKDATED: i64 = 3600;
 /// Nebula takes no longer names, in bytes.
 const NAME_LIMIT: usize = 253;
 
-/// The CAs whose keys this process has opened.
+/// The CAs that this process has looked up, with the keys it has opened.
 #[derive(Default)]
 pub(super) struct Authorities {
-    open: Mutex<HashMap<CaId, Arc<Issuer<SigningKey>>>>,
+    open: Mutex<HashMap<CaId, Arc<Authority>>>,
+}
+
+/// A CA that issues.
+pub(super) struct Authority {
+    pub(super) id: CaId,
+    pub(super) issuer: Issuer<Key>,
+    signer: Option<String>,
+}
+
+/// Where a CA's private key is.
+pub(super) enum Key {
+    /// Here, unsealed.
+    Here(SigningKey),
+    /// With a signer: it signs what was prepared, outside of any transaction. It may be away, so its
+    /// public key is taken from the certificate, and each of its signatures is verified.
+    Elsewhere { curve: Curve, public_key: Vec<u8> },
+}
+
+impl Authority {
+    /// The name of the signer that holds its key, where that is not this process.
+    pub(super) fn signer(&self) -> Option<&str> {
+        self.signer.as_deref()
+    }
+}
+
+impl Signer for Key {
+    fn curve(&self) -> Curve {
+        match self {
+            Self::Here(key) => key.curve(),
+            Self::Elsewhere { curve, .. } => *curve,
+        }
+    }
+
+    fn public_key(&self) -> &[u8] {
+        match self {
+            Self::Here(key) => key.public_key(),
+            Self::Elsewhere { public_key, .. } => public_key,
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, nebula_pki::Error> {
+        match self {
+            Self::Here(key) => key.sign(message),
+            Self::Elsewhere { .. } => Err(nebula_pki::Error::Signer {
+                reason: "is not asked inside a transaction".to_owned(),
+            }),
+        }
+    }
 }
 
 impl Authorities {
-    /// The issuer of a network, opened once and then kept.
-    pub(super) fn issuer(
+    /// The CA that signs for a network, opened once and then kept.
+    pub(super) fn active(
         &self,
         tx: &mut dyn Transaction,
         secrets: &ServerSecrets,
         network: &Network,
-    ) -> Result<Arc<Issuer<SigningKey>>, Error> {
+    ) -> Result<Arc<Authority>, Error> {
+        self.by_id(tx, secrets, network.id, network.active_ca)
+    }
+
+    /// A CA of a network that nodes trust.
+    pub(super) fn by_id(
+        &self,
+        tx: &mut dyn Transaction,
+        secrets: &ServerSecrets,
+        network: NetworkId,
+        id: CaId,
+    ) -> Result<Arc<Authority>, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(issuer) = open.get(&network.active_ca) {
-            return Ok(Arc::clone(issuer));
+        if let Some(authority) = open.get(&id) {
+            return Ok(Arc::clone(authority));
         }
-        let issuer = Arc::new(open_issuer(tx, secrets, network)?);
-        open.insert(network.active_ca, Arc::clone(&issuer));
-        Ok(issuer)
+        let ca = ca::by_id(tx, id)?
+            .filter(|ca| ca.network == network && ca.state != CaState::Retired)
+            .ok_or_else(|| Error::unavailable("the network's CA is missing"))?;
+        let authority = Arc::new(open_authority(secrets, ca)?);
+        open.insert(id, Arc::clone(&authority));
+        Ok(authority)
     }
 }
 
-fn open_issuer(
-    tx: &mut dyn Transaction,
-    secrets: &ServerSecrets,
-    network: &Network,
-) -> Result<Issuer<SigningKey>, Error> {
-    let ca = ca::by_id(tx, network.active_ca)?
-        .filter(|ca| ca.network == network.id && ca.state == CaState::Active)
-        .ok_or_else(|| Error::unavailable("the network's active CA is missing"))?;
-    let sealed =
-        ca.key.ok_or_else(|| Error::unavailable("the CA's key is not held by this server"))?;
-    let key = secrets.open(&sealed, ca.id.as_bytes())?;
-    let key = SigningKey::from_pem(&key).map_err(Error::unavailable)?;
-    Issuer::new(ca.certificate, key).map_err(Error::unavailable)
+fn open_authority(secrets: &ServerSecrets, ca: Ca) -> Result<Authority, Error> {
+    let key = match (ca.key, &ca.signer) {
+        (Some(sealed), _) => {
+            let pem = secrets.open(&sealed, ca.id.as_bytes())?;
+            Key::Here(SigningKey::from_pem(&pem).map_err(Error::unavailable)?)
+        }
+        (None, Some(_)) => Key::Elsewhere {
+            curve: ca.certificate.curve(),
+            public_key: ca.certificate.public_key().to_vec(),
+        },
+        (None, None) => return Err(Error::unavailable("nobody holds the CA's key")),
+    };
+    let signer = ca.signer.filter(|_| matches!(key, Key::Elsewhere { .. }));
+    let issuer = Issuer::new(ca.certificate, key).map_err(Error::unavailable)?;
+    Ok(Authority { id: ca.id, issuer, signer })
 }
 
 /// Makes a CA without constraints on networks, so that its network can grow.
@@ -82,6 +146,7 @@ pub(super) fn create(
         state: CaState::Active,
         certificate: issuer.certificate().clone(),
         key: Some(sealed),
+        signer: None,
     })
 }
 

@@ -13,7 +13,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 use nebula_bundle::Bundle;
 use nebula_pki::key::PublicKey;
-use nebula_pki::{Certificate, Curve, VerifiedCertificate};
+use nebula_pki::{Certificate, Curve};
 use serde_json::json;
 
 use self::device::Registration;
@@ -21,8 +21,9 @@ use self::native::Enrollment;
 use super::access::{Action, Caller, authorize};
 use super::audit::{Author, Entry, Origin, addresses};
 use super::bundles::View;
-use super::terms::Terms;
-use super::update::{Certified, Changed, Update, Writing, fingerprints};
+use super::pending::Issuing;
+use super::terms::{Ahead, Readiness, Terms};
+use super::update::{Certified, Changed, Update, Writing};
 use super::{Service, Shared};
 use crate::store::certificate::Reason;
 use crate::store::join_token;
@@ -85,14 +86,23 @@ impl Service {
     async fn settle(&self, caller: Caller, origin: Origin, wish: Wish) -> Result<Enrolled, Error> {
         check_canonical(wish.public_key())?;
         self.admit(&caller).await?;
-        let shared = Arc::clone(&self.shared);
-        let settled = self.write(Enrolling { shared, caller, origin, wish, decided: None }).await?;
+        let settled = self
+            .issue(|signed| Enrolling {
+                shared: Arc::clone(&self.shared),
+                caller: caller.clone(),
+                origin,
+                wish: wish.clone(),
+                signed,
+                decided: None,
+            })
+            .await?;
         let view = self.view(settled.network, settled.revision).await?;
         settled.render(&view)
     }
 }
 
 /// Who asks for what.
+#[derive(Clone)]
 enum Wish {
     Device(Registration),
     Native(Enrollment),
@@ -169,6 +179,8 @@ struct Enrolling {
     caller: Caller,
     origin: Origin,
     wish: Wish,
+    /// What was signed elsewhere since it ran before.
+    signed: Option<Ahead>,
     decided: Option<Decided>,
 }
 
@@ -177,7 +189,7 @@ struct Decided {
     terms: Terms,
     decision: Decision,
     /// The certificates it is most likely to get, signed ahead of the writing.
-    signed: Option<Vec<VerifiedCertificate>>,
+    signed: Option<Ahead>,
 }
 
 enum Decision {
@@ -187,6 +199,8 @@ enum Decision {
     New { node: Node, spends: Option<JoinTokenId> },
     /// A device that had one and released it.
     Returned { node: Node, predecessor: NodeId, spends: Option<JoinTokenId> },
+    /// A node whose first certificates are not signed yet.
+    Waiting { node: Node },
     /// A node that changes.
     Changed { node: Node, update: Update },
 }
@@ -195,9 +209,9 @@ impl Decision {
     /// The node that gets certificates for the leases it asked for.
     fn certifies(&self) -> Option<&Node> {
         match self {
-            Self::New { node, .. } | Self::Changed { node, update: Update { keeps: None, .. } } => {
-                Some(node)
-            }
+            Self::New { node, .. }
+            | Self::Waiting { node }
+            | Self::Changed { node, update: Update { keeps: None, .. } } => Some(node),
             // It keeps what it has, or asks once it has taken over what its predecessor had.
             Self::Unchanged { .. } | Self::Changed { .. } | Self::Returned { .. } => None,
         }
@@ -205,7 +219,7 @@ impl Decision {
 }
 
 impl Step for Enrolling {
-    type Output = Settled;
+    type Output = Issuing<Settled>;
     type Error = Error;
 
     /// A device, whose network may be left out; one device means one node in a network. A node
@@ -242,7 +256,8 @@ impl Step for Enrolling {
             None => vec![],
         };
         let author = self.origin.author(principal.actor());
-        self.decided = Some(Decided { author, terms, decision, signed: None });
+        let signed = self.signed.clone();
+        self.decided = Some(Decided { author, terms, decision, signed });
         Ok(wishes)
     }
 
@@ -250,9 +265,10 @@ impl Step for Enrolling {
 
     fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Error> {
         if let Some(decided) = &mut self.decided
+            && decided.signed.is_none()
             && let Some(node) = decided.decision.certifies()
         {
-            decided.signed = Some(decided.terms.sign(node, leases, 0)?);
+            decided.signed = decided.terms.sign(node, leases)?;
         }
         Ok(())
     }
@@ -262,23 +278,23 @@ impl Step for Enrolling {
         tx: &mut dyn Transaction,
         now: i64,
         leases: &[Lease],
-    ) -> Result<Settled, Error> {
+    ) -> Result<Issuing<Settled>, Error> {
         let Decided { author, terms, decision, signed } =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
-        let (kind, node, certificates, detail, revision) = match decision {
+        let (kind, node, changed) = match decision {
             Decision::Unchanged { node, certificates } => {
                 let revision = terms.network.revision;
-                return Ok(settle(terms, revision, node, Certified::Known(certificates), false));
+                let settled = settle(terms, revision, node, Certified::Known(certificates), false);
+                return Ok(Issuing::Done(settled));
             }
             Decision::New { node, spends } => {
                 spend(tx, spends, now)?;
+                let detail = json!({"addresses": addresses(leases)});
                 let writing = Writing { author: &author, leases, signed };
-                let (issued, revision) = admit_node(tx, &terms, &node, writing)?;
-                let detail = json!({
-                    "addresses": addresses(leases),
-                    "fingerprints": fingerprints(&issued),
-                });
-                ("node.enrolled", node, Certified::New(issued), detail, revision)
+                match admit_node(tx, &terms, &node, detail, writing)? {
+                    Issuing::Done(changed) => ("node.enrolled", node, changed),
+                    Issuing::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                }
             }
             Decision::Returned { node, predecessor, spends } => {
                 spend(tx, spends, now)?;
@@ -290,31 +306,60 @@ impl Step for Enrolling {
                     .iter()
                     .map(|wish| lease::allocate(tx, now, &actor, wish))
                     .collect::<Result<Vec<_>, _>>()?;
-                let writing = Writing { author: &author, leases: &leases, signed: None };
-                let (issued, revision) = admit_node(tx, &terms, &node, writing)?;
                 let detail = json!({
                     "addresses": addresses(&leases),
-                    "fingerprints": fingerprints(&issued),
                     "predecessor": predecessor.to_string(),
                 });
-                ("node.enrolled", node, Certified::New(issued), detail, revision)
+                let writing = Writing { author: &author, leases: &leases, signed: None };
+                match admit_node(tx, &terms, &node, detail, writing)? {
+                    Issuing::Done(changed) => ("node.enrolled", node, changed),
+                    Issuing::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                }
+            }
+            Decision::Waiting { node } => {
+                let writing = Writing { author: &author, leases, signed };
+                let issue = writing.issue(&node, Reason::Enrolled);
+                let certificates = match terms.ready(tx, issue)? {
+                    Readiness::Ready(ready) => Certified::New(terms.enter(tx, ready)?),
+                    Readiness::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                };
+                let detail = json!({
+                    "fingerprints": certificates.new_fingerprints(),
+                    "reason": Reason::Enrolled.word(),
+                });
+                let revision = terms.network.revision;
+                ("certificate.issued", node, Changed { certificates, revision, detail })
             }
             Decision::Changed { node, update } => {
                 let writing = Writing { author: &author, leases, signed };
-                let Changed { certificates, revision, detail } =
-                    update.apply(tx, &terms, &node, writing)?;
-                ("node.changed", node, certificates, detail, revision)
+                match update.apply(tx, &terms, &node, writing)? {
+                    Issuing::Done(changed) => ("node.changed", node, changed),
+                    Issuing::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                }
             }
         };
-        let entry = Entry {
-            network: Some(terms.network.id),
-            address: leases.first().map(|lease| lease.address),
-            detail,
-            ..Entry::new(kind, node.id.as_bytes())
-        };
-        author.record(tx, now, entry)?;
-        Ok(settle(terms, revision, node, certificates, kind == "node.enrolled"))
+        let Changed { certificates, revision, detail } = changed;
+        record(tx, &terms, &author, (kind, &node, detail), leases)?;
+        let is_new = kind != "node.changed";
+        Ok(Issuing::Done(settle(terms, revision, node, certificates, is_new)))
     }
+}
+
+/// Records what happened to a node.
+fn record(
+    tx: &mut dyn Transaction,
+    terms: &Terms,
+    author: &Author,
+    (kind, node, detail): (&'static str, &Node, serde_json::Value),
+    leases: &[Lease],
+) -> Result<(), Error> {
+    let entry = Entry {
+        network: Some(terms.network.id),
+        address: leases.first().map(|lease| lease.address),
+        detail,
+        ..Entry::new(kind, node.id.as_bytes())
+    };
+    author.record(tx, terms.now, entry)
 }
 
 fn settle(
@@ -376,19 +421,34 @@ pub(super) fn check_unique(
     Ok(())
 }
 
-/// Writes a new node and issues its first certificates.
+/// Writes a new node and issues its first certificates. Where somebody else has to sign them, the
+/// node is there without, and waits.
 fn admit_node(
     tx: &mut dyn Transaction,
     terms: &Terms,
     node: &Node,
+    mut detail: serde_json::Value,
     writing: Writing<'_>,
-) -> Result<(Vec<VerifiedCertificate>, Revision), Error> {
+) -> Result<Issuing<Changed>, Error> {
     node::insert(tx, node)?;
-    let issued = terms.issue(tx, writing.issue(node, Reason::Enrolled))?;
+    let (author, leases) = (writing.author, writing.leases);
+    let readiness = terms.ready(tx, writing.issue(node, Reason::Enrolled))?;
     let revision = if node.lighthouse.is_some() || node.relay {
         network::move_revision(tx, terms.network.id, terms.now)?
     } else {
         terms.network.revision
     };
-    Ok((issued, revision))
+    match readiness {
+        Readiness::Ready(ready) => {
+            if let Some(detail) = detail.as_object_mut() {
+                detail.insert("fingerprints".to_owned(), json!(ready.fingerprints()));
+            }
+            let certificates = Certified::New(terms.enter(tx, ready)?);
+            Ok(Issuing::Done(Changed { certificates, revision, detail }))
+        }
+        Readiness::Pending(pending) => {
+            record(tx, terms, author, ("node.enrolled", node, detail), leases)?;
+            Ok(Issuing::Pending(pending))
+        }
+    }
 }

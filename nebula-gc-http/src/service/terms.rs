@@ -7,15 +7,17 @@ use ipnet::IpNet;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{Family, PoolId, block, pool};
-use nebula_pki::key::{PublicKey, SigningKey};
-use nebula_pki::{Certificate, HostParameters, Issuer, Validity, VerifiedCertificate, Version};
+use nebula_pki::key::PublicKey;
+use nebula_pki::{Certificate, HostParameters, Validity, VerifiedCertificate, Version};
 
 use super::Shared;
-use crate::Error;
+use super::authority::Authority;
+use super::pending::{Pending, SignedElsewhere, Waiting};
 use crate::store::certificate::{self, Issued, Reason};
-use crate::store::damaged;
 use crate::store::network::Network;
 use crate::store::node::Node;
+use crate::store::{damaged, pending};
+use crate::{CertificateId, Error};
 
 /// How long the certificate of a device of the dialect is valid at most, in seconds: 365 days,
 /// because it can't renew by itself.
@@ -25,15 +27,17 @@ const BACKDATED: i64 = 300;
 /// A certificate is due for renewal in the last third of its lifetime.
 const DUE_FRACTION: i64 = 3;
 /// How often the end of a certificate is moved back, at most, until its fingerprint is new.
-const TRIES: i64 = 64;
+pub(super) const TRIES: i64 = 64;
 
 /// A network, its issuer, and how long a certificate issued now would be valid.
 pub(super) struct Terms {
     pub(super) network: Network,
     /// The transaction's time, in seconds since the Unix epoch.
     pub(super) now: i64,
-    issuer: Arc<Issuer<SigningKey>>,
+    pub(super) authority: Arc<Authority>,
     validity: Validity,
+    /// Who sees to what a signer elsewhere has to sign, and until when.
+    pub(super) waiting: Waiting,
 }
 
 impl Terms {
@@ -45,9 +49,9 @@ impl Terms {
         native: bool,
         now: i64,
     ) -> Result<Self, Error> {
-        let issuer = shared.authorities.issuer(tx, &shared.secrets, &network)?;
+        let authority = shared.authorities.active(tx, &shared.secrets, &network)?;
         let lifetime = if native { network.lifetime } else { DEVICE_LIFETIME };
-        let ca = issuer.certificate().unverified_details();
+        let ca = authority.issuer.certificate().unverified_details();
         let validity = Validity {
             not_before: now.saturating_sub(BACKDATED).max(ca.not_before()),
             not_after: now.saturating_add(lifetime).min(ca.not_after()),
@@ -55,7 +59,8 @@ impl Terms {
         if now < validity.not_before || validity.not_after - TRIES <= now {
             return Err(Error::unavailable("the network's CA is expired or not yet valid"));
         }
-        Ok(Self { network, now, issuer, validity })
+        let waiting = Waiting::new(shared, now);
+        Ok(Self { network, now, authority, validity, waiting })
     }
 
     /// An address of each family that the network has, kept from others until no certificate
@@ -92,64 +97,108 @@ impl Terms {
         })
     }
 
-    /// Signs a node's certificates, one of each version that the network has, to end some seconds
-    /// earlier than they could.
-    pub(super) fn sign(
+    /// Signs a node's certificates ahead of the writing, where the CA's key is here.
+    pub(super) fn sign(&self, node: &Node, leases: &[Lease]) -> Result<Option<Ahead>, Error> {
+        match self.authority.signer() {
+            None => self.sign_here(node, leases, 0).map(|signed| Some(Ahead::Here(signed))),
+            Some(_) => Ok(None),
+        }
+    }
+
+    fn sign_here(
         &self,
         node: &Node,
         leases: &[Lease],
         earlier: i64,
     ) -> Result<Vec<VerifiedCertificate>, Error> {
-        let public_key = PublicKey::from_raw(self.network.curve, &node.public_key)
-            .map_err(|_| damaged("public key"))?;
-        let validity = Validity { not_after: self.validity.not_after - earlier, ..self.validity };
         let sign = |version: &Version| {
-            let networks = leases
-                .iter()
-                .filter(|lease| *version == Version::V2 || lease.address.is_ipv4())
-                .map(|lease| self.with_prefix(lease.address))
-                .collect::<Result<_, _>>()?;
-            let host = HostParameters::new(&node.name, networks, public_key.clone(), validity)
-                .groups(node.groups.iter().map(String::as_str));
-            self.issuer.issue(*version, &host).map_err(Error::unavailable)
+            let host = self.host(*version, node, leases, self.ends(earlier))?;
+            self.authority.issuer.issue(*version, &host).map_err(Error::unavailable)
         };
         self.network.versions.as_slice().iter().map(sign).collect()
     }
 
-    /// Issues certificates that the ledger has never seen, and enters them there: those that were
-    /// `signed` ahead, if they are new.
+    /// When certificates are valid that end some seconds earlier than they could.
+    pub(super) fn ends(&self, earlier: i64) -> Validity {
+        Validity { not_after: self.validity.not_after - earlier, ..self.validity }
+    }
+
+    /// What a node's certificate of this version is to say.
+    pub(super) fn host(
+        &self,
+        version: Version,
+        node: &Node,
+        leases: &[Lease],
+        validity: Validity,
+    ) -> Result<HostParameters, Error> {
+        let networks = leases
+            .iter()
+            .filter(|lease| version == Version::V2 || lease.address.is_ipv4())
+            .map(|lease| self.with_prefix(lease.address))
+            .collect::<Result<_, _>>()?;
+        let public_key = PublicKey::from_raw(self.network.curve, &node.public_key)
+            .map_err(|_| damaged("public key"))?;
+        Ok(HostParameters::new(&node.name, networks, public_key, validity)
+            .groups(node.groups.iter().map(String::as_str)))
+    }
+
+    /// Makes certificates that the ledger has never seen, ready to be entered: those that were
+    /// `signed` ahead, if they are new. Where the CA's key is elsewhere they are entered as pending
+    /// first, and ready when the step runs again with what was signed meanwhile.
     ///
     /// Ed25519 is deterministic: the same contents within one second would be the same certificate,
     /// and a fingerprint that was once blocked stays blocked. So the end moves back, a second at a
     /// time.
-    pub(super) fn issue(
+    pub(super) fn ready<'a>(
         &self,
         tx: &mut dyn Transaction,
-        issue: Issue<'_>,
-    ) -> Result<Vec<VerifiedCertificate>, Error> {
-        let Issue { node, leases, reason, actor, mut signed } = issue;
+        issue: Issue<'a>,
+    ) -> Result<Readiness<'a>, Error> {
+        if self.authority.signer().is_some() {
+            return self.ready_elsewhere(tx, issue);
+        }
+        let mut signed = match issue.signed {
+            Some(Ahead::Here(ref signed)) => Some(signed.clone()),
+            _ => None,
+        };
         for earlier in 0..TRIES {
             let verified = match signed.take() {
                 Some(signed) => signed,
-                None => self.sign(node, leases, earlier)?,
+                None => self.sign_here(issue.node, issue.leases, earlier)?,
             };
-            if any_is_known(tx, &verified)? {
-                continue;
+            if !any_is_known(tx, &verified)? {
+                return Ok(Readiness::Ready(Ready { issue, verified, pending: vec![] }));
             }
-            for certificate in &verified {
-                let issued = Issued {
-                    network: self.network.id,
-                    node: node.id,
-                    issuer: self.network.active_ca,
-                    certificate: certificate.certificate().clone(),
-                    reason,
-                    actor,
-                };
-                certificate::insert(tx, &issued, self.now)?;
-            }
-            return Ok(verified);
         }
         Err(Error::unavailable("the same certificate was asked for too often within a second"))
+    }
+
+    /// Enters what is ready in the ledger, in place of what the node had.
+    pub(super) fn enter(
+        &self,
+        tx: &mut dyn Transaction,
+        ready: Ready<'_>,
+    ) -> Result<Vec<VerifiedCertificate>, Error> {
+        let Ready { issue: Issue { node, reason, actor, .. }, verified, pending } = ready;
+        if reason != Reason::Enrolled {
+            certificate::supersede(tx, node.id)?;
+        }
+        for (index, certificate) in verified.iter().enumerate() {
+            if let Some(id) = pending.get(index) {
+                pending::complete(tx, *id, certificate.certificate())?;
+                continue;
+            }
+            let issued = Issued {
+                network: self.network.id,
+                node: node.id,
+                issuer: self.authority.id,
+                certificate: certificate.certificate().clone(),
+                reason,
+                actor,
+            };
+            certificate::insert(tx, &issued, self.now)?;
+        }
+        Ok(verified)
     }
 
     /// An address with the prefix length of the network: with /32 no two nodes could talk.
@@ -163,6 +212,7 @@ impl Terms {
 }
 
 /// What is to be issued, for whom and why.
+#[derive(Clone)]
 pub(super) struct Issue<'a> {
     pub(super) node: &'a Node,
     pub(super) leases: &'a [Lease],
@@ -170,10 +220,43 @@ pub(super) struct Issue<'a> {
     /// Who asked for it, as the audit log names it.
     pub(super) actor: &'a str,
     /// The certificates it is most likely to get, where they were signed ahead of the writing.
-    pub(super) signed: Option<Vec<VerifiedCertificate>>,
+    pub(super) signed: Option<Ahead>,
 }
 
-fn any_is_known(
+/// What was signed before the step writes.
+#[derive(Clone)]
+pub(super) enum Ahead {
+    /// By this process, in the same step.
+    Here(Vec<VerifiedCertificate>),
+    /// By somebody else, between two runs of the step.
+    Elsewhere(Vec<SignedElsewhere>),
+}
+
+/// How far certificates are.
+pub(super) enum Readiness<'a> {
+    /// To be entered, after whatever else the step writes.
+    Ready(Ready<'a>),
+    /// Entered as pending. The step writes no more of what follows from them, and runs again.
+    Pending(Pending),
+}
+
+/// Certificates that are signed and not entered.
+pub(super) struct Ready<'a> {
+    pub(super) issue: Issue<'a>,
+    pub(super) verified: Vec<VerifiedCertificate>,
+    /// Their rows, where they have some.
+    pub(super) pending: Vec<CertificateId>,
+}
+
+impl Ready<'_> {
+    pub(super) fn fingerprints(&self) -> Vec<String> {
+        let fingerprint =
+            |signed: &VerifiedCertificate| signed.certificate().fingerprint().to_string();
+        self.verified.iter().map(fingerprint).collect()
+    }
+}
+
+pub(super) fn any_is_known(
     tx: &mut dyn Transaction,
     certificates: &[VerifiedCertificate],
 ) -> Result<bool, Error> {

@@ -9,10 +9,11 @@ use nebula_pki::{Certificate, Fingerprint, VerifiedCertificate};
 use serde_json::{Value, json};
 
 use super::audit::Author;
+use super::pending::Issuing;
 use super::release::block_certificates;
-use super::terms::{Issue, Terms};
+use super::terms::{Ahead, Issue, Readiness, Terms};
 use crate::Error;
-use crate::store::certificate::{self, Reason};
+use crate::store::certificate::Reason;
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Node};
 
@@ -80,14 +81,23 @@ impl Update {
     }
 
     /// Writes the changed node, whose generation the caller has moved, with what follows from that.
+    /// As long as its certificates are not signed, nothing else changes.
     pub(super) fn apply(
         self,
         tx: &mut dyn Transaction,
         terms: &Terms,
         node: &Node,
         writing: Writing<'_>,
-    ) -> Result<Changed, Error> {
+    ) -> Result<Issuing<Changed>, Error> {
         let network = &terms.network;
+        let by_itself = writing.author.is_node(node.id);
+        let ready = match self.keeps {
+            Some(_) => None,
+            None => match terms.ready(tx, writing.issue(node, self.reason))? {
+                Readiness::Ready(ready) => Some(ready),
+                Readiness::Pending(pending) => return Ok(Issuing::Pending(pending)),
+            },
+        };
         let mut blocked = vec![];
         let mut revision = network.revision;
         if self.moves_revision || self.blocks_former {
@@ -97,25 +107,19 @@ impl Update {
             blocked = block_certificates(tx, network, node, revision)?;
         }
         node::update(tx, node)?;
-        if !writing.author.is_node(node.id) {
+        if !by_itself {
             network::note_move(tx, network.id)?;
         }
-        let mut issued = vec![];
-        let certificates = match self.keeps {
-            Some(certificates) => Certified::Known(certificates),
-            None => {
-                certificate::supersede(tx, node.id)?;
-                let new = terms.issue(tx, writing.issue(node, self.reason))?;
-                issued = fingerprints(&new);
-                Certified::New(new)
-            }
+        let certificates = match ready {
+            Some(ready) => Certified::New(terms.enter(tx, ready)?),
+            None => Certified::Known(self.keeps.unwrap_or_default()),
         };
         let detail = json!({
             "changed": self.changed,
             "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
-            "fingerprints": issued,
+            "fingerprints": certificates.new_fingerprints(),
         });
-        Ok(Changed { certificates, revision, detail })
+        Ok(Issuing::Done(Changed { certificates, revision, detail }))
     }
 }
 
@@ -132,7 +136,7 @@ pub(super) enum Renewal {
 pub(super) struct Writing<'a> {
     pub(super) author: &'a Author,
     pub(super) leases: &'a [Lease],
-    pub(super) signed: Option<Vec<VerifiedCertificate>>,
+    pub(super) signed: Option<Ahead>,
 }
 
 impl<'a> Writing<'a> {
@@ -150,6 +154,18 @@ pub(super) enum Certified {
     Known(Vec<Certificate>),
 }
 
+impl Certified {
+    /// The fingerprints of those that are new, for the audit log.
+    pub(super) fn new_fingerprints(&self) -> Vec<String> {
+        let fingerprint =
+            |issued: &VerifiedCertificate| issued.certificate().fingerprint().to_string();
+        match self {
+            Self::New(issued) => issued.iter().map(fingerprint).collect(),
+            Self::Known(_) => vec![],
+        }
+    }
+}
+
 /// What came of a change.
 pub(super) struct Changed {
     pub(super) certificates: Certified,
@@ -157,10 +173,6 @@ pub(super) struct Changed {
     pub(super) revision: Revision,
     /// For its event.
     pub(super) detail: Value,
-}
-
-pub(super) fn fingerprints(issued: &[VerifiedCertificate]) -> Vec<String> {
-    issued.iter().map(|issued| issued.certificate().fingerprint().to_string()).collect()
 }
 
 /// Whether two lists name the same groups.

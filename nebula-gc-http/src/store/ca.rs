@@ -26,13 +26,15 @@ pub(crate) struct Ca {
     pub(crate) certificate: Certificate,
     /// Its private key, where this server holds it.
     pub(crate) key: Option<Sealed>,
+    /// The signer that holds its private key, by its name in the server's settings.
+    pub(crate) signer: Option<String>,
 }
 
 pub(crate) fn insert(tx: &mut dyn Transaction, ca: &Ca, now: i64) -> Result<(), Error> {
     let details = ca.certificate.unverified_details();
     Ok(tx.queue(
-        "INSERT INTO gc_ca (id, network, state, fingerprint, certificate, seal_key, sealed_key, not_before, \
-         not_after, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO gc_ca (id, network, state, fingerprint, certificate, seal_key, sealed_key, signer, \
+         not_before, not_after, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         &[
             ca.id.as_bytes().into(),
             ca.network.as_bytes().into(),
@@ -41,6 +43,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, ca: &Ca, now: i64) -> Result<(), 
             (&ca.certificate.to_pem()).into(),
             ca.key.as_ref().map(|key| key.key_id).into(),
             ca.key.as_ref().map(|key| key.bytes.as_slice()).into(),
+            ca.signer.as_deref().into(),
             details.not_before().into(),
             details.not_after().into(),
             now.into(),
@@ -50,10 +53,30 @@ pub(crate) fn insert(tx: &mut dyn Transaction, ca: &Ca, now: i64) -> Result<(), 
 
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: CaId) -> Result<Option<Ca>, Error> {
     let rows = tx.query(
-        "SELECT id, network, state, certificate, seal_key, sealed_key FROM gc_ca WHERE id = $1",
+        "SELECT id, network, state, certificate, seal_key, sealed_key, signer FROM gc_ca WHERE id = $1",
         &[id.as_bytes().into()],
     )?;
     rows.first().map(read).transpose()
+}
+
+/// Makes a CA the one that signs; the one that did so far is still trusted.
+pub(crate) fn activate(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    id: CaId,
+) -> Result<(), Error> {
+    tx.queue(
+        "UPDATE gc_ca SET state = 'trusted' WHERE network = $1 AND state = 'active'",
+        &[network.as_bytes().into()],
+    )?;
+    tx.queue_one(
+        "UPDATE gc_ca SET state = 'active' WHERE id = $1 AND network = $2 AND state = 'trusted'",
+        &[id.as_bytes().into(), network.as_bytes().into()],
+    )?;
+    Ok(tx.queue_one(
+        "UPDATE gc_network SET active_ca = $1, changes = changes + 1 WHERE id = $2",
+        &[id.as_bytes().into(), network.as_bytes().into()],
+    )?)
 }
 
 /// The certificates of the CAs that nodes are to trust, oldest first.
@@ -123,6 +146,7 @@ fn read(row: &Row) -> Result<Ca, Error> {
         state: CaState::from_word(row.text(2)?)?,
         certificate: certificate(row.text(3)?)?,
         key,
+        signer: row.optional_text(6)?.map(str::to_owned),
     })
 }
 

@@ -51,6 +51,15 @@ pub(crate) fn is_known(tx: &mut dyn Transaction, fingerprint: &Fingerprint) -> R
     Ok(!rows.is_empty())
 }
 
+/// Whether a node ever had a certificate.
+pub(crate) fn any(tx: &mut dyn Transaction, node: NodeId) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_certificate WHERE node = $1 AND fingerprint IS NOT NULL LIMIT 1",
+        &[node.as_bytes().into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
 /// The certificates a node has now, one of each version, the older version first.
 pub(crate) fn current(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Certificate>, Error> {
     let rows = tx.query(
@@ -116,9 +125,13 @@ pub(crate) fn acceptable(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<B
         .collect()
 }
 
-/// Nothing a node holds is its certificate any more.
+/// Nothing a node holds is its certificate any more, and nothing it waits for will be.
 pub(crate) fn revoke(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
     let node = node.as_bytes();
+    tx.queue(
+        "UPDATE gc_certificate SET state = 'cancelled' WHERE node = $1 AND state = 'pending'",
+        &[node.into()],
+    )?;
     tx.queue(
         "UPDATE gc_certificate SET state = 'revoked' WHERE node = $1 AND state = 'issued'",
         &[node.into()],

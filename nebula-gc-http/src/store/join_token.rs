@@ -153,6 +153,14 @@ pub(crate) fn take_use(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> R
     Ok(changed == 1)
 }
 
+/// Gives a use back, of a node that came to nothing.
+pub(crate) fn give_back(tx: &mut dyn Transaction, id: JoinTokenId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_join_token SET used = used - 1 WHERE id = $1 AND used > 0",
+        &[id.as_bytes().into()],
+    )?)
+}
+
 /// Revokes a token. Whether it was not revoked before.
 pub(crate) fn revoke(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> Result<bool, Error> {
     let changed = tx.execute(

@@ -372,6 +372,14 @@ pub(crate) fn replace_token(
     )?)
 }
 
+/// Lets go of the tokens of a node that came to nothing, so that its device may come again with them.
+pub(crate) fn forget_tokens(tx: &mut dyn Transaction, id: NodeId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_node SET token_key = NULL, token_hash = NULL, join_token = NULL WHERE id = $1",
+        &[id.as_bytes().into()],
+    )?)
+}
+
 fn groups_text(groups: &[String]) -> Result<String, Error> {
     serde_json::to_string(groups).map_err(Error::unavailable)
 }

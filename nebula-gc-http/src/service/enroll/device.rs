@@ -9,9 +9,10 @@ use super::{Decision, check_unique};
 use crate::service::access::Principal;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update, same_groups};
-use crate::store::certificate;
+use crate::store::certificate::{self, Reason};
 use crate::store::join_token::JoinToken;
 use crate::store::node::{self, Applied, Generation, Node, NodeState};
+use crate::store::pending;
 use crate::{DeviceId, Error, Groups, NodeId, NodeName, ProjectId};
 
 /// A field of a registration that may be left out.
@@ -73,8 +74,17 @@ impl Registration {
         let node = self.changed_node(&former);
         check_unique(tx, &node, Some(&former))?;
         let current = certificate::current(tx, node.id)?;
-        let decision = match Update::between(&former, &node, current, terms, Renewal::WhenDue) {
+        // Its first ones may not be signed yet; else they expired.
+        let waits = current.is_empty() && pending::is_first(tx, node.id)?;
+        let renewal = if waits { Renewal::Left } else { Renewal::WhenDue };
+        let decision = match Update::between(&former, &node, current, terms, renewal) {
+            Ok(update) if waits => {
+                // There is nothing that it could keep.
+                let update = Update { keeps: None, reason: Reason::Enrolled, ..update };
+                Decision::Changed { node, update }
+            }
             Ok(update) => Decision::Changed { node, update },
+            Err(_) if waits => Decision::Waiting { node: former },
             Err(certificates) => Decision::Unchanged { node: former, certificates },
         };
         match &decision {

@@ -11,8 +11,8 @@ use crate::service::Shared;
 use crate::service::access::Principal;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
-use crate::store::certificate;
 use crate::store::node::{self, Node};
+use crate::store::{certificate, pending};
 use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
 
 /// What a node enrols with.
@@ -91,6 +91,9 @@ impl Enrollment {
         let certificates = certificate::current(tx, node.id)?;
         if !certificates.is_empty() {
             return Ok(Decision::Unchanged { node, certificates });
+        }
+        if pending::is_first(tx, node.id)? {
+            return Ok(Decision::Waiting { node });
         }
         // They expired; who has the token may renew them.
         let renewed = Node { generation: node.generation.next(), ..node.clone() };

@@ -1,0 +1,184 @@
+//! Signers that hold CA keys outside of this process.
+
+mod command;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nebula_pki::{Curve, Error as PkiError, Signer};
+use tokio::sync::{Semaphore, oneshot};
+
+pub use self::command::SignerCommand;
+use crate::Error;
+
+/// A signer that is open, and may be used by any thread.
+pub type OpenSigner = Box<dyn Signer + Send + Sync>;
+
+/// How many signatures one signer makes at once, unless it is told otherwise.
+const AT_ONCE: usize = 4;
+/// How long a certificate may wait for its signature, unless it is told otherwise.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest name, in bytes.
+const NAME_LIMIT: usize = 64;
+
+/// The signers that networks may name for their CAs. They come from the server's own settings, and
+/// never over its API.
+///
+/// ```
+/// use nebula_gc_http::{SignerCommand, Signers};
+///
+/// let mut signers = Signers::default();
+/// signers.add_command("vault", SignerCommand::new(["/usr/local/bin/sign", "--key", "overlay"]))?;
+/// # Ok::<(), nebula_gc_http::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Signers {
+    named: BTreeMap<String, Arc<Named>>,
+    patience: Duration,
+}
+
+struct Named {
+    open: Box<dyn Fn() -> Result<OpenSigner, PkiError> + Send + Sync>,
+    opened: Mutex<Option<Arc<OpenSigner>>>,
+    free: Arc<Semaphore>,
+}
+
+impl Default for Signers {
+    fn default() -> Self {
+        Self { named: BTreeMap::new(), patience: PATIENCE }
+    }
+}
+
+impl Signers {
+    /// Adds a signer. `open` is called when it is needed first, and again while it fails: a signer
+    /// may be away when the server starts. `at_once` is how many signatures it makes at once.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a name that is not 1 to 64 letters, digits, `-`, `_` or `.`, or
+    /// is there already.
+    pub fn add(
+        &mut self,
+        name: &str,
+        at_once: usize,
+        open: impl Fn() -> Result<OpenSigner, PkiError> + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !(1..=NAME_LIMIT).contains(&name.len()) || !name.bytes().all(is_usual) {
+            return Err(Error::invalid("signers", format!("{name:?} is no name for a signer")));
+        }
+        let signer = Named {
+            open: Box::new(open),
+            opened: Mutex::default(),
+            free: Arc::new(Semaphore::new(at_once.max(1))),
+        };
+        match self.named.insert(name.to_owned(), Arc::new(signer)) {
+            None => Ok(()),
+            Some(_) => Err(Error::invalid("signers", format!("{name:?} stands twice"))),
+        }
+    }
+
+    /// Adds a program that holds a key.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_command(&mut self, name: &str, command: SignerCommand) -> Result<(), Error> {
+        self.add(name, AT_ONCE, move || Ok(Box::new(command.open()?)))
+    }
+
+    /// Adds a key in a PKCS#11 token, by its URI. A token signs one after the other.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add), and for a URI that is none.
+    #[cfg(feature = "pkcs11")]
+    pub fn add_pkcs11(&mut self, name: &str, uri: &str) -> Result<(), Error> {
+        use nebula_pki::{Pkcs11Signer, Pkcs11Uri};
+        // It may hold a PIN, so the error does not repeat it.
+        let parse = |uri: &str| uri.parse::<Pkcs11Uri>();
+        parse(uri).map_err(|error| Error::invalid("signers", format!("{name}: {error}")))?;
+        let uri = zeroize::Zeroizing::new(uri.to_owned());
+        self.add(name, 1, move || Ok(Box::new(Pkcs11Signer::open(parse(&uri)?)?)))
+    }
+
+    /// How long a certificate may wait for its signature before the request is answered that the
+    /// signer is away; at least a second. 20 s by default.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: patience.max(Duration::from_secs(1)), ..self }
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().map(String::as_str)
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// The public key that a signer holds.
+    pub(crate) async fn public_key(&self, name: &str) -> Result<(Curve, Vec<u8>), Error> {
+        self.run(name, |signer| Ok((signer.curve(), signer.public_key().to_vec()))).await
+    }
+
+    pub(crate) async fn sign(&self, name: &str, message: Vec<u8>) -> Result<Vec<u8>, Error> {
+        self.run(name, move |signer| signer.sign(&message)).await
+    }
+
+    /// Works on a thread of its own: a signer may take as long as it likes, and those that never
+    /// come back must not use up the runtime's threads. Its place is free again when it does.
+    async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&OpenSigner) -> Result<T, PkiError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let failed = |reason: String| Error::unavailable(format!("signer {name:?}: {reason}"));
+        let signer = self
+            .named
+            .get(name)
+            .cloned()
+            .ok_or_else(|| failed("is not in this server's settings".to_owned()))?;
+        let done = async {
+            let place = Arc::clone(&signer.free).acquire_owned().await.map_err(|_| "closed")?;
+            let (answer, outcome) = oneshot::channel();
+            let worker = move || {
+                // Who asked may have lost patience.
+                let _ = answer.send(signer.opened().and_then(|signer| work(&signer)));
+                drop(place);
+            };
+            thread::Builder::new()
+                .name("nebula-gc-signer".to_owned())
+                .spawn(worker)
+                .map_err(|_| "no thread can be started")?;
+            outcome.await.map_err(|_| "panicked")
+        };
+        match tokio::time::timeout(self.patience, done).await {
+            Ok(Ok(result)) => result.map_err(|error| failed(error.to_string())),
+            Ok(Err(reason)) => Err(failed(reason.to_owned())),
+            Err(_) => Err(failed(format!("no answer within {} s", self.patience.as_secs()))),
+        }
+    }
+}
+
+impl Named {
+    fn opened(&self) -> Result<Arc<OpenSigner>, PkiError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signer) = &*opened {
+            return Ok(Arc::clone(signer));
+        }
+        let signer = Arc::new((self.open)()?);
+        *opened = Some(Arc::clone(&signer));
+        Ok(signer)
+    }
+}
+
+impl fmt::Debug for Signers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signers")
+            .field("names", &self.named.keys())
+            .field("patience", &self.patience)
+            .finish()
+    }
+}
