@@ -56,8 +56,8 @@ pub use secret::{Bearer, ServerSecrets};
 pub use service::{
     Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment, Expected,
     NetworkPatch, NetworkSettings, NewBlock, NewNetwork, NodeBundle, NodeStatus, Origin,
-    OwnCertificate, OwnNode, PoolAdded, PoolUsage, Registration, Repeat, Room, Service, Settlement,
-    Tag,
+    OwnCertificate, OwnNode, PoolAdded, PoolUsage, Registration, Renewed, Repeat, Room, Service,
+    Settlement, Tag,
 };
 pub use signers::{OpenSigner, SignerCommand, Signers};
 pub use store::COMPONENT;

@@ -37,6 +37,7 @@ pub use self::bundles::{NodeBundle, NodeStatus};
 pub use self::enroll::Enrolled;
 pub use self::enroll::device::{Change, Registration};
 pub use self::enroll::native::Enrollment;
+pub use self::enroll::renewal::Renewed;
 pub use self::networks::{AddPool, NetworkPatch, NetworkSettings, NewNetwork, PoolAdded};
 pub use self::own::{OwnCertificate, OwnNode};
 pub use self::pending::Settlement;

@@ -159,7 +159,7 @@ async fn reports_never_go_back_or_ahead(plane: Plane) {
     plane.enroll("two").await;
     plane.release("two").await;
     let report = async |revision, generation| {
-        service.report(node.caller.clone(), Desired { revision, generation }).await
+        service.report(node.caller.clone(), Origin::local(), Desired { revision, generation }).await
     };
     let applied = async || service.own_node(node.caller.clone()).await.unwrap().applied;
     let at = |revision, generation| Some(Desired { revision, generation });
@@ -297,6 +297,90 @@ async fn no_change_is_missed(plane: Plane) {
     }
 }
 
+async fn certificates_are_renewed_when_they_are_due(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let renew =
+        async || plane.last().renew(node.caller.clone(), Origin::local(), None).await.unwrap();
+    let early = renew().await;
+    assert!(!early.renewed);
+    assert_eq!(early.certificates, node.enrolled.certificates);
+    plane.pass(10 * 86_400);
+    let polling = plane.poll(&node).await;
+    let due = renew().await;
+    assert!(due.renewed);
+    assert_eq!(due.desired, Desired { revision: 1, generation: 2 }, "other nodes need not know");
+    assert_eq!(polling.answer().await.unwrap(), Some(due.desired));
+    let ends = |renewed: &nebula_gc_http::Renewed| {
+        renewed.certificates.first().unwrap().unverified_details().not_after()
+    };
+    assert_eq!(ends(&due) - ends(&early), 10 * 86_400);
+    let again = renew().await;
+    assert_eq!((again.renewed, &again.certificates), (false, &due.certificates));
+    assert_eq!((again.desired, again.renew_at), (due.desired, due.renew_at));
+    let bundle = plane.last().own_bundle(node.caller.clone()).await.unwrap();
+    let (_, file) = bundle
+        .render(|bundle| Ok(bundle.file("node.crt").unwrap_or_default().to_owned()))
+        .await
+        .unwrap();
+    assert_eq!(file, due.certificates.first().unwrap().to_pem());
+    // Long after its end.
+    plane.pass(60 * 86_400);
+    let late = renew().await;
+    assert!(late.renewed && late.desired.generation == 3);
+    assert_eq!(
+        late.certificates.first().unwrap().public_key(),
+        early.certificates.first().unwrap().public_key()
+    );
+}
+
+async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let renew = async |key: &PublicKey| {
+        plane.service().renew(node.caller.clone(), Origin::local(), Some(key.clone())).await
+    };
+    let (second, third) = (new_key(), new_key());
+    let renewed = renew(&second).await.unwrap();
+    assert!(renewed.renewed);
+    assert_eq!(renewed.desired, Desired { revision: 1, generation: 2 });
+    assert_eq!(renewed.certificates.first().unwrap().public_key(), second.as_bytes());
+    let again = renew(&second).await.unwrap();
+    assert_eq!((again.renewed, again.certificates), (false, renewed.certificates));
+    let soon = renew(&third).await;
+    assert!(matches!(soon, Err(Error::RateLimited { retry_after: 60, .. })), "{soon:?}");
+    plane.pass(59);
+    let soon = renew(&third).await;
+    assert!(matches!(soon, Err(Error::RateLimited { retry_after: 1, .. })), "{soon:?}");
+    plane.pass(1);
+    assert!(renew(&third).await.unwrap().renewed);
+    let others = other.enrolled.certificates.first().unwrap().public_key();
+    let others = PublicKey::from_raw(Curve::Curve25519, others).unwrap();
+    assert!(matches!(renew(&others).await, Err(Error::Conflict { .. })));
+    let p256 = AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key();
+    assert!(matches!(renew(&p256).await, Err(Error::InvalidPublicKey { .. })));
+}
+
+/// All at once: one certificate is issued, and everybody is answered that one.
+async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
+    let node = plane.enroll("one").await;
+    plane.pass(10 * 86_400);
+    let mut asked = vec![];
+    for number in 0..8 {
+        let service = plane.services.get(number % plane.services.len()).unwrap();
+        let (service, caller) = (Arc::clone(service), node.caller.clone());
+        asked.push(tokio::spawn(async move { service.renew(caller, Origin::local(), None).await }));
+    }
+    let mut issued = 0;
+    let mut certificates = vec![];
+    for asked in asked {
+        let answer = asked.await.unwrap().unwrap();
+        assert_eq!(answer.desired.generation, 2);
+        issued += usize::from(answer.renewed);
+        certificates.push(answer.certificates);
+    }
+    certificates.dedup();
+    assert_eq!((issued, certificates.len()), (1, 1));
+}
+
 macro_rules! on_both_engines {
     ($($name:ident)*) => {
         mod sqlite {
@@ -331,4 +415,7 @@ on_both_engines! {
     a_poll_is_answered_when_something_changed
     a_poll_that_nobody_waits_for_any_more_leaves_nothing
     no_change_is_missed
+    certificates_are_renewed_when_they_are_due
+    a_node_may_have_another_key_once_a_minute
+    renewing_at_the_same_time_issues_one_certificate
 }

@@ -10,6 +10,7 @@ mod blocks;
 mod document;
 mod enroll;
 mod networks;
+mod node;
 mod page;
 mod pools;
 mod problem;
@@ -45,6 +46,7 @@ fn things() -> OpenApiRouter<Arc<Service>> {
         .merge(blocks::router())
         .merge(enroll::router())
         .merge(networks::router())
+        .merge(node::router())
         .merge(pools::router())
         .merge(reservations::router())
         .merge(tenants::router())

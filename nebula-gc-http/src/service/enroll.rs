@@ -2,6 +2,7 @@
 
 pub(super) mod device;
 pub(super) mod native;
+pub(super) mod renewal;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use serde_json::json;
 
 use self::device::Registration;
 use self::native::Enrollment;
+use self::renewal::Renewal;
 use super::access::{Action, Caller, authorize};
 use super::audit::{Author, Entry, Origin, addresses};
 use super::bundles::View;
@@ -84,20 +86,28 @@ impl Service {
     }
 
     async fn settle(&self, caller: Caller, origin: Origin, wish: Wish) -> Result<Enrolled, Error> {
-        check_canonical(wish.public_key())?;
-        self.admit(&caller).await?;
-        let settled = self
-            .issue(|signed| Enrolling {
-                shared: Arc::clone(&self.shared),
-                caller: caller.clone(),
-                origin,
-                wish: wish.clone(),
-                signed,
-                decided: None,
-            })
-            .await?;
+        let settled = self.carry_out(caller, origin, wish).await?;
         let view = self.view(settled.network, settled.revision).await?;
         settled.render(&view)
+    }
+
+    async fn carry_out(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        wish: Wish,
+    ) -> Result<Settled, Error> {
+        wish.public_key().map_or(Ok(()), check_canonical)?;
+        self.admit(&caller).await?;
+        self.issue(|signed| Enrolling {
+            shared: Arc::clone(&self.shared),
+            caller: caller.clone(),
+            origin,
+            wish: wish.clone(),
+            signed,
+            decided: None,
+        })
+        .await
     }
 }
 
@@ -106,13 +116,16 @@ impl Service {
 enum Wish {
     Device(Registration),
     Native(Enrollment),
+    Renewal(Renewal),
 }
 
 impl Wish {
-    fn public_key(&self) -> &PublicKey {
+    /// The key it brings.
+    fn public_key(&self) -> Option<&PublicKey> {
         match self {
-            Self::Device(request) => &request.public_key,
-            Self::Native(request) => &request.public_key,
+            Self::Device(request) => Some(&request.public_key),
+            Self::Native(request) => Some(&request.public_key),
+            Self::Renewal(request) => request.public_key.as_ref(),
         }
     }
 }
@@ -229,6 +242,7 @@ impl Step for Enrolling {
             Wish::Device(request) => request.device.as_str().into(),
             Wish::Native(Enrollment { device: Some(device), .. }) => device.as_str().into(),
             Wish::Native(request) => request.public_key.as_bytes().into(),
+            Wish::Renewal(request) => request.device.as_str().into(),
         })
     }
 
@@ -238,18 +252,23 @@ impl Step for Enrolling {
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         self.decided = None;
-        let (project, native) = match &self.wish {
-            Wish::Device(request) => (request.project.as_ref(), false),
-            Wish::Native(request) => (request.network.as_ref(), true),
+        let (project, action) = match &self.wish {
+            Wish::Device(request) => (request.project.as_ref(), Action::Register),
+            Wish::Native(request) => (request.network.as_ref(), Action::Register),
+            Wish::Renewal(_) => (None, Action::BeNode),
         };
+        let native = !matches!(self.wish, Wish::Device(_));
         let shared = &self.shared;
         let (principal, network) =
-            authorize(tx, &shared.secrets, &self.caller, now, Action::Register, project)?;
-        check_curve(self.wish.public_key(), network.curve)?;
+            authorize(tx, &shared.secrets, &self.caller, now, action, project)?;
+        if let Some(key) = self.wish.public_key() {
+            check_curve(key, network.curve)?;
+        }
         let terms = Terms::new(tx, shared, network, native, now)?;
         let decision = match &self.wish {
             Wish::Device(request) => request.decide(tx, &principal, &terms)?,
             Wish::Native(request) => request.decide(tx, shared, &principal, &terms)?,
+            Wish::Renewal(request) => request.decide(tx, &principal, &terms)?,
         };
         let wishes = match decision.certifies() {
             Some(node) => terms.wishes(tx, node)?,

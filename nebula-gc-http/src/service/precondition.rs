@@ -19,6 +19,12 @@ impl Tag {
         Self { settings: text.len(), text }
     }
 
+    /// Of what is told apart by this text.
+    pub(crate) fn exactly(text: impl fmt::Display) -> Self {
+        let text = text.to_string();
+        Self { settings: text.len(), text }
+    }
+
     /// Tells apart also what the server itself changes. A client's change does not build on it.
     pub(crate) fn and(mut self, what: impl fmt::Display) -> Self {
         self.text.push_str(&format!("+{what}"));

@@ -13,9 +13,13 @@ use super::pending::Issuing;
 use super::release::block_certificates;
 use super::terms::{Ahead, Issue, Readiness, Terms};
 use crate::Error;
-use crate::store::certificate::Reason;
+use crate::store::certificate::{self, Reason};
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Node};
+
+/// How long a node that has another key may go on with its former certificates, in seconds, unless
+/// it reports the new ones before.
+const GIVEN_UP: i64 = 3600;
 
 /// What follows from a change of a node.
 pub(super) struct Update {
@@ -25,6 +29,8 @@ pub(super) struct Update {
     pub(super) reason: Reason,
     /// Its former certificates say more than it may have now.
     pub(super) blocks_former: bool,
+    /// Its former certificates are of a key that it is giving up by itself.
+    pub(super) blocks_former_later: bool,
     /// Other nodes' bundles name it, or no longer do, or name it otherwise.
     pub(super) moves_revision: bool,
     /// What is different, for the audit log.
@@ -69,6 +75,7 @@ impl Update {
         let named = node.lighthouse.is_some() || node.relay;
         Ok(Self {
             blocks_former: name || key || !had.is_subset(&has),
+            blocks_former_later: false,
             moves_revision: lighthouse || relay || issues && named && gains_address,
             keeps: (!issues).then_some(current),
             reason: match (key, name || groups) {
@@ -78,6 +85,13 @@ impl Update {
             },
             changed,
         })
+    }
+
+    /// As the node itself changes: where it has another key, it goes on with its former certificates
+    /// until it has the new ones.
+    pub(super) fn by_its_node(self) -> Self {
+        let blocks_former_later = self.blocks_former;
+        Self { blocks_former: false, blocks_former_later, ..self }
     }
 
     /// Writes the changed node, whose generation the caller has moved, with what follows from that.
@@ -105,6 +119,9 @@ impl Update {
         }
         if self.blocks_former {
             blocked = block_certificates(tx, network, node, revision)?;
+        }
+        if self.blocks_former_later {
+            certificate::block_later(tx, node.id, terms.now.saturating_add(GIVEN_UP))?;
         }
         node::update(tx, node)?;
         if !by_itself {

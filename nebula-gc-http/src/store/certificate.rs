@@ -106,6 +106,27 @@ pub(crate) fn supersede(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Er
     )?)
 }
 
+/// Has everything that a node holds now blocked at a time, unless that is settled before.
+pub(crate) fn block_later(tx: &mut dyn Transaction, node: NodeId, at: i64) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_certificate SET block_after = $1 \
+         WHERE node = $2 AND state IN ('issued', 'superseded') AND block_after IS NULL",
+        &[at.into(), node.as_bytes().into()],
+    )?)
+}
+
+/// When a node was last issued a certificate for another key than before.
+pub(crate) fn last_rekeyed(tx: &mut dyn Transaction, node: NodeId) -> Result<Option<i64>, Error> {
+    let rows = tx.query(
+        "SELECT max(created_at) FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed'",
+        &[node.as_bytes().into()],
+    )?;
+    Ok(match rows.first() {
+        Some(row) => row.optional_integer(0)?,
+        None => None,
+    })
+}
+
 /// Every certificate of a node that other nodes might still accept, whatever the clock says of it.
 /// Two queries, because each state has an index of its own.
 pub(crate) fn acceptable(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Blockable>, Error> {

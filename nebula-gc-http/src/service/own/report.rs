@@ -7,6 +7,7 @@ use nebula_alloc::store::writer::{Step, Subject};
 
 use super::own_node;
 use crate::service::access::{Caller, Principal};
+use crate::service::audit::Origin;
 use crate::service::{Desired, Service, Shared};
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Generation};
@@ -18,14 +19,19 @@ impl Service {
     /// # Errors
     /// [`Error::InvalidRequest`] for what does not exist yet, [`Error::NodeKeptOut`] and those of
     /// access.
-    pub async fn report(&self, caller: Caller, applied: Desired) -> Result<(), Error> {
+    pub async fn report(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        applied: Desired,
+    ) -> Result<(), Error> {
         let device = self.own_device(&caller).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Reporting { shared, caller, device, applied, node: None }).await
+        self.write(Reporting { shared, caller, origin, device, applied, node: None }).await
     }
 
     /// What a change of the caller's node is about.
-    pub(super) async fn own_device(&self, caller: &Caller) -> Result<String, Error> {
+    pub(in crate::service) async fn own_device(&self, caller: &Caller) -> Result<String, Error> {
         let caller = caller.clone();
         self.read(move |tx, shared| {
             let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
@@ -38,6 +44,8 @@ impl Service {
 struct Reporting {
     shared: Arc<Shared>,
     caller: Caller,
+    #[allow(dead_code, reason = "for the event of what a report blocks")]
+    origin: Origin,
     device: String,
     applied: Desired,
     node: Option<NodeId>,

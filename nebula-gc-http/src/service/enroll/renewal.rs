@@ -1,0 +1,114 @@
+//! What a node's own wish for newer certificates means.
+
+use nebula_alloc::store::Transaction;
+use nebula_pki::Certificate;
+use nebula_pki::key::PublicKey;
+
+use super::{Certified, Decision, Settled, Wish, check_unique};
+use crate::Error;
+use crate::service::access::{Caller, Principal};
+use crate::service::audit::Origin;
+use crate::service::own::{own_node, renew_at};
+use crate::service::terms::Terms;
+use crate::service::update::{self, Update};
+use crate::service::{Desired, Service};
+use crate::store::certificate;
+use crate::store::node::Node;
+
+/// How often a node may have another key, in seconds.
+const REKEY_SECONDS: i64 = 60;
+
+/// A node's wish for newer certificates.
+#[derive(Debug, Clone)]
+pub(super) struct Renewal {
+    /// The device's own id, which names what this is about.
+    pub(super) device: String,
+    /// For another key than it has.
+    pub(super) public_key: Option<PublicKey>,
+}
+
+/// What a node that asks for newer certificates has then.
+#[derive(Debug, Clone)]
+pub struct Renewed {
+    /// Its certificates, the older version first.
+    pub certificates: Vec<Certificate>,
+    /// Whether they were issued just now.
+    pub renewed: bool,
+    /// When it should renew them, in seconds since the Unix epoch.
+    pub renew_at: Option<i64>,
+    /// Of what its bundle is.
+    pub desired: Desired,
+}
+
+impl Service {
+    /// Issues the caller's node newer certificates on the network's terms as they are now: once two
+    /// thirds of the lifetime have passed, or for another key at any time. Before that it answers
+    /// what the node has. Asking again is safe.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPublicKey`], [`Error::Conflict`] where another node has the key,
+    /// [`Error::RateLimited`] for another key every minute, [`Error::NodeKeptOut`] and those of
+    /// access.
+    pub async fn renew(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        public_key: Option<PublicKey>,
+    ) -> Result<Renewed, Error> {
+        let device = self.own_device(&caller).await?;
+        let wish = Wish::Renewal(Renewal { device, public_key });
+        let Settled { network, node, certificates, revision, .. } =
+            self.carry_out(caller, origin, wish).await?;
+        let (certificates, renewed) = match certificates {
+            Certified::New(issued) => {
+                self.watch.waiting().tell(network, node.id, node.generation);
+                (issued.iter().map(|issued| issued.certificate().clone()).collect(), true)
+            }
+            Certified::Known(certificates) => (certificates, false),
+        };
+        Ok(Renewed {
+            renew_at: renew_at(node.id, &certificates),
+            certificates,
+            renewed,
+            desired: Desired { revision: revision.0, generation: node.generation.0 },
+        })
+    }
+}
+
+impl Renewal {
+    pub(super) fn decide(
+        &self,
+        tx: &mut dyn Transaction,
+        principal: &Principal,
+        terms: &Terms,
+    ) -> Result<Decision, Error> {
+        let former = own_node(principal)?;
+        let mut node = Node { generation: former.generation.next(), ..former.clone() };
+        if let Some(key) = &self.public_key
+            && key.as_bytes() != former.public_key
+        {
+            node.public_key = key.as_bytes().to_vec();
+            check_unique(tx, &node, Some(former))?;
+            check_rate(tx, former, terms.now)?;
+        }
+        let current = certificate::current(tx, node.id)?;
+        let renewal = update::Renewal::WhenDue;
+        Ok(match Update::between(former, &node, current, terms, renewal) {
+            Ok(update) => Decision::Changed { node, update: update.by_its_node() },
+            Err(certificates) => Decision::Unchanged { node: former.clone(), certificates },
+        })
+    }
+}
+
+/// Each key costs a row of the ledger and, for a while, of every node's blocklist.
+fn check_rate(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<(), Error> {
+    let Some(last) = certificate::last_rekeyed(tx, node.id)? else { return Ok(()) };
+    let next = last.saturating_add(REKEY_SECONDS);
+    if next <= now {
+        return Ok(());
+    }
+    Err(Error::RateLimited {
+        reason: "publicKey: this node has had another key just now".to_owned(),
+        retry_after: next - now,
+    })
+}
