@@ -189,16 +189,18 @@ impl Service {
 
     /// Has bearer secrets hashed anew that were found under a former key of the server.
     fn rehash(&self) {
-        for stale in self.shared.secrets.take_stale() {
-            let tell = |result: Result<(), Error>| {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a bearer secret is hashed anew at its next use");
-                }
-            };
-            // The next use is soon enough for what does not fit into the queue.
-            if let Err(error) = self.writer.submit(secrets::Rehash(stale), tell) {
-                tell(Err(error.into()));
+        let stale = self.shared.secrets.take_stale();
+        if stale.is_empty() {
+            return;
+        }
+        let tell = |result: Result<(), Error>| {
+            if let Err(error) = result {
+                tracing::debug!(%error, "bearer secrets are hashed anew at their next use");
             }
+        };
+        // The next use is soon enough for what does not fit into the queue.
+        if let Err(error) = self.writer.submit(secrets::Rehash(stale), tell) {
+            tell(Err(error.into()));
         }
     }
 

@@ -12,8 +12,8 @@ pub(crate) struct Stale {
     pub(crate) new: Hashed,
 }
 
-/// More are not remembered at once; the next use tells again.
-const LIMIT: usize = 1024;
+/// More are not remembered at once, for they are written in one step; the next use tells again.
+const LIMIT: usize = 256;
 
 impl ServerSecrets {
     /// Takes note that a secret was used which is stored like this.

@@ -91,15 +91,16 @@ pub(super) fn reseal(writer: &Writer, secrets: &ServerSecrets) -> Result<(), Err
     }
 }
 
-/// Stores a bearer secret's hash under the current key.
-pub(super) struct Rehash(pub(super) Stale);
+/// Stores the hashes of bearer secrets under the current key.
+pub(super) struct Rehash(pub(super) Vec<Stale>);
 
 impl Step for Rehash {
     type Output = ();
     type Error = Error;
 
+    /// Alone: a node that replaces its token compares it with the hash that its plan has read.
     fn subject(&self) -> Subject {
-        Subject::Key(self.0.former.hash.to_vec())
+        Subject::Everything
     }
 
     fn actor(&self) -> Actor<'_> {
@@ -112,12 +113,14 @@ impl Step for Rehash {
 
     /// By compare-and-set: where the secret was replaced meanwhile, nothing changes.
     fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
-        let Stale { kind, former, new } = &self.0;
-        match kind {
-            BearerKind::OperatorKey => operator_key::rehash(tx, former, new),
-            BearerKind::JoinToken => join_token::rehash(tx, former, new),
-            BearerKind::NodeToken => node::rehash(tx, former, new),
+        for Stale { kind, former, new } in &self.0 {
+            match kind {
+                BearerKind::OperatorKey => operator_key::rehash(tx, former, new)?,
+                BearerKind::JoinToken => join_token::rehash(tx, former, new)?,
+                BearerKind::NodeToken => node::rehash(tx, former, new)?,
+            }
         }
+        Ok(())
     }
 }
 
