@@ -214,6 +214,10 @@ impl ServerSecrets {
             if entries.is_empty() {
                 return Err(Error::invalid(name, "at least one key is needed"));
             }
+            let ids: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
+            if ids.len() != entries.len() {
+                return Err(Error::invalid(name, "two keys have the same id"));
+            }
             entries.iter().map(ServerKey::from_entry).collect::<Option<Vec<_>>>().ok_or_else(|| {
                 Error::invalid(name, format!("a key must be {KEY_LENGTH} bytes in Base64"))
             })
@@ -334,6 +338,10 @@ mod tests {
         ] {
             assert!(ServerSecrets::from_json(broken).is_err(), "{broken}");
         }
+        let mut twice = secrets.clone();
+        twice.rotate().unwrap();
+        let twice = twice.to_json().replace("\"id\": 2", "\"id\": 1");
+        assert!(ServerSecrets::from_json(&twice).is_err());
     }
 
     #[test]

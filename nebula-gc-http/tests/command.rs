@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a failure here is a failed test"
 )]
 
@@ -187,6 +188,64 @@ fn it_serves_until_it_is_asked_to_stop() {
     assert!(in_use.contains("nebula-gc-data: is in use by another server"), "{in_use}");
     server.signal("INT");
     assert!(server.ended().success());
+}
+
+/// What curl learns that takes only the certificate `NAME.crt`: the status, or why it refuses.
+fn curl(directory: &Path, server: &Server, name: &str) -> Result<String, String> {
+    let (port, certificate) = (server.address.port(), format!("{name}.crt"));
+    let resolve = format!("localhost:{port}:127.0.0.1");
+    let url = format!("https://localhost:{port}/health/ready");
+    let output = Command::new("curl")
+        .current_dir(directory)
+        .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", &certificate])
+        .args(["--resolve", &resolve, &url])
+        .output()
+        .unwrap();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn https_takes_a_new_certificate_on_sighup() {
+    let there = |program| Command::new(program).arg("--version").output().is_ok();
+    if !there("curl") || !there("openssl") {
+        let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
+        assert!(!required, "curl or openssl is not installed");
+        eprintln!("skipped: curl or openssl is not installed");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str| place.path().join(name);
+    for name in ["old", "new"] {
+        let made = Command::new("openssl")
+            .current_dir(place.path())
+            .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"])
+            .args(["ec_paramgen_curve:P-256", "-subj", "/CN=localhost", "-days", "2"])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    }
+    let put = |name: &str| {
+        for ending in ["crt", "key"] {
+            std::fs::copy(file(&format!("{name}.{ending}")), file(&format!("used.{ending}")))
+                .unwrap();
+        }
+    };
+    put("old");
+    let tls = ["--tls-certificate", "used.crt", "--tls-key", "used.key"];
+    let server = Server::start(place.path(), &tls);
+    assert_eq!(server.scheme, "https:");
+    assert_eq!(curl(place.path(), &server, "old").unwrap(), "200");
+    assert!(curl(place.path(), &server, "new").is_err());
+    put("new");
+    server.signal("HUP");
+    let begun = Instant::now();
+    while curl(place.path(), &server, "new").is_err() {
+        assert!(begun.elapsed() < PATIENCE, "it serves the former certificate");
+    }
+    assert!(curl(place.path(), &server, "old").is_err());
+    server.stop();
 }
 
 #[test]
