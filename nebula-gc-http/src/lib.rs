@@ -59,6 +59,7 @@ pub use service::{
     OwnCertificate, OwnNode, PoolAdded, PoolUsage, Registration, Renewed, Repeat, Room, Service,
     Settlement, Tag,
 };
+pub use service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa};
 pub use signers::{OpenSigner, SignerCommand, Signers};
 pub use store::COMPONENT;
 pub use store::database::Database;

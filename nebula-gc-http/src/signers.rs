@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use nebula_pki::{Curve, Error as PkiError, Signer};
+use nebula_pki::{CaParameters, Certificate, Error as PkiError, Issuer, Signer, Version};
 use tokio::sync::{Semaphore, oneshot};
 
 pub use self::command::SignerCommand;
@@ -118,9 +118,17 @@ impl Signers {
         self.patience
     }
 
-    /// The public key that a signer holds.
-    pub(crate) async fn public_key(&self, name: &str) -> Result<(Curve, Vec<u8>), Error> {
-        self.run(name, |signer| Ok((signer.curve(), signer.public_key().to_vec()))).await
+    /// Has a signer make the certificate of a CA for its key.
+    pub(crate) async fn self_signed(
+        &self,
+        name: &str,
+        version: Version,
+        ca: CaParameters,
+    ) -> Result<Certificate, Error> {
+        self.run(name, move |signer| {
+            Ok(Issuer::self_signed(version, ca, signer)?.certificate().clone())
+        })
+        .await
     }
 
     pub(crate) async fn sign(&self, name: &str, message: Vec<u8>) -> Result<Vec<u8>, Error> {

@@ -36,7 +36,7 @@ pub(super) struct Authority {
 /// Where a CA's private key is.
 pub(super) enum Key {
     /// Here, unsealed.
-    Here(SigningKey),
+    Here(Box<SigningKey>),
     /// With a signer: it signs what was prepared, outside of any transaction. It may be away, so its
     /// public key is taken from the certificate, and each of its signatures is verified.
     Elsewhere { curve: Curve, public_key: Vec<u8> },
@@ -110,7 +110,7 @@ fn open_authority(secrets: &ServerSecrets, ca: Ca) -> Result<Authority, Error> {
     let key = match (ca.key, &ca.signer) {
         (Some(sealed), _) => {
             let pem = secrets.open(&sealed, ca.id.as_bytes())?;
-            Key::Here(SigningKey::from_pem(&pem).map_err(Error::unavailable)?)
+            Key::Here(Box::new(SigningKey::from_pem(&pem).map_err(Error::unavailable)?))
         }
         (None, Some(_)) => Key::Elsewhere {
             curve: ca.certificate.curve(),
@@ -134,12 +134,8 @@ pub(super) fn create(
     let id = CaId::new();
     let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Error::unavailable)?;
     let sealed = secrets.seal(key.to_pem().as_bytes(), id.as_bytes())?;
-    let validity = Validity {
-        not_before: now.saturating_sub(CA_BACKDATED),
-        not_after: now.saturating_add(CA_LIFETIME),
-    };
-    let issuer = Issuer::self_signed(version, CaParameters::new(ca_name(project), validity), key)
-        .map_err(Error::unavailable)?;
+    let parameters = CaParameters::new(ca_name(project), lifetime(now));
+    let issuer = Issuer::self_signed(version, parameters, key).map_err(Error::unavailable)?;
     Ok(Ca {
         id,
         network,
@@ -150,7 +146,15 @@ pub(super) fn create(
     })
 }
 
+/// When a CA made now is valid.
+pub(super) fn lifetime(now: i64) -> Validity {
+    Validity {
+        not_before: now.saturating_sub(CA_BACKDATED),
+        not_after: now.saturating_add(CA_LIFETIME),
+    }
+}
+
 /// A project id may be longer, in bytes, than Nebula takes.
-fn ca_name(project: &str) -> &str {
+pub(super) fn ca_name(project: &str) -> &str {
     project.get(..project.floor_char_boundary(NAME_LIMIT)).unwrap_or(project)
 }

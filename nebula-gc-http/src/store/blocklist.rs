@@ -22,6 +22,18 @@ pub(crate) fn insert(
     )?)
 }
 
+pub(crate) fn is_blocked(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    fingerprint: &Fingerprint,
+) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_blocklist WHERE network = $1 AND fingerprint = $2",
+        &[network.as_bytes().into(), fingerprint.as_bytes().into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
 pub(crate) fn fingerprints(
     tx: &mut dyn Transaction,
     network: NetworkId,

@@ -1,6 +1,6 @@
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
-use nebula_pki::Certificate;
+use nebula_pki::{Certificate, Fingerprint};
 
 use super::{damaged, stored_words};
 use crate::secret::Sealed;
@@ -55,6 +55,17 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: CaId) -> Result<Option<Ca>, Er
     let rows = tx.query(
         "SELECT id, network, state, certificate, seal_key, sealed_key, signer FROM gc_ca WHERE id = $1",
         &[id.as_bytes().into()],
+    )?;
+    rows.first().map(read).transpose()
+}
+
+pub(crate) fn by_fingerprint(
+    tx: &mut dyn Transaction,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Ca>, Error> {
+    let rows = tx.query(
+        "SELECT id, network, state, certificate, seal_key, sealed_key, signer FROM gc_ca WHERE fingerprint = $1",
+        &[fingerprint.as_bytes().into()],
     )?;
     rows.first().map(read).transpose()
 }

@@ -297,6 +297,18 @@ pub(crate) fn set_prefix(
     }
 }
 
+/// Sets the curve of a network that no node is in yet.
+pub(crate) fn set_curve(
+    tx: &mut dyn Transaction,
+    id: NetworkId,
+    curve: Curve,
+) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_network SET curve = $1, changes = changes + 1 WHERE id = $2",
+        &[i64::from(curve.number()).into(), id.as_bytes().into()],
+    )?)
+}
+
 /// Moves the revision, once per change, and lets expired entries of the blocklist go with it.
 pub(crate) fn move_revision(
     tx: &mut dyn Transaction,

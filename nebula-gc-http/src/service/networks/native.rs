@@ -12,9 +12,11 @@ use super::{check_prefix, family};
 use crate::service::access::{Action, Caller, Principal, authorize};
 use crate::service::alone::{Created, Repeat, Work};
 use crate::service::audit::{Entry, Origin};
+use crate::service::cas::{CaSource, NewCa};
 use crate::service::pools::{Addresses, refusal};
 use crate::service::precondition::{Expected, Tag};
 use crate::service::{Service, authority};
+use crate::store::ca::CaState;
 use crate::store::network::{self, Network, Revision, Versions};
 use crate::store::operator_key::Scope;
 use crate::store::{ca, tenant};
@@ -120,7 +122,40 @@ impl Service {
         request: NewNetwork,
         repeat: Option<Repeat>,
     ) -> Result<Created<Network>, Error> {
+        self.create_network_with(caller, origin, request, repeat, None).await
+    }
+
+    /// As [`create_network`](Self::create_network), with a CA whose key a signer holds, or that was
+    /// made elsewhere; the network has that CA's curve.
+    ///
+    /// # Errors
+    /// As [`create_network`](Self::create_network) and [`add_ca`](Self::add_ca).
+    pub async fn create_network_with(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        request: NewNetwork,
+        repeat: Option<Repeat>,
+        ca: Option<CaSource>,
+    ) -> Result<Created<Network>, Error> {
         let ranges = request.check()?;
+        let mut request = request;
+        let ca = match ca {
+            None => None,
+            Some(source) => {
+                // A signer is asked for nobody who may not make networks.
+                let asked = caller.clone();
+                self.read(move |tx, shared| {
+                    let (secrets, now) = (&shared.secrets, shared.now());
+                    Principal::authenticate(tx, secrets, &asked, now)?.permit(Action::CreateNetwork)
+                })
+                .await?;
+                let version = request.versions.oldest();
+                let ca = self.make_ca(request.name.as_str(), version, source).await?;
+                request.curve = ca.certificate.curve();
+                Some(ca)
+            }
+        };
         self.alone(caller, origin, move |work| {
             work.principal.permit(Action::CreateNetwork)?;
             let tenant = owner(work, request.tenant)?;
@@ -132,7 +167,7 @@ impl Service {
                     found.ok_or_else(|| Error::NotFound { what: "the network".to_owned() })
                 },
                 |work| {
-                    let network = create(work, &request, tenant)?;
+                    let network = create(work, &request, tenant, ca.as_ref())?;
                     for (position, range) in (0_i64..).zip(&ranges) {
                         create_pool(work, network.id, *range, position)?;
                     }
@@ -289,13 +324,22 @@ fn owner(work: &mut Work<'_>, asked: Option<TenantId>) -> Result<TenantId, Error
     Err(Error::NotFound { what: format!("tenant {asked}") })
 }
 
-fn create(work: &mut Work<'_>, request: &NewNetwork, tenant: TenantId) -> Result<Network, Error> {
+fn create(
+    work: &mut Work<'_>,
+    request: &NewNetwork,
+    tenant: TenantId,
+    made: Option<&NewCa>,
+) -> Result<Network, Error> {
     check_unused(work, request.name.as_str())?;
     let id = id::new_network();
     let (versions, curve, now) = (request.versions, request.curve, work.now);
     let secrets = &work.shared.secrets;
-    let ca =
-        authority::create(secrets, id, request.name.as_str(), (versions.oldest(), curve), now)?;
+    let ca = match made {
+        Some(made) => made.row(work.shared, id, CaState::Active)?,
+        None => {
+            authority::create(secrets, id, request.name.as_str(), (versions.oldest(), curve), now)?
+        }
+    };
     let of = |wanted| request.prefixes.iter().copied().find(|prefix| family(*prefix) == wanted);
     let network = request.settings.clone().apply(Network {
         id,
@@ -317,6 +361,10 @@ fn create(work: &mut Work<'_>, request: &NewNetwork, tenant: TenantId) -> Result
         changes: 1,
         created_at: now,
     });
+    if let Some(made) = made {
+        made.check(now, &network)?;
+        made.check_unused(work)?;
+    }
     network::insert(work.tx, &network)?;
     ca::insert(work.tx, &ca, now)?;
     work.record(Entry {

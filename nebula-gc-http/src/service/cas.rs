@@ -1,0 +1,272 @@
+//! CAs whose keys were not made here: with a signer, or by `nebula-cert`.
+
+use std::fmt;
+
+use nebula_alloc::NetworkId;
+use nebula_pki::key::{EncryptedKey, SigningKey};
+use nebula_pki::{CaParameters, Certificate, Error as PkiError, Fingerprint, Issuer, Version};
+use serde_json::json;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::access::{Action, Caller, authorize, find_network, not_found};
+use super::alone::Work;
+use super::audit::{Entry, Origin};
+use super::authority::{ca_name, lifetime};
+use super::{Service, Shared};
+use crate::store::ca::{self, Ca, CaState};
+use crate::store::network::{self, Network};
+use crate::store::node;
+use crate::{CaId, Error, NodeId, ProjectId};
+
+/// Where a network's CA comes from, if it is not made here.
+#[derive(Debug)]
+pub enum CaSource {
+    /// It is new, for the key that the signer of this name holds.
+    Signer(String),
+    /// It was made elsewhere, with its key.
+    Imported(ImportedCa),
+}
+
+/// A CA with its key, made by `nebula-cert`.
+pub struct ImportedCa {
+    certificate: Certificate,
+    key: SigningKey,
+}
+
+/// A CA that signs for a network now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveCa {
+    /// Its id.
+    pub id: CaId,
+    /// Its network, by name.
+    pub network: String,
+    /// What names its certificate.
+    pub fingerprint: Fingerprint,
+}
+
+impl ImportedCa {
+    /// Reads both files, the key under a passphrase where it has one. Opening such a key takes the
+    /// memory and the time that it demands, 2 GiB and some seconds as `nebula-cert` makes them.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for `certificate`, `key` or `passphrase`.
+    pub async fn read(
+        certificate: String,
+        key: Zeroizing<String>,
+        passphrase: Option<Zeroizing<String>>,
+    ) -> Result<Self, Error> {
+        let certificates = Certificate::from_pem_many(certificate.as_bytes());
+        let certificate = match certificates.as_deref() {
+            Ok([certificate]) => certificate.clone(),
+            Ok(_) => return Err(Error::invalid("certificate", "must be one CA certificate")),
+            Err(error) => return Err(Error::invalid("certificate", error.to_string())),
+        };
+        let key = match passphrase {
+            None => SigningKey::from_pem(key.as_bytes())
+                .map_err(|error| Error::invalid("key", error.to_string()))?,
+            Some(passphrase) => decrypt(key, passphrase).await?,
+        };
+        Self::new(certificate, key)
+    }
+
+    fn new(certificate: Certificate, key: SigningKey) -> Result<Self, Error> {
+        let issuer = Issuer::new(certificate, &key).map_err(|error| {
+            let field = if error == PkiError::SignerMismatch { "key" } else { "certificate" };
+            Error::invalid(field, error.to_string())
+        })?;
+        Ok(Self { certificate: issuer.certificate().clone(), key })
+    }
+}
+
+/// One at a time: together they would need the memory of all.
+static DECRYPTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+async fn decrypt(
+    key: Zeroizing<String>,
+    passphrase: Zeroizing<String>,
+) -> Result<SigningKey, Error> {
+    let _one = DECRYPTING.lock().await;
+    let opened = spawn_blocking(move || {
+        EncryptedKey::from_pem(key.as_bytes())
+            .map_err(|error| Error::invalid("key", error.to_string()))?
+            .open(passphrase.as_bytes())
+            .map_err(|error| match error {
+                PkiError::WrongPassphrase | PkiError::EmptyPassphrase => {
+                    Error::invalid("passphrase", error.to_string())
+                }
+                other => Error::invalid("key", other.to_string()),
+            })
+    });
+    opened.await.map_err(|_| Error::unavailable("decrypting a key panicked"))?
+}
+
+impl fmt::Debug for ImportedCa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImportedCa").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Makes a CA the one that signs for a network; the one before is still trusted. Nodes accept
+    /// what it signs as soon as they have applied the revision that this moves to. A network without
+    /// nodes takes over the CA's curve. Doing it again with the same CA changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a signer that this server does not have or a CA that is not
+    /// valid now, [`Error::Conflict`] for one that does not go with the network, those of access,
+    /// and [`Error::Unavailable`] while the signer is away.
+    pub async fn add_ca(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: Option<ProjectId>,
+        source: CaSource,
+    ) -> Result<ActiveCa, Error> {
+        let asked = (caller.clone(), network.clone());
+        let found = self
+            .read(move |tx, shared| {
+                let (caller, network) = asked;
+                let (action, now) = (Action::Import, shared.now());
+                authorize(tx, &shared.secrets, &caller, now, action, network.as_ref())
+            })
+            .await?
+            .1;
+        // A signer is asked outside of the transaction, as it may take its time.
+        let made = self.make_ca(&found.name, found.versions.oldest(), source).await?;
+        self.alone(caller, origin, move |work| {
+            let principal = work.principal;
+            let network = find_network(work.tx, principal, network.as_ref())?
+                .ok_or_else(|| not_found(network.as_ref()))?;
+            principal.permit(Action::Import)?;
+            made.activate(work, &network)
+        })
+        .await
+    }
+
+    /// A CA that is not stored yet, from wherever it comes. `version` is that of a new certificate.
+    pub(super) async fn make_ca(
+        &self,
+        network: &str,
+        version: Version,
+        source: CaSource,
+    ) -> Result<NewCa, Error> {
+        let signer = match source {
+            CaSource::Imported(ImportedCa { certificate, key }) => {
+                return Ok(NewCa { certificate, holder: Holder::Here(key.to_pem()) });
+            }
+            CaSource::Signer(signer) => signer,
+        };
+        if !self.shared.signers.names().any(|name| name == signer) {
+            let reason = format!("this server has no signer {signer:?}");
+            return Err(Error::invalid("signer", reason));
+        }
+        let parameters = CaParameters::new(ca_name(network), lifetime(self.shared.now()));
+        let certificate = self.shared.signers.self_signed(&signer, version, parameters).await?;
+        Ok(NewCa { certificate, holder: Holder::Signer(signer) })
+    }
+}
+
+/// A CA that is not stored yet.
+pub(super) struct NewCa {
+    pub(super) certificate: Certificate,
+    holder: Holder,
+}
+
+/// Who holds its key.
+enum Holder {
+    /// This server; in PEM.
+    Here(Zeroizing<String>),
+    Signer(String),
+}
+
+impl NewCa {
+    /// The row of it, sealed.
+    pub(super) fn row(
+        &self,
+        shared: &Shared,
+        network: NetworkId,
+        state: CaState,
+    ) -> Result<Ca, Error> {
+        let id = CaId::new();
+        let (key, signer) = match &self.holder {
+            Holder::Here(pem) => (Some(shared.secrets.seal(pem.as_bytes(), id.as_bytes())?), None),
+            Holder::Signer(signer) => (None, Some(signer.clone())),
+        };
+        let certificate = self.certificate.clone();
+        Ok(Ca { id, network, state, certificate, key, signer })
+    }
+
+    /// One CA is of one network.
+    pub(super) fn check_unused(&self, work: &mut Work<'_>) -> Result<(), Error> {
+        match ca::by_fingerprint(work.tx, &self.certificate.fingerprint())? {
+            None => Ok(()),
+            Some(_) => Err(Error::conflict("certificate: it is the CA of another network")),
+        }
+    }
+
+    fn activate(&self, work: &mut Work<'_>, network: &Network) -> Result<ActiveCa, Error> {
+        let fingerprint = self.certificate.fingerprint();
+        let active = |id| ActiveCa { id, network: network.name.clone(), fingerprint };
+        if let Some(known) = ca::by_fingerprint(work.tx, &fingerprint)? {
+            if known.network != network.id {
+                return Err(Error::conflict("certificate: it is the CA of another network"));
+            }
+            if known.state == CaState::Active {
+                return Ok(active(known.id));
+            }
+            return Err(Error::conflict("certificate: the network had this CA before"));
+        }
+        let network = self.adapt(work, network)?;
+        self.check(work.now, &network)?;
+        let ca = self.row(work.shared, network.id, CaState::Trusted)?;
+        ca::insert(work.tx, &ca, work.now)?;
+        ca::activate(work.tx, network.id, ca.id)?;
+        network::move_revision(work.tx, network.id, work.now)?;
+        let entry = Entry {
+            network: Some(network.id),
+            detail: json!({"fingerprint": fingerprint.to_string(), "signer": ca.signer}),
+            ..Entry::new("ca.activated", ca.id.as_bytes())
+        };
+        work.record(entry)?;
+        Ok(active(ca.id))
+    }
+
+    /// A network that nobody is in yet can have any curve.
+    fn adapt(&self, work: &mut Work<'_>, network: &Network) -> Result<Network, Error> {
+        let curve = self.certificate.curve();
+        if curve == network.curve {
+            return Ok(network.clone());
+        }
+        if !node::after(work.tx, network.id, NodeId::from([0; 16]), 1)?.is_empty() {
+            return Err(Error::conflict(format!(
+                "certificate: it is on {curve:?}, and the keys of the network's nodes on {:?}",
+                network.curve
+            )));
+        }
+        network::set_curve(work.tx, network.id, curve)?;
+        Ok(Network { curve, ..network.clone() })
+    }
+
+    /// Whether it can sign for a network now.
+    pub(super) fn check(&self, now: i64, network: &Network) -> Result<(), Error> {
+        let details = self.certificate.unverified_details();
+        if self.certificate.is_expired(now) {
+            return Err(Error::invalid("certificate", "is expired or not yet valid"));
+        }
+        if self.certificate.version() > network.versions.oldest() {
+            return Err(Error::conflict(
+                "certificate: it is of version 2, which nodes of version 1 can't read",
+            ));
+        }
+        let permitted = details.networks();
+        for prefix in [network.prefix_v4, network.prefix_v6].into_iter().flatten() {
+            if !permitted.is_empty() && !permitted.iter().any(|range| range.contains(&prefix)) {
+                return Err(Error::conflict(format!(
+                    "certificate: it does not permit the network's prefix {prefix}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

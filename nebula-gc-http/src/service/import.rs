@@ -1,0 +1,220 @@
+//! Taking over a running network: host certificates become nodes, leases and rows of the ledger.
+
+mod judge;
+
+use std::sync::Arc;
+
+use nebula_alloc::import::{Assignment, take_over};
+use nebula_pki::{CaPool, Certificate, VerifiedCertificate};
+use serde_json::json;
+
+use self::judge::{Verdict, judge};
+use super::Service;
+use super::access::{Action, Caller, authorize, find_network, not_found};
+use super::alone::Work;
+use super::audit::{Entry, Origin};
+use crate::store::ca;
+use crate::store::certificate::{self, Issued, Reason};
+use crate::store::network::Network;
+use crate::store::node::{self, Node};
+use crate::{CaId, Error, ProjectId};
+
+/// How many hosts are taken over in one transaction, so that it is short.
+const STEP: usize = 64;
+/// How many certificates one import has at most.
+const LIMIT: usize = 100_000;
+
+/// A running network's hosts.
+#[derive(Debug, Clone)]
+pub struct HostImport {
+    /// The network, which trusts their CA already.
+    pub network: Option<ProjectId>,
+    /// Their certificates. Those of one host, of both versions, stand one after the other.
+    pub certificates: Vec<Certificate>,
+    /// Whether to leave out the hosts that something is in the way of; else nothing is taken over
+    /// where anything is.
+    pub skips_conflicts: bool,
+    /// Whether to tell only what would happen.
+    pub is_dry_run: bool,
+}
+
+/// What became of them, or would.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportReport {
+    /// Hosts that were there already, as the same certificates say.
+    pub present: usize,
+    /// Hosts that are taken over, or would be.
+    pub imported: usize,
+    /// What is in the way of the others.
+    pub conflicts: Vec<ImportConflict>,
+}
+
+/// Why a host is not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportConflict {
+    /// The place of its first certificate, from 0.
+    pub index: usize,
+    /// The host's name.
+    pub name: String,
+    /// What is in the way.
+    pub reason: String,
+}
+
+/// The certificates of one host, verified.
+#[derive(Clone)]
+struct Host {
+    index: usize,
+    name: String,
+    certificates: Result<Vec<VerifiedCertificate>, String>,
+}
+
+/// A host that nothing is in the way of.
+struct Newcomer {
+    node: Node,
+    assignments: Vec<Assignment>,
+    certificates: Vec<VerifiedCertificate>,
+}
+
+impl Service {
+    /// Takes over the hosts of a running network, whose CA it has as its own
+    /// ([`add_ca`](Self::add_ca)). A host becomes a node under its name, with its addresses and
+    /// certificates as they are; its device id is its name. It goes in short steps: what was
+    /// interrupted is finished by asking again.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for too many certificates, and those of access. What is in the way
+    /// of single hosts is in the report.
+    pub async fn import_hosts(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        request: HostImport,
+    ) -> Result<ImportReport, Error> {
+        let HostImport { network, certificates, skips_conflicts, is_dry_run } = request;
+        if certificates.is_empty() || certificates.len() > LIMIT {
+            let reason = format!("there are {}, 1 to {LIMIT} are allowed", certificates.len());
+            return Err(Error::invalid("certificates", reason));
+        }
+        let asked = (caller.clone(), network.clone());
+        let (hosts, report) = self
+            .read(move |tx, shared| {
+                let (caller, network) = asked;
+                let (action, now) = (Action::Import, shared.now());
+                let (_, network) =
+                    authorize(tx, &shared.secrets, &caller, now, action, network.as_ref())?;
+                let mut trusted = CaPool::new();
+                for ca in ca::trusted(tx, network.id)? {
+                    trusted.add(ca).map_err(Error::unavailable)?;
+                }
+                let hosts = judge::hosts(&certificates, &trusted, now);
+                let verdicts = judge(tx, now, &network, &hosts)?;
+                let report = report(&hosts, &verdicts);
+                Ok((hosts, report))
+            })
+            .await?;
+        if is_dry_run || !skips_conflicts && !report.conflicts.is_empty() {
+            let imported = if is_dry_run { report.imported } else { 0 };
+            return Ok(ImportReport { imported, ..report });
+        }
+        let mut done = ImportReport::default();
+        let hosts: Arc<[Host]> = hosts.into();
+        for start in (0..hosts.len()).step_by(STEP) {
+            let (hosts, network) = (Arc::clone(&hosts), network.clone());
+            let step = move |work: &mut Work<'_>| {
+                let network = find_network(work.tx, work.principal, network.as_ref())?
+                    .ok_or_else(|| not_found(network.as_ref()))?;
+                work.principal.permit(Action::Import)?;
+                let end = hosts.len().min(start + STEP);
+                let part = hosts.get(start..end).unwrap_or_default();
+                take_over_part(work, &network, part, skips_conflicts)
+            };
+            let part = self.alone(caller.clone(), origin, step).await?;
+            done.present += part.present;
+            done.imported += part.imported;
+            done.conflicts.extend(part.conflicts);
+        }
+        Ok(done)
+    }
+}
+
+fn report(hosts: &[Host], verdicts: &[Verdict]) -> ImportReport {
+    let mut report = ImportReport::default();
+    for (host, verdict) in hosts.iter().zip(verdicts) {
+        match verdict {
+            Verdict::Present => report.present += 1,
+            Verdict::Ready(_) => report.imported += 1,
+            Verdict::Conflict(reason) => report.conflicts.push(ImportConflict {
+                index: host.index,
+                name: host.name.clone(),
+                reason: reason.clone(),
+            }),
+        }
+    }
+    report
+}
+
+fn take_over_part(
+    work: &mut Work<'_>,
+    network: &Network,
+    hosts: &[Host],
+    skips_conflicts: bool,
+) -> Result<ImportReport, Error> {
+    let verdicts = judge(work.tx, work.now, network, hosts)?;
+    let report = report(hosts, &verdicts);
+    if let Some(conflict) = report.conflicts.first()
+        && !skips_conflicts
+    {
+        // It was not in the way when the whole was judged.
+        let ImportConflict { name, reason, .. } = conflict;
+        return Err(Error::conflict(format!("{name:?}: {reason}; ask again for the rest")));
+    }
+    let newcomers: Vec<_> = verdicts
+        .into_iter()
+        .filter_map(|verdict| match verdict {
+            Verdict::Ready(newcomer) => Some(*newcomer),
+            Verdict::Present | Verdict::Conflict(_) => None,
+        })
+        .collect();
+    let assignments: Vec<_> =
+        newcomers.iter().flat_map(|newcomer| newcomer.assignments.iter().copied()).collect();
+    for part in assignments.chunks(nebula_alloc::import::STEP) {
+        take_over(work.tx, work.now, &work.author.actor(), network.id, part)?;
+    }
+    for newcomer in &newcomers {
+        enter(work, newcomer)?;
+    }
+    Ok(report)
+}
+
+/// Writes a host's node and its certificates, as they are.
+fn enter(work: &mut Work<'_>, newcomer: &Newcomer) -> Result<(), Error> {
+    let Newcomer { node, assignments, certificates } = newcomer;
+    node::insert(work.tx, node)?;
+    for verified in certificates {
+        let issued = Issued {
+            network: node.network,
+            node: node.id,
+            issuer: issuer(work, verified)?,
+            certificate: verified.certificate().clone(),
+            reason: Reason::Imported,
+            actor: work.author.name(),
+        };
+        certificate::insert(work.tx, &issued, work.now)?;
+    }
+    let addresses: Vec<_> = assignments.iter().map(|one| one.address.to_string()).collect();
+    let fingerprints: Vec<_> =
+        certificates.iter().map(|one| one.certificate().fingerprint().to_string()).collect();
+    let entry = Entry {
+        network: Some(node.network),
+        address: assignments.first().map(|one| one.address),
+        detail: json!({"addresses": addresses, "fingerprints": fingerprints}),
+        ..Entry::new("node.imported", node.id.as_bytes())
+    };
+    work.record(entry)
+}
+
+fn issuer(work: &mut Work<'_>, verified: &VerifiedCertificate) -> Result<CaId, Error> {
+    ca::by_fingerprint(work.tx, &verified.issuer())?
+        .map(|ca| ca.id)
+        .ok_or_else(|| Error::conflict("the network's CA is gone; ask again"))
+}

@@ -1,0 +1,440 @@
+//! Do networks work whose CA's key another program holds, and is nothing lost when it is away?
+//!
+//! The program is a script around `openssl`, which knows nothing of ours.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a failure here is a failed test"
+)]
+
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
+use nebula_gc_http::{
+    Bearer, CaSource, Caller, Database, DeviceId, Enrolled, Enrollment, Error, Groups,
+    NetworkSettings, NewNetwork, NodeName, Origin, ProjectId, Registration, ServerSecrets, Service,
+    SignerCommand, Signers, Versions, verify,
+};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Blocklist, CaPool, Curve, SystemRandom};
+use tempfile::TempDir;
+
+const START: i64 = 1_800_000_000;
+const HOUR: i64 = 3_600;
+/// How long a certificate waits for its signature here, in seconds.
+const PATIENCE: i64 = 1;
+
+const SCRIPT: &str = r#"#!/bin/sh
+cd "$(dirname "$0")" || exit 1
+echo "$1" >> calls
+case "$1 $(cat mode)" in
+    "public-key "*) openssl pkey -in key -pubout -outform DER | tail -c 32 ;;
+    "sign fails") exit 3 ;;
+    "sign hangs") echo $$ > process; sleep 60 ;;
+    "sign floods") yes ;;
+    "sign lies") head -c 64 /dev/zero ;;
+    "sign is slow") sleep 0.3; message=$(mktemp -p .) && cat > "$message" && openssl pkeyutl -sign -rawin -inkey key -in "$message" ;;
+    "sign works") message=$(mktemp -p .) && cat > "$message" && openssl pkeyutl -sign -rawin -inkey key -in "$message" ;;
+esac
+"#;
+
+/// A program that holds a key, and does as it is told.
+struct Holder(TempDir);
+
+impl Holder {
+    fn new() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let script = directory.path().join("sign");
+        fs::write(&script, SCRIPT).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let made = Command::new("openssl")
+            .args(["genpkey", "-algorithm", "ed25519", "-out", "key"])
+            .current_dir(&directory)
+            .status();
+        if !made.is_ok_and(|status| status.success()) {
+            let required = std::env::var("REQUIRE_PEERS").is_ok_and(|value| value == "1");
+            assert!(!required, "openssl is not installed");
+            eprintln!("skipped: openssl is not installed");
+            return None;
+        }
+        let holder = Self(directory);
+        holder.now("works");
+        Some(holder)
+    }
+
+    fn now(&self, mode: &str) {
+        fs::write(self.0.path().join("mode"), mode).unwrap();
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap_or_default()
+    }
+
+    fn signers(&self) -> Signers {
+        let script = self.0.path().join("sign").display().to_string();
+        let command = SignerCommand::new([script]).with_time(Duration::from_millis(800));
+        let mut signers =
+            Signers::default().with_patience(Duration::from_secs(PATIENCE.unsigned_abs()));
+        signers.add_command("script", command).unwrap();
+        signers
+    }
+}
+
+/// Where a test's rows are, whichever engine keeps them.
+enum Store {
+    Sqlite(TempDir),
+    Postgres(String),
+}
+
+impl Store {
+    fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    fn postgres() -> Option<Self> {
+        postgres::cluster_in_memory().map(|cluster| Self::Postgres(cluster.schema()))
+    }
+
+    fn open(&self) -> Database {
+        match self {
+            Self::Sqlite(directory) => Sqlite::open(file(directory)).unwrap().into(),
+            Self::Postgres(url) => Postgres::connect(url).unwrap().into(),
+        }
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>) -> T {
+        match self {
+            Self::Sqlite(directory) => Readers::open(file(directory), 1).unwrap().read(work),
+            Self::Postgres(url) => PostgresReaders::open(url, 1).unwrap().read(work),
+        }
+        .unwrap()
+    }
+
+    fn rows(&self, sql: &str) -> Vec<Row> {
+        self.read(|tx| Ok(tx.query(sql, &[])?))
+    }
+
+    /// Each state of the ledger with how many rows have it.
+    fn ledger(&self) -> Vec<(String, i64)> {
+        let sql = "SELECT state, count(*) FROM gc_certificate GROUP BY state ORDER BY state";
+        let read = |row: &Row| (row.text(0).unwrap().to_owned(), row.integer(1).unwrap());
+        self.rows(sql).iter().map(read).collect()
+    }
+}
+
+fn file(directory: &TempDir) -> std::path::PathBuf {
+    directory.path().join("test.db")
+}
+
+/// A network `demo` whose CA's key the holder has.
+struct Plane {
+    store: Store,
+    holder: Holder,
+    secrets: ServerSecrets,
+    now: Arc<AtomicI64>,
+}
+
+impl Plane {
+    fn new(store: Store, holder: Holder) -> Self {
+        let now = Arc::new(AtomicI64::new(START));
+        Self { store, holder, secrets: ServerSecrets::generate().unwrap(), now }
+    }
+
+    /// A server over what is stored.
+    fn start(&self) -> Service {
+        let now = Arc::clone(&self.now);
+        let clock = move || now.load(Ordering::Relaxed);
+        let (database, secrets) = (self.store.open(), self.secrets.clone());
+        Service::start_with(database, secrets, self.holder.signers(), clock, |_| Ok(())).unwrap()
+    }
+
+    async fn with_network(&self) -> Service {
+        let service = self.start();
+        let network = NewNetwork {
+            name: ProjectId::new("demo").unwrap(),
+            tenant: None,
+            prefixes: vec!["10.1.0.0/24".parse().unwrap()],
+            versions: Versions::V2,
+            curve: Curve::Curve25519,
+            settings: NetworkSettings::default(),
+            pools: None,
+        };
+        let source = Some(CaSource::Signer("script".to_owned()));
+        service
+            .create_network_with(Caller::Local, Origin::local(), network, None, source)
+            .await
+            .unwrap();
+        service
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        let now = self.now.load(Ordering::Relaxed);
+        assert_eq!(self.store.read(|tx| verify(tx, now)), []);
+    }
+
+    /// What was given is signed by the network's CA.
+    async fn accept(&self, service: &Service, enrolled: &Enrolled) {
+        let pem = service.ca_certificates(None).await.unwrap();
+        let trusted = CaPool::from_pem(pem.as_bytes()).unwrap();
+        let now = self.now.load(Ordering::Relaxed);
+        trusted.verify_strict(&enrolled.certificates[0], now, &Blocklist::default()).unwrap();
+    }
+}
+
+fn new_key() -> PublicKey {
+    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
+}
+
+fn enrollment(name: &str) -> Enrollment {
+    Enrollment {
+        network: None,
+        name: NodeName::new(name).unwrap(),
+        public_key: new_key(),
+        token: Bearer::new_node_token().unwrap(),
+        device: Some(DeviceId::new(format!("{name}'s device")).unwrap()),
+        groups: None,
+        lighthouse: None,
+        relay: None,
+        mtu: None,
+    }
+}
+
+async fn enroll(service: &Service, request: &Enrollment) -> Result<Enrolled, Error> {
+    service.enroll(Caller::Local, Origin::local(), request.clone()).await
+}
+
+fn states(states: &[(&str, i64)]) -> Vec<(String, i64)> {
+    states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect()
+}
+
+async fn it_signs_and_asking_again_is_safe(plane: &Plane) {
+    let service = plane.with_network().await;
+    let request = enrollment("one");
+    let first = enroll(&service, &request).await.unwrap();
+    assert!(first.is_new);
+    plane.accept(&service, &first).await;
+    let calls = plane.holder.file("calls");
+    let again = enroll(&service, &request).await.unwrap();
+    assert!(!again.is_new);
+    assert_eq!(again.certificates, first.certificates);
+    assert_eq!(plane.holder.file("calls"), calls, "nothing is signed twice");
+
+    plane.holder.now("is slow");
+    let (two, three) = (enrollment("two"), enrollment("three"));
+    let (two, same, three) =
+        tokio::join!(enroll(&service, &two), enroll(&service, &two), enroll(&service, &three));
+    let (two, same) = (two.unwrap(), same.unwrap());
+    assert_eq!(two.certificates, same.certificates);
+    assert_ne!(two.networks, three.unwrap().networks);
+    assert_eq!(plane.store.ledger(), states(&[("issued", 3)]));
+    plane.check();
+}
+
+async fn a_signer_that_is_away_costs_a_retry(plane: &Plane) {
+    let service = plane.with_network().await;
+    let request = enrollment("one");
+    for (mode, calls) in [("fails", 1), ("lies", 1), ("floods", 1), ("hangs", 1)] {
+        plane.holder.now(mode);
+        let before = plane.holder.file("calls").len();
+        let away = enroll(&service, &request).await;
+        assert!(matches!(away, Err(Error::Unavailable { .. })), "{mode}");
+        assert!(plane.holder.file("calls").len() >= before + calls, "{mode}");
+        // One row, one address, however often it is asked.
+        assert_eq!(plane.store.ledger(), states(&[("pending", 1)]), "{mode}");
+        plane.pass(PATIENCE);
+        plane.check();
+    }
+    let process = plane.holder.file("process");
+    assert!(!Path::new(&format!("/proc/{}", process.trim())).exists(), "it was killed");
+    plane.holder.now("works");
+    let bytes = plane.store.rows("SELECT contents FROM gc_certificate");
+    let enrolled = enroll(&service, &request).await.unwrap();
+    assert!(enrolled.is_new);
+    assert_eq!(enrolled.networks, ["10.1.0.1/24".parse().unwrap()]);
+    plane.accept(&service, &enrolled).await;
+    // The very bytes that were pending: they are the end of nothing else.
+    let pending = bytes[0].blob(0).unwrap();
+    let signed = enrolled.certificates[0].to_bytes();
+    let details = &pending[..pending.len() - 33];
+    assert!(signed.windows(details.len()).any(|part| part == details));
+    assert_eq!(plane.store.ledger(), states(&[("issued", 1)]));
+    plane.check();
+}
+
+async fn what_a_crash_left_pending_is_completed(plane: &Plane) {
+    let service = plane.with_network().await;
+    plane.holder.now("fails");
+    let requests = [enrollment("one"), enrollment("two")];
+    let (one, two) = tokio::join!(enroll(&service, &requests[0]), enroll(&service, &requests[1]));
+    assert!(one.is_err() && two.is_err());
+    drop(service);
+    plane.holder.now("works");
+    let service = plane.start();
+    // Not before its deadline: another instance may be at it.
+    assert_eq!(service.settle_pending().await.unwrap(), nebula_gc_http::Settlement::default());
+    plane.pass(PATIENCE);
+    let settled = service.settle_pending().await.unwrap();
+    assert_eq!((settled.completed, settled.cancelled, settled.left), (2, 0, 0));
+    plane.check();
+    for request in &requests {
+        plane.accept(&service, &enroll(&service, request).await.unwrap()).await;
+    }
+    assert_eq!(plane.store.ledger(), states(&[("issued", 2)]));
+    plane.check();
+}
+
+async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: &Plane) {
+    let service = plane.with_network().await;
+    plane.holder.now("fails");
+    let lost = enrollment("lost");
+    enroll(&service, &lost).await.unwrap_err();
+    plane.pass(PATIENCE);
+    let settled = service.settle_pending().await.unwrap();
+    assert_eq!((settled.completed, settled.cancelled, settled.left), (0, 0, 1));
+    plane.pass(HOUR);
+    let settled = service.settle_pending().await.unwrap();
+    assert_eq!((settled.completed, settled.cancelled, settled.left), (0, 1, 0));
+    assert_eq!(plane.store.ledger(), states(&[("cancelled", 1)]));
+    plane.check();
+    let ends = plane.store.rows("SELECT not_after FROM gc_certificate");
+    let held = plane.store.rows("SELECT state, hold_until FROM alloc_lease");
+    assert_eq!(held[0].integer(0).unwrap(), 2, "in quarantine");
+    assert!(held[0].integer(1).unwrap() > ends[0].integer(0).unwrap());
+
+    plane.holder.now("works");
+    let other = enroll(&service, &enrollment("other")).await.unwrap();
+    assert_eq!(other.networks, ["10.1.0.2/24".parse().unwrap()]);
+    // Its device comes again, with the same key and token, and has its address back.
+    let back = enroll(&service, &lost).await.unwrap();
+    assert_eq!(back.networks, ["10.1.0.1/24".parse().unwrap()]);
+    plane.check();
+}
+
+async fn a_change_waits_for_its_signature(plane: &Plane) {
+    let service = plane.with_network().await;
+    let key = new_key();
+    let device = |name: &str, groups: &[&str]| Registration {
+        project: None,
+        device: DeviceId::new("device").unwrap(),
+        name: NodeName::new(name).unwrap(),
+        public_key: key.clone(),
+        groups: nebula_gc_http::Change::Set(
+            Groups::new(groups.iter().map(|group| (*group).to_owned()).collect()).unwrap(),
+        ),
+        lighthouse: nebula_gc_http::Change::Keep,
+    };
+    let register = |request| service.register(Caller::Local, Origin::local(), request);
+    let first = register(device("one", &["a", "b"])).await.unwrap();
+    plane.holder.now("fails");
+    assert!(register(device("one", &["a"])).await.is_err());
+    // Nothing has changed, and nothing is blocked.
+    assert_eq!(plane.store.ledger(), states(&[("issued", 1), ("pending", 1)]));
+    plane.check();
+    let same = register(device("one", &["a", "b"])).await.unwrap();
+    assert_eq!(same.certificates, first.certificates);
+    plane.holder.now("works");
+    // Another wish takes the place of the one that waits.
+    let renamed = register(device("two", &["a"])).await.unwrap();
+    assert_eq!(renamed.networks, first.networks);
+    assert_eq!(renamed.name, "two");
+    plane.accept(&service, &renamed).await;
+    let ledger = [("cancelled", 1), ("issued", 1), ("superseded", 1)];
+    assert_eq!(plane.store.ledger(), states(&ledger));
+    assert_eq!(plane.store.rows("SELECT 1 FROM gc_blocklist").len(), 1);
+    plane.check();
+    // What nobody asked for again past its deadline is cancelled: only who asked knows all of it.
+    plane.holder.now("fails");
+    assert!(register(device("three", &["a"])).await.is_err());
+    plane.pass(PATIENCE);
+    plane.holder.now("works");
+    assert_eq!(service.settle_pending().await.unwrap().cancelled, 1);
+    plane.check();
+    assert_eq!(register(device("two", &["a"])).await.unwrap().certificates, renamed.certificates);
+}
+
+macro_rules! on_both_engines {
+    ($($test:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                let Some(holder) = super::Holder::new() else { return };
+                super::$test(&super::Plane::new(super::Store::sqlite(), holder)).await;
+            })*
+        }
+
+        mod on_postgresql {
+            $(#[tokio::test]
+            async fn $test() {
+                let Some(store) = super::Store::postgres() else { return };
+                let Some(holder) = super::Holder::new() else { return };
+                super::$test(&super::Plane::new(store, holder)).await;
+            })*
+        }
+    };
+}
+
+on_both_engines! {
+    it_signs_and_asking_again_is_safe
+    a_signer_that_is_away_costs_a_retry
+    what_a_crash_left_pending_is_completed
+    what_nobody_signs_is_cancelled_and_its_address_kept
+    a_change_waits_for_its_signature
+}
+
+#[tokio::test]
+async fn two_instances_complete_the_same_row_once() {
+    let Some(store) = Store::postgres() else { return };
+    let Some(holder) = Holder::new() else { return };
+    let plane = Plane::new(store, holder);
+    let (here, there) = (plane.with_network().await, plane.start());
+    plane.holder.now("fails");
+    let requests: Vec<_> = (0..4).map(|number| enrollment(&format!("node {number}"))).collect();
+    for request in &requests {
+        enroll(&here, request).await.unwrap_err();
+    }
+    plane.holder.now("works");
+    plane.pass(PATIENCE);
+    let (one, other, asked) =
+        tokio::join!(here.settle_pending(), there.settle_pending(), enroll(&there, &requests[3]));
+    let asked = asked.unwrap();
+    plane.accept(&here, &asked).await;
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!((3..=4).contains(&(one.completed + other.completed)), "{one:?} {other:?}");
+    assert_eq!(plane.store.ledger(), states(&[("issued", 4)]));
+    for request in &requests {
+        let (here, there) = (enroll(&here, request).await, enroll(&there, request).await);
+        assert_eq!(here.unwrap().certificates, there.unwrap().certificates);
+    }
+    plane.check();
+}
+
+#[tokio::test]
+async fn a_signer_that_is_not_there_is_refused() {
+    let Some(holder) = Holder::new() else { return };
+    let plane = Plane::new(Store::sqlite(), holder);
+    let service = plane.with_network().await;
+    let source = CaSource::Signer("another".to_owned());
+    let refused = service.add_ca(Caller::Local, Origin::local(), None, source).await;
+    assert!(matches!(refused, Err(Error::InvalidRequest { field, .. }) if field == "signer"));
+    let mut signers = plane.holder.signers();
+    for name in ["", "a b", "script", &"x".repeat(65)] {
+        assert!(signers.add_command(name, SignerCommand::new(["true"])).is_err(), "{name:?}");
+    }
+}
