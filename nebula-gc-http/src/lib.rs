@@ -54,10 +54,11 @@ pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
 pub use names::{DeviceId, Groups, Label, NodeName, ProjectId};
 pub use secret::{Bearer, ServerSecrets};
 pub use service::{
-    Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment, Expected,
-    NetworkPatch, NetworkSettings, NewBlock, NewNetwork, NodeBundle, NodeStatus, Origin,
-    OwnCertificate, OwnNode, PoolAdded, PoolUsage, Registration, Renewed, Repeat, Room, Service,
-    Settlement, Tag,
+    Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,
+    EventFilter, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
+    NewNetwork, NewOperatorKey, NodeBundle, NodeStatus, NumberedEvent, Origin, OwnCertificate,
+    OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed, Repeat, Room, Service, Settlement,
+    Tag,
 };
 pub use service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa};
 pub use signers::{OpenSigner, SignerCommand, Signers};
@@ -66,6 +67,6 @@ pub use store::database::Database;
 pub use store::join_token::JoinToken;
 pub use store::network::{Network, Revision, Versions};
 pub use store::node::NodeState;
-pub use store::operator_key::{OperatorKey, Role, Scope};
+pub use store::operator_key::{KeptKey, OperatorKey, Role, Scope};
 pub use store::tenant::Tenant;
 pub use verify::{Rule, Violation, verify};

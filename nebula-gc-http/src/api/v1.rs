@@ -9,8 +9,11 @@ pub(super) mod ask;
 mod blocks;
 mod document;
 mod enroll;
+mod events;
+mod join_tokens;
 mod networks;
 mod node;
+mod operator_keys;
 mod page;
 mod pools;
 mod problem;
@@ -45,8 +48,11 @@ fn things() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .merge(blocks::router())
         .merge(enroll::router())
+        .merge(events::router())
+        .merge(join_tokens::router())
         .merge(networks::router())
         .merge(node::router())
+        .merge(operator_keys::router())
         .merge(pools::router())
         .merge(reservations::router())
         .merge(tenants::router())

@@ -43,6 +43,85 @@ pub struct OperatorKey {
     pub expires_at: Option<i64>,
 }
 
+/// An operator key as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptKey {
+    /// The key.
+    pub key: OperatorKey,
+    /// When it was made, in seconds since the Unix epoch.
+    pub created_at: i64,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+}
+
+const KEPT: &str = "SELECT id, name, role, tenant, network, expires_at, created_at, revoked_at \
+                    FROM gc_operator_key";
+
+fn kept(row: &Row) -> Result<KeptKey, Error> {
+    Ok(KeptKey {
+        key: read(row)?,
+        created_at: row.integer(6)?,
+        revoked_at: row.optional_integer(7)?,
+    })
+}
+
+/// The key of this id, revoked or not.
+pub(crate) fn by_id(tx: &mut dyn Transaction, id: OperatorKeyId) -> Result<Option<KeptKey>, Error> {
+    let rows = tx.query(&format!("{KEPT} WHERE id = $1"), &[id.as_bytes().into()])?;
+    rows.first().map(kept).transpose()
+}
+
+/// The keys whose scope lies within this one, revoked ones too, after the one of this id, in the
+/// order of their ids, at most `limit`.
+pub(crate) fn after(
+    tx: &mut dyn Transaction,
+    scope: Scope,
+    id: OperatorKeyId,
+    limit: i64,
+) -> Result<Vec<KeptKey>, Error> {
+    let id = id.as_bytes().into();
+    let limit = limit.into();
+    let rows = match scope {
+        Scope::Root => {
+            tx.query(&format!("{KEPT} WHERE id > $1 ORDER BY id LIMIT $2"), &[id, limit])
+        }
+        Scope::Tenant(tenant) => tx.query(
+            &format!(
+                "{KEPT} WHERE id > $1 AND (tenant = $2 OR network IN \
+                 (SELECT id FROM gc_network WHERE tenant = $2)) ORDER BY id LIMIT $3"
+            ),
+            &[id, tenant.as_bytes().into(), limit],
+        ),
+        Scope::Network(network) => tx.query(
+            &format!("{KEPT} WHERE id > $1 AND network = $2 ORDER BY id LIMIT $3"),
+            &[id, network.as_bytes().into(), limit],
+        ),
+    };
+    rows?.iter().map(kept).collect()
+}
+
+/// Revokes a key. Whether it was not revoked before.
+pub(crate) fn revoke(tx: &mut dyn Transaction, id: OperatorKeyId, now: i64) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "UPDATE gc_operator_key SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
+        &[now.into(), id.as_bytes().into()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Whether there is another key that may do everything, for good.
+pub(crate) fn any_other_root_owner(
+    tx: &mut dyn Transaction,
+    id: OperatorKeyId,
+) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_operator_key WHERE id <> $1 AND role = 'owner' AND tenant IS NULL \
+         AND network IS NULL AND expires_at IS NULL AND revoked_at IS NULL LIMIT 1",
+        &[id.as_bytes().into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
 pub(crate) fn insert(
     tx: &mut dyn Transaction,
     key: &OperatorKey,

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::{Code, Problem};
 use super::tag::Conditions;
+use crate::api::Public;
 use crate::api::incoming::{self, BodyError};
 use crate::service::Repeat;
 use crate::{Caller, Origin, Service};
@@ -36,6 +37,8 @@ pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing> {
     pub(in crate::api) conditions: Conditions,
     pub(in crate::api) body: B,
     pub(in crate::api) repeat: Option<Repeat>,
+    /// Where devices find this server.
+    pub(in crate::api) public: Option<Public>,
 }
 
 /// No parameters; any is refused.
@@ -81,7 +84,8 @@ where
         };
         match read.await {
             Ok((path, query, conditions, body, repeat)) => {
-                Ok(Self { caller, origin, path, query, conditions, body, repeat })
+                let public = parts.extensions.remove();
+                Ok(Self { caller, origin, path, query, conditions, body, repeat, public })
             }
             Err(problem) => Err(refuse(service, &caller, problem).await),
         }
@@ -99,6 +103,18 @@ async fn refuse(service: &Service, caller: &Caller, problem: Problem) -> Problem
     match service.authenticate(caller).await {
         Ok(()) => problem,
         Err(error) => error.into(),
+    }
+}
+
+/// What only looking at several fields tells is wrong, unless already the credential is.
+pub(in crate::api) async fn checked<T>(
+    service: &Service,
+    caller: &Caller,
+    found: Result<T, Problem>,
+) -> Result<T, Problem> {
+    match found {
+        Ok(value) => Ok(value),
+        Err(problem) => Err(refuse(service, caller, problem).await),
     }
 }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ask::{Ask, AskWith};
+use super::ask::{Ask, AskWith, checked};
 use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
@@ -109,13 +109,7 @@ async fn create_block(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewBlockBody, ProjectId>,
 ) -> Answer {
-    let asked = match NewBlock::try_from(ask.body) {
-        Ok(asked) => asked,
-        Err(problem) => {
-            service.authenticate(&ask.caller).await?;
-            return Err(problem);
-        }
-    };
+    let asked = checked(&service, &ask.caller, NewBlock::try_from(ask.body)).await?;
     let location = format!("/api/v1/networks/{}/blocks/", segment(&ask.path));
     let made = service.create_block(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
     let location = format!("{location}{}", made.resource.id);

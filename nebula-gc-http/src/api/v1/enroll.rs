@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ask::AskWith;
+use super::ask::{AskWith, checked};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::values::{Id, not_null};
@@ -158,13 +158,8 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
         (status = 200, description = "It is known, and this is what it has.",
             body = EnrolledView)))]
 async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<EnrollmentBody>) -> Answer {
-    let request = match enrollment(ask.body) {
-        Ok(request) => request,
-        Err(error) => {
-            service.authenticate(&ask.caller).await?;
-            return Err(Problem::from(error));
-        }
-    };
+    let request =
+        checked(&service, &ask.caller, enrollment(ask.body).map_err(Problem::from)).await?;
     let enrolled = service.enroll(ask.caller, ask.origin, request).await?;
     let location = format!(
         "/api/v1/networks/{}/nodes/{}",

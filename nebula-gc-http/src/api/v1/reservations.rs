@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ask::{Ask, AskWith};
+use super::ask::{Ask, AskWith, checked};
 use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
@@ -129,13 +129,7 @@ async fn create_reservation(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewReservationBody, ProjectId>,
 ) -> Answer {
-    let purpose = match purpose(&ask.body) {
-        Ok(purpose) => purpose,
-        Err(problem) => {
-            service.authenticate(&ask.caller).await?;
-            return Err(problem);
-        }
-    };
+    let purpose = checked(&service, &ask.caller, purpose(&ask.body)).await?;
     let NewReservationBody { range: Range(range), note, .. } = ask.body;
     let location = format!("/api/v1/networks/{}/reservations/", segment(&ask.path));
     let asked = (range, purpose, note);

@@ -1,0 +1,147 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::{Ask, Nothing};
+use super::page::{Cursor, Limit, Page, after};
+use super::respond::{Answer, json};
+use super::time::Timestamp;
+use super::values::{Id, Uuid};
+use crate::service::{EventFilter, NumberedEvent};
+use crate::{ProjectId, Service};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new().routes(routes!(list_events)).routes(routes!(list_network_events))
+}
+
+/// Something that happened.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Event)]
+struct EventView {
+    /// Later ones have higher numbers; some are never used.
+    id: i64,
+    at: Timestamp,
+    /// What happened: a stable word, such as `node.enrolled`.
+    kind: String,
+    /// Who asked for it: `operator_key:ID`, `join_token:ID`, `node:ID`, or a part of the server.
+    actor: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Id, required = false)]
+    network: Option<String>,
+    /// The id of what it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    address: Option<String>,
+    /// From where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    source_address: Option<String>,
+    /// In which request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+    /// Anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detail: Option<serde_json::Value>,
+}
+
+impl From<NumberedEvent> for EventView {
+    fn from(NumberedEvent { id, event }: NumberedEvent) -> Self {
+        let subject = event.subject.map(|bytes| match <[u8; 16]>::try_from(bytes.as_slice()) {
+            Ok(id) => uuid::Uuid::from_bytes(id).to_string(),
+            Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        });
+        // Ours are JSON, those of addresses plain text.
+        let detail = event
+            .detail
+            .map(|text| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)));
+        Self {
+            id,
+            at: Timestamp(event.at),
+            kind: event.kind,
+            actor: event.actor,
+            network: event.network.map(|network| network.to_string()),
+            subject,
+            address: event.address.map(|address| address.to_string()),
+            source_address: event.source_address,
+            request_id: event.request_id,
+            detail,
+        }
+    }
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct EventQuery {
+    /// Where to go on: `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many items to answer at most.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
+    limit: Limit,
+    /// Only events of this kind, such as `node.enrolled`.
+    kind: Option<String>,
+    /// Only events about what has this id.
+    #[param(value_type = Option<String>)]
+    subject: Option<Uuid>,
+    #[serde(default)]
+    #[param(value_type = Option<String>, pattern = "^(oldest_first|newest_first)$")]
+    order: Order,
+}
+
+/// List what happened in all that the credential sees; what is of no network is for root operators.
+#[utoipa::path(get, path = "/events", operation_id = "list_events", tag = "events",
+    params(EventQuery),
+    responses((status = 200, description = "A page of events.", body = Page<EventView>)))]
+async fn list_events(State(service): State<Arc<Service>>, ask: Ask<Nothing, EventQuery>) -> Answer {
+    answer(&service, ask.caller, None, ask.query).await
+}
+
+/// List what happened in a network.
+#[utoipa::path(get, path = "/networks/{network}/events", operation_id = "list_network_events",
+    tag = "events",
+    params(("network" = String, Path, description = "Its name or id."), EventQuery),
+    responses((status = 200, description = "A page of events.", body = Page<EventView>)))]
+async fn list_network_events(
+    State(service): State<Arc<Service>>,
+    ask: Ask<ProjectId, EventQuery>,
+) -> Answer {
+    answer(&service, ask.caller, Some(ask.path), ask.query).await
+}
+
+async fn answer(
+    service: &Service,
+    caller: crate::Caller,
+    network: Option<ProjectId>,
+    query: EventQuery,
+) -> Answer {
+    let newest_first = query.order == Order::NewestFirst;
+    let list = if newest_first { "events down" } else { "events up" };
+    let after = after(query.cursor, list)?.map(i64::from_be_bytes);
+    let filter =
+        EventFilter { kind: query.kind, subject: query.subject.map(|Uuid(id)| id), newest_first };
+    let events = service.events(caller, network, filter, after, query.limit.and_one()).await?;
+    let page: Page<EventView> =
+        Page::new(events, query.limit, list, |event| event.id.to_be_bytes().to_vec());
+    Ok(json(page))
+}

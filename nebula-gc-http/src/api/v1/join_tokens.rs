@@ -1,0 +1,254 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use nebula_alloc::PoolId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ask::{Ask, AskWith, checked};
+use super::page::{Page, Paging, after};
+use super::problem::Problem;
+use super::respond::{Answer, created, json};
+use super::tag::IdempotencyKey;
+use super::time::Timestamp;
+use super::values::{Id, Uuid, not_null, segment};
+use crate::api::Public;
+use crate::service::{Expiry, NewJoinToken};
+use crate::{Bearer, Error, Groups, JoinToken, JoinTokenId, Label, NodeName, ProjectId, Service};
+
+/// How long a join token lives unless its maker says, in seconds: a day.
+const LIFETIME: i64 = 86_400;
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_join_tokens, create_join_token))
+        .routes(routes!(read_join_token, revoke_join_token))
+}
+
+/// What lets devices join a network, without its secret.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = JoinToken)]
+struct JoinTokenView {
+    #[schema(value_type = Id)]
+    id: JoinTokenId,
+    name: String,
+    /// How many nodes may join with it.
+    uses: i64,
+    /// How many did.
+    used: i64,
+    /// From when it lets nobody join any more.
+    expires_at: Timestamp,
+    /// What names of nodes have to match: `*` stands for any characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    name_pattern: Option<String>,
+    /// The groups that its nodes get.
+    groups: Vec<String>,
+    /// Whether its nodes are relays.
+    relay: bool,
+    /// Whether its nodes may say that they are lighthouses.
+    lighthouse: bool,
+    /// The pool or block its nodes get their addresses from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Id, required = false)]
+    pool: Option<String>,
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timestamp, required = false)]
+    revoked_at: Option<Timestamp>,
+    /// Shown once, to whoever makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    secret: Option<String>,
+    /// Shown once: where the server is, the secret, and what the server's certificate is known by
+    /// (`pin`: SHA-256 of its public key, base64url). The secret is behind the `#`, which browsers
+    /// don't send. Absent where the server does not know its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    link: Option<String>,
+    /// The link as a QR code: a PNG in Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    qr_png: Option<String>,
+}
+
+impl From<JoinToken> for JoinTokenView {
+    fn from(token: JoinToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            uses: token.uses,
+            used: token.used,
+            expires_at: Timestamp(token.expires_at),
+            name_pattern: token.name_pattern,
+            groups: token.groups,
+            relay: token.relay,
+            lighthouse: token.lighthouse,
+            pool: token.pool.map(|pool| pool.to_string()),
+            created_at: Timestamp(token.created_at),
+            revoked_at: token.revoked_at.map(Timestamp),
+            secret: None,
+            link: None,
+            qr_png: None,
+        }
+    }
+}
+
+impl JoinTokenView {
+    /// With what only whoever makes it is shown.
+    fn showing(self, secret: &Bearer, public: Option<&Public>) -> Result<Self, Error> {
+        let link = public.map(|public| link(secret, public));
+        let png = link.as_deref().map(nebula_pki::qr_png).transpose();
+        let qr_png = png.map_err(Error::unavailable)?.map(|png| STANDARD.encode(png));
+        Ok(Self { secret: Some(secret.expose().to_owned()), link, qr_png, ..self })
+    }
+}
+
+fn link(secret: &Bearer, public: &Public) -> String {
+    let mut link = format!("{}/join#token={}", public.url, secret.expose());
+    if let Some(pin) = public.pin {
+        link.push_str("&pin=");
+        link.push_str(&URL_SAFE_NO_PAD.encode(pin));
+    }
+    link
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NewJoinTokenBody {
+    /// 1 to 128 characters, none of them a control character.
+    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    name: Label,
+    /// How many nodes may join with it; 1 where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i64, required = false, minimum = 1, maximum = 1_000_000)]
+    uses: Option<i64>,
+    /// Within 365 days. This or `expiresInSeconds`; a day from now where both are left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Timestamp, required = false)]
+    expires_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i64, required = false, minimum = 1, maximum = 31_536_000)]
+    expires_in_seconds: Option<i64>,
+    /// What names of nodes have to match: `*` stands for any characters. Any where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 253)]
+    name_pattern: Option<NodeName>,
+    /// The groups that its nodes get; none where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false, max_items = 64)]
+    groups: Option<Groups>,
+    /// Whether its nodes are relays; false where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    relay: Option<bool>,
+    /// Whether its nodes may say that they are lighthouses; false where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    lighthouse: Option<bool>,
+    /// The pool or block its nodes get their addresses from.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Id, required = false)]
+    pool: Option<Uuid>,
+}
+
+impl TryFrom<NewJoinTokenBody> for NewJoinToken {
+    type Error = Problem;
+
+    fn try_from(body: NewJoinTokenBody) -> Result<Self, Problem> {
+        let expires = match (body.expires_at, body.expires_in_seconds) {
+            (None, None) => Expiry::In(LIFETIME),
+            (Some(Timestamp(at)), None) => Expiry::At(at),
+            (None, Some(seconds)) => Expiry::In(seconds),
+            (Some(_), Some(_)) => {
+                let reason = "give either expiresAt or expiresInSeconds";
+                return Err(Problem::invalid("expiresAt", reason));
+            }
+        };
+        Ok(Self {
+            name: body.name,
+            uses: body.uses.unwrap_or(1),
+            expires,
+            name_pattern: body.name_pattern,
+            groups: body.groups.unwrap_or_default(),
+            relay: body.relay.unwrap_or(false),
+            lighthouse: body.lighthouse.unwrap_or(false),
+            pool: body.pool.map(|Uuid(id)| PoolId(id)),
+        })
+    }
+}
+
+/// List a network's join tokens, revoked ones too.
+#[utoipa::path(get, path = "/networks/{network}/join-tokens", operation_id = "list_join_tokens",
+    tag = "join-tokens",
+    params(("network" = String, Path, description = "Its name or id."), Paging),
+    responses((status = 200, description = "A page of tokens.", body = Page<JoinTokenView>)))]
+async fn list_join_tokens(
+    State(service): State<Arc<Service>>,
+    ask: Ask<ProjectId, Paging>,
+) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after = after(cursor, "join tokens")?.map(JoinTokenId::from);
+    let tokens = service.join_tokens(ask.caller, ask.path, after, limit.and_one()).await?;
+    let page: Page<JoinTokenView> =
+        Page::new(tokens, limit, "join tokens", |token| token.id.as_bytes().to_vec());
+    Ok(json(page))
+}
+
+/// Make a join token. Only this answer has its secret.
+#[utoipa::path(post, path = "/networks/{network}/join-tokens",
+    operation_id = "create_join_token", tag = "join-tokens",
+    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    request_body = NewJoinTokenBody,
+    responses((status = 201, description = "It was made.", body = JoinTokenView),
+        (status = 200, description = "A repeated request has made it before.",
+            body = JoinTokenView)))]
+async fn create_join_token(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NewJoinTokenBody, ProjectId>,
+) -> Answer {
+    let request = checked(&service, &ask.caller, NewJoinToken::try_from(ask.body)).await?;
+    let location = format!("/api/v1/networks/{}/join-tokens/", segment(&ask.path));
+    let made =
+        service.create_join_token(ask.caller, ask.origin, ask.path, request, ask.repeat).await?;
+    let location = format!("{location}{}", made.resource.id);
+    let view = JoinTokenView::from(made.resource);
+    let view = match &made.secret {
+        Some(secret) => view.showing(secret, ask.public.as_ref())?,
+        None => view,
+    };
+    Ok(created(made.is_new, &location, json(view)))
+}
+
+/// Read a join token.
+#[utoipa::path(get, path = "/networks/{network}/join-tokens/{joinToken}",
+    operation_id = "read_join_token", tag = "join-tokens",
+    params(("network" = String, Path, description = "Its name or id."), ("joinToken" = Id, Path)),
+    responses((status = 200, description = "The token.", body = JoinTokenView)))]
+async fn read_join_token(
+    State(service): State<Arc<Service>>,
+    ask: Ask<(ProjectId, JoinTokenId)>,
+) -> Answer {
+    let (network, id) = ask.path;
+    Ok(json(JoinTokenView::from(service.join_token(ask.caller, network, id).await?)))
+}
+
+/// Revoke a join token, for good. The nodes that joined with it stay.
+#[utoipa::path(delete, path = "/networks/{network}/join-tokens/{joinToken}",
+    operation_id = "revoke_join_token", tag = "join-tokens",
+    params(("network" = String, Path, description = "Its name or id."), ("joinToken" = Id, Path)),
+    responses((status = 204, description = "It lets nobody join any more.")))]
+async fn revoke_join_token(
+    State(service): State<Arc<Service>>,
+    ask: Ask<(ProjectId, JoinTokenId)>,
+) -> Answer<StatusCode> {
+    let (network, id) = ask.path;
+    service.revoke_join_token(ask.caller, ask.origin, network, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

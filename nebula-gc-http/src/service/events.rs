@@ -1,0 +1,64 @@
+//! The audit log, read.
+
+use nebula_alloc::event::Event;
+
+use super::Service;
+use super::access::{Action, Caller, Principal, authorize};
+use crate::store::event;
+use crate::store::operator_key::Scope;
+use crate::{Error, ProjectId};
+
+/// Which events, and in which order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Of this kind alone, such as `node.enrolled`.
+    pub kind: Option<String>,
+    /// About what has this id alone.
+    pub subject: Option<[u8; 16]>,
+    /// The newest first, rather than the oldest.
+    pub newest_first: bool,
+}
+
+/// An event with its number in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberedEvent {
+    /// Later ones have higher numbers; some are never used.
+    pub id: i64,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Service {
+    /// Events of one network, or of all that the caller sees; those that are of no network are for
+    /// root operators. From the one after `after` on, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn events(
+        &self,
+        caller: Caller,
+        network: Option<ProjectId>,
+        filter: EventFilter,
+        after: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<NumberedEvent>, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let scope = match network {
+                Some(network) => {
+                    let network =
+                        authorize(tx, secrets, &caller, now, Action::ReadEvents, Some(&network))?.1;
+                    Scope::Network(network.id)
+                }
+                None => {
+                    let principal = Principal::authenticate(tx, secrets, &caller, now)?;
+                    principal.permit(Action::ReadEvents)?;
+                    principal.scope()
+                }
+            };
+            let found = event::search(tx, scope, &filter, after, limit)?;
+            Ok(found.into_iter().map(|(id, event)| NumberedEvent { id, event }).collect())
+        })
+        .await
+    }
+}

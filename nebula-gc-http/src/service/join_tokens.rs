@@ -1,0 +1,203 @@
+//! Join tokens: what lets devices join a network.
+
+use nebula_alloc::store::Transaction;
+use nebula_alloc::{NetworkId, PoolId, block, pool};
+use serde_json::json;
+
+use super::Service;
+use super::access::{Action, Caller, authorize};
+use super::alone::{Created, Repeat};
+use super::audit::{Entry, Origin};
+use crate::secret::Bearer;
+use crate::store::join_token::{self, JoinToken};
+use crate::{Error, Groups, JoinTokenId, Label, NodeName, ProjectId};
+
+/// A join token to be made.
+#[derive(Debug, Clone)]
+pub struct NewJoinToken {
+    /// What its maker calls it.
+    pub name: Label,
+    /// How many nodes may join with it: 1 to 1,000,000.
+    pub uses: i64,
+    /// From when it lets nobody join any more, in seconds since the Unix epoch; within a year.
+    pub expires: Expiry,
+    /// What names of nodes have to match: `*` stands for any characters.
+    pub name_pattern: Option<NodeName>,
+    /// The groups that its nodes get.
+    pub groups: Groups,
+    /// Whether its nodes are relays.
+    pub relay: bool,
+    /// Whether its nodes may say that they are lighthouses.
+    pub lighthouse: bool,
+    /// The pool or block its nodes get their addresses from.
+    pub pool: Option<PoolId>,
+}
+
+/// When something ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Then, in seconds since the Unix epoch.
+    At(i64),
+    /// After so many seconds.
+    In(i64),
+}
+
+/// No join token lives longer, in seconds: a year.
+const LONGEST: i64 = 365 * 86_400;
+/// No join token lets more nodes join.
+const MOST_USES: i64 = 1_000_000;
+
+impl Service {
+    /// A network's join tokens, revoked ones too, after the one of this id, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn join_tokens(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        after: Option<JoinTokenId>,
+        limit: i64,
+    ) -> Result<Vec<JoinToken>, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadJoinTokens, Some(&network))?;
+            join_token::after(tx, network.id, after.unwrap_or([0; 16].into()), limit)
+        })
+        .await
+    }
+
+    /// One join token.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn join_token(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        id: JoinTokenId,
+    ) -> Result<JoinToken, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadJoinTokens, Some(&network))?;
+            find(tx, network.id, id)
+        })
+        .await
+    }
+
+    /// Makes a join token.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of
+    /// access.
+    pub async fn create_join_token(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: ProjectId,
+        request: NewJoinToken,
+        repeat: Option<Repeat>,
+    ) -> Result<Created<JoinToken>, Error> {
+        if !(1..=MOST_USES).contains(&request.uses) {
+            return Err(Error::invalid("uses", format!("must be from 1 to {MOST_USES}")));
+        }
+        self.alone(caller, origin, move |work| {
+            let network = work.network(Action::ManageJoinTokens, &network)?;
+            work.once(
+                repeat.as_ref(),
+                |work, id| find(work.tx, network.id, id.into()),
+                |work| {
+                    let expires_at = request.expires.check(work.now)?;
+                    if let Some(pool) = request.pool {
+                        check_pool(work.tx, network.id, pool)?;
+                    }
+                    let secret = Bearer::new_join_token()?;
+                    let token = JoinToken {
+                        id: JoinTokenId::new(),
+                        network: network.id,
+                        name: request.name.to_string(),
+                        uses: request.uses,
+                        used: 0,
+                        expires_at,
+                        name_pattern: request.name_pattern.as_ref().map(NodeName::to_string),
+                        groups: request.groups.as_slice().to_vec(),
+                        relay: request.relay,
+                        lighthouse: request.lighthouse,
+                        pool: request.pool,
+                        created_at: work.now,
+                        revoked_at: None,
+                    };
+                    let hashed = work.shared.secrets.hash(&secret)?;
+                    join_token::insert(work.tx, &token, &hashed)?;
+                    work.record(Entry {
+                        network: Some(network.id),
+                        detail: json!({"name": token.name, "uses": token.uses}),
+                        ..Entry::new("join_token.created", token.id.as_bytes())
+                    })?;
+                    Ok((*token.id.as_bytes(), token, Some(secret)))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Revokes a join token, for good. The nodes that joined with it stay. Doing it again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn revoke_join_token(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        network: ProjectId,
+        id: JoinTokenId,
+    ) -> Result<(), Error> {
+        self.alone(caller, origin, move |work| {
+            let network = work.network(Action::ManageJoinTokens, &network)?;
+            let token = find(work.tx, network.id, id)?;
+            if !join_token::revoke(work.tx, id, work.now)? {
+                return Ok(());
+            }
+            work.record(Entry {
+                network: Some(network.id),
+                detail: json!({"name": token.name}),
+                ..Entry::new("join_token.revoked", id.as_bytes())
+            })
+        })
+        .await
+    }
+}
+
+impl Expiry {
+    fn check(self, now: i64) -> Result<i64, Error> {
+        let (field, at) = match self {
+            Self::At(at) => ("expiresAt", at),
+            Self::In(seconds) => ("expiresInSeconds", now.saturating_add(seconds)),
+        };
+        if now < at && at <= now.saturating_add(LONGEST) {
+            return Ok(at);
+        }
+        Err(Error::invalid(field, "must lie in the future, within 365 days"))
+    }
+}
+
+fn find(tx: &mut dyn Transaction, network: NetworkId, id: JoinTokenId) -> Result<JoinToken, Error> {
+    join_token::by_id(tx, id)?
+        .filter(|token| token.network == network)
+        .ok_or_else(|| Error::NotFound { what: format!("join token {id}") })
+}
+
+/// That the network has this pool or block.
+fn check_pool(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Result<(), Error> {
+    let of = match pool::by_id(tx, id)? {
+        Some(pool) => Some(pool.network),
+        None => block::by_id(tx, id)?.map(|block| block.network),
+    };
+    if of == Some(network) {
+        return Ok(());
+    }
+    Err(Error::invalid("pool", "the network has no such pool or block"))
+}

@@ -1,0 +1,203 @@
+//! Operator keys: who may do what, where.
+
+use nebula_alloc::store::Transaction;
+use serde_json::json;
+
+use super::Service;
+use super::access::{Action, Caller, Principal, find_network, not_found};
+use super::alone::{Created, Repeat, Work};
+use super::audit::{Entry, Origin};
+use crate::secret::Bearer;
+use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
+use crate::store::{network, tenant};
+use crate::{Error, Label, OperatorKeyId, ProjectId, TenantId};
+
+/// An operator key to be made.
+#[derive(Debug, Clone)]
+pub struct NewOperatorKey {
+    /// What its owner calls it.
+    pub name: Label,
+    /// What it may do.
+    pub role: Role,
+    /// Where.
+    pub reach: Reach,
+    /// From when it is good for nothing any more, in seconds since the Unix epoch.
+    pub expires_at: Option<i64>,
+}
+
+/// A scope as clients name it.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// Everywhere.
+    Root,
+    /// In the networks of one tenant.
+    Tenant(TenantId),
+    /// In one network.
+    Network(ProjectId),
+}
+
+impl Service {
+    /// The operator keys whose scope lies within the caller's, after the one of this id, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn operator_keys(
+        &self,
+        caller: Caller,
+        after: Option<OperatorKeyId>,
+        limit: i64,
+    ) -> Result<Vec<KeptKey>, Error> {
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            principal.permit(Action::ReadOperatorKeys)?;
+            operator_key::after(tx, principal.scope(), after.unwrap_or([0; 16].into()), limit)
+        })
+        .await
+    }
+
+    /// One operator key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn operator_key(&self, caller: Caller, id: OperatorKeyId) -> Result<KeptKey, Error> {
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let key = find(tx, &principal, id)?;
+            principal.permit(Action::ReadOperatorKeys)?;
+            Ok(key)
+        })
+        .await
+    }
+
+    /// Makes an operator key with no more than the caller's own role and scope.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of
+    /// access.
+    pub async fn create_operator_key(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        request: NewOperatorKey,
+        repeat: Option<Repeat>,
+    ) -> Result<Created<KeptKey>, Error> {
+        self.alone(caller, origin, move |work| {
+            work.principal.permit(Action::ManageOperatorKeys)?;
+            let scope = resolve(work, &request.reach)?;
+            work.once(
+                repeat.as_ref(),
+                |work, id| find(work.tx, work.principal, id.into()),
+                |work| {
+                    if request.expires_at.is_some_and(|end| end <= work.now) {
+                        return Err(Error::invalid("expiresAt", "must lie in the future"));
+                    }
+                    let secret = Bearer::new_operator_key()?;
+                    let key = OperatorKey {
+                        id: OperatorKeyId::new(),
+                        name: request.name.to_string(),
+                        role: request.role,
+                        scope,
+                        expires_at: request.expires_at,
+                    };
+                    let hashed = work.shared.secrets.hash(&secret)?;
+                    operator_key::insert(work.tx, &key, &hashed, work.now)?;
+                    work.record(Entry {
+                        network: of_network(scope),
+                        detail: json!({"name": key.name, "role": key.role.word()}),
+                        ..Entry::new("operator_key.created", key.id.as_bytes())
+                    })?;
+                    let id = *key.id.as_bytes();
+                    let kept = KeptKey { key, created_at: work.now, revoked_at: None };
+                    Ok((id, kept, Some(secret)))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Revokes an operator key, for good. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] for the last root owner's, [`Error::NotFound`], and those of access.
+    pub async fn revoke_operator_key(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        id: OperatorKeyId,
+    ) -> Result<(), Error> {
+        self.alone(caller, origin, move |work| {
+            let KeptKey { key, revoked_at, .. } = find(work.tx, work.principal, id)?;
+            work.principal.permit(Action::ManageOperatorKeys)?;
+            if revoked_at.is_some() {
+                return Ok(());
+            }
+            let is_root_owner = (key.role, key.scope) == (Role::Owner, Scope::Root);
+            if is_root_owner && !operator_key::any_other_root_owner(work.tx, id)? {
+                let reason = "this is the last root owner key that does not expire; make another";
+                return Err(Error::conflict(reason));
+            }
+            operator_key::revoke(work.tx, id, work.now)?;
+            work.record(Entry {
+                network: of_network(key.scope),
+                detail: json!({"name": key.name}),
+                ..Entry::new("operator_key.revoked", id.as_bytes())
+            })
+        })
+        .await
+    }
+}
+
+fn of_network(scope: Scope) -> Option<nebula_alloc::NetworkId> {
+    match scope {
+        Scope::Network(network) => Some(network),
+        Scope::Root | Scope::Tenant(_) => None,
+    }
+}
+
+/// The key, where its scope lies within the principal's.
+fn find(
+    tx: &mut dyn Transaction,
+    principal: &Principal,
+    id: OperatorKeyId,
+) -> Result<KeptKey, Error> {
+    if let (Principal::OperatorKey(_) | Principal::Local, Some(kept)) =
+        (principal, operator_key::by_id(tx, id)?)
+        && covers(tx, principal.scope(), kept.key.scope)?
+    {
+        return Ok(kept);
+    }
+    Err(Error::NotFound { what: format!("operator key {id}") })
+}
+
+/// Whether one scope lies within another.
+fn covers(tx: &mut dyn Transaction, outer: Scope, inner: Scope) -> Result<bool, Error> {
+    Ok(match (outer, inner) {
+        (Scope::Root, _) => true,
+        (Scope::Tenant(tenant), Scope::Network(network)) => {
+            network::by_id(tx, network)?.is_some_and(|network| network.tenant == tenant)
+        }
+        (outer, inner) => outer == inner,
+    })
+}
+
+/// The scope of a new key, within the maker's.
+fn resolve(work: &mut Work<'_>, reach: &Reach) -> Result<Scope, Error> {
+    match reach {
+        Reach::Root if work.principal.scope() == Scope::Root => Ok(Scope::Root),
+        Reach::Root => {
+            Err(Error::Forbidden { reason: "this needs a root operator key".to_owned() })
+        }
+        Reach::Tenant(tenant) => {
+            let scope = Scope::Tenant(*tenant);
+            let is_there = covers(work.tx, work.principal.scope(), scope)?
+                && tenant::by_id(work.tx, *tenant)?.is_some();
+            is_there
+                .then_some(scope)
+                .ok_or_else(|| Error::NotFound { what: format!("tenant {tenant}") })
+        }
+        Reach::Network(name) => find_network(work.tx, work.principal, Some(name))?
+            .map(|network| Scope::Network(network.id))
+            .ok_or_else(|| not_found(Some(name))),
+    }
+}
