@@ -226,7 +226,7 @@ const BROKEN: &[(&[Rule], &str)] = &[
          DROP TABLE gc_certificate; ALTER TABLE keyless RENAME TO gc_certificate;
          INSERT INTO gc_certificate SELECT randomblob(16), network, node, issuer, state, version,
          fingerprint, not_before, not_after, contents, created_at, reason, actor, block_after, instance,
-         deadline FROM gc_certificate WHERE state = 'revoked' LIMIT 1",
+         deadline, unsound_at FROM gc_certificate WHERE state = 'revoked' LIMIT 1",
     ),
 ];
 

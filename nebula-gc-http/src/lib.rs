@@ -56,17 +56,19 @@ pub use secret::{Bearer, ServerSecrets};
 pub use service::{
     Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,
     EventFilter, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
-    NewNetwork, NewOperatorKey, NodeBundle, NodeStatus, NumberedEvent, Origin, OwnCertificate,
-    OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed, Repeat, Room, Service, Settlement,
-    Tag,
+    NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodeStatus, NumberedEvent,
+    Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed, Repeat,
+    Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
 };
 pub use service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa};
 pub use signers::{OpenSigner, SignerCommand, Signers};
 pub use store::COMPONENT;
+pub use store::blocklist::Blocked;
+pub use store::certificate::{CertificateState, LedgerEntry, Reason};
 pub use store::database::Database;
 pub use store::join_token::JoinToken;
 pub use store::network::{Network, Revision, Versions};
-pub use store::node::NodeState;
+pub use store::node::{NodeFilter, NodeRole, NodeState};
 pub use store::operator_key::{KeptKey, OperatorKey, Role, Scope};
 pub use store::tenant::Tenant;
 pub use verify::{Rule, Violation, verify};

@@ -4,6 +4,7 @@ mod access;
 mod alone;
 mod audit;
 mod authority;
+mod blocking;
 mod bundles;
 mod cas;
 mod enroll;
@@ -11,6 +12,7 @@ mod events;
 mod import;
 mod join_tokens;
 mod networks;
+mod nodes;
 mod operator_keys;
 mod own;
 mod pending;
@@ -18,9 +20,11 @@ mod pools;
 mod precondition;
 mod release;
 pub(crate) mod secrets;
+mod soundness;
 mod tenants;
 mod terms;
 mod update;
+mod upkeep;
 mod watch;
 
 use std::sync::Arc;
@@ -48,11 +52,14 @@ pub use self::events::{EventFilter, NumberedEvent};
 pub use self::import::{HostImport, ImportConflict, ImportReport};
 pub use self::join_tokens::{Expiry, NewJoinToken};
 pub use self::networks::{AddPool, NetworkPatch, NetworkSettings, NewNetwork, PoolAdded};
+pub use self::nodes::{NodeChange, NodeDetails, Rotated, Unapplied};
 pub use self::operator_keys::{NewOperatorKey, Reach};
 pub use self::own::{OwnCertificate, OwnNode};
 pub use self::pending::Settlement;
 pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
 pub use self::precondition::{Expected, Tag};
+use self::upkeep::Progress;
+pub use self::upkeep::Upkeep;
 pub use self::watch::Desired;
 use self::watch::Watch;
 use crate::secret::{Bearer, BearerKind, ServerSecrets};
@@ -75,6 +82,7 @@ pub struct Service {
     /// Turns at reading: who waits for a connection must not hold a thread meanwhile.
     turns: Semaphore,
     watch: Watch,
+    progress: Progress,
 }
 
 /// What steps need inside a transaction.
@@ -149,6 +157,7 @@ impl Service {
             known: KnownCallers::default(),
             turns: Semaphore::new(READERS),
             watch,
+            progress: Progress::default(),
         })
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod blocklist;
 pub(crate) mod ca;
 pub(crate) mod certificate;
 pub(crate) mod database;
+pub(crate) mod duty;
 pub(crate) mod event;
 pub(crate) mod idempotency;
 pub(crate) mod join_token;

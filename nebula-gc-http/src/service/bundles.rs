@@ -125,7 +125,7 @@ impl View {
         for node in node::relays(tx, network.id)? {
             relays.push(Relay { overlay: addresses(tx, network.id, node.id)? });
         }
-        let blocklist = blocklist::fingerprints(tx, network.id)?;
+        let blocklist = blocklist::fingerprints(tx, network)?;
         let shared = nebula_bundle::Network {
             rendering: network.rendering,
             cas,

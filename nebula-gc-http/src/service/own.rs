@@ -115,22 +115,33 @@ pub(super) fn own_node(principal: &Principal) -> Result<&Node, Error> {
     }
 }
 
-/// When a node should renew: after two thirds of a lifetime, and up to a tenth of it later, so that
-/// nodes that enrolled together don't all come at once. The same for the same certificate.
+/// When a node should renew its certificates: the earliest of [`renewal`].
 pub(super) fn renew_at(node: NodeId, certificates: &[Certificate]) -> Option<i64> {
     let of = |certificate: &Certificate| {
         let details = certificate.unverified_details();
-        let lifetime = details.not_after().saturating_sub(details.not_before());
-        let mut hash = Sha256::new();
-        hash.update(node.as_bytes());
-        hash.update(certificate.fingerprint().as_bytes());
-        let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();
-        let drawn = i64::from(u32::from_be_bytes([a, b, c, d]));
-        // At most 2³² × a tenth of the lifetime, which for 2⁶³ seconds would not fit.
-        let jitter = (lifetime / 10).saturating_mul(drawn) >> 32;
-        details.not_before().saturating_add(lifetime - lifetime / 3).saturating_add(jitter)
+        let validity = (details.not_before(), details.not_after());
+        renewal(node, &certificate.fingerprint(), validity)
     };
     certificates.iter().map(of).min()
+}
+
+/// When a node should renew a certificate: after two thirds of its lifetime, and up to a tenth of it
+/// later, so that nodes that enrolled together don't all come at once. The same for the same
+/// certificate.
+pub(super) fn renewal(
+    node: NodeId,
+    fingerprint: &Fingerprint,
+    (not_before, not_after): (i64, i64),
+) -> i64 {
+    let lifetime = not_after.saturating_sub(not_before);
+    let mut hash = Sha256::new();
+    hash.update(node.as_bytes());
+    hash.update(fingerprint.as_bytes());
+    let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();
+    let drawn = i64::from(u32::from_be_bytes([a, b, c, d]));
+    // At most 2³² × a tenth of the lifetime, which for 2⁶³ seconds would not fit.
+    let jitter = (lifetime / 10).saturating_mul(drawn) >> 32;
+    not_before.saturating_add(lifetime - lifetime / 3).saturating_add(jitter)
 }
 
 fn reported(applied: &Applied) -> Option<Desired> {

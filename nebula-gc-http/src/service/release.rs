@@ -98,30 +98,43 @@ impl Step for Releasing {
         let (author, network, node) =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let Some(node) = node else { return Ok(None) };
-        let revision = network::move_revision(tx, network.id, now)?;
-        let blocked = block_certificates(tx, &network, &node, revision)?;
-        certificate::revoke(tx, node.id)?;
-        node::release(tx, &node, None, now)?;
-        let leases = lease::release(
-            tx,
-            now,
-            &author.actor(),
-            network.id,
-            node.id.owner(),
-            network.hold_seconds,
-        )?;
-        let entry = Entry {
-            network: Some(network.id),
-            address: leases.first().map(|lease| lease.address),
-            detail: json!({
-                "addresses": addresses(&leases),
-                "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
-            }),
-            ..Entry::new("node.released", node.id.as_bytes())
-        };
-        author.record(tx, now, entry)?;
+        let revision = release_node(tx, now, &author, &network, &node, None)?;
         Ok(Some((network.id, revision)))
     }
+}
+
+/// Lets an active node go, and answers the network's new revision.
+pub(super) fn release_node(
+    tx: &mut dyn Transaction,
+    now: i64,
+    author: &Author,
+    network: &Network,
+    node: &Node,
+    reason: Option<&str>,
+) -> Result<Revision, Error> {
+    let revision = network::move_revision(tx, network.id, now)?;
+    let blocked = block_certificates(tx, network, node, revision)?;
+    certificate::revoke(tx, node.id)?;
+    node::release(tx, node, reason, now)?;
+    network::note_move(tx, network.id)?;
+    let (actor, owner, hold) = (author.actor(), node.id.owner(), network.hold_seconds);
+    let leases = lease::release(tx, now, &actor, network.id, owner, hold)?;
+    if network.hold_alone {
+        // Whatever certificates name them.
+        lease::shorten_hold(tx, now, &actor, network.id, owner, hold)?;
+    }
+    let entry = Entry {
+        network: Some(network.id),
+        address: leases.first().map(|lease| lease.address),
+        detail: json!({
+            "addresses": addresses(&leases),
+            "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
+            "reason": reason,
+        }),
+        ..Entry::new("node.released", node.id.as_bytes())
+    };
+    author.record(tx, now, entry)?;
+    Ok(revision)
 }
 
 /// Blocks whatever of a node's certificates other nodes might still accept.

@@ -1,11 +1,27 @@
 use std::collections::BTreeSet;
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::Transaction;
-use nebula_pki::Fingerprint;
+use nebula_alloc::store::{Row, Transaction};
+use nebula_pki::{Certificate, Curve, Fingerprint};
 
-use super::network::Revision;
-use crate::Error;
+use super::network::{Network, Revision};
+use super::{damaged, version};
+use crate::{Error, NodeId};
+
+/// An entry of a network's blocklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// Of the certificate.
+    pub fingerprint: Fingerprint,
+    /// That of the same P256 certificate with the other form of its signature, which is as valid.
+    pub alternate: Option<Fingerprint>,
+    /// Until when the certificate would be valid, in seconds since the Unix epoch.
+    pub until: i64,
+    /// The network's revision since which bundles carry it.
+    pub since: i64,
+    /// Whose certificate it is.
+    pub node: Option<NodeId>,
+}
 
 /// Blocks a certificate in every bundle from `revision` on. It stays blocked where it already was.
 pub(crate) fn insert(
@@ -34,15 +50,116 @@ pub(crate) fn is_blocked(
     Ok(!rows.is_empty())
 }
 
+/// What bundles carry: every form of the fingerprints.
 pub(crate) fn fingerprints(
     tx: &mut dyn Transaction,
-    network: NetworkId,
+    network: &Network,
 ) -> Result<BTreeSet<Fingerprint>, Error> {
+    if network.curve != Curve::P256 {
+        // One form is all there is, and the ledger need not be read.
+        let rows = tx.query(
+            "SELECT fingerprint FROM gc_blocklist WHERE network = $1",
+            &[network.id.as_bytes().into()],
+        )?;
+        return rows.iter().map(|row| Ok(Fingerprint::from_bytes(row.array(0)?))).collect();
+    }
+    let entries = after(tx, network.id, &[], i64::MAX)?;
+    Ok(entries
+        .into_iter()
+        .flat_map(|entry| [Some(entry.fingerprint), entry.alternate])
+        .flatten()
+        .collect())
+}
+
+/// The entries after the one of this fingerprint, in the order of their bytes, at most `limit`.
+pub(crate) fn after(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    fingerprint: &[u8],
+    limit: i64,
+) -> Result<Vec<Blocked>, Error> {
     let rows = tx.query(
-        "SELECT fingerprint FROM gc_blocklist WHERE network = $1",
-        &[network.as_bytes().into()],
+        "SELECT list.fingerprint, list.not_after, list.revision, ledger.node, ledger.version, ledger.contents \
+         FROM gc_blocklist AS list \
+         LEFT JOIN gc_certificate AS ledger ON ledger.fingerprint = list.fingerprint \
+         WHERE list.network = $1 AND list.fingerprint > $2 ORDER BY list.fingerprint LIMIT $3",
+        &[network.as_bytes().into(), fingerprint.into(), limit.into()],
     )?;
-    rows.iter().map(|row| Ok(Fingerprint::from_bytes(row.array(0)?))).collect()
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Blocked, Error> {
+    let alternate = match (row.optional_integer(4)?, row.optional_blob(5)?) {
+        (Some(number), Some(contents)) => Certificate::from_bytes(version(number)?, contents)
+            .map_err(|_| damaged("certificate"))?
+            .alternate_fingerprint(),
+        _ => None,
+    };
+    Ok(Blocked {
+        fingerprint: Fingerprint::from_bytes(row.array(0)?),
+        alternate,
+        until: row.integer(1)?,
+        since: row.integer(2)?,
+        node: match row.optional_blob(3)? {
+            Some(_) => Some(row.array(3)?.into()),
+            None => None,
+        },
+    })
+}
+
+/// Whether it has an entry that expired before then.
+pub(crate) fn any_expired(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    before: i64,
+) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_blocklist WHERE network = $1 AND not_after < $2 LIMIT 1",
+        &[network.as_bytes().into(), before.into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
+/// A released node all of whose certificates that could still be accepted are blocked, since this
+/// revision at the latest.
+pub(crate) struct Contained {
+    pub(crate) node: NodeId,
+    pub(crate) since: i64,
+}
+
+/// Those since a revision after the first of these and up to the second, at most `limit`, in the
+/// order of their ids after this one. What a remote signer may have signed unseen is not blocked:
+/// whose device is named by such a certificate is left out.
+pub(crate) fn contained(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    (after, until): (i64, i64),
+    now: i64,
+    node: NodeId,
+    limit: i64,
+) -> Result<Vec<Contained>, Error> {
+    let rows = tx.query(
+        "SELECT gone.id, max(list.revision) FROM gc_blocklist AS list \
+         JOIN gc_certificate AS ledger ON ledger.fingerprint = list.fingerprint \
+         JOIN gc_node AS gone ON gone.id = ledger.node \
+         WHERE list.network = $1 AND gone.state = 'released' AND gone.id > $2 AND NOT EXISTS \
+         (SELECT 1 FROM gc_certificate AS unseen JOIN gc_node AS former ON former.id = unseen.node \
+         WHERE former.network = gone.network AND former.device = gone.device \
+         AND unseen.state IN ('pending', 'cancelled') AND unseen.not_after >= $3) \
+         GROUP BY gone.id HAVING max(list.revision) > $4 AND max(list.revision) <= $5 \
+         ORDER BY gone.id LIMIT $6",
+        &[
+            network.as_bytes().into(),
+            node.as_bytes().into(),
+            now.into(),
+            after.into(),
+            until.into(),
+            limit.into(),
+        ],
+    )?;
+    rows.iter()
+        .map(|row| Ok(Contained { node: row.array(0)?.into(), since: row.integer(1)? }))
+        .collect()
 }
 
 /// Nobody accepts an expired certificate, so nobody needs to block it.

@@ -1,9 +1,17 @@
+mod ledger;
+
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint};
 
 use super::{damaged, stored_words, version};
 use crate::{CaId, CertificateId, Error, NodeId};
+
+pub use self::ledger::{CertificateState, LedgerEntry};
+pub(crate) use self::ledger::{
+    Checked, checked, current_entries, due_for_blocking, expire, ledger, mark_unsound,
+    settle_blocked, to_block,
+};
 
 stored_words! {
     /// Why a certificate was issued.
@@ -158,7 +166,7 @@ pub(crate) fn revoke(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error
         &[node.into()],
     )?;
     Ok(tx.queue(
-        "UPDATE gc_certificate SET state = 'revoked' WHERE node = $1 AND state = 'superseded'",
+        "UPDATE gc_certificate SET state = 'revoked', block_after = NULL WHERE node = $1 AND state = 'superseded'",
         &[node.into()],
     )?)
 }

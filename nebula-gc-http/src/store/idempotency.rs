@@ -52,3 +52,13 @@ pub(crate) fn insert(
     )?;
     Ok(changed == 1)
 }
+
+/// Forgets requests that are too old to be recognised, at most `limit`. Answers how many.
+pub(crate) fn forget(tx: &mut dyn Transaction, now: i64, limit: i64) -> Result<u64, Error> {
+    Ok(tx.execute(
+        "DELETE FROM gc_idempotency WHERE (principal, key) IN \
+         (SELECT principal, key FROM gc_idempotency WHERE created_at <= $1 \
+         ORDER BY created_at LIMIT $2)",
+        &[now.saturating_sub(KEPT).into(), limit.into()],
+    )?)
+}

@@ -83,6 +83,7 @@ impl Node {
     }
 }
 
+/// A query for whole nodes; a macro, because `concat!` takes no constants.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -108,6 +109,10 @@ pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>,
     let rows = tx.query(sql, &[])?;
     rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
 }
+// Below the macro that it uses.
+mod list;
+pub use self::list::{NodeFilter, NodeRole};
+pub(crate) use self::list::{applied_by_all, count_unapplied, list, silent};
 
 fn read(row: &Row) -> Result<Node, Error> {
     let lighthouse =
@@ -327,6 +332,24 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     )?)
 }
 
+/// Gives a node another token, where nobody else changed it since it was read.
+pub(crate) fn replace_token(
+    tx: &mut dyn Transaction,
+    node: &Node,
+    token: &Hashed,
+) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_node SET token_key = $1, token_hash = $2, changes = changes + 1 \
+         WHERE id = $3 AND changes = $4 AND state <> 'released'",
+        &[
+            token.key_id.into(),
+            (&token.hash).into(),
+            node.id.as_bytes().into(),
+            node.changes.into(),
+        ],
+    )?)
+}
+
 /// Lets a node go, where nobody else changed it since it was read.
 pub(crate) fn release(
     tx: &mut dyn Transaction,
@@ -355,20 +378,6 @@ pub(crate) fn report(
          applied_generation = CASE WHEN applied_generation < $2 THEN $2 ELSE applied_generation END, \
          reported_at = $3 WHERE id = $4 AND state = 'active'",
         &[revision.0.into(), generation.0.into(), now.into(), id.as_bytes().into()],
-    )?)
-}
-
-/// Gives an active node another token in the place of the one it has, where it has that still.
-pub(crate) fn replace_token(
-    tx: &mut dyn Transaction,
-    id: NodeId,
-    former: &Hashed,
-    token: &Hashed,
-) -> Result<(), Error> {
-    Ok(tx.queue_one(
-        "UPDATE gc_node SET token_key = $1, token_hash = $2, changes = changes + 1 \
-         WHERE id = $3 AND token_hash = $4 AND state = 'active'",
-        &[token.key_id.into(), (&token.hash).into(), id.as_bytes().into(), (&former.hash).into()],
     )?)
 }
 

@@ -117,6 +117,7 @@ CREATE TABLE gc_operator_key (
 /// * `gc_certificate.block_after` is when a superseded certificate is to be blocked, unless its
 ///   node reports the newer one before.
 /// * A pending certificate's `contents` are the bytes to be signed.
+/// * `gc_certificate.unsound_at` is when a certificate was first found to contradict its node's rows.
 /// * `gc_ca.signer` names a signer of the server's settings, where the key is not sealed here.
 const VERSION_2: &str = "
 ALTER TABLE gc_network ADD COLUMN also_version_1 BIGINT NOT NULL DEFAULT 0;
@@ -156,11 +157,13 @@ ALTER TABLE gc_certificate ADD COLUMN actor TEXT NOT NULL DEFAULT '';
 ALTER TABLE gc_certificate ADD COLUMN block_after BIGINT;
 ALTER TABLE gc_certificate ADD COLUMN instance TEXT;
 ALTER TABLE gc_certificate ADD COLUMN deadline BIGINT;
+ALTER TABLE gc_certificate ADD COLUMN unsound_at BIGINT;
 DROP INDEX gc_certificate_current;
 CREATE UNIQUE INDEX gc_certificate_current ON gc_certificate (node, version) WHERE state = 'issued';
 CREATE INDEX gc_certificate_by_node ON gc_certificate (node, id);
 CREATE INDEX gc_certificate_pending ON gc_certificate (deadline) WHERE state = 'pending';
 CREATE INDEX gc_certificate_block_after ON gc_certificate (block_after) WHERE block_after IS NOT NULL;
+CREATE INDEX gc_certificate_end ON gc_certificate (not_after) WHERE state IN ('issued', 'superseded');
 
 CREATE TABLE gc_join_token (
     id {blob} NOT NULL PRIMARY KEY,

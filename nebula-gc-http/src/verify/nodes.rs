@@ -28,13 +28,14 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
         }
     }
     let mut certified: HashMap<NodeId, BTreeSet<u8>> = HashMap::new();
-    let mut pending = BTreeSet::new();
+    let (mut pending, mut expired) = (BTreeSet::new(), BTreeSet::new());
     for entry in &rows.certificates {
         match entry.state.as_str() {
             "issued" => {
                 drop(certified.entry(entry.node).or_default().insert(entry.version.number()))
             }
             "pending" => drop(pending.insert(entry.node)),
+            "expired" => drop(expired.insert(entry.node)),
             _ => {}
         }
         let node = rows.nodes.get(&entry.node).is_some_and(|node| node.network == entry.network);
@@ -54,7 +55,10 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
         found.unless(went == gone, Rule::AllOrNothing, || format!("{named} went {went} times"));
         let versions = certified.get(&node.id).map_or(0, BTreeSet::len);
         if node.state == NodeState::Active {
-            let whole = versions == network.versions.as_slice().len() || pending.contains(&node.id);
+            // One that let its certificates expire may still renew.
+            let whole = versions == network.versions.as_slice().len()
+                || pending.contains(&node.id)
+                || versions == 0 && expired.contains(&node.id);
             found.unless(whole, Rule::AllOrNothing, || {
                 format!("{named} has {versions} current certificates")
             });

@@ -6,12 +6,14 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
 use super::own_node;
+use crate::Error;
 use crate::service::access::{Caller, Principal};
+use crate::service::audit::Author;
 use crate::service::audit::Origin;
+use crate::service::blocking::block_replaced;
 use crate::service::{Desired, Service, Shared};
 use crate::store::network::{self, Revision};
-use crate::store::node::{self, Generation};
-use crate::{Error, NodeId};
+use crate::store::node::{self, Generation, Node};
 
 impl Service {
     /// Notes what the caller's node has applied. What it reported once stays reported.
@@ -44,11 +46,10 @@ impl Service {
 struct Reporting {
     shared: Arc<Shared>,
     caller: Caller,
-    #[allow(dead_code, reason = "for the event of what a report blocks")]
     origin: Origin,
     device: String,
     applied: Desired,
-    node: Option<NodeId>,
+    node: Option<(Author, Node)>,
 }
 
 impl Step for Reporting {
@@ -76,13 +77,19 @@ impl Step for Reporting {
                 return Err(Error::invalid(field, format!("there is none after {current} yet")));
             }
         }
-        self.node = Some(node.id);
+        self.node = Some((self.origin.author(principal.actor()), node.clone()));
         Ok(vec![])
     }
 
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
-        let node = self.node.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+        let (author, node) =
+            self.node.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let Desired { revision, generation } = self.applied;
-        node::report(tx, node, Revision(revision), Generation(generation), now)
+        node::report(tx, node.id, Revision(revision), Generation(generation), now)?;
+        if node.applied.generation < generation && generation == node.generation.0 {
+            // It has its newer certificate; one with a former key is of no use to it any more.
+            block_replaced(tx, now, &author, &node)?;
+        }
+        Ok(())
     }
 }

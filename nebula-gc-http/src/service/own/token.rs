@@ -76,12 +76,14 @@ impl Step for Rotating {
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
         let (author, node) =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
-        let Some(Node { id, network, token: Some(former), .. }) = node else { return Ok(()) };
-        node::replace_token(tx, id, &former, &self.shared.secrets.hash(&self.token)?)?;
+        let Some(node) = node else { return Ok(()) };
+        node::replace_token(tx, &node, &self.shared.secrets.hash(&self.token)?)?;
         // Polls under the old token end on every instance.
-        network::note_move(tx, network)?;
-        let entry =
-            Entry { network: Some(network), ..Entry::new("node.token_rotated", id.as_bytes()) };
+        network::note_move(tx, node.network)?;
+        let entry = Entry {
+            network: Some(node.network),
+            ..Entry::new("node.token_rotated", node.id.as_bytes())
+        };
         author.record(tx, now, entry)
     }
 }

@@ -1,0 +1,203 @@
+//! Nodes as operators see them.
+
+mod change;
+mod details;
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::Transaction;
+
+pub use self::change::{NodeChange, Rotated};
+pub use self::details::NodeDetails;
+use super::access::{Action, Caller, Principal, authorize, find_network, not_found};
+use super::{Service, Shared};
+use crate::store::blocklist::{self, Blocked};
+use crate::store::certificate::{self, LedgerEntry};
+use crate::store::network::{self, Network};
+use crate::store::node::{self, Node, NodeFilter};
+use crate::{CertificateId, Error, NodeId, ProjectId};
+
+/// How far a revision has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unapplied {
+    /// The network.
+    pub network: NetworkId,
+    /// The revision asked about.
+    pub revision: i64,
+    /// The network's revision now.
+    pub current: i64,
+    /// How many active nodes have not reported it, or a later one. Nodes that never report count.
+    pub count: i64,
+    /// A page of them.
+    pub nodes: Vec<NodeDetails>,
+}
+
+impl Service {
+    /// The nodes of a network after the one of this id, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn nodes(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        filter: NodeFilter,
+        after: Option<NodeId>,
+        limit: usize,
+    ) -> Result<Vec<NodeDetails>, Error> {
+        self.look(caller, network, move |tx, network| {
+            let after = after.unwrap_or([0; 16].into());
+            let nodes = node::list(tx, network.id, &filter, after, limit)?;
+            nodes.into_iter().map(|node| NodeDetails::read(tx, node)).collect()
+        })
+        .await
+    }
+
+    /// One node, in whatever state.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn node(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        id: NodeId,
+    ) -> Result<NodeDetails, Error> {
+        self.read(move |tx, shared| {
+            let (_, _, node) =
+                find(tx, shared, &caller, shared.now(), Action::ReadNode, (Some(&network), id))?;
+            NodeDetails::read(tx, node)
+        })
+        .await
+    }
+
+    /// Every certificate that a node ever got, oldest first, after the row of this id, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn node_certificates(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        id: NodeId,
+        after: Option<CertificateId>,
+        limit: i64,
+    ) -> Result<Vec<LedgerEntry>, Error> {
+        self.read(move |tx, shared| {
+            let (_, _, node) =
+                find(tx, shared, &caller, shared.now(), Action::ReadNode, (Some(&network), id))?;
+            certificate::ledger(tx, node.id, after.unwrap_or([0; 16].into()), limit)
+        })
+        .await
+    }
+
+    /// What a network's bundles block, in the order of the fingerprints' bytes, after this one, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn blocklist(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        after: Option<[u8; 32]>,
+        limit: i64,
+    ) -> Result<Vec<Blocked>, Error> {
+        self.read(move |tx, shared| {
+            let network = network_for(tx, shared, &caller, Action::ReadNetwork, &network)?;
+            let after = after.as_ref().map_or(&[][..], |fingerprint| fingerprint);
+            blocklist::after(tx, network.id, after, limit)
+        })
+        .await
+    }
+
+    /// Who has not yet applied a revision of a network: how many, and those after the node of this
+    /// id, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a revision that is not there yet, and those of access.
+    pub async fn unapplied(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        revision: i64,
+        after: Option<NodeId>,
+        limit: usize,
+    ) -> Result<Unapplied, Error> {
+        self.look(caller, network, move |tx, network| {
+            if !(1..=network.revision.0).contains(&revision) {
+                return Err(Error::NotFound { what: format!("revision {revision}") });
+            }
+            let filter = NodeFilter { not_applied: Some(revision), ..NodeFilter::default() };
+            let after = after.unwrap_or([0; 16].into());
+            let nodes = node::list(tx, network.id, &filter, after, limit)?;
+            Ok(Unapplied {
+                network: network.id,
+                revision,
+                current: network.revision.0,
+                count: node::count_unapplied(tx, network.id, revision)?,
+                nodes: nodes
+                    .into_iter()
+                    .map(|node| NodeDetails::read(tx, node))
+                    .collect::<Result<_, _>>()?,
+            })
+        })
+        .await
+    }
+
+    /// Reads about all nodes of a network.
+    async fn look<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        network: ProjectId,
+        read: impl FnOnce(&mut dyn Transaction, &Network) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.read(move |tx, shared| {
+            let network = network_for(tx, shared, &caller, Action::ReadNode, &network)?;
+            read(tx, &network)
+        })
+        .await
+    }
+}
+
+/// A network for who may see all of it.
+fn network_for(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    caller: &Caller,
+    action: Action,
+    network: &ProjectId,
+) -> Result<Network, Error> {
+    let now = shared.now();
+    let (principal, network) = authorize(tx, &shared.secrets, caller, now, action, Some(network))?;
+    if !principal.is_operator() {
+        return Err(Error::Forbidden { reason: "this needs an operator key".to_owned() });
+    }
+    Ok(network)
+}
+
+/// A node that the caller sees and may do this to, with its network, which may be left out.
+fn find(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    caller: &Caller,
+    now: i64,
+    action: Action,
+    (network, id): (Option<&ProjectId>, NodeId),
+) -> Result<(Principal, Network, Node), Error> {
+    let principal = Principal::authenticate(tx, &shared.secrets, caller, now)?;
+    let node = node::by_id(tx, id)?;
+    let network = match (network, &node) {
+        (Some(_), _) => find_network(tx, &principal, network)?,
+        (None, Some(node)) => {
+            network::by_id(tx, node.network)?.filter(|network| principal.sees(network))
+        }
+        (None, None) => None,
+    }
+    .ok_or_else(|| not_found(network))?;
+    principal.permit(action)?;
+    let node = node
+        .filter(|node| node.network == network.id && principal.sees_node(node))
+        .ok_or_else(|| Error::NotFound { what: format!("node {id}") })?;
+    Ok((principal, network, node))
+}

@@ -1,0 +1,114 @@
+use std::net::IpAddr;
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::lease::{self, LeaseState};
+use nebula_alloc::store::Transaction;
+use nebula_bundle::Endpoint;
+
+use crate::service::own::renewal;
+use crate::service::precondition::Tag;
+use crate::store::certificate::{self, LedgerEntry};
+use crate::store::node::{Node, NodeState};
+use crate::{Error, JoinTokenId, NodeId};
+
+/// A node as it is now. All times are seconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeDetails {
+    /// Its id.
+    pub id: NodeId,
+    /// Its network.
+    pub network: NetworkId,
+    /// The device's own id.
+    pub device: String,
+    /// Its name in the network.
+    pub name: String,
+    /// Its public key, on the network's curve.
+    pub public_key: Vec<u8>,
+    /// Where it stands.
+    pub state: NodeState,
+    /// Why, as the operator said.
+    pub state_reason: Option<String>,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// Where it is reached, where it is a lighthouse.
+    pub lighthouse: Option<Endpoint>,
+    /// Whether it is a relay.
+    pub relay: bool,
+    /// The MTU of its device, in bytes, where it is not the network's.
+    pub mtu: Option<u32>,
+    /// Whether it has a node token, and so renews by itself.
+    pub is_native: bool,
+    /// The join token it came with.
+    pub join_token: Option<JoinTokenId>,
+    /// Its addresses, IPv4 first; none once it is released.
+    pub addresses: Vec<IpAddr>,
+    /// Its current certificates, the older version first; none where they expired, and while it is
+    /// kept out.
+    pub certificates: Vec<LedgerEntry>,
+    /// When it renews.
+    pub renew_at: Option<i64>,
+    /// Its own counter.
+    pub generation: i64,
+    /// The network's revision that it has reported; 0 for one that never did.
+    pub applied_revision: i64,
+    /// Its generation that it has reported.
+    pub applied_generation: i64,
+    /// When it last reported.
+    pub reported_at: Option<i64>,
+    /// When it came.
+    pub created_at: i64,
+    changes: i64,
+}
+
+impl NodeDetails {
+    pub(super) fn read(tx: &mut dyn Transaction, node: Node) -> Result<Self, Error> {
+        let leases = lease::by_owner(tx, node.network, node.id.owner())?;
+        let active = leases.iter().filter(|lease| lease.state == LeaseState::Active);
+        let mut addresses: Vec<IpAddr> = active.map(|lease| lease.address).collect();
+        addresses.sort();
+        let certificates = certificate::current_entries(tx, node.id)?;
+        let renewals = certificates.iter().filter_map(|entry| {
+            let fingerprint = entry.fingerprint.as_ref()?;
+            Some(renewal(node.id, fingerprint, (entry.not_before, entry.not_after)))
+        });
+        let is_native = node.is_native();
+        Ok(Self {
+            renew_at: renewals.min().filter(|_| is_native),
+            id: node.id,
+            network: node.network,
+            device: node.device,
+            name: node.name,
+            public_key: node.public_key,
+            state: node.state,
+            state_reason: node.state_reason,
+            groups: node.groups,
+            lighthouse: node.lighthouse,
+            relay: node.relay,
+            mtu: node.mtu,
+            is_native,
+            join_token: node.join_token,
+            addresses,
+            certificates,
+            generation: node.generation.0,
+            applied_revision: node.applied.revision,
+            applied_generation: node.applied.generation,
+            reported_at: node.applied.at,
+            created_at: node.created_at,
+            changes: node.changes,
+        })
+    }
+
+    /// What tells this state from its others. What the node reports and what time does to its
+    /// certificates is not what a change builds on.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        let reported = self.reported_at.unwrap_or_default();
+        let applied = format!("{}-{}", self.applied_revision, self.applied_generation);
+        tag(self.id, self.changes).and(applied).and(reported).and(self.certificates.len())
+    }
+}
+
+/// What a change of a node builds on.
+pub(super) fn tag(id: NodeId, changes: i64) -> Tag {
+    Tag::new(id, changes)
+}

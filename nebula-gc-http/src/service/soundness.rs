@@ -1,0 +1,107 @@
+//! Whether the current certificates say what the rows of their nodes say.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use nebula_alloc::Family;
+use nebula_alloc::lease::{self, LeaseState};
+use nebula_alloc::store::Transaction;
+use nebula_pki::{Blocklist, CaPool, Certificate, Version};
+
+use crate::store::ca;
+use crate::store::certificate::{self, Checked};
+use crate::store::network::Network;
+use crate::store::node::{self, Node, NodeState};
+use crate::{CertificateId, Error, NodeId};
+
+/// A certificate that contradicts what is stored.
+pub(super) struct Unsound {
+    pub(super) certificate: CertificateId,
+    pub(super) node: NodeId,
+    /// How.
+    pub(super) reason: String,
+}
+
+/// What is new among the nodes of a network after the one of this id, at most `limit` of them, and
+/// the last one looked at; none where that was the end.
+pub(super) fn check(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    after: NodeId,
+    limit: i64,
+) -> Result<(Vec<Unsound>, Option<NodeId>), Error> {
+    let nodes = node::after(tx, network.id, after, limit)?;
+    let mut trusted = CaPool::new();
+    for certificate in ca::trusted(tx, network.id)? {
+        // One that can't be added is found by what it signed.
+        let _ = trusted.add(certificate);
+    }
+    let mut unsound = vec![];
+    for node in &nodes {
+        for entry in certificate::checked(tx, node.id)? {
+            if let Some(reason) = contradiction(tx, network, node, &entry, &trusted)? {
+                unsound.push(Unsound { certificate: entry.id, node: node.id, reason });
+            }
+        }
+    }
+    Ok((unsound, nodes.last().map(|node| node.id)))
+}
+
+fn contradiction(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    node: &Node,
+    entry: &Checked,
+    trusted: &CaPool,
+) -> Result<Option<String>, Error> {
+    let certificate = match Certificate::from_bytes(entry.version, &entry.contents) {
+        Ok(certificate) => certificate,
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    // At its own beginning: that time passes is no contradiction.
+    let begin = certificate.unverified_details().not_before();
+    if let Err(error) = trusted.verify_strict(&certificate, begin, &Blocklist::default()) {
+        return Ok(Some(error.to_string()));
+    }
+    let details = certificate.unverified_details();
+    let issuer = ca::by_id(tx, entry.issuer)?.map(|ca| ca.certificate.fingerprint());
+    let networks: BTreeSet<IpNet> = details.networks().iter().copied().collect();
+    let groups: BTreeSet<_> = details.groups().map(|group| group.into_owned()).collect();
+    let facts = [
+        (node.state == NodeState::Active, "its node is not active"),
+        (!entry.is_blocked, "it is blocked"),
+        (Some(certificate.fingerprint()) == entry.fingerprint, "its fingerprint is another"),
+        (details.issuer() == issuer, "its CA is another"),
+        (details.not_before() == entry.not_before, "its beginning is another"),
+        (details.not_after() == entry.not_after, "its end is another"),
+        (details.name() == node.name, "its name is another"),
+        (certificate.public_key() == node.public_key, "its key is another"),
+        (certificate.curve() == network.curve, "its curve is another"),
+        (
+            groups.iter().eq(&node.groups.iter().cloned().collect::<BTreeSet<_>>()),
+            "its groups are others",
+        ),
+        (networks == leased(tx, network, node, entry.version)?, "its addresses are others"),
+        (details.unsafe_networks().is_empty(), "it has routes"),
+    ];
+    Ok(facts.iter().find(|(holds, _)| !holds).map(|(_, what)| (*what).to_owned()))
+}
+
+/// The addresses that a node's certificate of this version is to name.
+fn leased(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    node: &Node,
+    version: Version,
+) -> Result<BTreeSet<IpNet>, Error> {
+    let leases = lease::by_owner(tx, network.id, node.id.owner())?;
+    let named = leases.iter().filter(|lease| {
+        lease.state == LeaseState::Active && (version == Version::V2 || lease.address.is_ipv4())
+    });
+    Ok(named
+        .filter_map(|lease| {
+            let prefix = network.prefix(Family::of(lease.address))?;
+            IpNet::new(lease.address, prefix.prefix_len()).ok()
+        })
+        .collect())
+}

@@ -1,0 +1,209 @@
+//! What time brings about: one instance does it for all, in small steps beside the other work.
+//!
+//! What is to be done is looked up beside the writer; each step decides again where it writes.
+
+mod networks;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::event::Actor;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::reclaim::reclaim;
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+
+use super::audit::{Author, Origin};
+use super::blocking::block_replaced;
+use super::pending::Settlement;
+use super::{Service, Shared};
+use crate::Error;
+use crate::store::{certificate, duty, idempotency, node};
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Addresses whose quarantine had ended, and which are free now.
+    pub freed: u64,
+    /// Leases that had ended by themselves, and whose quarantine begins.
+    pub ended: u64,
+    /// Certificates that had ended by themselves.
+    pub expired: u64,
+    /// Nodes whose replaced certificates are blocked now.
+    pub blocked: u64,
+    /// Networks whose blocklist lost expired entries.
+    pub pruned: u64,
+    /// Nodes that were released because they were silent.
+    pub silent: u64,
+    /// Released nodes whose quarantines end earlier, because everyone has applied that their
+    /// certificates are blocked.
+    pub shortened: u64,
+    /// Certificates that were found to contradict their nodes' rows.
+    pub unsound: u64,
+    /// Requests whose repeats are not recognised any more.
+    pub forgotten: u64,
+    /// Certificates whose signatures were overdue.
+    pub settled: Settlement,
+}
+
+/// How far this instance has come, where that saves looking again.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Up to which revision of a network quarantines were shortened.
+    shortened: Mutex<HashMap<NetworkId, i64>>,
+}
+
+/// Who does it, in the audit log.
+pub(super) const NAME: &str = "upkeep";
+/// How long an instance has the duty from its last step on, in seconds: when it dies, another goes
+/// on after that.
+const TERM: i64 = 60;
+/// How much one step takes on, so that it takes a few milliseconds.
+const STEP: u8 = 32;
+
+impl Service {
+    /// Does what is to be done by now, unless another instance is at it: then nothing is answered.
+    /// Doing it again at once does nothing more.
+    ///
+    /// # Errors
+    /// What the database answers; what was done until then stays done.
+    pub async fn upkeep(&self) -> Result<Option<Upkeep>, Error> {
+        let mut done = Upkeep::default();
+        match self.keep_up(&mut done).await {
+            Ok(()) => Ok(Some(done)),
+            Err(Stop::Elsewhere) => Ok(None),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn keep_up(&self, done: &mut Upkeep) -> Result<(), Stop> {
+        loop {
+            let freed = self
+                .chore(|tx, now, author| Ok(reclaim(tx, now, &author.actor(), usize::from(STEP))?))
+                .await?;
+            done.freed += freed;
+            if freed < u64::from(STEP) {
+                break;
+            }
+        }
+        loop {
+            let expired =
+                self.chore(|tx, now, _| certificate::expire(tx, now, i64::from(STEP))).await?;
+            done.expired += expired;
+            if expired < u64::from(STEP) {
+                break;
+            }
+        }
+        loop {
+            let forgotten =
+                self.chore(|tx, now, _| idempotency::forget(tx, now, i64::from(STEP))).await?;
+            done.forgotten += forgotten;
+            if forgotten < u64::from(STEP) {
+                break;
+            }
+        }
+        self.block_after_an_hour(done).await?;
+        self.keep_up_networks(done).await?;
+        // Last, because it waits for signers elsewhere.
+        done.settled = self.settle_pending().await?;
+        Ok(())
+    }
+
+    async fn block_after_an_hour(&self, done: &mut Upkeep) -> Result<(), Stop> {
+        loop {
+            let due = self
+                .read(|tx, shared| certificate::due_for_blocking(tx, shared.now(), i64::from(STEP)))
+                .await?;
+            let is_last = due.len() < usize::from(STEP);
+            for id in due {
+                let moved = self
+                    .chore(move |tx, now, author| match node::by_id(tx, id)? {
+                        Some(node) => block_replaced(tx, now, author, &node),
+                        None => Ok(None),
+                    })
+                    .await?;
+                done.blocked += u64::from(moved.is_some());
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One small step, where this instance has the duty.
+    async fn chore<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut dyn Transaction, i64, &Author) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Stop> {
+        let shared = Arc::clone(&self.shared);
+        let author = Origin::local().author(NAME);
+        self.write(Chore { shared, author, work }).await?.ok_or(Stop::Elsewhere)
+    }
+}
+
+/// Why a pass ends before its end.
+enum Stop {
+    /// Another instance has the duty.
+    Elsewhere,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+struct Chore<F> {
+    shared: Arc<Shared>,
+    author: Author,
+    work: F,
+}
+
+impl<F, T> Step for Chore<F>
+where
+    F: FnMut(&mut dyn Transaction, i64, &Author) -> Result<T, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    /// Nothing where another instance has the duty.
+    type Output = Option<T>;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Everything
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        self.author.actor()
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
+        Ok(vec![])
+    }
+
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        _: &[Lease],
+    ) -> Result<Option<T>, Error> {
+        let instance = &self.shared.instance;
+        if !duty::take(tx, NAME, instance, now, now.saturating_add(TERM))? {
+            return Ok(None);
+        }
+        (self.work)(tx, now, &self.author).map(Some)
+    }
+}
+
+impl Progress {
+    fn shortened(&self, network: NetworkId) -> i64 {
+        let shortened = self.shortened.lock().unwrap_or_else(PoisonError::into_inner);
+        shortened.get(&network).copied().unwrap_or_default()
+    }
+
+    fn note_shortened(&self, network: NetworkId, revision: i64) {
+        let mut shortened = self.shortened.lock().unwrap_or_else(PoisonError::into_inner);
+        shortened.insert(network, revision);
+    }
+}

@@ -1,0 +1,224 @@
+//! What is done for each network.
+
+use nebula_alloc::reclaim;
+use nebula_alloc::{NetworkId, lease};
+use serde_json::json;
+
+use super::{STEP, Stop, Upkeep};
+use crate::service::Service;
+use crate::service::audit::Entry;
+use crate::service::soundness::{self, Unsound};
+use crate::store::blocklist::{self, Contained};
+use crate::store::network::{self, Network};
+use crate::store::{certificate, duty, node};
+use crate::{Error, NodeId};
+
+/// How long expired entries of a blocklist may stay, in seconds: a day.
+const PRUNE_AFTER: i64 = 86_400;
+/// How often the current certificates are checked, in seconds: once a day.
+const CHECK_EVERY: i64 = 86_400;
+/// How many nodes one read checks.
+const CHECKED: i64 = 100;
+/// How many networks one read looks at.
+const PAGE: i64 = 50;
+
+/// What is to be done for a network.
+struct Due {
+    network: Network,
+    prunes: bool,
+    silent: Vec<NodeId>,
+    /// What every active node has applied.
+    applied: i64,
+}
+
+impl Service {
+    pub(super) async fn keep_up_networks(&self, done: &mut Upkeep) -> Result<(), Stop> {
+        let instance = self.shared.instance.clone();
+        let checks = self
+            .chore(move |tx, now, _| {
+                duty::take_once(tx, "soundness", &instance, now, now.saturating_add(CHECK_EVERY))
+            })
+            .await?;
+        let mut last = NetworkId::from([0; 16]);
+        loop {
+            let page = self
+                .read(move |tx, shared| {
+                    let now = shared.now();
+                    let networks = network::after(tx, last, PAGE)?;
+                    networks
+                        .into_iter()
+                        .map(|network| due(tx, network, now))
+                        .collect::<Result<Vec<_>, _>>()
+                })
+                .await?;
+            let Some(end) = page.last() else { return Ok(()) };
+            last = end.network.id;
+            self.end_leases(&page, done).await?;
+            for due in page {
+                if due.prunes {
+                    self.prune(due.network.id, done).await?;
+                }
+                self.release_those_silent(&due, done).await?;
+                self.shorten_quarantines(&due, done).await?;
+                if checks {
+                    self.check_certificates(due.network, done).await?;
+                }
+            }
+        }
+    }
+
+    /// Leases that end by themselves; the control plane gives out none, but may hold some.
+    async fn end_leases(&self, page: &[Due], done: &mut Upkeep) -> Result<(), Stop> {
+        let networks: Vec<_> =
+            page.iter().map(|due| (due.network.id, due.network.hold_seconds)).collect();
+        let ended = self
+            .chore(move |tx, now, author| {
+                let (mut ended, actor) = (0, author.actor());
+                for (network, hold) in &networks {
+                    ended +=
+                        reclaim::expire(tx, now, &actor, *network, *hold, usize::from(STEP))?.len();
+                }
+                Ok(ended)
+            })
+            .await?;
+        done.ended += u64::try_from(ended).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    async fn prune(&self, id: NetworkId, done: &mut Upkeep) -> Result<(), Stop> {
+        let pruned = self
+            .chore(move |tx, now, author| {
+                if !blocklist::any_expired(tx, id, now.saturating_sub(PRUNE_AFTER))? {
+                    return Ok(false);
+                }
+                // Whatever moves the revision takes them along.
+                let revision = network::move_revision(tx, id, now)?;
+                author.record(
+                    tx,
+                    now,
+                    Entry {
+                        network: Some(id),
+                        detail: json!({"revision": revision.0}),
+                        ..Entry::new("blocklist.pruned", id.as_bytes())
+                    },
+                )?;
+                Ok(true)
+            })
+            .await?;
+        done.pruned += u64::from(pruned);
+        Ok(())
+    }
+
+    async fn release_those_silent(&self, due: &Due, done: &mut Upkeep) -> Result<(), Stop> {
+        let Some(seconds) = due.network.silence_seconds else { return Ok(()) };
+        for &node in &due.silent {
+            // The duty is renewed with each.
+            let since = self.chore(move |_, now, _| Ok(now.saturating_sub(seconds))).await?;
+            done.silent += u64::from(self.release_silent(node, since).await?);
+        }
+        Ok(())
+    }
+
+    /// Ends quarantines of released nodes earlier once every active node has applied that their
+    /// certificates are blocked.
+    async fn shorten_quarantines(&self, due: &Due, done: &mut Upkeep) -> Result<(), Stop> {
+        let (id, applied) = (due.network.id, due.applied);
+        let from = self.progress.shortened(id);
+        if due.network.hold_alone || applied <= from {
+            return Ok(());
+        }
+        let (mut last, mut reached) = (NodeId::from([0; 16]), applied.min(due.network.revision.0));
+        loop {
+            let page = self
+                .read(move |tx, shared| {
+                    let now = shared.now();
+                    blocklist::contained(tx, id, (from, applied), now, last, i64::from(STEP))
+                })
+                .await?;
+            let Some(end) = page.last() else { break };
+            last = end.node;
+            let hold = due.network.hold_seconds;
+            let (shortened, applied) = self
+                .chore(move |tx, now, author| {
+                    // A node may have come since that has applied nothing yet.
+                    let applied = node::applied_by_all(tx, id)?.unwrap_or(i64::MAX);
+                    let mut shortened = 0;
+                    for Contained { node, .. } in page.iter().filter(|it| it.since <= applied) {
+                        let moved =
+                            lease::shorten_hold(tx, now, &author.actor(), id, node.owner(), hold)?;
+                        shortened += u64::from(moved > 0);
+                    }
+                    Ok((shortened, applied))
+                })
+                .await?;
+            done.shortened += shortened;
+            reached = reached.min(applied);
+        }
+        self.progress.note_shortened(id, reached.max(from));
+        Ok(())
+    }
+
+    async fn check_certificates(&self, network: Network, done: &mut Upkeep) -> Result<(), Stop> {
+        let id = network.id;
+        let mut last = NodeId::from([0; 16]);
+        loop {
+            let (unsound, end) = self
+                .read(move |tx, _| {
+                    // As it is in this snapshot.
+                    match network::by_id(tx, id)? {
+                        Some(network) => soundness::check(tx, &network, last, CHECKED),
+                        None => Ok((vec![], None)),
+                    }
+                })
+                .await?;
+            for found in unsound {
+                let is_new = self.note_unsound(id, found).await?;
+                done.unsound += u64::from(is_new);
+            }
+            match end {
+                Some(end) => last = end,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn note_unsound(&self, network: NetworkId, found: Unsound) -> Result<bool, Stop> {
+        let Unsound { certificate, node, reason } = found;
+        tracing::error!(%network, %node, %certificate, reason, "an issued certificate is unsound");
+        self.chore(move |tx, now, author| {
+            let is_new = certificate::mark_unsound(tx, certificate, now)?;
+            if is_new {
+                author.record(
+                    tx,
+                    now,
+                    Entry {
+                        network: Some(network),
+                        detail: json!({"certificate": certificate.to_string(), "reason": reason}),
+                        ..Entry::new("certificate.unsound", node.as_bytes())
+                    },
+                )?;
+            }
+            Ok(is_new)
+        })
+        .await
+    }
+}
+
+fn due(
+    tx: &mut dyn nebula_alloc::store::Transaction,
+    network: Network,
+    now: i64,
+) -> Result<Due, Error> {
+    let silent = match network.silence_seconds {
+        Some(seconds) => {
+            node::silent(tx, network.id, now.saturating_sub(seconds), i64::from(STEP))?
+        }
+        None => vec![],
+    };
+    Ok(Due {
+        prunes: blocklist::any_expired(tx, network.id, now.saturating_sub(PRUNE_AFTER))?,
+        silent: silent.into_iter().map(|node| node.id).collect(),
+        applied: node::applied_by_all(tx, network.id)?.unwrap_or(i64::MAX),
+        network,
+    })
+}

@@ -1,0 +1,222 @@
+//! The ledger as operators read it, and what time does to its rows.
+
+use nebula_alloc::store::{Row, Transaction};
+use nebula_pki::{Fingerprint, Version};
+
+use super::{Blockable, Reason};
+use crate::store::{stored_words, version};
+use crate::{CaId, CertificateId, Error, NodeId};
+
+stored_words! {
+    /// Where a certificate is in its life.
+    pub enum CertificateState {
+        /// Not signed yet.
+        Pending = "pending",
+        /// Its node's current one.
+        Issued = "issued",
+        /// Its node has a newer one.
+        Superseded = "superseded",
+        /// It was taken away, and is blocked.
+        Revoked = "revoked",
+        /// It ended by itself.
+        Expired = "expired",
+        /// It was never signed.
+        Cancelled = "cancelled",
+    }
+}
+
+/// A row of the ledger. All times are seconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The id of the row.
+    pub id: CertificateId,
+    /// Whose it is.
+    pub node: NodeId,
+    /// The CA that signed it.
+    pub issuer: CaId,
+    /// Where it is in its life.
+    pub state: CertificateState,
+    /// Its version.
+    pub version: Version,
+    /// Its fingerprint, once it is signed.
+    pub fingerprint: Option<Fingerprint>,
+    /// From when it is valid.
+    pub not_before: i64,
+    /// Until when it is valid, that second included.
+    pub not_after: i64,
+    /// Why it was issued.
+    pub reason: Reason,
+    /// Who asked for it.
+    pub actor: String,
+    /// When it will be blocked, unless its node reports the newer one before.
+    pub block_after: Option<i64>,
+    /// When it was found to contradict its node's rows.
+    pub unsound_at: Option<i64>,
+    /// When it was issued.
+    pub created_at: i64,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, node, issuer, state, version, fingerprint, not_before, not_after, reason, actor, \
+             block_after, unsound_at, created_at FROM gc_certificate ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &Row) -> Result<LedgerEntry, Error> {
+    Ok(LedgerEntry {
+        id: row.array(0)?.into(),
+        node: row.array(1)?.into(),
+        issuer: row.array(2)?.into(),
+        state: CertificateState::from_word(row.text(3)?)?,
+        version: version(row.integer(4)?)?,
+        fingerprint: match row.optional_blob(5)? {
+            Some(_) => Some(Fingerprint::from_bytes(row.array(5)?)),
+            None => None,
+        },
+        not_before: row.integer(6)?,
+        not_after: row.integer(7)?,
+        reason: Reason::from_word(row.text(8)?)?,
+        actor: row.text(9)?.to_owned(),
+        block_after: row.optional_integer(10)?,
+        unsound_at: row.optional_integer(11)?,
+        created_at: row.integer(12)?,
+    })
+}
+
+/// A node's rows after the one of this id, oldest first, at most `limit`.
+pub(crate) fn ledger(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    after: CertificateId,
+    limit: i64,
+) -> Result<Vec<LedgerEntry>, Error> {
+    let rows = tx.query(
+        select!("WHERE node = $1 AND id > $2 ORDER BY id LIMIT $3"),
+        &[node.as_bytes().into(), after.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// The rows of the certificates that a node has now, the older version first.
+pub(crate) fn current_entries(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+) -> Result<Vec<LedgerEntry>, Error> {
+    let rows = tx.query(
+        select!("WHERE node = $1 AND state = 'issued' ORDER BY version"),
+        &[node.as_bytes().into()],
+    )?;
+    rows.iter().map(read).collect()
+}
+
+/// Nodes with a superseded certificate whose time to be blocked has come.
+pub(crate) fn due_for_blocking(
+    tx: &mut dyn Transaction,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<NodeId>, Error> {
+    let rows = tx.query(
+        "SELECT DISTINCT node FROM gc_certificate \
+         WHERE block_after IS NOT NULL AND block_after <= $1 LIMIT $2",
+        &[now.into(), limit.into()],
+    )?;
+    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
+}
+
+/// A node's certificates that are to be blocked once it reports the newer one, each with whether it
+/// is already.
+pub(crate) fn to_block(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+) -> Result<Vec<(Blockable, bool)>, Error> {
+    let rows = tx.query(
+        "SELECT fingerprint, not_after, \
+         (SELECT count(*) FROM gc_blocklist AS list WHERE list.network = gc_certificate.network \
+         AND list.fingerprint = gc_certificate.fingerprint) \
+         FROM gc_certificate WHERE node = $1 AND block_after IS NOT NULL",
+        &[node.as_bytes().into()],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let fingerprint = Fingerprint::from_bytes(row.array(0)?);
+            let former = Blockable { fingerprint, not_after: row.integer(1)? };
+            Ok((former, row.integer(2)? != 0))
+        })
+        .collect()
+}
+
+/// What was to be blocked is.
+pub(crate) fn settle_blocked(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_certificate SET state = 'revoked', block_after = NULL \
+         WHERE node = $1 AND block_after IS NOT NULL",
+        &[node.as_bytes().into()],
+    )?)
+}
+
+/// Notes which certificates have ended by themselves, at most `limit`. Answers how many.
+pub(crate) fn expire(tx: &mut dyn Transaction, now: i64, limit: i64) -> Result<u64, Error> {
+    Ok(tx.execute(
+        "UPDATE gc_certificate SET state = 'expired', block_after = NULL WHERE id IN \
+         (SELECT id FROM gc_certificate WHERE state IN ('issued', 'superseded') AND not_after < $1 \
+         ORDER BY not_after LIMIT $2)",
+        &[now.into(), limit.into()],
+    )?)
+}
+
+/// An issued certificate as it is stored, to be checked.
+pub(crate) struct Checked {
+    pub(crate) id: CertificateId,
+    pub(crate) issuer: CaId,
+    pub(crate) version: Version,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+    pub(crate) contents: Vec<u8>,
+    pub(crate) is_blocked: bool,
+}
+
+/// The current certificates of a node that were not found to be unsound before.
+pub(crate) fn checked(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Checked>, Error> {
+    let rows = tx.query(
+        "SELECT id, issuer, version, fingerprint, not_before, not_after, contents, \
+         (SELECT count(*) FROM gc_blocklist AS list WHERE list.network = gc_certificate.network \
+         AND list.fingerprint = gc_certificate.fingerprint) \
+         FROM gc_certificate WHERE node = $1 AND state = 'issued' AND unsound_at IS NULL",
+        &[node.as_bytes().into()],
+    )?;
+    rows.iter()
+        .map(|row| {
+            Ok(Checked {
+                id: row.array(0)?.into(),
+                issuer: row.array(1)?.into(),
+                version: version(row.integer(2)?)?,
+                fingerprint: match row.optional_blob(3)? {
+                    Some(_) => Some(Fingerprint::from_bytes(row.array(3)?)),
+                    None => None,
+                },
+                not_before: row.integer(4)?,
+                not_after: row.integer(5)?,
+                contents: row.optional_blob(6)?.unwrap_or_default().to_vec(),
+                is_blocked: row.integer(7)? != 0,
+            })
+        })
+        .collect()
+}
+
+/// Notes that a certificate is unsound. Whether that was not known before.
+pub(crate) fn mark_unsound(
+    tx: &mut dyn Transaction,
+    id: CertificateId,
+    now: i64,
+) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "UPDATE gc_certificate SET unsound_at = $1 WHERE id = $2 AND unsound_at IS NULL",
+        &[now.into(), id.as_bytes().into()],
+    )?;
+    Ok(changed == 1)
+}

@@ -1,0 +1,138 @@
+//! Finding nodes of a network.
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::{Param, Transaction};
+
+use super::{Node, NodeState, read};
+use crate::{Error, NodeId};
+
+/// Which nodes of a network to list; released ones only by their state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeFilter {
+    /// In this state.
+    pub state: Option<NodeState>,
+    /// With a name that begins so.
+    pub name_prefix: Option<String>,
+    /// In this group.
+    pub group: Option<String>,
+    /// With this role.
+    pub role: Option<NodeRole>,
+    /// Active ones that have not reported this revision of the network, or a later one.
+    pub not_applied: Option<i64>,
+}
+
+/// What a node does for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeRole {
+    /// It tells nodes where others are.
+    Lighthouse,
+    /// It forwards between nodes that do not reach each other.
+    Relay,
+}
+
+/// Those after the one of this id, in the order of their ids, at most `limit`.
+pub(crate) fn list(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    filter: &NodeFilter,
+    after: NodeId,
+    limit: usize,
+) -> Result<Vec<Node>, Error> {
+    let (mut found, mut after) = (vec![], after);
+    while found.len() < limit {
+        let wanted = limit - found.len();
+        let page = page(tx, network, filter, after, wanted)?;
+        let is_last = page.len() < wanted;
+        after = page.last().map_or(after, |node| node.id);
+        // The query finds a group by its text, which might also be parts of two others.
+        let in_group =
+            |node: &Node| filter.group.as_ref().is_none_or(|group| node.groups.contains(group));
+        found.extend(page.into_iter().filter(in_group));
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn page(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    filter: &NodeFilter,
+    after: NodeId,
+    limit: usize,
+) -> Result<Vec<Node>, Error> {
+    let group = filter.group.as_ref().map(serde_json::to_string).transpose();
+    let group = group.map_err(Error::unavailable)?;
+    let mut sql = select!("WHERE network = $1 AND id > $2").to_owned();
+    let mut params: Vec<Param<'_>> = vec![network.as_bytes().into(), after.as_bytes().into()];
+    let mut conditions: Vec<(&str, Param<'_>)> = vec![match &filter.state {
+        Some(state) => ("state = ?", state.word().into()),
+        None => ("state <> ?", NodeState::Released.word().into()),
+    }];
+    if let Some(prefix) = &filter.name_prefix {
+        conditions.push(("substr(name, 1, length(?)) = ?", prefix.into()));
+    }
+    if let Some(group) = &group {
+        conditions.push(("replace(groups, ?, '') <> groups", group.into()));
+    }
+    if let Some(revision) = filter.not_applied {
+        conditions.push(("applied_revision < ? AND state = 'active'", revision.into()));
+    }
+    for (condition, param) in conditions {
+        params.push(param);
+        sql.push_str(" AND ");
+        sql.push_str(&condition.replace('?', &format!("${}", params.len())));
+    }
+    sql.push_str(match filter.role {
+        Some(NodeRole::Lighthouse) => " AND lighthouse IS NOT NULL",
+        Some(NodeRole::Relay) => " AND relay = 1",
+        None => "",
+    });
+    params.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+    sql.push_str(&format!(" ORDER BY id LIMIT ${}", params.len()));
+    tx.query(&sql, &params)?.iter().map(read).collect()
+}
+
+/// How many active nodes have not reported this revision, or a later one.
+pub(crate) fn count_unapplied(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    revision: i64,
+) -> Result<i64, Error> {
+    let rows = tx.query(
+        "SELECT count(*) FROM gc_node \
+         WHERE network = $1 AND state = 'active' AND applied_revision < $2",
+        &[network.as_bytes().into(), revision.into()],
+    )?;
+    Ok(rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default())
+}
+
+/// The revision that every active node has applied; none where there is no active node.
+pub(crate) fn applied_by_all(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+) -> Result<Option<i64>, Error> {
+    let rows = tx.query(
+        "SELECT min(applied_revision) FROM gc_node WHERE network = $1 AND state = 'active'",
+        &[network.as_bytes().into()],
+    )?;
+    Ok(rows.first().map(|row| row.optional_integer(0)).transpose()?.flatten())
+}
+
+/// Active native nodes whose last report is older than `since`, the most silent first.
+pub(crate) fn silent(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    since: i64,
+    limit: i64,
+) -> Result<Vec<Node>, Error> {
+    let rows = tx.query(
+        select!(
+            "WHERE network = $1 AND reported_at IS NOT NULL AND state = 'active' \
+             AND reported_at < $2 AND token_hash IS NOT NULL ORDER BY reported_at LIMIT $3"
+        ),
+        &[network.as_bytes().into(), since.into(), limit.into()],
+    )?;
+    rows.iter().map(read).collect()
+}

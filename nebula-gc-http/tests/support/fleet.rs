@@ -1,0 +1,228 @@
+//! A network of nodes on either engine, as its operators and its time see it.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
+use nebula_gc_http::{
+    AddPool, Bearer, Caller, Database, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
+    NodeDetails, NodeId, NodeName, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep,
+    verify,
+};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Curve, SystemRandom};
+use tempfile::TempDir;
+
+pub const START: i64 = 1_800_000_000;
+
+/// Makes a test of an async function for each engine.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::$name($crate::fleet::Fleet::on_sqlite().await).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgresql() {
+                let Some(fleet) = $crate::fleet::Fleet::on_postgresql().await else { return };
+                super::$name(fleet).await;
+            }
+        }
+    )*};
+}
+
+pub struct Fleet {
+    pub service: Arc<Service>,
+    secrets: ServerSecrets,
+    now: Arc<AtomicI64>,
+    place: Place,
+}
+
+enum Place {
+    File(PathBuf, TempDir),
+    Server(String),
+}
+
+/// A node and what it enrolled with.
+pub struct Member {
+    pub id: NodeId,
+    pub request: Enrollment,
+    pub enrolled: Enrolled,
+}
+
+impl Member {
+    pub fn caller(&self) -> Caller {
+        Caller::Bearer(self.request.token.clone())
+    }
+}
+
+impl Fleet {
+    pub async fn on_sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        Self::start(Place::File(path, directory)).await
+    }
+
+    pub async fn on_postgresql() -> Option<Self> {
+        let url = crate::postgres::cluster_in_memory()?.schema();
+        Some(Self::start(Place::Server(url)).await)
+    }
+
+    async fn start(place: Place) -> Self {
+        let secrets = ServerSecrets::generate().unwrap();
+        let now = Arc::new(AtomicI64::new(START));
+        let service = instance(&place, &secrets, &now);
+        let fleet = Self { service, secrets, now, place };
+        let pool = AddPool {
+            project: Some(demo()),
+            prefix: "10.1.0.0/24".parse().unwrap(),
+            version: None,
+        };
+        fleet.service.add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+        fleet
+    }
+
+    /// Another instance over the same server.
+    pub fn another(&self) -> Arc<Service> {
+        instance(&self.place, &self.secrets, &self.now)
+    }
+
+    pub fn is_shared(&self) -> bool {
+        matches!(self.place, Place::Server(_))
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    pub fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Changes rows behind the service's back.
+    pub fn sql(&self, text: &str) {
+        match &self.place {
+            Place::File(path, _) => {
+                rusqlite::Connection::open(path).unwrap().execute_batch(text).unwrap();
+            }
+            Place::Server(url) => {
+                let schema = url.rsplit_once("search_path=").unwrap().1.trim_end_matches('\'');
+                let cluster = crate::postgres::cluster_in_memory().unwrap();
+                drop(cluster.sql(&format!("SET search_path = {schema}; {text}")));
+            }
+        }
+    }
+
+    /// A number that one query answers.
+    pub fn number(&self, query: &str) -> i64 {
+        let read = |tx: &mut dyn nebula_alloc::store::Transaction| {
+            Ok::<_, Error>(tx.query(query, &[])?.first().unwrap().integer(0)?)
+        };
+        match &self.place {
+            Place::File(path, _) => Readers::open(path, 1).unwrap().read(read).unwrap(),
+            Place::Server(url) => PostgresReaders::open(url, 1).unwrap().read(read).unwrap(),
+        }
+    }
+
+    /// That all rules hold.
+    #[track_caller]
+    pub fn verify(&self) {
+        let now = self.now();
+        let found = match &self.place {
+            Place::File(path, _) => {
+                Readers::open(path, 1).unwrap().read(|tx| verify(tx, now)).unwrap()
+            }
+            Place::Server(url) => {
+                PostgresReaders::open(url, 1).unwrap().read(|tx| verify(tx, now)).unwrap()
+            }
+        };
+        assert_eq!(found, []);
+    }
+
+    pub async fn enroll(&self, name: &str) -> Member {
+        self.enroll_as(enrollment(name)).await.unwrap()
+    }
+
+    pub async fn enroll_as(&self, request: Enrollment) -> Result<Member, Error> {
+        let asked = request.clone();
+        let enrolled = self.service.enroll(Caller::Local, Origin::local(), asked).await?;
+        Ok(Member { id: enrolled.node, request, enrolled })
+    }
+
+    pub async fn node(&self, member: &Member) -> NodeDetails {
+        self.service.node(Caller::Local, demo(), member.id).await.unwrap()
+    }
+
+    /// The network's revision.
+    pub async fn revision(&self) -> i64 {
+        self.unapplied(1).await.current
+    }
+
+    pub async fn unapplied(&self, revision: i64) -> Unapplied {
+        self.service.unapplied(Caller::Local, demo(), revision, None, 100).await.unwrap()
+    }
+
+    /// Fingerprints that bundles block.
+    pub async fn blocked(&self) -> Vec<String> {
+        let list = self.service.blocklist(Caller::Local, demo(), None, 100).await.unwrap();
+        list.iter().map(|entry| entry.fingerprint.to_string()).collect()
+    }
+
+    /// Lets a node report what there is.
+    pub async fn report(&self, member: &Member) {
+        let desired = self.service.own_node(member.caller()).await.unwrap().desired;
+        self.service.report(member.caller(), Origin::local(), desired).await.unwrap();
+    }
+
+    pub async fn release(&self, member: &Member) -> Result<NodeDetails, Error> {
+        let about = (demo(), member.id);
+        self.service.release_node(Caller::Local, Origin::local(), about, Expected::Anything).await
+    }
+
+    /// One pass.
+    pub async fn upkeep(&self) -> Upkeep {
+        self.service.upkeep().await.unwrap().unwrap()
+    }
+}
+
+fn instance(place: &Place, secrets: &ServerSecrets, now: &Arc<AtomicI64>) -> Arc<Service> {
+    let database: Database = match place {
+        Place::File(path, _) => Sqlite::open(path).unwrap().into(),
+        Place::Server(url) => Postgres::connect(url).unwrap().into(),
+    };
+    let clock = Arc::clone(now);
+    let clock = move || clock.load(Ordering::Relaxed);
+    Arc::new(Service::start(database, secrets.clone(), clock, |_| Ok(())).unwrap())
+}
+
+pub fn demo() -> ProjectId {
+    ProjectId::new("demo").unwrap()
+}
+
+pub fn new_key() -> PublicKey {
+    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
+}
+
+pub fn groups(names: &[&str]) -> Groups {
+    Groups::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
+}
+
+pub fn enrollment(name: &str) -> Enrollment {
+    Enrollment {
+        network: None,
+        name: NodeName::new(name).unwrap(),
+        public_key: new_key(),
+        token: Bearer::new_node_token().unwrap(),
+        device: Some(DeviceId::new(name).unwrap()),
+        groups: Some(groups(&["a", "b"])),
+        lighthouse: None,
+        relay: None,
+        mtu: None,
+    }
+}

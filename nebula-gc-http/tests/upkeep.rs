@@ -1,0 +1,284 @@
+//! What time brings about, by one instance, once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure here is a failed test"
+)]
+
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
+
+use fleet::{Fleet, demo, enrollment, groups};
+use nebula_gc_http::{
+    Caller, CertificateState, Change, Enrollment, Expected, NodeChange, NodeState, Origin, Upkeep,
+};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+on_both_engines! {
+    quarantines_end_early_only_once_everyone_has_applied
+    the_hold_time_alone_where_an_operator_chose_it
+    the_ledger_follows_time
+    replaced_certificates_are_blocked_once_reported_or_after_an_hour
+    blocklists_are_pruned_once_a_day
+    silent_nodes_are_released
+    unsound_certificates_are_told_once
+    doing_it_again_does_nothing_more
+    one_instance_does_it
+}
+
+/// When the last quarantine ends.
+async fn quarantine_ends(fleet: &Fleet) -> i64 {
+    fleet.number("SELECT max(hold_until) FROM alloc_lease WHERE state = 2")
+}
+
+async fn quarantines_end_early_only_once_everyone_has_applied(fleet: Fleet) {
+    let gone = fleet.enroll("gone").await;
+    let (one, two) = (fleet.enroll("one").await, fleet.enroll("two").await);
+    let address = fleet.node(&gone).await.addresses[0];
+    fleet.report(&one).await;
+    fleet.report(&two).await;
+    let released = fleet.now();
+    fleet.release(&gone).await.unwrap();
+    let valid = quarantine_ends(&fleet).await;
+    assert!(valid > released + 13 * DAY, "as long as its certificate is valid");
+    fleet.report(&one).await;
+    assert_eq!(fleet.upkeep().await.shortened, 0);
+    // Who has just come has applied nothing.
+    let three = fleet.enroll("three").await;
+    fleet.report(&two).await;
+    assert_eq!(fleet.upkeep().await.shortened, 0);
+    assert_eq!(quarantine_ends(&fleet).await, valid);
+    fleet.pass(DAY);
+    assert_eq!(fleet.upkeep().await.freed, 0);
+    fleet.report(&three).await;
+    let done = fleet.upkeep().await;
+    assert_eq!(done.shortened, 1);
+    assert_eq!(quarantine_ends(&fleet).await, released + DAY);
+    fleet.verify();
+    assert_eq!(fleet.upkeep().await.freed, 1);
+    let next = fleet.enroll("next").await;
+    assert_eq!(fleet.node(&next).await.addresses, [address]);
+    fleet.verify();
+}
+
+async fn the_hold_time_alone_where_an_operator_chose_it(fleet: Fleet) {
+    let (gone, _other) = (fleet.enroll("gone").await, fleet.enroll("other").await);
+    fleet.sql("UPDATE gc_network SET hold_alone = 1, hold_seconds = 600");
+    fleet.release(&gone).await.unwrap();
+    assert_eq!(quarantine_ends(&fleet).await, fleet.now() + 600);
+    fleet.pass(599);
+    assert_eq!(fleet.upkeep().await.freed, 0);
+    fleet.pass(1);
+    assert_eq!(fleet.upkeep().await.freed, 1);
+    fleet.verify();
+}
+
+async fn the_ledger_follows_time(fleet: Fleet) {
+    let member = fleet.enroll("one").await;
+    let before = fleet.node(&member).await;
+    let end = before.certificates[0].not_after;
+    let change =
+        NodeChange { groups: Change::Set(groups(&["a", "b", "c"])), ..NodeChange::default() };
+    let about = (demo(), member.id);
+    fleet
+        .service
+        .change_node(Caller::Local, Origin::local(), about, Expected::Anything, change)
+        .await
+        .unwrap();
+    fleet.pass(end - fleet.now());
+    assert_eq!(fleet.upkeep().await.expired, 0, "valid in its last second");
+    fleet.pass(1);
+    // The newer one ends a second earlier: its contents would have been another's else.
+    let done = fleet.upkeep().await;
+    assert_eq!(done.expired, 2);
+    let ledger =
+        fleet.service.node_certificates(Caller::Local, demo(), member.id, None, 10).await.unwrap();
+    assert!(ledger.iter().all(|entry| entry.state == CertificateState::Expired));
+    let node = fleet.node(&member).await;
+    assert_eq!((node.state, node.certificates.len()), (NodeState::Active, 0));
+    assert_eq!(node.addresses, before.addresses);
+    fleet.verify();
+    // Asking again with its token renews.
+    let again = fleet.enroll_as(member.request.clone()).await.unwrap();
+    assert!(!again.enrolled.is_new);
+    let renewed = fleet.node(&member).await;
+    assert_eq!(renewed.generation, node.generation + 1);
+    assert_eq!(renewed.addresses, before.addresses);
+    assert!(renewed.certificates[0].not_after > fleet.now());
+    fleet.verify();
+}
+
+async fn replaced_certificates_are_blocked_once_reported_or_after_an_hour(fleet: Fleet) {
+    let (silent, talks) = (fleet.enroll("silent").await, fleet.enroll("talks").await);
+    let fingerprint =
+        async |member| fleet.node(member).await.certificates[0].fingerprint.unwrap().to_string();
+    let (of_silent, of_talks) = (fingerprint(&silent).await, fingerprint(&talks).await);
+    let revision = fleet.revision().await;
+    for member in [&silent, &talks] {
+        let key = Some(fleet::new_key());
+        fleet.service.renew(member.caller(), Origin::local(), key).await.unwrap();
+    }
+    assert_eq!((fleet.revision().await, fleet.blocked().await.len()), (revision, 0));
+    fleet.report(&talks).await;
+    assert_eq!(fleet.revision().await, revision + 1);
+    assert_eq!(fleet.blocked().await, [of_talks.clone()]);
+    fleet.report(&talks).await;
+    fleet.pass(HOUR - 1);
+    assert_eq!(fleet.upkeep().await.blocked, 0);
+    assert_eq!(fleet.revision().await, revision + 1);
+    fleet.pass(1);
+    assert_eq!(fleet.upkeep().await.blocked, 1);
+    assert_eq!(fleet.revision().await, revision + 2);
+    let blocked = fleet.blocked().await;
+    assert!(blocked.len() == 2 && blocked.contains(&of_silent) && blocked.contains(&of_talks));
+    fleet.verify();
+    // What is blocked already moves nothing.
+    fleet.report(&silent).await;
+    fleet.sql("UPDATE gc_certificate SET block_after = 1 WHERE state = 'revoked'");
+    assert_eq!(fleet.upkeep().await.blocked, 0);
+    assert_eq!(fleet.revision().await, revision + 2);
+    fleet.verify();
+}
+
+async fn blocklists_are_pruned_once_a_day(fleet: Fleet) {
+    let (one, two) = (fleet.enroll("one").await, fleet.enroll("two").await);
+    let end = fleet.node(&one).await.certificates[0].not_after;
+    fleet.release(&one).await.unwrap();
+    fleet.pass(HOUR);
+    fleet.release(&two).await.unwrap();
+    assert_eq!(fleet.blocked().await.len(), 2);
+    let revision = fleet.revision().await;
+    fleet.pass(end - fleet.now() + DAY);
+    assert_eq!(fleet.upkeep().await.pruned, 0, "not a day ago yet");
+    fleet.pass(1);
+    assert_eq!(fleet.upkeep().await.pruned, 1);
+    assert_eq!((fleet.revision().await, fleet.blocked().await.len()), (revision + 1, 0));
+    fleet.pass(DAY);
+    assert_eq!(fleet.upkeep().await.pruned, 0);
+    assert_eq!(fleet.revision().await, revision + 1);
+    fleet.verify();
+}
+
+async fn silent_nodes_are_released(fleet: Fleet) {
+    let (talks, silent) = (fleet.enroll("talks").await, fleet.enroll("silent").await);
+    let never = fleet.enroll("never").await;
+    let device = nebula_gc_http::Registration {
+        project: Some(demo()),
+        device: nebula_gc_http::DeviceId::new("device").unwrap(),
+        name: nebula_gc_http::NodeName::new("device").unwrap(),
+        public_key: fleet::new_key(),
+        groups: Change::Keep,
+        lighthouse: Change::Keep,
+    };
+    let device = fleet.service.register(Caller::Local, Origin::local(), device).await.unwrap();
+    fleet.report(&talks).await;
+    fleet.report(&silent).await;
+    fleet.pass(DAY);
+    fleet.report(&talks).await;
+    fleet.pass(1);
+    assert_eq!(fleet.upkeep().await.silent, 0, "off unless it is set");
+    fleet.sql(&format!("UPDATE gc_network SET silence_seconds = {DAY}"));
+    let revision = fleet.revision().await;
+    assert_eq!(fleet.upkeep().await.silent, 1);
+    assert_eq!(fleet.revision().await, revision + 1);
+    let gone = fleet.node(&silent).await;
+    assert_eq!((gone.state, gone.state_reason.as_deref()), (NodeState::Released, Some("silent")));
+    for member in [&talks, &never] {
+        assert_eq!(fleet.node(member).await.state, NodeState::Active);
+    }
+    let stays = fleet.service.node(Caller::Local, demo(), device.node).await.unwrap();
+    assert_eq!(stays.state, NodeState::Active);
+    assert_eq!(fleet.upkeep().await.silent, 0);
+    fleet.verify();
+}
+
+async fn unsound_certificates_are_told_once(fleet: Fleet) {
+    let names = ["name", "groups", "key", "lease", "row", "whole"];
+    for name in names {
+        fleet.enroll(name).await;
+    }
+    assert_eq!(fleet.upkeep().await.unsound, 0);
+    let one = |name: &str| format!("(SELECT id FROM gc_node WHERE name = '{name}')");
+    // What each certificate says is not what its node's rows say any more.
+    fleet.sql(&format!(
+        "UPDATE gc_certificate SET not_after = not_after + 1 WHERE node = {}",
+        one("row")
+    ));
+    fleet.sql("UPDATE gc_node SET groups = '[\"a\"]' WHERE name = 'groups'");
+    fleet.sql("UPDATE gc_node SET public_key = (SELECT fingerprint FROM gc_ca) WHERE name = 'key'");
+    fleet.sql(&format!("DELETE FROM alloc_lease WHERE owner = {}", one("lease")));
+    fleet.sql("UPDATE gc_node SET name = 'other' WHERE name = 'name'");
+    assert_eq!(fleet.upkeep().await.unsound, 0, "once a day");
+    fleet.pass(DAY);
+    assert_eq!(fleet.upkeep().await.unsound, 5);
+    let events = "SELECT count(*) FROM alloc_event WHERE kind = 'certificate.unsound'";
+    assert_eq!(fleet.number(events), 5);
+    fleet.pass(DAY);
+    assert_eq!(fleet.upkeep().await.unsound, 0);
+    assert_eq!(fleet.number(events), 5);
+}
+
+async fn doing_it_again_does_nothing_more(fleet: Fleet) {
+    fleet.sql("UPDATE gc_network SET silence_seconds = 1000");
+    for index in 0..40 {
+        let request =
+            Enrollment { relay: Some(index % 3 == 0), ..enrollment(&format!("n{index}")) };
+        let member = fleet.enroll_as(request).await.unwrap();
+        match index % 4 {
+            0 => fleet.report(&member).await,
+            1 => drop(fleet.release(&member).await.unwrap()),
+            _ => {}
+        }
+    }
+    fleet.sql(
+        "INSERT INTO gc_idempotency (principal, key, request, resource, created_at) \
+         SELECT 'local', name, id, id, 1 FROM gc_node",
+    );
+    for passed in [0, 2000, DAY, 15 * DAY, 20 * DAY] {
+        fleet.pass(passed);
+        let done = fleet.upkeep().await;
+        fleet.verify();
+        if passed == 0 {
+            assert_eq!(done.forgotten, 40);
+        }
+        if passed == 2000 {
+            assert_eq!(done.silent, 10);
+        }
+        // What was silent has been let go, and certificates ended, each once.
+        let (revision, events) =
+            (fleet.revision().await, fleet.number("SELECT count(*) FROM alloc_event"));
+        assert_eq!(fleet.upkeep().await, Upkeep::default(), "after {passed} s");
+        assert_eq!(fleet.revision().await, revision);
+        assert_eq!(fleet.number("SELECT count(*) FROM alloc_event"), events);
+    }
+    assert_eq!(fleet.number("SELECT count(*) FROM gc_certificate WHERE state = 'issued'"), 0);
+    assert_eq!(fleet.number("SELECT count(*) FROM alloc_lease WHERE state = 2"), 0);
+}
+
+async fn one_instance_does_it(fleet: Fleet) {
+    if !fleet.is_shared() {
+        return;
+    }
+    let other = fleet.another();
+    let gone = fleet.enroll("gone").await;
+    fleet.release(&gone).await.unwrap();
+    fleet.pass(15 * DAY);
+    assert_eq!(fleet.upkeep().await.freed, 1);
+    assert_eq!(other.upkeep().await.unwrap(), None);
+    fleet.pass(59);
+    assert_eq!(other.upkeep().await.unwrap(), None);
+    assert!(fleet.service.upkeep().await.unwrap().is_some(), "whoever has it keeps it");
+    // Its holder is gone for a minute.
+    fleet.pass(60);
+    assert!(other.upkeep().await.unwrap().is_some());
+    assert_eq!(fleet.service.upkeep().await.unwrap(), None);
+    // Both at once: one of them.
+    fleet.pass(61);
+    let (one, another) = tokio::join!(fleet.service.upkeep(), other.upkeep());
+    assert_eq!(usize::from(one.unwrap().is_some()) + usize::from(another.unwrap().is_some()), 1);
+}
