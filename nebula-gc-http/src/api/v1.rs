@@ -15,6 +15,7 @@ mod networks;
 mod node;
 mod operator_keys;
 mod page;
+mod path;
 mod pools;
 mod problem;
 mod reservations;

@@ -84,7 +84,7 @@ impl Plane {
         let clock = Arc::clone(&now);
         let (send, receive) = std::sync::mpsc::channel();
         let secrets = ServerSecrets::generate().unwrap();
-        let keep = move |key: &nebula_gc_http::Bearer| {
+        let keep = move |key: &Bearer| {
             send.send(key.expose().to_owned()).unwrap();
             Ok(())
         };

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::path::ErrorKind;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::path;
 use super::problem::{Code, Problem};
 use super::tag::Conditions;
 use crate::api::Public;
@@ -123,37 +122,11 @@ where
     P: DeserializeOwned + Send,
     Q: DeserializeOwned + Send,
 {
-    let path = match Path::from_request_parts(parts, &()).await {
-        Ok(Path(path)) => path,
-        Err(rejection) => {
-            let names = RawPathParams::from_request_parts(parts, &()).await;
-            let names = names.iter().flatten().map(|(name, _)| name);
-            return Err(path_problem(rejection, names.last().unwrap_or("path")));
-        }
-    };
+    let path = path::read(parts).await?;
     let Query(query) = Query::from_request_parts(parts, &())
         .await
         .map_err(|error| query_problem(&error.body_text()))?;
     Ok((path, query, Conditions::read(&parts.headers)?))
-}
-
-/// `name` is the parameter that is meant where the rejection names none.
-fn path_problem(rejection: PathRejection, name: &str) -> Problem {
-    if let PathRejection::FailedToDeserializePathParams(failed) = &rejection {
-        match failed.kind() {
-            ErrorKind::DeserializeError { key, message, .. } => {
-                return Problem::invalid(key, message);
-            }
-            ErrorKind::ParseErrorAtKey { key, expected_type, .. } => {
-                return Problem::invalid(key, format!("must be of type {expected_type}"));
-            }
-            ErrorKind::InvalidUtf8InPathParam { key } => {
-                return Problem::invalid(key, "must be percent-encoded UTF-8");
-            }
-            kind => return Problem::invalid(name, kind.to_string()),
-        }
-    }
-    Problem::invalid(name, rejection.body_text())
 }
 
 /// axum words it "Failed to deserialize query string: FIELD: REASON".
@@ -176,10 +149,15 @@ fn body_problem(error: BodyError) -> Problem {
 }
 
 fn json<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
+    // serde would take the fields' values in an array, too.
+    if bytes.trim_ascii_start().first().is_some_and(|byte| *byte == b'[') {
+        return Err(Problem::invalid("body", "must be a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
+        // What ended too early has no name yet.
+        let field = if path.contains('?') || path == "." { "body".to_owned() } else { path };
         Problem::invalid(field, error.into_inner().to_string())
     })?;
     json.end().map_err(|error| Problem::invalid("body", error.to_string()))?;

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ask::{Ask, AskWith, Nothing};
+use super::ask::{Ask, AskWith, Nothing, checked};
 use super::problem::Problem;
 use super::respond::{Answer, json};
 use super::tag::{Conditions, IfNoneMatch, header_value};
@@ -259,7 +259,8 @@ async fn renew_own_certificates(
     State(service): State<Arc<Service>>,
     ask: AskWith<RenewalBody>,
 ) -> Answer {
-    let key = ask.body.public_key.as_deref().map(public_key).transpose()?;
+    let key = ask.body.public_key.as_deref().map(public_key).transpose();
+    let key = checked(&service, &ask.caller, key.map_err(Problem::from)).await?;
     let renewed = service.renew(ask.caller, ask.origin, key).await?;
     Ok(json(RenewedView::from(renewed)))
 }
@@ -283,7 +284,8 @@ async fn rotate_own_token(
     State(service): State<Arc<Service>>,
     ask: AskWith<TokenBody>,
 ) -> Answer<StatusCode> {
-    let token = Bearer::from_device(&ask.body.node_token)?;
+    let token = Bearer::from_device(&ask.body.node_token).map_err(Problem::from);
+    let token = checked(&service, &ask.caller, token).await?;
     service.rotate_own_token(ask.caller, ask.origin, token).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -84,7 +84,8 @@ pub(in crate::api) struct Problem {
     code: Code,
     detail: String,
     field: Option<String>,
-    leases: Option<(Vec<IpAddr>, bool)>,
+    /// Which, and whether there are more.
+    leases: Option<Box<(Vec<IpAddr>, bool)>>,
     /// Seconds after which to ask again.
     retry_after: Option<i64>,
     /// What only the log is told.
@@ -142,7 +143,7 @@ impl Problem {
     }
 
     fn document(self, request_id: String) -> Document {
-        let (leases, more_leases) = self.leases.unzip();
+        let (leases, more_leases) = self.leases.map(|leases| *leases).unzip();
         Document {
             kind: "about:blank",
             title: self.code.title(),
@@ -167,7 +168,7 @@ impl From<Error> for Problem {
                 return Self { field, ..Self::new(Code::InvalidPublicKey, reason) };
             }
             Error::LeasesStand { addresses, more } => {
-                let leases = Some((addresses, more));
+                let leases = Some(Box::new((addresses, more)));
                 return Self { leases, ..Self::new(Code::LeasesStand, detail) };
             }
             Error::Unavailable { internal } => {
