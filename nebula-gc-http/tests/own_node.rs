@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use nebula_alloc::{Postgres, Sqlite};
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, Database, Desired, DeviceId, Enrolled, Enrollment, Error, NodeName,
-    NodeState, Origin, ProjectId, ServerSecrets, Service,
+    AddPool, Bearer, Caller, Change, Database, Desired, DeviceId, Enrolled, Enrollment, Error,
+    Expected, NodeChange, NodeName, NodeState, Origin, ProjectId, ServerSecrets, Service,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
@@ -381,6 +381,68 @@ async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
     assert_eq!((issued, certificates.len()), (1, 1));
 }
 
+async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let service = plane.service();
+    let about = || (ProjectId::new("demo").unwrap(), node.enrolled.node);
+    let is_kept_out = |error: &Error, expected| match error {
+        Error::NodeKeptOut { state, reason } => {
+            *state == expected && reason.as_deref() == Some("lost")
+        }
+        _ => false,
+    };
+    let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
+    let seen = others.seen;
+    let (local, origin) = (Caller::Local, Origin::local());
+    service
+        .suspend_node(local.clone(), origin, about(), Expected::Anything, "lost".to_owned())
+        .await
+        .unwrap();
+    let told = polling.answer().await.unwrap_err();
+    assert!(is_kept_out(&told, NodeState::Suspended), "{told:?}");
+    let revision = others.answer().await.unwrap().unwrap().revision;
+    assert_eq!(revision, seen.revision + 1);
+    let caller = || node.caller.clone();
+    let nothing = Desired { revision: 0, generation: 0 };
+    for refused in [
+        service.own_node(caller()).await.map(drop),
+        service.own_bundle(caller()).await.map(drop),
+        service.watch(caller(), nothing, LONG).await.map(drop),
+        service.renew(caller(), origin, Some(new_key())).await.map(drop),
+        service.report(caller(), origin, nothing).await,
+        service.rotate_own_token(caller(), origin, Bearer::new_node_token().unwrap()).await,
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(is_kept_out(&refused, NodeState::Suspended), "{refused:?}");
+    }
+    service.reinstate_node(local.clone(), origin, about(), Expected::Anything).await.unwrap();
+    let polling = plane.poll(&node).await;
+    service
+        .revoke_node(local, origin, about(), Expected::Anything, "lost".to_owned())
+        .await
+        .unwrap();
+    let told = polling.answer().await.unwrap_err();
+    assert!(is_kept_out(&told, NodeState::Revoked), "{told:?}");
+}
+
+async fn what_an_operator_changes_of_a_node_wakes_it(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let other = plane.enroll("two").await;
+    let about = || (ProjectId::new("demo").unwrap(), node.enrolled.node);
+    let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
+    let change = NodeChange { mtu: Change::Set(Some(1400)), ..NodeChange::default() };
+    let (service, local, origin) = (plane.service(), Caller::Local, Origin::local());
+    let anything = Expected::Anything;
+    service.change_node(local.clone(), origin, about(), anything.clone(), change).await.unwrap();
+    let told = polling.answer().await.unwrap().unwrap();
+    assert_eq!(told, Desired { revision: 1, generation: 2 });
+    assert!(!others.poll.is_finished(), "it is told of nothing that is not its own");
+    let polling = plane.poll(&node).await;
+    service.rotate_node_token(local, origin, about(), anything).await.unwrap();
+    assert!(matches!(polling.answer().await, Err(Error::Unauthorized { .. })));
+    others.poll.abort();
+}
+
 macro_rules! on_both_engines {
     ($($name:ident)*) => {
         mod sqlite {
@@ -418,4 +480,6 @@ on_both_engines! {
     certificates_are_renewed_when_they_are_due
     a_node_may_have_another_key_once_a_minute
     renewing_at_the_same_time_issues_one_certificate
+    who_is_kept_out_is_told_so_at_once
+    what_an_operator_changes_of_a_node_wakes_it
 }
