@@ -11,6 +11,8 @@ mod postgres;
 use std::collections::BTreeMap;
 
 use native::{Plane, enrollment};
+use nebula_pki::key::SigningKey;
+use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
 use serde_json::{Value, json};
 
 on_both_engines! {
@@ -144,6 +146,12 @@ fn entries() -> Vec<Entry> {
     let reservation = json!({"range": "10.1.100.{n}", "purpose": "asking"});
     let token = json!({"name": "token"});
     let key = json!({"name": "key", "role": "viewer", "scope": {"network": "demo"}});
+    let signing = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let ca_key = signing.to_pem();
+    let validity =
+        Validity { not_before: native::START - 60, not_after: native::START + 31_536_000 };
+    let ca = Issuer::self_signed(Version::V2, CaParameters::new("ca", validity), signing).unwrap();
+    let ca = ca.certificate().to_pem();
     let mut enrollee = enrollment("node {n}");
     enrollee["network"] = json!("demo");
     vec![
@@ -178,6 +186,11 @@ fn entries() -> Vec<Entry> {
         entry("read_network", 200, network_viewer),
         entry("change_network", 200, network_operator).body(json!({"holdSeconds": 1})),
         entry("read_network_ca", 200, network_viewer),
+        // The second time it signs already.
+        entry("add_ca", 200, network_operator)
+            .body(json!({"certificate": ca, "key": ca_key.as_str()})),
+        entry("import_hosts", 200, network_operator)
+            .body(json!({"certificates": ca, "dryRun": true})),
         entry("list_pools", 200, network_viewer),
         entry("create_pool", 201, network_operator).body(pool.clone()),
         entry("read_pool", 200, network_viewer),

@@ -369,6 +369,39 @@ async fn a_change_waits_for_its_signature(plane: &Plane) {
     assert_eq!(register(device("two", &["a"])).await.unwrap().certificates, renamed.certificates);
 }
 
+async fn a_node_renews_with_another_key(plane: &Plane) {
+    let service = plane.with_network().await;
+    let request = enrollment("one");
+    let first = enroll(&service, &request).await.unwrap();
+    let node = Caller::Bearer(request.token.clone());
+    let key = new_key();
+    let renew = || service.renew(node.clone(), Origin::local(), Some(key.clone()));
+    plane.holder.now("fails");
+    assert!(matches!(renew().await, Err(Error::Unavailable { .. })));
+    plane.check();
+    plane.pass(PATIENCE);
+    plane.holder.now("works");
+    let renewed = renew().await.unwrap();
+    assert!(renewed.renewed);
+    assert_eq!(renewed.certificates[0].public_key(), key.as_bytes());
+    assert_eq!(renewed.desired.generation, first.desired.1 + 1);
+    assert_eq!(plane.store.ledger(), states(&[("issued", 1), ("superseded", 1)]));
+    plane.check();
+    // Without a change it is a renewal, which anybody completes.
+    plane.holder.now("fails");
+    plane.pass(13 * 24 * HOUR);
+    let same = || service.renew(node.clone(), Origin::local(), None);
+    assert!(same().await.is_err());
+    plane.pass(PATIENCE);
+    plane.holder.now("works");
+    assert_eq!(service.settle_pending().await.unwrap().completed, 1);
+    let known = same().await.unwrap();
+    assert!(!known.renewed);
+    assert_ne!(known.certificates, renewed.certificates);
+    assert_eq!(known.desired.generation, renewed.desired.generation + 1);
+    plane.check();
+}
+
 macro_rules! on_both_engines {
     ($($test:ident)*) => {
         mod on_sqlite {
@@ -396,6 +429,7 @@ on_both_engines! {
     what_a_crash_left_pending_is_completed
     what_nobody_signs_is_cancelled_and_its_address_kept
     a_change_waits_for_its_signature
+    a_node_renews_with_another_key
 }
 
 #[tokio::test]

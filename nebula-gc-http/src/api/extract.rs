@@ -135,8 +135,8 @@ pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    incoming::body(headers, body).await.map_err(|error| match error {
-        BodyError::TooLarge => Problem::new(Code::TooLarge, error.detail()),
+    incoming::body(headers, body, incoming::BODY_LIMIT).await.map_err(|error| match error {
+        BodyError::TooLarge(_) => Problem::new(Code::TooLarge, error.detail()),
         BodyError::ContentType | BodyError::Incomplete(_) => {
             Error::invalid("body", error.detail()).into()
         }

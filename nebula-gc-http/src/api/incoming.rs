@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 
 use crate::{Bearer, Caller};
 
-/// No body is larger, in bytes.
+/// No body is larger, in bytes, unless its route says so.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -34,8 +34,8 @@ pub(super) fn caller(headers: &HeaderMap) -> Result<Caller, &'static str> {
 pub(super) enum BodyError {
     /// It is not said to be JSON.
     ContentType,
-    /// It has more than [`BODY_LIMIT`] bytes.
-    TooLarge,
+    /// It has more bytes than this.
+    TooLarge(usize),
     /// It ended too early, or took too long.
     Incomplete(String),
 }
@@ -45,26 +45,30 @@ impl BodyError {
     pub(super) fn detail(&self) -> String {
         match self {
             Self::ContentType => "must be sent with \"Content-Type: application/json\"".to_owned(),
-            Self::TooLarge => format!("the body may have {BODY_LIMIT} bytes at most"),
+            Self::TooLarge(limit) => format!("the body may have {limit} bytes at most"),
             Self::Incomplete(detail) => detail.clone(),
         }
     }
 }
 
-/// Reads a body of JSON, of at most [`BODY_LIMIT`].
-pub(super) async fn body(headers: &HeaderMap, body: Body) -> Result<Bytes, BodyError> {
+/// Reads a body of JSON, of at most `limit` bytes.
+pub(super) async fn body(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, BodyError> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(BodyError::ContentType);
     }
     let declared = text(header::CONTENT_LENGTH).parse::<usize>();
-    if declared.is_ok_and(|length| length > BODY_LIMIT) {
-        return Err(BodyError::TooLarge);
+    if declared.is_ok_and(|length| length > limit) {
+        return Err(BodyError::TooLarge(limit));
     }
-    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY_LIMIT)).await {
+    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_limit(&error) => Err(BodyError::TooLarge),
+        Ok(Err(error)) if is_limit(&error) => Err(BodyError::TooLarge(limit)),
         Ok(Err(_)) => Err(BodyError::Incomplete("ended before it was complete".to_owned())),
         Err(_) => {
             let detail = format!("did not arrive within {} s", BODY_TIME.as_secs());

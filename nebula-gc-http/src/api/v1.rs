@@ -7,6 +7,7 @@
 
 pub(super) mod ask;
 mod blocks;
+mod cas;
 mod document;
 mod enroll;
 mod events;
@@ -48,6 +49,7 @@ fn routes() -> OpenApiRouter<Arc<Service>> {
 fn things() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .merge(blocks::router())
+        .merge(cas::router())
         .merge(enroll::router())
         .merge(events::router())
         .merge(join_tokens::router())

@@ -18,7 +18,7 @@ use nebula_pki::{Validity, VerifiedCertificate};
 
 pub use self::overdue::Settlement;
 use super::authority::Authority;
-use super::terms::{Ahead, Issue, Readiness, Ready, TRIES, Terms, any_is_known};
+use super::terms::{Ahead, Issue, Readiness, Ready, TRIES, Terms, any_is_known, refused};
 use super::{Service, Shared};
 use crate::store::pending;
 use crate::{CertificateId, Error};
@@ -146,8 +146,7 @@ impl Terms {
             let validity = self.ends(earlier);
             for version in self.network.versions.as_slice().iter().copied() {
                 let host = self.host(version, issue.node, issue.leases, validity)?;
-                let prepared =
-                    self.authority.issuer.prepare(version, &host).map_err(Error::unavailable)?;
+                let prepared = self.authority.issuer.prepare(version, &host).map_err(refused)?;
                 rows.push(pending::Pending {
                     id: CertificateId::new(),
                     network: self.network.id,

@@ -113,7 +113,7 @@ impl Terms {
     ) -> Result<Vec<VerifiedCertificate>, Error> {
         let sign = |version: &Version| {
             let host = self.host(*version, node, leases, self.ends(earlier))?;
-            self.authority.issuer.issue(*version, &host).map_err(Error::unavailable)
+            self.authority.issuer.issue(*version, &host).map_err(refused)
         };
         self.network.versions.as_slice().iter().map(sign).collect()
     }
@@ -253,6 +253,17 @@ impl Ready<'_> {
         let fingerprint =
             |signed: &VerifiedCertificate| signed.certificate().fingerprint().to_string();
         self.verified.iter().map(fingerprint).collect()
+    }
+}
+
+/// What the CA does not permit is no fault of the server's.
+pub(super) fn refused(error: nebula_pki::Error) -> Error {
+    use nebula_pki::Error as Pki;
+    match error {
+        Pki::GroupNotPermitted { .. } | Pki::NetworkNotPermitted { .. } => {
+            Error::conflict(format!("the network's CA: {error}"))
+        }
+        other => Error::unavailable(other),
     }
 }
 

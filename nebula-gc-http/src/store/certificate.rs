@@ -126,7 +126,7 @@ pub(crate) fn block_later(tx: &mut dyn Transaction, node: NodeId, at: i64) -> Re
 /// When a node was last issued a certificate for another key than before.
 pub(crate) fn last_rekeyed(tx: &mut dyn Transaction, node: NodeId) -> Result<Option<i64>, Error> {
     let rows = tx.query(
-        "SELECT max(created_at) FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed'",
+        "SELECT max(created_at) FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed' AND state <> 'pending'",
         &[node.as_bytes().into()],
     )?;
     Ok(match rows.first() {

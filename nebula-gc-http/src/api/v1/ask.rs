@@ -12,7 +12,7 @@ use super::path;
 use super::problem::{Code, Problem};
 use super::tag::Conditions;
 use crate::api::Public;
-use crate::api::incoming::{self, BodyError};
+use crate::api::incoming::{self, BODY_LIMIT, BodyError};
 use crate::service::Repeat;
 use crate::{Caller, Origin, Service};
 
@@ -26,8 +26,8 @@ pub(in crate::api) struct Ask<P = Nothing, Q = Nothing> {
     pub(in crate::api) conditions: Conditions,
 }
 
-/// A request with a body of JSON. A creation is recognised by its `Idempotency-Key`.
-pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing> {
+/// A request with a body of JSON, of at most `LIMIT` bytes. A creation is recognised by its `Idempotency-Key`.
+pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing, const LIMIT: usize = BODY_LIMIT> {
     pub(in crate::api) caller: Caller,
     pub(in crate::api) origin: Origin,
     pub(in crate::api) path: P,
@@ -64,7 +64,7 @@ where
     }
 }
 
-impl<B, P, Q> FromRequest<Arc<Service>> for AskWith<B, P, Q>
+impl<B, P, Q, const LIMIT: usize> FromRequest<Arc<Service>> for AskWith<B, P, Q, LIMIT>
 where
     B: DeserializeOwned + Send,
     P: DeserializeOwned + Send,
@@ -75,9 +75,13 @@ where
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let (caller, origin) = who(&parts)?;
+        if LIMIT > BODY_LIMIT {
+            // So much is read for nobody.
+            service.authenticate(&caller).await?;
+        }
         let read = async {
             let (path, query, conditions) = read_parts(&mut parts).await?;
-            let bytes = incoming::body(&parts.headers, body).await.map_err(body_problem)?;
+            let bytes = incoming::body(&parts.headers, body, LIMIT).await.map_err(body_problem)?;
             let repeat = repeat(&parts, &bytes)?;
             Ok((path, query, conditions, json(&bytes)?, repeat))
         };
@@ -143,7 +147,7 @@ fn query_problem(text: &str) -> Problem {
 fn body_problem(error: BodyError) -> Problem {
     match error {
         BodyError::ContentType => Problem::new(Code::UnsupportedMediaType, error.detail()),
-        BodyError::TooLarge => Problem::new(Code::TooLarge, error.detail()),
+        BodyError::TooLarge(_) => Problem::new(Code::TooLarge, error.detail()),
         BodyError::Incomplete(detail) => Problem::invalid("body", detail),
     }
 }

@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ask::{Ask, AskWith, Nothing};
+use super::cas::CaBody;
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
@@ -164,6 +165,10 @@ struct NewNetworkBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<String>, required = false, max_items = 64)]
     pools: Option<Vec<Range>>,
+    /// Its CA, whose curve it has then. Made here where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = CaBody, required = false)]
+    ca: Option<CaBody>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -265,7 +270,16 @@ async fn create_network(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewNetworkBody>,
 ) -> Answer {
-    let made = service.create_network(ask.caller, ask.origin, ask.body.into(), ask.repeat).await?;
+    let mut body = ask.body;
+    let ca = match body.ca.take() {
+        None => None,
+        Some(ca) => {
+            service.authenticate(&ask.caller).await?;
+            Some(ca.read().await?)
+        }
+    };
+    let made =
+        service.create_network_with(ask.caller, ask.origin, body.into(), ask.repeat, ca).await?;
     let (tag, location) = (made.resource.tag(), format!("/api/v1/networks/{}", made.resource.id));
     Ok(created(made.is_new, &location, tagged(&tag, NetworkView::from(made.resource))))
 }

@@ -1,0 +1,186 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use nebula_pki::Certificate;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use zeroize::Zeroizing;
+
+use super::ask::AskWith;
+use super::problem::Problem;
+use super::respond::{Answer, json};
+use super::values::{Id, not_null};
+use crate::service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa};
+use crate::{ProjectId, Service};
+
+/// No import is larger, in bytes: that of about 10,000 hosts.
+pub(super) const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new().routes(routes!(add_ca)).routes(routes!(import_hosts))
+}
+
+/// A CA whose key is not made here: either `signer`, or `certificate` and `key`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schema(as = NewCa)]
+pub(super) struct CaBody {
+    /// Make a new one for the key that this signer of the server's settings holds.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false)]
+    signer: Option<String>,
+    /// The certificate of a CA that `nebula-cert` made, as PEM.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false)]
+    certificate: Option<String>,
+    /// Its private key, as PEM. It is sealed before it is stored, and told to nobody.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, write_only)]
+    key: Option<Secret>,
+    /// What opens the key, where it is encrypted.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, write_only)]
+    passphrase: Option<Secret>,
+}
+
+/// A text that is wiped from memory, and can't be printed.
+struct Secret(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(Zeroizing::new(text)))
+    }
+}
+
+impl CaBody {
+    pub(super) async fn read(self) -> Result<CaSource, Problem> {
+        let form = "give either signer, or certificate and key";
+        match (self.signer, self.certificate, self.key) {
+            (Some(signer), None, None) if self.passphrase.is_none() => Ok(CaSource::Signer(signer)),
+            (None, Some(certificate), Some(Secret(key))) => {
+                let passphrase = self.passphrase.map(|Secret(text)| text);
+                let ca = ImportedCa::read(certificate, key, passphrase).await?;
+                Ok(CaSource::Imported(ca))
+            }
+            (None, Some(_), None) => Err(Problem::invalid("key", form)),
+            _ => Err(Problem::invalid("certificate", form)),
+        }
+    }
+}
+
+/// A CA that signs for a network now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ActiveCa)]
+struct ActiveCaView {
+    #[schema(value_type = Id)]
+    id: String,
+    /// The name of its network.
+    network: String,
+    /// SHA-256, in hex.
+    fingerprint: String,
+}
+
+impl From<ActiveCa> for ActiveCaView {
+    fn from(ca: ActiveCa) -> Self {
+        Self { id: ca.id.to_string(), network: ca.network, fingerprint: ca.fingerprint.to_string() }
+    }
+}
+
+/// Hosts of a running network.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ImportBody {
+    /// Their certificates, one PEM block after the other; those of one host, of both versions,
+    /// together.
+    certificates: String,
+    /// Only tell what would happen. False where left out.
+    #[serde(default)]
+    dry_run: bool,
+    /// Leave out the hosts that something is in the way of. Else nothing is written where anything
+    /// is, as where this is left out.
+    #[serde(default)]
+    skip_conflicts: bool,
+}
+
+/// What became of the hosts, or would.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ImportReport)]
+struct ImportView {
+    /// How many were nodes already, with these certificates.
+    present: usize,
+    /// How many became nodes, or would.
+    imported: usize,
+    /// What is in the way of the others.
+    conflicts: Vec<ConflictView>,
+}
+
+/// What is in the way of a host.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportConflict)]
+struct ConflictView {
+    /// The place of its first certificate, from 0.
+    index: usize,
+    /// The host's name.
+    name: String,
+    /// What is in the way, in words.
+    reason: String,
+}
+
+impl From<ImportReport> for ImportView {
+    fn from(report: ImportReport) -> Self {
+        let view = |ImportConflict { index, name, reason }| ConflictView { index, name, reason };
+        Self {
+            present: report.present,
+            imported: report.imported,
+            conflicts: report.conflicts.into_iter().map(view).collect(),
+        }
+    }
+}
+
+/// Make another CA the one that signs for a network. The one before is still trusted. Nodes accept
+/// what the new one signs once they have applied the revision that this moves to.
+#[utoipa::path(post, path = "/networks/{network}/cas", operation_id = "add_ca", tag = "networks",
+    params(("network" = String, Path, description = "Its name or id.")),
+    request_body = CaBody,
+    responses((status = 200, description = "It signs now, or did already.", body = ActiveCaView)))]
+async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, ProjectId>) -> Answer {
+    // Before a key is decrypted for nobody.
+    service.authenticate(&ask.caller).await?;
+    let source = ask.body.read().await?;
+    let ca = service.add_ca(ask.caller, ask.origin, Some(ask.path), source).await?;
+    Ok(json(ActiveCaView::from(ca)))
+}
+
+/// Take over the hosts of a running network, whose CA it has: nodes with their addresses and
+/// certificates as they are. What was interrupted is finished by asking again.
+#[utoipa::path(post, path = "/networks/{network}/import", operation_id = "import_hosts",
+    tag = "networks",
+    params(("network" = String, Path, description = "Its name or id.")),
+    request_body = ImportBody,
+    responses((status = 200, description = "What became of each.", body = ImportView)))]
+async fn import_hosts(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<ImportBody, ProjectId, super::ask::Nothing, IMPORT_LIMIT>,
+) -> Answer {
+    let certificates = Certificate::from_pem_many(ask.body.certificates.as_bytes())
+        .map_err(|error| Problem::invalid("certificates", error.to_string()));
+    let certificates = match certificates {
+        Ok(certificates) => certificates,
+        Err(problem) => {
+            service.authenticate(&ask.caller).await?;
+            return Err(problem);
+        }
+    };
+    let request = HostImport {
+        network: Some(ask.path),
+        certificates,
+        skips_conflicts: ask.body.skip_conflicts,
+        is_dry_run: ask.body.dry_run,
+    };
+    let report = service.import_hosts(ask.caller, ask.origin, request).await?;
+    Ok(json(ImportView::from(report)))
+}
