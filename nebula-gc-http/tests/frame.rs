@@ -13,6 +13,7 @@ use serde_json::json;
 on_both_engines! {
     what_is_made_once_is_made_once
     a_change_builds_on_what_is_there
+    of_changes_at_once_one_builds_on_the_other
     lists_come_in_pages
     refusals_are_problems
 }
@@ -81,6 +82,38 @@ async fn a_change_builds_on_what_is_there(plane: Plane) {
     plane.delete(&path).await.expect(204);
     plane.get(&path).await.problem(404, "not_found");
     plane.delete(&path).await.problem(404, "not_found");
+}
+
+async fn of_changes_at_once_one_builds_on_the_other(plane: Plane) {
+    let made = plane.post("/tenants", &json!({"name": "acme"})).await;
+    let path = format!("/tenants/{}", made.expect(201)["id"].as_str().unwrap());
+    let tag = made.header("etag").to_owned();
+    let rename = async |name: &str| {
+        let headers = [("if-match", tag.as_str())];
+        let body = json!({"name": name});
+        plane.ask_with("PATCH", &path, &plane.key, &headers, Some(&body)).await.status
+    };
+    let (a, b, c) = tokio::join!(rename("a"), rename("b"), rename("c"));
+    let mut statuses = [a, b, c];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412]);
+
+    let body = json!({"name": "once"});
+    let make = async || {
+        let headers = [("idempotency-key", "k")];
+        plane.ask_with("POST", "/tenants", &plane.key, &headers, Some(&body)).await.status
+    };
+    let (a, b, c) = tokio::join!(make(), make(), make());
+    let mut statuses = [a, b, c];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 201]);
+
+    // The key is its caller's alone.
+    let other = json!({"name": "k", "role": "owner", "scope": "root"});
+    let other = plane.post("/operator-keys", &other).await.expect(201);
+    let (secret, headers) = (other["secret"].as_str().unwrap(), [("idempotency-key", "k")]);
+    let answer = plane.ask_with("POST", "/tenants", secret, &headers, Some(&body)).await;
+    answer.problem(409, "conflict");
 }
 
 async fn lists_come_in_pages(plane: Plane) {

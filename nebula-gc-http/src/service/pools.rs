@@ -100,24 +100,22 @@ impl Service {
         (range, position): (Addresses, i64),
         repeat: Option<Repeat>,
     ) -> Result<Created<PoolUsage>, Error> {
-        self.alone(caller, origin, move |work| {
+        let making = self.alone(caller, origin, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             let range = range.of(&network)?;
             work.once(
                 repeat.as_ref(),
-                |work, id| {
-                    let pool = find(work.tx, network.id, PoolId(id))?;
-                    with_usage(work.tx, pool)
-                },
+                |work, id| find(work.tx, network.id, PoolId(id)),
                 |work| {
                     let pool = Pool { id: id::new_pool(), network: network.id, range, position };
                     pool::create(work.tx, work.now, &work.author.actor(), &pool)
                         .map_err(refusal)?;
-                    Ok((pool.id.0, with_usage(work.tx, pool)?, None))
+                    Ok((pool.id.0, pool, None))
                 },
             )
-        })
-        .await
+        });
+        let Created { resource, secret, is_new } = making.await?;
+        Ok(Created { resource: self.usage(resource).await?, secret, is_new })
     }
 
     /// Gives a pool another range.
@@ -132,17 +130,16 @@ impl Service {
         expected: Expected,
         range: Addresses,
     ) -> Result<PoolUsage, Error> {
-        self.alone(caller, origin, move |work| {
+        let resizing = self.alone(caller, origin, move |work| {
             let (network, pool) = changeable(work, (&network, id), &expected)?;
             let range = range.of(&network)?;
             if pool.range == range {
-                return with_usage(work.tx, pool);
+                return Ok(pool);
             }
-            let actor = work.author.actor();
-            let pool = pool::resize(work.tx, work.now, &actor, id, range).map_err(refusal)?;
-            with_usage(work.tx, pool)
-        })
-        .await
+            pool::resize(work.tx, work.now, &work.author.actor(), id, range).map_err(refusal)
+        });
+        let pool = resizing.await?;
+        self.usage(pool).await
     }
 
     /// Deletes a pool of which no address is leased.
@@ -160,6 +157,20 @@ impl Service {
         self.alone(caller, origin, move |work| {
             changeable(work, (&network, id), &expected)?;
             pool::delete(work.tx, work.now, &work.author.actor(), id).map_err(refusal)
+        })
+        .await
+    }
+}
+
+impl Service {
+    /// Counting reads every row of a pool's leases: beside the writer, not in its steps.
+    async fn usage(&self, pool: Pool) -> Result<PoolUsage, Error> {
+        self.read(move |tx, _| match with_usage(tx, pool) {
+            // Somebody was faster to delete it.
+            Err(Error::Unavailable { .. }) if pool::by_id(tx, pool.id)?.is_none() => {
+                Err(Error::NotFound { what: format!("pool {}", pool.id) })
+            }
+            counted => counted,
         })
         .await
     }

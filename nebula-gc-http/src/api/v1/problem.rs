@@ -241,3 +241,33 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     *response.body_mut() = serde_json::to_vec(&document).unwrap_or_default().into();
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use axum::{Router, middleware};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_the_client_nothing_of_it() {
+        async fn fail() -> &'static str {
+            if Code::Internal.status().is_server_error() {
+                panic!("a secret reason");
+            }
+            ""
+        }
+        let router = Router::new().route("/", get(fail)).layer(middleware::from_fn(finish));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let Internal(internal) = response.extensions().get().unwrap();
+        assert!(internal.contains("a secret reason"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["code"], "internal");
+        assert!(!body.to_string().contains("secret"));
+    }
+}
