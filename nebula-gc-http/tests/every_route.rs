@@ -20,6 +20,9 @@ on_both_engines! {
     every_route_refuses_what_is_wrong_by_name
 }
 
+/// What a body of hosts to be imported may have, in bytes.
+const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
+
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// A body with every field, of which only what a test changes is wrong. A route with a body needs
@@ -33,8 +36,10 @@ fn body(operation: &str) -> Value {
         "create_network" => json!({
             "name": "x", "tenant": ID, "prefixes": ["10.2.0.0/16"], "versions": "2",
             "curve": "25519", "lifetimeSeconds": 3600, "holdSeconds": 60, "holdAlone": true,
-            "silenceSeconds": 3600, "mtu": 1400, "pools": ["10.2.0.0/24"]
+            "silenceSeconds": 3600, "mtu": 1400, "pools": ["10.2.0.0/24"], "ca": {"signer": "x"}
         }),
+        "add_ca" => json!({"signer": "x", "certificate": "x", "key": "x", "passphrase": "x"}),
+        "import_hosts" => json!({"certificates": "x", "dryRun": true, "skipConflicts": true}),
         "change_network" => json!({
             "name": "x", "prefixes": ["10.1.0.0/16"], "versions": "2", "lifetimeSeconds": 3600,
             "holdSeconds": 60, "holdAlone": true, "silenceSeconds": 3600, "mtu": 1400
@@ -162,7 +167,8 @@ impl Route<'_> {
             wrong.push(Wrong { field: Some("body".to_owned()), ..with(broken.to_owned()) });
         }
         wrong.push(with("[".repeat(60_000)));
-        wrong.push(Wrong { status: 413, ..with(" ".repeat(65_537)) });
+        let limit = if self.id == "import_hosts" { IMPORT_LIMIT } else { 64 * 1024 };
+        wrong.push(Wrong { status: 413, ..with(" ".repeat(limit + 1)) });
         let text = vec![("content-type", "text/plain".to_owned())];
         wrong.push(Wrong { status: 415, headers: text, ..self.wrong() });
         wrong.push(Wrong { status: 415, headers: vec![], ..self.wrong() });
