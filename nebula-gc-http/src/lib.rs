@@ -51,7 +51,7 @@ mod verify;
 
 pub use error::Error;
 pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
-pub use names::{DeviceId, Groups, Label, NodeName, ProjectId};
+pub use names::{DeviceId, Groups, Label, NodeName, ProjectId, StateReason};
 pub use secret::{Bearer, ServerSecrets};
 pub use service::{
     Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,

@@ -9,6 +9,8 @@ use crate::Error;
 
 /// No id of a client's own is longer, in characters.
 const ID_LIMIT: usize = 128;
+/// No reason is longer, in characters.
+const REASON_LIMIT: usize = 1000;
 /// Nebula takes no longer names, in bytes.
 const NAME_LIMIT: usize = 253;
 /// How many groups a node has at most.
@@ -83,6 +85,8 @@ text_types! {
     /// What an operator calls a tenant, a key, a token or a block: 1 to 128 characters, none of
     /// them a control character.
     Label: id("name");
+    /// Why an operator keeps a node out: 1 to 1000 characters, none of them a control character.
+    StateReason: reason("reason");
 }
 
 impl ProjectId {
@@ -143,10 +147,18 @@ impl<'de> Deserialize<'de> for Groups {
 }
 
 fn id(text: &str) -> Result<(), String> {
+    characters(text, ID_LIMIT)
+}
+
+fn reason(text: &str) -> Result<(), String> {
+    characters(text, REASON_LIMIT)
+}
+
+fn characters(text: &str, limit: usize) -> Result<(), String> {
     match text.chars().count() {
         0 => Err("must not be empty".to_owned()),
-        count if count > ID_LIMIT => {
-            Err(format!("has {count} characters, at most {ID_LIMIT} are allowed"))
+        count if count > limit => {
+            Err(format!("has {count} characters, at most {limit} are allowed"))
         }
         _ => printable(text),
     }

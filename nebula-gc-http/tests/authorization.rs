@@ -134,6 +134,14 @@ fn of_operator_key(caller: Caller, least: Role) -> Class {
     }
 }
 
+/// About a node of the asked network. A join token sees those that joined with it.
+fn one_node(caller: Caller) -> Class {
+    match caller {
+        Caller::JoinToken => NotFound,
+        _ => of_network(caller, Viewer),
+    }
+}
+
 /// A node's own part of the API.
 fn own(caller: Caller) -> Class {
     when(caller == Caller::NodeToken)
@@ -152,8 +160,11 @@ fn entries() -> Vec<Entry> {
         Validity { not_before: native::START - 60, not_after: native::START + 31_536_000 };
     let ca = Issuer::self_signed(Version::V2, CaParameters::new("ca", validity), signing).unwrap();
     let ca = ca.certificate().to_pem();
-    let mut enrollee = enrollment("node {n}");
-    enrollee["network"] = json!("demo");
+    let member = |name: &str| {
+        let mut body = enrollment(&format!("{name} {{n}}"));
+        body["network"] = json!("demo");
+        body
+    };
     vec![
         entry("list_tenants", 200, any_key),
         entry("create_tenant", 201, |caller| when(caller == Caller::Key(Owner, Root)))
@@ -223,7 +234,7 @@ fn entries() -> Vec<Entry> {
             Caller::JoinToken => Allowed,
             _ => of_network(caller, Operator),
         })
-        .body(enrollee),
+        .body(member("node")),
         entry("read_own_node", 200, own),
         entry("fetch_own_bundle", 200, own),
         entry("watch_own_node", 200, own),
@@ -231,11 +242,26 @@ fn entries() -> Vec<Entry> {
         entry("report_own_node", 204, own).body(json!({"revision": 1, "generation": 1})),
         // The one that it has.
         entry("rotate_own_token", 204, own).body(json!({"nodeToken": "{nodeToken}"})),
-        // A join token sees the nodes that joined with it.
-        entry("fetch_node_bundle", 200, |caller| match caller {
-            Caller::JoinToken => NotFound,
-            _ => of_network(caller, Viewer),
-        }),
+        entry("fetch_node_bundle", 200, one_node),
+        entry("list_nodes", 200, network_viewer),
+        entry("read_node", 200, one_node),
+        entry("list_node_certificates", 200, one_node),
+        entry("change_node", 200, network_operator).body(json!({"name": "other {n}"})),
+        entry("suspend_node", 200, network_operator)
+            .making("/enroll", member("suspended"), "node")
+            .body(json!({"reason": "lost"})),
+        entry("reinstate_node", 200, network_operator),
+        entry("revoke_node", 200, network_operator)
+            .making("/enroll", member("revoked"), "node")
+            .body(json!({"reason": "stolen"})),
+        entry("release_node", 204, network_operator).making("/enroll", member("released"), "node"),
+        entry("rotate_node_token", 200, network_operator).making(
+            "/enroll",
+            member("rotated"),
+            "node",
+        ),
+        entry("list_blocklist", 200, network_viewer),
+        entry("list_unapplied_nodes", 200, network_viewer).with("revision", "1"),
     ]
 }
 
@@ -336,23 +362,26 @@ impl World {
         secret: &str,
     ) -> (u16, Value) {
         let json = |template: &Value| -> Value {
-            serde_json::from_str(&self.fill(&template.to_string(), n, None)).unwrap()
+            let mut body: Value =
+                serde_json::from_str(&self.fill(&template.to_string(), n, None)).unwrap();
+            if body.get("publicKey").is_some() {
+                let fresh = enrollment("");
+                body["publicKey"] = fresh["publicKey"].clone();
+                body["nodeToken"] = fresh["nodeToken"].clone();
+            }
+            body
         };
         let made = match &entry.making {
             None => None,
             Some((path, body, parameter)) => {
                 let made = self.plane.post(path, &json(body)).await.expect(201);
-                made["id"].as_str().map(|id| (*parameter, id.to_owned()))
+                let id = made.get("id").or_else(|| made.get("node"));
+                id.and_then(Value::as_str).map(|id| (*parameter, id.to_owned()))
             }
         };
         let own = made.as_ref().map(|(parameter, id)| (*parameter, id.as_str())).or(entry.with);
         let path = self.fill(path.strip_prefix("/api/v1").unwrap(), n, own);
-        let mut body = (!entry.body.is_null()).then(|| json(&entry.body));
-        if let Some(body) = body.as_mut().filter(|_| entry.operation == "enroll_node") {
-            let fresh = enrollment("");
-            body["publicKey"] = fresh["publicKey"].clone();
-            body["nodeToken"] = fresh["nodeToken"].clone();
-        }
+        let body = (!entry.body.is_null()).then(|| json(&entry.body));
         let answer = self.plane.ask(&method.to_uppercase(), &path, secret, body.as_ref()).await;
         let problem = serde_json::from_slice(&answer.bytes).unwrap_or(Value::Null);
         (answer.status, problem)

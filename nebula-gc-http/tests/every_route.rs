@@ -64,6 +64,11 @@ fn body(operation: &str) -> Value {
             body["mtu"] = json!(1400);
             body
         }
+        "change_node" => json!({
+            "name": "x", "groups": ["x"], "lighthouse": {"endpoint": "192.0.2.1:4242"},
+            "relay": true, "mtu": 1400
+        }),
+        "suspend_node" | "revoke_node" => json!({"reason": "x"}),
         "renew_own_certificates" => json!({"publicKey": enrollment("x")["publicKey"]}),
         "report_own_node" => json!({"revision": 1, "generation": 1}),
         "rotate_own_token" => json!({"nodeToken": "x".repeat(40)}),

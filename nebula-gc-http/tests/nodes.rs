@@ -15,6 +15,7 @@ use fleet::{Fleet, Member, demo, enrollment, groups};
 use nebula_gc_http::{
     Bearer, Caller, CertificateState, Change, DeviceId, Enrollment, Error, Expected, NodeChange,
     NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Origin, Reason, Registration,
+    StateReason,
 };
 
 on_both_engines! {
@@ -46,10 +47,14 @@ async fn operate(
     let (about, expected) = ((demo(), member.id), Expected::Anything);
     match operation {
         Operation::Suspend => {
-            service.suspend_node(caller, origin, about, expected, "lost".to_owned()).await
+            service
+                .suspend_node(caller, origin, about, expected, StateReason::new("lost").unwrap())
+                .await
         }
         Operation::Revoke => {
-            service.revoke_node(caller, origin, about, expected, "stolen".to_owned()).await
+            service
+                .revoke_node(caller, origin, about, expected, StateReason::new("stolen").unwrap())
+                .await
         }
         Operation::Reinstate => service.reinstate_node(caller, origin, about, expected).await,
         Operation::Release => service.release_node(caller, origin, about, expected).await,

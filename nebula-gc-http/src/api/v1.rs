@@ -14,6 +14,7 @@ mod events;
 mod join_tokens;
 mod networks;
 mod node;
+mod nodes;
 mod operator_keys;
 mod page;
 mod path;
@@ -55,6 +56,7 @@ fn things() -> OpenApiRouter<Arc<Service>> {
         .merge(join_tokens::router())
         .merge(networks::router())
         .merge(node::router())
+        .merge(nodes::router())
         .merge(operator_keys::router())
         .merge(pools::router())
         .merge(reservations::router())

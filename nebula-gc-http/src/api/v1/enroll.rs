@@ -61,12 +61,26 @@ struct EnrollmentBody {
 }
 
 /// Where a lighthouse is reached.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Lighthouse)]
-struct LighthouseBody {
+pub(super) struct LighthouseBody {
     /// `HOST:PORT`.
-    endpoint: String,
+    pub(super) endpoint: String,
+}
+
+impl LighthouseBody {
+    pub(super) fn endpoint(&self) -> Result<Endpoint, Error> {
+        self.endpoint.parse().map_err(|error: nebula_bundle::Error| {
+            Error::invalid("lighthouse.endpoint", error.to_string())
+        })
+    }
+}
+
+/// Refuses an MTU that no tun device has.
+pub(super) fn check_mtu(mtu: u32) -> Result<(), Error> {
+    let tun = nebula_bundle::Tun { mtu, ..nebula_bundle::Tun::default() };
+    tun.check().map_err(|error| Error::invalid("mtu", error.to_string()))
 }
 
 /// What a node gets.
@@ -128,15 +142,7 @@ impl From<Enrolled> for EnrolledView {
 }
 
 fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
-    let endpoint = |text: &str| -> Result<Endpoint, Error> {
-        text.parse().map_err(|error: nebula_bundle::Error| {
-            Error::invalid("lighthouse.endpoint", error.to_string())
-        })
-    };
-    let tun = body.mtu.map(|mtu| nebula_bundle::Tun { mtu, ..nebula_bundle::Tun::default() });
-    if let Some(Err(error)) = tun.as_ref().map(nebula_bundle::Tun::check) {
-        return Err(Error::invalid("mtu", error.to_string()));
-    }
+    body.mtu.map(check_mtu).transpose()?;
     Ok(Enrollment {
         network: body.network,
         name: body.name,
@@ -144,7 +150,7 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
         token: Bearer::from_device(&body.node_token)?,
         device: body.device,
         groups: body.groups,
-        lighthouse: body.lighthouse.map(|at| endpoint(&at.endpoint)).transpose()?,
+        lighthouse: body.lighthouse.map(|at| at.endpoint()).transpose()?,
         relay: body.relay,
         mtu: body.mtu,
     })

@@ -27,7 +27,7 @@ use crate::service::{Service, Shared, upkeep};
 use crate::store::certificate::{self, Reason};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};
-use crate::{Error, Groups, NodeId, NodeName, ProjectId};
+use crate::{Error, Groups, NodeId, NodeName, ProjectId, StateReason};
 
 /// What to change of a node.
 #[derive(Debug, Clone, Default)]
@@ -81,9 +81,9 @@ impl Service {
         origin: Origin,
         about: (ProjectId, NodeId),
         expected: Expected,
-        reason: String,
+        reason: StateReason,
     ) -> Result<NodeDetails, Error> {
-        let wish = Wish::KeepOut(NodeState::Suspended, reason);
+        let wish = Wish::KeepOut(NodeState::Suspended, reason.into());
         self.operate(caller, origin, (Some(about.0), about.1), expected, wish).await
     }
 
@@ -98,9 +98,9 @@ impl Service {
         origin: Origin,
         about: (ProjectId, NodeId),
         expected: Expected,
-        reason: String,
+        reason: StateReason,
     ) -> Result<NodeDetails, Error> {
-        let wish = Wish::KeepOut(NodeState::Revoked, reason);
+        let wish = Wish::KeepOut(NodeState::Revoked, reason.into());
         self.operate(caller, origin, (Some(about.0), about.1), expected, wish).await
     }
 

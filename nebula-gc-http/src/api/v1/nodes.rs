@@ -1,0 +1,196 @@
+//! Nodes as operators see and change them, what their network blocks, and who has applied that.
+
+mod lists;
+mod views;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::views::NodeView;
+use super::ask::{Ask, AskWith, checked};
+use super::enroll::{LighthouseBody, check_mtu};
+use super::problem::Problem;
+use super::respond::{Answer, tagged, unless_known};
+use super::tag::{IfMatch, IfNoneMatch};
+use super::values::{Id, given, not_null};
+use crate::service::Change;
+use crate::{
+    Error, Groups, NodeChange, NodeDetails, NodeId, NodeName, ProjectId, Service, StateReason,
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(read_node, change_node, release_node))
+        .routes(routes!(suspend_node))
+        .routes(routes!(revoke_node))
+        .routes(routes!(reinstate_node))
+        .routes(routes!(rotate_node_token))
+        .merge(lists::router())
+}
+
+type About = (ProjectId, NodeId);
+
+/// What to change of a node; what is left out stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NodeChangeBody {
+    /// Its name in the network: 1 to 253 bytes, no control characters, not `any`.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 253)]
+    name: Option<NodeName>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false, max_items = 64)]
+    groups: Option<Groups>,
+    /// Where it is reached as a lighthouse; null for one that is none any more.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<LighthouseBody>, required = false)]
+    lighthouse: Option<Option<LighthouseBody>>,
+    /// Whether it is a relay.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    relay: Option<bool>,
+    /// The MTU of its device, in bytes; null for the network's.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>, required = false)]
+    mtu: Option<Option<u32>>,
+}
+
+/// Why a node is kept out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReasonBody {
+    /// 1 to 1000 characters, none of them a control character. The node is told.
+    #[schema(value_type = String, min_length = 1, max_length = 1000)]
+    reason: StateReason,
+}
+
+/// A node with its new token.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RotatedNode)]
+struct RotatedView {
+    node: NodeView,
+    /// Shown once.
+    node_token: String,
+}
+
+/// Read a node, in whatever state.
+#[utoipa::path(get, path = "/networks/{network}/nodes/{node}", operation_id = "read_node",
+    tag = "nodes",
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfNoneMatch),
+    responses((status = 200, description = "The node.", body = NodeView),
+        (status = 304, description = "It has not changed.")))]
+async fn read_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
+    let (network, id) = ask.path;
+    let node = service.node(ask.caller, network, id).await?;
+    Ok(unless_known(&ask.conditions, &node.tag(), NodeView::from(node.clone())))
+}
+
+/// Change a node. It gets another certificate where its name or groups change, and where something
+/// is taken away the former one is blocked at once.
+#[utoipa::path(patch, path = "/networks/{network}/nodes/{node}", operation_id = "change_node",
+    tag = "nodes", request_body = NodeChangeBody,
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "As it is now.", body = NodeView)))]
+async fn change_node(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NodeChangeBody, About>,
+) -> Answer {
+    let change = change(ask.body).map_err(Problem::from);
+    let change = checked(&service, &ask.caller, change).await?;
+    let expected = ask.conditions.expected;
+    answered(service.change_node(ask.caller, ask.origin, ask.path, expected, change).await)
+}
+
+fn change(body: NodeChangeBody) -> Result<NodeChange, Error> {
+    if let Some(Some(mtu)) = body.mtu {
+        check_mtu(mtu)?;
+    }
+    let lighthouse = match body.lighthouse {
+        Some(at) => Change::Set(at.map(|at| at.endpoint()).transpose()?),
+        None => Change::Keep,
+    };
+    Ok(NodeChange {
+        name: set(body.name),
+        groups: set(body.groups),
+        lighthouse,
+        relay: set(body.relay),
+        mtu: set(body.mtu),
+    })
+}
+
+fn set<T>(field: Option<T>) -> Change<T> {
+    field.map_or(Change::Keep, Change::Set)
+}
+
+/// Release a node: its certificates are blocked, its addresses go into quarantine, and its device
+/// may enrol anew. Doing it again changes nothing.
+#[utoipa::path(delete, path = "/networks/{network}/nodes/{node}", operation_id = "release_node",
+    tag = "nodes",
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 204, description = "It is released.")))]
+async fn release_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer<StatusCode> {
+    let expected = ask.conditions.expected;
+    service.release_node(ask.caller, ask.origin, ask.path, expected).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Keep a node out for a while: its certificates are blocked, its addresses stay its own.
+#[utoipa::path(post, path = "/networks/{network}/nodes/{node}/suspend",
+    operation_id = "suspend_node", tag = "nodes", request_body = ReasonBody,
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "It is suspended.", body = NodeView)))]
+async fn suspend_node(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<ReasonBody, About>,
+) -> Answer {
+    let (expected, reason) = (ask.conditions.expected, ask.body.reason);
+    answered(service.suspend_node(ask.caller, ask.origin, ask.path, expected, reason).await)
+}
+
+/// Keep a node and its public key out: its certificates are blocked, its addresses stay its own.
+#[utoipa::path(post, path = "/networks/{network}/nodes/{node}/revoke",
+    operation_id = "revoke_node", tag = "nodes", request_body = ReasonBody,
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "It is revoked.", body = NodeView)))]
+async fn revoke_node(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<ReasonBody, About>,
+) -> Answer {
+    let (expected, reason) = (ask.conditions.expected, ask.body.reason);
+    answered(service.revoke_node(ask.caller, ask.origin, ask.path, expected, reason).await)
+}
+
+/// Let a suspended or revoked node in again, with new certificates for the key that it has.
+#[utoipa::path(post, path = "/networks/{network}/nodes/{node}/reinstate",
+    operation_id = "reinstate_node", tag = "nodes",
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "It is active.", body = NodeView)))]
+async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
+    let expected = ask.conditions.expected;
+    answered(service.reinstate_node(ask.caller, ask.origin, ask.path, expected).await)
+}
+
+/// Give a node another token. Only this answer has it; the old one fails from now on.
+#[utoipa::path(post, path = "/networks/{network}/nodes/{node}/token",
+    operation_id = "rotate_node_token", tag = "nodes",
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "The node and its token.", body = RotatedView)))]
+async fn rotate_node_token(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
+    let expected = ask.conditions.expected;
+    let rotated = service.rotate_node_token(ask.caller, ask.origin, ask.path, expected).await?;
+    let tag = rotated.node.tag();
+    let node_token = rotated.token.expose().to_owned();
+    Ok(tagged(&tag, RotatedView { node: rotated.node.into(), node_token }))
+}
+
+fn answered(node: Result<NodeDetails, Error>) -> Answer {
+    let node = node?;
+    Ok(tagged(&node.tag(), NodeView::from(node.clone())))
+}

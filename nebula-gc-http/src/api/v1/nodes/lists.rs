@@ -1,0 +1,198 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use nebula_alloc::NetworkId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::About;
+use super::views::{BlockedView, CertificateView, NodeView};
+use crate::api::v1::ask::Ask;
+use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
+use crate::api::v1::respond::{Answer, json};
+use crate::api::v1::values::Id;
+use crate::{
+    CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodeRole, NodeState,
+    ProjectId, Service,
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(list_nodes))
+        .routes(routes!(list_node_certificates))
+        .routes(routes!(list_blocklist))
+        .routes(routes!(list_unapplied_nodes))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct NodesQuery {
+    /// Where to go on: `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many items to answer at most.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
+    limit: Limit,
+    /// Only nodes in this state; all but released ones where left out.
+    #[param(inline)]
+    state: Option<StateWord>,
+    /// Only nodes whose name begins so.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 128)]
+    name_prefix: Option<Label>,
+    /// Only nodes in this group.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 253)]
+    group: Option<NodeName>,
+    /// Only nodes with this role.
+    #[param(inline)]
+    role: Option<RoleWord>,
+    /// Only active nodes that have not reported this revision of the network, or a later one.
+    #[param(minimum = 0)]
+    not_applied_revision: Option<i64>,
+}
+
+/// Where a node stands.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum StateWord {
+    Active,
+    Suspended,
+    Revoked,
+    Released,
+}
+
+/// What a node does for others.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum RoleWord {
+    Lighthouse,
+    Relay,
+}
+
+impl NodesQuery {
+    fn filter(&self) -> NodeFilter {
+        NodeFilter {
+            state: self.state.as_ref().map(|state| match state {
+                StateWord::Active => NodeState::Active,
+                StateWord::Suspended => NodeState::Suspended,
+                StateWord::Revoked => NodeState::Revoked,
+                StateWord::Released => NodeState::Released,
+            }),
+            name_prefix: self.name_prefix.as_ref().map(Label::to_string),
+            group: self.group.as_ref().map(NodeName::to_string),
+            role: self.role.as_ref().map(|role| match role {
+                RoleWord::Lighthouse => NodeRole::Lighthouse,
+                RoleWord::Relay => NodeRole::Relay,
+            }),
+            not_applied: self.not_applied_revision,
+        }
+    }
+}
+
+/// How far a revision has come.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Unapplied)]
+struct UnappliedView {
+    #[schema(value_type = Id)]
+    network: String,
+    /// The revision asked about.
+    revision: i64,
+    /// The network's revision now.
+    current_revision: i64,
+    /// Whether every active node has reported it, or a later one.
+    applied_by_all: bool,
+    /// How many have not. A node that never reports has not.
+    count: i64,
+    /// Who has not.
+    nodes: Page<NodeView>,
+}
+
+fn place(node: &NodeDetails) -> Vec<u8> {
+    node.id.as_bytes().to_vec()
+}
+
+/// List a network's nodes, oldest first.
+#[utoipa::path(get, path = "/networks/{network}/nodes", operation_id = "list_nodes", tag = "nodes",
+    params(("network" = String, Path, description = "Its name or id."), NodesQuery),
+    responses((status = 200, description = "A page of nodes.", body = Page<NodeView>)))]
+async fn list_nodes(
+    State(service): State<Arc<Service>>,
+    ask: Ask<ProjectId, NodesQuery>,
+) -> Answer {
+    let filter = ask.query.filter();
+    let NodesQuery { cursor, limit, .. } = ask.query;
+    let after = after(cursor, "nodes")?.map(NodeId::from);
+    let nodes = service.nodes(ask.caller, ask.path, filter, after, read(limit)).await?;
+    Ok(json(Page::<NodeView>::new(nodes, limit, "nodes", place)))
+}
+
+fn read(limit: Limit) -> usize {
+    usize::try_from(limit.and_one()).unwrap_or(usize::MAX)
+}
+
+/// List every certificate that a node ever got, oldest first.
+#[utoipa::path(get, path = "/networks/{network}/nodes/{node}/certificates",
+    operation_id = "list_node_certificates", tag = "nodes",
+    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), Paging),
+    responses((status = 200, description = "A page of certificates.",
+        body = Page<CertificateView>)))]
+async fn list_node_certificates(
+    State(service): State<Arc<Service>>,
+    ask: Ask<About, Paging>,
+) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let (network, node) = ask.path;
+    let after = after(cursor, "certificates")?.map(CertificateId::from);
+    let entries =
+        service.node_certificates(ask.caller, network, node, after, limit.and_one()).await?;
+    let page: Page<CertificateView> =
+        Page::new(entries, limit, "certificates", |entry| entry.id.as_bytes().to_vec());
+    Ok(json(page))
+}
+
+/// List what a network's bundles block.
+#[utoipa::path(get, path = "/networks/{network}/blocklist", operation_id = "list_blocklist",
+    tag = "networks",
+    params(("network" = String, Path, description = "Its name or id."), Paging),
+    responses((status = 200, description = "A page of fingerprints, in their order.",
+        body = Page<BlockedView>)))]
+async fn list_blocklist(
+    State(service): State<Arc<Service>>,
+    ask: Ask<ProjectId, Paging>,
+) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after = after(cursor, "blocklist")?;
+    let entries = service.blocklist(ask.caller, ask.path, after, limit.and_one()).await?;
+    let page: Page<BlockedView> =
+        Page::new(entries, limit, "blocklist", |entry| entry.fingerprint.as_bytes().to_vec());
+    Ok(json(page))
+}
+
+/// Read who has not yet applied a revision, as of now: a revocation has arrived everywhere once
+/// nobody is left.
+#[utoipa::path(get, path = "/networks/{network}/revisions/{revision}/unapplied",
+    operation_id = "list_unapplied_nodes", tag = "nodes",
+    params(("network" = String, Path, description = "Its name or id."),
+        ("revision" = i64, Path, minimum = 1), Paging),
+    responses((status = 200, description = "How many, and a page of them.", body = UnappliedView)))]
+async fn list_unapplied_nodes(
+    State(service): State<Arc<Service>>,
+    ask: Ask<(ProjectId, i64), Paging>,
+) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let (network, revision) = ask.path;
+    let after = after(cursor, "unapplied")?.map(NodeId::from);
+    let found = service.unapplied(ask.caller, network, revision, after, read(limit)).await?;
+    Ok(json(UnappliedView {
+        network: NetworkId::to_string(&found.network),
+        revision: found.revision,
+        current_revision: found.current,
+        applied_by_all: found.count == 0,
+        count: found.count,
+        nodes: Page::new(found.nodes, limit, "unapplied", place),
+    }))
+}
