@@ -318,6 +318,16 @@ async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: &Plane) {
     assert_eq!(held[0].integer(0).unwrap(), 2, "in quarantine");
     assert!(held[0].integer(1).unwrap() > ends[0].integer(0).unwrap());
 
+    // Held a second less, it is found.
+    if let Store::Sqlite(directory) = &plane.store {
+        let rows = rusqlite::Connection::open(file(directory)).unwrap();
+        let less = rows.execute("UPDATE alloc_lease SET hold_until = hold_until - 1", []);
+        assert_eq!(less, Ok(1));
+        let now = plane.now.load(Ordering::Relaxed);
+        assert_eq!(plane.store.read(|tx| verify(tx, now)).len(), 1);
+        rows.execute("UPDATE alloc_lease SET hold_until = hold_until + 1", []).unwrap();
+        plane.check();
+    }
     plane.holder.now("works");
     let other = enroll(&service, &enrollment("other")).await.unwrap();
     assert_eq!(other.networks, ["10.1.0.2/24".parse().unwrap()]);

@@ -25,7 +25,7 @@ pub enum CaSource {
     /// It is new, for the key that the signer of this name holds.
     Signer(String),
     /// It was made elsewhere, with its key.
-    Imported(ImportedCa),
+    Imported(Box<ImportedCa>),
 }
 
 /// A CA with its key, made by `nebula-cert`.
@@ -152,7 +152,8 @@ impl Service {
         source: CaSource,
     ) -> Result<NewCa, Error> {
         let signer = match source {
-            CaSource::Imported(ImportedCa { certificate, key }) => {
+            CaSource::Imported(imported) => {
+                let ImportedCa { certificate, key } = *imported;
                 return Ok(NewCa { certificate, holder: Holder::Here(key.to_pem()) });
             }
             CaSource::Signer(signer) => signer,

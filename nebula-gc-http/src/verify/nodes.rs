@@ -32,9 +32,11 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
     for entry in &rows.certificates {
         match entry.state.as_str() {
             "issued" => {
-                drop(certified.entry(entry.node).or_default().insert(entry.version.number()))
+                certified.entry(entry.node).or_default().insert(entry.version.number());
             }
-            "pending" => drop(pending.insert(entry.node)),
+            "pending" => {
+                pending.insert(entry.node);
+            }
             "expired" => drop(expired.insert(entry.node)),
             _ => {}
         }

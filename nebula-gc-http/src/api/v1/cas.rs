@@ -62,7 +62,7 @@ impl CaBody {
             (None, Some(certificate), Some(Secret(key))) => {
                 let passphrase = self.passphrase.map(|Secret(text)| text);
                 let ca = ImportedCa::read(certificate, key, passphrase).await?;
-                Ok(CaSource::Imported(ca))
+                Ok(CaSource::Imported(Box::new(ca)))
             }
             (None, Some(_), None) => Err(Problem::invalid("key", form)),
             _ => Err(Problem::invalid("certificate", form)),
