@@ -14,7 +14,6 @@ mod older;
 mod opening;
 mod pools;
 mod postgres;
-mod report;
 
 #[path = "../../nebula-alloc/tests/support/postgres.rs"]
 mod cluster;
@@ -23,6 +22,8 @@ mod place;
 #[allow(clippy::unwrap_used, reason = "shared with tests")]
 #[path = "../../nebula-alloc/tests/support/random.rs"]
 mod random;
+#[path = "../report.rs"]
+mod report;
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -39,19 +39,42 @@ impl Client {
     }
 
     pub async fn post(&mut self, path: &str, json: impl Into<Bytes>) -> hyper::Result<Answer> {
-        self.send(Method::POST, path, json.into()).await
+        let authorization = self.authorization.clone();
+        self.send(Method::POST, path, &authorization, json.into()).await
     }
 
     pub async fn get(&mut self, path: &str) -> hyper::Result<Answer> {
-        self.send(Method::GET, path, Bytes::new()).await
+        let authorization = self.authorization.clone();
+        self.send(Method::GET, path, &authorization, Bytes::new()).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> hyper::Result<Answer> {
+    /// As whoever has this secret.
+    pub async fn get_as(&mut self, secret: &str, path: &str) -> hyper::Result<Answer> {
+        self.send(Method::GET, path, &format!("Bearer {secret}"), Bytes::new()).await
+    }
+
+    /// As whoever has this secret.
+    pub async fn post_as(
+        &mut self,
+        secret: &str,
+        path: &str,
+        json: impl Into<Bytes>,
+    ) -> hyper::Result<Answer> {
+        self.send(Method::POST, path, &format!("Bearer {secret}"), json.into()).await
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        authorization: &str,
+        body: Bytes,
+    ) -> hyper::Result<Answer> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, &self.host)
-            .header(AUTHORIZATION, &self.authorization)
+            .header(AUTHORIZATION, authorization)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .expect("paths of tests are valid");
