@@ -36,6 +36,8 @@
 
 #[cfg(feature = "server")]
 pub mod api;
+#[cfg(feature = "client")]
+pub mod client;
 mod error;
 mod id;
 mod names;

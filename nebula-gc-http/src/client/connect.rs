@@ -1,0 +1,131 @@
+//! Where the server is, and how it is reached.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::Uri;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::ClientError;
+use super::trust;
+
+/// A server by its address.
+pub(super) struct Server {
+    uri: Uri,
+    host: String,
+    port: u16,
+    /// What stands before `/api/v1`, without a slash at the end.
+    pub(super) base: String,
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    name: ServerName<'static>,
+    /// Made with the first connection: the system's roots take a while to read.
+    config: std::sync::OnceLock<Arc<ClientConfig>>,
+    pin: Option<[u8; 32]>,
+}
+
+impl Server {
+    pub(super) fn parse(text: &str) -> Result<Self, ClientError> {
+        let refuse = |reason: &str| ClientError::Address {
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let uri: Uri = text.parse().map_err(|_| refuse("must be an address like https://host"))?;
+        let host = uri.host().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| refuse("must be an address like https://host"))?;
+        if uri.query().is_some() || uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+            return Err(refuse("must have no user and no query"));
+        }
+        // An IPv6 address stands in brackets.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => {
+                let name = ServerName::try_from(host.clone());
+                let name = name.map_err(|_| refuse("has a host that no certificate can name"))?;
+                (Some(Tls { name, config: std::sync::OnceLock::new(), pin: None }), 443)
+            }
+            _ => return Err(refuse("must begin with https:// or http://")),
+        };
+        let port = uri.port_u16().unwrap_or(port);
+        let base = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { uri, host, port, base, tls })
+    }
+
+    pub(super) fn pinned(self, pin: [u8; 32]) -> Result<Self, ClientError> {
+        let Some(tls) = self.tls else {
+            return Err(ClientError::Address {
+                text: self.uri.to_string(),
+                reason: "a pin needs https://: over plain HTTP the server has no key".to_owned(),
+            });
+        };
+        Ok(Self { tls: Some(Tls { pin: Some(pin), ..tls }), ..self })
+    }
+
+    /// As the `Host` header has it.
+    pub(super) fn authority(&self) -> &str {
+        self.uri.authority().map_or("", |authority| authority.as_str())
+    }
+
+    pub(super) async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        // Requests are small and whole: waiting to fill a packet would only delay them.
+        stream.set_nodelay(true).map_err(|error| self.unreachable(&error))?;
+        let Some(tls) = &self.tls else { return self.speak(stream).await };
+        let config = match tls.config.get() {
+            Some(config) => Arc::clone(config),
+            None => {
+                let made = trust::config(tls.pin).map_err(|reason| self.unreachable(&reason))?;
+                Arc::clone(tls.config.get_or_init(|| Arc::new(made)))
+            }
+        };
+        let stream = TlsConnector::from(config)
+            .connect(tls.name.clone(), stream)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        self.speak(stream).await
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        // Whatever breaks it, the request under way is told.
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    fn unreachable(&self, reason: &dyn fmt::Display) -> ClientError {
+        ClientError::Unreachable { server: self.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.base)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({self})")
+    }
+}

@@ -1,0 +1,108 @@
+//! Links that devices join a network with.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use super::ClientError;
+
+/// What a join link says. It holds a secret: it can't be printed.
+pub struct JoinLink {
+    /// The server's address.
+    pub server: String,
+    /// The join token.
+    pub token: Zeroizing<String>,
+    /// SHA-256 of the server's public key.
+    pub pin: Option<[u8; 32]>,
+}
+
+impl JoinLink {
+    /// Reads `https://host/join#token=…&pin=…`, as the API makes it.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`], which does not tell the link.
+    pub fn parse(link: &str) -> Result<Self, ClientError> {
+        let refuse = |reason: &str| ClientError::Address {
+            text: "the join link".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let link = link.trim();
+        let (address, said) = link
+            .split_once('#')
+            .ok_or_else(|| refuse("must look like https://host/join#token=…"))?;
+        let server = address.strip_suffix("/join").unwrap_or(address).to_owned();
+        let (mut token, mut pin) = (None, None);
+        for part in said.split('&') {
+            match part.split_once('=') {
+                Some(("token", text)) => token = Some(Zeroizing::new(text.to_owned())),
+                Some(("pin", text)) => {
+                    pin = Some(parse_pin(text).ok_or_else(|| refuse("its pin is damaged"))?);
+                }
+                // What later versions may add.
+                _ => {}
+            }
+        }
+        let token = token.filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| refuse("holds no token"))?;
+        Ok(Self { server, token, pin })
+    }
+}
+
+impl std::fmt::Debug for JoinLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinLink").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 of a server's public key, in base64 as links and curl (`sha256//…`) write it, or in
+/// hexadecimal.
+#[must_use]
+pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
+    let text =
+        text.strip_prefix("sha256//").or_else(|| text.strip_prefix("sha256:")).unwrap_or(text);
+    let hex = |text: &str| {
+        let digits: Option<Vec<_>> = text.chars().map(|c| c.to_digit(16)).collect();
+        let pairs = digits?;
+        let bytes = pairs.chunks_exact(2).map(|pair| match pair {
+            [high, low] => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        });
+        bytes.collect::<Option<Vec<u8>>>()
+    };
+    let bytes = match text.len() {
+        64 => hex(text)?,
+        _ => URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD.decode(text)).ok()?,
+    };
+    bytes.try_into().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_names_server_token_and_pin() {
+        let pin = URL_SAFE_NO_PAD.encode([7; 32]);
+        let link =
+            format!("https://a.example:8443/base/join#token=nebula-join-x&pin={pin}&new=1\n");
+        let link = JoinLink::parse(&link).unwrap();
+        assert_eq!(link.server, "https://a.example:8443/base");
+        assert_eq!((link.token.as_str(), link.pin), ("nebula-join-x", Some([7; 32])));
+        assert!(!format!("{link:?}").contains("nebula-join"));
+        for wrong in ["https://a.example/join", "https://a.example#token=", "x#pin=AA&token=b"] {
+            assert!(JoinLink::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pin_is_read_in_each_of_its_forms() {
+        let hex = "07".repeat(32);
+        for text in [&format!("sha256//{}", STANDARD.encode([7; 32])), &hex] {
+            assert_eq!(parse_pin(text), Some([7; 32]), "{text}");
+        }
+        for text in ["", "AA", &"zz".repeat(32), &"07".repeat(31)] {
+            assert_eq!(parse_pin(text), None, "{text}");
+        }
+    }
+}

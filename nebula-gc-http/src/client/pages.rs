@@ -1,0 +1,100 @@
+use serde_json::{Map, Value};
+
+use super::{Client, ClientError, Request};
+
+/// A list, a page at a time.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    client: &'a Client,
+    request: Request,
+    cursor: Option<String>,
+    /// How many items the last page had.
+    seen: usize,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(client: &'a Client, request: Request) -> Self {
+        Self { client, request, cursor: None, seen: 0, ended: false }
+    }
+
+    /// The items of the next page; nothing after the last one.
+    ///
+    /// # Errors
+    /// As [`Client::send`]. Asking again asks for the same page.
+    pub async fn next(&mut self) -> Result<Option<Vec<Value>>, ClientError> {
+        Ok(self.next_page().await?.map(|(items, _)| items))
+    }
+
+    /// As [`next`](Self::next), together with the page itself, without them and its cursor.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn next_page(&mut self) -> Result<Option<(Vec<Value>, Value)>, ClientError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let (items, mut page) = self.read().await?;
+        self.turn(&mut page, items.len());
+        Ok(Some((items, page)))
+    }
+
+    /// Behind the end, the items that were added since; for lists that only grow, at their end.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn added(&mut self) -> Result<Vec<Value>, ClientError> {
+        let (mut items, mut page) = self.read().await?;
+        let seen = if self.ended { self.seen.min(items.len()) } else { 0 };
+        self.turn(&mut page, items.len());
+        items.drain(..seen);
+        Ok(items)
+    }
+
+    /// A page with these items in place of its own.
+    #[must_use]
+    pub fn filled(mut page: Value, items: Vec<Value>) -> Value {
+        if let Some(list) = list_in(&mut page) {
+            list.insert("items".to_owned(), items.into());
+        }
+        page
+    }
+
+    async fn read(&self) -> Result<(Vec<Value>, Value), ClientError> {
+        let mut request = self.request.clone();
+        if let Some(cursor) = &self.cursor {
+            request = request.query("cursor", cursor);
+        }
+        let answer = self.client.send(request).await?;
+        let mut page = answer.json()?;
+        match list_in(&mut page).and_then(|list| list.get_mut("items")).map(Value::take) {
+            Some(Value::Array(items)) => Ok((items, page)),
+            _ => Err(ClientError::Unexpected {
+                status: answer.status,
+                reason: "a list without items".to_owned(),
+            }),
+        }
+    }
+
+    fn turn(&mut self, page: &mut Value, seen: usize) {
+        match list_in(page).and_then(|list| list.remove("next")) {
+            Some(Value::String(next)) => {
+                self.cursor = Some(next);
+                self.ended = false;
+            }
+            // The last page's own cursor stays: what is added later stands there.
+            _ => self.ended = true,
+        }
+        self.seen = seen;
+    }
+}
+
+/// The part of an answer that has the items: all of it, or one of its fields.
+fn list_in(answer: &mut Value) -> Option<&mut Map<String, Value>> {
+    let Value::Object(all) = answer else { return None };
+    if all.contains_key("items") {
+        return Some(all);
+    }
+    let mut fields = all.values_mut().filter_map(Value::as_object_mut);
+    fields.find(|field| field.contains_key("items"))
+}
