@@ -19,7 +19,8 @@ use crate::server::Limits;
 /// What all variables begin with.
 const PREFIX: &str = "NEBULAGC_";
 /// The variables that are no settings of the server.
-const OTHER_VARIABLES: &[&str] = &["NEBULAGC_CONFIG"];
+const OTHER_VARIABLES: &[&str] =
+    &["NEBULAGC_CONFIG", "NEBULAGC_KEY_FILE", "NEBULAGC_PIN", "NEBULAGC_SERVER"];
 
 /// What a server is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

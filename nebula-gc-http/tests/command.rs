@@ -158,8 +158,18 @@ impl Drop for Server {
 fn help_says_what_it_said() {
     let place = tempfile::tempdir().unwrap();
     let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/help");
-    let cases: [&[&str]; 5] =
-        [&[], &["serve"], &["secrets"], &["secrets", "rotate"], &["secrets", "prune"]];
+    let cases: [&[&str]; 10] = [
+        &[],
+        &["serve"],
+        &["secrets"],
+        &["secrets", "rotate"],
+        &["secrets", "prune"],
+        &["join"],
+        &["verify"],
+        &["admin"],
+        &["admin", "tenants"],
+        &["admin", "tenants", "create"],
+    ];
     for words in cases {
         let help = said(place.path(), &[words, &["--help"]].concat());
         let file = kept.join([&["nebula-gc"], words].concat().join("-") + ".txt");

@@ -1,9 +1,12 @@
-//! `nebula-gc`: the server, and what belongs to it.
+//! `nebula-gc`: the server, its operators' commands, and how a device joins.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
+mod admin;
 mod arguments;
+mod join;
 mod secrets;
 mod serve;
+mod verify;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -18,6 +21,9 @@ fn main() -> ExitCode {
     let done = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("secrets", matches)) => secrets::run(matches),
+        Some(("admin", matches)) => admin::run(matches),
+        Some(("join", matches)) => join::run(matches),
+        Some(("verify", matches)) => verify::run(matches),
         // clap asks for one of them.
         _ => Ok(ExitCode::FAILURE),
     };
@@ -34,5 +40,8 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::command())
+        .subcommand(admin::command())
+        .subcommand(join::command())
         .subcommand(secrets::command())
+        .subcommand(verify::command())
 }

@@ -4,14 +4,16 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use nebula_alloc::Sqlite;
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::migrate::check;
+use nebula_alloc::{Readers, Sqlite};
 use zeroize::Zeroizing;
 
 use super::clock::watched_clock;
 use super::file::{path_error, refuse_others, write_durably};
 use super::{SecretsFile, ServerError};
 use crate::service::secrets::{self, Pruned};
-use crate::{Database, Error, ServerSecrets, Service};
+use crate::{Database, Error, ServerSecrets, Service, Violation, verify};
 
 /// Everything a server keeps: a directory of its own, mode 0700.
 #[derive(Debug, Clone)]
@@ -128,6 +130,30 @@ impl DataDirectory {
             // The check values are gone: a key that stays behind after a crash does no harm.
             Ok(pruned.into_iter().map(|key| told(secrets, &key)).collect())
         })
+    }
+
+    /// Everything that is wrong in the database at `now` (seconds since the Unix epoch), also while
+    /// servers use it. `url` is of the PostgreSQL, where the database is not in the directory.
+    ///
+    /// # Errors
+    /// [`ServerError::Path`] or [`ServerError::Database`] where it can't be read;
+    /// [`ServerError::Service`] for tables of another version.
+    pub fn verify(&self, url: Option<&str>, now: i64) -> Result<Vec<Violation>, ServerError> {
+        let look = |tx: &mut dyn Transaction| {
+            check(tx, &crate::COMPONENT)?;
+            verify(tx, now)
+        };
+        let found = match url {
+            #[cfg(feature = "postgres")]
+            Some(url) => postgres(url)?.transaction(look)?,
+            #[cfg(not(feature = "postgres"))]
+            Some(_) => return Err(ServerError::Database("built without PostgreSQL".to_owned())),
+            None if exists(&self.database())? => Readers::open(self.database(), 1)
+                .map_err(|error| path_error(&self.database(), &error))?
+                .read(look)?,
+            None => return Err(path_error(&self.database(), &"is missing")),
+        };
+        Ok(found)
     }
 
     fn start_service(

@@ -1,0 +1,268 @@
+//! `nebula-gc admin`: everything that the API can do, from a shell.
+//!
+//! [`commands`] names the commands; what each takes and says stands in the API's document, from
+//! which its flags and its help are made.
+
+mod commands;
+mod fields;
+mod operation;
+mod polling;
+mod qr;
+mod show;
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use nebula_gc_http::client::{Answer, Client, Pages, Request, parse_pin};
+use serde_json::Value;
+
+use self::commands::{COMMANDS, Entry, GROUPS};
+use self::operation::Operation;
+
+const SERVER: &str = "server";
+const KEY_FILE: &str = "key-file";
+const PIN: &str = "pin";
+const OUTPUT: &str = "output";
+const LIMIT: &str = "limit";
+const OUT: &str = "out";
+/// What is too long for a person's screen.
+const HIDDEN: &[&str] = &["qrPng"];
+
+/// As shells and clap have it for what was not said rightly.
+const USAGE: u8 = 2;
+
+pub(crate) fn command() -> Command {
+    let setting = |name: &'static str, value: &'static str, help: &str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .global(true)
+            .help(help.to_owned())
+            .help_heading("Which server, and how to print")
+    };
+    let operations = operation::all();
+    let group = |(name, about): &(&'static str, &'static str)| {
+        let entries = COMMANDS.iter().filter(|entry| entry.group == *name);
+        let found = entries.filter_map(|entry| {
+            Some((entry, operations.iter().find(|it| it.id == entry.operation)?))
+        });
+        Command::new(*name)
+            .about(*about)
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .subcommands(found.map(|(entry, operation)| leaf(entry, operation)))
+    };
+    Command::new("admin")
+        .about("Ask a running server for all that its API does")
+        .long_about(
+            "Ask a running server for all that its API does\n\n\
+             A list is read to its end, as a table or as one document of JSON. Texts may be given \
+             as @FILE, and @- is the standard input.\n\n\
+             Exit codes: 0 done, 1 refused or not reached, 2 not a command.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(setting(
+            SERVER,
+            "URL",
+            "The server's address [environment: NEBULAGC_SERVER] [default: http://127.0.0.1:8080]",
+        ))
+        .arg(setting(
+            KEY_FILE,
+            "FILE",
+            "Where the operator key is read from [environment: NEBULAGC_KEY_FILE] \
+             [default: nebula-gc-data/operator.key]",
+        ))
+        .arg(setting(
+            PIN,
+            "SHA256",
+            "Trust the server with this public key (as join links and curl write it) in place of \
+             those that the system's roots vouch for [environment: NEBULAGC_PIN]",
+        ))
+        .arg(
+            setting(OUTPUT, "FORMAT", "How to print what is answered [default: table]")
+                .value_parser(PossibleValuesParser::new(["table", "json"])),
+        )
+        .subcommands(GROUPS.iter().map(group))
+}
+
+fn leaf(entry: &Entry, operation: &Operation) -> Command {
+    let example = ["nebula-gc admin", entry.group, entry.verb, entry.example].join(" ");
+    let mut leaf = Command::new(entry.verb)
+        .about(operation.summary.clone())
+        .after_help(format!("Example:\n  {}\n\nAsks {}", example.trim_end(), operation.route()))
+        .args(fields::arguments(operation));
+    if operation.is_list {
+        leaf = leaf.arg(
+            Arg::new(LIMIT)
+                .long(LIMIT)
+                .value_name("NUMBER")
+                .value_parser(value_parser!(u32).range(1..))
+                .help("Print so many at most; all of them otherwise"),
+        );
+    }
+    if operation.is_file {
+        let help = "Write it to this file; to the standard output otherwise";
+        leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
+    }
+    for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
+        leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
+    }
+    leaf
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let Some((group, in_group)) = matches.subcommand() else { return Ok(ExitCode::from(USAGE)) };
+    let Some((verb, said)) = in_group.subcommand() else { return Ok(ExitCode::from(USAGE)) };
+    let entry = COMMANDS.iter().find(|entry| (entry.group, entry.verb) == (group, verb));
+    let Some(entry) = entry else { return Ok(ExitCode::from(USAGE)) };
+    let operations = operation::all();
+    let operation = operations.iter().find(|it| it.id == entry.operation);
+    let operation = operation.ok_or("the API's document lacks this operation")?;
+    let request = match fields::request(operation, said) {
+        Ok(request) => request,
+        Err(reason) => {
+            eprintln!("nebula-gc: {reason}");
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let mut client = client(said)?;
+    if polling::is_long(entry) {
+        client = client.with_patience(polling::LONG);
+    }
+    let asked = Asked {
+        client,
+        entry,
+        operation,
+        said,
+        as_json: said.get_one::<String>(OUTPUT).is_some_and(|format| format == "json"),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(asked.answer(request))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A command as it was given.
+struct Asked<'a> {
+    client: Client,
+    entry: &'a Entry,
+    operation: &'a Operation,
+    said: &'a ArgMatches,
+    as_json: bool,
+}
+
+impl Asked<'_> {
+    async fn answer(&self, request: Request) -> Result<(), Box<dyn Error>> {
+        if polling::is_asked(self.said) {
+            return polling::run(self, request).await;
+        }
+        if self.operation.is_list {
+            return self.list(request).await;
+        }
+        if polling::is_long(self.entry) {
+            eprintln!("This can take a while; what was interrupted is finished by asking again.");
+        }
+        let answer = self.client.send(request).await?;
+        if self.operation.is_file {
+            return self.file(&answer);
+        }
+        let body = answer.json()?;
+        if body.is_null() {
+            return Ok(());
+        }
+        if self.as_json {
+            print(&(serde_json::to_string_pretty(&body)? + "\n"))?;
+        } else {
+            self.show(&body, answer.header("etag"))?;
+        }
+        if qr::is_asked(self.said) {
+            print(&qr::drawn(&body)?)?;
+        }
+        Ok(())
+    }
+
+    async fn list(&self, request: Request) -> Result<(), Box<dyn Error>> {
+        let limit = self.limit();
+        // As many as the API gives at once, unless fewer are wanted.
+        let mut pages = self.client.pages(request.query("limit", limit.min(500).to_string()));
+        let (mut items, mut beside) = (vec![], Value::Null);
+        while items.len() < limit {
+            let Some((more, page)) = pages.next_page().await? else { break };
+            items.extend(more);
+            beside = page;
+        }
+        items.truncate(limit);
+        self.print_list(items, beside)
+    }
+
+    /// How many items to print at most.
+    fn limit(&self) -> usize {
+        let limit = self.said.get_one::<u32>(LIMIT);
+        limit.map_or(usize::MAX, |limit| usize::try_from(*limit).unwrap_or(usize::MAX))
+    }
+
+    fn print_list(&self, items: Vec<Value>, beside: Value) -> Result<(), Box<dyn Error>> {
+        if !self.as_json {
+            return Ok(print(&show::table(&items, self.entry.columns))?);
+        }
+        // As a page would be that had room for all.
+        let whole = Pages::filled(beside, items);
+        Ok(print(&(serde_json::to_string_pretty(&whole)? + "\n"))?)
+    }
+
+    fn show(&self, body: &Value, etag: Option<&str>) -> Result<(), Box<dyn Error>> {
+        let Some(thing) = body.as_object() else { return Ok(print(&format!("{body}\n"))?) };
+        let mut thing = thing.clone();
+        if let Some(etag) = etag {
+            thing.insert("etag".to_owned(), etag.trim_matches('"').into());
+        }
+        Ok(print(&show::thing(&thing, self.entry.columns, HIDDEN))?)
+    }
+
+    fn file(&self, answer: &Answer) -> Result<(), Box<dyn Error>> {
+        match self.said.get_one::<String>(OUT) {
+            Some(path) => {
+                fs::write(path, &answer.body).map_err(|error| format!("{path}: {error}").into())
+            }
+            None if io::stdout().is_terminal() && std::str::from_utf8(&answer.body).is_err() => {
+                Err("this is not for a terminal: give --out FILE".into())
+            }
+            None => Ok(io::stdout().write_all(&answer.body)?),
+        }
+    }
+}
+
+fn client(said: &ArgMatches) -> Result<Client, Box<dyn Error>> {
+    let given = |name: &str, variable: &str| {
+        let flag = said.try_get_one::<String>(name).ok().flatten().cloned();
+        flag.or_else(|| std::env::var(variable).ok().filter(|value| !value.is_empty()))
+    };
+    let server = given(SERVER, "NEBULAGC_SERVER");
+    let client = Client::new(server.as_deref().unwrap_or("http://127.0.0.1:8080"))?;
+    let file = given(KEY_FILE, "NEBULAGC_KEY_FILE");
+    let file = file.as_deref().unwrap_or("nebula-gc-data/operator.key");
+    let key = fs::read_to_string(file)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|error| format!("{file}: {error}; --key-file names the operator key's file"))?;
+    let client = client.with_key(key.trim());
+    match given(PIN, "NEBULAGC_PIN") {
+        None => Ok(client),
+        Some(pin) => {
+            let pin = parse_pin(&pin).ok_or("pin: must be SHA-256 in Base64 or hexadecimal")?;
+            Ok(client.with_pin(pin)?)
+        }
+    }
+}
+
+/// Prints; who has read enough is no failure.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}

@@ -1,0 +1,182 @@
+//! Which command asks for which operation of the API. What each takes, the API's document says.
+
+/// A command.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) group: &'static str,
+    pub(super) verb: &'static str,
+    /// The operation's id in the document.
+    pub(super) operation: &'static str,
+    /// What a table of its answers shows; what a single answer shows first.
+    pub(super) columns: &'static [&'static str],
+    /// What stands behind `nebula-gc admin GROUP VERB`.
+    pub(super) example: &'static str,
+}
+
+/// Groups of commands, each with what it is about.
+pub(super) const GROUPS: &[(&str, &str)] = &[
+    ("tenants", "Who owns networks and operators"),
+    ("networks", "Overlays: their prefixes, certificates and settings"),
+    ("pools", "Ranges that addresses are given out from"),
+    ("blocks", "Parts of pools, kept for who joins with a token of theirs"),
+    ("reservations", "Addresses that are not given to whoever comes next"),
+    ("operator-keys", "The keys that operators and their programs ask with"),
+    ("join-tokens", "What devices join a network with, also as a link and a QR code"),
+    ("nodes", "The members of networks"),
+    ("blocklist", "Certificates that no node of a network accepts any more"),
+    ("events", "What happened, and who asked for it"),
+];
+
+/// Operations without a command, and why.
+#[cfg(test)]
+pub(super) const WITHOUT: &[(&str, &str)] = &[
+    ("enroll_node", "a device's own, with a key that stays there: `nebula-gc join`"),
+    ("read_own_node", OWN),
+    ("fetch_own_bundle", OWN),
+    ("watch_own_node", OWN),
+    ("renew_own_certificates", OWN),
+    ("report_own_node", OWN),
+    ("rotate_own_token", OWN),
+];
+#[cfg(test)]
+const OWN: &str = "a node's own, with its node token";
+
+const TENANT: &[&str] = &["id", "name", "createdAt"];
+const NETWORK: &[&str] = &["id", "name", "prefixes", "versions", "revision", "createdAt"];
+const ACTIVE_CA: &[&str] = &["network", "id", "fingerprint"];
+const POOL: &[&str] = &[
+    "id",
+    "range",
+    "position",
+    "usage.capacity",
+    "usage.free",
+    "usage.active",
+    "usage.quarantined",
+];
+const BLOCK: &[&str] = &["id", "name", "range", "pool"];
+const RESERVATION: &[&str] = &["range", "purpose", "node", "note"];
+const KEY: &[&str] = &["id", "name", "role", "scope", "expiresAt", "revokedAt"];
+const TOKEN: &[&str] = &["id", "name", "used", "uses", "groups", "expiresAt", "revokedAt"];
+const NODE: &[&str] =
+    &["id", "name", "state", "addresses", "groups", "applied.revision", "renewAt", "createdAt"];
+const CERTIFICATE: &[&str] = &["fingerprint", "state", "version", "notAfter", "reason", "actor"];
+const BLOCKED: &[&str] = &["fingerprint", "sinceRevision", "until", "node"];
+const EVENT: &[&str] = &["id", "at", "kind", "actor", "subject", "address", "detail"];
+
+macro_rules! commands {
+    ($($group:literal $verb:literal $operation:ident $columns:expr, $example:literal;)*) => {
+        &[$(Entry {
+            group: $group,
+            verb: $verb,
+            operation: stringify!($operation),
+            columns: $columns,
+            example: $example,
+        }),*]
+    };
+}
+
+/// All commands, as `--help` lists them.
+pub(super) const COMMANDS: &[Entry] = commands! {
+    "tenants" "list" list_tenants TENANT, "";
+    "tenants" "create" create_tenant TENANT, "--name acme";
+    "tenants" "show" read_tenant TENANT, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "tenants" "rename" rename_tenant TENANT, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --name acme-eu";
+    "tenants" "delete" delete_tenant TENANT, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+
+    "networks" "list" list_networks NETWORK, "";
+    "networks" "create" create_network NETWORK, "--name office --prefixes 10.42.0.0/16 --lifetime 7d";
+    "networks" "show" read_network NETWORK, "office";
+    "networks" "set" change_network NETWORK, "office --lifetime 30d --hold 2d";
+    "networks" "ca" read_network_ca &[], "office --out ca.crt";
+    "networks" "add-ca" add_ca ACTIVE_CA, "office --certificate @ca.crt --key @ca.key";
+    "networks" "import" import_hosts &[], "office --certificates @hosts.pem --dry-run";
+
+    "pools" "list" list_pools POOL, "office";
+    "pools" "create" create_pool POOL, "office --range 10.42.8.0/24 --position 1";
+    "pools" "show" read_pool POOL, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "pools" "resize" resize_pool POOL, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --range 10.42.8.0/23";
+    "pools" "delete" delete_pool POOL, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+
+    "blocks" "list" list_blocks BLOCK, "office";
+    "blocks" "create" create_block BLOCK, "office --name printers --pool 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --size 16";
+    "blocks" "show" read_block BLOCK, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "blocks" "delete" delete_block BLOCK, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+
+    "reservations" "list" list_reservations RESERVATION, "office";
+    "reservations" "create" create_reservation RESERVATION, "office --range 10.42.0.1-10.42.0.9 --purpose nobody --note routers";
+    "reservations" "delete" delete_reservation RESERVATION, "office 10.42.0.1-10.42.0.9";
+
+    "operator-keys" "list" list_operator_keys KEY, "";
+    "operator-keys" "create" create_operator_key KEY, "--name monitoring --role viewer --scope network=office";
+    "operator-keys" "show" read_operator_key KEY, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "operator-keys" "revoke" revoke_operator_key KEY, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+
+    "join-tokens" "list" list_join_tokens TOKEN, "office";
+    "join-tokens" "create" create_join_token TOKEN, "office --name laptops --uses 20 --groups laptop --expires-in 2d --qr";
+    "join-tokens" "show" read_join_token TOKEN, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "join-tokens" "revoke" revoke_join_token TOKEN, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+
+    "nodes" "list" list_nodes NODE, "office --state active --group laptop";
+    "nodes" "show" read_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "nodes" "set" change_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --name build-2 --groups build,ci";
+    "nodes" "suspend" suspend_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --reason repair";
+    "nodes" "revoke" revoke_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --reason stolen";
+    "nodes" "reinstate" reinstate_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "nodes" "delete" release_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "nodes" "rotate-token" rotate_node_token &["nodeToken"], "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "nodes" "certificates" list_node_certificates CERTIFICATE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "nodes" "unapplied" list_unapplied_nodes NODE, "office 7 --wait";
+    "nodes" "bundle" fetch_node_bundle &[], "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --out laptop.zip";
+
+    "blocklist" "list" list_blocklist BLOCKED, "office";
+
+    "events" "list" list_events EVENT, "--follow";
+    "events" "of" list_network_events EVENT, "office --order newest_first --limit 20";
+};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{command, operation};
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_command_or_a_reason() {
+        let there: BTreeSet<_> = operation::all().into_iter().map(|it| it.id).collect();
+        let mut reached = BTreeSet::new();
+        let named = COMMANDS.iter().map(|it| it.operation);
+        for operation in named.chain(WITHOUT.iter().map(|(operation, _)| *operation)) {
+            assert!(there.contains(operation), "{operation} is none of the API's");
+            assert!(reached.insert(operation.to_owned()), "{operation} stands twice");
+        }
+        let missing: Vec<_> = there.difference(&reached).collect();
+        assert!(missing.is_empty(), "without a command: {missing:?}; add a line to `COMMANDS`");
+        let groups: BTreeSet<_> = COMMANDS.iter().map(|it| it.group).collect();
+        assert_eq!(groups, GROUPS.iter().map(|(group, _)| *group).collect());
+    }
+
+    #[test]
+    fn every_column_is_answered() {
+        let all = operation::all();
+        for entry in COMMANDS {
+            let operation = all.iter().find(|it| it.id == entry.operation).unwrap();
+            for column in entry.columns.iter().filter(|_| !operation.answers.is_empty()) {
+                let name = column.split('.').next().unwrap();
+                assert!(operation.answers.contains_key(name), "{}: {column}", entry.operation);
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_command() {
+        command().debug_assert();
+        for entry in COMMANDS {
+            let words = ["admin", entry.group, entry.verb].into_iter();
+            let words: Vec<_> = words.chain(entry.example.split_whitespace()).collect();
+            let parsed = command().try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Fields of requests as flags, and back.
+
+use std::fs;
+use std::io;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches};
+use nebula_gc_http::client::Request;
+use serde_json::{Map, Value, json};
+
+use super::operation::{Field, Kind, Operation, Place};
+
+const UNSET: &str = "unset";
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+const IF_MATCH: &str = "If-Match";
+/// What a list is read with, which no flag says.
+const PAGING: [&str; 2] = ["cursor", "limit"];
+
+/// The flags of an operation, and its positional arguments.
+pub(super) fn arguments(operation: &Operation) -> Vec<Arg> {
+    let mut arguments: Vec<_> =
+        operation.fields.iter().filter(|field| is_flag(field)).map(argument).collect();
+    let takes_away = |field: &&Field| operation.is_patch() && field.can_be_null;
+    let names: Vec<_> = operation.fields.iter().filter(takes_away).map(flag).collect();
+    if !names.is_empty() {
+        let values = PossibleValuesParser::new(names);
+        let help = "Take this away; may be given more than once";
+        let unset = Arg::new(UNSET).long(UNSET).value_name("FLAG").action(ArgAction::Append);
+        arguments.push(unset.value_parser(values).help(help));
+    }
+    arguments
+}
+
+/// Whether a person says it.
+pub(super) fn is_flag(field: &Field) -> bool {
+    match field.place {
+        Place::Path | Place::Body => true,
+        Place::Query => !PAGING.contains(&field.name.as_str()),
+        Place::Header => [IDEMPOTENCY_KEY, IF_MATCH].contains(&field.name.as_str()),
+    }
+}
+
+/// The request that the flags ask for.
+pub(super) fn request(operation: &Operation, matches: &ArgMatches) -> Result<Request, String> {
+    let mut in_path = vec![];
+    let mut body = Map::new();
+    let mut query = vec![];
+    let unset: Vec<&String> =
+        matches.try_get_many(UNSET).ok().flatten().into_iter().flatten().collect();
+    for field in operation.fields.iter().filter(|field| is_flag(field)) {
+        let values: Vec<&String> = matches.get_many(&field.name).into_iter().flatten().collect();
+        let Some(first) = values.first() else {
+            if unset.iter().any(|name| **name == flag(field)) {
+                body.insert(field.name.clone(), Value::Null);
+            }
+            continue;
+        };
+        match field.place {
+            Place::Path => in_path.push((field.name.clone(), (*first).clone())),
+            Place::Query => query.push((field.name.clone(), plain(&value(field, &values)?))),
+            Place::Body => {
+                body.insert(field.name.clone(), value(field, &values)?);
+            }
+            Place::Header => {}
+        }
+    }
+    let mut request = operation.request(&in_path)?;
+    for (name, value) in query {
+        request = request.query(&name, value);
+    }
+    if operation.fields.iter().any(|field| field.place == Place::Body) {
+        request = request.body(Value::Object(body));
+    }
+    let header = |name: &str| -> Option<&String> { matches.try_get_one(name).ok().flatten() };
+    if operation.has(Place::Header, IDEMPOTENCY_KEY) {
+        let own = || uuid::Uuid::now_v7().to_string();
+        let key = header(IDEMPOTENCY_KEY).cloned().unwrap_or_else(own);
+        request = request.idempotency_key(&key).map_err(|error| error.to_string())?;
+    }
+    if let Some(etag) = header(IF_MATCH) {
+        request = request.if_match(&quoted(etag)).map_err(|error| error.to_string())?;
+    }
+    Ok(request)
+}
+
+/// `silenceSeconds` is `--silence`, `namePattern` `--name-pattern`.
+pub(super) fn flag(field: &Field) -> String {
+    let name = match field.kind {
+        Kind::Seconds => field.name.strip_suffix("Seconds").unwrap_or(&field.name),
+        _ => &field.name,
+    };
+    let mut flag = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !flag.is_empty() && !flag.ends_with('-') {
+            flag.push('-');
+        }
+        flag.push(c.to_ascii_lowercase());
+    }
+    flag
+}
+
+fn argument(field: &Field) -> Arg {
+    let name = flag(field);
+    let shown = match &field.kind {
+        Kind::Whole => "NUMBER",
+        Kind::Seconds => "TIME",
+        Kind::YesOrNo => "BOOL",
+        Kind::Json => "JSON",
+        Kind::Secret => "@FILE",
+        Kind::Texts => "LIST",
+        Kind::Wrapped(inner) => inner,
+        Kind::Text | Kind::OneOf(_) | Kind::WordOr(_) => &name,
+    };
+    let shown = shown.replace('-', "_").to_ascii_uppercase();
+    let hint = match field.kind {
+        Kind::Seconds => "; as 14d, 12h, 30m or seconds".to_owned(),
+        Kind::Texts => "; separated by commas, or given more than once".to_owned(),
+        Kind::WordOr(ref names) => {
+            let forms: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
+            format!("; a word, or {}", forms.join(" or "))
+        }
+        _ => String::new(),
+    };
+    let help = match field.name.as_str() {
+        IDEMPOTENCY_KEY => {
+            "What this request is recognised by when it is sent again; a new one otherwise"
+                .to_owned()
+        }
+        IF_MATCH => "Only where the ETag is still this one, as `show` prints it".to_owned(),
+        _ => [field.help.as_str(), &hint].concat().trim_start_matches("; ").to_owned(),
+    };
+    let mut argument = Arg::new(field.name.clone()).value_name(shown).help(help);
+    argument = argument.required(field.is_required);
+    if field.place != Place::Path {
+        argument = argument.long(name);
+    }
+    match &field.kind {
+        Kind::OneOf(words) => argument.value_parser(PossibleValuesParser::new(words.clone())),
+        Kind::Texts => argument.action(ArgAction::Append).value_delimiter(','),
+        Kind::YesOrNo => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(PossibleValuesParser::new(["true", "false"])),
+        _ => argument,
+    }
+}
+
+fn value(field: &Field, given: &[&String]) -> Result<Value, String> {
+    let one = given.first().map(|text| text.as_str()).unwrap_or_default();
+    let refuse = |reason: &str| format!("--{}: {one}: {reason}", flag(field));
+    Ok(match &field.kind {
+        Kind::Text => json!(contents(one).map_err(|error| refuse(&error))?),
+        Kind::Secret if !one.starts_with('@') => {
+            return Err(format!("--{}: other users see flags: give @FILE or @-", flag(field)));
+        }
+        Kind::Secret => json!(contents(one).map_err(|error| refuse(&error))?),
+        Kind::OneOf(_) => json!(one),
+        Kind::Whole => {
+            let number: i64 = one.parse().map_err(|_| refuse("must be a whole number"))?;
+            json!(number)
+        }
+        Kind::Seconds => json!(seconds(one).ok_or_else(|| refuse("must be as 14d, 12h or 90s"))?),
+        Kind::YesOrNo => json!(one == "true"),
+        Kind::Texts => {
+            let texts = given.iter().filter(|text| !text.is_empty());
+            let texts: Result<Vec<_>, _> = texts.map(|text| contents(text)).collect();
+            json!(texts.map_err(|error| refuse(&error))?)
+        }
+        Kind::Wrapped(inner) => json!({ inner: one }),
+        Kind::WordOr(names) => match one.split_once('=') {
+            Some((name, value)) if names.iter().any(|it| it == name) => json!({ name: value }),
+            _ => json!(one),
+        },
+        Kind::Json => {
+            let text = contents(one).map_err(|error| refuse(&error))?;
+            serde_json::from_str(&text).map_err(|error| refuse(&error.to_string()))?
+        }
+    })
+}
+
+/// A text itself, or that of a file without the end of its last line: `@FILE`, and `@-` for the
+/// standard input.
+fn contents(text: &str) -> Result<String, String> {
+    let read = match text.strip_prefix('@') {
+        None => return Ok(text.to_owned()),
+        Some("-") => io::read_to_string(io::stdin()),
+        Some(path) => fs::read_to_string(path),
+    };
+    let read = read.map_err(|error| error.to_string())?;
+    Ok(read.strip_suffix('\n').unwrap_or(&read).to_owned())
+}
+
+/// `14d`, `12h`, `30m`, `90s`, `90`, or several of them: `1d12h`.
+pub(super) fn seconds(text: &str) -> Option<i64> {
+    let mut sum: i64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let unit = match after.chars().next() {
+            None | Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            Some('d') => 86_400,
+            Some('w') => 7 * 86_400,
+            Some('y') => 365 * 86_400,
+            Some(_) => return None,
+        };
+        sum = sum.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
+        rest = after.get(1..).unwrap_or_default();
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+/// An ETag has quotes, which shells take away.
+fn quoted(etag: &str) -> String {
+    if etag == "*" || etag.starts_with('"') { etag.to_owned() } else { format!("\"{etag}\"") }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_spans_are_sums_of_units() {
+        for (text, expected) in [("90", 90), ("90s", 90), ("14d", 1_209_600), ("1d12h", 129_600)] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for wrong in ["", "d", "1x", "-1", "1.5h", "99999999999999999999", "9223372036854775807d"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What the API's document says of an operation, as far as a command needs it.
+
+use std::sync::LazyLock;
+
+use nebula_gc_http::client::Request;
+use serde_json::{Map, Value};
+
+/// The document that this program's server serves; a test keeps the file as it is.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../openapi.json")).unwrap_or_default()
+});
+
+/// Something the API does.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    method: String,
+    /// Below `/api/v1`, with its parameters in braces.
+    path: String,
+    pub(crate) summary: String,
+    pub(crate) fields: Vec<Field>,
+    /// Whether it answers pages.
+    pub(crate) is_list: bool,
+    /// Whether it answers a file, not JSON.
+    pub(crate) is_file: bool,
+    /// What the answer, or each item of a list, has.
+    pub(crate) answers: Map<String, Value>,
+}
+
+/// Something a request says.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    /// As the API writes it.
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) kind: Kind,
+    pub(crate) is_required: bool,
+    /// Whether `null` takes it away.
+    pub(crate) can_be_null: bool,
+    pub(crate) help: String,
+}
+
+/// Where in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Path,
+    Query,
+    Header,
+    Body,
+}
+
+/// What values there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    /// A text that no command line may show.
+    Secret,
+    OneOf(Vec<String>),
+    Whole,
+    /// A time span: a number of seconds to the API, `14d` to people.
+    Seconds,
+    YesOrNo,
+    Texts,
+    /// An object that has only this, a text.
+    Wrapped(String),
+    /// A word, or an object that has only one of these: `root`, `tenant=ID`.
+    WordOr(Vec<String>),
+    Json,
+}
+
+/// All operations of the document.
+pub(crate) fn all() -> Vec<Operation> {
+    let paths = DOCUMENT.get("paths").and_then(Value::as_object);
+    let operation = |(path, item): (&String, &Value)| {
+        let path = path.strip_prefix("/api/v1").unwrap_or(path).to_owned();
+        let item = item.as_object().cloned().unwrap_or_default();
+        item.into_iter().map(move |(method, said)| Operation::read(&method, &path, &said))
+    };
+    paths.into_iter().flatten().flat_map(operation).collect()
+}
+
+impl Operation {
+    fn read(method: &str, path: &str, said: &Value) -> Self {
+        let parameters = said.get("parameters").and_then(Value::as_array).into_iter().flatten();
+        let mut fields: Vec<_> = parameters.filter_map(|it| parameter(resolved(it))).collect();
+        let body = &said["requestBody"]["content"]["application/json"]["schema"];
+        fields.extend(properties(body));
+        // As a help text lists them.
+        fields.sort_by_key(|field| (field.place == Place::Header, !field.is_required));
+        let success = ["200", "201"]
+            .iter()
+            .find_map(|status| said["responses"][*status]["content"].as_object()?.iter().next());
+        let answer = success.map_or(&Value::Null, |(_, content)| resolved(&content["schema"]));
+        let item = items_of(answer).unwrap_or(answer);
+        Self {
+            id: text(&said["operationId"]),
+            method: method.to_ascii_uppercase(),
+            path: path.to_owned(),
+            // The first sentence.
+            summary: words_of(&said["summary"])
+                .split(". ")
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('.')
+                .to_owned(),
+            is_list: fields.iter().any(|field| field.name == "cursor"),
+            is_file: success.is_some_and(|(media, _)| media != "application/json"),
+            fields,
+            answers: item["properties"].as_object().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Whether it changes part of a resource, so that what is left out stays.
+    pub(crate) fn is_patch(&self) -> bool {
+        self.method == "PATCH"
+    }
+
+    /// Whether it makes something.
+    pub(crate) fn is_creation(&self) -> bool {
+        self.method == "POST"
+    }
+
+    pub(crate) fn has(&self, place: Place, name: &str) -> bool {
+        self.fields.iter().any(|field| field.place == place && field.name == name)
+    }
+
+    /// The request, with the path's parameters in place.
+    pub(crate) fn request(&self, in_path: &[(String, String)]) -> Result<Request, String> {
+        let method = self.method.parse().map_err(|_| format!("{}: not a method", self.method))?;
+        let mut path = self.path.clone();
+        for (name, value) in in_path {
+            path = path.replace(&format!("{{{name}}}"), &Request::segment(value));
+        }
+        Ok(Request::new(method, &path))
+    }
+
+    /// `GET /tenants/{tenant}`.
+    pub(crate) fn route(&self) -> String {
+        format!("{} /api/v1{}", self.method, self.path)
+    }
+}
+
+/// What the items of a page are; the page is all of the answer, or one of its fields.
+fn items_of(answer: &Value) -> Option<&Value> {
+    let properties = answer["properties"].as_object()?;
+    let own = properties.get("items");
+    let mut fields = properties.values().map(resolved);
+    let inner = || fields.find_map(|field| field["properties"].get("items"));
+    Some(resolved(&own.or_else(inner)?["items"]))
+}
+
+fn parameter(said: &Value) -> Option<Field> {
+    let place = match said["in"].as_str()? {
+        "path" => Place::Path,
+        "query" => Place::Query,
+        "header" => Place::Header,
+        _ => return None,
+    };
+    let name = text(&said["name"]);
+    let (schema, _) = not_null(resolved(&said["schema"]));
+    Some(Field {
+        kind: kind(&name, schema),
+        place,
+        is_required: said["required"].as_bool().unwrap_or_default(),
+        can_be_null: false,
+        help: help(said, schema),
+        name,
+    })
+}
+
+fn properties(body: &Value) -> Vec<Field> {
+    let body = resolved(body);
+    let required = |name: &str| {
+        let names = body["required"].as_array();
+        names.is_some_and(|names| names.iter().any(|it| it.as_str() == Some(name)))
+    };
+    let properties = body["properties"].as_object().into_iter().flatten();
+    properties
+        .map(|(name, said)| {
+            let (schema, can_be_null) = not_null(resolved(said));
+            Field {
+                name: name.clone(),
+                place: Place::Body,
+                kind: kind(name, schema),
+                is_required: required(name),
+                can_be_null,
+                help: help(said, schema),
+            }
+        })
+        .collect()
+}
+
+fn kind(name: &str, schema: &Value) -> Kind {
+    if let Some(words) = words(schema) {
+        return Kind::OneOf(words);
+    }
+    let is = |wanted: &str| match &schema["type"] {
+        Value::Array(types) => types.iter().any(|it| it == wanted),
+        one => one == wanted,
+    };
+    if is("integer") {
+        return if name.ends_with("Seconds") { Kind::Seconds } else { Kind::Whole };
+    }
+    if is("boolean") {
+        return Kind::YesOrNo;
+    }
+    if is("array") {
+        let items = resolved(&schema["items"]);
+        return if items["type"] == "string" { Kind::Texts } else { Kind::Json };
+    }
+    if is("string") {
+        return if schema["writeOnly"] == true { Kind::Secret } else { Kind::Text };
+    }
+    if let Some(name) = only_text(schema) {
+        return Kind::Wrapped(name.clone());
+    }
+    let each = schema["oneOf"].as_array().into_iter().flatten();
+    let mut others = each.map(resolved).filter(|one| words(one).is_none()).peekable();
+    if others.peek().is_none() {
+        return Kind::Json;
+    }
+    others
+        .map(|one| only_text(one).cloned())
+        .collect::<Option<_>>()
+        .map_or(Kind::Json, Kind::WordOr)
+}
+
+/// The name of an object's only property, where that is a text.
+fn only_text(schema: &Value) -> Option<&String> {
+    let mut properties = schema["properties"].as_object()?.iter();
+    match (properties.next(), properties.next()) {
+        (Some((name, inner)), None) if resolved(inner)["type"] == "string" => Some(name),
+        _ => None,
+    }
+}
+
+/// The words of an enumeration: a list, or one constant each where the words are documented.
+fn words(schema: &Value) -> Option<Vec<String>> {
+    if let Some(words) = schema["enum"].as_array() {
+        return Some(words.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    }
+    let each = schema["oneOf"].as_array()?;
+    let word = |one: &Value| {
+        let only = one["enum"].as_array().filter(|words| words.len() == 1);
+        one["const"].as_str().or_else(|| only?.first()?.as_str()).map(str::to_owned)
+    };
+    each.iter().map(word).collect()
+}
+
+/// A schema without its `null`, and whether it has one.
+fn not_null(schema: &Value) -> (&Value, bool) {
+    for of in ["oneOf", "anyOf"] {
+        let Some(each) = schema[of].as_array() else { continue };
+        let mut others = each.iter().filter(|one| one["type"] != "null");
+        if let (Some(one), None) = (others.next(), others.next())
+            && each.len() > 1
+        {
+            return (resolved(one), true);
+        }
+    }
+    let types = schema["type"].as_array();
+    (schema, types.is_some_and(|types| types.iter().any(|it| it == "null")))
+}
+
+/// What a reference leads to.
+fn resolved(schema: &Value) -> &Value {
+    match schema["$ref"].as_str().and_then(|it| DOCUMENT.pointer(it.strip_prefix('#')?)) {
+        Some(there) => resolved(there),
+        None => schema,
+    }
+}
+
+/// What stands beside the reference comes before what stands behind it.
+fn help(said: &Value, schema: &Value) -> String {
+    let own = words_of(&said["description"]);
+    let own = if own.is_empty() { words_of(&schema["description"]) } else { own };
+    own.trim_end_matches('.').to_owned()
+}
+
+/// A text without its line breaks.
+fn words_of(value: &Value) -> String {
+    text(value).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

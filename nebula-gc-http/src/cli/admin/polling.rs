@@ -1,0 +1,92 @@
+//! Commands that ask again until there is something to say.
+
+use std::error::Error;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use nebula_gc_http::client::Request;
+use serde_json::Value;
+
+use super::commands::Entry;
+use super::{Asked, print, show};
+
+const FOLLOW: &str = "follow";
+const WAIT: &str = "wait";
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The flags of a command that can wait.
+pub(super) fn flags(entry: &Entry) -> Option<(&'static str, &'static str)> {
+    match (entry.group, entry.verb) {
+        ("events", _) => Some((
+            FOLLOW,
+            "Go on with what happens from now on, until Ctrl-C; JSON is a line for each event then",
+        )),
+        ("nodes", "unapplied") => Some((WAIT, "Wait until every active node has applied it")),
+        _ => None,
+    }
+}
+
+/// How long the server may take over thousands of nodes.
+pub(super) const LONG: Duration = Duration::from_secs(600);
+
+/// Whether it handles thousands of nodes at once.
+pub(super) fn is_long(entry: &Entry) -> bool {
+    entry.verb == "import"
+}
+
+pub(super) fn is_asked(said: &ArgMatches) -> bool {
+    is_set(said, FOLLOW) || is_set(said, WAIT)
+}
+
+pub(super) async fn run(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>> {
+    if is_set(asked.said, FOLLOW) {
+        follow(asked, request).await
+    } else {
+        wait(asked, request).await
+    }
+}
+
+fn is_set(said: &ArgMatches, flag: &str) -> bool {
+    said.try_get_one::<bool>(flag).ok().flatten().is_some_and(|set| *set)
+}
+
+/// What there is, and then what is added.
+async fn follow(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>> {
+    let mut pages =
+        asked.client.pages(request.query("order", "oldest_first").query("limit", "500"));
+    let mut items = vec![];
+    while let Some(more) = pages.next().await? {
+        items.extend(more);
+        items.drain(..items.len().saturating_sub(asked.limit()));
+    }
+    loop {
+        if asked.as_json {
+            print(&items.iter().map(|item| format!("{item}\n")).collect::<String>())?;
+        } else if !items.is_empty() {
+            print(&show::table(&items, asked.entry.columns))?;
+        }
+        items = pages.added().await?;
+        if items.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Asks until nothing is counted any more.
+async fn wait(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>> {
+    let mut told = None;
+    loop {
+        let answer = asked.client.send(request.clone().query("limit", "1")).await?.json()?;
+        let count = answer.get("count").and_then(Value::as_i64);
+        let count = count.ok_or("the server does not say how many nodes are missing")?;
+        if count == 0 {
+            break;
+        }
+        if told.replace(count) != Some(count) {
+            eprintln!("{count} active nodes have not applied it yet");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    asked.list(request).await
+}

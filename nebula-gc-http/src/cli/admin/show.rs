@@ -1,0 +1,125 @@
+//! Answers as people read them.
+
+use serde_json::{Map, Value};
+
+/// A list as a table: one line for each, the columns aligned.
+pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
+    let head = columns.iter().map(|column| heading(column)).collect();
+    let mut rows: Vec<Vec<String>> = vec![head];
+    rows.extend(
+        items.iter().map(|item| columns.iter().map(|column| cell(at(item, column))).collect()),
+    );
+    let widths: Vec<_> = (0..columns.len())
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        })
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// One thing: a line for each of its fields, those of `first` before the others.
+pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str]) -> String {
+    let mut lines = vec![];
+    let later = thing.keys().map(String::as_str).filter(|name| !first.contains(name));
+    let names = first.iter().copied().filter(|name| thing.contains_key(*name)).chain(later);
+    for name in names.filter(|name| !hidden.contains(name)) {
+        match thing.get(name) {
+            Some(Value::Object(inner)) => {
+                let inner = inner.iter().map(|(part, value)| (format!("{name}.{part}"), value));
+                lines.extend(inner.map(|(name, value)| (heading(&name), cell(Some(value)))));
+            }
+            value => lines.push((heading(name), cell(value))),
+        }
+    }
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let line = |(name, value): (String, String)| {
+        // What has lines of its own stands below.
+        if value.contains('\n') {
+            format!("{name}\n{}\n", value.trim_end())
+        } else {
+            format!("{name:<width$}  {value}\n")
+        }
+    };
+    lines.into_iter().map(line).collect()
+}
+
+/// The value at `a.b`.
+fn at<'a>(item: &'a Value, column: &str) -> Option<&'a Value> {
+    column.split('.').try_fold(item, |item, name| item.get(name))
+}
+
+/// `usage.free` is FREE, `createdAt` CREATED AT.
+fn heading(column: &str) -> String {
+    let name = column.rsplit('.').next().unwrap_or(column);
+    let mut heading = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            heading.push(' ');
+        }
+        heading.push(c.to_ascii_uppercase());
+    }
+    heading
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
+        Some(Value::String(text)) => printable(text),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Array(items)) if items.is_empty() => "-".to_owned(),
+        // Things have lines of their own.
+        Some(Value::Array(items)) if items.iter().any(Value::is_object) => {
+            let lines = items.iter().map(|item| format!("  {}\n", cell(Some(item))));
+            lines.collect()
+        }
+        Some(Value::Array(items)) => {
+            items.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(",")
+        }
+        Some(Value::Object(map)) => {
+            let parts = map.iter().map(|(name, value)| format!("{name}={}", cell(Some(value))));
+            parts.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// Names and reasons are others' texts: none of them commands the terminal.
+fn printable(text: &str) -> String {
+    let is_pem = text.starts_with("-----BEGIN ");
+    let shown = |c: char| match c {
+        '\n' if is_pem => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_reach_inside() {
+        let items =
+            [json!({"id": "a", "in": {"side": 1}}), json!({"id": "long", "in": {"side": null}})];
+        assert_eq!(table(&items, &["id", "in.side"]), "ID    SIDE\na     1\nlong  -\n");
+    }
+
+    #[test]
+    fn a_thing_begins_with_what_matters() {
+        let it = json!({"a": [1, 2], "name": "x\u{1b}[2J", "png": "…", "u": {"free": true}});
+        let shown = thing(
+            it.as_object().into_iter().next().map_or(&Map::new(), |it| it),
+            &["name"],
+            &["png"],
+        );
+        assert_eq!(shown, "NAME  x\\u{1b}[2J\nA     1,2\nFREE  yes\n");
+    }
+}
