@@ -79,20 +79,17 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let identity = Identity::load_or_make(&directory, curve)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let enrolled = runtime.block_on(enroll(&link, &text(NAME), &identity))?;
-    let files = enrolled["bundle"]["files"].as_object().ok_or("the answer holds no bundle")?;
+    let files = enrolled.pointer("/bundle/files").and_then(Value::as_object);
+    let files = files.ok_or("the answer holds no bundle")?;
     for name in FILES {
         let contents = files.get(name).and_then(Value::as_str);
         let contents = contents.ok_or_else(|| format!("the answer's bundle lacks {name}"))?;
         write(&directory.join(name), contents.as_bytes(), 0o644)?;
     }
-    let addresses = enrolled["addresses"].as_array().into_iter().flatten();
+    let addresses = enrolled.get("addresses").and_then(Value::as_array).into_iter().flatten();
     let addresses: Vec<_> = addresses.filter_map(Value::as_str).collect();
-    println!(
-        "{} is {} in {}",
-        enrolled["name"].as_str().unwrap_or_default(),
-        addresses.join(" and "),
-        enrolled["network"].as_str().unwrap_or_default()
-    );
+    let text_of = |name: &str| enrolled.get(name).and_then(Value::as_str).unwrap_or_default();
+    println!("{} is {} in {}", text_of("name"), addresses.join(" and "), text_of("network"));
     println!("Start it: cd {} && nebula -config nebula.yml", directory.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -83,13 +83,13 @@ impl Operation {
     fn read(method: &str, path: &str, said: &Value) -> Self {
         let parameters = said.get("parameters").and_then(Value::as_array).into_iter().flatten();
         let mut fields: Vec<_> = parameters.filter_map(|it| parameter(resolved(it))).collect();
-        let body = &said["requestBody"]["content"]["application/json"]["schema"];
-        fields.extend(properties(body));
+        let body = said.pointer("/requestBody/content/application~1json/schema");
+        fields.extend(properties(body.unwrap_or(&Value::Null)));
         // As a help text lists them.
         fields.sort_by_key(|field| (field.place == Place::Header, !field.is_required));
-        let success = ["200", "201"]
-            .iter()
-            .find_map(|status| said["responses"][*status]["content"].as_object()?.iter().next());
+        let contents = ["/responses/200/content", "/responses/201/content"];
+        let success =
+            contents.iter().find_map(|content| said.pointer(content)?.as_object()?.iter().next());
         let answer = success.map_or(&Value::Null, |(_, content)| resolved(&content["schema"]));
         let item = items_of(answer).unwrap_or(answer);
         Self {
