@@ -38,39 +38,50 @@
 pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "service")]
 mod error;
+#[cfg(feature = "service")]
 mod id;
+#[cfg(feature = "service")]
 mod names;
+#[cfg(feature = "service")]
 mod secret;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "cli")]
 pub mod settings;
+#[cfg(feature = "service")]
 mod signers;
+#[cfg(feature = "service")]
 mod store;
+#[cfg(feature = "service")]
 mod verify;
 
-pub use error::Error;
-pub use id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId};
-pub use names::{DeviceId, Groups, Label, NodeName, ProjectId, StateReason};
-pub use secret::{Bearer, ServerSecrets};
-pub use service::{
-    Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,
-    EventFilter, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
-    NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodeStatus, NumberedEvent,
-    Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed, Repeat,
-    Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
+#[cfg(feature = "service")]
+pub use self::{
+    error::Error,
+    id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId},
+    names::{DeviceId, Groups, Label, NodeName, ProjectId, StateReason},
+    secret::{Bearer, ServerSecrets},
+    service::{
+        Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,
+        EventFilter, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
+        NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodeStatus, NumberedEvent,
+        Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed,
+        Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
+    },
+    service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa},
+    signers::{OpenSigner, SignerCommand, Signers},
+    store::COMPONENT,
+    store::blocklist::Blocked,
+    store::certificate::{CertificateState, LedgerEntry, Reason},
+    store::database::Database,
+    store::join_token::JoinToken,
+    store::network::{Network, Revision, Versions},
+    store::node::{NodeFilter, NodeRole, NodeState},
+    store::operator_key::{KeptKey, OperatorKey, Role, Scope},
+    store::tenant::Tenant,
+    verify::{Rule, Violation, verify},
 };
-pub use service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa};
-pub use signers::{OpenSigner, SignerCommand, Signers};
-pub use store::COMPONENT;
-pub use store::blocklist::Blocked;
-pub use store::certificate::{CertificateState, LedgerEntry, Reason};
-pub use store::database::Database;
-pub use store::join_token::JoinToken;
-pub use store::network::{Network, Revision, Versions};
-pub use store::node::{NodeFilter, NodeRole, NodeState};
-pub use store::operator_key::{KeptKey, OperatorKey, Role, Scope};
-pub use store::tenant::Tenant;
-pub use verify::{Rule, Violation, verify};
