@@ -81,13 +81,14 @@ impl Enrollment {
         node: Node,
         terms: &Terms,
     ) -> Result<Decision, Error> {
+        // Before the token, so that a key that is kept out is not told to try another.
+        check_active(&node)?;
         let is_own = |token| shared.secrets.hashes(&self.token).any(|hashed| hashed.matches(token));
         if !node.token.as_ref().is_some_and(is_own) {
             return Err(Error::KeyMismatch {
                 reason: "publicKey: a node of the network has this key, with another node token; make a new pair".to_owned(),
             });
         }
-        check_active(&node)?;
         let certificates = certificate::current(tx, node.id)?;
         if !certificates.is_empty() {
             return Ok(Decision::Unchanged { node, certificates });
