@@ -17,13 +17,11 @@ mod support {
     pub mod client;
     pub mod node;
     pub mod peers;
+    pub mod pings;
     pub mod server;
     pub mod underlay;
     pub mod unpack;
 }
-
-use std::process::Child;
-use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,13 +29,9 @@ use serde_json::{Value, json};
 use support::client::{Answer, Client};
 use support::node::Node;
 use support::peers::{self, Peer, skip};
+use support::pings::{MEET, PART, Pair, pairs, unanswered, until};
 use support::server::Server;
 use support::underlay::Underlay;
-
-/// For tunnels to come up: Nebula repeats its handshakes at growing intervals.
-const MEET: Duration = Duration::from_secs(10);
-/// For tunnels to a blocked node to end: Nebula looks at its tunnels every few seconds.
-const PART: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn the_oldest_release_over_version_1() {
@@ -186,52 +180,4 @@ fn success(answer: hyper::Result<Answer>) -> Answer {
 
 fn zip_bundle(data: &Value) -> Vec<u8> {
     STANDARD.decode(data["zipBundle"].as_str().expect("text")).expect("Base64")
-}
-
-/// Who asks whom, at which of its addresses.
-#[derive(Clone, Copy)]
-struct Pair<'a> {
-    from: &'a Node,
-    to: &'a Node,
-    address: &'a str,
-}
-
-impl Pair<'_> {
-    fn concerns(&self, node: &Node) -> bool {
-        std::ptr::eq(self.from, node) || std::ptr::eq(self.to, node)
-    }
-}
-
-impl std::fmt::Display for Pair<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} → {} {}", self.from.name, self.to.name, self.address)
-    }
-}
-
-/// Each of these with each other, in both directions, at every address.
-fn pairs<'a>(nodes: &[&'a Node]) -> Vec<Pair<'a>> {
-    let mut pairs = vec![];
-    for &from in nodes {
-        for &to in nodes.iter().filter(|to| !std::ptr::eq(**to, from)) {
-            pairs.extend(to.addresses.iter().map(|address| Pair { from, to, address }));
-        }
-    }
-    pairs
-}
-
-/// Sends one ping from each to each, all at once, and returns those that were not answered.
-fn unanswered(pairs: &[Pair<'_>]) -> Vec<String> {
-    let sent: Vec<Child> = pairs.iter().map(|pair| pair.from.host.ping(pair.address)).collect();
-    let answered = sent.into_iter().map(|mut ping| ping.wait().expect("our own child").success());
-    let each = pairs.iter().zip(answered.collect::<Vec<_>>());
-    each.filter(|(_, answered)| !answered).map(|(pair, _)| pair.to_string()).collect()
-}
-
-#[track_caller]
-fn until(what: &str, budget: Duration, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < budget, "not within {budget:?}: {what}");
-    }
-    eprintln!("{what}: after {:.1?}", start.elapsed());
 }
