@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, IF_NONE_MATCH};
+use hyper::http::request::Builder;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// A connection that sends one operator key with everything.
+/// A connection that sends one secret with everything, unless told otherwise.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
@@ -20,22 +21,19 @@ pub struct Client {
 /// What came back.
 pub struct Answer {
     pub status: u16,
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
 impl Client {
-    pub async fn connect(server: SocketAddr, operator_key: &str) -> std::io::Result<Self> {
+    pub async fn connect(server: SocketAddr, secret: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         // It ends with the connection; what went wrong reaches whoever waits for an answer.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self {
-            sender,
-            host: server.to_string(),
-            authorization: format!("Bearer {operator_key}"),
-        })
+        Ok(Self { sender, host: server.to_string(), authorization: format!("Bearer {secret}") })
     }
 
     pub async fn post(&mut self, path: &str, json: impl Into<Bytes>) -> hyper::Result<Answer> {
@@ -63,6 +61,12 @@ impl Client {
         self.send(Method::POST, path, &format!("Bearer {secret}"), json.into()).await
     }
 
+    /// Asks for what may have changed since it had this ETag.
+    pub async fn get_unless(&mut self, path: &str, tag: &str) -> hyper::Result<Answer> {
+        let request = self.request(Method::GET, path, &self.authorization);
+        self.exchange(request.header(IF_NONE_MATCH, tag), Bytes::new()).await
+    }
+
     async fn send(
         &mut self,
         method: Method,
@@ -70,17 +74,23 @@ impl Client {
         authorization: &str,
         body: Bytes,
     ) -> hyper::Result<Answer> {
-        let request = Request::builder()
+        self.exchange(self.request(method, path, authorization), body).await
+    }
+
+    fn request(&self, method: Method, path: &str, authorization: &str) -> Builder {
+        Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, &self.host)
             .header(AUTHORIZATION, authorization)
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .expect("paths of tests are valid");
+    }
+
+    async fn exchange(&mut self, request: Builder, body: Bytes) -> hyper::Result<Answer> {
+        let request = request.body(Full::new(body)).expect("paths of tests are valid");
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        Ok(Answer { status, body: response.into_body().collect().await?.to_bytes() })
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, body: response.into_body().collect().await?.to_bytes() })
     }
 }

@@ -51,6 +51,21 @@ impl Node {
         fs::read_to_string(self.directory().join("node.pub")).expect("it was made")
     }
 
+    /// Makes another key beside the one it has, and returns the public one.
+    pub fn next_key(&self, peer: &Peer) -> String {
+        let pair = ["keygen", "-out-key", "next.key", "-out-pub", "next.pub"];
+        peer.nebula_cert(self.directory(), &pair);
+        fs::read_to_string(self.directory().join("next.pub")).expect("it was made")
+    }
+
+    /// Puts that key in the place of the one it has.
+    pub fn take_next_key(&self) {
+        for (next, file) in [("next.key", "node.key"), ("next.pub", "node.pub")] {
+            let (next, file) = (self.directory().join(next), self.directory().join(file));
+            fs::rename(next, file).expect("it was made");
+        }
+    }
+
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -89,6 +104,11 @@ impl Node {
         signal(self.process.as_ref().expect("it was started"), "HUP");
     }
 
+    /// What `nebula` has logged.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     fn log(&self) -> std::path::PathBuf {
         self.directory().join("nebula.log")
     }
@@ -100,7 +120,7 @@ impl Drop for Node {
             end(process);
         }
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.log()).unwrap_or_default();
+            let log = self.logged();
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
             eprintln!("--- {} {:?}\n{}", self.name, self.addresses, tail.join("\n"));
