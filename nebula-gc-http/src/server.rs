@@ -9,6 +9,7 @@ mod serve;
 mod signals;
 #[cfg(feature = "tls")]
 mod tls;
+mod upkeep;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use self::serve::{Server, serve};
 pub use self::signals::Signals;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
+pub use self::upkeep::keep_up;
 use crate::Error;
 
 /// Why a server could not start or had to stop.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 use nebula_gc_http::api;
-use nebula_gc_http::server::{DataDirectory, Server, Signals, Tls, raise_file_limit};
+use nebula_gc_http::server::{DataDirectory, Server, Signals, Tls, keep_up, raise_file_limit};
 use nebula_gc_http::settings::{SETTINGS, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,7 +76,8 @@ fn serve(
         None => directory.start()?,
         Some(url) => directory.start_over(url.expose())?,
     };
-    let mut server = Server::new(listener, api::router(Arc::new(service))).limits(limits);
+    let service = Arc::new(service);
+    let mut server = Server::new(listener, api::router(Arc::clone(&service))).limits(limits);
     if let Some(url) = settings.public_url {
         server = server.public_url(url);
     }
@@ -106,6 +107,7 @@ fn serve(
                 served?;
                 Ok(ExitCode::SUCCESS)
             }
+            never = keep_up(service) => match never {},
             () = at_once => {
                 tracing::warn!("stopped at once");
                 Ok(ExitCode::from(INTERRUPTED))

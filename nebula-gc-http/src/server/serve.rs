@@ -21,7 +21,7 @@ use tower::Service as _;
 
 #[cfg(feature = "tls")]
 use super::Tls;
-use super::{Limits, ServerError};
+use super::{Limits, ServerError, keep_up};
 use crate::Service;
 use crate::api::{self, Public, Stopping};
 
@@ -130,7 +130,8 @@ impl Server {
     }
 }
 
-/// Serves a service over plain HTTP with the default limits, as [`Server::run`] does.
+/// Serves a service over plain HTTP with the default limits, as [`Server::run`] does, and has it do
+/// meanwhile what time brings about.
 ///
 /// # Errors
 /// [`ServerError::Serve`].
@@ -139,7 +140,11 @@ pub async fn serve(
     service: Arc<Service>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    Server::new(listener, api::router(service)).run(stop).await
+    let server = Server::new(listener, api::router(Arc::clone(&service)));
+    tokio::select! {
+        served = server.run(stop) => served,
+        never = keep_up(service) => match never {},
+    }
 }
 
 /// No answer and no acknowledgement for so long, and the other side counts as gone: a device that
