@@ -395,7 +395,13 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
     let seen = others.seen;
     let (local, origin) = (Caller::Local, Origin::local());
     service
-        .suspend_node(local.clone(), origin, about(), Expected::Anything, "lost".to_owned())
+        .suspend_node(
+            local.clone(),
+            origin,
+            about(),
+            Expected::Anything,
+            nebula_gc_http::StateReason::new("lost").unwrap(),
+        )
         .await
         .unwrap();
     let told = polling.answer().await.unwrap_err();
@@ -418,7 +424,13 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
     service.reinstate_node(local.clone(), origin, about(), Expected::Anything).await.unwrap();
     let polling = plane.poll(&node).await;
     service
-        .revoke_node(local, origin, about(), Expected::Anything, "lost".to_owned())
+        .revoke_node(
+            local,
+            origin,
+            about(),
+            Expected::Anything,
+            nebula_gc_http::StateReason::new("lost").unwrap(),
+        )
         .await
         .unwrap();
     let told = polling.answer().await.unwrap_err();
