@@ -4,8 +4,11 @@
 //! [`nebula_alloc::verify`] proves that addresses tile their pools and that events explain leases;
 //! this proves that nodes, leases, certificates and blocklists agree with each other.
 
+mod history;
 mod ledger;
+mod moves;
 mod nodes;
+mod pending;
 mod quarantine;
 mod rows;
 
@@ -65,13 +68,45 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
         };
         found.add(rule, violation);
     }
+    for (query, what) in STRAYS {
+        let strays = tx.query(query, &[])?.len();
+        found.unless(strays == 0, Rule::AllOrNothing, || format!("{strays} {what}"));
+    }
     let rows = Rows::read(tx)?;
     let certificates = ledger::check(&rows, &mut found);
     nodes::check(&rows, &mut found);
     nodes::check_blocked(&rows, &certificates, now, &mut found);
     quarantine::check(&rows, &certificates, now, &mut found);
+    pending::check(&rows, now, &mut found);
+    history::check(&rows, now, &mut found);
+    moves::check(&rows, &mut found);
     Ok(found.0)
 }
+
+/// Rows whose others are not there.
+const STRAYS: [(&str, &str); 5] = [
+    (
+        "SELECT id FROM gc_network WHERE tenant NOT IN (SELECT id FROM gc_tenant)",
+        "networks have no tenant",
+    ),
+    (
+        "SELECT id FROM gc_ca WHERE network NOT IN (SELECT id FROM gc_network)",
+        "CAs have no network",
+    ),
+    (
+        "SELECT id FROM gc_operator_key WHERE tenant NOT IN (SELECT id FROM gc_tenant) \
+         OR network NOT IN (SELECT id FROM gc_network)",
+        "operator keys have no tenant or network",
+    ),
+    (
+        "SELECT id FROM gc_join_token WHERE network NOT IN (SELECT id FROM gc_network)",
+        "join tokens have no network",
+    ),
+    (
+        "SELECT fingerprint FROM gc_blocklist WHERE network NOT IN (SELECT id FROM gc_network)",
+        "entries of blocklists have no network",
+    ),
+];
 
 #[derive(Default)]
 struct Found(Vec<Violation>);

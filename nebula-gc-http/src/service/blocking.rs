@@ -37,7 +37,7 @@ pub(super) fn block_replaced(
     let blocked = open.iter().map(|former| &former.fingerprint).map(Fingerprint::to_string);
     let entry = Entry {
         network: Some(node.network),
-        detail: json!({"blocked": blocked.collect::<Vec<_>>()}),
+        detail: json!({"blocked": blocked.collect::<Vec<_>>(), "revision": revision.0}),
         ..Entry::new("certificate.blocked", node.id.as_bytes())
     };
     author.record(tx, now, entry)?;

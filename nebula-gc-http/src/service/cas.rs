@@ -223,10 +223,14 @@ impl NewCa {
         let ca = self.row(work.shared, network.id, CaState::Trusted)?;
         ca::insert(work.tx, &ca, work.now)?;
         ca::activate(work.tx, network.id, ca.id)?;
-        network::move_revision(work.tx, network.id, work.now)?;
+        let revision = network::move_revision(work.tx, network.id, work.now)?;
         let entry = Entry {
             network: Some(network.id),
-            detail: json!({"fingerprint": fingerprint.to_string(), "signer": ca.signer}),
+            detail: json!({
+                "fingerprint": fingerprint.to_string(),
+                "signer": ca.signer,
+                "revision": revision.0,
+            }),
             ..Entry::new("ca.activated", ca.id.as_bytes())
         };
         work.record(entry)?;

@@ -452,16 +452,20 @@ fn admit_node(
     node::insert(tx, node)?;
     let (author, leases) = (writing.author, writing.leases);
     let readiness = terms.ready(tx, writing.issue(node, Reason::Enrolled))?;
-    let revision = if node.lighthouse.is_some() || node.relay {
-        network::move_revision(tx, terms.network.id, terms.now)?
-    } else {
-        terms.network.revision
+    let mut tell = |what: &str, value| {
+        if let Some(detail) = detail.as_object_mut() {
+            detail.insert(what.to_owned(), value);
+        }
     };
+    tell("generation", json!(node.generation.0));
+    let mut revision = terms.network.revision;
+    if node.lighthouse.is_some() || node.relay {
+        revision = network::move_revision(tx, terms.network.id, terms.now)?;
+        tell("revision", json!(revision.0));
+    }
     match readiness {
         Readiness::Ready(ready) => {
-            if let Some(detail) = detail.as_object_mut() {
-                detail.insert("fingerprints".to_owned(), json!(ready.fingerprints()));
-            }
+            tell("fingerprints", json!(ready.fingerprints()));
             let certificates = Certified::New(terms.enter(tx, ready)?);
             Ok(Issuing::Done(Changed { certificates, revision, detail }))
         }

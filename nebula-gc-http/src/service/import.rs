@@ -207,7 +207,11 @@ fn enter(work: &mut Work<'_>, newcomer: &Newcomer) -> Result<(), Error> {
     let entry = Entry {
         network: Some(node.network),
         address: assignments.first().map(|one| one.address),
-        detail: json!({"addresses": addresses, "fingerprints": fingerprints}),
+        detail: json!({
+            "addresses": addresses,
+            "fingerprints": fingerprints,
+            "generation": node.generation.0,
+        }),
         ..Entry::new("node.imported", node.id.as_bytes())
     };
     work.record(entry)

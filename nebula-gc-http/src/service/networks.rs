@@ -239,7 +239,7 @@ impl Adding {
         ca::insert(tx, &ca, now)?;
         let entry = Entry {
             network: Some(id),
-            detail: json!({"name": network.name, "ca": ca.certificate.fingerprint().to_string()}),
+            detail: json!({"name": network.name, "revision": network.revision.0, "ca": ca.certificate.fingerprint().to_string()}),
             ..Entry::new("network.created", id.as_bytes())
         };
         author.record(tx, now, entry)?;

@@ -130,6 +130,7 @@ pub(super) fn release_node(
             "addresses": addresses(&leases),
             "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
             "reason": reason,
+            "revision": revision.0,
         }),
         ..Entry::new("node.released", node.id.as_bytes())
     };

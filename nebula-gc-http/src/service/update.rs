@@ -113,9 +113,10 @@ impl Update {
             },
         };
         let mut blocked = vec![];
-        let mut revision = network.revision;
+        let (mut revision, mut moved) = (network.revision, None);
         if self.moves_revision || self.blocks_former {
             revision = network::move_revision(tx, network.id, terms.now)?;
+            moved = Some(revision.0);
         }
         if self.blocks_former {
             blocked = block_certificates(tx, network, node, revision)?;
@@ -135,6 +136,8 @@ impl Update {
             "changed": self.changed,
             "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
             "fingerprints": certificates.new_fingerprints(),
+            "generation": node.generation.0,
+            "revision": moved,
         });
         Ok(Issuing::Done(Changed { certificates, revision, detail }))
     }

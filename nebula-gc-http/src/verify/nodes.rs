@@ -127,6 +127,12 @@ pub(super) fn check_blocked(
         known.insert((entry.network, fingerprint));
         known.extend(alternate.map(|alternate| (entry.network, alternate)));
         let blocked = rows.is_blocked(entry.network, &fingerprint);
+        let carried = certificates
+            .get(&entry.id)
+            .is_none_or(|certificate| rows.is_carried(entry.network, certificate));
+        found.unless(!blocked || carried, Rule::Blocked, || {
+            format!("bundles don't carry each form of the blocked certificate {fingerprint}")
+        });
         let valid = entry.not_after >= now;
         match (entry.state.as_str(), rows.nodes.get(&entry.node)) {
             ("issued", _) => found.unless(!blocked, Rule::Blocked, || {

@@ -6,13 +6,14 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::event;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::{Row, Transaction};
-use nebula_pki::{Fingerprint, Version};
+use nebula_pki::{Certificate, Fingerprint, Version};
+use serde::Deserialize;
 
 use crate::store::ca::{self, Ca};
 use crate::store::join_token::{self, JoinToken};
 use crate::store::network::{self, Network};
 use crate::store::node::{self, Node};
-use crate::store::{damaged, version};
+use crate::store::{self, damaged, version};
 use crate::{CaId, Error, JoinTokenId, NodeId};
 
 /// How many rows are read at a time.
@@ -28,8 +29,35 @@ pub(super) struct Rows {
     pub(super) certificates: Vec<Entry>,
     /// With the revision since which it is blocked.
     pub(super) blocklist: BTreeMap<(NetworkId, Fingerprint), i64>,
+    /// What bundles carry of it: each form of the fingerprints.
+    carried: BTreeSet<(NetworkId, Fingerprint)>,
+    /// What happened, in the order of the audit log, but for what happened to leases.
+    pub(super) events: Vec<Happened>,
     /// How often an event of this kind was about this subject.
-    pub(super) events: HashMap<(String, Vec<u8>), usize>,
+    counts: HashMap<(String, Vec<u8>), usize>,
+}
+
+/// An event.
+pub(super) struct Happened {
+    pub(super) kind: String,
+    pub(super) network: Option<NetworkId>,
+    pub(super) subject: Vec<u8>,
+    pub(super) request: Option<String>,
+    pub(super) told: Told,
+}
+
+/// What the detail of an event may tell.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Told {
+    /// To what the network's revision moved.
+    pub(super) revision: Option<i64>,
+    /// To what the node's generation moved.
+    pub(super) generation: Option<i64>,
+    /// Of certificates that were issued.
+    pub(super) fingerprints: Vec<String>,
+    /// Of certificates that were blocked.
+    pub(super) blocked: Vec<String>,
 }
 
 /// A row of the ledger.
@@ -39,11 +67,13 @@ pub(super) struct Entry {
     pub(super) node: NodeId,
     pub(super) issuer: CaId,
     pub(super) state: String,
+    pub(super) reason: String,
     pub(super) version: Version,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) not_before: i64,
     pub(super) not_after: i64,
     pub(super) contents: Vec<u8>,
+    pub(super) instance: Option<String>,
     pub(super) deadline: Option<i64>,
 }
 
@@ -65,8 +95,13 @@ impl Rows {
             leases: vec![],
             certificates: certificates(tx)?,
             blocklist: blocklist(tx)?,
+            carried: BTreeSet::new(),
             events: events(tx)?,
+            counts: HashMap::new(),
         };
+        for event in &rows.events {
+            *rows.counts.entry((event.kind.clone(), event.subject.clone())).or_default() += 1;
+        }
         for row in tx.query("SELECT id FROM gc_ca", &[])? {
             let id = row.array(0)?.into();
             let ca = ca::by_id(tx, id)?.ok_or_else(|| damaged("CA"))?;
@@ -80,6 +115,10 @@ impl Rows {
     }
 
     fn read_network(&mut self, tx: &mut dyn Transaction, network: NetworkId) -> Result<(), Error> {
+        if let Some(whole) = self.networks.get(&network) {
+            let carried = store::blocklist::fingerprints(tx, whole)?;
+            self.carried.extend(carried.into_iter().map(|carried| (network, carried)));
+        }
         let mut last = NodeId::from([0; 16]);
         loop {
             let page = node::after(tx, network, last, LIMIT)?;
@@ -106,11 +145,17 @@ impl Rows {
 
     /// How often this happened to that.
     pub(super) fn count(&self, kind: &str, subject: &[u8]) -> usize {
-        self.events.get(&(kind.to_owned(), subject.to_vec())).copied().unwrap_or_default()
+        self.counts.get(&(kind.to_owned(), subject.to_vec())).copied().unwrap_or_default()
     }
 
     pub(super) fn is_blocked(&self, network: NetworkId, fingerprint: &Fingerprint) -> bool {
         self.blocklist.contains_key(&(network, *fingerprint))
+    }
+
+    /// Whether bundles block a certificate, in either form of its signature.
+    pub(super) fn is_carried(&self, network: NetworkId, certificate: &Certificate) -> bool {
+        let forms = [Some(certificate.fingerprint()), certificate.alternate_fingerprint()];
+        forms.into_iter().flatten().all(|form| self.carried.contains(&(network, form)))
     }
 
     /// Networks whose quarantines don't wait for certificates.
@@ -128,7 +173,7 @@ fn certificates(tx: &mut dyn Transaction) -> Result<Vec<Entry>, Error> {
     loop {
         let page = tx.query(
             "SELECT id, network, node, issuer, state, version, fingerprint, not_before, not_after, contents, \
-             deadline FROM gc_certificate WHERE id > $1 ORDER BY id LIMIT $2",
+             instance, deadline, reason FROM gc_certificate WHERE id > $1 ORDER BY id LIMIT $2",
             &[(&last).into(), (LIMIT).into()],
         )?;
         let Some(end) = page.last() else { return Ok(all) };
@@ -154,7 +199,9 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         not_before: row.integer(7)?,
         not_after: row.integer(8)?,
         contents: row.optional_blob(9)?.unwrap_or_default().to_vec(),
-        deadline: row.optional_integer(10)?,
+        instance: row.optional_text(10)?.map(str::to_owned),
+        deadline: row.optional_integer(11)?,
+        reason: row.text(12)?.to_owned(),
     })
 }
 
@@ -168,16 +215,25 @@ fn blocklist(tx: &mut dyn Transaction) -> Result<BTreeMap<(NetworkId, Fingerprin
         .collect()
 }
 
-fn events(tx: &mut dyn Transaction) -> Result<HashMap<(String, Vec<u8>), usize>, Error> {
-    let (mut counts, mut last) = (HashMap::new(), 0);
+fn events(tx: &mut dyn Transaction) -> Result<Vec<Happened>, Error> {
+    let (mut events, mut last) = (vec![], 0);
     loop {
         let page = event::after(tx, None, last, PAGE)?;
-        let Some((end, _)) = page.last() else { return Ok(counts) };
+        let Some((end, _)) = page.last() else { return Ok(events) };
         last = *end;
         for (_, event) in page {
-            if let Some(subject) = event.subject.filter(|_| !event.kind.starts_with("lease.")) {
-                *counts.entry((event.kind, subject)).or_default() += 1;
-            }
+            let Some(subject) = event.subject.filter(|_| !event.kind.starts_with("lease.")) else {
+                continue;
+            };
+            let detail = event.detail.as_deref().map(serde_json::from_str);
+            events.push(Happened {
+                kind: event.kind,
+                network: event.network,
+                subject,
+                request: event.request_id,
+                // What can't be read is missed where it should have been told.
+                told: detail.and_then(Result::ok).unwrap_or_default(),
+            });
         }
     }
 }

@@ -207,13 +207,14 @@ impl Service {
             for range in gains {
                 create_pool(work, network.id, range, 0)?;
             }
-            let revision = match former.mtu == network.mtu {
-                true => network.revision,
-                false => network::move_revision(work.tx, network.id, work.now)?,
+            let moved = match former.mtu == network.mtu {
+                true => None,
+                false => Some(network::move_revision(work.tx, network.id, work.now)?),
             };
+            let revision = moved.unwrap_or(network.revision);
             work.record(Entry {
                 network: Some(network.id),
-                detail: json!({"changed": changed}),
+                detail: json!({"changed": changed, "revision": moved.map(|moved| moved.0)}),
                 ..Entry::new("network.changed", network.id.as_bytes())
             })?;
             Ok(Network { changes: network.changes + 1, revision, ..network })
@@ -369,7 +370,7 @@ fn create(
     ca::insert(work.tx, &ca, now)?;
     work.record(Entry {
         network: Some(id),
-        detail: json!({"name": network.name, "ca": ca.certificate.fingerprint().to_string()}),
+        detail: json!({"name": network.name, "revision": network.revision.0, "ca": ca.certificate.fingerprint().to_string()}),
         ..Entry::new("network.created", id.as_bytes())
     })?;
     Ok(network)

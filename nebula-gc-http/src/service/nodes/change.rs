@@ -501,15 +501,17 @@ fn keep_out(
     network: &Network,
     (former, node, kind): (&Node, &Node, &'static str),
 ) -> Result<Revision, Error> {
-    let (mut revision, mut blocked) = (network.revision, vec![]);
+    let (mut revision, mut moved, mut blocked) = (network.revision, None, vec![]);
     if former.state == NodeState::Active {
         revision = network::move_revision(tx, network.id, now)?;
+        moved = Some(revision.0);
         blocked = block_certificates(tx, network, former, revision)?;
         certificate::revoke(tx, node.id)?;
     }
     node::update(tx, node)?;
     network::note_move(tx, network.id)?;
     let detail = json!({
+        "revision": moved,
         "reason": node.state_reason,
         "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
     });

@@ -218,14 +218,20 @@ impl Complete {
         let ready = Ready { issue, verified, pending: rows.iter().map(|row| row.id).collect() };
         let fingerprints = ready.fingerprints();
         terms.enter(tx, ready)?;
+        let mut moved = None;
         if reason != Reason::Enrolled {
             let generation = node.generation.next();
+            moved = Some(generation.0);
             node::update(tx, &Node { generation, ..node.clone() })?;
             network::note_move(tx, terms.network.id)?;
         }
         let entry = Entry {
             network: Some(terms.network.id),
-            detail: json!({"fingerprints": fingerprints, "reason": reason.word()}),
+            detail: json!({
+                "fingerprints": fingerprints,
+                "generation": moved,
+                "reason": reason.word(),
+            }),
             ..Entry::new("certificate.issued", node.id.as_bytes())
         };
         author.record(tx, terms.now, entry)
@@ -253,8 +259,9 @@ fn cancel(
         return Ok(());
     }
     // It never became a member. Its device may come again, with the same token.
+    let mut moved = None;
     if node.lighthouse.is_some() || node.relay {
-        network::move_revision(tx, network.id, now)?;
+        moved = Some(network::move_revision(tx, network.id, now)?.0);
     }
     node::release(tx, node, Some("its certificate was never signed"), now)?;
     node::forget_tokens(tx, node.id)?;
@@ -266,7 +273,11 @@ fn cancel(
     let entry = Entry {
         network: Some(network.id),
         address: leases.first().map(|lease| lease.address),
-        detail: json!({"addresses": addresses(&leases), "reason": "never signed"}),
+        detail: json!({
+            "addresses": addresses(&leases),
+            "reason": "never signed",
+            "revision": moved,
+        }),
         ..Entry::new("node.released", node.id.as_bytes())
     };
     author.record(tx, now, entry)

@@ -1,0 +1,99 @@
+//! The audit log and the rows tell the same: what was issued, what was blocked and since when, and
+//! who is kept out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use nebula_alloc::NetworkId;
+use nebula_pki::Fingerprint;
+
+use super::rows::{Happened, Rows};
+use super::{Found, Rule};
+use crate::NodeId;
+use crate::store::node::NodeState;
+
+pub(super) fn check(rows: &Rows, now: i64, found: &mut Found) {
+    issued(rows, found);
+    blocked(rows, now, found);
+    states(rows, found);
+}
+
+/// A certificate and the event of its issue are stored together.
+fn issued(rows: &Rows, found: &mut Found) {
+    let mut told: HashMap<(&[u8], Fingerprint), usize> = HashMap::new();
+    for event in &rows.events {
+        for fingerprint in event.told.fingerprints.iter().filter_map(|text| text.parse().ok()) {
+            *told.entry((&event.subject, fingerprint)).or_default() += 1;
+        }
+    }
+    for entry in &rows.certificates {
+        let Some(fingerprint) = entry.fingerprint else { continue };
+        let times = told.remove(&(entry.node.as_bytes().as_slice(), fingerprint)).unwrap_or(0);
+        found.unless(times == 1, Rule::AllOrNothing, || {
+            format!("{times} events tell that the certificate {fingerprint} was issued")
+        });
+    }
+    for ((_, fingerprint), _) in told {
+        found.add(Rule::Ledger, format!("the certificate {fingerprint} was issued and is gone"));
+    }
+}
+
+/// What was blocked stays blocked until it expires, since the revision that its event tells.
+fn blocked(rows: &Rows, now: i64, found: &mut Found) {
+    let mut since: BTreeMap<(NetworkId, Fingerprint), Option<i64>> = BTreeMap::new();
+    for event in &rows.events {
+        let Some(network) = event.network else { continue };
+        for fingerprint in event.told.blocked.iter().filter_map(|text| text.parse().ok()) {
+            // Blocked again, it stays as it was.
+            since.entry((network, fingerprint)).or_insert(event.told.revision);
+        }
+    }
+    for ((network, fingerprint), revision) in &rows.blocklist {
+        let told = since.get(&(*network, *fingerprint));
+        found.unless(told.is_some(), Rule::AllOrNothing, || {
+            format!("no event tells that {fingerprint} was blocked")
+        });
+        let same = told.copied().flatten().is_none_or(|told| told == *revision);
+        found.unless(same, Rule::OneMove, || {
+            format!("{fingerprint} is blocked since another revision than its event tells")
+        });
+    }
+    for entry in &rows.certificates {
+        let Some(fingerprint) = entry.fingerprint else { continue };
+        let was = since.contains_key(&(entry.network, fingerprint)) && entry.not_after >= now;
+        found.unless(!was || rows.is_blocked(entry.network, &fingerprint), Rule::Blocked, || {
+            format!("the certificate {fingerprint} was blocked and is not any more")
+        });
+    }
+}
+
+/// Each node stands where the last event put it.
+fn states(rows: &Rows, found: &mut Found) {
+    let mut last: HashMap<NodeId, NodeState> = HashMap::new();
+    for event in &rows.events {
+        let (Some(state), Ok(id)) = (state_after(event), <[u8; 16]>::try_from(&*event.subject))
+        else {
+            continue;
+        };
+        last.insert(NodeId::from(id), state);
+    }
+    for node in rows.nodes.values() {
+        let told = last.remove(&node.id);
+        found.unless(told.is_none_or(|told| told == node.state), Rule::AllOrNothing, || {
+            let told = told.map_or("", NodeState::word);
+            format!("the node {:?} is {}, and was {told} last", node.name, node.state.word())
+        });
+    }
+    for id in last.keys() {
+        found.add(Rule::AllOrNothing, format!("the node {id} came and is not there"));
+    }
+}
+
+fn state_after(event: &Happened) -> Option<NodeState> {
+    match event.kind.as_str() {
+        "node.enrolled" | "node.imported" | "node.reinstated" => Some(NodeState::Active),
+        "node.suspended" => Some(NodeState::Suspended),
+        "node.revoked" => Some(NodeState::Revoked),
+        "node.released" => Some(NodeState::Released),
+        _ => None,
+    }
+}
