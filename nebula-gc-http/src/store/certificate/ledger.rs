@@ -158,12 +158,14 @@ pub(crate) fn settle_blocked(tx: &mut dyn Transaction, node: NodeId) -> Result<(
     )?)
 }
 
-/// Notes which certificates have ended by themselves, at most `limit`. Answers how many.
+/// Notes which certificates have ended by themselves, of at most `limit` nodes: those of both
+/// versions end at once. Answers how many.
 pub(crate) fn expire(tx: &mut dyn Transaction, now: i64, limit: i64) -> Result<u64, Error> {
     Ok(tx.execute(
-        "UPDATE gc_certificate SET state = 'expired', block_after = NULL WHERE id IN \
-         (SELECT id FROM gc_certificate WHERE state IN ('issued', 'superseded') AND not_after < $1 \
-         ORDER BY not_after LIMIT $2)",
+        "UPDATE gc_certificate SET state = 'expired', block_after = NULL \
+         WHERE state IN ('issued', 'superseded') AND not_after < $1 AND node IN \
+         (SELECT node FROM gc_certificate WHERE state IN ('issued', 'superseded') AND not_after < $1 \
+         GROUP BY node ORDER BY min(not_after) LIMIT $2)",
         &[now.into(), limit.into()],
     )?)
 }
