@@ -180,6 +180,7 @@ async fn what_is_not_usable_is_refused_by_its_field(plane: Plane) {
         "limit=0",
         "limit=501",
         "notAppliedRevision=x",
+        "notAppliedRevision=-1",
         "cursor=AAAA",
         "order=name",
     ] {

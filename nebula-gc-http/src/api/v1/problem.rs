@@ -162,7 +162,11 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         let code = match error {
-            Error::InvalidRequest { field, reason } => return Self::invalid(field, reason),
+            Error::InvalidRequest { field, reason } => {
+                // The dialect's word.
+                let field = if field == "projectId" { "network".to_owned() } else { field };
+                return Self::invalid(field, reason);
+            }
             Error::InvalidPublicKey { reason } => {
                 let field = Some("publicKey".to_owned());
                 return Self { field, ..Self::new(Code::InvalidPublicKey, reason) };
@@ -251,6 +255,12 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+
+    #[test]
+    fn the_dialects_word_for_a_network_stays_there() {
+        let problem = Problem::from(Error::invalid("projectId", "must be given"));
+        assert_eq!(problem.field.as_deref(), Some("network"));
+    }
 
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_the_client_nothing_of_it() {

@@ -28,6 +28,17 @@ where
     Option::deserialize(from).map(Some)
 }
 
+/// Refuses what lies below 0: use it with `default`.
+pub(in crate::api) fn not_negative<'de, D>(from: D) -> Result<Option<i64>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    match i64::deserialize(from)? {
+        number if number < 0 => Err(D::Error::custom("must not be negative")),
+        number => Ok(Some(number)),
+    }
+}
+
 /// The id of a network, pool or block.
 pub(in crate::api) struct Uuid(pub(in crate::api) [u8; 16]);
 

@@ -12,7 +12,7 @@ use super::views::{BlockedView, CertificateView, NodeView};
 use crate::api::v1::ask::Ask;
 use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
 use crate::api::v1::respond::{Answer, json};
-use crate::api::v1::values::Id;
+use crate::api::v1::values::{Id, not_negative};
 use crate::{
     CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodeRole, NodeState,
     ProjectId, Service,
@@ -50,6 +50,7 @@ struct NodesQuery {
     #[param(inline)]
     role: Option<RoleWord>,
     /// Only active nodes that have not reported this revision of the network, or a later one.
+    #[serde(default, deserialize_with = "not_negative")]
     #[param(minimum = 0)]
     not_applied_revision: Option<i64>,
 }
