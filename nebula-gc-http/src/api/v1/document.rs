@@ -3,8 +3,8 @@
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
-    ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, ObjectBuilder, OpenApi,
+    OpenApiBuilder, Ref, RefOr, ResponseBuilder, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -67,6 +67,7 @@ fn add_problems(operation: &mut Operation, writes: bool) {
     let has = |name: &str| parameters.iter().any(|parameter| parameter.name == name);
     let in_path = parameters.iter().any(|it| matches!(it.parameter_in, ParameterIn::Path));
     let has_body = operation.request_body.is_some();
+    let has_tag = has("If-Match") || has("If-None-Match");
     let refusals = [
         (400, "The request is not usable.", true),
         (401, "No credential, or one that nobody has.", true),
@@ -84,6 +85,27 @@ fn add_problems(operation: &mut Operation, writes: bool) {
         let status: u16 = status;
         if applies && !operation.responses.responses.contains_key(&status.to_string()) {
             add(operation, status, description);
+        }
+    }
+    add_headers(operation, has_tag);
+}
+
+/// Says which headers come with which answers.
+fn add_headers(operation: &mut Operation, has_tag: bool) {
+    let is_tagged = |status: &str| has_tag && (status == "200" || status == "304");
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let headers = [
+            ("ETag", "The state of what is answered.", is_tagged(status)),
+            ("Location", "Where it is.", status == "201"),
+            ("Retry-After", "After how many seconds to ask again.", status == "429"),
+            ("WWW-Authenticate", "Always `Bearer`.", status == "401"),
+        ];
+        for (name, description, _) in headers.into_iter().filter(|(_, _, comes)| *comes) {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            let header =
+                HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
+            response.headers.insert(name.to_owned(), RefOr::T(header));
         }
     }
 }

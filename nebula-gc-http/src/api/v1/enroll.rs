@@ -56,7 +56,7 @@ struct EnrollmentBody {
     relay: Option<bool>,
     /// The MTU of its device, in bytes: the network's where left out.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = u32, required = false)]
+    #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
 }
 

@@ -102,7 +102,7 @@ struct EventQuery {
     /// Only events of this kind, such as `node.enrolled`.
     kind: Option<String>,
     /// Only events about what has this id.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, format = "uuid")]
     subject: Option<Uuid>,
     #[serde(default)]
     #[param(value_type = Option<String>, pattern = "^(oldest_first|newest_first)$")]

@@ -158,7 +158,7 @@ struct NewNetworkBody {
     silence_seconds: Option<i64>,
     /// In bytes; 1300 where left out.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = u32, required = false)]
+    #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
     /// Where addresses come from, in the order of use: prefixes, ranges (`10.1.0.10-10.1.0.20`) or
     /// single addresses. All of the prefixes where left out.
@@ -204,7 +204,7 @@ struct NetworkPatchBody {
     silence_seconds: Option<Option<i64>>,
     /// In bytes. Moves the revision.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = u32, required = false)]
+    #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
 }
 

@@ -134,6 +134,12 @@ struct Packing {
     format: Option<Format>,
 }
 
+/// A bundle's files in one.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "it only describes")]
+struct Archive(Vec<u8>);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[schema(as = ArchiveFormat)]
 enum Format {
@@ -199,7 +205,7 @@ async fn read_own_node(State(service): State<Arc<Service>>, ask: Ask) -> Answer 
 #[utoipa::path(get, path = "/node/bundle", operation_id = "fetch_own_bundle", tag = "node",
     params(Packing, IfNoneMatch),
     responses((status = 200, description = "The files, packed.", content(
-            (Vec<u8> = "application/zip"), (Vec<u8> = "application/gzip")),
+            (Archive = "application/zip"), (Archive = "application/gzip")),
             headers(("Nebula-Revision" = i64, description = "The network's counter that it is of."),
                 ("Nebula-Generation" = i64, description = "The node's counter that it is of."),
                 ("Nebula-Digest" = String, description = "SHA-256 over the files."))),
@@ -295,7 +301,7 @@ async fn rotate_own_token(
     operation_id = "fetch_node_bundle", tag = "nodes",
     params(("network" = String, Path), ("node" = Id, Path), Packing, IfNoneMatch),
     responses((status = 200, description = "The files, packed.", content(
-            (Vec<u8> = "application/zip"), (Vec<u8> = "application/gzip")),
+            (Archive = "application/zip"), (Archive = "application/gzip")),
             headers(("Nebula-Revision" = i64, description = "The network's counter that it is of."),
                 ("Nebula-Generation" = i64, description = "The node's counter that it is of."),
                 ("Nebula-Digest" = String, description = "SHA-256 over the files."))),

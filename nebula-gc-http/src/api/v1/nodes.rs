@@ -57,7 +57,7 @@ struct NodeChangeBody {
     relay: Option<bool>,
     /// The MTU of its device, in bytes; null for the network's.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<u32>, required = false)]
+    #[schema(value_type = Option<u32>, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<Option<u32>>,
 }
 
