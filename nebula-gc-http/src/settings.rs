@@ -4,6 +4,7 @@
 //! `NEBULAGC_PUBLIC_URL` and the file's key `public-url`.
 
 mod file;
+mod signer;
 mod table;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub use self::signer::{SignerSetting, SignerSource};
 pub use self::table::{SETTINGS, Setting};
 use crate::server::Limits;
 
@@ -38,6 +40,10 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Certificate and key for HTTPS; plain HTTP where there are none.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Who holds the keys of CAs that this server does not hold; from the file alone.
+    pub signers: Vec<SignerSetting>,
+    /// How long a request waits for a signer.
+    pub signer_patience: Duration,
     /// What is logged, as `tracing_subscriber::EnvFilter` takes it.
     pub log: String,
     /// What connections may take.
@@ -78,6 +84,8 @@ impl Default for Settings {
             secrets_file: None,
             public_url: None,
             tls: None,
+            signers: Vec::new(),
+            signer_patience: Duration::from_secs(20),
             log: "info".to_owned(),
             limits: Limits::default(),
         }
@@ -91,10 +99,10 @@ impl Settings {
     /// [`SettingsError`] for the first value that can't be used, wherever it stands, and for an
     /// unknown key of the file.
     pub fn read(sources: Sources<'_>) -> Result<Self, SettingsError> {
-        let mut given = Vec::new();
-        if let Some((path, text)) = sources.file {
-            given.extend(file::read(path, text)?);
-        }
+        let (mut given, signers) = match sources.file {
+            Some((path, text)) => file::read(path, text)?,
+            None => (Vec::new(), Vec::new()),
+        };
         for (name, value) in sources.environment.iter().filter(|(_, value)| !value.is_empty()) {
             if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == *name) {
                 given.push(Given { place: name.clone(), setting, value: value.clone() });
@@ -106,6 +114,7 @@ impl Settings {
             }
         }
         let mut draft = Draft::default();
+        draft.settings.signers = signers;
         // Later ones replace earlier ones; what is wrong is refused even where it is replaced.
         for Given { place, setting, value } in given {
             (setting.set)(&mut draft, &value).map_err(|reason| SettingsError { place, reason })?;

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nebula_gc_http::settings::{SETTINGS, Settings, SettingsError, Sources};
+use nebula_gc_http::settings::{
+    SETTINGS, Settings, SettingsError, SignerSetting, SignerSource, Sources,
+};
 
 const EXAMPLE: &str = include_str!("../nebula-gc.example.toml");
 
@@ -103,10 +105,48 @@ fn the_example_file_has_every_setting_and_its_default() {
     // What has no default is there to be uncommented.
     let all: Vec<_> = EXAMPLE
         .lines()
-        .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| rest.contains(" = ") || rest.starts_with('['))
+                .unwrap_or(line)
+        })
         .collect();
     let all = read(&[], &[], &all.join("\n")).unwrap();
     assert!(all.tls.is_some() && all.database.is_some() && all.public_url.is_some());
+    let names: Vec<_> = all.signers.iter().map(|signer| signer.name.as_str()).collect();
+    assert_eq!(names, ["vault", "hsm"]);
+    assert!(all.signers().unwrap().names().eq(["hsm", "vault"]));
+}
+
+#[test]
+fn a_signer_is_a_program_or_a_key_in_a_token() {
+    let file = "[signers.a]\ncommand = [\"sign\", \"--key\"]\ntime = 3\n";
+    let command = SignerSource::Command {
+        command: vec!["sign".to_owned(), "--key".to_owned()],
+        time: Some(Duration::from_secs(3)),
+    };
+    let signer = SignerSetting { name: "a".to_owned(), source: command };
+    assert_eq!(read(&[], &[], file).unwrap().signers, [signer]);
+    let a = |rest: &str| refused(&[], &[], &format!("\n[signers.a]\n{rest}"));
+    for (rest, told) in [
+        ("", "needs a command, or pkcs11"),
+        ("command = \"sign\"", "command: must be a list of texts"),
+        ("command = []", "command: must be a list of texts, the program first"),
+        ("command = [1]", "command: must be a list of texts, the program first"),
+        ("pkcs11 = 1", "pkcs11: must be a URI in quotation marks"),
+        ("command = [\"a\"]\ntime = 0", "time: must be a whole number from 1 to 3600"),
+        ("pkcs11 = \"a\"\ntime = 1", "time: is for a command"),
+        ("command = [\"a\"]\npkcs11 = \"b\"", "is either a command or in a token (pkcs11)"),
+        ("key = 1", "key: there is no such key; there are command, time and pkcs11"),
+    ] {
+        assert_eq!(a(rest), format!("gc.toml, line 2: signers.a: {told}"));
+    }
+    assert_eq!(
+        refused(&[], &[], "signers = 1"),
+        "gc.toml, line 1: signers: must be tables, as [signers.hsm]"
+    );
+    let unusable = read(&[], &[], "[signers.\"a b\"]\ncommand = [\"sign\"]").unwrap();
+    assert_eq!(unusable.signers().unwrap_err().place, "[signers.a b]");
 }
 
 #[test]

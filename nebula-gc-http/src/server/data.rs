@@ -13,13 +13,14 @@ use super::clock::watched_clock;
 use super::file::{path_error, refuse_others, write_durably};
 use super::{SecretsFile, ServerError};
 use crate::service::secrets::{self, Pruned};
-use crate::{Database, Error, ServerSecrets, Service, Violation, verify};
+use crate::{Database, Error, ServerSecrets, Service, Signers, Violation, verify};
 
 /// Everything a server keeps: a directory of its own, mode 0700.
 #[derive(Debug, Clone)]
 pub struct DataDirectory {
     path: PathBuf,
     secrets_file: Option<PathBuf>,
+    signers: Signers,
 }
 
 impl DataDirectory {
@@ -40,13 +41,19 @@ impl DataDirectory {
 
     /// A directory that should be there already; whether it is shows when it is used.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), secrets_file: None }
+        Self { path: path.into(), secrets_file: None, signers: Signers::default() }
     }
 
     /// With the server's secrets in a file elsewhere, not in `secrets.json`.
     #[must_use]
     pub fn with_secrets_file(self, path: impl Into<PathBuf>) -> Self {
         Self { secrets_file: Some(path.into()), ..self }
+    }
+
+    /// With signers that hold the keys of some CAs.
+    #[must_use]
+    pub fn with_signers(self, signers: Signers) -> Self {
+        Self { signers, ..self }
     }
 
     /// Where the root operator key is kept.
@@ -167,7 +174,8 @@ impl DataDirectory {
             write_durably(&key_file, line.as_bytes())
                 .map_err(|error| Error::Unavailable { internal: error.to_string() })
         };
-        Ok(Service::start(database, secrets, watched_clock(), keep)?)
+        let signers = self.signers.clone();
+        Ok(Service::start_with(database, secrets, signers, watched_clock(), keep)?)
     }
 
     fn database(&self) -> PathBuf {

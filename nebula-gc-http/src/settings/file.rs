@@ -2,10 +2,17 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::signer::{self, SignerSetting};
 use super::{Given, SETTINGS, SettingsError};
 
-/// The settings of a file in TOML: one key for each, no tables.
-pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Given>, SettingsError> {
+/// The table with the signers.
+const SIGNERS: &str = "signers";
+
+/// The settings of a file in TOML, one key for each, and its signers, a table for each.
+pub(super) fn read(
+    path: &Path,
+    text: &str,
+) -> Result<(Vec<Given>, Vec<SignerSetting>), SettingsError> {
     let at = |offset: usize| {
         let before = text.as_bytes().iter().take(offset);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
@@ -18,8 +25,13 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Given>, SettingsError>
     // As they stand in the file, so that the first mistake is the one that is told.
     let mut entries: Vec<_> = table.get_ref().iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
-    let mut given = Vec::new();
+    let (mut given, mut signers) = (Vec::new(), Vec::new());
     for (key, value) in entries {
+        if &**key.get_ref() == SIGNERS {
+            let refuse = |offset, reason| SettingsError { place: at(offset), reason };
+            signers = signer::read(key.span().start, value.get_ref(), refuse)?;
+            continue;
+        }
         let place = at(key.span().start);
         let refuse = |reason: String| {
             Err(SettingsError {
@@ -38,5 +50,5 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Given>, SettingsError>
         };
         given.push(Given { place: format!("{place}: {}", setting.name), setting, value });
     }
-    Ok(given)
+    Ok((given, signers))
 }

@@ -102,6 +102,13 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text("tls-key", "FILE", "The certificate's key, in PEM", |draft, value| {
         path(value).map(|path| draft.tls_key = Some(path))
     }),
+    Setting::number(
+        "signer-patience",
+        "SECONDS",
+        "How long a request waits for a CA's key that is held elsewhere (the file's [signers])",
+        |draft, value| seconds(value).map(|time| draft.settings.signer_patience = time),
+    )
+    .default("20"),
     Setting::text(
         "log",
         "LEVEL",

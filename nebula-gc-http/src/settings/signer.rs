@@ -1,0 +1,130 @@
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Settings, SettingsError, seconds};
+use crate::{SignerCommand, Signers};
+
+/// A signer: who holds the keys of CAs that the server does not hold itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerSetting {
+    /// What the API calls it.
+    pub name: String,
+    /// What it is.
+    pub source: SignerSource,
+}
+
+/// Where a signer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignerSource {
+    /// A program.
+    Command {
+        /// It and its arguments.
+        command: Vec<String>,
+        /// How long one request may take.
+        time: Option<Duration>,
+    },
+    /// A key in a token.
+    Pkcs11 {
+        /// Its URI (RFC 7512).
+        uri: String,
+    },
+}
+
+impl Settings {
+    /// The signers, ready to be used.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for one that can't be.
+    pub fn signers(&self) -> Result<Signers, SettingsError> {
+        let mut signers = Signers::default().with_patience(self.signer_patience);
+        for SignerSetting { name, source } in &self.signers {
+            let added = match source {
+                SignerSource::Command { command, time } => {
+                    let command = SignerCommand::new(command);
+                    let command =
+                        time.iter().fold(command, |command, time| command.with_time(*time));
+                    signers.add_command(name, command)
+                }
+                #[cfg(feature = "pkcs11")]
+                SignerSource::Pkcs11 { uri } => signers.add_pkcs11(name, uri),
+                #[cfg(not(feature = "pkcs11"))]
+                SignerSource::Pkcs11 { .. } => Err(crate::Error::InvalidRequest {
+                    field: "pkcs11".to_owned(),
+                    reason: "this program was built without PKCS#11".to_owned(),
+                }),
+            };
+            added.map_err(|error| SettingsError {
+                place: format!("[signers.{name}]"),
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(signers)
+    }
+}
+
+/// The file's tables `[signers.NAME]`. `refuse` makes an error of an offset and a reason.
+pub(super) fn read(
+    offset: usize,
+    value: &DeValue<'_>,
+    refuse: impl Fn(usize, String) -> SettingsError,
+) -> Result<Vec<SignerSetting>, SettingsError> {
+    let DeValue::Table(signers) = value else {
+        return Err(refuse(offset, "signers: must be tables, as [signers.hsm]".to_owned()));
+    };
+    let mut read = Vec::new();
+    for (name, value) in signers {
+        let place = name.span().start;
+        let name = name.get_ref().to_string();
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(refuse(place, format!("signers.{name}: must be a table")));
+        };
+        match source(table) {
+            Ok(source) => read.push((place, SignerSetting { name, source })),
+            Err(reason) => return Err(refuse(place, format!("signers.{name}: {reason}"))),
+        }
+    }
+    // As they stand in the file.
+    read.sort_by_key(|(place, _)| *place);
+    Ok(read.into_iter().map(|(_, signer)| signer).collect())
+}
+
+fn source(table: &DeTable<'_>) -> Result<SignerSource, String> {
+    let (mut command, mut uri, mut time) = (None, None, None);
+    for (key, value) in table {
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("command", DeValue::Array(words)) => {
+                let word = |word: &DeValue<'_>| match word {
+                    DeValue::String(text) => Some(text.to_string()),
+                    _ => None,
+                };
+                let words = words.iter().map(|value| word(value.get_ref()));
+                command = words.collect::<Option<Vec<_>>>().filter(|words| !words.is_empty());
+                if command.is_none() {
+                    return Err("command: must be a list of texts, the program first".to_owned());
+                }
+            }
+            ("command", _) => return Err("command: must be a list of texts".to_owned()),
+            ("pkcs11", DeValue::String(text)) => uri = Some(text.to_string()),
+            ("pkcs11", _) => return Err("pkcs11: must be a URI in quotation marks".to_owned()),
+            ("time", DeValue::Integer(number)) => {
+                time =
+                    Some(seconds(&number.to_string()).map_err(|reason| format!("time: {reason}"))?);
+            }
+            ("time", _) => return Err("time: must be a whole number of seconds".to_owned()),
+            (other, _) => {
+                return Err(format!(
+                    "{other}: there is no such key; there are command, time and pkcs11"
+                ));
+            }
+        }
+    }
+    match (command, uri, time) {
+        (Some(command), None, time) => Ok(SignerSource::Command { command, time }),
+        (None, Some(uri), None) => Ok(SignerSource::Pkcs11 { uri }),
+        (None, Some(_), Some(_)) => Err("time: is for a command".to_owned()),
+        (Some(_), Some(_), _) => Err("is either a command or in a token (pkcs11)".to_owned()),
+        (None, None, _) => Err("needs a command, or pkcs11".to_owned()),
+    }
+}
