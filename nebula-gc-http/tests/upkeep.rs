@@ -126,7 +126,7 @@ async fn replaced_certificates_are_blocked_once_reported_or_after_an_hour(fleet:
     assert_eq!((fleet.revision().await, fleet.blocked().await.len()), (revision, 0));
     fleet.report(&talks).await;
     assert_eq!(fleet.revision().await, revision + 1);
-    assert_eq!(fleet.blocked().await, [of_talks.clone()]);
+    assert_eq!(fleet.blocked().await, std::slice::from_ref(&of_talks));
     fleet.report(&talks).await;
     fleet.pass(HOUR - 1);
     assert_eq!(fleet.upkeep().await.blocked, 0);

@@ -67,8 +67,8 @@ fn serve(
     {
         tracing::warn!(files, "max-connections is more than the files this process may open");
     }
-    let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
     let signers = settings.signers()?;
+    let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
     let mut directory = DataDirectory::open(settings.data)?.with_signers(signers);
     if let Some(path) = settings.secrets_file {
         directory = directory.with_secrets_file(path);

@@ -1,6 +1,6 @@
 //! What operators do to a node, each in one step.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::event::Actor;
@@ -189,6 +189,7 @@ impl Service {
                 Ok(node.device)
             })
             .await?;
+        let begun = Arc::new(OnceLock::new());
         let Settled { network, revision, node } = self
             .issue(|signed| Operating {
                 shared: Arc::clone(&self.shared),
@@ -198,6 +199,7 @@ impl Service {
                 device: device.clone(),
                 expected: expected.clone(),
                 wish: wish.clone(),
+                begun: Arc::clone(&begun),
                 signed,
                 decided: None,
             })
@@ -237,6 +239,9 @@ struct Operating {
     device: String,
     expected: Expected,
     wish: Wish,
+    /// The node's state as it was when this was asked. It runs again after a signer elsewhere has
+    /// answered, and what an operator decided meanwhile counts.
+    begun: Arc<OnceLock<NodeState>>,
     /// What was signed elsewhere since it ran before.
     signed: Option<Ahead>,
     decided: Option<Decided>,
@@ -416,6 +421,9 @@ impl Operating {
                 node: Node { state: *state, state_reason: Some(reason.clone()), ..former.clone() },
             }),
             (Wish::Reinstate, S::Active) => Ok(Decision::Unchanged),
+            (Wish::Reinstate, current) if *self.begun.get_or_init(|| current) != current => {
+                refuse("this node was kept out once more meanwhile; ask again to let it in")
+            }
             (Wish::Reinstate, _) => self.reinstate(tx, network, former, now),
             (Wish::Change(_), S::Revoked) => refuse("this node is revoked; reinstate it first"),
             (Wish::Change(change), _) => self.change(tx, network, former, change, now),
