@@ -188,7 +188,7 @@ impl Worker {
                 client.post(&path, "").await?
             }
         };
-        let Answer { status, body } = answer;
+        let Answer { status, body, .. } = answer;
         if (200..300).contains(&status) {
             return Ok(true);
         }
