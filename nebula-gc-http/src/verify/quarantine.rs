@@ -1,11 +1,11 @@
 //! An address is kept from others until no certificate that names it is accepted any more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{Lease, LeaseState};
-use nebula_pki::{Certificate, Curve, Issuer, Signer};
+use nebula_pki::Certificate;
 
 use super::rows::Rows;
 use super::{Found, Rule};
@@ -28,7 +28,6 @@ pub(super) fn check(
         });
     }
     let hold_alone = rows.hold_alone();
-    check_unsigned(rows, &leases, &hold_alone, now, found);
     for entry in &rows.certificates {
         let (Some(certificate), Some(fingerprint)) =
             (certificates.get(&entry.id), entry.fingerprint)
@@ -58,55 +57,5 @@ pub(super) fn check(
                 found.add(Rule::Quarantine, format!("{address} {problem}"));
             }
         }
-    }
-}
-
-/// Somebody may have signed what is pending or cancelled, unseen: its addresses are held, too.
-fn check_unsigned(
-    rows: &Rows,
-    leases: &HashMap<(NetworkId, IpAddr), &Lease>,
-    hold_alone: &BTreeSet<NetworkId>,
-    now: i64,
-    found: &mut Found,
-) {
-    for entry in &rows.certificates {
-        let is_unsigned = matches!(entry.state.as_str(), "pending" | "cancelled");
-        if !is_unsigned || entry.not_after < now || hold_alone.contains(&entry.network) {
-            continue;
-        }
-        let resumed = rows.cas.get(&entry.issuer).and_then(|ca| {
-            let issuer = Issuer::new(ca.certificate.clone(), Nobody(&ca.certificate)).ok()?;
-            issuer.resume(entry.version, &entry.contents).ok()
-        });
-        let Some(resumed) = resumed else {
-            let id = uuid::Uuid::from_bytes(entry.id);
-            found.add(Rule::Ledger, format!("certificate {id}: its bytes are none of its CA's"));
-            continue;
-        };
-        for address in resumed.details().networks().iter().map(|net| net.addr()) {
-            let lease = leases.get(&(entry.network, address));
-            found.unless(
-                lease.is_some_and(|lease| lease.hold_until > entry.not_after),
-                Rule::Quarantine,
-                || format!("{address} is held shorter than a certificate that may be signed"),
-            );
-        }
-    }
-}
-
-/// Has a CA's key, and does not sign.
-struct Nobody<'a>(&'a Certificate);
-
-impl Signer for Nobody<'_> {
-    fn curve(&self) -> Curve {
-        self.0.curve()
-    }
-
-    fn public_key(&self) -> &[u8] {
-        self.0.public_key()
-    }
-
-    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, nebula_pki::Error> {
-        Err(nebula_pki::Error::Signer { reason: "nobody signs here".to_owned() })
     }
 }
