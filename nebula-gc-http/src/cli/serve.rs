@@ -1,7 +1,7 @@
 //! `nebula-gc serve`.
 
 use std::error::Error;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,8 +93,13 @@ fn serve(
             // Caught, so that it does not end a server that has nothing to load anew.
             tokio::spawn(async move { while hangup.recv().await.is_some() {} });
         }
-        println!("Serving {scheme}://{address}/ (stop with Ctrl-C).");
-        println!("The operator key is in {}", directory.operator_key().display());
+        let operator_key = directory.operator_key();
+        // Who reads the first line may close the pipe; that is no reason not to serve.
+        let _ = writeln!(
+            std::io::stdout(),
+            "Serving {scheme}://{address}/ (stop with Ctrl-C).\nThe operator key is in {}",
+            operator_key.display()
+        );
         let stop = async move {
             first.next().await;
             tracing::info!("stopping: finishing what is in flight");
