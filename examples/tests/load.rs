@@ -130,7 +130,7 @@ async fn of_many_devices_with_one_name_or_one_key_one_wins() {
 }
 
 /// While the disk is full, `/health/ready` is 503: the commit that failed left the writer unready
-/// until it could open the database anew, which writes to the disk. What is stored can be read.
+/// until the disk has room again. What is stored can be read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_loses_nothing_and_is_over_when_there_is_room() {
     let Some(disk) = SmallDisk::mount("3m") else { return };

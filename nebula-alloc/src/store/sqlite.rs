@@ -1,19 +1,19 @@
 //! SQLite. One file, one writer; readers beside it.
 
+mod disk;
 mod open;
 mod readers;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use self::disk::{Lock, create, lock, log_of, rewrite, try_room, unavailable};
 use self::open::OpenSqlite;
 pub use self::readers::Readers;
 pub use self::transaction::SqliteTransaction;
@@ -29,12 +29,6 @@ const STATEMENTS: usize = 256;
 
 /// How long a statement waits for a lock of another connection (a backup, a checkpoint).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// In bytes; <https://sqlite.org/fileformat2.html#pages>.
-const SMALLEST_PAGE: u64 = 512;
-
-/// Bytes of the log held in memory while it is written again.
-const REWRITTEN_AT_ONCE: u64 = 1 << 20;
 
 /// The one writing connection to a database file.
 ///
@@ -131,8 +125,11 @@ impl Begin for Sqlite {
         Ok(Begun { open, last_event: last, elsewhere: Vec::new() })
     }
 
-    /// A fresh connection, the log written once more, and the whole database read.
+    /// A fresh connection, the log written once more, and the whole database read. Where the disk
+    /// is full it all ends here: what the last commit took of it would let some more through, and
+    /// refuse others, for as long as it lasts.
     fn recover(&mut self) -> Result<(), Error> {
+        try_room(&self.path).map_err(unavailable)?;
         // The old one is closed first, so that what it believed about the file goes with it.
         self.connection = Connection::open_in_memory().map_err(failure)?;
         self.connection = connect(&self.path)?;
@@ -147,76 +144,6 @@ impl Begin for Sqlite {
             self.transaction(|tx| migrate(tx, &component))?;
         }
         Ok(())
-    }
-}
-
-fn unavailable(error: std::io::Error) -> Error {
-    Error::Unavailable { reason: error.to_string() }
-}
-
-/// Makes the file if need be and resolves links, so that a file has one name and one lock.
-fn create(path: &Path) -> std::io::Result<PathBuf> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(file) => file.sync_all()?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let path = path.canonicalize()?;
-    refuse_stump(&path)?;
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        // The new name itself must outlast a power loss.
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(path)
-}
-
-/// SQLite takes a file without a first page for a new database, and throws away the log beside it.
-/// The first page is on the disk before there is a log.
-fn refuse_stump(path: &Path) -> std::io::Result<()> {
-    let length = path.metadata()?.len();
-    let log = log_of(path).metadata().map_or(0, |log| log.len());
-    if length < SMALLEST_PAGE && (length > 0 || log > 0) {
-        let reason = format!("the database is cut off after {length} bytes, its log has {log}");
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
-    }
-    Ok(())
-}
-
-fn log_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
-/// Let go of explicitly: closing the file does not do so as long as a program that was started
-/// meanwhile has it, which is until it has replaced this one's image.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // If that fails, closing is the other way.
-        let _ = self.0.unlock();
-    }
-}
-
-fn lock(path: &Path) -> Result<Lock, Error> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".writer");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(name).map_err(unavailable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::SecondWriter { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(unavailable(error)),
     }
 }
 
@@ -247,22 +174,6 @@ fn rewrite_log(connection: &Connection, path: &Path) -> Result<(), Error> {
     let rewritten = rewrite(&log_of(path)).map_err(unavailable);
     connection.execute_batch("ROLLBACK").map_err(failure)?;
     rewritten
-}
-
-fn rewrite(path: &Path) -> std::io::Result<()> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        file => file?,
-    };
-    let mut chunk = Vec::new();
-    let mut done = 0;
-    while (&file).take(REWRITTEN_AT_ONCE).read_to_end(&mut chunk)? > 0 {
-        file.seek(SeekFrom::Start(done))?;
-        file.write_all(&chunk)?;
-        done = file.stream_position()?;
-        chunk.clear();
-    }
-    if done > 0 { file.sync_all() } else { Ok(()) }
 }
 
 /// What writing and reading connections have in common.

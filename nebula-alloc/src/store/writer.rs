@@ -11,10 +11,11 @@
 //!   rolled back and halved, down to a transaction of its own in which it gets its own error. A
 //!   panic fails its request with [`Error::Panicked`].
 //! * When storage fails (full disk, failed input or output) the whole batch is answered
-//!   [`Error::Unavailable`], and nothing of it is stored.
-//! * When a commit fails, the whole batch is answered [`Error::OutcomeUnknown`], and the database
-//!   is opened anew and checked. Until that succeeds the writer is not ready, tries again every
-//!   second, and answers what is queued with [`Error::Unavailable`].
+//!   [`Error::Unavailable`], and nothing of it is stored. When it is the commit that fails, the
+//!   answer is [`Error::OutcomeUnknown`].
+//! * After either the database is opened anew and checked, and on SQLite its disk must have room.
+//!   Until that succeeds the writer is not ready, tries again every second, and answers what is
+//!   queued with [`Error::Unavailable`].
 //! * Contention is retried a few times, the whole batch at once.
 //!
 //! Time in a batch is the clock's, but never before the last event's.
@@ -170,8 +171,9 @@ impl Writer {
         self.run(Once(work))
     }
 
-    /// Whether the writer would try what it is given: `false` from a failed commit until the
-    /// database has been opened anew and found sound, and after the writer stopped.
+    /// Whether the writer would try what it is given: `false` from a failure of storage until the
+    /// database has been opened anew and found sound, on a disk with room, and after the writer
+    /// stopped.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
@@ -276,7 +278,9 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
             self.meters.took(start.elapsed());
             match outcome {
                 Attempt::Done => {}
-                Attempt::Failed(jobs, error) if !self.engine.is_lost() => {
+                Attempt::Failed(jobs, error)
+                    if !matches!(error, Error::Unavailable { .. }) && !self.engine.is_lost() =>
+                {
                     answer_all(jobs, &error, &self.meters);
                 }
                 Attempt::Failed(jobs, error) | Attempt::Broken(jobs, error) => {
