@@ -13,6 +13,7 @@ on_both_engines! {
     a_network_is_made_read_and_changed
     the_revision_moves_exactly_where_bundles_change
     prefixes_grow_and_versions_go_forward
+    nodes_of_both_versions_begin_as_the_network_says
     pools_tell_exactly_how_full_they_are
     a_pool_in_use_is_refused_with_its_leases
     blocks_and_reservations
@@ -40,6 +41,7 @@ async fn a_network_is_made_read_and_changed(plane: Plane) {
         ("holdAlone", json!(false)),
         ("silenceSeconds", json!(null)),
         ("mtu", json!(1300)),
+        ("initiatingVersion", json!(null)),
         ("revision", json!(1)),
         ("createdAt", json!("2027-01-15T08:00:00Z")),
     ] {
@@ -121,6 +123,58 @@ async fn prefixes_grow_and_versions_go_forward(plane: Plane) {
     // All of a part's addresses are usable, but those at the network's own ends.
     assert_eq!(pool.expect(201)["usage"]["capacity"], 256);
     patch(json!({"versions": "2"})).await.expect(200);
+}
+
+async fn nodes_of_both_versions_begin_as_the_network_says(plane: Plane) {
+    let of =
+        |versions: &str| json!({"name": "demo", "prefixes": ["10.1.0.0/24"], "versions": versions});
+    for (versions, initiating) in [("1", "1"), ("2", "2"), ("2", "1")] {
+        let mut body = of(versions);
+        body["initiatingVersion"] = json!(initiating);
+        let refused = plane.post("/networks", &body).await.problem(400, "invalid_request");
+        assert_eq!(refused["field"], "initiatingVersion");
+    }
+    network(&plane, of("1")).await;
+    let patch = |body: Value| {
+        let plane = &plane;
+        async move { plane.patch("/networks/demo", &body).await }
+    };
+    let refused = patch(json!({"initiatingVersion": "2"})).await.problem(400, "invalid_request");
+    assert_eq!(refused["field"], "initiatingVersion");
+    assert!(refused["detail"].as_str().unwrap().contains("both"), "{refused}");
+    let both = patch(json!({"versions": "both"})).await.expect(200);
+    assert_eq!((&both["initiatingVersion"], &both["revision"]), (&json!("1"), &json!(1)));
+
+    let device = enrollment("one");
+    let enrolled = plane.post("/enroll", &device).await.expect(201);
+    let yaml = |enrolled: &Value| enrolled["bundle"]["files"]["nebula.yml"].to_string();
+    assert!(!yaml(&enrolled).contains("initiating_version"), "1 is Nebula's own default");
+
+    let before = plane.get("/networks/demo").await.header("etag").to_owned();
+    let change = json!({"initiatingVersion": "2"});
+    let changed = patch(change.clone()).await.expect(200);
+    assert_eq!((&changed["initiatingVersion"], &changed["revision"]), (&json!("2"), &json!(2)));
+    assert_eq!(patch(change.clone()).await.expect(200), changed, "the same again moves nothing");
+    let matching = [("if-match", before.as_str())];
+    let late =
+        plane.ask_with("PATCH", "/networks/demo", &plane.key, &matching, Some(&change)).await;
+    late.problem(412, "precondition_failed");
+    let enrolled = plane.post("/enroll", &device).await.expect(200);
+    assert!(yaml(&enrolled).contains("initiating_version: 2"), "{enrolled}");
+    for wrong in [json!("3"), json!(2), json!(null)] {
+        patch(json!({"initiatingVersion": wrong})).await.problem(400, "invalid_request");
+    }
+
+    // With version 2 alone there is nothing to choose, and nothing to be told anew.
+    let only = patch(json!({"versions": "2"})).await.expect(200);
+    assert_eq!((&only["initiatingVersion"], &only["revision"]), (&json!(null), &json!(2)));
+    patch(change).await.problem(400, "invalid_request");
+
+    let from_both = json!({"name": "later", "prefixes": ["10.2.0.0/24"], "versions": "both"});
+    network(&plane, from_both).await;
+    // Those that still have both must begin in the version that the others have.
+    let only = plane.patch("/networks/later", &json!({"versions": "2"})).await.expect(200);
+    assert_eq!(only["revision"], 2);
 }
 
 async fn pools_tell_exactly_how_full_they_are(plane: Plane) {

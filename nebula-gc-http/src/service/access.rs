@@ -319,6 +319,7 @@ mod tests {
             lifetime: 86_400,
             silence_seconds: None,
             mtu: 1300,
+            initiating_version: None,
             revision: network::Revision::FIRST,
             moves: 0,
             rendering: 1,

@@ -8,7 +8,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::Transaction;
 use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, Tun};
-use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate, Version};
+use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 use tokio::task::spawn_blocking;
 
 use super::access::{Action, Caller, Principal, authorize};
@@ -133,8 +133,7 @@ impl View {
             relays,
             blocklist,
             tun: Tun { mtu: network.mtu, ..Tun::default() },
-            // A network has both while some of its nodes read version 1 only.
-            initiating_version: Version::V1,
+            initiating_version: network.begins_with(),
         };
         let renderer = Renderer::new(shared).map_err(Error::unavailable)?;
         Ok(Self { revision: network.revision, renderer, trusted })

@@ -229,6 +229,7 @@ impl Adding {
             lifetime: NODE_LIFETIME,
             silence_seconds: None,
             mtu: MTU,
+            initiating_version: None,
             revision: Revision::FIRST,
             moves: 0,
             rendering: nebula_bundle::RENDERING,

@@ -91,6 +91,9 @@ pub struct Network {
     pub silence_seconds: Option<i64>,
     /// The MTU of its nodes' devices, in bytes, where they have none of their own.
     pub mtu: u32,
+    /// The version in which nodes with certificates of both versions begin handshakes, where an
+    /// operator chose one.
+    pub initiating_version: Option<Version>,
     /// Counts the changes of what other nodes' bundles hold.
     pub revision: Revision,
     /// Counts the changes of single nodes which those nodes did not make themselves.
@@ -111,6 +114,17 @@ impl Network {
         }
     }
 
+    /// The version in which nodes that have certificates of both versions begin handshakes. Where
+    /// all others have one version only, it can be no other.
+    #[must_use]
+    pub fn begins_with(&self) -> Version {
+        match self.versions {
+            Versions::V1 => Version::V1,
+            Versions::V2 => Version::V2,
+            Versions::Both => self.initiating_version.unwrap_or(Version::V1),
+        }
+    }
+
     /// The families it gives out addresses of, IPv4 first.
     pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
         [Family::V4, Family::V6].into_iter().filter(|family| self.prefix(*family).is_some())
@@ -121,8 +135,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, prefix_v6, \
-             active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, revision, moves, \
-             rendering, changes, created_at FROM gc_network ",
+             active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, initiating_version, \
+             revision, moves, rendering, changes, created_at FROM gc_network ",
             $rest
         )
     };
@@ -153,11 +167,17 @@ fn read(row: &Row) -> Result<Network, Error> {
         lifetime: row.integer(11)?,
         silence_seconds: row.optional_integer(12)?,
         mtu: small(13, "MTU")?,
-        revision: Revision(row.integer(14)?),
-        moves: row.integer(15)?,
-        rendering: small(16, "rendering")?,
-        changes: row.integer(17)?,
-        created_at: row.integer(18)?,
+        initiating_version: match row.optional_integer(14)? {
+            None => None,
+            Some(1) => Some(Version::V1),
+            Some(2) => Some(Version::V2),
+            Some(_) => return Err(damaged("initiating version")),
+        },
+        revision: Revision(row.integer(15)?),
+        moves: row.integer(16)?,
+        rendering: small(17, "rendering")?,
+        changes: row.integer(18)?,
+        created_at: row.integer(19)?,
     })
 }
 
@@ -223,9 +243,9 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
     let (version, also_version_1) = network.versions.stored();
     Ok(tx.queue(
         "INSERT INTO gc_network (id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, \
-         prefix_v6, active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, revision, moves, \
-         rendering, changes, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         prefix_v6, active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, \
+         initiating_version, revision, moves, rendering, changes, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         &[
             network.id.as_bytes().into(),
             network.tenant.as_bytes().into(),
@@ -241,6 +261,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
             network.lifetime.into(),
             network.silence_seconds.into(),
             i64::from(network.mtu).into(),
+            network.initiating_version.map(|version| i64::from(version.number())).into(),
             network.revision.0.into(),
             network.moves.into(),
             i64::from(network.rendering).into(),
@@ -258,7 +279,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
     let changed = tx.execute(
         "UPDATE gc_network SET name = $1, certificate_version = $2, also_version_1 = $3, prefix_v4 = $4, \
          prefix_v6 = $5, hold_seconds = $6, hold_alone = $7, lifetime = $8, silence_seconds = $9, \
-         mtu = $10, changes = changes + 1 WHERE id = $11 AND changes = $12",
+         mtu = $10, initiating_version = $11, changes = changes + 1 WHERE id = $12 AND changes = $13",
         &[
             (&network.name).into(),
             version.into(),
@@ -270,6 +291,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
             network.lifetime.into(),
             network.silence_seconds.into(),
             i64::from(network.mtu).into(),
+            network.initiating_version.map(|version| i64::from(version.number())).into(),
             network.id.as_bytes().into(),
             network.changes.into(),
         ],

@@ -118,6 +118,7 @@ CREATE TABLE gc_operator_key (
 ///   node reports the newer one before.
 /// * A pending certificate's `contents` are the bytes to be signed.
 /// * `gc_certificate.unsound_at` is when a certificate was first found to contradict its node's rows.
+/// * `gc_network.initiating_version` is absent where nobody chose one.
 /// * `gc_ca.signer` names a signer of the server's settings, where the key is not sealed here.
 const VERSION_2: &str = "
 ALTER TABLE gc_network ADD COLUMN also_version_1 BIGINT NOT NULL DEFAULT 0;
@@ -126,6 +127,7 @@ ALTER TABLE gc_network ADD COLUMN lifetime BIGINT NOT NULL DEFAULT 1209600;
 ALTER TABLE gc_network ADD COLUMN silence_seconds BIGINT;
 ALTER TABLE gc_network ADD COLUMN hold_alone BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE gc_network ADD COLUMN mtu BIGINT NOT NULL DEFAULT 1300;
+ALTER TABLE gc_network ADD COLUMN initiating_version BIGINT CHECK (initiating_version IN (1, 2));
 ALTER TABLE gc_network ADD COLUMN moves BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE gc_network ADD COLUMN changes BIGINT NOT NULL DEFAULT 1;
 CREATE INDEX gc_network_by_tenant ON gc_network (tenant, id);

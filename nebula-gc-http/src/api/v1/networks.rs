@@ -40,6 +40,17 @@ pub(super) enum Versions {
     Both,
 }
 
+/// The version in which nodes that have certificates of both versions begin handshakes.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub(super) enum InitiatingVersion {
+    /// Version 1, which nodes of every release understand; IPv6 addresses don't answer.
+    #[serde(rename = "1")]
+    One,
+    /// Version 2, once every node has a certificate of it.
+    #[serde(rename = "2")]
+    Two,
+}
+
 /// The curve of the network's keys.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 pub(super) enum Curve {
@@ -76,6 +87,9 @@ struct NetworkView {
     silence_seconds: Option<i64>,
     /// The MTU of nodes' devices, where they have none of their own.
     mtu: u32,
+    /// Null where nodes have certificates of one version only.
+    #[schema(required)]
+    initiating_version: Option<InitiatingVersion>,
     /// Counts the changes of what other nodes' bundles hold.
     revision: i64,
     created_at: Timestamp,
@@ -83,6 +97,8 @@ struct NetworkView {
 
 impl From<Network> for NetworkView {
     fn from(network: Network) -> Self {
+        let begins_with =
+            (network.versions == crate::Versions::Both).then(|| network.begins_with());
         let prefixes = [network.prefix_v4, network.prefix_v6].into_iter().flatten();
         Self {
             id: network.id.to_string(),
@@ -103,6 +119,10 @@ impl From<Network> for NetworkView {
             hold_alone: network.hold_alone,
             silence_seconds: network.silence_seconds,
             mtu: network.mtu,
+            initiating_version: begins_with.map(|version| match version {
+                nebula_pki::Version::V1 => InitiatingVersion::One,
+                _ => InitiatingVersion::Two,
+            }),
             revision: network.revision.0,
             created_at: Timestamp(network.created_at),
         }
@@ -115,6 +135,15 @@ impl From<Versions> for crate::Versions {
             Versions::One => Self::V1,
             Versions::Two => Self::V2,
             Versions::Both => Self::Both,
+        }
+    }
+}
+
+impl From<InitiatingVersion> for nebula_pki::Version {
+    fn from(version: InitiatingVersion) -> Self {
+        match version {
+            InitiatingVersion::One => Self::V1,
+            InitiatingVersion::Two => Self::V2,
         }
     }
 }
@@ -160,6 +189,10 @@ struct NewNetworkBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
+    /// Only where `versions` is `both`; 1 where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = InitiatingVersion, required = false)]
+    initiating_version: Option<InitiatingVersion>,
     /// Where addresses come from, in the order of use: prefixes, ranges (`10.1.0.10-10.1.0.20`) or
     /// single addresses. All of the prefixes where left out.
     #[serde(default, deserialize_with = "not_null")]
@@ -206,6 +239,10 @@ struct NetworkPatchBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
+    /// Only where `versions` is `both`. Moves the revision.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = InitiatingVersion, required = false)]
+    initiating_version: Option<InitiatingVersion>,
 }
 
 impl From<NewNetworkBody> for NewNetwork {
@@ -226,6 +263,7 @@ impl From<NewNetworkBody> for NewNetwork {
                 hold_alone: body.hold_alone.unwrap_or(usual.hold_alone),
                 silence_seconds: body.silence_seconds,
                 mtu: body.mtu.unwrap_or(usual.mtu),
+                initiating_version: body.initiating_version.map(Into::into),
             },
             pools: body.pools.map(|pools| pools.into_iter().map(|Range(range)| range).collect()),
         }
@@ -244,6 +282,7 @@ impl From<NetworkPatchBody> for NetworkPatch {
             hold_alone: body.hold_alone,
             silence_seconds: body.silence_seconds,
             mtu: body.mtu,
+            initiating_version: body.initiating_version.map(Into::into),
         }
     }
 }

@@ -4,10 +4,10 @@ use ipnet::IpNet;
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{AddressRange, Family, NetworkId};
-use nebula_pki::Curve;
+use nebula_pki::{Curve, Version};
 use serde_json::json;
 
-use super::settings::NetworkSettings;
+use super::settings::{NetworkSettings, check_initiating};
 use super::{check_prefix, family};
 use crate::service::access::{Action, Caller, Principal, authorize};
 use crate::service::alone::{Created, Repeat, Work};
@@ -61,6 +61,8 @@ pub struct NetworkPatch {
     pub silence_seconds: Option<Option<i64>>,
     /// [`NetworkSettings::mtu`]
     pub mtu: Option<u32>,
+    /// [`NetworkSettings::initiating_version`]
+    pub initiating_version: Option<Version>,
 }
 
 impl Network {
@@ -207,7 +209,8 @@ impl Service {
             for range in gains {
                 create_pool(work, network.id, range, 0)?;
             }
-            let moved = match former.mtu == network.mtu {
+            let rendered = |network: &Network| (network.mtu, network.begins_with());
+            let moved = match rendered(&former) == rendered(&network) {
                 true => None,
                 false => Some(network::move_revision(work.tx, network.id, work.now)?),
             };
@@ -241,6 +244,7 @@ impl NewNetwork {
     /// The ranges of its pools.
     fn check(&self) -> Result<Vec<AddressRange>, Error> {
         self.settings.check()?;
+        check_initiating(self.settings.initiating_version, self.versions)?;
         let usable = check_prefixes(&self.prefixes, self.versions)?;
         let Some(pools) = &self.pools else { return Ok(usable) };
         let resolve = |range: &Addresses| range.among(self.prefixes.iter().copied());
@@ -259,6 +263,7 @@ impl NetworkPatch {
             hold_alone: self.hold_alone.unwrap_or(had.hold_alone),
             silence_seconds: self.silence_seconds.unwrap_or(had.silence_seconds),
             mtu: self.mtu.unwrap_or(had.mtu),
+            initiating_version: self.initiating_version.or(had.initiating_version),
         };
         settings.check()?;
         let mut network = settings.apply(former.clone());
@@ -273,6 +278,7 @@ impl NetworkPatch {
             }
             network.versions = versions;
         }
+        check_initiating(self.initiating_version, network.versions)?;
         let Some(prefixes) = &self.prefixes else { return Ok((network, vec![])) };
         let usable = check_prefixes(prefixes, network.versions)?;
         let mut gains = vec![];
@@ -356,6 +362,7 @@ fn create(
         lifetime: 0,
         silence_seconds: None,
         mtu: 0,
+        initiating_version: None,
         revision: Revision::FIRST,
         moves: 0,
         rendering: nebula_bundle::RENDERING,
@@ -406,6 +413,7 @@ fn differences(former: &Network, network: &Network) -> Vec<&'static str> {
         ("hold_alone", former.hold_alone != network.hold_alone),
         ("silence_seconds", former.silence_seconds != network.silence_seconds),
         ("mtu", former.mtu != network.mtu),
+        ("initiating_version", former.initiating_version != network.initiating_version),
     ]
     .into_iter()
     .filter_map(|(what, differs)| differs.then_some(what))

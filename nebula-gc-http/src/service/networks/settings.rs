@@ -1,7 +1,8 @@
 use nebula_bundle::Tun;
+use nebula_pki::Version;
 
 use crate::Error;
-use crate::store::network::Network;
+use crate::store::network::{Network, Versions};
 
 /// What a network's operator decides, and may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub struct NetworkSettings {
     pub silence_seconds: Option<i64>,
     /// The MTU of nodes' devices, in bytes, where they have none of their own.
     pub mtu: u32,
+    /// The version in which nodes with certificates of both versions begin handshakes; 1 where left
+    /// out. IPv6 addresses answer with 2 only, which nodes that read version 1 alone don't understand.
+    /// Only for a network of both versions.
+    pub initiating_version: Option<Version>,
 }
 
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
@@ -32,6 +37,7 @@ impl Default for NetworkSettings {
             hold_alone: false,
             silence_seconds: None,
             mtu: super::MTU,
+            initiating_version: None,
         }
     }
 }
@@ -44,12 +50,22 @@ impl NetworkSettings {
             hold_alone: network.hold_alone,
             silence_seconds: network.silence_seconds,
             mtu: network.mtu,
+            initiating_version: network.initiating_version,
         }
     }
 
     pub(super) fn apply(self, network: Network) -> Network {
-        let Self { lifetime, hold_seconds, hold_alone, silence_seconds, mtu } = self;
-        Network { lifetime, hold_seconds, hold_alone, silence_seconds, mtu, ..network }
+        let Self { lifetime, hold_seconds, hold_alone, silence_seconds, mtu, initiating_version } =
+            self;
+        Network {
+            lifetime,
+            hold_seconds,
+            hold_alone,
+            silence_seconds,
+            mtu,
+            initiating_version,
+            ..network
+        }
     }
 
     /// Refuses what is out of its range.
@@ -62,6 +78,16 @@ impl NetworkSettings {
         let tun = Tun { mtu: self.mtu, ..Tun::default() };
         tun.check().map_err(|error| Error::invalid("mtu", error.to_string()))
     }
+}
+
+/// Refuses an initiating version where nodes have nothing to choose from.
+pub(super) fn check_initiating(asked: Option<Version>, versions: Versions) -> Result<(), Error> {
+    if asked.is_none() || versions == Versions::Both {
+        return Ok(());
+    }
+    let reason =
+        "is only for a network whose versions are \"both\": other nodes have one to begin with";
+    Err(Error::invalid("initiatingVersion", reason))
 }
 
 fn within(field: &str, seconds: i64, least: i64) -> Result<(), Error> {
