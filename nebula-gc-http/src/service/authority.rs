@@ -14,11 +14,11 @@ use crate::store::network::Network;
 use crate::{CaId, Error};
 
 /// 10 years of 365 days, in seconds.
-const CA_LIFETIME: i64 = 10 * 365 * 86_400;
+pub(super) const CA_LIFETIME: i64 = 10 * 365 * 86_400;
 /// How long before now a CA begins, in seconds, so that a lagging clock can use it at once.
 const CA_BACKDATED: i64 = 3600;
 /// Nebula takes no longer names, in bytes.
-const NAME_LIMIT: usize = 253;
+pub(super) const NAME_LIMIT: usize = 253;
 
 /// The CAs that this process has looked up, with the keys it has opened.
 #[derive(Default)]
@@ -134,7 +134,7 @@ pub(super) fn create(
     let id = CaId::new();
     let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Error::unavailable)?;
     let sealed = secrets.seal(key.to_pem().as_bytes(), id.as_bytes())?;
-    let parameters = CaParameters::new(ca_name(project), lifetime(now));
+    let parameters = CaParameters::new(ca_name(project), lifetime(now, CA_LIFETIME));
     let issuer = Issuer::self_signed(version, parameters, key).map_err(Error::unavailable)?;
     Ok(Ca {
         id,
@@ -146,11 +146,11 @@ pub(super) fn create(
     })
 }
 
-/// When a CA made now is valid.
-pub(super) fn lifetime(now: i64) -> Validity {
+/// When a CA made now is valid, for so many seconds.
+pub(super) fn lifetime(now: i64, seconds: i64) -> Validity {
     Validity {
         not_before: now.saturating_sub(CA_BACKDATED),
-        not_after: now.saturating_add(CA_LIFETIME),
+        not_after: now.saturating_add(seconds),
     }
 }
 

@@ -1,10 +1,12 @@
-//! CAs whose keys were not made here: with a signer, or by `nebula-cert`.
+//! CAs that operators name: made here, for the key of a signer, or by `nebula-cert`.
 
 use std::fmt;
 
 use nebula_alloc::NetworkId;
 use nebula_pki::key::{EncryptedKey, SigningKey};
-use nebula_pki::{CaParameters, Certificate, Error as PkiError, Fingerprint, Issuer, Version};
+use nebula_pki::{
+    CaParameters, Certificate, Curve, Error as PkiError, Fingerprint, Issuer, SystemRandom, Version,
+};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
@@ -12,16 +14,26 @@ use zeroize::Zeroizing;
 use super::access::{Action, Caller, authorize, find_network, not_found};
 use super::alone::Work;
 use super::audit::{Entry, Origin};
-use super::authority::{ca_name, lifetime};
+use super::authority::{CA_LIFETIME, NAME_LIMIT, ca_name, lifetime};
 use super::{Service, Shared};
 use crate::store::ca::{self, Ca, CaState};
 use crate::store::network::{self, Network};
 use crate::store::node;
-use crate::{CaId, Error, NodeId, ProjectId};
+use crate::{CaId, Error, Label, NodeId, ProjectId};
 
-/// Where a network's CA comes from, if it is not made here.
+/// The shortest and the longest lifetime of a CA made here, in seconds: a day, and 30 years.
+const LIFETIMES: std::ops::RangeInclusive<i64> = 86_400..=30 * 365 * 86_400;
+
+/// Where a network's CA comes from, if it is not made here as usual.
 #[derive(Debug)]
 pub enum CaSource {
+    /// It is new, and its key is made and kept here.
+    New {
+        /// What it is called; no other CA that the network trusts is.
+        name: Label,
+        /// How long it is valid, in seconds: a day to 30 years, 10 years where left out.
+        lifetime: Option<i64>,
+    },
     /// It is new, for the key that the signer of this name holds.
     Signer(String),
     /// It was made elsewhere, with its key.
@@ -133,7 +145,8 @@ impl Service {
             .await?
             .1;
         // A signer is asked outside of the transaction, as it may take its time.
-        let made = self.make_ca(&found.name, found.versions.oldest(), source).await?;
+        let kind = (found.versions.oldest(), found.curve);
+        let made = self.make_ca(&found.name, kind, source).await?;
         self.alone(caller, origin, move |work| {
             let principal = work.principal;
             let network = find_network(work.tx, principal, network.as_ref())?
@@ -144,11 +157,11 @@ impl Service {
         .await
     }
 
-    /// A CA that is not stored yet, from wherever it comes. `version` is that of a new certificate.
+    /// A CA that is not stored yet, from wherever it comes. Version and curve are those of a new one.
     pub(super) async fn make_ca(
         &self,
         network: &str,
-        version: Version,
+        (version, curve): (Version, Curve),
         source: CaSource,
     ) -> Result<NewCa, Error> {
         let signer = match source {
@@ -156,13 +169,17 @@ impl Service {
                 let ImportedCa { certificate, key } = *imported;
                 return Ok(NewCa { certificate, holder: Holder::Here(key.to_pem()) });
             }
+            CaSource::New { name, lifetime } => {
+                return NewCa::make(&name, lifetime, (version, curve), self.shared.now());
+            }
             CaSource::Signer(signer) => signer,
         };
         if !self.shared.signers.names().any(|name| name == signer) {
             let reason = format!("this server has no signer {signer:?}");
             return Err(Error::invalid("signer", reason));
         }
-        let parameters = CaParameters::new(ca_name(network), lifetime(self.shared.now()));
+        let validity = lifetime(self.shared.now(), CA_LIFETIME);
+        let parameters = CaParameters::new(ca_name(network), validity);
         let certificate = self.shared.signers.self_signed(&signer, version, parameters).await?;
         Ok(NewCa { certificate, holder: Holder::Signer(signer) })
     }
@@ -176,12 +193,37 @@ pub(super) struct NewCa {
 
 /// Who holds its key.
 enum Holder {
+    /// This server, which has made it; in PEM.
+    New(Zeroizing<String>),
     /// This server; in PEM.
     Here(Zeroizing<String>),
     Signer(String),
 }
 
 impl NewCa {
+    fn make(
+        name: &Label,
+        asked: Option<i64>,
+        (version, curve): (Version, Curve),
+        now: i64,
+    ) -> Result<Self, Error> {
+        if name.as_str().len() > NAME_LIMIT {
+            let reason = format!("a CA's must have {NAME_LIMIT} bytes at most");
+            return Err(Error::invalid("name", reason));
+        }
+        let seconds = asked.unwrap_or(CA_LIFETIME);
+        if !LIFETIMES.contains(&seconds) {
+            let (least, most) = (LIFETIMES.start(), LIFETIMES.end());
+            let reason = format!("a CA's must be from {least} to {most} seconds");
+            return Err(Error::invalid("lifetimeSeconds", reason));
+        }
+        let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Error::unavailable)?;
+        let pem = key.to_pem();
+        let parameters = CaParameters::new(name.as_str(), lifetime(now, seconds));
+        let issuer = Issuer::self_signed(version, parameters, key).map_err(Error::unavailable)?;
+        Ok(Self { certificate: issuer.certificate().clone(), holder: Holder::New(pem) })
+    }
+
     /// The row of it, sealed.
     pub(super) fn row(
         &self,
@@ -191,7 +233,9 @@ impl NewCa {
     ) -> Result<Ca, Error> {
         let id = CaId::new();
         let (key, signer) = match &self.holder {
-            Holder::Here(pem) => (Some(shared.secrets.seal(pem.as_bytes(), id.as_bytes())?), None),
+            Holder::New(pem) | Holder::Here(pem) => {
+                (Some(shared.secrets.seal(pem.as_bytes(), id.as_bytes())?), None)
+            }
             Holder::Signer(signer) => (None, Some(signer.clone())),
         };
         let certificate = self.certificate.clone();
@@ -218,6 +262,7 @@ impl NewCa {
             }
             return Err(Error::conflict("certificate: the network had this CA before"));
         }
+        self.check_name(work, network)?;
         let network = self.adapt(work, network)?;
         self.check(work.now, &network)?;
         let ca = self.row(work.shared, network.id, CaState::Trusted)?;
@@ -235,6 +280,20 @@ impl NewCa {
         };
         work.record(entry)?;
         Ok(active(ca.id))
+    }
+
+    /// Whoever asks again after a lost answer must not get one more CA.
+    fn check_name(&self, work: &mut Work<'_>, network: &Network) -> Result<(), Error> {
+        let name = self.certificate.unverified_details().name_bytes();
+        let is_new = matches!(self.holder, Holder::New(_));
+        let trusted = ca::trusted(work.tx, network.id)?;
+        let mut names = trusted.iter().map(|ca| ca.unverified_details().name_bytes());
+        if is_new && names.any(|other| other == name) {
+            let reason =
+                "name: the network has a CA of this name already: give the new one another";
+            return Err(Error::conflict(reason));
+        }
+        Ok(())
     }
 
     /// A network that nobody is in yet can have any curve.

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::respond::{Answer, json};
 use super::values::{Id, not_null};
 use crate::service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa};
-use crate::{ProjectId, Service};
+use crate::{Label, ProjectId, Service};
 
 /// No import is larger, in bytes: that of about 10,000 hosts.
 pub(super) const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
@@ -22,11 +22,20 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(add_ca)).routes(routes!(import_hosts))
 }
 
-/// A CA whose key is not made here: either `signer`, or `certificate` and `key`.
+/// A CA: a new one by `name`, or for the key of a `signer`, or one with `certificate` and `key`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(as = NewCa)]
 pub(super) struct CaBody {
+    /// Make a new one of this name, whose key is sealed here. No other CA that the network trusts is
+    /// called so.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
+    name: Option<Label>,
+    /// How long a new one of that name is valid: a day to 30 years; 10 years where left out.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = i64, required = false, minimum = 86_400, maximum = 946_080_000)]
+    lifetime_seconds: Option<i64>,
     /// Make a new one for the key that this signer of the server's settings holds.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
@@ -56,7 +65,19 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl CaBody {
     pub(super) async fn read(self) -> Result<CaSource, Problem> {
-        let form = "give either signer, or certificate and key";
+        let form = "give one of: name; signer; certificate and key";
+        let is_new = self.name.is_some();
+        if !is_new && self.lifetime_seconds.is_some() {
+            return Err(Problem::invalid("lifetimeSeconds", "is for a new CA: give its name, too"));
+        }
+        if let Some(name) = self.name {
+            return match (self.signer, self.certificate, self.key, self.passphrase) {
+                (None, None, None, None) => {
+                    Ok(CaSource::New { name, lifetime: self.lifetime_seconds })
+                }
+                _ => Err(Problem::invalid("name", form)),
+            };
+        }
         match (self.signer, self.certificate, self.key) {
             (Some(signer), None, None) if self.passphrase.is_none() => Ok(CaSource::Signer(signer)),
             (None, Some(certificate), Some(Secret(key))) => {
@@ -64,7 +85,9 @@ impl CaBody {
                 let ca = ImportedCa::read(certificate, key, passphrase).await?;
                 Ok(CaSource::Imported(Box::new(ca)))
             }
-            (None, Some(_), None) => Err(Problem::invalid("key", form)),
+            (None, Some(_), None) => {
+                Err(Problem::invalid("key", "is missing: a CA signs with its private key"))
+            }
             _ => Err(Problem::invalid("certificate", form)),
         }
     }

@@ -198,7 +198,8 @@ struct NewNetworkBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<String>, required = false, max_items = 64)]
     pools: Option<Vec<Range>>,
-    /// Its CA, whose curve it has then. Made here where left out.
+    /// Its CA, whose curve it has where that is not a new one. Made here under the network's name
+    /// where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = CaBody, required = false)]
     ca: Option<CaBody>,

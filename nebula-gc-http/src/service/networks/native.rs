@@ -127,8 +127,8 @@ impl Service {
         self.create_network_with(caller, origin, request, repeat, None).await
     }
 
-    /// As [`create_network`](Self::create_network), with a CA whose key a signer holds, or that was
-    /// made elsewhere; the network has that CA's curve.
+    /// As [`create_network`](Self::create_network), with a CA of one's own choice; the network has that
+    /// CA's curve.
     ///
     /// # Errors
     /// As [`create_network`](Self::create_network) and [`add_ca`](Self::add_ca).
@@ -153,7 +153,8 @@ impl Service {
                 })
                 .await?;
                 let version = request.versions.oldest();
-                let ca = self.make_ca(request.name.as_str(), version, source).await?;
+                let kind = (version, request.curve);
+                let ca = self.make_ca(request.name.as_str(), kind, source).await?;
                 request.curve = ca.certificate.curve();
                 Some(ca)
             }
