@@ -5,8 +5,10 @@
 
 mod commands;
 mod fields;
+mod names;
 mod operation;
 mod polling;
+mod progress;
 mod qr;
 mod show;
 
@@ -123,8 +125,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let operations = operation::all();
     let operation = operations.iter().find(|it| it.id == entry.operation);
     let operation = operation.ok_or("the API's document lacks this operation")?;
-    let request = match fields::request(operation, said) {
-        Ok(request) => request,
+    let (request, name) = match fields::request(operation, said) {
+        Ok(request) => (request, names::node_by_name(operation, said)),
         Err(reason) => {
             eprintln!("nebula-gc: {reason}");
             return Ok(ExitCode::from(USAGE));
@@ -142,7 +144,16 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         as_json: said.get_one::<String>(OUTPUT).is_some_and(|format| format == "json"),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(asked.answer(request))?;
+    runtime.block_on(async {
+        let request = match name {
+            None => request,
+            Some(named) => {
+                let id = named.look_up(&asked.client).await?;
+                fields::request_for(operation, said, Some(&id))?
+            }
+        };
+        asked.answer(request).await
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -163,10 +174,10 @@ impl Asked<'_> {
         if self.operation.is_list {
             return self.list(request).await;
         }
-        if polling::is_long(self.entry) {
-            eprintln!("This can take a while; what was interrupted is finished by asking again.");
-        }
-        let answer = self.client.send(request).await?;
+        let answer = match polling::is_long(self.entry) {
+            true => progress::shown(self.client.send(request)).await?,
+            false => self.client.send(request).await?,
+        };
         if self.operation.is_file {
             return self.file(&answer);
         }

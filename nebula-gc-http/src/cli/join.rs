@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 const LINK: &str = "link";
 const NAME: &str = "name";
 const OUT: &str = "out";
+const ENDPOINT: &str = "endpoint";
 const CURVE: &str = "curve";
 const KEY: &str = "node.key";
 const TOKEN: &str = "node.token";
@@ -57,6 +58,10 @@ pub(crate) fn command() -> Command {
                 .default_value("nebula-node")
                 .help("Where its files are kept; made with mode 0700 where it is not there"),
         )
+        .arg(Arg::new(ENDPOINT).long(ENDPOINT).value_name("HOST:PORT").help(
+            "This device is a lighthouse: the others find each other through it, and reach it at \
+             this address, by UDP. The join token has to permit it",
+        ))
         .arg(
             Arg::new(CURVE)
                 .long(CURVE)
@@ -78,7 +83,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let directory = PathBuf::from(text(OUT));
     let identity = Identity::load_or_make(&directory, curve)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let enrolled = runtime.block_on(enroll(&link, &text(NAME), &identity))?;
+    let enrolled = runtime.block_on(enroll(&link, &request(matches, &identity)))?;
     let files = enrolled.pointer("/bundle/files").and_then(Value::as_object);
     let files = files.ok_or("the answer holds no bundle")?;
     for name in FILES {
@@ -94,17 +99,27 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn enroll(link: &JoinLink, name: &str, identity: &Identity) -> Result<Value, Box<dyn Error>> {
+/// What is sent.
+fn request(matches: &ArgMatches, identity: &Identity) -> Value {
+    let mut body = json!({
+        "name": matches.get_one::<String>(NAME),
+        "publicKey": identity.key.public_key().to_pem(),
+        "nodeToken": identity.token.as_str(),
+    });
+    if let (Some(endpoint), Some(body)) =
+        (matches.get_one::<String>(ENDPOINT), body.as_object_mut())
+    {
+        body.insert("lighthouse".to_owned(), json!({"endpoint": endpoint}));
+    }
+    body
+}
+
+async fn enroll(link: &JoinLink, body: &Value) -> Result<Value, Box<dyn Error>> {
     let mut client = Client::new(&link.server)?.with_key(&link.token);
     if let Some(pin) = link.pin {
         client = client.with_pin(pin)?;
     }
-    let body = json!({
-        "name": name,
-        "publicKey": identity.key.public_key().to_pem(),
-        "nodeToken": identity.token.as_str(),
-    });
-    let answer = client.send(Request::post("/enroll", body).repeatable()).await?;
+    let answer = client.send(Request::post("/enroll", body.clone()).repeatable()).await?;
     Ok(answer.json()?)
 }
 

@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::operation::{Field, Kind, Operation, Place};
 
+/// The path's parameter that a node is named by.
+pub(super) const NODE: &str = "node";
 const UNSET: &str = "unset";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IF_MATCH: &str = "If-Match";
@@ -18,8 +20,10 @@ const PAGING: [&str; 2] = ["cursor", "limit"];
 
 /// The flags of an operation, and its positional arguments.
 pub(super) fn arguments(operation: &Operation) -> Vec<Arg> {
-    let mut arguments: Vec<_> =
-        operation.fields.iter().filter(|field| is_flag(field)).map(argument).collect();
+    let fields = operation.fields.iter().filter(|field| is_flag(field));
+    let mut arguments: Vec<_> = fields
+        .map(|field| argument(&Field { help: with_flags(&field.help, operation), ..field.clone() }))
+        .collect();
     let takes_away = |field: &&Field| operation.is_patch() && field.can_be_null;
     let names: Vec<_> = operation.fields.iter().filter(takes_away).map(flag).collect();
     if !names.is_empty() {
@@ -42,6 +46,15 @@ pub(super) fn is_flag(field: &Field) -> bool {
 
 /// The request that the flags ask for.
 pub(super) fn request(operation: &Operation, matches: &ArgMatches) -> Result<Request, String> {
+    request_for(operation, matches, None)
+}
+
+/// As [`request`], for the node of this id, whatever was said.
+pub(super) fn request_for(
+    operation: &Operation,
+    matches: &ArgMatches,
+    node: Option<&str>,
+) -> Result<Request, String> {
     let mut in_path = vec![];
     let mut body = Map::new();
     let mut query = vec![];
@@ -56,10 +69,20 @@ pub(super) fn request(operation: &Operation, matches: &ArgMatches) -> Result<Req
             continue;
         };
         match field.place {
-            Place::Path => in_path.push((field.name.clone(), (*first).clone())),
+            Place::Path => {
+                let id = node.filter(|_| field.name == NODE).unwrap_or(first);
+                in_path.push((field.name.clone(), id.to_owned()));
+            }
             Place::Query => query.push((field.name.clone(), plain(&value(field, &values)?))),
             Place::Body => {
-                body.insert(field.name.clone(), value(field, &values)?);
+                let value = value(field, &values)?;
+                match field.name.split_once('.') {
+                    None => body.insert(field.name.clone(), value),
+                    Some((outer, inner)) => {
+                        let outer = body.entry(outer).or_insert_with(|| json!({}));
+                        outer.as_object_mut().and_then(|it| it.insert(inner.to_owned(), value))
+                    }
+                };
             }
             Place::Header => {}
         }
@@ -83,20 +106,29 @@ pub(super) fn request(operation: &Operation, matches: &ArgMatches) -> Result<Req
     Ok(request)
 }
 
-/// `silenceSeconds` is `--silence`, `namePattern` `--name-pattern`.
+/// `silenceSeconds` is `--silence`, `namePattern` `--name-pattern`, `ca.signer` `--ca-signer`.
 pub(super) fn flag(field: &Field) -> String {
     let name = match field.kind {
         Kind::Seconds => field.name.strip_suffix("Seconds").unwrap_or(&field.name),
         _ => &field.name,
     };
     let mut flag = String::new();
-    for c in name.chars() {
+    for c in name.replace('.', "-").chars() {
         if c.is_ascii_uppercase() && !flag.is_empty() && !flag.ends_with('-') {
             flag.push('-');
         }
         flag.push(c.to_ascii_lowercase());
     }
     flag
+}
+
+/// A help text of the API's document, which names fields, with the flags that they are here.
+fn with_flags(help: &str, operation: &Operation) -> String {
+    let body = operation.fields.iter().filter(|field| field.place == Place::Body);
+    body.fold(help.to_owned(), |help, field| {
+        let name = field.name.rsplit('.').next().unwrap_or_default();
+        help.replace(&format!("`{name}`"), &format!("--{}", flag(field)))
+    })
 }
 
 fn argument(field: &Field) -> Arg {
@@ -109,16 +141,21 @@ fn argument(field: &Field) -> Arg {
         Kind::Secret => "@FILE",
         Kind::Texts => "LIST",
         Kind::Wrapped(inner) => inner,
-        Kind::Text | Kind::OneOf(_) | Kind::WordOr(_) => &name,
+        Kind::Text | Kind::OneOf(_) | Kind::WordOr(..) => {
+            field.name.rsplit('.').next().unwrap_or(&name)
+        }
     };
     let shown = shown.replace('-', "_").to_ascii_uppercase();
     let hint = match field.kind {
         Kind::Seconds => "; as 14d, 12h, 30m or seconds".to_owned(),
         Kind::Texts => "; separated by commas, or given more than once".to_owned(),
-        Kind::WordOr(ref names) => {
-            let forms: Vec<_> = names.iter().map(|name| format!("{name}=…")).collect();
-            format!("; a word, or {}", forms.join(" or "))
+        Kind::WordOr(ref words, ref names) => {
+            let forms = names.iter().map(|name| format!("{name}={}", name.to_ascii_uppercase()));
+            let forms: Vec<_> = words.iter().cloned().chain(forms).collect();
+            format!("; {}", forms.join(", "))
         }
+        Kind::Text if field.name.ends_with("At") => "; as 2030-01-31T12:00:00Z".to_owned(),
+        Kind::Text if is_pem(field) => "; as @FILE".to_owned(),
         _ => String::new(),
     };
     let help = match field.name.as_str() {
@@ -127,10 +164,15 @@ fn argument(field: &Field) -> Arg {
                 .to_owned()
         }
         IF_MATCH => "Only where the ETag is still this one, as `show` prints it".to_owned(),
+        NODE if field.place == Place::Path => "Its name or id".to_owned(),
+        _ if field.place == Place::Path && field.help.is_empty() => "Its id".to_owned(),
         _ => [field.help.as_str(), &hint].concat().trim_start_matches("; ").to_owned(),
     };
     let mut argument = Arg::new(field.name.clone()).value_name(shown).help(help);
     argument = argument.required(field.is_required);
+    if let Some((outer, _)) = field.name.split_once('.') {
+        argument = argument.conflicts_with(outer.to_owned());
+    }
     if field.place != Place::Path {
         argument = argument.long(name);
     }
@@ -146,10 +188,18 @@ fn argument(field: &Field) -> Arg {
     }
 }
 
+/// Whether it is what files hold.
+fn is_pem(field: &Field) -> bool {
+    field.name.trim_end_matches('s').ends_with("certificate")
+}
+
 fn value(field: &Field, given: &[&String]) -> Result<Value, String> {
     let one = given.first().map(|text| text.as_str()).unwrap_or_default();
     let refuse = |reason: &str| format!("--{}: {one}: {reason}", flag(field));
     Ok(match &field.kind {
+        Kind::Text if is_pem(field) && !one.starts_with(['@', '-']) => {
+            return Err(refuse("give the file's name as @FILE, or @- for the standard input"));
+        }
         Kind::Text => json!(contents(one).map_err(|error| refuse(&error))?),
         Kind::Secret if !one.starts_with('@') => {
             return Err(format!("--{}: other users see flags: give @FILE or @-", flag(field)));
@@ -168,7 +218,7 @@ fn value(field: &Field, given: &[&String]) -> Result<Value, String> {
             json!(texts.map_err(|error| refuse(&error))?)
         }
         Kind::Wrapped(inner) => json!({ inner: one }),
-        Kind::WordOr(names) => match one.split_once('=') {
+        Kind::WordOr(_, names) => match one.split_once('=') {
             Some((name, value)) if names.iter().any(|it| it == name) => json!({ name: value }),
             _ => json!(one),
         },

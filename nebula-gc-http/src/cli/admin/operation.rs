@@ -30,7 +30,7 @@ pub(crate) struct Operation {
 /// Something a request says.
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
-    /// As the API writes it.
+    /// As the API writes it; `ca.signer` for a field of an object.
     pub(crate) name: String,
     pub(crate) place: Place,
     pub(crate) kind: Kind,
@@ -64,7 +64,7 @@ pub(crate) enum Kind {
     /// An object that has only this, a text.
     Wrapped(String),
     /// A word, or an object that has only one of these: `root`, `tenant=ID`.
-    WordOr(Vec<String>),
+    WordOr(Vec<String>, Vec<String>),
     Json,
 }
 
@@ -176,16 +176,25 @@ fn properties(body: &Value) -> Vec<Field> {
     };
     let properties = body["properties"].as_object().into_iter().flatten();
     properties
-        .map(|(name, said)| {
+        .flat_map(|(name, said)| {
             let (schema, can_be_null) = not_null(resolved(said));
-            Field {
+            let field = Field {
                 name: name.clone(),
                 place: Place::Body,
                 kind: kind(name, schema),
                 is_required: required(name),
                 can_be_null,
                 help: help(said, schema),
-            }
+            };
+            let inner = if field.kind == Kind::Json { self::properties(schema) } else { vec![] };
+            let inner = inner.into_iter().map(|inner| Field {
+                name: format!("{name}.{}", inner.name),
+                // It is only where there is what it is in.
+                is_required: false,
+                ..inner
+            });
+            let inner: Vec<_> = inner.collect();
+            [field].into_iter().chain(inner)
         })
         .collect()
 }
@@ -215,14 +224,17 @@ fn kind(name: &str, schema: &Value) -> Kind {
         return Kind::Wrapped(name.clone());
     }
     let each = schema["oneOf"].as_array().into_iter().flatten();
-    let mut others = each.map(resolved).filter(|one| words(one).is_none()).peekable();
+    let (words_of, others): (Vec<_>, Vec<_>) =
+        each.map(resolved).map(|one| (words(one), one)).partition(|(words, _)| words.is_some());
+    let own = words_of.into_iter().filter_map(|(words, _)| words).flatten().collect();
+    let mut others = others.into_iter().map(|(_, one)| one).peekable();
     if others.peek().is_none() {
         return Kind::Json;
     }
     others
         .map(|one| only_text(one).cloned())
         .collect::<Option<_>>()
-        .map_or(Kind::Json, Kind::WordOr)
+        .map_or(Kind::Json, |names| Kind::WordOr(own, names))
 }
 
 /// The name of an object's only property, where that is a text.

@@ -33,6 +33,9 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
                 let inner = inner.iter().map(|(part, value)| (format!("{name}.{part}"), value));
                 lines.extend(inner.map(|(name, value)| (heading(&name), cell(Some(value)))));
             }
+            Some(Value::Array(items)) if items.iter().any(Value::is_object) => {
+                lines.push((heading(name), inner_table(items)));
+            }
             value => lines.push((heading(name), cell(value))),
         }
     }
@@ -46,6 +49,13 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
         }
     };
     lines.into_iter().map(line).collect()
+}
+
+/// Things inside a thing: a table of their own.
+fn inner_table(items: &[Value]) -> String {
+    let first = items.iter().find_map(Value::as_object);
+    let columns: Vec<_> = first.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    table(items, &columns).lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// The value at `a.b`.
@@ -73,11 +83,6 @@ fn cell(value: Option<&Value>) -> String {
         Some(Value::String(text)) => printable(text),
         Some(Value::Number(number)) => number.to_string(),
         Some(Value::Array(items)) if items.is_empty() => "-".to_owned(),
-        // Things have lines of their own.
-        Some(Value::Array(items)) if items.iter().any(Value::is_object) => {
-            let lines = items.iter().map(|item| format!("  {}\n", cell(Some(item))));
-            lines.collect()
-        }
         Some(Value::Array(items)) => {
             items.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(",")
         }
@@ -110,6 +115,13 @@ mod tests {
         let items =
             [json!({"id": "a", "in": {"side": 1}}), json!({"id": "long", "in": {"side": null}})];
         assert_eq!(table(&items, &["id", "in.side"]), "ID    SIDE\na     1\nlong  -\n");
+    }
+
+    #[test]
+    fn things_inside_a_thing_are_a_table() {
+        let it = json!({"done": 2, "open": [{"index": 7, "name": "a", "reason": "is\nnone"}]});
+        let shown = thing(it.as_object().unwrap(), &[], &[]);
+        assert_eq!(shown, "DONE  2\nOPEN\n  INDEX  NAME  REASON\n  7      a     is\\nnone\n");
     }
 
     #[test]
