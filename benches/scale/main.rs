@@ -8,6 +8,7 @@
 
 mod mixed;
 mod nodes;
+mod operations;
 mod polls;
 mod server;
 

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use crate::Outcome;
 use crate::client::Client;
-use crate::nodes::{Size, network_name, node_name, token};
+use crate::nodes::{Size, network_name, token};
+use crate::operations::{REASON, text_of};
 use crate::report::{Bar, Bars, percentile};
 use crate::server::ServerProcess;
 
@@ -20,7 +21,7 @@ const AT_ONCE: usize = 64;
 /// How long a poll waits, in seconds, the longest there is.
 const WAIT: u64 = 60;
 
-/// Has `polls` nodes wait, network by network, then releases one node of the first network.
+/// Has `polls` nodes wait, network by network, then revokes one node of the first network.
 pub(crate) async fn measure(
     server: &ServerProcess,
     size: Size,
@@ -69,7 +70,6 @@ pub(crate) async fn measure(
         Bar::AtMost(20.0),
     );
 
-    let leaving = node_name(0);
     let mut told = JoinSet::new();
     let mut others = vec![];
     for (network, node, client) in polling {
@@ -81,9 +81,10 @@ pub(crate) async fn measure(
     }
     let nodes = told.len();
     let mut operator = Client::connect(server.address, &server.operator_key).await?;
-    let path = format!("/api/nebula/release/{leaving}?projectId={}", network_name(0));
+    let leaving = text_of(&operator.get_as(&token(0, 0), "/api/v1/node").await?.body, "id")?;
+    let path = format!("/api/v1/networks/{}/nodes/{leaving}/revoke", network_name(0));
     let revoked = Instant::now();
-    let answer = operator.post(&path, "").await?;
+    let answer = operator.post(&path, REASON).await?;
     if answer.status != 200 {
         return Err(String::from_utf8_lossy(&answer.body).into());
     }

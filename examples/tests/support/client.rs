@@ -37,18 +37,27 @@ impl Client {
     }
 
     pub async fn post(&mut self, path: &str, json: impl Into<Bytes>) -> hyper::Result<Answer> {
-        let authorization = self.authorization.clone();
-        self.send(Method::POST, path, &authorization, json.into()).await
+        self.send(Method::POST, path, json).await
     }
 
     pub async fn get(&mut self, path: &str) -> hyper::Result<Answer> {
-        let authorization = self.authorization.clone();
-        self.send(Method::GET, path, &authorization, Bytes::new()).await
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        json: impl Into<Bytes>,
+    ) -> hyper::Result<Answer> {
+        let request = self.request(method, path, &self.authorization);
+        self.exchange(request, json.into()).await
     }
 
     /// As whoever has this secret.
     pub async fn get_as(&mut self, secret: &str, path: &str) -> hyper::Result<Answer> {
-        self.send(Method::GET, path, &format!("Bearer {secret}"), Bytes::new()).await
+        let request = self.request(Method::GET, path, &format!("Bearer {secret}"));
+        self.exchange(request, Bytes::new()).await
     }
 
     /// As whoever has this secret.
@@ -58,23 +67,14 @@ impl Client {
         path: &str,
         json: impl Into<Bytes>,
     ) -> hyper::Result<Answer> {
-        self.send(Method::POST, path, &format!("Bearer {secret}"), json.into()).await
+        let request = self.request(Method::POST, path, &format!("Bearer {secret}"));
+        self.exchange(request, json.into()).await
     }
 
     /// Asks for what may have changed since it had this ETag.
     pub async fn get_unless(&mut self, path: &str, tag: &str) -> hyper::Result<Answer> {
         let request = self.request(Method::GET, path, &self.authorization);
         self.exchange(request.header(IF_NONE_MATCH, tag), Bytes::new()).await
-    }
-
-    async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        authorization: &str,
-        body: Bytes,
-    ) -> hyper::Result<Answer> {
-        self.exchange(self.request(method, path, authorization), body).await
     }
 
     fn request(&self, method: Method, path: &str, authorization: &str) -> Builder {
