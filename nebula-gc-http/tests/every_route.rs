@@ -25,6 +25,9 @@ const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
+/// Credentials that nobody has.
+const STRANGERS: [&str; 3] = ["", "nebula-operator-unknown", "nebula-join-unknown"];
+
 /// A body with every field, of which only what a test changes is wrong. A route with a body needs
 /// one here.
 fn body(operation: &str) -> Value {
@@ -107,6 +110,16 @@ impl Route<'_> {
         of_place.map(|parameter| parameter["name"].as_str().unwrap()).collect()
     }
 
+    /// The numbers in its query that have a bound, with that.
+    fn query_numbers(&self) -> Vec<(&str, u64)> {
+        let all = self.operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let bounded = all
+            .iter()
+            .filter(|parameter| parameter["in"] == "query")
+            .filter_map(|it| Some((it["name"].as_str()?, it["schema"]["maximum"].as_u64()?)));
+        bounded.collect()
+    }
+
     /// The path with usual values, but for one.
     fn filled(&self, but: Option<(&str, &str)>) -> String {
         let mut path = self.path.strip_prefix("/api/v1").unwrap().to_owned();
@@ -159,6 +172,15 @@ impl Route<'_> {
                 wrong.push(Wrong { path, field: Some(name.to_owned()), ..self.wrong() });
             }
             wrong.push(Wrong { path: query(&format!("{name}=1&{name}=1")), ..self.wrong() });
+            if name == "cursor" {
+                // It could be one, of another list.
+                let path = query("cursor=AAAA");
+                wrong.push(Wrong { path, field: Some(name.to_owned()), ..self.wrong() });
+            }
+        }
+        for (name, most) in self.query_numbers() {
+            let path = query(&format!("{name}={}", most + 1));
+            wrong.push(Wrong { path, field: Some(name.to_owned()), ..self.wrong() });
         }
         for name in self.parameters("header") {
             let (key, value, field) = match name {
@@ -268,12 +290,21 @@ async fn every_route_refuses_what_is_wrong_by_name(plane: Plane) {
                     ));
                 }
                 // Whoever has no credential is told nothing of this.
-                for secret in ["", "nebula-operator-unknown", "nebula-join-unknown"] {
+                for secret in STRANGERS {
                     let status = send(secret).await.status;
                     if status != 401 {
                         faults
                             .push(format!("{id} {} {about}: {status} for {secret:?}", wrong.path));
                     }
+                }
+            }
+            // Nor of what else may be wrong with all fields together.
+            for secret in STRANGERS {
+                let body = operation["requestBody"].is_object().then(|| body(id));
+                let path = route.filled(None);
+                let status = plane.ask(&route.method, &path, secret, body.as_ref()).await.status;
+                if status != 401 {
+                    faults.push(format!("{id} {path}: {status} for {secret:?}"));
                 }
             }
         }

@@ -92,7 +92,7 @@ impl TryFrom<NewBlockBody> for NewBlock {
     responses((status = 200, description = "A page of blocks.", body = Page<BlockView>)))]
 async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(cursor, "blocks")?.map(PoolId);
+    let after = after(&service, &ask.caller, cursor, "blocks").await?.map(PoolId);
     let blocks = service.blocks(ask.caller, ask.path, after, limit.and_one()).await?;
     let page: Page<BlockView> = Page::new(blocks, limit, "blocks", |block| block.id.0.to_vec());
     Ok(json(page))

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
-use super::ask::AskWith;
+use super::ask::{AskWith, checked};
 use super::problem::Problem;
 use super::respond::{Answer, json};
 use super::values::{Id, not_null};
@@ -191,13 +191,7 @@ async fn import_hosts(
 ) -> Answer {
     let certificates = Certificate::from_pem_many(ask.body.certificates.as_bytes())
         .map_err(|error| Problem::invalid("certificates", error.to_string()));
-    let certificates = match certificates {
-        Ok(certificates) => certificates,
-        Err(problem) => {
-            service.authenticate(&ask.caller).await?;
-            return Err(problem);
-        }
-    };
+    let certificates = checked(&service, &ask.caller, certificates).await?;
     let request = HostImport {
         network: Some(ask.path),
         certificates,

@@ -137,7 +137,7 @@ async fn answer(
 ) -> Answer {
     let newest_first = query.order == Order::NewestFirst;
     let list = if newest_first { "events down" } else { "events up" };
-    let after = after(query.cursor, list)?.map(i64::from_be_bytes);
+    let after = after(service, &caller, query.cursor, list).await?.map(i64::from_be_bytes);
     let filter =
         EventFilter { kind: query.kind, subject: query.subject.map(|Uuid(id)| id), newest_first };
     let events = service.events(caller, network, filter, after, query.limit.and_one()).await?;

@@ -194,7 +194,7 @@ async fn list_join_tokens(
     ask: Ask<ProjectId, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(cursor, "join tokens")?.map(JoinTokenId::from);
+    let after = after(&service, &ask.caller, cursor, "join tokens").await?.map(JoinTokenId::from);
     let tokens = service.join_tokens(ask.caller, ask.path, after, limit.and_one()).await?;
     let page: Page<JoinTokenView> =
         Page::new(tokens, limit, "join tokens", |token| token.id.as_bytes().to_vec());

@@ -294,7 +294,7 @@ impl From<NetworkPatchBody> for NetworkPatch {
     responses((status = 200, description = "A page of networks.", body = Page<NetworkView>)))]
 async fn list_networks(State(service): State<Arc<Service>>, ask: Ask<Nothing, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(cursor, "networks")?.map(NetworkId);
+    let after = after(&service, &ask.caller, cursor, "networks").await?.map(NetworkId);
     let networks = service.networks(ask.caller, after, limit.and_one()).await?;
     let page: Page<NetworkView> =
         Page::new(networks, limit, "networks", |network| network.id.as_bytes().to_vec());

@@ -235,7 +235,8 @@ async fn watch_own_node(
     let wait = wait_seconds.unwrap_or(WAIT);
     if wait > LONGEST_WAIT {
         let reason = format!("must be at most {LONGEST_WAIT}");
-        return Err(Problem::invalid("waitSeconds", reason));
+        let refused = Err(Problem::invalid("waitSeconds", reason));
+        return checked(&service, &ask.caller, refused).await;
     }
     let seen = Desired { revision, generation };
     // Boxed: a connection has room for the largest future of any route, and most only wait.

@@ -151,7 +151,8 @@ async fn list_operator_keys(
     ask: Ask<Nothing, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(cursor, "operator keys")?.map(OperatorKeyId::from);
+    let after =
+        after(&service, &ask.caller, cursor, "operator keys").await?.map(OperatorKeyId::from);
     let keys = service.operator_keys(ask.caller, after, limit.and_one()).await?;
     let page: Page<OperatorKeyView> =
         Page::new(keys, limit, "operator keys", |kept| kept.key.id.as_bytes().to_vec());

@@ -6,7 +6,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::ask::checked;
 use super::problem::Problem;
+use crate::{Caller, Service};
 
 /// How many items a page has at most, unless the client says.
 const DEFAULT: u16 = 100;
@@ -81,14 +83,17 @@ impl<'de> Deserialize<'de> for Cursor {
 const FOREIGN: &str = "must be the next of a page of this list";
 
 /// After which item of the list called `list` the page begins.
-pub(in crate::api) fn after<const N: usize>(
+pub(in crate::api) async fn after<const N: usize>(
+    service: &Service,
+    caller: &Caller,
     cursor: Option<Cursor>,
     list: &str,
 ) -> Result<Option<[u8; N]>, Problem> {
     let Some(Cursor(bytes)) = cursor else { return Ok(None) };
     let place = bytes.strip_prefix(list.as_bytes()).and_then(|rest| rest.strip_prefix(b"\0"));
     let place = place.and_then(|place| place.try_into().ok());
-    place.map(Some).ok_or_else(|| Problem::invalid("cursor", FOREIGN))
+    let found = place.ok_or_else(|| Problem::invalid("cursor", FOREIGN));
+    checked(service, caller, found).await.map(Some)
 }
 
 impl<T> Page<T> {

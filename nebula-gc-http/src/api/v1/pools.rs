@@ -100,7 +100,7 @@ struct PoolPatchBody {
     responses((status = 200, description = "A page of pools.", body = Page<PoolView>)))]
 async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(cursor, "pools")?.map(PoolId);
+    let after = after(&service, &ask.caller, cursor, "pools").await?.map(PoolId);
     let pools = service.pools(ask.caller, ask.path, after, limit.and_one()).await?;
     let page: Page<PoolView> = Page::new(pools, limit, "pools", |it| it.pool.id.0.to_vec());
     Ok(json(page))

@@ -110,7 +110,7 @@ async fn list_reservations(
     ask: Ask<ProjectId, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after: Option<[u8; 16]> = after(cursor, "reservations")?;
+    let after: Option<[u8; 16]> = after(&service, &ask.caller, cursor, "reservations").await?;
     let after = after.map(|octets| IpAddr::from(octets).to_canonical());
     let found = service.reservations(ask.caller, ask.path, after, limit.and_one()).await?;
     let page: Page<ReservationView> = Page::new(found, limit, "reservations", place);
@@ -150,10 +150,13 @@ async fn delete_reservation(
     ask: Ask<(ProjectId, Range)>,
 ) -> Answer<StatusCode> {
     let (network, Range(range)) = ask.path;
-    let Addresses::Range(range) = range else {
-        service.authenticate(&ask.caller).await?;
-        return Err(Problem::invalid("range", "must be its first and last address"));
+    let found = match range {
+        Addresses::Range(range) => Ok(range),
+        Addresses::Prefix(_) => {
+            Err(Problem::invalid("range", "must be its first and last address"))
+        }
     };
+    let range = checked(&service, &ask.caller, found).await?;
     service.unreserve(ask.caller, ask.origin, network, range).await?;
     Ok(StatusCode::NO_CONTENT)
 }

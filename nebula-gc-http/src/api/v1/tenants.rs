@@ -55,7 +55,7 @@ struct TenantBody {
     params(Paging), responses((status = 200, description = "A page of tenants.", body = Page<TenantView>)))]
 async fn list_tenants(State(service): State<Arc<Service>>, ask: Ask<Nothing, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(cursor, "tenants")?.map(TenantId::from);
+    let after = after(&service, &ask.caller, cursor, "tenants").await?.map(TenantId::from);
     let tenants = service.tenants(ask.caller, after, limit.and_one()).await?;
     let page: Page<TenantView> =
         Page::new(tenants, limit, "tenants", |tenant| tenant.id.as_bytes().to_vec());

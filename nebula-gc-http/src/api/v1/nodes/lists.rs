@@ -126,7 +126,7 @@ async fn list_nodes(
 ) -> Answer {
     let filter = ask.query.filter();
     let NodesQuery { cursor, limit, .. } = ask.query;
-    let after = after(cursor, "nodes")?.map(NodeId::from);
+    let after = after(&service, &ask.caller, cursor, "nodes").await?.map(NodeId::from);
     let nodes = service.nodes(ask.caller, ask.path, filter, after, read(limit)).await?;
     Ok(json(Page::<NodeView>::new(nodes, limit, "nodes", place)))
 }
@@ -147,7 +147,8 @@ async fn list_node_certificates(
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let (network, node) = ask.path;
-    let after = after(cursor, "certificates")?.map(CertificateId::from);
+    let after =
+        after(&service, &ask.caller, cursor, "certificates").await?.map(CertificateId::from);
     let entries =
         service.node_certificates(ask.caller, network, node, after, limit.and_one()).await?;
     let page: Page<CertificateView> =
@@ -166,7 +167,7 @@ async fn list_blocklist(
     ask: Ask<ProjectId, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(cursor, "blocklist")?;
+    let after = after(&service, &ask.caller, cursor, "blocklist").await?;
     let entries = service.blocklist(ask.caller, ask.path, after, limit.and_one()).await?;
     let page: Page<BlockedView> =
         Page::new(entries, limit, "blocklist", |entry| entry.fingerprint.as_bytes().to_vec());
@@ -186,7 +187,7 @@ async fn list_unapplied_nodes(
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let (network, revision) = ask.path;
-    let after = after(cursor, "unapplied")?.map(NodeId::from);
+    let after = after(&service, &ask.caller, cursor, "unapplied").await?.map(NodeId::from);
     let found = service.unapplied(ask.caller, network, revision, after, read(limit)).await?;
     Ok(json(UnappliedView {
         network: NetworkId::to_string(&found.network),
