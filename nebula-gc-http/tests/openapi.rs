@@ -45,6 +45,43 @@ fn every_reference_leads_somewhere() {
     }
 }
 
+/// Else clients made from the description have two types for one thing, which don't mix.
+#[test]
+fn lists_name_their_items() {
+    let document = document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let pages =
+        schemas.iter().filter_map(|(name, schema)| Some((name.strip_prefix("Page_")?, schema)));
+    let mut seen = 0;
+    for (name, page) in pages {
+        let reference = format!("#/components/schemas/{name}");
+        assert_eq!(page["properties"]["items"]["items"]["$ref"], reference);
+        seen += 1;
+    }
+    assert!(seen > 5, "{seen}");
+}
+
+/// Else clients made from the description call it by its place in the list.
+#[test]
+fn every_value_of_an_enum_has_a_name() {
+    fn walk(value: &Value) {
+        if let Some(values) = value.get("enum").and_then(Value::as_array) {
+            let names = value.get("x-enum-varnames").and_then(Value::as_array).unwrap_or(values);
+            assert_eq!(names.len(), values.len(), "{value}");
+            let begins = |name: &Value| {
+                name.as_str().unwrap().starts_with(|first: char| first.is_ascii_alphabetic())
+            };
+            assert!(names.iter().all(begins), "{value}");
+        }
+        match value {
+            Value::Object(map) => map.values().for_each(walk),
+            Value::Array(items) => items.iter().for_each(walk),
+            _ => {}
+        }
+    }
+    walk(&document());
+}
+
 #[test]
 fn every_operation_says_what_it_is_and_how_it_refuses() {
     let document = document();

@@ -40,7 +40,7 @@ def expect(response, status: int):
 
 operator = client(os.environ["API_KEY"])
 # Version 1: any release of nebula-cert reads it.
-body = NewNetworkBody(NETWORK, ["10.42.0.0/24"], versions=Versions.VALUE_0)
+body = NewNetworkBody(NETWORK, ["10.42.0.0/24"], versions=Versions.ONE)
 network = expect(create_network.sync_detailed(client=operator, body=body), 201)
 body = NewJoinTokenBody("laptops", groups=["laptop"])
 token = expect(create_join_token.sync_detailed(NETWORK, client=operator, body=body), 201)

@@ -1,10 +1,11 @@
 //! The OpenAPI document beyond what the handlers say themselves.
 
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, ObjectBuilder, OpenApi,
-    OpenApiBuilder, Ref, RefOr, ResponseBuilder, Type,
+    OpenApiBuilder, Ref, RefOr, ResponseBuilder, Schema, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -40,8 +41,22 @@ pub(super) fn base() -> OpenApi {
         .build()
 }
 
-/// Adds to each operation the refusals that it can meet.
+/// What clients made from the document call values that are no names.
+const VALUE_NAMES: [(&str, &[&str]); 3] = [
+    ("Curve", &["Curve25519", "P256"]),
+    ("InitiatingVersion", &["One", "Two"]),
+    ("Versions", &["One", "Two", "Both"]),
+];
+
+/// Adds to each operation the refusals that it can meet, and names to values.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
+    if let Some(components) = &mut document.components {
+        for (schema, names) in VALUE_NAMES {
+            if let Some(RefOr::T(Schema::Object(schema))) = components.schemas.get_mut(schema) {
+                schema.extensions = Some(Extensions::from_iter([("x-enum-varnames", names)]));
+            }
+        }
+    }
     for item in document.paths.paths.values_mut() {
         let reads = [&mut item.get, &mut item.head];
         for operation in reads.into_iter().flatten() {

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::{Array, Ref};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ask::checked;
@@ -19,11 +20,18 @@ const MOST: u16 = 500;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::api) struct Page<T> {
-    pub(in crate::api) items: Vec<T>,
+    #[schema(schema_with = items::<T>)]
+    items: Vec<T>,
     /// The `cursor` of the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub(in crate::api) next: Option<String>,
+    next: Option<String>,
+}
+
+/// By name: described anew, they would be a second type of each to clients made from the
+/// description.
+fn items<T: ToSchema>() -> Array {
+    Array::new(Ref::from_schema_name(T::name()))
 }
 
 /// The query of a list that has no filters.
