@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::path;
 use super::problem::{Code, Problem};
 use super::tag::Conditions;
+use super::{ROOT, path};
 use crate::api::Public;
 use crate::api::incoming::{self, BODY_LIMIT, BodyError};
 use crate::service::Repeat;
@@ -36,6 +36,8 @@ pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing, const LIMIT: usiz
     pub(in crate::api) conditions: Conditions,
     pub(in crate::api) body: B,
     pub(in crate::api) repeat: Option<Repeat>,
+    /// The path of the list that was asked: what is made lies below it.
+    pub(in crate::api) list: String,
     /// Where devices find this server.
     pub(in crate::api) public: Option<Public>,
 }
@@ -88,7 +90,8 @@ where
         match read.await {
             Ok((path, query, conditions, body, repeat)) => {
                 let public = parts.extensions.remove();
-                Ok(Self { caller, origin, path, query, conditions, body, repeat, public })
+                let list = format!("{ROOT}{}", parts.uri.path());
+                Ok(Self { caller, origin, path, query, conditions, body, repeat, list, public })
             }
             Err(problem) => Err(refuse(service, &caller, problem).await),
         }

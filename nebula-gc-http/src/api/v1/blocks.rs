@@ -14,7 +14,7 @@ use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::values::{Id, Range, Uuid, not_null, segment};
+use super::values::{Id, Range, Uuid, not_null};
 use crate::service::{NewBlock, Room};
 use crate::{Label, ProjectId, Service};
 
@@ -110,9 +110,8 @@ async fn create_block(
     ask: AskWith<NewBlockBody, ProjectId>,
 ) -> Answer {
     let asked = checked(&service, &ask.caller, NewBlock::try_from(ask.body)).await?;
-    let location = format!("/api/v1/networks/{}/blocks/", segment(&ask.path));
     let made = service.create_block(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
-    let location = format!("{location}{}", made.resource.id);
+    let location = format!("{}/{}", ask.list, made.resource.id);
     Ok(created(made.is_new, &location, json(BlockView::from(made.resource))))
 }
 

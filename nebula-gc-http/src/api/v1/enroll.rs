@@ -8,10 +8,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ROOT;
 use super::ask::{AskWith, checked};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
-use super::values::{Id, not_null};
+use super::values::{Id, not_null, segment};
 use crate::api::dialect::wire::public_key;
 use crate::{
     Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NodeId, NodeName, ProjectId, Service,
@@ -167,10 +168,7 @@ async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<Enrollmen
     let request =
         checked(&service, &ask.caller, enrollment(ask.body).map_err(Problem::from)).await?;
     let enrolled = service.enroll(ask.caller, ask.origin, request).await?;
-    let location = format!(
-        "/api/v1/networks/{}/nodes/{}",
-        super::values::segment(&enrolled.project),
-        enrolled.node
-    );
+    let location =
+        format!("{ROOT}/networks/{}/nodes/{}", segment(&enrolled.project), enrolled.node);
     Ok(created(enrolled.is_new, &location, json(EnrolledView::from(enrolled))))
 }

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
 use super::time::Timestamp;
-use super::values::{Id, Uuid, not_null, segment};
+use super::values::{Id, Uuid, not_null};
 use crate::api::Public;
 use crate::service::{Expiry, NewJoinToken};
 use crate::{Bearer, Error, Groups, JoinToken, JoinTokenId, Label, NodeName, ProjectId, Service};
@@ -214,10 +214,9 @@ async fn create_join_token(
     ask: AskWith<NewJoinTokenBody, ProjectId>,
 ) -> Answer {
     let request = checked(&service, &ask.caller, NewJoinToken::try_from(ask.body)).await?;
-    let location = format!("/api/v1/networks/{}/join-tokens/", segment(&ask.path));
     let made =
         service.create_join_token(ask.caller, ask.origin, ask.path, request, ask.repeat).await?;
-    let location = format!("{location}{}", made.resource.id);
+    let location = format!("{}/{}", ask.list, made.resource.id);
     let view = JoinTokenView::from(made.resource);
     let view = match &made.secret {
         Some(secret) => view.showing(secret, ask.public.as_ref())?,

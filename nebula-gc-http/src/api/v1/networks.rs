@@ -320,7 +320,7 @@ async fn create_network(
     };
     let made =
         service.create_network_with(ask.caller, ask.origin, body.into(), ask.repeat, ca).await?;
-    let (tag, location) = (made.resource.tag(), format!("/api/v1/networks/{}", made.resource.id));
+    let (tag, location) = (made.resource.tag(), format!("{}/{}", ask.list, made.resource.id));
     Ok(created(made.is_new, &location, tagged(&tag, NetworkView::from(made.resource))))
 }
 

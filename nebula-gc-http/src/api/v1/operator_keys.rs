@@ -171,7 +171,7 @@ async fn create_operator_key(
 ) -> Answer {
     let made =
         service.create_operator_key(ask.caller, ask.origin, ask.body.into(), ask.repeat).await?;
-    let location = format!("/api/v1/operator-keys/{}", made.resource.key.id);
+    let location = format!("{}/{}", ask.list, made.resource.key.id);
     let secret = made.secret.map(|secret| secret.expose().to_owned());
     let view = OperatorKeyView { secret, ..made.resource.into() };
     Ok(created(made.is_new, &location, json(view)))

@@ -119,9 +119,9 @@ async fn create_pool(
 ) -> Answer {
     let NewPoolBody { range: Range(range), position } = ask.body;
     let asked = (range, position.unwrap_or(0).into());
-    let location = format!("/api/v1/networks/{}/pools/", super::values::segment(&ask.path));
     let made = service.create_pool(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
-    let (tag, location) = (made.resource.tag(), format!("{location}{}", made.resource.pool.id));
+    let location = format!("{}/{}", ask.list, made.resource.pool.id);
+    let tag = made.resource.tag();
     Ok(created(made.is_new, &location, tagged(&tag, PoolView::from(made.resource))))
 }
 

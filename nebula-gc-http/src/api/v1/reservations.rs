@@ -14,7 +14,7 @@ use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::values::{Id, Range, not_null, segment};
+use super::values::{Id, Range, not_null};
 use crate::service::Addresses;
 use crate::{Label, NodeId, ProjectId, Service};
 
@@ -131,10 +131,9 @@ async fn create_reservation(
 ) -> Answer {
     let purpose = checked(&service, &ask.caller, purpose(&ask.body)).await?;
     let NewReservationBody { range: Range(range), note, .. } = ask.body;
-    let location = format!("/api/v1/networks/{}/reservations/", segment(&ask.path));
     let asked = (range, purpose, note);
     let made = service.reserve(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
-    let location = format!("{location}{}", made.resource.range);
+    let location = format!("{}/{}", ask.list, made.resource.range);
     Ok(created(made.is_new, &location, json(ReservationView::from(made.resource))))
 }
 

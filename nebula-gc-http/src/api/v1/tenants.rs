@@ -69,7 +69,7 @@ async fn list_tenants(State(service): State<Arc<Service>>, ask: Ask<Nothing, Pag
         (status = 200, description = "A repeated request has made it before.", body = TenantView)))]
 async fn create_tenant(State(service): State<Arc<Service>>, ask: AskWith<TenantBody>) -> Answer {
     let made = service.create_tenant(ask.caller, ask.origin, ask.body.name, ask.repeat).await?;
-    let (tag, location) = (made.resource.tag(), format!("/api/v1/tenants/{}", made.resource.id));
+    let (tag, location) = (made.resource.tag(), format!("{}/{}", ask.list, made.resource.id));
     let view = TenantView::from(made.resource);
     Ok(created(made.is_new, &location, tagged(&tag, view)))
 }
