@@ -202,7 +202,7 @@ async fn a_revoked_node_is_unreachable_and_stays_out() {
 
     let token = operator.join_token(json!({"name": "another", "uses": 5})).await;
     let refused = phone.enroll_again("nobody-knows-me", token.secret()).await.expect(403);
-    assert_eq!(refused["code"], "forbidden", "{refused}");
+    assert_eq!(refused["code"], "node_revoked", "{refused}");
     assert_eq!(operator.used(&token).await, 0);
 }
 

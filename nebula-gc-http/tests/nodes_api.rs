@@ -61,6 +61,12 @@ async fn a_node_is_read_changed_kept_out_and_released(plane: Plane) {
     let token = body["nodeToken"].as_str().unwrap();
     let own = plane.ask("GET", "/node", token, None).await;
     own.problem(403, "node_suspended");
+    let again = plane.post("/enroll", &body).await.problem(403, "node_suspended");
+    assert!(again["detail"].as_str().unwrap().contains("(lost)"), "{again}");
+    let mut stranger = body.clone();
+    stranger["nodeToken"] = json!("s".repeat(40));
+    let refused = plane.post("/enroll", &stranger).await.problem(403, "node_suspended");
+    assert!(!refused["detail"].as_str().unwrap().contains("lost"), "{refused}");
     plane.delete(&path).await.problem(409, "conflict");
     plane.ask("POST", &format!("{path}/reinstate"), &plane.key, None).await.expect(200);
     plane.ask("GET", "/node", token, None).await.expect(200);

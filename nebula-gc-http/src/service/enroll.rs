@@ -75,7 +75,8 @@ impl Service {
     /// Enrols a node, or answers what it has to who brings the same public key and node token.
     ///
     /// # Errors
-    /// As [`register`](Self::register), and [`Error::JoinTokenRefused`].
+    /// As [`register`](Self::register), but [`Error::NodeKeptOut`] for a suspended or revoked node,
+    /// whose reason only the node itself is told; and [`Error::JoinTokenRefused`].
     pub async fn enroll(
         &self,
         caller: Caller,

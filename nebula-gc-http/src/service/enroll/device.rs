@@ -138,8 +138,8 @@ impl Registration {
     }
 }
 
-/// Refuses a node that is kept out.
-pub(in crate::service) fn check_active(node: &Node) -> Result<(), Error> {
+/// Refuses a device whose node is kept out.
+fn check_active(node: &Node) -> Result<(), Error> {
     match node.state {
         NodeState::Active => Ok(()),
         NodeState::Suspended | NodeState::Revoked | NodeState::Released => Err(Error::Forbidden {

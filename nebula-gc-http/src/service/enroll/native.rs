@@ -4,14 +4,14 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
-use super::device::{Join, check_active};
+use super::device::Join;
 use super::{Decision, check_unique};
 use crate::secret::Bearer;
 use crate::service::Shared;
 use crate::service::access::Principal;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
-use crate::store::node::{self, Node};
+use crate::store::node::{self, Node, NodeState};
 use crate::store::{certificate, pending};
 use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
 
@@ -81,10 +81,16 @@ impl Enrollment {
         node: Node,
         terms: &Terms,
     ) -> Result<Decision, Error> {
-        // Before the token, so that a key that is kept out is not told to try another.
-        check_active(&node)?;
-        let is_own = |token| shared.secrets.hashes(&self.token).any(|hashed| hashed.matches(token));
-        if !node.token.as_ref().is_some_and(is_own) {
+        let matches =
+            |token| shared.secrets.hashes(&self.token).any(|hashed| hashed.matches(token));
+        let is_own = node.token.as_ref().is_some_and(matches);
+        if node.state != NodeState::Active {
+            // Before the token, so that a key that is kept out is not told to try another. Why is
+            // for the node alone: anybody may have its public key.
+            let reason = node.state_reason.filter(|_| is_own);
+            return Err(Error::NodeKeptOut { state: node.state, reason });
+        }
+        if !is_own {
             return Err(Error::KeyMismatch {
                 reason: "publicKey: a node of the network has this key, with another node token; make a new pair".to_owned(),
             });
