@@ -67,6 +67,15 @@ pub enum Error {
         /// `IPv4` or `IPv6`.
         family: &'static str,
     },
+    /// Another node of the network has this name.
+    #[error("another node of the network is called {name:?}")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// Another node of the network has this public key.
+    #[error("another node of the network has this key; make a new pair on this device")]
+    KeyTaken,
     /// Somebody else has it, or it contradicts what is there.
     #[error("{reason}")]
     Conflict {

@@ -299,10 +299,7 @@ async fn a_revoked_key_stays_out_under_any_name(fleet: Fleet) {
             lighthouse: Change::Keep,
         };
         let refused = fleet.service.register(Caller::Local, Origin::local(), request).await;
-        assert!(
-            matches!(refused, Err(Error::Forbidden { .. } | Error::Conflict { .. })),
-            "{device}"
-        );
+        assert!(matches!(refused, Err(Error::Forbidden { .. } | Error::KeyTaken)), "{device}");
     }
     // Its token opens nothing but the answer why.
     let own = fleet.service.own_node(member.caller()).await;
@@ -452,9 +449,9 @@ async fn names_stay_unique(fleet: Fleet) {
         let about = (demo(), member.id);
         fleet.service.change_node(Caller::Local, Origin::local(), about, Expected::Anything, change)
     };
-    assert!(matches!(rename(&one, "two").await, Err(Error::Conflict { .. })));
+    assert!(matches!(rename(&one, "two").await, Err(Error::NameTaken { .. })));
     let outcomes: [_; 2] = tokio::join!(rename(&one, "three"), rename(&two, "three")).into();
-    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Conflict { .. })));
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::NameTaken { .. })));
     assert_eq!(
         (outcomes.iter().filter(|outcome| outcome.is_ok()).count(), refused.count()),
         (1, 1)

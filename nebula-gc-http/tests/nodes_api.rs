@@ -13,6 +13,7 @@ on_both_engines! {
     a_node_is_read_changed_kept_out_and_released
     a_change_builds_on_what_is_there
     both_forms_of_a_p256_fingerprint_are_blocked
+    what_another_node_has_is_a_conflict_by_its_field
     what_is_not_usable_is_refused_by_its_field
     lists_come_in_pages
 }
@@ -152,6 +153,27 @@ async fn both_forms_of_a_p256_fingerprint_are_blocked(plane: Plane) {
     let text = String::from_utf8_lossy(&bundle.bytes);
     assert!(text.contains(&certificate.fingerprint().to_string()), "{text}");
     assert!(text.contains(&alternate), "{text}");
+}
+
+async fn what_another_node_has_is_a_conflict_by_its_field(plane: Plane) {
+    network(&plane, "25519").await;
+    let (one, path) = (enrollment("one"), enroll(&plane, &enrollment("two")).await);
+    enroll(&plane, &one).await;
+    let mut its_key = enrollment("three");
+    its_key["publicKey"] = one["publicKey"].clone();
+    plane.post("/enroll", &its_key).await.problem(409, "key_mismatch");
+    let named = plane.post("/enroll", &enrollment("one")).await.problem(409, "conflict");
+    let renamed = plane.patch(&path, &json!({"name": "one"})).await.problem(409, "conflict");
+    for problem in [named, renamed] {
+        assert_eq!(problem["field"], "name");
+        assert_eq!(problem["detail"], "another node of the network is called \"one\"");
+    }
+    let four = enrollment("four");
+    enroll(&plane, &four).await;
+    let token = four["nodeToken"].as_str().unwrap();
+    let wish = json!({"publicKey": one["publicKey"]});
+    let refused = plane.ask("POST", "/node/renew", token, Some(&wish)).await;
+    assert_eq!(refused.problem(409, "conflict")["field"], "publicKey");
 }
 
 async fn what_is_not_usable_is_refused_by_its_field(plane: Plane) {

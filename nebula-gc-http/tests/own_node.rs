@@ -354,7 +354,7 @@ async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
     assert!(renew(&third).await.unwrap().renewed);
     let others = other.enrolled.certificates.first().unwrap().public_key();
     let others = PublicKey::from_raw(Curve::Curve25519, others).unwrap();
-    assert!(matches!(renew(&others).await, Err(Error::Conflict { .. })));
+    assert!(matches!(renew(&others).await, Err(Error::KeyTaken)));
     let p256 = AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key();
     assert!(matches!(renew(&p256).await, Err(Error::InvalidPublicKey { .. })));
 }

@@ -79,13 +79,24 @@ impl From<Error> for Problem {
             Error::NotFound { .. } => Code::NotFound,
             Error::PoolExhausted { .. } => Code::PoolExhausted,
             Error::KeyMismatch { .. } => Code::KeyMismatch,
-            Error::Conflict { .. }
+            Error::NameTaken { .. }
+            | Error::KeyTaken
+            | Error::Conflict { .. }
             | Error::Precondition { .. }
             | Error::LeasesStand { .. }
             | Error::IdempotencyKeyReused => Code::Conflict,
             Error::Unavailable { .. } => Code::Unavailable,
         };
-        let detail = error.to_string();
+        // The dialect has fields and words of its own.
+        let detail = match &error {
+            Error::NameTaken { name } => {
+                format!("deviceName: another device of the network is called {name:?}")
+            }
+            Error::KeyTaken => "publicKey: another device of the network has this key; \
+                make a new pair on this device"
+                .to_owned(),
+            _ => error.to_string(),
+        };
         let internal = match error {
             Error::Unavailable { internal } => Some(internal),
             _ => None,

@@ -60,9 +60,9 @@ impl Service {
     /// Registers a device of the dialect, or answers what it has: asking again is safe.
     ///
     /// # Errors
-    /// [`Error::InvalidPublicKey`], [`Error::PoolExhausted`], [`Error::Conflict`] where another
-    /// device has the name or the key, [`Error::KeyMismatch`], [`Error::Forbidden`] for a suspended
-    /// or revoked node, and those of access.
+    /// [`Error::InvalidPublicKey`], [`Error::PoolExhausted`], [`Error::NameTaken`],
+    /// [`Error::KeyTaken`], [`Error::KeyMismatch`], [`Error::Forbidden`] for a suspended or revoked
+    /// node, and those of access.
     pub async fn register(
         &self,
         caller: Caller,
@@ -428,15 +428,12 @@ pub(super) fn check_unique(
     if former.is_none_or(|former| former.name != node.name)
         && is_other(node::by_name(tx, node.network, &node.name)?)
     {
-        let reason = format!("deviceName: another device of the network is called {:?}", node.name);
-        return Err(Error::conflict(reason));
+        return Err(Error::NameTaken { name: node.name.clone() });
     }
     if former.is_none_or(|former| former.public_key != node.public_key)
         && is_other(node::by_public_key(tx, node.network, &node.public_key)?)
     {
-        let reason =
-            "publicKey: another device of the network has this key; make a new pair on this device";
-        return Err(Error::conflict(reason));
+        return Err(Error::KeyTaken);
     }
     Ok(())
 }

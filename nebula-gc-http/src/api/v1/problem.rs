@@ -133,8 +133,11 @@ impl Problem {
 
     /// What is wrong with a field or parameter.
     pub(in crate::api) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        let field = Some(field.into());
-        Self { field, ..Self::new(Code::InvalidRequest, reason) }
+        Self::new(Code::InvalidRequest, reason).about(field)
+    }
+
+    fn about(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
     }
 
     /// `Retry-After`, in seconds.
@@ -168,9 +171,10 @@ impl From<Error> for Problem {
                 return Self::invalid(field, reason);
             }
             Error::InvalidPublicKey { reason } => {
-                let field = Some("publicKey".to_owned());
-                return Self { field, ..Self::new(Code::InvalidPublicKey, reason) };
+                return Self::new(Code::InvalidPublicKey, reason).about("publicKey");
             }
+            Error::NameTaken { .. } => return Self::new(Code::Conflict, detail).about("name"),
+            Error::KeyTaken => return Self::new(Code::Conflict, detail).about("publicKey"),
             Error::LeasesStand { addresses, more } => {
                 let leases = Some(Box::new((addresses, more)));
                 return Self { leases, ..Self::new(Code::LeasesStand, detail) };

@@ -46,8 +46,7 @@ impl Service {
     /// what the node has. Asking again is safe.
     ///
     /// # Errors
-    /// [`Error::InvalidPublicKey`], [`Error::Conflict`] where another node has the key,
-    /// [`Error::RateLimited`] for another key every minute, [`Error::NodeKeptOut`] and those of
+    /// [`Error::InvalidPublicKey`], [`Error::KeyTaken`], [`Error::RateLimited`] for another key every minute, [`Error::NodeKeptOut`] and those of
     /// access.
     pub async fn renew(
         &self,

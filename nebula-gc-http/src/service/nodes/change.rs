@@ -58,7 +58,7 @@ impl Service {
     /// something is taken away the former one is blocked at once.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where another node has the name, or this one is revoked or released,
+    /// [`Error::NameTaken`], [`Error::Conflict`] where the node is revoked or released,
     /// [`Error::Precondition`], [`Error::NotFound`], and those of access.
     pub async fn change_node(
         &self,
