@@ -2,6 +2,8 @@
 //! says what to change, and nothing left behind.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure here is a failed test")]
 
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
 mod support;
 
 use std::pin::Pin;
@@ -12,6 +14,18 @@ use axum::http::Request;
 use serde_json::{Value, json};
 
 use support::{Plane, new_key, registration};
+
+on_both_engines! {
+    every_unusable_public_key_is_refused_by_its_reason
+    every_unusable_field_is_refused_by_name
+    a_body_that_is_no_json_object_or_too_large_is_refused
+    only_an_operator_key_opens_and_an_absent_one_comes_before_a_broken_body
+    what_is_not_there_is_not_found
+    what_another_device_has_is_a_conflict
+    a_full_pool_refuses_the_next_and_changes_nothing
+    unusable_pools_are_refused
+    a_revoked_node_and_its_key_stay_out
+}
 
 /// A body that comes in pieces, so that its length is not known ahead.
 struct Chunks(Bytes);
@@ -36,9 +50,8 @@ fn with(field: &str, value: Value) -> Value {
     body
 }
 
-#[tokio::test]
-async fn every_unusable_public_key_is_refused_by_its_reason() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn every_unusable_public_key_is_refused_by_its_reason(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let before = plane.rows();
     let pem = |banner: &str, base64: &str| {
         format!("-----BEGIN {banner}-----\n{base64}\n-----END {banner}-----\n")
@@ -80,9 +93,8 @@ async fn every_unusable_public_key_is_refused_by_its_reason() {
     assert_eq!(plane.rows(), before);
 }
 
-#[tokio::test]
-async fn every_unusable_field_is_refused_by_name() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn every_unusable_field_is_refused_by_name(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let before = plane.rows();
     let cases = [
         ("deviceName", json!("")),
@@ -132,9 +144,8 @@ async fn every_unusable_field_is_refused_by_name() {
     assert_eq!(plane.rows(), before);
 }
 
-#[tokio::test]
-async fn a_body_that_is_no_json_object_or_too_large_is_refused() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn a_body_that_is_no_json_object_or_too_large_is_refused(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let before = plane.rows();
     let key = Some(plane.key.expose());
     for body in ["", "null", "[]", "{", "{}", "\u{feff}{}", "{\"deviceId\":1,\"deviceId\":2}"] {
@@ -171,9 +182,8 @@ async fn a_body_that_is_no_json_object_or_too_large_is_refused() {
     plane.send("POST", "/register", key, Some(&fill(64 * 1024))).await.expect(200);
 }
 
-#[tokio::test]
-async fn only_an_operator_key_opens_and_an_absent_one_comes_before_a_broken_body() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn only_an_operator_key_opens_and_an_absent_one_comes_before_a_broken_body(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     plane.register("device", &new_key()).await.expect(200);
     let before = plane.rows();
     let body = registration("other", &new_key()).to_string();
@@ -202,9 +212,8 @@ async fn only_an_operator_key_opens_and_an_absent_one_comes_before_a_broken_body
     assert_eq!(plane.rows(), before);
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_found() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn what_is_not_there_is_not_found(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let before = plane.rows();
     let detail = plane
         .post("/register", &with("projectId", json!("nowhere")))
@@ -229,9 +238,8 @@ async fn what_is_not_there_is_not_found() {
     assert_eq!(plane.rows(), before);
 }
 
-#[tokio::test]
-async fn what_another_device_has_is_a_conflict() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn what_another_device_has_is_a_conflict(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let key = new_key();
     plane.register("first", &key).await.expect(200);
     plane.register("second", &new_key()).await.expect(200);
@@ -249,9 +257,8 @@ async fn what_another_device_has_is_a_conflict() {
     assert_eq!(plane.rows(), before);
 }
 
-#[tokio::test]
-async fn a_full_pool_refuses_the_next_and_changes_nothing() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn a_full_pool_refuses_the_next_and_changes_nothing(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     for i in 0..254 {
         let data = plane.register(&format!("device-{i}"), &new_key()).await.expect(200);
         assert_eq!(data["nebulaIp"], json!(format!("10.1.0.{}/32", i + 1)));
@@ -264,9 +271,8 @@ async fn a_full_pool_refuses_the_next_and_changes_nothing() {
     plane.get("/status/device-7").await.expect(200);
 }
 
-#[tokio::test]
-async fn unusable_pools_are_refused() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn unusable_pools_are_refused(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let before = plane.rows();
     for (body, field) in [
         (json!({"projectId": "new", "cidr": "10.2.0.0"}), "cidr"),
@@ -301,14 +307,12 @@ async fn unusable_pools_are_refused() {
     assert_eq!(plane.rows(), before);
 }
 
-#[tokio::test]
-async fn a_revoked_node_and_its_key_stay_out() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn a_revoked_node_and_its_key_stay_out(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let key = new_key();
     plane.register("device", &key).await.expect(200);
     for state in ["revoked", "suspended"] {
-        let connection = rusqlite::Connection::open(plane.database()).unwrap();
-        connection.execute("UPDATE gc_node SET state = ?1", [state]).unwrap();
+        plane.sql(&format!("UPDATE gc_node SET state = '{state}'"));
         let before = plane.rows();
         let detail = plane.register("device", &key).await.refusal(403, "forbidden");
         assert!(detail.contains(state), "{detail}");

@@ -1,6 +1,8 @@
 //! What the compatibility dialect promises its clients.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure here is a failed test")]
 
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
 mod support;
 
 use nebula_pki::{Blocklist, CaPool, Certificate};
@@ -10,9 +12,26 @@ use support::{Plane, START, file, new_key, registration, unzip, zip_of};
 
 const DAY: i64 = 86_400;
 
-#[tokio::test]
-async fn a_device_gets_an_address_a_certificate_and_a_bundle() {
-    let plane = Plane::with_network("10.99.1.0/24").await;
+on_both_engines! {
+    a_device_gets_an_address_a_certificate_and_a_bundle
+    every_form_of_a_public_key_is_the_same_key
+    asking_again_gives_the_identical_certificate_until_renewal_is_due
+    two_registrations_of_one_device_at_once_get_the_same
+    another_key_replaces_the_certificate_and_blocks_the_old_one
+    changes_of_name_and_groups_issue_anew_and_block_what_was_taken_away
+    lighthouses_come_and_go_in_everyones_bundle
+    release_blocks_quarantines_and_lets_the_device_come_back
+    expired_entries_leave_the_blocklist_with_a_later_move
+    pools_make_networks_and_doing_it_again_changes_nothing
+    every_change_is_in_the_audit_log_with_its_actor
+    health_and_version_are_open
+    no_bundle_rendered_after_a_release_lacks_it
+    answers_carry_the_request_id_of_the_audit_log
+    no_secret_is_stored_or_printed_in_plaintext
+}
+
+async fn a_device_gets_an_address_a_certificate_and_a_bundle(plane: Plane) {
+    plane.make_network("10.99.1.0/24").await;
     let key = new_key();
     let mut body = registration("laptop 7/ü", &key);
     body["groups"] = json!(["users", "admins"]);
@@ -57,10 +76,9 @@ async fn a_device_gets_an_address_a_certificate_and_a_bundle() {
     assert_eq!(plane.get(&format!("/bundle/{device}")).await.bytes, zip.bytes);
 }
 
-#[tokio::test]
-async fn every_form_of_a_public_key_is_the_same_key() {
+async fn every_form_of_a_public_key_is_the_same_key(plane: Plane) {
     use base64::Engine as _;
-    let plane = Plane::with_network("10.1.0.0/24").await;
+    plane.make_network("10.1.0.0/24").await;
     let key = new_key();
     let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let base64 = base64::engine::general_purpose::STANDARD.encode(key.as_bytes());
@@ -73,9 +91,8 @@ async fn every_form_of_a_public_key_is_the_same_key() {
     }
 }
 
-#[tokio::test]
-async fn asking_again_gives_the_identical_certificate_until_renewal_is_due() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn asking_again_gives_the_identical_certificate_until_renewal_is_due(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let key = new_key();
     let first = plane.register("device", &key).await.expect(200);
     let before = plane.rows();
@@ -99,9 +116,8 @@ async fn asking_again_gives_the_identical_certificate_until_renewal_is_due() {
     );
 }
 
-#[tokio::test]
-async fn two_registrations_of_one_device_at_once_get_the_same() {
-    let plane = Plane::with_network("10.1.0.0/16").await;
+async fn two_registrations_of_one_device_at_once_get_the_same(plane: Plane) {
+    plane.make_network("10.1.0.0/16").await;
     for round in 0..20 {
         let key = new_key();
         let device = format!("device-{round}");
@@ -119,9 +135,8 @@ async fn two_registrations_of_one_device_at_once_get_the_same() {
     assert_eq!(plane.number("SELECT count(*) FROM gc_certificate"), 20);
 }
 
-#[tokio::test]
-async fn another_key_replaces_the_certificate_and_blocks_the_old_one() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn another_key_replaces_the_certificate_and_blocks_the_old_one(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let first = plane.register("device", &new_key()).await.expect(200);
     let second = plane.register("device", &new_key()).await.expect(200);
     assert_eq!(second["nebulaIp"], first["nebulaIp"]);
@@ -131,9 +146,8 @@ async fn another_key_replaces_the_certificate_and_blocks_the_old_one() {
     assert_eq!(plane.number("SELECT revision FROM gc_network"), 2);
 }
 
-#[tokio::test]
-async fn changes_of_name_and_groups_issue_anew_and_block_what_was_taken_away() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn changes_of_name_and_groups_issue_anew_and_block_what_was_taken_away(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let mut body = registration("device", &new_key());
     body["groups"] = json!(["a"]);
     let first = plane.post("/register", &body).await.expect(200);
@@ -178,9 +192,8 @@ async fn changes_of_name_and_groups_issue_anew_and_block_what_was_taken_away() {
     assert_eq!(plane.number("SELECT generation FROM gc_node"), 5);
 }
 
-#[tokio::test]
-async fn lighthouses_come_and_go_in_everyones_bundle() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn lighthouses_come_and_go_in_everyones_bundle(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     let (key, other) = (new_key(), new_key());
     let mut body = registration("lighthouse", &key);
     body["lighthouse"] = json!({"endpoint": "Lighthouse.example.com:4242"});
@@ -214,9 +227,8 @@ async fn lighthouses_come_and_go_in_everyones_bundle() {
     assert_eq!(plane.number("SELECT revision FROM gc_network"), 4, "one move for each change");
 }
 
-#[tokio::test]
-async fn release_blocks_quarantines_and_lets_the_device_come_back() {
-    let plane = Plane::with_network("10.1.0.0/30").await;
+async fn release_blocks_quarantines_and_lets_the_device_come_back(plane: Plane) {
+    plane.make_network("10.1.0.0/30").await;
     let (key, other) = (new_key(), new_key());
     let first = plane.register("device", &key).await.expect(200);
     let witness = plane.register("witness", &other).await.expect(200);
@@ -255,9 +267,8 @@ async fn release_blocks_quarantines_and_lets_the_device_come_back() {
     );
 }
 
-#[tokio::test]
-async fn expired_entries_leave_the_blocklist_with_a_later_move() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn expired_entries_leave_the_blocklist_with_a_later_move(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     plane.register("one", &new_key()).await.expect(200);
     plane.register("two", &new_key()).await.expect(200);
     plane.post("/release/one", &json!({})).await.expect(200);
@@ -268,9 +279,7 @@ async fn expired_entries_leave_the_blocklist_with_a_later_move() {
     assert_eq!(plane.number("SELECT count(*) FROM gc_blocklist"), 1, "only the newer one");
 }
 
-#[tokio::test]
-async fn pools_make_networks_and_doing_it_again_changes_nothing() {
-    let plane = Plane::empty();
+async fn pools_make_networks_and_doing_it_again_changes_nothing(plane: Plane) {
     let v4 = json!({"projectId": "dual", "cidr": "10.2.0.0/16", "certificateVersion": 2});
     let data = plane.post("/pools", &v4).await.expect(200);
     assert_eq!(data, json!({"projectId": "dual", "cidr": "10.2.0.0/16", "capacity": 65_534}));
@@ -319,9 +328,8 @@ async fn pools_make_networks_and_doing_it_again_changes_nothing() {
     );
 }
 
-#[tokio::test]
-async fn every_change_is_in_the_audit_log_with_its_actor() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn every_change_is_in_the_audit_log_with_its_actor(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     plane.register("device", &new_key()).await.expect(200);
     plane.register("device", &new_key()).await.expect(200);
     plane.post("/release/device", &json!({})).await.expect(200);
@@ -344,11 +352,9 @@ async fn every_change_is_in_the_audit_log_with_its_actor() {
     );
 }
 
-#[tokio::test]
-async fn health_and_version_are_open() {
+async fn health_and_version_are_open(plane: Plane) {
     use axum::body::Body;
     use axum::http::Request;
-    let plane = Plane::empty();
     for (path, field, value) in [
         ("/health/live", "status", "live"),
         ("/health/ready", "status", "ready"),
@@ -361,9 +367,8 @@ async fn health_and_version_are_open() {
 
 /// A device that registers while another is released must not be given a bundle that lacks the
 /// block, once the release is answered.
-#[tokio::test]
-async fn no_bundle_rendered_after_a_release_lacks_it() {
-    let plane = Plane::with_network("10.1.0.0/16").await;
+async fn no_bundle_rendered_after_a_release_lacks_it(plane: Plane) {
+    plane.make_network("10.1.0.0/16").await;
     for round in 0..20 {
         let (gone, late) = (format!("gone-{round}"), format!("late-{round}"));
         let first = plane.register(&gone, &new_key()).await.expect(200);
@@ -386,12 +391,11 @@ async fn no_bundle_rendered_after_a_release_lacks_it() {
     }
 }
 
-#[tokio::test]
-async fn answers_carry_the_request_id_of_the_audit_log() {
+async fn answers_carry_the_request_id_of_the_audit_log(plane: Plane) {
     use axum::body::Body;
     use axum::http::Request;
     use tower::ServiceExt;
-    let plane = Plane::with_network("10.1.0.0/24").await;
+    plane.make_network("10.1.0.0/24").await;
     let body = registration("device", &new_key()).to_string();
     let request = Request::post("/api/nebula/register")
         .header("authorization", format!("Bearer {}", plane.key.expose()))
@@ -405,13 +409,15 @@ async fn answers_carry_the_request_id_of_the_audit_log() {
     assert_eq!(plane.number(&count), 1);
 }
 
-#[tokio::test]
-async fn no_secret_is_stored_or_printed_in_plaintext() {
-    let plane = Plane::with_network("10.1.0.0/24").await;
+async fn no_secret_is_stored_or_printed_in_plaintext(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
     plane.register("device", &new_key()).await.expect(200);
     let stored = plane.rows().join("\n");
-    assert!(!stored.contains(plane.key.expose()));
-    assert!(!stored.contains("PRIVATE KEY"));
+    for secret in [plane.key.expose(), "PRIVATE KEY"] {
+        let bytes = format!("{:?}", secret.as_bytes());
+        let bytes = bytes.trim_matches(['[', ']']);
+        assert!(!stored.contains(secret) && !stored.contains(bytes), "{secret}");
+    }
     assert_eq!(
         plane.number("SELECT count(*) FROM gc_ca WHERE seal_key = 1 AND length(sealed_key) > 60"),
         1

@@ -9,6 +9,8 @@
     reason = "a failure here is a failed test"
 )]
 
+#[path = "support/place.rs"]
+mod place;
 #[path = "../../nebula-alloc/tests/support/postgres.rs"]
 mod postgres;
 
@@ -20,15 +22,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use nebula_alloc::store::{Row, Transaction};
-use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
+use nebula_alloc::store::Row;
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Database, DeviceId, Enrolled, Enrollment, Error, Groups,
-    NetworkSettings, NewNetwork, NodeName, Origin, ProjectId, Registration, ServerSecrets, Service,
-    SignerCommand, Signers, Versions, verify,
+    Bearer, CaSource, Caller, DeviceId, Enrolled, Enrollment, Error, Groups, NetworkSettings,
+    NewNetwork, NodeName, Origin, ProjectId, Registration, ServerSecrets, Service, SignerCommand,
+    Signers, Versions, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Blocklist, CaPool, Curve, SystemRandom};
+use place::{Engine, Place};
 use tempfile::TempDir;
 
 const START: i64 = 1_800_000_000;
@@ -92,71 +94,27 @@ impl Holder {
     }
 }
 
-/// Where a test's rows are, whichever engine keeps them.
-enum Store {
-    Sqlite(TempDir),
-    Postgres(String),
-}
-
-impl Store {
-    fn sqlite() -> Self {
-        Self::Sqlite(tempfile::tempdir().unwrap())
-    }
-
-    fn postgres() -> Option<Self> {
-        postgres::cluster_in_memory().map(|cluster| Self::Postgres(cluster.schema()))
-    }
-
-    fn open(&self) -> Database {
-        match self {
-            Self::Sqlite(directory) => Sqlite::open(file(directory)).unwrap().into(),
-            Self::Postgres(url) => Postgres::connect(url).unwrap().into(),
-        }
-    }
-
-    fn read<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>) -> T {
-        match self {
-            Self::Sqlite(directory) => Readers::open(file(directory), 1).unwrap().read(work),
-            Self::Postgres(url) => PostgresReaders::open(url, 1).unwrap().read(work),
-        }
-        .unwrap()
-    }
-
-    fn rows(&self, sql: &str) -> Vec<Row> {
-        self.read(|tx| Ok(tx.query(sql, &[])?))
-    }
-
-    /// Each state of the ledger with how many rows have it.
-    fn ledger(&self) -> Vec<(String, i64)> {
-        let sql = "SELECT state, count(*) FROM gc_certificate GROUP BY state ORDER BY state";
-        let read = |row: &Row| (row.text(0).unwrap().to_owned(), row.integer(1).unwrap());
-        self.rows(sql).iter().map(read).collect()
-    }
-}
-
-fn file(directory: &TempDir) -> std::path::PathBuf {
-    directory.path().join("test.db")
-}
-
 /// A network `demo` whose CA's key the holder has.
 struct Plane {
-    store: Store,
+    place: Place,
     holder: Holder,
     secrets: ServerSecrets,
     now: Arc<AtomicI64>,
 }
 
 impl Plane {
-    fn new(store: Store, holder: Holder) -> Self {
+    /// Nothing where the engine or the signer is missing.
+    fn on(engine: Engine) -> Option<Self> {
+        let (place, holder) = (Place::on(engine)?, Holder::new()?);
         let now = Arc::new(AtomicI64::new(START));
-        Self { store, holder, secrets: ServerSecrets::generate().unwrap(), now }
+        Some(Self { place, holder, secrets: ServerSecrets::generate().unwrap(), now })
     }
 
     /// A server over what is stored.
     fn start(&self) -> Service {
         let now = Arc::clone(&self.now);
         let clock = move || now.load(Ordering::Relaxed);
-        let (database, secrets) = (self.store.open(), self.secrets.clone());
+        let (database, secrets) = (self.place.open(), self.secrets.clone());
         Service::start_with(database, secrets, self.holder.signers(), clock, |_| Ok(())).unwrap()
     }
 
@@ -185,8 +143,14 @@ impl Plane {
 
     #[track_caller]
     fn check(&self) {
-        let now = self.now.load(Ordering::Relaxed);
-        assert_eq!(self.store.read(|tx| verify(tx, now)), []);
+        self.place.verify(self.now.load(Ordering::Relaxed));
+    }
+
+    /// Each state of the ledger with how many rows have it.
+    fn ledger(&self) -> Vec<(String, i64)> {
+        let sql = "SELECT state, count(*) FROM gc_certificate GROUP BY state ORDER BY state";
+        let read = |row: &Row| (row.text(0).unwrap().to_owned(), row.integer(1).unwrap());
+        self.place.query(sql).iter().map(read).collect()
     }
 
     /// What was given is signed by the network's CA.
@@ -243,7 +207,7 @@ async fn it_signs_and_asking_again_is_safe(plane: &Plane) {
     let (two, same) = (two.unwrap(), same.unwrap());
     assert_eq!(two.certificates, same.certificates);
     assert_ne!(two.networks, three.unwrap().networks);
-    assert_eq!(plane.store.ledger(), states(&[("issued", 3)]));
+    assert_eq!(plane.ledger(), states(&[("issued", 3)]));
     plane.check();
 }
 
@@ -257,14 +221,14 @@ async fn a_signer_that_is_away_costs_a_retry(plane: &Plane) {
         assert!(matches!(away, Err(Error::Unavailable { .. })), "{mode}");
         assert!(plane.holder.file("calls").len() >= before + calls, "{mode}");
         // One row, one address, however often it is asked.
-        assert_eq!(plane.store.ledger(), states(&[("pending", 1)]), "{mode}");
+        assert_eq!(plane.ledger(), states(&[("pending", 1)]), "{mode}");
         plane.pass(PATIENCE);
         plane.check();
     }
     let process = plane.holder.file("process");
     assert!(!Path::new(&format!("/proc/{}", process.trim())).exists(), "it was killed");
     plane.holder.now("works");
-    let bytes = plane.store.rows("SELECT contents FROM gc_certificate");
+    let bytes = plane.place.query("SELECT contents FROM gc_certificate");
     let enrolled = enroll(&service, &request).await.unwrap();
     assert!(enrolled.is_new);
     assert_eq!(enrolled.networks, ["10.1.0.1/24".parse().unwrap()]);
@@ -274,7 +238,7 @@ async fn a_signer_that_is_away_costs_a_retry(plane: &Plane) {
     let signed = enrolled.certificates[0].to_bytes();
     let details = &pending[..pending.len() - 33];
     assert!(signed.windows(details.len()).any(|part| part == details));
-    assert_eq!(plane.store.ledger(), states(&[("issued", 1)]));
+    assert_eq!(plane.ledger(), states(&[("issued", 1)]));
     plane.check();
 }
 
@@ -296,7 +260,7 @@ async fn what_a_crash_left_pending_is_completed(plane: &Plane) {
     for request in &requests {
         plane.accept(&service, &enroll(&service, request).await.unwrap()).await;
     }
-    assert_eq!(plane.store.ledger(), states(&[("issued", 2)]));
+    assert_eq!(plane.ledger(), states(&[("issued", 2)]));
     plane.check();
 }
 
@@ -311,23 +275,19 @@ async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: &Plane) {
     plane.pass(HOUR);
     let settled = service.settle_pending().await.unwrap();
     assert_eq!((settled.completed, settled.cancelled, settled.left), (0, 1, 0));
-    assert_eq!(plane.store.ledger(), states(&[("cancelled", 1)]));
+    assert_eq!(plane.ledger(), states(&[("cancelled", 1)]));
     plane.check();
-    let ends = plane.store.rows("SELECT not_after FROM gc_certificate");
-    let held = plane.store.rows("SELECT state, hold_until FROM alloc_lease");
+    let ends = plane.place.query("SELECT not_after FROM gc_certificate");
+    let held = plane.place.query("SELECT state, hold_until FROM alloc_lease");
     assert_eq!(held[0].integer(0).unwrap(), 2, "in quarantine");
     assert!(held[0].integer(1).unwrap() > ends[0].integer(0).unwrap());
 
     // Held a second less, it is found.
-    if let Store::Sqlite(directory) = &plane.store {
-        let rows = rusqlite::Connection::open(file(directory)).unwrap();
-        let less = rows.execute("UPDATE alloc_lease SET hold_until = hold_until - 1", []);
-        assert_eq!(less, Ok(1));
-        let now = plane.now.load(Ordering::Relaxed);
-        assert_eq!(plane.store.read(|tx| verify(tx, now)).len(), 1);
-        rows.execute("UPDATE alloc_lease SET hold_until = hold_until + 1", []).unwrap();
-        plane.check();
-    }
+    plane.place.sql("UPDATE alloc_lease SET hold_until = hold_until - 1");
+    let now = plane.now.load(Ordering::Relaxed);
+    assert_eq!(plane.place.read(|tx| verify(tx, now)).len(), 1);
+    plane.place.sql("UPDATE alloc_lease SET hold_until = hold_until + 1");
+    plane.check();
     plane.holder.now("works");
     let other = enroll(&service, &enrollment("other")).await.unwrap();
     assert_eq!(other.networks, ["10.1.0.2/24".parse().unwrap()]);
@@ -355,7 +315,7 @@ async fn a_change_waits_for_its_signature(plane: &Plane) {
     plane.holder.now("fails");
     assert!(register(device("one", &["a"])).await.is_err());
     // Nothing has changed, and nothing is blocked.
-    assert_eq!(plane.store.ledger(), states(&[("issued", 1), ("pending", 1)]));
+    assert_eq!(plane.ledger(), states(&[("issued", 1), ("pending", 1)]));
     plane.check();
     let same = register(device("one", &["a", "b"])).await.unwrap();
     assert_eq!(same.certificates, first.certificates);
@@ -366,8 +326,8 @@ async fn a_change_waits_for_its_signature(plane: &Plane) {
     assert_eq!(renamed.name, "two");
     plane.accept(&service, &renamed).await;
     let ledger = [("cancelled", 1), ("issued", 1), ("superseded", 1)];
-    assert_eq!(plane.store.ledger(), states(&ledger));
-    assert_eq!(plane.store.rows("SELECT 1 FROM gc_blocklist").len(), 1);
+    assert_eq!(plane.ledger(), states(&ledger));
+    assert_eq!(plane.place.query("SELECT 1 FROM gc_blocklist").len(), 1);
     plane.check();
     // What nobody asked for again past its deadline is cancelled: only who asked knows all of it.
     plane.holder.now("fails");
@@ -395,7 +355,7 @@ async fn a_node_renews_with_another_key(plane: &Plane) {
     assert!(renewed.renewed);
     assert_eq!(renewed.certificates[0].public_key(), key.as_bytes());
     assert_eq!(renewed.desired.generation, first.desired.1 + 1);
-    assert_eq!(plane.store.ledger(), states(&[("issued", 1), ("superseded", 1)]));
+    assert_eq!(plane.ledger(), states(&[("issued", 1), ("superseded", 1)]));
     plane.check();
     // Without a change it is a renewal, which anybody completes.
     plane.holder.now("fails");
@@ -417,17 +377,16 @@ macro_rules! on_both_engines {
         mod on_sqlite {
             $(#[tokio::test]
             async fn $test() {
-                let Some(holder) = super::Holder::new() else { return };
-                super::$test(&super::Plane::new(super::Store::sqlite(), holder)).await;
+                let Some(plane) = super::Plane::on(super::Engine::Sqlite) else { return };
+                super::$test(&plane).await;
             })*
         }
 
         mod on_postgresql {
             $(#[tokio::test]
             async fn $test() {
-                let Some(store) = super::Store::postgres() else { return };
-                let Some(holder) = super::Holder::new() else { return };
-                super::$test(&super::Plane::new(store, holder)).await;
+                let Some(plane) = super::Plane::on(super::Engine::Postgres) else { return };
+                super::$test(&plane).await;
             })*
         }
     };
@@ -444,9 +403,7 @@ on_both_engines! {
 
 #[tokio::test]
 async fn two_instances_complete_the_same_row_once() {
-    let Some(store) = Store::postgres() else { return };
-    let Some(holder) = Holder::new() else { return };
-    let plane = Plane::new(store, holder);
+    let Some(plane) = Plane::on(Engine::Postgres) else { return };
     let (here, there) = (plane.with_network().await, plane.start());
     plane.holder.now("fails");
     let requests: Vec<_> = (0..4).map(|number| enrollment(&format!("node {number}"))).collect();
@@ -461,7 +418,7 @@ async fn two_instances_complete_the_same_row_once() {
     plane.accept(&here, &asked).await;
     let (one, other) = (one.unwrap(), other.unwrap());
     assert!((3..=4).contains(&(one.completed + other.completed)), "{one:?} {other:?}");
-    assert_eq!(plane.store.ledger(), states(&[("issued", 4)]));
+    assert_eq!(plane.ledger(), states(&[("issued", 4)]));
     for request in &requests {
         let (here, there) = (enroll(&here, request).await, enroll(&there, request).await);
         assert_eq!(here.unwrap().certificates, there.unwrap().certificates);
@@ -471,8 +428,7 @@ async fn two_instances_complete_the_same_row_once() {
 
 #[tokio::test]
 async fn a_signer_that_is_not_there_is_refused() {
-    let Some(holder) = Holder::new() else { return };
-    let plane = Plane::new(Store::sqlite(), holder);
+    let Some(plane) = Plane::on(Engine::Sqlite) else { return };
     let service = plane.with_network().await;
     let source = CaSource::Signer("another".to_owned());
     let refused = service.add_ca(Caller::Local, Origin::local(), None, source).await;

@@ -2,19 +2,20 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
-use std::path::PathBuf;
+#[path = "place.rs"]
+mod place;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, Database, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
-    NodeDetails, NodeId, NodeName, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep,
-    verify,
+    AddPool, Bearer, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NodeDetails,
+    NodeId, NodeName, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
-use tempfile::TempDir;
+
+pub use place::{Engine, Place};
 
 pub const START: i64 = 1_800_000_000;
 
@@ -25,12 +26,14 @@ macro_rules! on_both_engines {
         mod $name {
             #[tokio::test]
             async fn on_sqlite() {
-                super::$name($crate::fleet::Fleet::on_sqlite().await).await;
+                let fleet = $crate::fleet::Fleet::on($crate::fleet::Engine::Sqlite).await;
+                super::$name(fleet.unwrap()).await;
             }
 
             #[tokio::test]
             async fn on_postgresql() {
-                let Some(fleet) = $crate::fleet::Fleet::on_postgresql().await else { return };
+                let fleet = $crate::fleet::Fleet::on($crate::fleet::Engine::Postgres).await;
+                let Some(fleet) = fleet else { return };
                 super::$name(fleet).await;
             }
         }
@@ -42,11 +45,6 @@ pub struct Fleet {
     secrets: ServerSecrets,
     now: Arc<AtomicI64>,
     place: Place,
-}
-
-enum Place {
-    File(PathBuf, TempDir),
-    Server(String),
 }
 
 /// A node and what it enrolled with.
@@ -63,15 +61,9 @@ impl Member {
 }
 
 impl Fleet {
-    pub async fn on_sqlite() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("test.db");
-        Self::start(Place::File(path, directory)).await
-    }
-
-    pub async fn on_postgresql() -> Option<Self> {
-        let url = crate::postgres::cluster_in_memory()?.schema();
-        Some(Self::start(Place::Server(url)).await)
+    /// One with the network `demo`; nothing where the engine is missing.
+    pub async fn on(engine: Engine) -> Option<Self> {
+        Some(Self::start(Place::on(engine)?).await)
     }
 
     async fn start(place: Place) -> Self {
@@ -94,7 +86,7 @@ impl Fleet {
     }
 
     pub fn is_shared(&self) -> bool {
-        matches!(self.place, Place::Server(_))
+        self.place.is_shared()
     }
 
     pub fn now(&self) -> i64 {
@@ -107,42 +99,19 @@ impl Fleet {
 
     /// Changes rows behind the service's back.
     pub fn sql(&self, text: &str) {
-        match &self.place {
-            Place::File(path, _) => {
-                rusqlite::Connection::open(path).unwrap().execute_batch(text).unwrap();
-            }
-            Place::Server(url) => {
-                let schema = url.rsplit_once("search_path=").unwrap().1.trim_end_matches('\'');
-                let cluster = crate::postgres::cluster_in_memory().unwrap();
-                drop(cluster.sql(&format!("SET search_path = {schema}; {text}")));
-            }
-        }
+        self.place.sql(text);
     }
 
     /// A number that one query answers.
+    #[track_caller]
     pub fn number(&self, query: &str) -> i64 {
-        let read = |tx: &mut dyn nebula_alloc::store::Transaction| {
-            Ok::<_, Error>(tx.query(query, &[])?.first().unwrap().integer(0)?)
-        };
-        match &self.place {
-            Place::File(path, _) => Readers::open(path, 1).unwrap().read(read).unwrap(),
-            Place::Server(url) => PostgresReaders::open(url, 1).unwrap().read(read).unwrap(),
-        }
+        self.place.number(query)
     }
 
     /// That all rules hold.
     #[track_caller]
     pub fn verify(&self) {
-        let now = self.now();
-        let found = match &self.place {
-            Place::File(path, _) => {
-                Readers::open(path, 1).unwrap().read(|tx| verify(tx, now)).unwrap()
-            }
-            Place::Server(url) => {
-                PostgresReaders::open(url, 1).unwrap().read(|tx| verify(tx, now)).unwrap()
-            }
-        };
-        assert_eq!(found, []);
+        self.place.verify(self.now());
     }
 
     pub async fn enroll(&self, name: &str) -> Member {
@@ -192,13 +161,9 @@ impl Fleet {
 }
 
 fn instance(place: &Place, secrets: &ServerSecrets, now: &Arc<AtomicI64>) -> Arc<Service> {
-    let database: Database = match place {
-        Place::File(path, _) => Sqlite::open(path).unwrap().into(),
-        Place::Server(url) => Postgres::connect(url).unwrap().into(),
-    };
     let clock = Arc::clone(now);
     let clock = move || clock.load(Ordering::Relaxed);
-    Arc::new(Service::start(database, secrets.clone(), clock, |_| Ok(())).unwrap())
+    Arc::new(Service::start(place.open(), secrets.clone(), clock, |_| Ok(())).unwrap())
 }
 
 pub fn demo() -> ProjectId {

@@ -7,7 +7,8 @@
     reason = "a failure here is a failed test"
 )]
 
-use std::path::PathBuf;
+mod place;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -15,23 +16,43 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use nebula_alloc::Sqlite;
 use nebula_gc_http::{Bearer, ServerSecrets, Service, api};
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
-use rusqlite::types::Value as Sql;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tower::ServiceExt;
 
+pub use place::{Engine, Place};
+
 pub const START: i64 = 1_800_000_000;
+
+/// Makes a test of an async function for each engine.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn on_sqlite() {
+                let plane = $crate::support::Plane::on($crate::support::Engine::Sqlite).unwrap();
+                super::$name(plane).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgresql() {
+                let plane = $crate::support::Plane::on($crate::support::Engine::Postgres);
+                let Some(plane) = plane else { return };
+                super::$name(plane).await;
+            }
+        }
+    )*};
+}
 
 pub struct Plane {
     pub router: Router,
     pub service: Arc<Service>,
     pub key: Bearer,
     now: Arc<AtomicI64>,
-    directory: TempDir,
+    place: Place,
 }
 
 pub struct Answer {
@@ -41,15 +62,14 @@ pub struct Answer {
 }
 
 impl Plane {
-    /// A control plane without a network.
-    pub fn empty() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+    /// A control plane without a network; nothing where the engine is missing.
+    pub fn on(engine: Engine) -> Option<Self> {
+        let place = Place::on(engine)?;
         let now = Arc::new(AtomicI64::new(START));
         let clock = Arc::clone(&now);
-        let store = Sqlite::open(directory.path().join("test.db")).unwrap();
         let (send, receive) = std::sync::mpsc::channel();
         let service = Service::start(
-            store,
+            place.open(),
             ServerSecrets::generate().unwrap(),
             move || clock.load(Ordering::Relaxed),
             move |key| {
@@ -59,29 +79,18 @@ impl Plane {
         );
         let service = Arc::new(service.unwrap());
         let router = api::router(Arc::clone(&service));
-        Self { router, service, key: receive.recv().unwrap(), now, directory }
+        Some(Self { router, service, key: receive.recv().unwrap(), now, place })
     }
 
-    /// One with the network `demo` on this prefix.
-    pub async fn with_network(cidr: &str) -> Self {
-        let plane = Self::empty();
+    /// Makes the network `demo` on this prefix.
+    pub async fn make_network(&self, cidr: &str) {
         let version = if cidr.contains(':') { 2 } else { 1 };
-        let answer = plane
-            .post(
-                "/pools",
-                &json!({"projectId": "demo", "cidr": cidr, "certificateVersion": version}),
-            )
-            .await;
-        answer.expect(200);
-        plane
+        let body = json!({"projectId": "demo", "cidr": cidr, "certificateVersion": version});
+        self.post("/pools", &body).await.expect(200);
     }
 
     pub fn pass(&self, seconds: i64) {
         self.now.fetch_add(seconds, Ordering::Relaxed);
-    }
-
-    pub fn database(&self) -> PathBuf {
-        self.directory.path().join("test.db")
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -125,30 +134,18 @@ impl Plane {
 
     /// Every row of every table, to compare.
     pub fn rows(&self) -> Vec<String> {
-        let connection = rusqlite::Connection::open(self.database()).unwrap();
-        let mut tables = connection
-            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-            .unwrap();
-        let tables: Vec<String> =
-            tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        let mut rows = vec![];
-        for table in tables {
-            let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
-            let columns = statement.column_count();
-            let read = statement.query_map([], |row| {
-                (0..columns).map(|i| row.get::<_, Sql>(i)).collect::<Result<Vec<_>, _>>()
-            });
-            rows.extend(read.unwrap().map(|row| format!("{table}: {:?}", row.unwrap())));
-        }
-        rows
+        self.place.rows()
     }
 
     /// What one SQL query answers, as numbers.
+    #[track_caller]
     pub fn number(&self, sql: &str) -> i64 {
-        rusqlite::Connection::open(self.database())
-            .unwrap()
-            .query_row(sql, [], |row| row.get(0))
-            .unwrap()
+        self.place.number(sql)
+    }
+
+    /// Changes rows behind the service's back.
+    pub fn sql(&self, text: &str) {
+        self.place.sql(text);
     }
 }
 

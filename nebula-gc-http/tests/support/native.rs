@@ -7,6 +7,9 @@
     reason = "a failure here is a failed test"
 )]
 
+#[path = "place.rs"]
+mod place;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -15,22 +18,15 @@ use axum::body::Body;
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
-use nebula_alloc::{Postgres, Sqlite};
-use nebula_gc_http::{Bearer, Database, ServerSecrets, Service, api};
+use nebula_gc_http::{Bearer, ServerSecrets, Service, api};
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tower::ServiceExt;
 
-pub const START: i64 = 1_800_000_000;
+pub use place::{Engine, Place};
 
-/// Which database a test runs on.
-#[derive(Debug, Clone, Copy)]
-pub enum Engine {
-    Sqlite,
-    Postgres,
-}
+pub const START: i64 = 1_800_000_000;
 
 /// Makes a test of an async function for each engine.
 #[macro_export]
@@ -60,7 +56,7 @@ pub struct Plane {
     /// The root operator key.
     pub key: String,
     now: Arc<AtomicI64>,
-    _directory: TempDir,
+    pub place: Place,
 }
 
 pub struct Answer {
@@ -72,14 +68,7 @@ pub struct Answer {
 impl Plane {
     /// An empty one; nothing where the engine is missing.
     pub fn on(engine: Engine) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let database: Database = match engine {
-            Engine::Sqlite => Sqlite::open(directory.path().join("test.db")).unwrap().into(),
-            Engine::Postgres => {
-                let schema = crate::postgres::cluster_in_memory()?.schema();
-                Postgres::connect(&schema).unwrap().into()
-            }
-        };
+        let place = Place::on(engine)?;
         let now = Arc::new(AtomicI64::new(START));
         let clock = Arc::clone(&now);
         let (send, receive) = std::sync::mpsc::channel();
@@ -89,9 +78,9 @@ impl Plane {
             Ok(())
         };
         let clock = move || clock.load(Ordering::Relaxed);
-        let service = Arc::new(Service::start(database, secrets, clock, keep).unwrap());
+        let service = Arc::new(Service::start(place.open(), secrets, clock, keep).unwrap());
         let router = api::router(Arc::clone(&service));
-        Some(Self { router, service, key: receive.recv().unwrap(), now, _directory: directory })
+        Some(Self { router, service, key: receive.recv().unwrap(), now, place })
     }
 
     pub fn pass(&self, seconds: i64) {
