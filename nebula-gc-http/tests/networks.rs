@@ -100,6 +100,8 @@ async fn the_revision_moves_exactly_where_bundles_change(plane: Plane) {
 async fn prefixes_grow_and_versions_go_forward(plane: Plane) {
     let body = json!({"name": "demo", "prefixes": ["10.1.0.0/24"], "versions": "1"});
     network(&plane, body).await;
+    let member = enrollment("one");
+    plane.post("/enroll", &member).await.expect(201);
     let patch = |body: Value| {
         let plane = &plane;
         async move { plane.patch("/networks/demo", &body).await }
@@ -109,6 +111,14 @@ async fn prefixes_grow_and_versions_go_forward(plane: Plane) {
     patch(json!({"versions": "both"})).await.expect(200);
     patch(json!({"versions": "1"})).await.problem(409, "conflict");
     patch(v6).await.expect(200);
+    // The node has both with its next certificates.
+    plane.place.verify(plane.now());
+    let due = 10 * 86_400;
+    plane.pass(due);
+    let token = member["nodeToken"].as_str().unwrap();
+    let renewed = plane.ask("POST", "/node/renew", token, Some(&json!({}))).await.expect(200);
+    assert_eq!(renewed["certificates"].as_array().unwrap().len(), 2);
+    plane.place.verify(plane.now());
     let pools = plane.get("/networks/demo/pools").await.expect(200);
     assert_eq!(pools["items"].as_array().unwrap().len(), 2);
     for prefixes in [
@@ -123,6 +133,11 @@ async fn prefixes_grow_and_versions_go_forward(plane: Plane) {
     // All of a part's addresses are usable, but those at the network's own ends.
     assert_eq!(pool.expect(201)["usage"]["capacity"], 256);
     patch(json!({"versions": "2"})).await.expect(200);
+    // Certificates from before are as sound as they were.
+    assert_eq!(plane.service.upkeep().await.unwrap().unwrap().unsound, 0);
+    plane.place.verify(plane.now());
+    plane.place.sql("DELETE FROM gc_certificate WHERE version = 1 AND state = 'issued'");
+    assert_ne!(plane.place.read(|tx| nebula_gc_http::verify(tx, plane.now())), []);
 }
 
 async fn nodes_of_both_versions_begin_as_the_network_says(plane: Plane) {

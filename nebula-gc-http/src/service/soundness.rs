@@ -81,10 +81,19 @@ fn contradiction(
             groups.iter().eq(&node.groups.iter().cloned().collect::<BTreeSet<_>>()),
             "its groups are others",
         ),
-        (networks == leased(tx, network, node, entry.version)?, "its addresses are others"),
+        (are_of(&networks, &leased(tx, network, node, entry.version)?), "its addresses are others"),
         (details.unsafe_networks().is_empty(), "it has routes"),
     ];
     Ok(facts.iter().find(|(holds, _)| !holds).map(|(_, what)| (*what).to_owned()))
+}
+
+/// Whether a certificate names these addresses. Its prefixes are narrower where the network has
+/// grown since.
+fn are_of(networks: &BTreeSet<IpNet>, leased: &BTreeSet<IpNet>) -> bool {
+    networks.len() == leased.len()
+        && networks.iter().zip(leased).all(|(one, other)| {
+            one.addr() == other.addr() && one.prefix_len() >= other.prefix_len()
+        })
 }
 
 /// The addresses that a node's certificate of this version is to name.

@@ -21,7 +21,7 @@ pub(super) fn check(rows: &Rows, now: i64, found: &mut Found) {
 fn issued(rows: &Rows, found: &mut Found) {
     let mut told: HashMap<(&[u8], Fingerprint), usize> = HashMap::new();
     for event in &rows.events {
-        for fingerprint in event.told.fingerprints.iter().filter_map(|text| text.parse().ok()) {
+        for fingerprint in event.issued() {
             *told.entry((&event.subject, fingerprint)).or_default() += 1;
         }
     }

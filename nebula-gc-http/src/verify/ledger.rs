@@ -71,11 +71,12 @@ fn read(rows: &Rows, entry: &Entry, pools: &HashMap<CaId, CaPool>) -> Result<Cer
         .map_err(|error| error.to_string())?;
     let network = rows.networks.get(&entry.network).ok_or("its network is not there")?;
     let prefixes = [network.prefix_v4, network.prefix_v6];
+    let grown = rows.has_grown(network.id);
     let within = |net: &ipnet::IpNet| {
-        prefixes
-            .iter()
-            .flatten()
-            .any(|prefix| prefix.contains(&net.addr()) && prefix.prefix_len() == net.prefix_len())
+        prefixes.iter().flatten().any(|prefix| {
+            let same = prefix.prefix_len() == net.prefix_len();
+            prefix.contains(&net.addr()) && (same || grown && prefix.contains(net))
+        })
     };
     let networks = details.networks();
     let facts = [

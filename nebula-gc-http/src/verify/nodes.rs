@@ -46,6 +46,7 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
             format!("certificate {} has no node or CA", uuid::Uuid::from_bytes(entry.id))
         });
     }
+    let earlier = earlier_issues(rows);
     for node in rows.nodes.values() {
         let Some(network) = rows.networks.get(&node.network) else { continue };
         let named = format!("{} node {:?}", node.state.word(), node.name);
@@ -58,7 +59,8 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
         let versions = certified.get(&node.id).map_or(0, BTreeSet::len);
         if node.state == NodeState::Active {
             // One that let its certificates expire may still renew.
-            let whole = versions == network.versions.as_slice().len()
+            let now = network.versions.as_slice().len();
+            let whole = versions == earlier.get(&node.id).copied().unwrap_or(now)
                 || pending.contains(&node.id)
                 || versions == 0 && expired.contains(&node.id);
             found.unless(whole, Rule::AllOrNothing, || {
@@ -82,6 +84,25 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
         found.unless(whole, Rule::AllOrNothing, || format!("{:?} has no active CA", network.name));
     }
     tokens(rows, found);
+}
+
+/// How many certificates a node got with its last issue, where its network has had other versions
+/// since: it gets those with its next one.
+fn earlier_issues(rows: &Rows) -> HashMap<NodeId, usize> {
+    let mut changed = HashMap::new();
+    let mut last = HashMap::new();
+    for (at, event) in rows.events.iter().enumerate() {
+        let Some(network) = event.network else { continue };
+        if event.told.changed.iter().any(|what| what == "versions") {
+            changed.insert(network, at);
+        }
+        let issued = event.issued().count();
+        if let (1.., Ok(node)) = (issued, <[u8; 16]>::try_from(&*event.subject)) {
+            last.insert(NodeId::from(node), (network, at, issued));
+        }
+    }
+    last.retain(|_, (network, at, _)| changed.get(network).is_some_and(|changed| *at < *changed));
+    last.into_iter().map(|(node, (.., issued))| (node, issued)).collect()
 }
 
 /// Each use of a join token is a node, and each such node a use.

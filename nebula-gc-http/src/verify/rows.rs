@@ -33,6 +33,8 @@ pub(super) struct Rows {
     carried: BTreeSet<(NetworkId, Fingerprint)>,
     /// What happened, in the order of the audit log, but for what happened to leases.
     pub(super) events: Vec<Happened>,
+    /// Networks whose prefixes have been others before, which could only be narrower.
+    grown: BTreeSet<NetworkId>,
     /// How often an event of this kind was about this subject.
     counts: HashMap<(String, Vec<u8>), usize>,
 }
@@ -56,8 +58,21 @@ pub(super) struct Told {
     pub(super) generation: Option<i64>,
     /// Of certificates that were issued.
     pub(super) fingerprints: Vec<String>,
+    /// The same, as events from before schema version 2 tell it.
+    pub(super) fingerprint: Option<String>,
     /// Of certificates that were blocked.
     pub(super) blocked: Vec<String>,
+    /// The names of what is another since.
+    pub(super) changed: Vec<String>,
+}
+
+impl Happened {
+    /// The fingerprints of the certificates that it issued.
+    pub(super) fn issued(&self) -> impl Iterator<Item = Fingerprint> {
+        // An event about a CA has one as well.
+        let one = self.told.fingerprint.iter().filter(|_| self.kind.starts_with("node."));
+        self.told.fingerprints.iter().chain(one).filter_map(|text| text.parse().ok())
+    }
 }
 
 /// A row of the ledger.
@@ -97,9 +112,13 @@ impl Rows {
             blocklist: blocklist(tx)?,
             carried: BTreeSet::new(),
             events: events(tx)?,
+            grown: BTreeSet::new(),
             counts: HashMap::new(),
         };
         for event in &rows.events {
+            if event.told.changed.iter().any(|what| what == "prefixes") {
+                rows.grown.extend(event.network);
+            }
             *rows.counts.entry((event.kind.clone(), event.subject.clone())).or_default() += 1;
         }
         for row in tx.query("SELECT id FROM gc_ca", &[])? {
@@ -156,6 +175,12 @@ impl Rows {
     pub(super) fn is_carried(&self, network: NetworkId, certificate: &Certificate) -> bool {
         let forms = [Some(certificate.fingerprint()), certificate.alternate_fingerprint()];
         forms.into_iter().flatten().all(|form| self.carried.contains(&(network, form)))
+    }
+
+    /// Whether a network's certificates may have a longer prefix than it has now: they were issued
+    /// before it grew.
+    pub(super) fn has_grown(&self, network: NetworkId) -> bool {
+        self.grown.contains(&network)
     }
 
     /// Networks whose quarantines don't wait for certificates.

@@ -18,7 +18,7 @@ use axum::body::Body;
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
-use nebula_gc_http::{Bearer, ServerSecrets, Service, api};
+use nebula_gc_http::{Bearer, Error, ServerSecrets, Service, api};
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom};
 use serde_json::{Value, json};
@@ -68,19 +68,39 @@ pub struct Answer {
 impl Plane {
     /// An empty one; nothing where the engine is missing.
     pub fn on(engine: Engine) -> Option<Self> {
-        let place = Place::on(engine)?;
-        let now = Arc::new(AtomicI64::new(START));
-        let clock = Arc::clone(&now);
         let (send, receive) = std::sync::mpsc::channel();
         let secrets = ServerSecrets::generate().unwrap();
         let keep = move |key: &Bearer| {
             send.send(key.expose().to_owned()).unwrap();
             Ok(())
         };
+        let mut plane = Self::start(Place::on(engine)?, secrets, START, keep);
+        plane.key = receive.recv().unwrap();
+        Some(plane)
+    }
+
+    /// One over what another program has written, whose root operator has this key.
+    pub fn over(place: Place, secrets: ServerSecrets, now: i64, key: &str) -> Self {
+        let keep = |_: &Bearer| panic!("it has an operator key already");
+        Self { key: key.to_owned(), ..Self::start(place, secrets, now, keep) }
+    }
+
+    fn start(
+        place: Place,
+        secrets: ServerSecrets,
+        now: i64,
+        keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
+    ) -> Self {
+        let now = Arc::new(AtomicI64::new(now));
+        let clock = Arc::clone(&now);
         let clock = move || clock.load(Ordering::Relaxed);
         let service = Arc::new(Service::start(place.open(), secrets, clock, keep).unwrap());
         let router = api::router(Arc::clone(&service));
-        Some(Self { router, service, key: receive.recv().unwrap(), now, place })
+        Self { router, service, key: String::new(), now, place }
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now.load(Ordering::Relaxed)
     }
 
     pub fn pass(&self, seconds: i64) {
