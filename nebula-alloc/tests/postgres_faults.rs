@@ -8,10 +8,11 @@ mod server;
 mod told;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_alloc::lease::list;
 use nebula_alloc::verify::verify;
-use nebula_alloc::{Allocator, Error};
+use nebula_alloc::{Allocator, Error, Writer, WriterOptions};
 use server::Cluster;
 use told::*;
 
@@ -33,6 +34,39 @@ fn a_connection_lost_while_idle_is_made_anew_unnoticed() {
         assert_eq!(readers.read(|tx| value(tx, 1)), Ok(1));
         assert!(cluster.terminate("idle") >= 1);
     }
+    assert!(writer.is_ready());
+}
+
+/// The clock of a process that writes with others, and theirs: neither takes the other along.
+#[test]
+fn a_clock_that_is_not_the_servers_writes_nothing_until_it_is() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let now = i64::try_from(since.as_secs()).unwrap();
+    let off = Arc::new(AtomicI64::new(-30));
+    let store = with_table(&cluster.schema()).with_clock_tolerance(5);
+    let clock = {
+        let off = Arc::clone(&off);
+        move || now + off.load(Ordering::Relaxed)
+    };
+    let writer = Writer::start(store, clock, WriterOptions::default()).unwrap();
+    let set = |number: i64| {
+        writer.run(Told::new(1, move |tx| {
+            tx.queue_one(UPDATE, &[1.into(), number.into()]).map(|()| number)
+        }))
+    };
+    let refused = set(1);
+    let behind =
+        matches!(&refused, Err(Error::Unavailable { reason }) if reason.contains("behind"));
+    assert!(behind, "{refused:?}");
+    assert!(!writer.is_ready());
+    off.store(86_400, Ordering::Relaxed);
+    let refused = set(2);
+    let ahead =
+        matches!(&refused, Err(Error::Unavailable { reason }) if reason.contains("ahead of"));
+    assert!(ahead, "{refused:?}");
+    off.store(0, Ordering::Relaxed);
+    assert_eq!(set(3), Ok(3));
     assert!(writer.is_ready());
 }
 

@@ -23,6 +23,8 @@ mod settings;
 mod transaction;
 mod value;
 
+use std::time::{Duration, Instant};
+
 use self::lock::Locks;
 use self::pipeline::{Message, Reply};
 use self::presence::Presence;
@@ -41,7 +43,11 @@ const SHARED: &str = "SELECT 1 FROM pg_advisory_xact_lock_shared($1)";
 const EXCLUSIVE: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
 const KEYS: &str = "SELECT pg_try_advisory_xact_lock(key)
      FROM unnest(CAST($1 AS BIGINT[])) WITH ORDINALITY AS asked (key, place) ORDER BY place";
+const CLOCK: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)";
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// How often the clocks are compared while there is work.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A writing connection to a database.
 ///
@@ -53,6 +59,10 @@ pub struct Postgres {
     locks: Locks,
     presence: Presence,
     components: Vec<Component>,
+    /// How far, in seconds, the writer's clock may be from the server's.
+    tolerance: Option<u64>,
+    /// When they were last found to agree.
+    agreed: Option<Instant>,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -79,9 +89,26 @@ impl Postgres {
         let (session, schema) = settings.open(Purpose::Writing)?;
         let locks = Locks::new(&schema);
         let presence = Presence::default();
-        let mut store = Self { settings, session, locks, presence, components: Vec::new() };
+        let mut store = Self {
+            settings,
+            session,
+            locks,
+            presence,
+            components: Vec::new(),
+            tolerance: None,
+            agreed: None,
+        };
         store.migrate(&COMPONENT)?;
         Ok(store)
+    }
+
+    /// Has a [`Writer`](crate::Writer) write only while its clock is within so many seconds of the
+    /// server's: of several processes one that is ahead would take the others along, since no
+    /// transaction's time is before the last event's. Until it is the writer is not ready. They
+    /// are compared every 10 seconds while there is work.
+    #[must_use]
+    pub fn with_clock_tolerance(self, seconds: u64) -> Self {
+        Self { tolerance: Some(seconds), ..self }
     }
 
     /// Brings a caller's own tables to the current version, in one transaction. Of several
@@ -166,14 +193,41 @@ impl Postgres {
     fn start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
         match self.try_start(now, subjects) {
             Err(Error::Unavailable { .. }) if self.session.lost().is_some() => {
-                self.recover()?;
+                self.reconnect()?;
                 self.try_start(now, subjects)
             }
             other => other,
         }
     }
 
+    fn reconnect(&mut self) -> Result<(), Error> {
+        let (session, schema) = self.settings.open(Purpose::Writing)?;
+        self.session = session;
+        self.locks = Locks::new(&schema);
+        for component in self.components.clone() {
+            self.migrate_under_lock(&component)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a time that is too far from the server's.
+    fn check_clock(&mut self, now: Option<i64>) -> Result<(), Error> {
+        let (Some(tolerance), Some(now)) = (self.tolerance, now) else { return Ok(()) };
+        let server = value::number(&self.session.one(CLOCK, &[])?)?.unwrap_or(now);
+        let seconds = now.abs_diff(server);
+        if seconds <= tolerance {
+            self.agreed = Some(Instant::now());
+            return Ok(());
+        }
+        let which = if now > server { "ahead of" } else { "behind" };
+        let reason = format!("the clock is {seconds} s {which} the database's");
+        Err(Error::Unavailable { reason })
+    }
+
     fn try_start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
+        if self.agreed.is_none_or(|agreed| agreed.elapsed() >= CLOCK_INTERVAL) {
+            self.check_clock(now)?;
+        }
         self.presence.show(&mut self.session, now)?;
         let everything = subjects.iter().any(|subject| matches!(subject, Subject::Everything));
         let keys: Vec<i64> = subjects
@@ -246,14 +300,9 @@ impl Begin for Postgres {
         Ok(Begun { open, last_event, elsewhere })
     }
 
-    fn recover(&mut self) -> Result<(), Error> {
-        let (session, schema) = self.settings.open(Purpose::Writing)?;
-        self.session = session;
-        self.locks = Locks::new(&schema);
-        for component in self.components.clone() {
-            self.migrate_under_lock(&component)?;
-        }
-        Ok(())
+    fn recover(&mut self, now: i64) -> Result<(), Error> {
+        self.reconnect()?;
+        self.check_clock(Some(now))
     }
 
     fn is_lost(&self) -> bool {

@@ -128,7 +128,7 @@ impl Begin for Sqlite {
     /// A fresh connection, the log written once more, and the whole database read. Where the disk
     /// is full it all ends here: what the last commit took of it would let some more through, and
     /// refuse others, for as long as it lasts.
-    fn recover(&mut self) -> Result<(), Error> {
+    fn recover(&mut self, _: i64) -> Result<(), Error> {
         try_room(&self.path).map_err(unavailable)?;
         // The old one is closed first, so that what it believed about the file goes with it.
         self.connection = Connection::open_in_memory().map_err(failure)?;

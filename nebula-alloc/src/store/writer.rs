@@ -327,7 +327,7 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
     }
 
     fn recover(&mut self) -> Result<(), Error> {
-        self.engine.recover()?;
+        self.engine.recover((self.clock)())?;
         self.meters.recoveries.count();
         self.ready.store(true, Ordering::Release);
         Ok(())

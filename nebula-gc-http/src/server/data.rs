@@ -15,6 +15,10 @@ use super::{SecretsFile, ServerError};
 use crate::service::secrets::{self, Pruned};
 use crate::{Database, Error, ServerSecrets, Service, Signers, Violation, verify};
 
+/// How far, in seconds, a server's clock may be from its PostgreSQL's.
+#[cfg(feature = "postgres")]
+const CLOCK_TOLERANCE: u64 = 5;
+
 /// Everything a server keeps: a directory of its own, mode 0700.
 #[derive(Debug, Clone)]
 pub struct DataDirectory {
@@ -202,7 +206,7 @@ fn exists(path: &Path) -> Result<bool, ServerError> {
 #[cfg(feature = "postgres")]
 fn postgres(url: &str) -> Result<Database, ServerError> {
     nebula_alloc::Postgres::connect(url)
-        .map(Database::from)
+        .map(|database| database.with_clock_tolerance(CLOCK_TOLERANCE).into())
         .map_err(|error| ServerError::Database(error.to_string()))
 }
 

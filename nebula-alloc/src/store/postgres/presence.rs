@@ -6,7 +6,6 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use super::pipeline::Reply;
 use super::session::Session;
 use super::value::{self, Bound};
 use crate::Error;
@@ -42,19 +41,12 @@ impl Presence {
         }
         let now = Bound::Given(now.into());
         if let Some(known) = self.number {
-            self.number = number(&session.one(UPDATE, &[now, Bound::Given(known.into())])?)?;
+            self.number = value::number(&session.one(UPDATE, &[now, Bound::Given(known.into())])?)?;
         }
         if self.number.is_none() {
-            self.number = number(&session.one(INSERT, &[now])?)?;
+            self.number = value::number(&session.one(INSERT, &[now])?)?;
         }
         self.shown = Some(Instant::now());
         Ok(())
-    }
-}
-
-fn number(reply: &Reply) -> Result<Option<i64>, Error> {
-    match reply {
-        Reply::Rows(rows) => rows.first().map(|row| value::row(row)?.integer(0)).transpose(),
-        Reply::Changed(_) => Ok(None),
     }
 }

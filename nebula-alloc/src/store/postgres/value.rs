@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use bytes::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
+use super::pipeline::Reply;
 use crate::Error;
 use crate::store::{Param, Row, Value};
 
@@ -69,6 +70,14 @@ pub(super) fn keep(param: &Param<'_>) -> Value {
         Param::Integer(number) => Value::Integer(number),
         Param::Text(text) => Value::Text(text.to_owned()),
         Param::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}
+
+/// The number that a statement of one answers, if it answers a row.
+pub(super) fn number(reply: &Reply) -> Result<Option<i64>, Error> {
+    match reply {
+        Reply::Rows(rows) => rows.first().map(|found| row(found)?.integer(0)).transpose(),
+        Reply::Changed(_) => Ok(None),
     }
 }
 

@@ -48,7 +48,7 @@ fn durability_is_set_and_survives_recovery() {
         assert_eq!(setting(&store, "synchronous"), 2.into());
         assert_eq!(setting(&store, "foreign_keys"), 1.into());
         assert!(store.connection.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).unwrap());
-        store.recover().unwrap();
+        store.recover(1).unwrap();
     }
 }
 

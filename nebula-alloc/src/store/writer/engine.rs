@@ -20,8 +20,9 @@ pub trait Begin: Send + 'static {
     /// Opens a transaction for writing about these subjects. `now` is what the clock says.
     fn begin(&mut self, now: i64, subjects: &[&Subject]) -> Result<Begun<Self::Open<'_>>, Error>;
 
-    /// Connects anew and checks the database: settings, integrity, schema.
-    fn recover(&mut self) -> Result<(), Error>;
+    /// Connects anew and checks the database: settings, integrity, schema. `now` is what the clock
+    /// says.
+    fn recover(&mut self, now: i64) -> Result<(), Error>;
 
     /// Whether nothing can be done any more without recovering.
     fn is_lost(&self) -> bool {

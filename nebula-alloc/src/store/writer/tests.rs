@@ -97,10 +97,10 @@ impl Begin for Faulty {
         Ok(Begun { open, last_event, elsewhere })
     }
 
-    fn recover(&mut self) -> Result<(), Error> {
+    fn recover(&mut self, now: i64) -> Result<(), Error> {
         match take(&self.due, &[Fault::RecoveryFails]) {
             Some(_) => Err(unavailable()),
-            None => self.store.recover(),
+            None => self.store.recover(now),
         }
     }
 }

@@ -33,7 +33,7 @@ fn a_process_has_one_number_whose_row_is_kept_fresh() {
     first.presence.shown = None;
     assert_eq!(begin(&mut first, 150), one);
     assert_eq!(seen(&mut second), [(one, 150), (two, 200)]);
-    first.recover().unwrap();
+    first.recover(1).unwrap();
     assert_eq!(begin(&mut first, 160), one, "another connection is no other process");
 }
 
