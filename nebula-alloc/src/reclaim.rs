@@ -47,6 +47,20 @@ pub fn reclaim(
     free(tx, now, actor, &rows)
 }
 
+/// Whether [`expire`] would find a lease. Only reads.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn any_ended(tx: &mut dyn Transaction, now: i64, network: NetworkId) -> Result<bool, Error> {
+    for space in pool::spaces(tx, network)? {
+        if !tx.query(EXPIRED, &[space.as_bytes().into(), now.into(), 1.into()])?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Releases leases of one network whose `until` has passed, at most `limit` of them, into a
 /// quarantine that ends at the later of their `hold_until` and `now + hold_seconds`. Answers them
 /// as they are then.

@@ -104,10 +104,13 @@ impl Service {
             }
         }
         self.block_after_an_hour(done).await?;
-        self.keep_up_networks(done).await?;
+        let networks = self.keep_up_networks(done).await;
+        if let Err(Stop::Elsewhere) = networks {
+            return networks;
+        }
         // Last, because it waits for signers elsewhere.
         done.settled = self.settle_pending().await?;
-        Ok(())
+        networks
     }
 
     async fn block_after_an_hour(&self, done: &mut Upkeep) -> Result<(), Stop> {

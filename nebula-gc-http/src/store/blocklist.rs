@@ -125,40 +125,53 @@ pub(crate) fn any_expired(
 pub(crate) struct Contained {
     pub(crate) node: NodeId,
     pub(crate) since: i64,
+    /// The entry that told, and its revision.
+    pub(crate) entry: (i64, Fingerprint),
 }
 
-/// Those since a revision after the first of these and up to the second, at most `limit`, in the
-/// order of their ids after this one. What a remote signer may have signed unseen is not blocked:
-/// whose device is named by such a certificate is left out.
+/// Those that entries tell of, a node more than once where it has several: entries up to this
+/// revision, in the order of revisions and fingerprints after this one, at most `limit`. What a
+/// remote signer may have signed unseen is not blocked: whose device is named by such a
+/// certificate is left out.
 pub(crate) fn contained(
     tx: &mut dyn Transaction,
     network: NetworkId,
-    (after, until): (i64, i64),
+    (after, fingerprint): (i64, &[u8]),
+    until: i64,
     now: i64,
-    node: NodeId,
     limit: i64,
 ) -> Result<Vec<Contained>, Error> {
     let rows = tx.query(
-        "SELECT gone.id, max(list.revision) FROM gc_blocklist AS list \
+        "SELECT * FROM (SELECT gone.id, list.revision, list.fingerprint, \
+         (SELECT max(other.revision) FROM gc_certificate AS own JOIN gc_blocklist AS other \
+         ON other.network = own.network AND other.fingerprint = own.fingerprint \
+         WHERE own.node = gone.id) AS since \
+         FROM gc_blocklist AS list \
          JOIN gc_certificate AS ledger ON ledger.fingerprint = list.fingerprint \
          JOIN gc_node AS gone ON gone.id = ledger.node \
-         WHERE list.network = $1 AND gone.state = 'released' AND gone.id > $2 AND NOT EXISTS \
-         (SELECT 1 FROM gc_certificate AS unseen JOIN gc_node AS former ON former.id = unseen.node \
-         WHERE former.network = gone.network AND former.device = gone.device \
-         AND unseen.state IN ('pending', 'cancelled') AND unseen.not_after >= $3) \
-         GROUP BY gone.id HAVING max(list.revision) > $4 AND max(list.revision) <= $5 \
-         ORDER BY gone.id LIMIT $6",
+         WHERE list.network = $1 AND (list.revision, list.fingerprint) > ($2, $3) \
+         AND list.revision <= $4 AND gone.state = 'released' AND gone.device NOT IN \
+         (SELECT former.device FROM gc_certificate AS unseen \
+         JOIN gc_node AS former ON former.id = unseen.node WHERE unseen.network = $1 \
+         AND unseen.state IN ('pending', 'cancelled') AND unseen.not_after >= $5)) AS contained \
+         WHERE since <= $4 ORDER BY revision, fingerprint LIMIT $6",
         &[
             network.as_bytes().into(),
-            node.as_bytes().into(),
-            now.into(),
             after.into(),
+            fingerprint.into(),
             until.into(),
+            now.into(),
             limit.into(),
         ],
     )?;
     rows.iter()
-        .map(|row| Ok(Contained { node: row.array(0)?.into(), since: row.integer(1)? }))
+        .map(|row| {
+            Ok(Contained {
+                node: row.array(0)?.into(),
+                since: row.integer(3)?,
+                entry: (row.integer(1)?, Fingerprint::from_bytes(row.array(2)?)),
+            })
+        })
         .collect()
 }
 

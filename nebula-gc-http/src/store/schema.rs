@@ -165,6 +165,8 @@ CREATE UNIQUE INDEX gc_certificate_current ON gc_certificate (node, version) WHE
 CREATE INDEX gc_certificate_by_node ON gc_certificate (node, id);
 CREATE INDEX gc_certificate_pending ON gc_certificate (deadline) WHERE state = 'pending';
 CREATE INDEX gc_certificate_block_after ON gc_certificate (block_after) WHERE block_after IS NOT NULL;
+CREATE INDEX gc_certificate_unseen ON gc_certificate (network, not_after) WHERE state IN ('pending', 'cancelled');
+CREATE INDEX gc_blocklist_revision ON gc_blocklist (network, revision, fingerprint);
 CREATE INDEX gc_certificate_end ON gc_certificate (not_after) WHERE state IN ('issued', 'superseded');
 
 CREATE TABLE gc_join_token (

@@ -15,6 +15,8 @@ use crate::{Error, NodeId};
 
 /// How long expired entries of a blocklist may stay, in seconds: a day.
 const PRUNE_AFTER: i64 = 86_400;
+/// The check of all current certificates, as a duty.
+const SOUNDNESS: &str = "soundness";
 /// How often the current certificates are checked, in seconds: once a day.
 const CHECK_EVERY: i64 = 86_400;
 /// How many nodes one read checks.
@@ -25,6 +27,8 @@ const PAGE: i64 = 50;
 /// What is to be done for a network.
 struct Due {
     network: Network,
+    /// Whether it has leases that have ended.
+    ends: bool,
     prunes: bool,
     silent: Vec<NodeId>,
     /// What every active node has applied.
@@ -32,13 +36,10 @@ struct Due {
 }
 
 impl Service {
+    /// What fails for one network is told, and keeps nobody from the others. Fails with the last.
     pub(super) async fn keep_up_networks(&self, done: &mut Upkeep) -> Result<(), Stop> {
-        let instance = self.shared.instance.clone();
-        let checks = self
-            .chore(move |tx, now, _| {
-                duty::take_once(tx, "soundness", &instance, now, now.saturating_add(CHECK_EVERY))
-            })
-            .await?;
+        let checks = self.read(|tx, shared| duty::is_due(tx, SOUNDNESS, shared.now())).await?;
+        let mut failed = None;
         let mut last = NetworkId::from([0; 16]);
         loop {
             let page = self
@@ -51,34 +52,50 @@ impl Service {
                         .collect::<Result<Vec<_>, _>>()
                 })
                 .await?;
-            let Some(end) = page.last() else { return Ok(()) };
+            let Some(end) = page.last() else { break };
             last = end.network.id;
-            self.end_leases(&page, done).await?;
             for due in page {
-                if due.prunes {
-                    self.prune(due.network.id, done).await?;
-                }
-                self.release_those_silent(&due, done).await?;
-                self.shorten_quarantines(&due, done).await?;
-                if checks {
-                    self.check_certificates(due.network, done).await?;
+                let network = due.network.id;
+                match self.keep_up_network(due, checks, done).await {
+                    Err(Stop::Failed(error)) => {
+                        tracing::error!(%network, ?error, "upkeep of a network");
+                        failed = Some(Stop::Failed(error));
+                    }
+                    other => other?,
                 }
             }
         }
+        if checks {
+            let instance = self.shared.instance.clone();
+            self.chore(move |tx, now, _| {
+                duty::done(tx, SOUNDNESS, &instance, now.saturating_add(CHECK_EVERY))
+            })
+            .await?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn keep_up_network(&self, due: Due, checks: bool, done: &mut Upkeep) -> Result<(), Stop> {
+        if due.ends {
+            self.end_leases(&due.network, done).await?;
+        }
+        if due.prunes {
+            self.prune(due.network.id, done).await?;
+        }
+        self.release_those_silent(&due, done).await?;
+        self.shorten_quarantines(&due, done).await?;
+        if checks {
+            self.check_certificates(due.network, done).await?;
+        }
+        Ok(())
     }
 
     /// Leases that end by themselves; the control plane gives out none, but may hold some.
-    async fn end_leases(&self, page: &[Due], done: &mut Upkeep) -> Result<(), Stop> {
-        let networks: Vec<_> =
-            page.iter().map(|due| (due.network.id, due.network.hold_seconds)).collect();
+    async fn end_leases(&self, network: &Network, done: &mut Upkeep) -> Result<(), Stop> {
+        let (id, hold) = (network.id, network.hold_seconds);
         let ended = self
             .chore(move |tx, now, author| {
-                let (mut ended, actor) = (0, author.actor());
-                for (network, hold) in &networks {
-                    ended +=
-                        reclaim::expire(tx, now, &actor, *network, *hold, usize::from(STEP))?.len();
-                }
-                Ok(ended)
+                Ok(reclaim::expire(tx, now, &author.actor(), id, hold, usize::from(STEP))?.len())
             })
             .await?;
         done.ended += u64::try_from(ended).unwrap_or(u64::MAX);
@@ -127,16 +144,19 @@ impl Service {
         if due.network.hold_alone || applied <= from {
             return Ok(());
         }
-        let (mut last, mut reached) = (NodeId::from([0; 16]), applied.min(due.network.revision.0));
+        let mut reached = applied.min(due.network.revision.0);
+        // After all entries of that revision: no fingerprint is longer.
+        let mut last = (from, vec![u8::MAX; 33]);
         loop {
             let page = self
                 .read(move |tx, shared| {
-                    let now = shared.now();
-                    blocklist::contained(tx, id, (from, applied), now, last, i64::from(STEP))
+                    let (now, (revision, fingerprint)) = (shared.now(), &last);
+                    let last = (*revision, fingerprint.as_slice());
+                    blocklist::contained(tx, id, last, applied, now, i64::from(STEP))
                 })
                 .await?;
-            let Some(end) = page.last() else { break };
-            last = end.node;
+            let Some(Contained { entry: (revision, fingerprint), .. }) = page.last() else { break };
+            last = (*revision, fingerprint.as_bytes().to_vec());
             let hold = due.network.hold_seconds;
             let (shortened, applied) = self
                 .chore(move |tx, now, author| {
@@ -216,6 +236,7 @@ fn due(
         None => vec![],
     };
     Ok(Due {
+        ends: reclaim::any_ended(tx, now, network.id)?,
         prunes: blocklist::any_expired(tx, network.id, now.saturating_sub(PRUNE_AFTER))?,
         silent: silent.into_iter().map(|node| node.id).collect(),
         applied: node::applied_by_all(tx, network.id)?.unwrap_or(i64::MAX),
