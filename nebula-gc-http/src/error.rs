@@ -94,6 +94,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Another request was first to write the same name, key or id.
+    #[error("another request has taken the same name, key or id just now; ask again")]
+    Overtaken,
     /// The resource is not, any more, as the request expects it.
     #[error("{reason}")]
     Precondition {
@@ -148,6 +151,7 @@ impl From<AllocError> for Error {
             AllocError::LeasesStand { addresses, more, .. } => {
                 Self::LeasesStand { addresses, more }
             }
+            AllocError::Unique => Self::Overtaken,
             other => Self::unavailable(other),
         }
     }

@@ -4,6 +4,7 @@
 #[path = "../../nebula-alloc/tests/support/postgres.rs"]
 mod postgres;
 
+use nebula_alloc::store::writer::Subject;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
     AddPool, Bearer, Caller, Database, Enrollment, Error, NodeName, Origin, ProjectId,
@@ -59,6 +60,36 @@ async fn a_repeat_gets_the_same_and_another_token_nothing(database: Database) {
     let borrowed = Enrollment { token: request.token, ..enrollment("two") };
     assert!(matches!(enroll(borrowed).await, Err(Error::Conflict { .. })));
     assert_eq!(enroll(enrollment("two")).await.unwrap().networks, ["10.1.0.2/24".parse().unwrap()]);
+}
+
+/// Another instance writes the name after this one has found it free.
+#[tokio::test]
+async fn who_is_overtaken_is_told_by_whom() {
+    let Some(cluster) = postgres::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let service = service(Postgres::connect(&url).unwrap().into()).await;
+    let enroll = |name| service.enroll(Caller::Local, Origin::local(), enrollment(name));
+    enroll("one").await.unwrap();
+    let (renamed, first) = tokio::sync::oneshot::channel();
+    let other = std::thread::spawn(move || {
+        let mut other = Postgres::connect(&url).unwrap();
+        let subject = Subject::Key("one".as_bytes().into());
+        other.transaction_about(&[subject], |tx| {
+            tx.execute("UPDATE gc_node SET name = 'two'", &[])?;
+            renamed.send(()).unwrap();
+            let waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid' \
+                AND transactionid = CAST(pg_current_xact_id() AS xid)";
+            while tx.query(waits, &[])?.is_empty() {
+                std::thread::yield_now();
+            }
+            Ok::<_, Error>(())
+        })
+    });
+    first.await.unwrap();
+    let refused = enroll("two").await;
+    other.join().unwrap().unwrap();
+    assert_eq!(refused.err(), Some(Error::NameTaken { name: "two".to_owned() }));
+    assert!(enroll("one").await.unwrap().is_new);
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ impl From<Error> for Problem {
             Error::KeyMismatch { .. } => Code::KeyMismatch,
             Error::NameTaken { .. }
             | Error::KeyTaken
+            | Error::Overtaken
             | Error::Conflict { .. }
             | Error::Precondition { .. }
             | Error::LeasesStand { .. }

@@ -188,22 +188,26 @@ fn signed(rows: &[pending::Pending], signed: Option<&Ahead>) -> Option<Vec<Verif
 
 impl Service {
     /// Runs a step that may issue certificates, as often as their signatures need. `make` makes it
-    /// anew, with what was signed.
+    /// anew, with what was signed. One that another instance overtakes runs once more: what the
+    /// other has written tells what this one has to answer.
     pub(super) async fn issue<S, T>(&self, make: impl Fn(Option<Ahead>) -> S) -> Result<T, Error>
     where
         S: Step<Output = Issuing<T>, Error = Error>,
         T: Send + 'static,
     {
-        let mut ahead = None;
+        let (mut ahead, mut overtaken) = (None, false);
         // One patience for what another is at work on, one for its own.
         let end = Instant::now() + self.shared.signers.patience() * 2;
         loop {
-            match self.write(make(ahead.take())).await? {
-                Issuing::Done(done) => return Ok(done),
-                Issuing::Pending(pending) if pending.is_own => {
+            let signed = ahead.take();
+            match self.write(make(signed.clone())).await {
+                Ok(Issuing::Done(done)) => return Ok(done),
+                Ok(Issuing::Pending(pending)) if pending.is_own => {
                     ahead = Some(self.sign(&pending).await?);
                 }
-                Issuing::Pending(pending) => self.wait_for(&pending, end).await?,
+                Ok(Issuing::Pending(pending)) => self.wait_for(&pending, end).await?,
+                Err(Error::Overtaken) if !overtaken => (ahead, overtaken) = (signed, true),
+                Err(error) => return Err(error),
             }
         }
     }

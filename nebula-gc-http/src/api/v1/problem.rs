@@ -194,7 +194,7 @@ impl From<Error> for Problem {
             Error::NotFound { .. } => Code::NotFound,
             Error::PoolExhausted { .. } => Code::PoolExhausted,
             Error::KeyMismatch { .. } => Code::KeyMismatch,
-            Error::Conflict { .. } => Code::Conflict,
+            Error::Conflict { .. } | Error::Overtaken => Code::Conflict,
             Error::Precondition { .. } => Code::PreconditionFailed,
             Error::IdempotencyKeyReused => Code::IdempotencyKeyReused,
         };
