@@ -75,6 +75,7 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
     let rows = Rows::read(tx)?;
     let certificates = ledger::check(&rows, &mut found);
     nodes::check(&rows, &mut found);
+    nodes::check_keys(&rows, &certificates, &mut found);
     nodes::check_blocked(&rows, &certificates, now, &mut found);
     quarantine::check(&rows, &certificates, now, &mut found);
     pending::check(&rows, now, &mut found);

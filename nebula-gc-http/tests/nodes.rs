@@ -14,15 +14,17 @@ mod postgres;
 use fleet::{Fleet, Member, demo, enrollment, groups};
 use nebula_gc_http::{
     Bearer, Caller, CertificateState, Change, DeviceId, Enrollment, Error, Expected, NodeChange,
-    NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Origin, Reason, Registration,
+    NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Origin, Reason, Registration, Rule,
     StateReason,
 };
+use nebula_pki::key::PublicKey;
 
 on_both_engines! {
     every_transition_from_every_state
     each_change_moves_once
     two_changes_of_one_state_are_one_change
     a_revoked_key_stays_out_under_any_name
+    a_former_key_is_no_others
     a_rotated_token_is_the_only_one
     lists_are_filtered_and_come_in_pages
     who_has_not_applied_a_revision
@@ -313,6 +315,52 @@ async fn a_revoked_key_stays_out_under_any_name(fleet: Fleet) {
     operate(&fleet, &member, Operation::Reinstate).await.unwrap();
     let back = fleet.enroll_as(member.request.clone()).await.unwrap();
     assert_eq!((back.id, back.enrolled.networks), (member.id, member.enrolled.networks.clone()));
+    fleet.verify();
+}
+
+async fn a_former_key_is_no_others(fleet: Fleet) {
+    let member = fleet.enroll("thief").await;
+    let (first, second) = (member.request.public_key.clone(), fleet::new_key());
+    let renew = async |key: &PublicKey| {
+        fleet.pass(60);
+        fleet.service.renew(member.caller(), Origin::local(), Some(key.clone())).await
+    };
+    let come = async |name: &str| {
+        let request = Enrollment { public_key: first.clone(), ..enrollment(name) };
+        fleet.enroll_as(request).await
+    };
+    assert!(renew(&second).await.unwrap().renewed);
+    assert_eq!(come("other").await.err(), Some(Error::KeyTaken));
+    // It may have it again itself, and leave it again.
+    assert!(renew(&first).await.unwrap().renewed);
+    assert!(renew(&second).await.unwrap().renewed);
+    operate(&fleet, &member, Operation::Revoke).await.unwrap();
+    assert_eq!(come("other").await.err(), Some(Error::KeyTaken));
+    let request = Registration {
+        project: Some(demo()),
+        device: DeviceId::new("other").unwrap(),
+        name: NodeName::new("other").unwrap(),
+        public_key: first.clone(),
+        groups: Change::Keep,
+        lighthouse: Change::Keep,
+    };
+    let refused = fleet.service.register(Caller::Local, Origin::local(), request).await;
+    assert_eq!(refused.err(), Some(Error::KeyTaken));
+    let other = fleet.enroll("other").await;
+    let wish = Some(first.clone());
+    let refused = fleet.service.renew(other.caller(), Origin::local(), wish).await;
+    assert_eq!(refused.err(), Some(Error::KeyTaken));
+    operate(&fleet, &member, Operation::Reinstate).await.unwrap();
+    fleet.verify();
+    // Were it forgotten, another would get it, and that would be noticed.
+    fleet.sql("DELETE FROM gc_former_key");
+    let another = come("another").await.unwrap();
+    let found = fleet.violations();
+    assert!(found.iter().any(|found| found.rule == Rule::OneHolder), "{found:?}");
+    // Who is gone holds no key.
+    fleet.release(&another).await.unwrap();
+    fleet.release(&member).await.unwrap();
+    come("at last").await.unwrap();
     fleet.verify();
 }
 

@@ -28,9 +28,9 @@ use super::terms::{Ahead, Readiness, Terms};
 use super::update::{Certified, Changed, Update, Writing};
 use super::{Service, Shared};
 use crate::store::certificate::Reason;
-use crate::store::join_token;
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Node};
+use crate::store::{former_key, join_token};
 use crate::{Error, JoinTokenId, NodeId};
 
 /// What a node gets.
@@ -418,20 +418,20 @@ fn spend(tx: &mut dyn Transaction, token: Option<JoinTokenId>, now: i64) -> Resu
     }
 }
 
-/// Refuses a name or a key that another node of the network has.
+/// Refuses a name or a key that another node of the network has, and a key that it had: who is
+/// kept out must not come back with a former one.
 pub(super) fn check_unique(
     tx: &mut dyn Transaction,
     node: &Node,
     former: Option<&Node>,
 ) -> Result<(), Error> {
-    let is_other = |holder: Option<NodeId>| holder.is_some_and(|holder| holder != node.id);
     if former.is_none_or(|former| former.name != node.name)
-        && is_other(node::by_name(tx, node.network, &node.name)?)
+        && node::by_name(tx, node.network, &node.name)?.is_some_and(|holder| holder != node.id)
     {
         return Err(Error::NameTaken { name: node.name.clone() });
     }
     if former.is_none_or(|former| former.public_key != node.public_key)
-        && is_other(node::by_public_key(tx, node.network, &node.public_key)?)
+        && former_key::is_of_another(tx, node.network, &node.public_key, node.id)?
     {
         return Err(Error::KeyTaken);
     }

@@ -14,6 +14,7 @@ use super::release::block_certificates;
 use super::terms::{Ahead, Issue, Readiness, Terms};
 use crate::Error;
 use crate::store::certificate::{self, Reason};
+use crate::store::former_key;
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Node};
 
@@ -123,6 +124,9 @@ impl Update {
         }
         if self.blocks_former_later {
             certificate::block_later(tx, node.id, terms.now.saturating_add(GIVEN_UP))?;
+        }
+        if self.reason == Reason::Rekeyed {
+            former_key::note(tx, node.id)?;
         }
         node::update(tx, node)?;
         if !by_itself {

@@ -216,19 +216,6 @@ pub(crate) fn by_name(
     rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
 }
 
-/// Who has a public key, if not a released node.
-pub(crate) fn by_public_key(
-    tx: &mut dyn Transaction,
-    network: NetworkId,
-    public_key: &[u8],
-) -> Result<Option<NodeId>, Error> {
-    let rows = tx.query(
-        "SELECT id FROM gc_node WHERE network = $1 AND public_key = $2 AND state <> 'released'",
-        &[network.as_bytes().into(), public_key.into()],
-    )?;
-    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
-}
-
 /// The active nodes of a network that have a token: their generations and the tokens' hashes.
 pub(crate) fn with_tokens(
     tx: &mut dyn Transaction,

@@ -119,6 +119,8 @@ CREATE TABLE gc_operator_key (
 /// * A pending certificate's `contents` are the bytes to be signed.
 /// * `gc_certificate.unsound_at` is when a certificate was first found to contradict its node's rows.
 /// * `gc_network.initiating_version` is absent where nobody chose one.
+/// * `gc_former_key` has the keys that nodes had before: as long as a node is not released, they are
+///   no other's.
 /// * `gc_ca.signer` names a signer of the server's settings, where the key is not sealed here.
 const VERSION_2: &str = "
 ALTER TABLE gc_network ADD COLUMN also_version_1 BIGINT NOT NULL DEFAULT 0;
@@ -168,6 +170,13 @@ CREATE INDEX gc_certificate_block_after ON gc_certificate (block_after) WHERE bl
 CREATE INDEX gc_certificate_unseen ON gc_certificate (network, not_after) WHERE state IN ('pending', 'cancelled');
 CREATE INDEX gc_blocklist_revision ON gc_blocklist (network, revision, fingerprint);
 CREATE INDEX gc_certificate_end ON gc_certificate (not_after) WHERE state IN ('issued', 'superseded');
+
+CREATE TABLE gc_former_key (
+    network {blob} NOT NULL REFERENCES gc_network (id),
+    public_key {blob} NOT NULL,
+    node {blob} NOT NULL REFERENCES gc_node (id),
+    PRIMARY KEY (network, public_key, node)
+) {clustered};
 
 CREATE TABLE gc_join_token (
     id {blob} NOT NULL PRIMARY KEY,

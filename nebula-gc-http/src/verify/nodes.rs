@@ -135,6 +135,27 @@ fn one_holder(rows: &Rows, found: &mut Found) {
     }
 }
 
+/// A key that a node was ever certified with is no other's, as long as neither is released.
+pub(super) fn check_keys(
+    rows: &Rows,
+    certificates: &HashMap<[u8; 16], Certificate>,
+    found: &mut Found,
+) {
+    let mut holders = HashMap::new();
+    for entry in &rows.certificates {
+        let Some(certificate) = certificates.get(&entry.id) else { continue };
+        let node = rows.nodes.get(&entry.node);
+        if node.is_none_or(|node| node.state == NodeState::Released) {
+            continue;
+        }
+        let key = (entry.network, certificate.public_key());
+        let holder = *holders.entry(key).or_insert(entry.node);
+        found.unless(holder == entry.node, Rule::OneHolder, || {
+            format!("nodes {holder} and {} had the same key", entry.node)
+        });
+    }
+}
+
 pub(super) fn check_blocked(
     rows: &Rows,
     certificates: &HashMap<[u8; 16], Certificate>,

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_gc_http::{
     AddPool, Bearer, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NodeDetails,
-    NodeId, NodeName, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep,
+    NodeId, NodeName, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep, Violation,
+    verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
@@ -112,6 +113,12 @@ impl Fleet {
     #[track_caller]
     pub fn verify(&self) {
         self.place.verify(self.now());
+    }
+
+    /// Which rules don't hold.
+    pub fn violations(&self) -> Vec<Violation> {
+        let now = self.now();
+        self.place.read(|tx| verify(tx, now))
     }
 
     pub async fn enroll(&self, name: &str) -> Member {

@@ -12,7 +12,7 @@ use super::{Host, Newcomer};
 use crate::service::enroll::check_canonical;
 use crate::store::network::Network;
 use crate::store::node::{self, Applied, Generation, Node, NodeState};
-use crate::store::{blocklist, certificate};
+use crate::store::{blocklist, certificate, former_key};
 use crate::{DeviceId, Error, Groups, NodeId, NodeName};
 
 pub(super) enum Verdict {
@@ -155,6 +155,9 @@ fn judge_alone(
             true => Verdict::Present,
             false => Verdict::Conflict(format!("node {:?} has its public key", holder.name)),
         });
+    }
+    if former_key::is_of_another(tx, network.id, &node.public_key, node.id)? {
+        return Ok(Verdict::Conflict("another node had its public key before".to_owned()));
     }
     if known.iter().any(|known| *known) {
         return Ok(Verdict::Conflict("its certificate was a node's that is released".to_owned()));

@@ -1,0 +1,33 @@
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::Transaction;
+
+use crate::{Error, NodeId};
+
+/// Notes the key that a node has, before it is given another.
+pub(crate) fn note(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "INSERT INTO gc_former_key (network, public_key, node) \
+         SELECT network, public_key, id FROM gc_node WHERE id = $1 \
+         ON CONFLICT (network, public_key, node) DO NOTHING",
+        &[node.as_bytes().into()],
+    )?)
+}
+
+/// Whether another node than this has a public key or had it, if not a released one.
+pub(crate) fn is_of_another(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    public_key: &[u8],
+    node: NodeId,
+) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_node \
+         WHERE network = $1 AND public_key = $2 AND id <> $3 AND state <> 'released' \
+         UNION ALL \
+         SELECT 1 FROM gc_former_key JOIN gc_node ON gc_node.id = gc_former_key.node \
+         WHERE gc_former_key.network = $1 AND gc_former_key.public_key = $2 \
+         AND gc_former_key.node <> $3 AND gc_node.state <> 'released'",
+        &[network.as_bytes().into(), public_key.into(), node.as_bytes().into()],
+    )?;
+    Ok(!rows.is_empty())
+}
