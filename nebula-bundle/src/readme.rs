@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use crate::render::listen_port;
 use crate::{Network, Node};
 
 /// The note for whoever unpacks the archive.
@@ -15,9 +16,12 @@ pub(crate) fn write(network: &Network, node: &Node) -> String {
         let _ = writeln!(addresses, "    {}    on the network {}", net.addr(), net.trunc());
     }
     let relay = if node.relay {
-        "This node is a relay: it passes packets on between others that can't reach each other.\n"
+        let port = listen_port(node);
+        format!(
+            "This node is a relay: it passes packets on between others that can't reach each other, so UDP port {port} must reach it.\n"
+        )
     } else {
-        ""
+        String::new()
     };
     let lighthouse = match &node.lighthouse {
         Some(endpoint) => format!(

@@ -15,6 +15,8 @@ use crate::{Certificates, Endpoint, Error, readme};
 /// versions of a program side by side render alike, until the number is raised as a change of its
 /// own.
 pub const RENDERING: u32 = 1;
+/// The port of Nebula's own example configuration.
+const USUAL_PORT: u16 = 4242;
 
 /// What all nodes of a network are told.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ pub struct Node {
     pub certificates: Certificates,
     /// Where it is on the underlay, where it is itself a lighthouse.
     pub lighthouse: Option<Endpoint>,
-    /// Whether it is itself a relay.
+    /// Whether it is itself a relay; it listens on UDP port 4242 unless it is a lighthouse, too.
     pub relay: bool,
     /// The largest packet on the overlay in bytes, where it is not the network's.
     pub mtu: Option<u32>,
@@ -193,14 +195,22 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
             .map(|(address, endpoint)| (*address, vec![Endpoint::clone(endpoint)]))
             .collect(),
         lighthouse: LighthouseSection { am_lighthouse, interval: 60, hosts },
-        listen: Listen {
-            host: "::".to_owned(),
-            port: node.lighthouse.as_ref().map_or(0, |endpoint| endpoint.port.get()),
-        },
+        listen: Listen { host: "::".to_owned(), port: listen_port(node) },
         relay: RelaySection { am_relay: node.relay, use_relays: !node.relay, relays },
         tun,
         firewall: firewall(node)?,
     })
+}
+
+/// Others have to get through to a lighthouse and to a relay, so that firewalls are opened for their
+/// port: the one that a lighthouse names, and Nebula's usual one for a relay. Elsewhere the system
+/// chooses one, so that several nodes run beside each other.
+pub(crate) fn listen_port(node: &Node) -> u16 {
+    match &node.lighthouse {
+        Some(endpoint) => endpoint.port.get(),
+        None if node.relay => USUAL_PORT,
+        None => 0,
+    }
 }
 
 /// Outbound everything; inbound ICMP, and everything from hosts that share a group with the node,

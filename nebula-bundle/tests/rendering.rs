@@ -115,6 +115,14 @@ fn a_relay_names_no_relay_and_the_others_name_all() {
     let readme =
         |node: &Node| render(&network, node).unwrap().file("README.md").unwrap().to_owned();
     assert!(readme(&own).contains("is a relay") && !readme(&other).contains("is a relay"));
+    // A firewall can be opened for a port that stays.
+    let port = |node: &Node| {
+        configuration(&render(&network, node).unwrap())["listen"]["port"].as_u64().unwrap()
+    };
+    assert_eq!((port(&own), port(&other)), (4242, 0));
+    assert!(readme(&own).contains("UDP port 4242"));
+    let both = Node { lighthouse: Some("192.0.2.1:7777".parse().unwrap()), ..own.clone() };
+    assert_eq!(port(&both), 7777);
     // One that ceased to be a relay is not told of itself before the network forgets it.
     assert_eq!(relay_of(&dual_stack(&[]))["relays"], json!(["10.1.0.3", "fd00::2"]));
 }
