@@ -95,8 +95,10 @@ const STRAYS: [(&str, &str); 5] = [
         "CAs have no network",
     ),
     (
-        "SELECT id FROM gc_operator_key WHERE tenant NOT IN (SELECT id FROM gc_tenant) \
-         OR network NOT IN (SELECT id FROM gc_network)",
+        // NULL is not in nothing at all, so that a database without networks needs it said.
+        "SELECT id FROM gc_operator_key \
+         WHERE tenant IS NOT NULL AND tenant NOT IN (SELECT id FROM gc_tenant) \
+         OR network IS NOT NULL AND network NOT IN (SELECT id FROM gc_network)",
         "operator keys have no tenant or network",
     ),
     (
