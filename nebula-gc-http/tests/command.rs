@@ -303,7 +303,7 @@ fn settings_come_from_flags_the_environment_and_a_file() {
     let unknown = failed(place.path(), &["serve", "--config", "gc.toml"]);
     assert_eq!(unknown, "nebula-gc: gc.toml, line 2: listen-on: there is no such setting\n");
     let missing = failed(place.path(), &["serve", "--config", "none.toml"]);
-    assert!(missing.starts_with("nebula-gc: none.toml: No such file"), "{missing}");
+    assert!(missing.starts_with("nebula-gc: config: none.toml: No such file"), "{missing}");
     let mut misspelt = command(place.path());
     misspelt.args(["serve", "--tls-certificate", "a", "--tls-key", "b", "--listen", "127.0.0.1:0"]);
     let output = misspelt.env("NEBULAGC_LISTN", "x").output().unwrap();

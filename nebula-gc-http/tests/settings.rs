@@ -128,19 +128,25 @@ fn a_signer_is_a_program_or_a_key_in_a_token() {
     };
     let signer = SignerSetting { name: "a".to_owned(), source: command };
     assert_eq!(read(&[], &[], file).unwrap().signers, [signer]);
+    const URI: &str = "pkcs11: must be a URI in quotation marks that begins with pkcs11:";
     let a = |rest: &str| refused(&[], &[], &format!("\n[signers.a]\n{rest}"));
     for (rest, told) in [
         ("", "needs a command, or pkcs11"),
-        ("command = \"sign\"", "command: must be a list of texts"),
-        ("command = []", "command: must be a list of texts, the program first"),
-        ("command = [1]", "command: must be a list of texts, the program first"),
-        ("pkcs11 = 1", "pkcs11: must be a URI in quotation marks"),
-        ("command = [\"a\"]\ntime = 0", "time: must be a whole number from 1 to 3600"),
-        ("pkcs11 = \"a\"\ntime = 1", "time: is for a command"),
-        ("command = [\"a\"]\npkcs11 = \"b\"", "is either a command or in a token (pkcs11)"),
-        ("key = 1", "key: there is no such key; there are command, time and pkcs11"),
+        ("pkcs11 = \"pkcs11:a\"\ntime = 1", "time: is for a command"),
+        ("command = [\"a\"]\npkcs11 = \"pkcs11:b\"", "is either a command or in a token (pkcs11)"),
     ] {
         assert_eq!(a(rest), format!("gc.toml, line 2: signers.a: {told}"));
+    }
+    for (line, rest, told) in [
+        (3, "command = \"sign\"", "command: must be a list of texts"),
+        (3, "command = []", "command: must be a list of texts, the program first"),
+        (3, "command = [1]", "command: must be a list of texts, the program first"),
+        (3, "pkcs11 = 1", URI),
+        (3, "pkcs11 = \"token=a\"", URI),
+        (4, "command = [\"a\"]\ntime = 0", "time: must be a whole number from 1 to 3600"),
+        (3, "key = 1", "key: there is no such key; there are command, time and pkcs11"),
+    ] {
+        assert_eq!(a(rest), format!("gc.toml, line {line}: signers.a: {told}"));
     }
     assert_eq!(
         refused(&[], &[], "signers = 1"),

@@ -178,6 +178,42 @@ fn what_is_in_the_way_of_an_import_is_a_table() {
 }
 
 #[test]
+fn what_cant_be_done_is_told_with_what_to_do() {
+    let shell = Shell::new();
+    // With nothing in it but the first operator key.
+    assert_eq!(shell.says("verify"), "Nothing is wrong.\n");
+    shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
+    let link = shell.json("join-tokens create n --name t --uses 9")["link"].clone();
+    let link = link.as_str().unwrap();
+    let https = shell.url.replacen("http:", "https:", 1);
+    shell.file("empty", "\n");
+    shell.file("signers.toml", "[signers.hsm]\npkcs11 = \"token=x\"\n");
+    let port = shell.url.rsplit(':').next().unwrap();
+    for (line, told) in [
+        (format!("admin --server {https} networks list"), "does it speak HTTPS?"),
+        ("admin --key-file empty networks list".to_owned(), "empty: holds no operator key"),
+        ("admin --key-file signers.toml networks list".to_owned(), "holds no operator key"),
+        (format!("serve --data other --listen 127.0.0.1:{port}"), "--listen names another"),
+        ("serve --data empty --listen 127.0.0.1:0".to_owned(), "data: empty: "),
+        ("serve --config none".to_owned(), "config: none: "),
+        ("serve --listen 127.0.0.1:0 --tls-certificate none --tls-key none".to_owned(), "tls-cert"),
+        ("serve --config signers.toml --listen 127.0.0.1:0".to_owned(), "begins with pkcs11:"),
+        ("verify --database postgres://u:secret@127.0.0.1:1/x".to_owned(), "refused"),
+        (format!("join {link} --name a --out p --curve P256"), "--curve"),
+        (format!("join {link} --name a --out p --curve 25519"), "p/node.key: is on P256 already"),
+    ] {
+        let said = shell.fails(1, &line);
+        assert!(said.contains(told) && !said.contains("secret"), "{line}: {said}");
+    }
+    // A field is named once, without a place in a text that nobody has seen.
+    let prefix = shell.fails(1, "admin networks create --name b --prefixes 10.0.0.1/8");
+    assert!(prefix.contains("did you mean 10.0.0.0/8? (invalid_request)"), "{prefix}");
+    shell.says(&format!("join {link} --name a --out a"));
+    let called = shell.run(&format!("join {link} --name b --out a"));
+    assert!(text(&called.stderr).contains("is called \"a\" already"), "{called:?}");
+}
+
+#[test]
 fn a_device_joins_as_a_lighthouse() {
     let shell = Shell::new();
     shell.says("admin networks create --name n --prefixes 10.1.0.0/24");

@@ -259,7 +259,11 @@ fn client(said: &ArgMatches) -> Result<Client, Box<dyn Error>> {
     let key = fs::read_to_string(file)
         .map(zeroize::Zeroizing::new)
         .map_err(|error| format!("{file}: {error}; --key-file names the operator key's file"))?;
-    let client = client.with_key(key.trim());
+    let key = key.trim();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("{file}: holds no operator key; --key-file names its file").into());
+    }
+    let client = client.with_key(key);
     match given(PIN, "NEBULAGC_PIN") {
         None => Ok(client),
         Some(pin) => {

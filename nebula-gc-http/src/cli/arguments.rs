@@ -46,7 +46,8 @@ pub(crate) fn settings(matches: &ArgMatches) -> Result<(Settings, Vec<String>), 
     };
     let file = match text(CONFIG).or_else(variable) {
         Some(path) => {
-            let contents = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+            let contents = fs::read_to_string(&path);
+            let contents = contents.map_err(|error| format!("config: {path}: {error}"))?;
             Some((path, contents))
         }
         None => None,

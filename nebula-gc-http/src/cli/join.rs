@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use nebula_gc_http::Bearer;
-use nebula_gc_http::client::{Client, JoinLink, Request};
+use nebula_gc_http::client::{Client, ClientError, JoinLink, Request};
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom};
 use serde_json::{Value, json};
@@ -82,8 +83,18 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let curve = if text(CURVE) == "P256" { Curve::P256 } else { Curve::Curve25519 };
     let directory = PathBuf::from(text(OUT));
     let identity = Identity::load_or_make(&directory, curve)?;
+    let kept = identity.key.curve();
+    if kept != curve && matches.value_source(CURVE) == Some(ValueSource::CommandLine) {
+        let key = directory.join(KEY);
+        return Err(format!(
+            "{}: is on {kept:?} already; --out names another directory, for a new key",
+            key.display()
+        )
+        .into());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let enrolled = runtime.block_on(enroll(&link, &request(matches, &identity)))?;
+    let enrolled = runtime.block_on(enroll(&link, &request(matches, &identity)));
+    let enrolled = enrolled.map_err(|error| explained(error, &directory))?;
     let files = enrolled.pointer("/bundle/files").and_then(Value::as_object);
     let files = files.ok_or("the answer holds no bundle")?;
     for name in FILES {
@@ -94,6 +105,13 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let addresses = enrolled.get("addresses").and_then(Value::as_array).into_iter().flatten();
     let addresses: Vec<_> = addresses.filter_map(Value::as_str).collect();
     let text_of = |name: &str| enrolled.get(name).and_then(Value::as_str).unwrap_or_default();
+    if text_of("name") != text(NAME) {
+        // It is asked again, for a bundle as it is now.
+        eprintln!(
+            "nebula-gc: it is called {:?} already; an operator can change its name",
+            text_of("name")
+        );
+    }
     println!("{} is {} in {}", text_of("name"), addresses.join(" and "), text_of("network"));
     println!("Start it: cd {} && nebula -config nebula.yml", directory.display());
     Ok(ExitCode::SUCCESS)
@@ -123,6 +141,22 @@ async fn enroll(link: &JoinLink, body: &Value) -> Result<Value, Box<dyn Error>> 
     Ok(answer.json()?)
 }
 
+/// A refusal, with what to do about it here.
+fn explained(error: Box<dyn Error>, directory: &Path) -> Box<dyn Error> {
+    let refused = match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Refused(problem)) => problem.code.as_str(),
+        _ => return error,
+    };
+    match refused {
+        "invalid_public_key" => format!(
+            "{error}; here: join with --curve, and with another --out than {}, which has a key",
+            directory.display()
+        )
+        .into(),
+        _ => error,
+    }
+}
+
 /// What a device is known by, and keeps.
 struct Identity {
     key: AgreementKey,
@@ -140,8 +174,10 @@ impl Identity {
         let pem = secret(&directory.join(KEY), || {
             Ok(AgreementKey::generate(curve, &mut SystemRandom)?.to_pem())
         })?;
-        let key = AgreementKey::from_pem(pem.as_bytes())
-            .map_err(|error| format!("{}: {error}", directory.join(KEY).display()))?;
+        let key = AgreementKey::from_pem(pem.as_bytes()).map_err(|error| {
+            let path = directory.join(KEY);
+            format!("{}: {error}; --out names another directory, for a new key", path.display())
+        })?;
         let token = secret(&directory.join(TOKEN), || {
             Ok(Zeroizing::new([Bearer::new_node_token()?.expose(), "\n"].concat()))
         })?;

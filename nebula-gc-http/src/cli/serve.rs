@@ -60,16 +60,23 @@ fn serve(
     let Settings { listen, limits, .. } = settings;
     let listener = runtime
         .block_on(TcpListener::bind(listen))
-        .map_err(|error| format!("listen: {listen}: {error}"))?;
+        .map_err(|error| format!("listen: {listen}: {error}; --listen names another address"))?;
     let address = listener.local_addr()?;
     if let Some(files) = raise_file_limit()
         && u64::try_from(limits.connections)? > files.saturating_sub(OTHER_FILES)
     {
-        tracing::warn!(files, "max-connections is more than the files this process may open");
+        tracing::warn!(
+            max_connections = limits.connections,
+            files,
+            "more connections than this process may open files: raise its hard limit (ulimit -Hn, \
+             LimitNOFILE= in systemd), or lower max-connections"
+        );
     }
     let signers = settings.signers()?;
-    let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
-    let mut directory = DataDirectory::open(settings.data)?.with_signers(signers);
+    let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose();
+    let tls = tls.map_err(|error| format!("tls-certificate, tls-key: {error}"))?;
+    let directory = DataDirectory::open(settings.data).map_err(|error| format!("data: {error}"))?;
+    let mut directory = directory.with_signers(signers);
     if let Some(path) = settings.secrets_file {
         directory = directory.with_secrets_file(path);
     }

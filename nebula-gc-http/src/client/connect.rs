@@ -1,6 +1,7 @@
 //! Where the server is, and how it is reached.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -94,7 +95,7 @@ impl Server {
         let stream = TlsConnector::from(config)
             .connect(tls.name.clone(), stream)
             .await
-            .map_err(|error| self.unreachable(&error))?;
+            .map_err(|error| self.unreachable(&handshake_failure(&error)))?;
         self.speak(stream).await
     }
 
@@ -114,6 +115,17 @@ impl Server {
 
     fn unreachable(&self, reason: &dyn fmt::Display) -> ClientError {
         ClientError::Unreachable { server: self.to_string(), reason: reason.to_string() }
+    }
+}
+
+/// Whoever answers a handshake with something else speaks no TLS, most often.
+fn handshake_failure(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            format!("{error}; does it speak HTTPS? If not, its address begins with http://")
+        }
+        _ => error.to_string(),
     }
 }
 

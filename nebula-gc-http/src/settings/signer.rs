@@ -82,7 +82,10 @@ pub(super) fn read(
         };
         match source(table) {
             Ok(source) => read.push((place, SignerSetting { name, source })),
-            Err(reason) => return Err(refuse(place, format!("signers.{name}: {reason}"))),
+            Err((line, reason)) => {
+                let reason = format!("signers.{name}: {reason}");
+                return Err(refuse(line.unwrap_or(place), reason));
+            }
         }
     }
     // As they stand in the file.
@@ -90,9 +93,13 @@ pub(super) fn read(
     Ok(read.into_iter().map(|(_, signer)| signer).collect())
 }
 
-fn source(table: &DeTable<'_>) -> Result<SignerSource, String> {
+/// Where something is wrong there: the offset of its key, or none where it is the whole.
+type Wrong = (Option<usize>, String);
+
+fn source(table: &DeTable<'_>) -> Result<SignerSource, Wrong> {
     let (mut command, mut uri, mut time) = (None, None, None);
     for (key, value) in table {
+        let refuse = |reason: &str| Err((Some(key.span().start), reason.to_owned()));
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("command", DeValue::Array(words)) => {
                 let word = |word: &DeValue<'_>| match word {
@@ -102,19 +109,23 @@ fn source(table: &DeTable<'_>) -> Result<SignerSource, String> {
                 let words = words.iter().map(|value| word(value.get_ref()));
                 command = words.collect::<Option<Vec<_>>>().filter(|words| !words.is_empty());
                 if command.is_none() {
-                    return Err("command: must be a list of texts, the program first".to_owned());
+                    return refuse("command: must be a list of texts, the program first");
                 }
             }
-            ("command", _) => return Err("command: must be a list of texts".to_owned()),
-            ("pkcs11", DeValue::String(text)) => uri = Some(text.to_string()),
-            ("pkcs11", _) => return Err("pkcs11: must be a URI in quotation marks".to_owned()),
-            ("time", DeValue::Integer(number)) => {
-                time =
-                    Some(seconds(&number.to_string()).map_err(|reason| format!("time: {reason}"))?);
+            ("command", _) => return refuse("command: must be a list of texts"),
+            ("pkcs11", DeValue::String(text)) if text.starts_with("pkcs11:") => {
+                uri = Some(text.to_string());
             }
-            ("time", _) => return Err("time: must be a whole number of seconds".to_owned()),
+            ("pkcs11", _) => {
+                return refuse("pkcs11: must be a URI in quotation marks that begins with pkcs11:");
+            }
+            ("time", DeValue::Integer(number)) => match seconds(&number.to_string()) {
+                Ok(given) => time = Some(given),
+                Err(reason) => return refuse(&format!("time: {reason}")),
+            },
+            ("time", _) => return refuse("time: must be a whole number of seconds"),
             (other, _) => {
-                return Err(format!(
+                return refuse(&format!(
                     "{other}: there is no such key; there are command, time and pkcs11"
                 ));
             }
@@ -123,8 +134,10 @@ fn source(table: &DeTable<'_>) -> Result<SignerSource, String> {
     match (command, uri, time) {
         (Some(command), None, time) => Ok(SignerSource::Command { command, time }),
         (None, Some(uri), None) => Ok(SignerSource::Pkcs11 { uri }),
-        (None, Some(_), Some(_)) => Err("time: is for a command".to_owned()),
-        (Some(_), Some(_), _) => Err("is either a command or in a token (pkcs11)".to_owned()),
-        (None, None, _) => Err("needs a command, or pkcs11".to_owned()),
+        (None, Some(_), Some(_)) => Err((None, "time: is for a command".to_owned())),
+        (Some(_), Some(_), _) => {
+            Err((None, "is either a command or in a token (pkcs11)".to_owned()))
+        }
+        (None, None, _) => Err((None, "needs a command, or pkcs11".to_owned())),
     }
 }

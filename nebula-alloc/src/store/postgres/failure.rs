@@ -10,7 +10,7 @@ use crate::Error;
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else {
-        let reason = error.to_string();
+        let reason = with_causes(error);
         return if error.is_closed() || is_io(error) {
             Error::Unavailable { reason }
         } else {
@@ -41,6 +41,20 @@ pub(super) fn ends_session(error: &tokio_postgres::Error) -> bool {
         || error.as_db_error().is_some_and(|server| {
             matches!(server.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
         })
+}
+
+/// The driver's own words leave out why.
+fn with_causes(error: &tokio_postgres::Error) -> String {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !reason.ends_with(&words) {
+            reason = format!("{reason}: {words}");
+        }
+        cause = inner.source();
+    }
+    reason
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {

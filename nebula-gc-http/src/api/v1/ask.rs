@@ -165,10 +165,19 @@ fn json<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
         let path = error.path().to_string();
         // What ended too early has no name yet.
         let field = if path.contains('?') || path == "." { "body".to_owned() } else { path };
-        Problem::invalid(field, error.into_inner().to_string())
+        Problem::invalid(field, reason(&error.into_inner()))
     })?;
     json.end().map_err(|error| Problem::invalid("body", error.to_string()))?;
     Ok(body)
+}
+
+/// Without the place in the text where the field is named: what was sent may be one long line, and
+/// not its sender's own.
+fn reason(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let whole = error.to_string();
+    let named = whole.strip_suffix(&place).filter(|_| error.is_data());
+    named.map(str::to_owned).unwrap_or(whole)
 }
 
 /// By what a repeat of this request is recognised, where the client wants that.
