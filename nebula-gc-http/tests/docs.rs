@@ -48,6 +48,7 @@ macro_rules! pages {
 
 pages! {
     readme "README.md";
+    guides "docs/README.md";
     api "docs/api.md";
     benchmarks "docs/benchmarks.md";
     concepts "docs/concepts.md";

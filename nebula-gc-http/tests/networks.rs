@@ -187,7 +187,7 @@ async fn nodes_of_both_versions_begin_as_the_network_says(plane: Plane) {
 
     let from_both = json!({"name": "later", "prefixes": ["10.2.0.0/24"], "versions": "both"});
     network(&plane, from_both).await;
-    // Those that still have both must begin in the version that the others have.
+    // Those that still have both begin in the version that the others have.
     let only = plane.patch("/networks/later", &json!({"versions": "2"})).await.expect(200);
     assert_eq!(only["revision"], 2);
 }

@@ -114,8 +114,8 @@ impl Network {
         }
     }
 
-    /// The version in which nodes that have certificates of both versions begin handshakes. Where
-    /// all others have one version only, it can be no other.
+    /// The version in which nodes that have certificates of both versions begin handshakes: in a
+    /// network of one version that one, because the others have no other or soon won't.
     #[must_use]
     pub fn begins_with(&self) -> Version {
         match self.versions {
