@@ -20,13 +20,17 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use nebula_alloc::Postgres;
 use nebula_alloc::store::Row;
+use nebula_alloc::store::writer::Subject;
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, DeviceId, Enrolled, Enrollment, Error, Groups, NetworkSettings,
-    NewNetwork, NodeName, Origin, ProjectId, Registration, ServerSecrets, Service, SignerCommand,
-    Signers, Versions, verify,
+    Bearer, CaSource, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
+    NetworkSettings, NewNetwork, NodeId, NodeName, NodeState, Origin, ProjectId, Registration,
+    ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Blocklist, CaPool, Curve, SystemRandom};
@@ -47,13 +51,18 @@ case "$1 $(cat mode)" in
     "sign hangs") echo $$ > process; sleep 60 ;;
     "sign floods") yes ;;
     "sign lies") head -c 64 /dev/zero ;;
+    "sign waits") while [ ! -e go ]; do sleep 0.01; done; message=$(mktemp -p .) && cat > "$message" && openssl pkeyutl -sign -rawin -inkey key -in "$message" ;;
     "sign is slow") sleep 0.3; message=$(mktemp -p .) && cat > "$message" && openssl pkeyutl -sign -rawin -inkey key -in "$message" ;;
     "sign works") message=$(mktemp -p .) && cat > "$message" && openssl pkeyutl -sign -rawin -inkey key -in "$message" ;;
 esac
 "#;
 
 /// A program that holds a key, and does as it is told.
-struct Holder(TempDir);
+struct Holder {
+    directory: TempDir,
+    /// How long a certificate waits for its signature, in seconds.
+    patience: i64,
+}
 
 impl Holder {
     fn new() -> Option<Self> {
@@ -71,24 +80,29 @@ impl Holder {
             eprintln!("skipped: openssl is not installed");
             return None;
         }
-        let holder = Self(directory);
+        let holder = Self { directory, patience: PATIENCE };
         holder.now("works");
         Some(holder)
     }
 
     fn now(&self, mode: &str) {
-        fs::write(self.0.path().join("mode"), mode).unwrap();
+        fs::write(self.directory.path().join("mode"), mode).unwrap();
+    }
+
+    /// Lets what waits be signed.
+    fn go(&self) {
+        fs::write(self.directory.path().join("go"), "").unwrap();
     }
 
     fn file(&self, name: &str) -> String {
-        fs::read_to_string(self.0.path().join(name)).unwrap_or_default()
+        fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
     }
 
     fn signers(&self) -> Signers {
-        let script = self.0.path().join("sign").display().to_string();
-        let command = SignerCommand::new([script]).with_time(Duration::from_millis(800));
-        let mut signers =
-            Signers::default().with_patience(Duration::from_secs(PATIENCE.unsigned_abs()));
+        let script = self.directory.path().join("sign").display().to_string();
+        let patience = Duration::from_secs(self.patience.unsigned_abs());
+        let command = SignerCommand::new([script]).with_time(patience * 4 / 5);
+        let mut signers = Signers::default().with_patience(patience);
         signers.add_command("script", command).unwrap();
         signers
     }
@@ -105,9 +119,17 @@ struct Plane {
 impl Plane {
     /// Nothing where the engine or the signer is missing.
     fn on(engine: Engine) -> Option<Self> {
-        let (place, holder) = (Place::on(engine)?, Holder::new()?);
+        Some(Self::new(Place::on(engine)?, Holder::new()?))
+    }
+
+    /// The same for tests that decide when it signs, however slow the machine is.
+    fn patient(engine: Engine) -> Option<Self> {
+        Some(Self::new(Place::on(engine)?, Holder { patience: 60, ..Holder::new()? }))
+    }
+
+    fn new(place: Place, holder: Holder) -> Self {
         let now = Arc::new(AtomicI64::new(START));
-        Some(Self { place, holder, secrets: ServerSecrets::generate().unwrap(), now })
+        Self { place, holder, secrets: ServerSecrets::generate().unwrap(), now }
     }
 
     /// A server over what is stored.
@@ -121,7 +143,7 @@ impl Plane {
     async fn with_network(&self) -> Service {
         let service = self.start();
         let network = NewNetwork {
-            name: ProjectId::new("demo").unwrap(),
+            name: demo(),
             tenant: None,
             prefixes: vec!["10.1.0.0/24".parse().unwrap()],
             versions: Versions::V2,
@@ -160,6 +182,10 @@ impl Plane {
         let now = self.now.load(Ordering::Relaxed);
         trusted.verify_strict(&enrolled.certificates[0], now, &Blocklist::default()).unwrap();
     }
+}
+
+fn demo() -> ProjectId {
+    ProjectId::new("demo").unwrap()
 }
 
 fn new_key() -> PublicKey {
@@ -424,6 +450,93 @@ async fn two_instances_complete_the_same_row_once() {
         assert_eq!(here.unwrap().certificates, there.unwrap().certificates);
     }
     plane.check();
+}
+
+/// While a transaction of one instance has completed the certificate and not committed, another
+/// keeps the node out: it must see what it takes away.
+async fn what_is_taken_away_while_it_is_completed(
+    plane: &Plane,
+    keep_out: impl AsyncFnOnce(&Service, NodeId) -> NodeState,
+) {
+    let Place::Server(url) = &plane.place else { return };
+    let (here, there) = (Arc::new(plane.with_network().await), plane.start());
+    let mut blocker = Postgres::connect(url).unwrap();
+    plane.holder.now("waits");
+    let request = Enrollment { device: None, ..enrollment("one") };
+    let asking = tokio::spawn({
+        let (here, request) = (Arc::clone(&here), request.clone());
+        async move { enroll(&here, &request).await }
+    });
+    until(|| plane.ledger() == states(&[("pending", 1)])).await;
+    let node = plane.place.query("SELECT id FROM gc_node")[0].array(0).unwrap().into();
+
+    // Nobody writes an event, which each step does at its end.
+    let (locked, is_locked) = mpsc::channel();
+    let (release, is_released) = mpsc::channel::<()>();
+    let blocking = thread::spawn(move || {
+        blocker.transaction_about(&[Subject::Key(b"test".into())], |tx| {
+            tx.script("LOCK TABLE alloc_event IN SHARE MODE")?;
+            locked.send(()).unwrap();
+            is_released.recv().unwrap();
+            Ok::<_, nebula_alloc::Error>(())
+        })
+    });
+    is_locked.recv().unwrap();
+    plane.holder.go();
+    let waiting = |sql| plane.place.query(sql)[0].integer(0).unwrap() > 0;
+    until(|| {
+        waiting(
+            "SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted \
+             AND relation = CAST(to_regclass('alloc_event') AS OID)",
+        )
+    })
+    .await;
+    let release = async {
+        // It may as well stand back, and then nobody waits for the other's rows.
+        let others = || {
+            waiting(
+                "SELECT count(*) FROM pg_catalog.pg_locks \
+                 WHERE NOT granted AND locktype = 'transactionid'",
+            )
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(300), until(others)).await;
+        release.send(()).unwrap();
+    };
+    let (state, ()) = tokio::join!(keep_out(&there, node), release);
+    blocking.join().unwrap().unwrap();
+    assert_eq!(asking.await.unwrap().unwrap().node, node);
+    assert_ne!(state, NodeState::Active);
+    assert_eq!(plane.ledger(), states(&[("revoked", 1)]));
+    assert_eq!(plane.place.query("SELECT 1 FROM gc_blocklist").len(), 1);
+    plane.check();
+}
+
+async fn until(mut it_is_so: impl FnMut() -> bool) {
+    while !it_is_so() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_revoked_elsewhere_while_its_certificate_is_completed_is_blocked() {
+    let Some(plane) = Plane::patient(Engine::Postgres) else { return };
+    let revoke = async |service: &Service, node| {
+        let (about, reason) = ((demo(), node), StateReason::new("lost").unwrap());
+        let (caller, origin) = (Caller::Local, Origin::local());
+        let anything = Expected::Anything;
+        service.revoke_node(caller, origin, about, anything, reason).await.unwrap().state
+    };
+    what_is_taken_away_while_it_is_completed(&plane, revoke).await;
+}
+
+#[tokio::test]
+async fn a_node_released_elsewhere_while_its_certificate_is_completed_is_blocked() {
+    let Some(plane) = Plane::patient(Engine::Postgres) else { return };
+    let release = async |service: &Service, node| {
+        let (caller, origin, about) = (Caller::Local, Origin::local(), (demo(), node));
+        service.release_node(caller, origin, about, Expected::Anything).await.unwrap().state
+    };
+    what_is_taken_away_while_it_is_completed(&plane, release).await;
 }
 
 #[tokio::test]

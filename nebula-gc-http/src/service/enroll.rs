@@ -343,6 +343,8 @@ impl Step for Enrolling {
                     Readiness::Ready(ready) => Certified::New(terms.enter(tx, ready)?),
                     Readiness::Pending(pending) => return Ok(Issuing::Pending(pending)),
                 };
+                // Who keeps it out meanwhile and this must not both go through.
+                node::update(tx, &node)?;
                 let detail = json!({
                     "fingerprints": certificates.new_fingerprints(),
                     "reason": Reason::Enrolled.word(),

@@ -113,8 +113,7 @@ pub(super) fn release_node(
     reason: Option<&str>,
 ) -> Result<Revision, Error> {
     let revision = network::move_revision(tx, network.id, now)?;
-    let blocked = block_certificates(tx, network, node, revision)?;
-    certificate::revoke(tx, node.id)?;
+    let blocked = revoke_certificates(tx, network, node, revision)?;
     node::release(tx, node, reason, now)?;
     network::note_move(tx, network.id)?;
     let (actor, owner, hold) = (author.actor(), node.id.owner(), network.hold_seconds);
@@ -138,6 +137,17 @@ pub(super) fn release_node(
     Ok(revision)
 }
 
+/// Takes a node's certificates away, and blocks them.
+pub(super) fn revoke_certificates(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    node: &Node,
+    revision: Revision,
+) -> Result<Vec<Fingerprint>, Error> {
+    let revoked = certificate::revoke(tx, node.id)?;
+    block(tx, network, revoked, revision)
+}
+
 /// Blocks whatever of a node's certificates other nodes might still accept.
 pub(super) fn block_certificates(
     tx: &mut dyn Transaction,
@@ -146,6 +156,15 @@ pub(super) fn block_certificates(
     revision: Revision,
 ) -> Result<Vec<Fingerprint>, Error> {
     let former = certificate::acceptable(tx, node.id)?;
+    block(tx, network, former, revision)
+}
+
+fn block(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    former: Vec<Blockable>,
+    revision: Revision,
+) -> Result<Vec<Fingerprint>, Error> {
     for Blockable { fingerprint, not_after } in &former {
         blocklist::insert(tx, network.id, fingerprint, *not_after, revision)?;
     }

@@ -144,29 +144,35 @@ pub(crate) fn acceptable(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<B
          SELECT fingerprint, not_after FROM gc_certificate WHERE node = $1 AND state = 'superseded'",
         &[node.as_bytes().into()],
     )?;
-    rows.iter()
-        .map(|row| {
-            Ok(Blockable {
-                fingerprint: Fingerprint::from_bytes(row.array(0)?),
-                not_after: row.integer(1)?,
-            })
-        })
-        .collect()
+    rows.iter().map(blockable).collect()
 }
 
-/// Nothing a node holds is its certificate any more, and nothing it waits for will be.
-pub(crate) fn revoke(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
+fn blockable(row: &Row) -> Result<Blockable, Error> {
+    let fingerprint = Fingerprint::from_bytes(row.array(0)?);
+    Ok(Blockable { fingerprint, not_after: row.integer(1)? })
+}
+
+/// Nothing a node holds is its certificate any more, and nothing it waits for will be. Answers what
+/// other nodes might still accept.
+///
+/// What waits goes first: where another transaction is just completing it, this waits for that, and
+/// then takes away what it completed. What is answered is what was taken away, not what was there
+/// a moment before.
+pub(crate) fn revoke(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Blockable>, Error> {
     let node = node.as_bytes();
     tx.queue(
         "UPDATE gc_certificate SET state = 'cancelled' WHERE node = $1 AND state = 'pending'",
         &[node.into()],
     )?;
-    tx.queue(
-        "UPDATE gc_certificate SET state = 'revoked' WHERE node = $1 AND state = 'issued'",
+    let mut revoked = tx.query(
+        "UPDATE gc_certificate SET state = 'revoked' WHERE node = $1 AND state = 'issued' \
+         RETURNING fingerprint, not_after",
         &[node.into()],
     )?;
-    Ok(tx.queue(
-        "UPDATE gc_certificate SET state = 'revoked', block_after = NULL WHERE node = $1 AND state = 'superseded'",
+    revoked.extend(tx.query(
+        "UPDATE gc_certificate SET state = 'revoked', block_after = NULL \
+         WHERE node = $1 AND state = 'superseded' RETURNING fingerprint, not_after",
         &[node.into()],
-    )?)
+    )?);
+    revoked.iter().map(blockable).collect()
 }

@@ -20,7 +20,7 @@ use crate::service::enroll::check_unique;
 use crate::service::enroll::device::Change;
 use crate::service::pending::Issuing;
 use crate::service::precondition::Expected;
-use crate::service::release::{block_certificates, release_node};
+use crate::service::release::{release_node, revoke_certificates};
 use crate::service::terms::{Ahead, Terms};
 use crate::service::update::{Changed, Renewal, Update, Writing, same_groups};
 use crate::service::{Service, Shared, upkeep};
@@ -513,8 +513,7 @@ fn keep_out(
     if former.state == NodeState::Active {
         revision = network::move_revision(tx, network.id, now)?;
         moved = Some(revision.0);
-        blocked = block_certificates(tx, network, former, revision)?;
-        certificate::revoke(tx, node.id)?;
+        blocked = revoke_certificates(tx, network, former, revision)?;
     }
     node::update(tx, node)?;
     network::note_move(tx, network.id)?;

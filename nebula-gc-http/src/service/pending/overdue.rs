@@ -218,13 +218,14 @@ impl Complete {
         let ready = Ready { issue, verified, pending: rows.iter().map(|row| row.id).collect() };
         let fingerprints = ready.fingerprints();
         terms.enter(tx, ready)?;
-        let mut moved = None;
+        let (mut generation, mut moved) = (node.generation, None);
         if reason != Reason::Enrolled {
-            let generation = node.generation.next();
+            generation = generation.next();
             moved = Some(generation.0);
-            node::update(tx, &Node { generation, ..node.clone() })?;
             network::note_move(tx, terms.network.id)?;
         }
+        // Where nothing moves too: who keeps it out meanwhile and this must not both go through.
+        node::update(tx, &Node { generation, ..node.clone() })?;
         let entry = Entry {
             network: Some(terms.network.id),
             detail: json!({
