@@ -100,11 +100,12 @@ impl Service {
     ) -> Result<Settled, Error> {
         wish.public_key().map_or(Ok(()), check_canonical)?;
         self.admit(&caller).await?;
-        self.issue(|signed| Enrolling {
+        self.issue(|signed, device| Enrolling {
             shared: Arc::clone(&self.shared),
             caller: caller.clone(),
             origin,
             wish: wish.clone(),
+            device: device.map(str::to_owned),
             signed,
             decided: None,
         })
@@ -193,6 +194,8 @@ struct Enrolling {
     caller: Caller,
     origin: Origin,
     wish: Wish,
+    /// The device of the node that it found when it ran before, where the wish names another.
+    device: Option<String>,
     /// What was signed elsewhere since it ran before.
     signed: Option<Ahead>,
     decided: Option<Decided>,
@@ -217,6 +220,8 @@ enum Decision {
     Waiting { node: Node },
     /// A node that changes.
     Changed { node: Node, update: Update },
+    /// It is about this device's node, which others may be at work on.
+    Elsewhere { device: String },
 }
 
 impl Decision {
@@ -227,7 +232,20 @@ impl Decision {
             | Self::Waiting { node }
             | Self::Changed { node, update: Update { keeps: None, .. } } => Some(node),
             // It keeps what it has, or asks once it has taken over what its predecessor had.
-            Self::Unchanged { .. } | Self::Changed { .. } | Self::Returned { .. } => None,
+            Self::Unchanged { .. }
+            | Self::Changed { .. }
+            | Self::Returned { .. }
+            | Self::Elsewhere { .. } => None,
+        }
+    }
+
+    /// The node that was there before.
+    fn known(&self) -> Option<&Node> {
+        match self {
+            Self::Unchanged { node, .. } | Self::Waiting { node } | Self::Changed { node, .. } => {
+                Some(node)
+            }
+            Self::New { .. } | Self::Returned { .. } | Self::Elsewhere { .. } => None,
         }
     }
 }
@@ -237,8 +255,11 @@ impl Step for Enrolling {
     type Error = Error;
 
     /// A device, whose network may be left out; one device means one node in a network. A node
-    /// without a device's id is known by its key.
+    /// that enrols is known by its key, whatever device it names; the plan finds out.
     fn subject(&self) -> Subject {
+        if let Some(device) = &self.device {
+            return Subject::Key(device.as_str().into());
+        }
         Subject::Key(match &self.wish {
             Wish::Device(request) => request.device.as_str().into(),
             Wish::Native(Enrollment { device: Some(device), .. }) => device.as_str().into(),
@@ -271,6 +292,12 @@ impl Step for Enrolling {
             Wish::Native(request) => request.decide(tx, shared, &principal, &terms)?,
             Wish::Renewal(request) => request.decide(tx, &principal, &terms)?,
         };
+        let decision = match decision.known() {
+            Some(node) if self.subject() != Subject::Key(node.device.as_str().into()) => {
+                Decision::Elsewhere { device: node.device.clone() }
+            }
+            _ => decision,
+        };
         let wishes = match decision.certifies() {
             Some(node) => terms.wishes(tx, node)?,
             None => vec![],
@@ -302,6 +329,7 @@ impl Step for Enrolling {
         let Decided { author, terms, decision, signed } =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let (kind, node, changed) = match decision {
+            Decision::Elsewhere { device } => return Ok(Issuing::About(device)),
             Decision::Unchanged { node, certificates } => {
                 let revision = terms.network.revision;
                 let settled = settle(terms, revision, node, Certified::Known(certificates), false);
@@ -311,9 +339,9 @@ impl Step for Enrolling {
                 spend(tx, spends, now)?;
                 let detail = json!({"addresses": addresses(leases)});
                 let writing = Writing { author: &author, leases, signed };
-                match admit_node(tx, &terms, &node, detail, writing)? {
-                    Issuing::Done(changed) => ("node.enrolled", node, changed),
-                    Issuing::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                match admit_node(tx, &terms, &node, detail, writing)?.done() {
+                    Ok(changed) => ("node.enrolled", node, changed),
+                    Err(ends) => return Ok(ends),
                 }
             }
             Decision::Returned { node, predecessor, spends } => {
@@ -331,9 +359,9 @@ impl Step for Enrolling {
                     "predecessor": predecessor.to_string(),
                 });
                 let writing = Writing { author: &author, leases: &leases, signed: None };
-                match admit_node(tx, &terms, &node, detail, writing)? {
-                    Issuing::Done(changed) => ("node.enrolled", node, changed),
-                    Issuing::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                match admit_node(tx, &terms, &node, detail, writing)?.done() {
+                    Ok(changed) => ("node.enrolled", node, changed),
+                    Err(ends) => return Ok(ends),
                 }
             }
             Decision::Waiting { node } => {
@@ -354,9 +382,9 @@ impl Step for Enrolling {
             }
             Decision::Changed { node, update } => {
                 let writing = Writing { author: &author, leases, signed };
-                match update.apply(tx, &terms, &node, writing)? {
-                    Issuing::Done(changed) => ("node.changed", node, changed),
-                    Issuing::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                match update.apply(tx, &terms, &node, writing)?.done() {
+                    Ok(changed) => ("node.changed", node, changed),
+                    Err(ends) => return Ok(ends),
                 }
             }
         };

@@ -34,6 +34,19 @@ pub(super) enum Issuing<T> {
     Done(T),
     /// Certificates are pending; the step is to run again once they are signed.
     Pending(Pending),
+    /// Nothing is written: it is to run again as about this device.
+    About(String),
+}
+
+impl<T> Issuing<T> {
+    /// What was written; else how the step that asked for it ends.
+    pub(super) fn done<U>(self) -> Result<T, Issuing<U>> {
+        match self {
+            Self::Done(done) => Ok(done),
+            Self::Pending(pending) => Err(Issuing::Pending(pending)),
+            Self::About(device) => Err(Issuing::About(device)),
+        }
+    }
 }
 
 /// Certificates of one node that are pending.
@@ -188,25 +201,32 @@ fn signed(rows: &[pending::Pending], signed: Option<&Ahead>) -> Option<Vec<Verif
 
 impl Service {
     /// Runs a step that may issue certificates, as often as their signatures need. `make` makes it
-    /// anew, with what was signed. One that another instance overtakes runs once more: what the
-    /// other has written tells what this one has to answer.
-    pub(super) async fn issue<S, T>(&self, make: impl Fn(Option<Ahead>) -> S) -> Result<T, Error>
+    /// anew, with what was signed and the device that it turned out to be about. One that another
+    /// instance overtakes runs once more: what the other has written tells what this one has to
+    /// answer.
+    pub(super) async fn issue<S, T>(
+        &self,
+        make: impl Fn(Option<Ahead>, Option<&str>) -> S,
+    ) -> Result<T, Error>
     where
         S: Step<Output = Issuing<T>, Error = Error>,
         T: Send + 'static,
     {
-        let (mut ahead, mut overtaken) = (None, false);
+        let (mut ahead, mut about, mut overtaken) = (None, None::<String>, false);
         // One patience for what another is at work on, one for its own.
         let end = Instant::now() + self.shared.signers.patience() * 2;
         loop {
-            let signed = ahead.take();
-            match self.write(make(signed.clone())).await {
+            match self.write(make(ahead.clone(), about.as_deref())).await {
                 Ok(Issuing::Done(done)) => return Ok(done),
+                Ok(Issuing::About(device)) => about = Some(device),
                 Ok(Issuing::Pending(pending)) if pending.is_own => {
                     ahead = Some(self.sign(&pending).await?);
                 }
-                Ok(Issuing::Pending(pending)) => self.wait_for(&pending, end).await?,
-                Err(Error::Overtaken) if !overtaken => (ahead, overtaken) = (signed, true),
+                Ok(Issuing::Pending(pending)) => {
+                    self.wait_for(&pending, end).await?;
+                    ahead = None;
+                }
+                Err(Error::Overtaken) if !overtaken => overtaken = true,
                 Err(error) => return Err(error),
             }
         }

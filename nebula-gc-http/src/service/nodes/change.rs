@@ -191,7 +191,7 @@ impl Service {
             .await?;
         let begun = Arc::new(OnceLock::new());
         let Settled { network, revision, node } = self
-            .issue(|signed| Operating {
+            .issue(|signed, _| Operating {
                 shared: Arc::clone(&self.shared),
                 caller: caller.clone(),
                 origin,
@@ -350,9 +350,9 @@ impl Step for Operating {
             Decision::Unchanged => network.revision,
             Decision::Update { kind, terms, node, update } => {
                 let writing = Writing { author: &author, leases, signed };
-                let changed = match update.apply(tx, &terms, &node, writing)? {
-                    Issuing::Done(changed) => changed,
-                    Issuing::Pending(pending) => return Ok(Issuing::Pending(pending)),
+                let changed = match update.apply(tx, &terms, &node, writing)?.done() {
+                    Ok(changed) => changed,
+                    Err(ends) => return Ok(ends),
                 };
                 let Changed { revision, detail, .. } = changed;
                 author.record(tx, now, Entry { detail, ..entry(kind, &node) })?;
