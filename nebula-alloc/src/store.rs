@@ -278,5 +278,12 @@ pub trait Transaction {
 /// For engines: a statement of [`Transaction::queue_one`] changed another number of rows.
 pub(crate) fn not_one(changed: u64, sql: &str) -> Error {
     let word = sql.split_whitespace().next().unwrap_or_default();
-    Error::Contended { reason: format!("{word} changed {changed} rows instead of one") }
+    Error::Contended { reason: format!("{word} changed {changed} {NOT_ONE}") }
 }
+
+/// Whether an error is [`not_one`], and not a lock that somebody else has.
+pub(crate) fn is_not_one(error: &Error) -> bool {
+    matches!(error, Error::Contended { reason } if reason.ends_with(NOT_ONE))
+}
+
+const NOT_ONE: &str = "rows instead of one";

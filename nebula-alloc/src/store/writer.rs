@@ -16,7 +16,9 @@
 //! * After either the database is opened anew and checked, and on SQLite its disk must have room.
 //!   Until that succeeds the writer is not ready, tries again every second, and answers what is
 //!   queued with [`Error::Unavailable`].
-//! * Contention is retried a few times, the whole batch at once.
+//! * Contention is retried a few times, the whole batch at once; but where a row of
+//!   [`queue_one`](Transaction::queue_one) was changed by another a second time, the batch is
+//!   halved, because the other may be a neighbour.
 //!
 //! Time in a batch is the clock's, but never before the last event's.
 
@@ -52,7 +54,7 @@ use self::slot::slot;
 use self::step::{Job, Once, Task};
 pub use self::step::{Step, Subject};
 use crate::Error;
-use crate::store::Transaction;
+use crate::store::{Transaction, is_not_one};
 
 /// How often a batch is tried while others are in its way.
 const ATTEMPTS: usize = 5;
@@ -289,6 +291,13 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
                     // If it fails, it is tried again before the next batch.
                     let _ = self.recover();
                 }
+                // The other may be a neighbour, who is as fast the next time.
+                Attempt::Contended(jobs, error)
+                    if tries > 1 && jobs.len() > 1 && is_not_one(&error) =>
+                {
+                    self.meters.splits.count();
+                    parts.extend(halves(jobs).map(|half| (half, tries)));
+                }
                 Attempt::Contended(jobs, error) if tries >= ATTEMPTS => {
                     answer_all(jobs, &error, &self.meters);
                 }
@@ -297,12 +306,9 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
                     pause();
                     parts.push((jobs, tries + 1));
                 }
-                Attempt::Split(mut jobs) => {
+                Attempt::Split(jobs) => {
                     self.meters.splits.count();
-                    let second = jobs.split_off(jobs.len().div_ceil(2));
-                    parts.extend(
-                        [(second, 1), (jobs, 1)].into_iter().filter(|(part, _)| !part.is_empty()),
-                    );
+                    parts.extend(halves(jobs).map(|half| (half, 1)));
                 }
             }
         }
@@ -332,6 +338,12 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
         self.ready.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+/// The second half first, as on a stack; no half is empty.
+fn halves(mut first: Jobs) -> impl Iterator<Item = Jobs> {
+    let second = first.split_off(first.len().div_ceil(2));
+    [second, first].into_iter().filter(|half| !half.is_empty())
 }
 
 /// Waits a little, and not as long as others who wait for the same.

@@ -299,6 +299,54 @@ fn contention_is_retried_a_few_times() {
     assert!(bench.writer.is_ready());
 }
 
+/// Steps of different subjects that change the same row, which their plans have read.
+#[test]
+fn a_neighbour_in_the_way_costs_no_answer() {
+    struct Move {
+        subject: u8,
+        read: i64,
+    }
+    impl Step for Move {
+        type Output = i64;
+        type Error = Error;
+        fn subject(&self) -> Subject {
+            Subject::Key(vec![self.subject])
+        }
+        fn actor(&self) -> Actor<'_> {
+            ACTOR
+        }
+        fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+            let rows = tx.query("SELECT number FROM counter", &[])?;
+            self.read = rows[0].integer(0)?;
+            Ok(Vec::new())
+        }
+        fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<i64, Error> {
+            let (next, read) = ((self.read + 1).into(), self.read.into());
+            tx.queue_one("UPDATE counter SET number = $1 WHERE number = $2", &[next, read])?;
+            Ok(self.read + 1)
+        }
+    }
+
+    let bench = Bench::new();
+    let table = "CREATE TABLE counter (number BIGINT NOT NULL); INSERT INTO counter VALUES (0)";
+    bench.writer.transaction(move |tx, _| tx.script(table)).unwrap();
+    let (sender, receiver) = channel();
+    let writer = Arc::downgrade(&bench.writer);
+    // They are queued while the writer is busy with this.
+    let once = Once(move |_: &mut dyn Transaction, _| {
+        let writer = writer.upgrade().unwrap();
+        for subject in 1..=20 {
+            let sender = sender.clone();
+            let answer = move |answer| sender.send(answer).unwrap();
+            writer.submit(Move { subject, read: 0 }, answer).unwrap();
+        }
+        Ok::<_, Error>(())
+    });
+    bench.writer.submit(once, |_| {}).unwrap();
+    let answers: Vec<i64> = receiver.iter().take(20).map(Result::unwrap).collect();
+    assert_eq!(answers, (1..=20).collect::<Vec<_>>());
+}
+
 /// A step that keeps a storage failure to itself must not have the rest stored piecemeal.
 #[test]
 fn a_step_cannot_hide_that_its_transaction_ended() {
