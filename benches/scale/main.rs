@@ -11,6 +11,7 @@ mod nodes;
 mod operations;
 mod polls;
 mod server;
+mod upkeep;
 
 #[allow(dead_code, unreachable_pub, clippy::expect_used, reason = "shared with tests")]
 #[path = "../../examples/tests/support/client.rs"]
@@ -108,6 +109,8 @@ async fn measure(arguments: &Arguments) -> Outcome<ExitCode> {
     nodes::enroll_all(&of_small, small).await?;
     let megabytes = f64::from(u32::try_from(store >> 10)?) / 1024.0;
     bars.hold("store of the large one, MiB", &[megabytes], Bar::AtMost(200.0 / 1.048_576));
+
+    upkeep::measure(&of_large, large).await?;
 
     let large = (ServerProcess::start(&of_large)?, large);
     let small = (ServerProcess::start(&of_small)?, small);

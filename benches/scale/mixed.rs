@@ -9,13 +9,16 @@ use crate::Outcome;
 use crate::client::Client;
 use crate::nodes::Size;
 use crate::operations::{Operation, Worker};
-use crate::report::{Bar, Bars, percentile, quartiles, ratios, time};
+use crate::report::{Bar, Bars, percentile, time};
 use crate::server::ServerProcess;
 
-/// The 95th percentiles of each operation, round by round: of the large server and the small one.
+/// How many measurements a 95th percentile needs to be held against anything.
+const WORTH_A_BAR: usize = 20;
+
+/// What each operation took in all rounds, of the large server and the small one.
 #[derive(Default)]
 pub(crate) struct Mixed {
-    p95: BTreeMap<Operation, [Vec<f64>; 2]>,
+    latencies: BTreeMap<Operation, [Vec<Duration>; 2]>,
     runs: usize,
     serial: Arc<AtomicUsize>,
 }
@@ -48,28 +51,35 @@ impl Mixed {
         let name = if which == 0 { "large" } else { "small" };
         let total: usize = latencies.values().map(Vec::len).sum();
         println!("  {name}: {:.0} requests per second", total as f64 / length.as_secs_f64());
-        for (operation, latencies) in &mut latencies {
-            latencies.sort();
-            let index = latencies.len().saturating_sub(1) * 95 / 100;
-            let p95 = latencies.get(index).copied().unwrap_or_default().as_secs_f64();
-            if let Some(series) = self.p95.entry(*operation).or_default().get_mut(which) {
-                series.push(p95);
+        for (operation, latencies) in latencies {
+            if let Some(all) = self.latencies.entry(operation).or_default().get_mut(which) {
+                all.extend(latencies);
             }
-            let (p50, p95) = (percentile(latencies, 500), percentile(latencies, 950));
-            println!(
-                "    {:<16} {:>7} p50 {p50:>9} p95 {p95:>9}",
-                format!("{operation:?}"),
-                latencies.len()
-            );
         }
         Ok(())
     }
 
-    pub(crate) fn hold(&self, bars: &mut Bars) {
-        for (operation, [large, small]) in &self.p95 {
-            let [_, of_large, _] = quartiles(large);
-            let name = format!("p95 of {operation:?} ({}) against the small one", time(of_large));
-            bars.hold(&name, &ratios(large, small), Bar::AtMost(3.0));
+    /// Says what was asked, and holds the large one's 95th percentiles against the small one's:
+    /// of all rounds together, since some operations are rare.
+    pub(crate) fn hold(mut self, bars: &mut Bars) {
+        println!("\n{:<18}{:>38}{:>38}", "", "large", "small");
+        for (operation, of_both) in &mut self.latencies {
+            print!("{:<18}", format!("{operation:?}"));
+            for latencies in of_both.iter_mut() {
+                latencies.sort();
+                let (p50, p95) = (percentile(latencies, 500), percentile(latencies, 950));
+                print!("{:>10}  p50 {p50:>9}  p95 {p95:>9}", latencies.len());
+            }
+            println!();
+            let [large, small] = of_both.each_ref().map(|latencies| {
+                let index = latencies.len().saturating_sub(1) * 95 / 100;
+                latencies.get(index).copied().unwrap_or_default().as_secs_f64()
+            });
+            if of_both.iter().any(|latencies| latencies.len() < WORTH_A_BAR) {
+                continue;
+            }
+            let name = format!("p95 of {operation:?} ({}) against the small one", time(large));
+            bars.hold(&name, &[large / small], Bar::AtMost(3.0));
         }
     }
 }

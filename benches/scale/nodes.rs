@@ -60,7 +60,7 @@ pub(crate) async fn enroll_all(data: &Path, size: Size) -> Outcome<u64> {
     Ok(bytes)
 }
 
-async fn enroll(service: &Service, network: usize, node: usize) -> Outcome<()> {
+pub(crate) async fn enroll(service: &Service, network: usize, node: usize) -> Outcome<()> {
     let request = Enrollment {
         network: Some(ProjectId::new(network_name(network))?),
         name: NodeName::new(node_name(node))?,
