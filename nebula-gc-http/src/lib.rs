@@ -72,7 +72,7 @@ pub use self::{
         Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed,
         Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
     },
-    service::{ActiveCa, CaSource, HostImport, ImportConflict, ImportReport, ImportedCa},
+    service::{ActiveCa, CaFiles, CaSource, HostImport, ImportConflict, ImportReport},
     signers::{OpenSigner, SignerCommand, Signers},
     store::COMPONENT,
     store::blocklist::Blocked,

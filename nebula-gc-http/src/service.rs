@@ -43,7 +43,7 @@ pub use self::audit::Origin;
 use self::authority::Authorities;
 use self::bundles::Views;
 pub use self::bundles::{NodeBundle, NodeStatus};
-pub use self::cas::{ActiveCa, CaSource, ImportedCa};
+pub use self::cas::{ActiveCa, CaFiles, CaSource};
 pub use self::enroll::Enrolled;
 pub use self::enroll::device::{Change, Registration};
 pub use self::enroll::native::Enrollment;
@@ -67,7 +67,7 @@ use crate::signers::Signers;
 use crate::store::database::{Database, Reading};
 use crate::store::operator_key::{OperatorKey, Role, Scope};
 use crate::store::{self, operator_key, tenant};
-use crate::{Error, OperatorKeyId, TenantId};
+use crate::{Error, OperatorKeyId, ProjectId, TenantId};
 
 /// The control plane over one database.
 ///
@@ -174,6 +174,25 @@ impl Service {
         let asked = caller.clone();
         self.read(move |tx, shared| {
             access::Principal::authenticate(tx, &shared.secrets, &asked, shared.now()).map(drop)
+        })
+        .await
+    }
+
+    /// Whether someone may do this to a network, for a request that costs something before it comes
+    /// to its transaction, which decides.
+    ///
+    /// # Errors
+    /// Those of access, [`Error::NotFound`] for a network that the caller does not see.
+    pub async fn authorize(
+        &self,
+        caller: &Caller,
+        action: Action,
+        network: Option<&ProjectId>,
+    ) -> Result<(), Error> {
+        let (asked, network) = (caller.clone(), network.cloned());
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            access::authorize(tx, secrets, &asked, now, action, network.as_ref()).map(drop)
         })
         .await
     }

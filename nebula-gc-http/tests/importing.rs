@@ -20,9 +20,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
-    AddPool, CaSource, Caller, Change, Database, DeviceId, Enrolled, Error, HostImport,
-    ImportReport, ImportedCa, NodeName, Origin, ProjectId, Registration, ServerSecrets, Service,
-    Settlement, verify,
+    AddPool, CaFiles, CaSource, Caller, Change, Database, DeviceId, Enrolled, Error, HostImport,
+    ImportReport, NodeName, Origin, ProjectId, Registration, ServerSecrets, Service, Settlement,
+    verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Certificate, Curve, SystemRandom, Version};
@@ -116,8 +116,11 @@ impl Plane {
     async fn add_ca(&self, running: &Running, passphrase: Option<&str>) -> Result<(), Error> {
         let (certificate, key) = (running.file("ca.crt"), Zeroizing::new(running.file("ca.key")));
         let passphrase = passphrase.map(|text| Zeroizing::new(text.to_owned()));
-        let ca = ImportedCa::read(certificate, key, passphrase).await?;
-        let source = CaSource::Imported(Box::new(ca));
+        self.add_files(CaFiles { certificate, key, passphrase }).await
+    }
+
+    async fn add_files(&self, files: CaFiles) -> Result<(), Error> {
+        let source = CaSource::Imported(files);
         self.service.add_ca(Caller::Local, Origin::local(), None, source).await.map(drop)
     }
 
@@ -329,12 +332,12 @@ async fn only_a_ca_that_goes_with_the_network_is_taken() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("test.db");
     let plane = Plane::new(Sqlite::open(&file).unwrap().into(), Version::V1, "10.9.0.0/16").await;
-    let mismatch =
-        ImportedCa::read(good.file("ca.crt"), Zeroizing::new(other.file("ca.key")), None).await;
+    let files =
+        |certificate, key| CaFiles { certificate, key: Zeroizing::new(key), passphrase: None };
+    let mismatch = plane.add_files(files(good.file("ca.crt"), other.file("ca.key"))).await;
     assert!(matches!(mismatch, Err(Error::InvalidRequest { field, .. }) if field == "key"));
     good.sign("host", "10.9.1.1/16", &[]);
-    let host =
-        ImportedCa::read(good.file("host.crt"), Zeroizing::new(good.file("ca.key")), None).await;
+    let host = plane.add_files(files(good.file("host.crt"), good.file("ca.key"))).await;
     assert!(matches!(host, Err(Error::InvalidRequest { field, .. }) if field == "certificate"));
     assert!(matches!(plane.add_ca(&narrow, None).await, Err(Error::Conflict { .. })));
     // Nobody is in the network yet, so it can have another curve.

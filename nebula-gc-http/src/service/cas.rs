@@ -1,16 +1,14 @@
 //! CAs that operators name: made here, for the key of a signer, or by `nebula-cert`.
 
-use std::fmt;
+mod files;
 
 use nebula_alloc::NetworkId;
-use nebula_pki::key::{EncryptedKey, SigningKey};
-use nebula_pki::{
-    CaParameters, Certificate, Curve, Error as PkiError, Fingerprint, Issuer, SystemRandom, Version,
-};
+use nebula_pki::key::SigningKey;
+use nebula_pki::{CaParameters, Certificate, Curve, Fingerprint, Issuer, SystemRandom, Version};
 use serde_json::json;
-use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
+pub use self::files::CaFiles;
 use super::access::{Action, Caller, authorize, find_network, not_found};
 use super::alone::Work;
 use super::audit::{Entry, Origin};
@@ -37,13 +35,7 @@ pub enum CaSource {
     /// It is new, for the key that the signer of this name holds.
     Signer(String),
     /// It was made elsewhere, with its key.
-    Imported(Box<ImportedCa>),
-}
-
-/// A CA with its key, made by `nebula-cert`.
-pub struct ImportedCa {
-    certificate: Certificate,
-    key: SigningKey,
+    Imported(CaFiles),
 }
 
 /// A CA that signs for a network now.
@@ -57,68 +49,6 @@ pub struct ActiveCa {
     pub fingerprint: Fingerprint,
 }
 
-impl ImportedCa {
-    /// Reads both files, the key under a passphrase where it has one. Opening such a key takes the
-    /// memory and the time that it demands, 2 GiB and some seconds as `nebula-cert` makes them.
-    ///
-    /// # Errors
-    /// [`Error::InvalidRequest`] for `certificate`, `key` or `passphrase`.
-    pub async fn read(
-        certificate: String,
-        key: Zeroizing<String>,
-        passphrase: Option<Zeroizing<String>>,
-    ) -> Result<Self, Error> {
-        let certificates = Certificate::from_pem_many(certificate.as_bytes());
-        let certificate = match certificates.as_deref() {
-            Ok([certificate]) => certificate.clone(),
-            Ok(_) => return Err(Error::invalid("certificate", "must be one CA certificate")),
-            Err(error) => return Err(Error::invalid("certificate", error.to_string())),
-        };
-        let key = match passphrase {
-            None => SigningKey::from_pem(key.as_bytes())
-                .map_err(|error| Error::invalid("key", error.to_string()))?,
-            Some(passphrase) => decrypt(key, passphrase).await?,
-        };
-        Self::new(certificate, key)
-    }
-
-    fn new(certificate: Certificate, key: SigningKey) -> Result<Self, Error> {
-        let issuer = Issuer::new(certificate, &key).map_err(|error| {
-            let field = if error == PkiError::SignerMismatch { "key" } else { "certificate" };
-            Error::invalid(field, error.to_string())
-        })?;
-        Ok(Self { certificate: issuer.certificate().clone(), key })
-    }
-}
-
-/// One at a time: together they would need the memory of all.
-static DECRYPTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-async fn decrypt(
-    key: Zeroizing<String>,
-    passphrase: Zeroizing<String>,
-) -> Result<SigningKey, Error> {
-    let _one = DECRYPTING.lock().await;
-    let opened = spawn_blocking(move || {
-        EncryptedKey::from_pem(key.as_bytes())
-            .map_err(|error| Error::invalid("key", error.to_string()))?
-            .open(passphrase.as_bytes())
-            .map_err(|error| match error {
-                PkiError::WrongPassphrase | PkiError::EmptyPassphrase => {
-                    Error::invalid("passphrase", error.to_string())
-                }
-                other => Error::invalid("key", other.to_string()),
-            })
-    });
-    opened.await.map_err(|_| Error::unavailable("decrypting a key panicked"))?
-}
-
-impl fmt::Debug for ImportedCa {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ImportedCa").field("certificate", &self.certificate).finish_non_exhaustive()
-    }
-}
-
 impl Service {
     /// Makes a CA the one that signs for a network; the one before is still trusted. Nodes accept
     /// what it signs as soon as they have applied the revision that this moves to. A network without
@@ -127,7 +57,8 @@ impl Service {
     /// # Errors
     /// [`Error::InvalidRequest`] for a signer that this server does not have or a CA that is not
     /// valid now, [`Error::Conflict`] for one that does not go with the network, those of access,
-    /// and [`Error::Unavailable`] while the signer is away.
+    /// [`Error::RateLimited`] while many encrypted keys are brought in, and [`Error::Unavailable`]
+    /// while the signer is away.
     pub async fn add_ca(
         &self,
         caller: Caller,
@@ -157,7 +88,8 @@ impl Service {
         .await
     }
 
-    /// A CA that is not stored yet, from wherever it comes. Version and curve are those of a new one.
+    /// A CA that is not stored yet, from wherever it comes, for who was found to be permitted it:
+    /// signing and opening keys cost something. Version and curve are those of a new one.
     pub(super) async fn make_ca(
         &self,
         network: &str,
@@ -165,8 +97,8 @@ impl Service {
         source: CaSource,
     ) -> Result<NewCa, Error> {
         let signer = match source {
-            CaSource::Imported(imported) => {
-                let ImportedCa { certificate, key } = *imported;
+            CaSource::Imported(files) => {
+                let (certificate, key) = files.read().await?;
                 return Ok(NewCa { certificate, holder: Holder::Here(key.to_pem()) });
             }
             CaSource::New { name, lifetime } => {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ask::{Ask, AskWith, Nothing};
+use super::ask::{Ask, AskWith, Nothing, checked};
 use super::cas::CaBody;
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
@@ -305,19 +305,16 @@ async fn list_networks(State(service): State<Arc<Service>>, ask: Ask<Nothing, Pa
 #[utoipa::path(post, path = "/networks", operation_id = "create_network", tag = "networks",
     params(IdempotencyKey), request_body = NewNetworkBody,
     responses((status = 201, description = "It was made.", body = NetworkView),
-        (status = 200, description = "A repeated request has made it before.", body = NetworkView)))]
+        (status = 200, description = "A repeated request has made it before.", body = NetworkView),
+        (status = 429, description = "Other encrypted keys are being opened.",
+            body = super::problem::Document, content_type = "application/problem+json")))]
 async fn create_network(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewNetworkBody>,
 ) -> Answer {
     let mut body = ask.body;
-    let ca = match body.ca.take() {
-        None => None,
-        Some(ca) => {
-            service.authenticate(&ask.caller).await?;
-            Some(ca.read().await?)
-        }
-    };
+    let ca = body.ca.take().map(CaBody::read).transpose();
+    let ca = checked(&service, &ask.caller, ca).await?;
     let made =
         service.create_network_with(ask.caller, ask.origin, body.into(), ask.repeat, ca).await?;
     let (tag, location) = (made.resource.tag(), format!("{}/{}", ask.list, made.resource.id));

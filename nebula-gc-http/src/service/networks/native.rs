@@ -145,11 +145,13 @@ impl Service {
         let ca = match ca {
             None => None,
             Some(source) => {
-                // A signer is asked for nobody who may not make networks.
-                let asked = caller.clone();
+                // A signer is asked for nobody who may not make this network.
+                let (asked, tenant) = (caller.clone(), request.tenant);
                 self.read(move |tx, shared| {
                     let (secrets, now) = (&shared.secrets, shared.now());
-                    Principal::authenticate(tx, secrets, &asked, now)?.permit(Action::CreateNetwork)
+                    let principal = Principal::authenticate(tx, secrets, &asked, now)?;
+                    principal.permit(Action::CreateNetwork)?;
+                    owner(tx, &principal, tenant)
                 })
                 .await?;
                 let version = request.versions.oldest();
@@ -161,7 +163,7 @@ impl Service {
         };
         self.alone(caller, origin, move |work| {
             work.principal.permit(Action::CreateNetwork)?;
-            let tenant = owner(work, request.tenant)?;
+            let tenant = owner(work.tx, work.principal, request.tenant)?;
             work.once(
                 repeat.as_ref(),
                 |work, id| {
@@ -322,11 +324,15 @@ fn check_prefixes(prefixes: &[IpNet], versions: Versions) -> Result<Vec<AddressR
 }
 
 /// The tenant that is to own a new network.
-fn owner(work: &mut Work<'_>, asked: Option<TenantId>) -> Result<TenantId, Error> {
-    let home = work.principal.home(work.tx)?;
+fn owner(
+    tx: &mut dyn Transaction,
+    principal: &Principal,
+    asked: Option<TenantId>,
+) -> Result<TenantId, Error> {
+    let home = principal.home(tx)?;
     let Some(asked) = asked.filter(|asked| *asked != home) else { return Ok(home) };
-    let sees = work.principal.scope() == Scope::Root;
-    if sees && tenant::by_id(work.tx, asked)?.is_some() {
+    let sees = principal.scope() == Scope::Root;
+    if sees && tenant::by_id(tx, asked)?.is_some() {
         return Ok(asked);
     }
     Err(Error::NotFound { what: format!("tenant {asked}") })

@@ -1,0 +1,159 @@
+//! CAs that `nebula-cert` made, as they are brought in.
+
+use std::fmt;
+
+use nebula_pki::key::{Argon2Parameters, EncryptedKey, SigningKey};
+use nebula_pki::{Certificate, Error as PkiError, Issuer};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use crate::Error;
+
+/// The most memory that opening a key may take, in KiB: 2 GiB, as `nebula-cert` makes them by
+/// default.
+const MEMORY_KIB: u32 = 2 << 20;
+/// The most memory that all of Argon2's passes together may go over, in KiB: 8 GiB.
+const WORK_KIB: u64 = 8 << 20;
+/// How many keys may be opened or wait for that.
+const PLACES: usize = 4;
+/// When to ask again where more do, in seconds: opening one takes about that.
+const RETRY_SECONDS: i64 = 10;
+
+/// A CA's certificate and key, as `nebula-cert` writes them. They are read for those only who may
+/// bring them in: an encrypted key takes the memory and the time that it demands. A key may demand
+/// 2 GiB at most, and passes over 8 GiB in all.
+pub struct CaFiles {
+    /// The certificate, as PEM.
+    pub certificate: String,
+    /// The private key, as PEM.
+    pub key: Zeroizing<String>,
+    /// What opens the key, where it is encrypted.
+    pub passphrase: Option<Zeroizing<String>>,
+}
+
+impl fmt::Debug for CaFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaFiles").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+impl CaFiles {
+    /// Both, if they belong together.
+    pub(super) async fn read(self) -> Result<(Certificate, SigningKey), Error> {
+        let certificates = Certificate::from_pem_many(self.certificate.as_bytes());
+        let certificate = match certificates.as_deref() {
+            Ok([certificate]) => certificate.clone(),
+            Ok(_) => return Err(Error::invalid("certificate", "must be one CA certificate")),
+            Err(error) => return Err(Error::invalid("certificate", error.to_string())),
+        };
+        let key = match self.passphrase {
+            None => SigningKey::from_pem(self.key.as_bytes())
+                .map_err(|error| Error::invalid("key", error.to_string()))?,
+            Some(passphrase) => open(&self.key, passphrase).await?,
+        };
+        let issuer = Issuer::new(certificate, &key).map_err(|error| {
+            let field = if error == PkiError::SignerMismatch { "key" } else { "certificate" };
+            Error::invalid(field, error.to_string())
+        })?;
+        let certificate = issuer.certificate().clone();
+        Ok((certificate, key))
+    }
+}
+
+/// Those that are opened or wait.
+static OPENING: Semaphore = Semaphore::const_new(PLACES);
+/// One at a time: together they would need the memory of all.
+static ONE: Mutex<()> = Mutex::const_new(());
+
+async fn open(key: &str, passphrase: Zeroizing<String>) -> Result<SigningKey, Error> {
+    let key = EncryptedKey::from_pem(key.as_bytes())
+        .map_err(|error| Error::invalid("key", error.to_string()))?;
+    check_cost(key.parameters())?;
+    let Ok(place) = OPENING.try_acquire() else {
+        return Err(Error::RateLimited {
+            reason: "key: other encrypted keys are being opened".to_owned(),
+            retry_after: RETRY_SECONDS,
+        });
+    };
+    let turn = ONE.lock().await;
+    let opened = spawn_blocking(move || {
+        // Who asked may have gone away; the memory is in use until here.
+        let (_place, _turn) = (place, turn);
+        key.open(passphrase.as_bytes()).map_err(|error| match error {
+            PkiError::WrongPassphrase | PkiError::EmptyPassphrase => {
+                Error::invalid("passphrase", error.to_string())
+            }
+            other => Error::invalid("key", other.to_string()),
+        })
+    });
+    opened.await.map_err(|_| Error::unavailable("decrypting a key panicked"))?
+}
+
+fn check_cost(parameters: Argon2Parameters) -> Result<(), Error> {
+    let Argon2Parameters { memory_kib, iterations, .. } = parameters;
+    let work = u64::from(memory_kib).saturating_mul(u64::from(iterations));
+    if memory_kib <= MEMORY_KIB && work <= WORK_KIB {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "key",
+        format!(
+            "opening it takes {memory_kib} KiB of memory {iterations} times, and this server permits \
+             {MEMORY_KIB} KiB and {WORK_KIB} KiB in all; encrypt it with fewer, or not"
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use nebula_pki::{Curve, SystemRandom};
+
+    use super::*;
+
+    #[test]
+    fn what_opening_a_key_may_cost() {
+        let permitted = |memory_kib, iterations| {
+            check_cost(Argon2Parameters { memory_kib, iterations, parallelism: 4 }).is_ok()
+        };
+        assert!(check_cost(Argon2Parameters::default()).is_ok());
+        assert!(permitted(2 << 20, 4) && permitted(64 << 10, 128));
+        assert!(!permitted((2 << 20) + 1, 1));
+        assert!(!permitted(2 << 20, 5) && !permitted(64 << 10, 129) && !permitted(1, u32::MAX));
+    }
+
+    #[tokio::test]
+    async fn one_more_than_may_wait_is_refused_at_once() {
+        let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+        let parameters = Argon2Parameters { memory_kib: 64, iterations: 1, parallelism: 1 };
+        let sealed = EncryptedKey::seal(&key, b"horse", parameters, &mut SystemRandom).unwrap();
+        let pem = sealed.to_pem();
+        let ask = |passphrase: &str| open(&pem, Zeroizing::new(passphrase.to_owned()));
+        let turn = ONE.lock().await;
+        let mut waiting: Vec<_> = (0..PLACES).map(|_| Box::pin(ask("horse"))).collect();
+        for one in &mut waiting {
+            assert!(
+                std::future::poll_fn(|context| {
+                    std::task::Poll::Ready(one.as_mut().poll(context).is_pending())
+                })
+                .await
+            );
+        }
+        let refused = ask("horse").await.err();
+        assert!(
+            matches!(refused, Some(Error::RateLimited { retry_after: RETRY_SECONDS, .. })),
+            "{refused:?}"
+        );
+        // One that gives up makes room.
+        drop(waiting.pop());
+        drop(turn);
+        let wrong = Box::pin(ask("cow"));
+        for one in waiting {
+            assert!(one.await.is_ok());
+        }
+        let wrong = wrong.await.err();
+        assert!(
+            matches!(wrong, Some(Error::InvalidRequest { field, .. }) if field == "passphrase")
+        );
+    }
+}
