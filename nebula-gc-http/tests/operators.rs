@@ -155,6 +155,24 @@ async fn a_tenant_sees_nothing_of_another(plane: Plane) {
     assert_eq!(kinds, ["network.created", "pool.created"]);
     let path = format!("/tenants/{}", text(&tenant, "id"));
     plane.delete(&path).await.problem(409, "conflict");
+    // Names are unique over all tenants. That one is taken is told, not what has it.
+    plane.post("/tenants", &json!({"name": "rival"})).await.expect(201);
+    let own = plane.ask("GET", "/networks/own", &secret, None).await.expect(200);
+    let (rival, others) = (json!({"name": "rival"}), json!({"name": "demo"}));
+    let mine = json!({"name": "own", "prefixes": ["10.1.0.0/24"]});
+    let demo = json!({"name": "demo", "prefixes": ["10.1.0.0/24"]});
+    for (method, path, body, told) in [
+        ("PATCH", &*path, &rival, "not available"),
+        ("POST", "/networks", &demo, "not available"),
+        ("PATCH", "/networks/own", &others, "not available"),
+        ("POST", "/networks", &mine, "another network is called"),
+    ] {
+        let problem = plane.ask(method, path, &secret, Some(body)).await.problem(409, "conflict");
+        let detail = text(&problem, "detail");
+        assert!(detail.contains(told), "{detail}");
+        assert!(!detail.contains("rival") && !detail.contains("demo"), "{detail}");
+    }
+    assert_eq!(plane.ask("GET", "/networks/own", &secret, None).await.expect(200), own);
 }
 
 async fn a_join_token_gives_what_it_presets(plane: Plane) {

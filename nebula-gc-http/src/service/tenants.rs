@@ -190,6 +190,10 @@ fn require_root(work: &Work<'_>) -> Result<(), Error> {
 fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
     match tenant::by_name(work.tx, name)? {
         None => Ok(()),
-        Some(_) => Err(Error::conflict(format!("another tenant is called {name:?}"))),
+        Some(_) if work.principal.scope() == Scope::Root => {
+            Err(Error::conflict(format!("name: another tenant is called {name:?}")))
+        }
+        // What others have is not told.
+        Some(_) => Err(Error::conflict("name: it is not available; choose another")),
     }
 }

@@ -405,7 +405,11 @@ fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
     let tx: &mut dyn Transaction = work.tx;
     match network::by_name(tx, name)? {
         None => Ok(()),
-        Some(_) => Err(Error::conflict(format!("name: another network is called {name:?}"))),
+        Some(other) if work.principal.sees(&other) => {
+            Err(Error::conflict(format!("name: another network is called {name:?}")))
+        }
+        // What other tenants have is not told.
+        Some(_) => Err(Error::conflict("name: it is not available; choose another")),
     }
 }
 
