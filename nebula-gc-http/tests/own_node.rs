@@ -359,6 +359,32 @@ async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
     assert!(matches!(renew(&p256).await, Err(Error::InvalidPublicKey { .. })));
 }
 
+async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let renew = async |member: &Member, key: &PublicKey| {
+        plane.service().renew(member.caller.clone(), Origin::local(), Some(key.clone())).await
+    };
+    for _ in 0..10 {
+        assert!(renew(&node, &new_key()).await.unwrap().renewed);
+        plane.pass(3600);
+    }
+    let next = new_key();
+    let refused = renew(&node, &next).await;
+    let left = 14 * 3600;
+    assert!(
+        matches!(refused, Err(Error::RateLimited { retry_after, .. }) if retry_after == left),
+        "{refused:?}"
+    );
+    // The others' keys, and its own next certificate, are as before.
+    assert!(renew(&other, &new_key()).await.unwrap().renewed);
+    let due = plane.service().renew(node.caller.clone(), Origin::local(), None).await.unwrap();
+    assert!(!due.renewed);
+    plane.pass(left - 1);
+    assert!(matches!(renew(&node, &next).await, Err(Error::RateLimited { retry_after: 1, .. })));
+    plane.pass(1);
+    assert!(renew(&node, &next).await.unwrap().renewed);
+}
+
 /// All at once: one certificate is issued, and everybody is answered that one.
 async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
     let node = plane.enroll("one").await;
@@ -491,6 +517,7 @@ on_both_engines! {
     no_change_is_missed
     certificates_are_renewed_when_they_are_due
     a_node_may_have_another_key_once_a_minute
+    a_node_may_have_ten_other_keys_a_day
     renewing_at_the_same_time_issues_one_certificate
     who_is_kept_out_is_told_so_at_once
     what_an_operator_changes_of_a_node_wakes_it

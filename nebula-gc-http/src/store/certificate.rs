@@ -135,6 +135,21 @@ pub(crate) fn last_rekeyed(tx: &mut dyn Transaction, node: NodeId) -> Result<Opt
     })
 }
 
+/// When a node got a certificate for another key than before, so many such times before the last.
+pub(crate) fn last_rekeyed_but(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    later: i64,
+) -> Result<Option<i64>, Error> {
+    // Those of both versions were issued at once.
+    let rows = tx.query(
+        "SELECT DISTINCT created_at FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed' \
+         AND state NOT IN ('pending', 'cancelled') ORDER BY created_at DESC LIMIT 1 OFFSET $2",
+        &[node.as_bytes().into(), later.into()],
+    )?;
+    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+}
+
 /// Every certificate of a node that other nodes might still accept, whatever the clock says of it.
 /// Two queries, because each state has an index of its own.
 pub(crate) fn acceptable(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Blockable>, Error> {

@@ -256,7 +256,8 @@ async fn watch_own_node(
 }
 
 /// Renew the node's certificates: for the same key once two thirds of the lifetime have passed, for
-/// another key at any time, but not every minute. Asking too early answers what the node has.
+/// another key at any time, but not every minute, nor more than ten times a day. Asking too early
+/// answers what the node has.
 #[utoipa::path(post, path = "/node/renew", operation_id = "renew_own_certificates", tag = "node",
     request_body = RenewalBody,
     responses((status = 200, description = "The certificates it has now.", body = RenewedView),

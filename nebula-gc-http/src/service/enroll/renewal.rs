@@ -17,6 +17,9 @@ use crate::store::node::Node;
 
 /// How often a node may have another key, in seconds.
 const REKEY_SECONDS: i64 = 60;
+/// How many other keys a node may have within a day.
+const REKEYS_PER_DAY: i64 = 10;
+const DAY: i64 = 86_400;
 
 /// A node's wish for newer certificates.
 #[derive(Debug, Clone)]
@@ -46,7 +49,9 @@ impl Service {
     /// what the node has. Asking again is safe.
     ///
     /// # Errors
-    /// [`Error::InvalidPublicKey`], [`Error::KeyTaken`], [`Error::RateLimited`] for another key every minute, [`Error::NodeKeptOut`] and those of
+    /// [`Error::InvalidPublicKey`], [`Error::KeyTaken`] where another node has the key,
+    /// [`Error::RateLimited`] for another key every minute or more than ten a day,
+    /// [`Error::NodeKeptOut`] and those of
     /// access.
     pub async fn renew(
         &self,
@@ -99,15 +104,20 @@ impl Renewal {
     }
 }
 
-/// Each key costs a row of the ledger and, for a while, of every node's blocklist.
+/// Each key costs a row of the ledger and, for as long as its certificate is valid, of every node's
+/// blocklist.
 fn check_rate(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<(), Error> {
-    let Some(last) = certificate::last_rekeyed(tx, node.id)? else { return Ok(()) };
-    let next = last.saturating_add(REKEY_SECONDS);
-    if next <= now {
-        return Ok(());
+    let wait = |since: i64, seconds: i64| since.saturating_add(seconds).saturating_sub(now);
+    let limited = |reason: String, retry_after| Err(Error::RateLimited { reason, retry_after });
+    let last = certificate::last_rekeyed(tx, node.id)?;
+    if let Some(left) = last.map(|last| wait(last, REKEY_SECONDS)).filter(|left| *left > 0) {
+        return limited("publicKey: this node has had another key just now".to_owned(), left);
     }
-    Err(Error::RateLimited {
-        reason: "publicKey: this node has had another key just now".to_owned(),
-        retry_after: next - now,
-    })
+    let first = certificate::last_rekeyed_but(tx, node.id, REKEYS_PER_DAY - 1)?;
+    if let Some(left) = first.map(|first| wait(first, DAY)).filter(|left| *left > 0) {
+        let reason =
+            format!("publicKey: this node has had {REKEYS_PER_DAY} other keys within a day");
+        return limited(reason, left);
+    }
+    Ok(())
 }
