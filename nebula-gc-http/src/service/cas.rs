@@ -2,6 +2,7 @@
 
 mod files;
 
+use ipnet::IpNet;
 use nebula_alloc::NetworkId;
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Certificate, Curve, Fingerprint, Issuer, SystemRandom, Version};
@@ -246,7 +247,6 @@ impl NewCa {
 
     /// Whether it can sign for a network now.
     pub(super) fn check(&self, now: i64, network: &Network) -> Result<(), Error> {
-        let details = self.certificate.unverified_details();
         if self.certificate.is_expired(now) {
             return Err(Error::invalid("certificate", "is expired or not yet valid"));
         }
@@ -255,14 +255,19 @@ impl NewCa {
                 "certificate: it is of version 2, which nodes of version 1 can't read",
             ));
         }
-        let permitted = details.networks();
-        for prefix in [network.prefix_v4, network.prefix_v6].into_iter().flatten() {
-            if !permitted.is_empty() && !permitted.iter().any(|range| range.contains(&prefix)) {
-                return Err(Error::conflict(format!(
-                    "certificate: it does not permit the network's prefix {prefix}"
-                )));
-            }
-        }
-        Ok(())
+        check_permits(&self.certificate, network).map_err(|prefix| {
+            let reason = format!("certificate: it does not permit the network's prefix {prefix}");
+            Error::conflict(reason)
+        })
     }
+}
+
+/// Whether a CA may sign for all of a network: the prefix for which it may not, else.
+pub(super) fn check_permits(ca: &Certificate, network: &Network) -> Result<(), IpNet> {
+    let permitted = ca.unverified_details().networks();
+    let permits = |prefix: &IpNet| {
+        permitted.is_empty() || permitted.iter().any(|range| range.contains(prefix))
+    };
+    let mut prefixes = [network.prefix_v4, network.prefix_v6].into_iter().flatten();
+    prefixes.find(|prefix| !permits(prefix)).map_or(Ok(()), Err)
 }

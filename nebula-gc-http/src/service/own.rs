@@ -39,7 +39,8 @@ pub struct OwnNode {
     pub mtu: Option<u32>,
     /// The certificates it has now, the older version first.
     pub certificates: Vec<OwnCertificate>,
-    /// When it should renew, in seconds since the Unix epoch.
+    /// When it should renew, in seconds since the Unix epoch; past already where the network has grown
+    /// since it did.
     pub renew_at: Option<i64>,
     /// Of what its bundle is.
     pub desired: Desired,
@@ -71,6 +72,7 @@ impl Service {
             let node = own_node(&principal)?;
             let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
             let certificates = certificate::current(tx, node.id)?;
+            let is_outgrown = certificates.iter().any(|it| network.has_outgrown(it));
             Ok(OwnNode {
                 id: node.id,
                 network: network.name,
@@ -82,7 +84,11 @@ impl Service {
                 relay: node.relay,
                 mtu: node.mtu,
                 certificates: certificates.iter().map(OwnCertificate::of).collect(),
-                renew_at: renew_at(node.id, &certificates),
+                renew_at: match is_outgrown {
+                    // From when it has the last ones on.
+                    true => certificates.iter().map(|it| OwnCertificate::of(it).not_before).max(),
+                    false => renew_at(node.id, &certificates),
+                },
                 desired: Desired { revision: network.revision.0, generation: node.generation.0 },
                 applied: reported(&node.applied),
             })

@@ -87,9 +87,13 @@ impl Terms {
         Ok(self.network.families().map(wish).collect())
     }
 
-    /// Whether certificates are near their end, and new ones would end later.
+    /// Whether certificates are near their end, and new ones would end later, or the network has grown
+    /// since.
     pub(super) fn is_due(&self, current: &[Certificate]) -> bool {
         current.iter().any(|certificate| {
+            if self.network.has_outgrown(certificate) {
+                return true;
+            }
             let details = certificate.unverified_details();
             let lifetime = details.not_after().saturating_sub(details.not_before());
             let left = details.not_after().saturating_sub(self.now);

@@ -1,7 +1,7 @@
 use ipnet::IpNet;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{Family, NetworkId};
-use nebula_pki::{Curve, Version};
+use nebula_pki::{Certificate, Curve, Version};
 
 use super::{damaged, prefix};
 use crate::{CaId, Error, TenantId};
@@ -112,6 +112,15 @@ impl Network {
             Family::V4 => self.prefix_v4,
             Family::V6 => self.prefix_v6,
         }
+    }
+
+    /// Whether a certificate is of a time when the network was smaller: a node with it does not reach
+    /// all of the addresses that there are now.
+    pub(crate) fn has_outgrown(&self, certificate: &Certificate) -> bool {
+        certificate.unverified_details().networks().iter().any(|net| {
+            let prefix = self.prefix(Family::of(net.addr()));
+            prefix.is_some_and(|prefix| prefix.prefix_len() < net.prefix_len())
+        })
     }
 
     /// The version in which nodes that have certificates of both versions begin handshakes: in a

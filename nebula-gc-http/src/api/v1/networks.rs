@@ -212,8 +212,9 @@ struct NetworkPatchBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     name: Option<ProjectId>,
-    /// Those it has, or larger ones around them; and one of a family that it has none of, which
-    /// gets a pool of all its addresses.
+    /// Those it has, or larger ones around them, which moves the revision and makes the nodes'
+    /// certificates due; and one of a family that it has none of, which gets a pool of all its
+    /// addresses.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<String>, required = false, min_items = 1, max_items = 2)]
     prefixes: Option<Vec<Prefix>>,

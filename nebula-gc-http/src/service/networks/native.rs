@@ -12,14 +12,14 @@ use super::{check_prefix, family};
 use crate::service::access::{Action, Caller, Principal, authorize};
 use crate::service::alone::{Created, Repeat, Work};
 use crate::service::audit::{Entry, Origin};
-use crate::service::cas::{CaSource, NewCa};
+use crate::service::cas::{CaSource, NewCa, check_permits};
 use crate::service::pools::{Addresses, refusal};
 use crate::service::precondition::{Expected, Tag};
 use crate::service::{Service, authority};
 use crate::store::ca::CaState;
 use crate::store::network::{self, Network, Revision, Versions};
 use crate::store::operator_key::Scope;
-use crate::store::{ca, tenant};
+use crate::store::{ca, damaged, tenant};
 use crate::{Error, ProjectId, TenantId, id};
 
 /// A network to be made.
@@ -183,7 +183,8 @@ impl Service {
         .await
     }
 
-    /// Changes a network. Its revision moves where the bundles of its nodes change.
+    /// Changes a network. Its revision moves where the bundles of its nodes change, or their
+    /// certificates are due because a prefix grows.
     ///
     /// # Errors
     /// As [`create_network`](Self::create_network), and [`Error::Precondition`].
@@ -209,11 +210,20 @@ impl Service {
             if !network::update(work.tx, &network)? {
                 return Err(Error::conflict("it was changed at the same time; ask again"));
             }
+            if prefixes(&former) != prefixes(&network) {
+                let ca = ca::by_id(work.tx, network.active_ca)?.ok_or_else(|| damaged("CA"))?;
+                check_permits(&ca.certificate, &network).map_err(|prefix| {
+                    let reason = format!("prefixes: the network's CA does not permit {prefix}");
+                    Error::conflict(reason)
+                })?;
+            }
             for range in gains {
                 create_pool(work, network.id, range, 0)?;
             }
+            // Where a prefix grows, every node is told, because its certificate is due.
+            let grows = has_grown(&former, &network);
             let rendered = |network: &Network| (network.mtu, network.begins_with());
-            let moved = match rendered(&former) == rendered(&network) {
+            let moved = match rendered(&former) == rendered(&network) && !grows {
                 true => None,
                 false => Some(network::move_revision(work.tx, network.id, work.now)?),
             };
@@ -413,8 +423,17 @@ fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
     }
 }
 
+fn prefixes(network: &Network) -> [Option<IpNet>; 2] {
+    [network.prefix_v4, network.prefix_v6]
+}
+
+/// Whether a prefix is larger than it was, rather than new.
+fn has_grown(former: &Network, network: &Network) -> bool {
+    let mut pairs = prefixes(former).into_iter().zip(prefixes(network));
+    pairs.any(|(had, has)| had.is_some() && had != has)
+}
+
 fn differences(former: &Network, network: &Network) -> Vec<&'static str> {
-    let prefixes = |network: &Network| (network.prefix_v4, network.prefix_v6);
     [
         ("name", former.name != network.name),
         ("prefixes", prefixes(former) != prefixes(network)),
