@@ -11,6 +11,7 @@ mod nodes;
 mod pending;
 mod quarantine;
 mod rows;
+mod terms;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::verify::Violation as Address;
 
 use self::rows::Rows;
+use self::terms::History;
 use crate::Error;
 
 /// A rule that always holds.
@@ -54,7 +56,8 @@ impl fmt::Display for Violation {
 }
 
 /// Everything that is wrong at `now` (seconds since the Unix epoch) in one snapshot of a database
-/// that the [`Service`](crate::Service) has written. It reads all rows into memory.
+/// that the [`Service`](crate::Service) has written. What is older than a change of its network's
+/// settings is judged by those that held since. It reads all rows into memory.
 ///
 /// # Errors
 /// The engine's, and a row that can't be read at all.
@@ -73,12 +76,13 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
         found.unless(strays == 0, Rule::AllOrNothing, || format!("{strays} {what}"));
     }
     let rows = Rows::read(tx)?;
+    let history = History::read(&rows);
     let certificates = ledger::check(&rows, &mut found);
     nodes::check(&rows, &mut found);
     nodes::check_keys(&rows, &certificates, &mut found);
     nodes::check_blocked(&rows, &certificates, now, &mut found);
-    quarantine::check(&rows, &certificates, now, &mut found);
-    pending::check(&rows, now, &mut found);
+    quarantine::check(&rows, &history, &certificates, now, &mut found);
+    pending::check(&rows, &history, now, &mut found);
     history::check(&rows, now, &mut found);
     moves::check(&rows, &mut found);
     Ok(found.0)

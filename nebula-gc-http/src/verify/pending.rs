@@ -8,18 +8,18 @@ use nebula_alloc::lease::{Lease, LeaseState};
 use nebula_pki::{Curve, Issuer, Signer};
 
 use super::rows::{Entry, Rows};
+use super::terms::History;
 use super::{Found, Rule};
 use crate::store::ca::Ca;
 use crate::store::certificate::Reason;
 use crate::store::node::NodeState;
 use crate::{CaId, NodeId};
 
-pub(super) fn check(rows: &Rows, now: i64, found: &mut Found) {
+pub(super) fn check(rows: &Rows, history: &History<'_>, now: i64, found: &mut Found) {
     let issuers: HashMap<CaId, Issuer<Nobody>> =
         rows.cas.iter().filter_map(|(id, ca)| Some((*id, issuer(ca)?))).collect();
     let leases: HashMap<_, _> =
         rows.leases.iter().map(|lease| ((lease.network, lease.address), lease)).collect();
-    let hold_alone = rows.hold_alone();
     let mut waiting = BTreeSet::new();
     for entry in &rows.certificates {
         let id = uuid::Uuid::from_bytes(entry.id);
@@ -60,7 +60,7 @@ pub(super) fn check(rows: &Rows, now: i64, found: &mut Found) {
                 continue;
             }
         };
-        if entry.not_after < now || hold_alone.contains(&entry.network) {
+        if entry.not_after < now || history.held_alone(entry.network, entry.created_at) {
             continue;
         }
         for address in addresses {

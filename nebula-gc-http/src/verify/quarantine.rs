@@ -8,11 +8,13 @@ use nebula_alloc::lease::{Lease, LeaseState};
 use nebula_pki::Certificate;
 
 use super::rows::Rows;
+use super::terms::History;
 use super::{Found, Rule};
 use crate::NodeId;
 
 pub(super) fn check(
     rows: &Rows,
+    history: &History<'_>,
     certificates: &HashMap<[u8; 16], Certificate>,
     now: i64,
     found: &mut Found,
@@ -20,14 +22,17 @@ pub(super) fn check(
     let mut leases: HashMap<(NetworkId, IpAddr), &Lease> = HashMap::new();
     for lease in &rows.leases {
         leases.insert((lease.network, lease.address), lease);
-        let hold = rows.networks.get(&lease.network).map_or(0, |network| network.hold_seconds);
-        let too_short = lease.state == LeaseState::Quarantined
-            && lease.released_at.is_none_or(|released| lease.hold_until < released + hold);
+        // A hold time that is shorter since then may have ended it sooner.
+        let is_short = |released: i64| {
+            let holds = history.since(lease.network, released).map(|terms| terms.hold_seconds);
+            lease.hold_until < released.saturating_add(holds.min().unwrap_or_default())
+        };
+        let too_short =
+            lease.state == LeaseState::Quarantined && lease.released_at.is_none_or(is_short);
         found.unless(!too_short, Rule::Quarantine, || {
             format!("the quarantine of {} is too short", lease.address)
         });
     }
-    let hold_alone = rows.hold_alone();
     for entry in &rows.certificates {
         let (Some(certificate), Some(fingerprint)) =
             (certificates.get(&entry.id), entry.fingerprint)
@@ -37,7 +42,7 @@ pub(super) fn check(
         // A quarantine may have ended early once everyone had applied that it is blocked.
         let accepted = entry.not_after >= now
             && !rows.is_blocked(entry.network, &fingerprint)
-            && !hold_alone.contains(&entry.network);
+            && !history.held_alone(entry.network, entry.created_at);
         if !accepted {
             continue;
         }

@@ -8,6 +8,7 @@ use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::{Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint, Version};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::store::ca::{self, Ca};
 use crate::store::join_token::{self, JoinToken};
@@ -41,6 +42,8 @@ pub(super) struct Rows {
 
 /// An event.
 pub(super) struct Happened {
+    /// When, in seconds since the Unix epoch.
+    pub(super) at: i64,
     pub(super) kind: String,
     pub(super) network: Option<NetworkId>,
     pub(super) subject: Vec<u8>,
@@ -62,6 +65,8 @@ pub(super) struct Told {
     pub(super) fingerprint: Option<String>,
     /// Of certificates that were blocked.
     pub(super) blocked: Vec<String>,
+    /// What was before of what changed, by name.
+    pub(super) former: Value,
     /// The names of what is another since.
     pub(super) changed: Vec<String>,
 }
@@ -87,6 +92,8 @@ pub(super) struct Entry {
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) not_before: i64,
     pub(super) not_after: i64,
+    /// When it was issued, or was to be signed.
+    pub(super) created_at: i64,
     pub(super) contents: Vec<u8>,
     pub(super) instance: Option<String>,
     pub(super) deadline: Option<i64>,
@@ -182,15 +189,6 @@ impl Rows {
     pub(super) fn has_grown(&self, network: NetworkId) -> bool {
         self.grown.contains(&network)
     }
-
-    /// Networks whose quarantines don't wait for certificates.
-    pub(super) fn hold_alone(&self) -> BTreeSet<NetworkId> {
-        self.networks
-            .values()
-            .filter(|network| network.hold_alone)
-            .map(|network| network.id)
-            .collect()
-    }
 }
 
 fn certificates(tx: &mut dyn Transaction) -> Result<Vec<Entry>, Error> {
@@ -198,7 +196,7 @@ fn certificates(tx: &mut dyn Transaction) -> Result<Vec<Entry>, Error> {
     loop {
         let page = tx.query(
             "SELECT id, network, node, issuer, state, version, fingerprint, not_before, not_after, contents, \
-             instance, deadline, reason FROM gc_certificate WHERE id > $1 ORDER BY id LIMIT $2",
+             instance, deadline, reason, created_at FROM gc_certificate WHERE id > $1 ORDER BY id LIMIT $2",
             &[(&last).into(), (LIMIT).into()],
         )?;
         let Some(end) = page.last() else { return Ok(all) };
@@ -227,6 +225,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         instance: row.optional_text(10)?.map(str::to_owned),
         deadline: row.optional_integer(11)?,
         reason: row.text(12)?.to_owned(),
+        created_at: row.integer(13)?,
     })
 }
 
@@ -252,6 +251,7 @@ fn events(tx: &mut dyn Transaction) -> Result<Vec<Happened>, Error> {
             };
             let detail = event.detail.as_deref().map(serde_json::from_str);
             events.push(Happened {
+                at: event.at,
                 kind: event.kind,
                 network: event.network,
                 subject,

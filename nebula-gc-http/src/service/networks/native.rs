@@ -5,7 +5,7 @@ use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{AddressRange, Family, NetworkId};
 use nebula_pki::{Curve, Version};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::settings::{NetworkSettings, check_initiating};
 use super::{check_prefix, family};
@@ -230,7 +230,11 @@ impl Service {
             let revision = moved.unwrap_or(network.revision);
             work.record(Entry {
                 network: Some(network.id),
-                detail: json!({"changed": changed, "revision": moved.map(|moved| moved.0)}),
+                detail: json!({
+                    "changed": changed.keys().collect::<Vec<_>>(),
+                    "former": changed,
+                    "revision": moved.map(|moved| moved.0),
+                }),
                 ..Entry::new("network.changed", network.id.as_bytes())
             })?;
             Ok(Network { changes: network.changes + 1, revision, ..network })
@@ -433,19 +437,25 @@ fn has_grown(former: &Network, network: &Network) -> bool {
     pairs.any(|(had, has)| had.is_some() && had != has)
 }
 
-fn differences(former: &Network, network: &Network) -> Vec<&'static str> {
-    [
-        ("name", former.name != network.name),
-        ("prefixes", prefixes(former) != prefixes(network)),
-        ("versions", former.versions != network.versions),
-        ("lifetime", former.lifetime != network.lifetime),
-        ("hold_seconds", former.hold_seconds != network.hold_seconds),
-        ("hold_alone", former.hold_alone != network.hold_alone),
-        ("silence_seconds", former.silence_seconds != network.silence_seconds),
-        ("mtu", former.mtu != network.mtu),
-        ("initiating_version", former.initiating_version != network.initiating_version),
-    ]
-    .into_iter()
-    .filter_map(|(what, differs)| differs.then_some(what))
-    .collect()
+/// How what is different was before: for the audit log, and for `verify`, which judges what is older
+/// by that.
+fn differences(former: &Network, network: &Network) -> Map<String, Value> {
+    let all = |network: &Network| {
+        let prefixes = prefixes(network).into_iter().flatten();
+        let versions = network.versions.as_slice().iter();
+        [
+            ("name", json!(network.name)),
+            ("prefixes", prefixes.map(|prefix| prefix.to_string()).collect()),
+            ("versions", versions.map(|version| version.number()).collect()),
+            ("lifetime", json!(network.lifetime)),
+            ("hold_seconds", json!(network.hold_seconds)),
+            ("hold_alone", json!(network.hold_alone)),
+            ("silence_seconds", json!(network.silence_seconds)),
+            ("mtu", json!(network.mtu)),
+            ("initiating_version", json!(network.initiating_version.map(Version::number))),
+        ]
+    };
+    let pairs = all(former).into_iter().zip(all(network));
+    let changed = pairs.filter(|(had, has)| had != has);
+    changed.map(|((what, had), _)| (what.to_owned(), had)).collect()
 }
