@@ -138,6 +138,24 @@ pub fn by_owner(
     owner: OwnerId,
 ) -> Result<Vec<Lease>, Error> {
     let rows = tx.query(BY_OWNER, &[owner.as_bytes().into()])?;
+    of_network(&rows, network)
+}
+
+/// All leases of each of these owners, as [`by_owner`]: on PostgreSQL in one round trip.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn by_owners(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    owners: &[OwnerId],
+) -> Result<Vec<Vec<Lease>>, Error> {
+    let keys: Vec<_> = owners.iter().map(|owner| vec![owner.as_bytes().into()]).collect();
+    tx.query_each(BY_OWNER, &keys)?.iter().map(|rows| of_network(rows, network)).collect()
+}
+
+fn of_network(rows: &[Row], network: NetworkId) -> Result<Vec<Lease>, Error> {
     let mut leases = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     leases.retain(|lease| lease.network == network);
     leases.sort_by_key(|lease| (lease.state != LeaseState::Active, lease.address));

@@ -47,7 +47,7 @@ impl Service {
         self.look(caller, network, move |tx, network| {
             let after = after.unwrap_or([0; 16].into());
             let nodes = node::list(tx, network.id, &filter, after, limit)?;
-            nodes.into_iter().map(|node| NodeDetails::read(tx, node)).collect()
+            NodeDetails::read_all(tx, network.id, nodes)
         })
         .await
     }
@@ -136,10 +136,7 @@ impl Service {
                 revision,
                 current: network.revision.0,
                 count: node::count_unapplied(tx, network.id, revision)?,
-                nodes: nodes
-                    .into_iter()
-                    .map(|node| NodeDetails::read(tx, node))
-                    .collect::<Result<_, _>>()?,
+                nodes: NodeDetails::read_all(tx, network.id, nodes)?,
             })
         })
         .await

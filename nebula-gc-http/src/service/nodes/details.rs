@@ -1,13 +1,14 @@
 use std::net::IpAddr;
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::lease::{self, LeaseState};
+use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 
 use crate::service::own::renewal;
 use crate::service::precondition::Tag;
 use crate::store::certificate::{self, LedgerEntry};
+use crate::store::damaged;
 use crate::store::node::{Node, NodeState};
 use crate::{Error, JoinTokenId, NodeId};
 
@@ -62,17 +63,33 @@ pub struct NodeDetails {
 
 impl NodeDetails {
     pub(super) fn read(tx: &mut dyn Transaction, node: Node) -> Result<Self, Error> {
-        let leases = lease::by_owner(tx, node.network, node.id.owner())?;
+        let network = node.network;
+        Self::read_all(tx, network, vec![node])?.pop().ok_or_else(|| damaged("node"))
+    }
+
+    /// Nodes of one network, in their order.
+    pub(super) fn read_all(
+        tx: &mut dyn Transaction,
+        network: NetworkId,
+        nodes: Vec<Node>,
+    ) -> Result<Vec<Self>, Error> {
+        let owners: Vec<_> = nodes.iter().map(|node| node.id.owner()).collect();
+        let leases = lease::by_owners(tx, network, &owners)?;
+        let certificates = certificate::current_entries(tx, nodes.iter().map(|node| &node.id))?;
+        let found = nodes.into_iter().zip(leases.into_iter().zip(certificates));
+        Ok(found.map(|(node, (leases, current))| Self::of(node, &leases, current)).collect())
+    }
+
+    fn of(node: Node, leases: &[Lease], certificates: Vec<LedgerEntry>) -> Self {
         let active = leases.iter().filter(|lease| lease.state == LeaseState::Active);
         let mut addresses: Vec<IpAddr> = active.map(|lease| lease.address).collect();
         addresses.sort();
-        let certificates = certificate::current_entries(tx, node.id)?;
         let renewals = certificates.iter().filter_map(|entry| {
             let fingerprint = entry.fingerprint.as_ref()?;
             Some(renewal(node.id, fingerprint, (entry.not_before, entry.not_after)))
         });
         let is_native = node.is_native();
-        Ok(Self {
+        Self {
             renew_at: renewals.min().filter(|_| is_native),
             id: node.id,
             network: node.network,
@@ -95,7 +112,7 @@ impl NodeDetails {
             reported_at: node.applied.at,
             created_at: node.created_at,
             changes: node.changes,
-        })
+        }
     }
 
     /// What tells this state from its others. What the node reports and what time does to its

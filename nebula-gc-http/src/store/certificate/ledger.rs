@@ -101,16 +101,15 @@ pub(crate) fn ledger(
     rows.iter().map(read).collect()
 }
 
-/// The rows of the certificates that a node has now, the older version first.
-pub(crate) fn current_entries(
+/// The rows of the certificates that each of these nodes has now, the older version first.
+pub(crate) fn current_entries<'a>(
     tx: &mut dyn Transaction,
-    node: NodeId,
-) -> Result<Vec<LedgerEntry>, Error> {
-    let rows = tx.query(
-        select!("WHERE node = $1 AND state = 'issued' ORDER BY version"),
-        &[node.as_bytes().into()],
-    )?;
-    rows.iter().map(read).collect()
+    nodes: impl Iterator<Item = &'a NodeId>,
+) -> Result<Vec<Vec<LedgerEntry>>, Error> {
+    let keys: Vec<_> = nodes.map(|node| vec![node.as_bytes().into()]).collect();
+    let found =
+        tx.query_each(select!("WHERE node = $1 AND state = 'issued' ORDER BY version"), &keys)?;
+    found.iter().map(|rows| rows.iter().map(read).collect()).collect()
 }
 
 /// Nodes with a superseded certificate whose time to be blocked has come.
