@@ -160,7 +160,7 @@ impl DataDirectory {
             #[cfg(not(feature = "postgres"))]
             Some(_) => return Err(ServerError::Database("built without PostgreSQL".to_owned())),
             None if exists(&self.database())? => Readers::open(self.database(), 1)
-                .map_err(|error| path_error(&self.database(), &error))?
+                .map_err(|error| path_error(&self.database(), &unreadable(&error)))?
                 .read(look)?,
             None => return Err(path_error(&self.database(), &"is missing")),
         };
@@ -194,6 +194,16 @@ impl DataDirectory {
             }
             error => path_error(&database, &error),
         })
+    }
+}
+
+/// Whoever checks a database may have named another program's.
+fn unreadable(error: &nebula_alloc::Error) -> String {
+    match error {
+        nebula_alloc::Error::SchemaTooOld { version: 0, .. } => {
+            "has none of nebula-gc's tables: it is another program's".to_owned()
+        }
+        error => error.to_string(),
     }
 }
 

@@ -104,6 +104,7 @@ struct EventQuery {
     /// Only events about what has this id.
     #[param(value_type = Option<String>, format = "uuid")]
     subject: Option<Uuid>,
+    /// `oldest_first`, as where left out, or `newest_first`.
     #[serde(default)]
     #[param(value_type = Option<String>, pattern = "^(oldest_first|newest_first)$")]
     order: Order,

@@ -133,6 +133,7 @@ struct NewJoinTokenBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Timestamp, required = false)]
     expires_at: Option<Timestamp>,
+    /// How long from now it can be used. This or `expiresAt`.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 1, maximum = 31_536_000)]
     expires_in_seconds: Option<i64>,

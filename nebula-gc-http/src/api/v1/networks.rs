@@ -161,31 +161,33 @@ struct NewNetworkBody {
     /// One of each family at most.
     #[schema(value_type = Vec<String>, min_items = 1, max_items = 2)]
     prefixes: Vec<Prefix>,
-    /// 2 where left out.
+    /// Of certificates; 2 where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Versions, required = false)]
     versions: Option<Versions>,
-    /// 25519 where left out.
+    /// Of keys; 25519 where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Curve, required = false)]
     curve: Option<Curve>,
-    /// 10 minutes to 10 years; 14 days where left out.
+    /// Of nodes' certificates: 10 minutes to 10 years; 14 days where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 600, maximum = 315_360_000)]
     lifetime_seconds: Option<i64>,
-    /// Up to 10 years; a day where left out.
+    /// How long a released address is kept, at least: up to 10 years; a day where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 0, maximum = 315_360_000)]
     hold_seconds: Option<i64>,
-    /// False where left out.
+    /// Whether a released address is kept for the hold time alone, whatever its certificates. False
+    /// where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false)]
     hold_alone: Option<bool>,
-    /// An hour to 10 years; null for never, as where left out.
+    /// After how long without a report a node is released: an hour to 10 years; null for never, as
+    /// where left out.
     #[serde(default)]
     #[schema(minimum = 3600, maximum = 315_360_000)]
     silence_seconds: Option<i64>,
-    /// In bytes; 1300 where left out.
+    /// Of nodes' devices, in bytes; 1300 where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
@@ -230,6 +232,7 @@ struct NetworkPatchBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 0, maximum = 315_360_000)]
     hold_seconds: Option<i64>,
+    /// Whether a released address is kept for the hold time alone, whatever its certificates.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false)]
     hold_alone: Option<bool>,

@@ -44,6 +44,7 @@ struct NodeChangeBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 253)]
     name: Option<NodeName>,
+    /// All that it is to have; none of them `any`.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<String>, required = false, max_items = 64)]
     groups: Option<Groups>,

@@ -116,6 +116,7 @@ struct NewOperatorKeyBody {
     #[schema(value_type = String, min_length = 1, max_length = 128)]
     name: Label,
     role: Role,
+    /// Where it may do that: everywhere, or in the networks of one tenant, or in one network.
     scope: ScopeBody,
     /// Never where left out.
     #[serde(default, deserialize_with = "not_null")]

@@ -170,6 +170,18 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_says_what_it_is() {
+        let mut without = vec![];
+        for operation in operation::all() {
+            let fields = operation.fields.iter().filter(|it| super::super::fields::is_flag(it));
+            let flags = fields.filter(|it| it.place != operation::Place::Path);
+            let silent = flags.filter(|it| it.help.is_empty());
+            without.extend(silent.map(|it| format!("{}: {}", operation.id, it.name)));
+        }
+        assert_eq!(without, [""; 0]);
+    }
+
+    #[test]
     fn every_example_is_a_command() {
         command().debug_assert();
         for entry in COMMANDS {
