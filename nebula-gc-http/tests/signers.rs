@@ -398,6 +398,37 @@ async fn a_node_renews_with_another_key(plane: &Plane) {
     plane.check();
 }
 
+async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: &Plane) {
+    let service = plane.with_network().await;
+    let node = enroll(&service, &enrollment("one")).await.unwrap().node;
+    let about = || (ProjectId::new("demo").unwrap(), node);
+    let (caller, origin, any) = (|| Caller::Local, Origin::local, || Expected::Anything);
+    let reason = || StateReason::new("lost").unwrap();
+    service.suspend_node(caller(), origin(), about(), any(), reason()).await.unwrap();
+    let calls = plane.holder.file("calls");
+    plane.holder.now("waits");
+    let (reinstated, ()) =
+        tokio::join!(service.reinstate_node(caller(), origin(), about(), any()), async {
+            until(|| plane.holder.file("calls") != calls).await;
+            let revoked = service.revoke_node(caller(), origin(), about(), any(), reason()).await;
+            assert_eq!(revoked.unwrap().state, NodeState::Revoked);
+            plane.holder.go();
+        });
+    assert!(matches!(reinstated, Err(Error::Conflict { .. })), "{reinstated:?}");
+    plane.check();
+    // Nor is it completed later.
+    plane.holder.now("works");
+    plane.pass(PATIENCE);
+    assert_eq!(service.settle_pending().await.unwrap().completed, 0);
+    let state = async || service.node(caller(), about().0, node).await.unwrap().state;
+    assert_eq!(state().await, NodeState::Revoked);
+    plane.check();
+    // Who asks again knows of it.
+    service.reinstate_node(caller(), origin(), about(), any()).await.unwrap();
+    assert_eq!(state().await, NodeState::Active);
+    plane.check();
+}
+
 macro_rules! on_both_engines {
     ($($test:ident)*) => {
         mod on_sqlite {
@@ -425,6 +456,7 @@ on_both_engines! {
     what_nobody_signs_is_cancelled_and_its_address_kept
     a_change_waits_for_its_signature
     a_node_renews_with_another_key
+    who_is_kept_out_while_a_signer_is_at_it_stays_out
 }
 
 #[tokio::test]
