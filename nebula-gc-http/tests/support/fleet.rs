@@ -86,6 +86,15 @@ impl Fleet {
         instance(&self.place, &self.secrets, &self.now)
     }
 
+    /// The same after its server was stopped and started with other secrets.
+    pub fn restarted(self, change: impl FnOnce(ServerSecrets) -> ServerSecrets) -> Self {
+        let Self { service, secrets, now, place } = self;
+        assert_eq!(Arc::strong_count(&service), 1);
+        drop(service);
+        let secrets = change(secrets);
+        Self { service: instance(&place, &secrets, &now), secrets, now, place }
+    }
+
     pub fn is_shared(&self) -> bool {
         self.place.is_shared()
     }
