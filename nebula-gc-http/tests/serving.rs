@@ -1,18 +1,28 @@
 //! What connections may take, and how serving ends.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::routing::get;
 use axum::{Extension, Router};
+use fleet::Fleet;
 use nebula_gc_http::api::{Public, Stopping};
-use nebula_gc_http::server::{Limits, Server, ServerError};
+use nebula_gc_http::server::{Limits, Server, ServerError, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
+
+on_both_engines! {
+    nodes_that_wait_are_answered_when_the_server_stops
+}
 
 const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n";
 /// Far longer than anything here takes.
@@ -203,4 +213,41 @@ async fn a_head_larger_than_the_buffer_is_refused() {
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 431");
+}
+
+async fn nodes_that_wait_are_answered_when_the_server_stops(fleet: Fleet) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let serving = tokio::spawn(serve(listener, Arc::clone(&fleet.service), stopped));
+    let mut polls = vec![];
+    for name in ["one", "two", "three"] {
+        let member = fleet.enroll(name).await;
+        let (revision, generation) = member.enrolled.desired;
+        let token = member.request.token.expose();
+        let path = format!(
+            "/api/v1/node/watch?revision={revision}&generation={generation}&waitSeconds=50"
+        );
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        polls.push(stream);
+    }
+    let all = async {
+        while fleet.service.waiting_polls() < polls.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap();
+    let asked = Instant::now();
+    stop.send(()).unwrap();
+    for poll in &mut polls {
+        assert!(rest(poll).await.starts_with("HTTP/1.1 204 No Content\r\n"));
+    }
+    serving.await.unwrap().unwrap();
+    // Not because they were cut.
+    assert!(asked.elapsed() < Limits::default().grace);
+    assert_eq!(fleet.service.waiting_polls(), 0);
 }

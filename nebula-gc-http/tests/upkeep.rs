@@ -11,10 +11,20 @@ mod fleet;
 #[path = "../../nebula-alloc/tests/support/postgres.rs"]
 mod postgres;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use fleet::{Fleet, demo, enrollment, groups};
+use nebula_gc_http::server::{keep_up, serve};
 use nebula_gc_http::{
     Caller, CertificateState, Change, Enrollment, Expected, NodeChange, NodeState, Origin, Upkeep,
 };
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -29,6 +39,8 @@ on_both_engines! {
     unsound_certificates_are_told_once
     doing_it_again_does_nothing_more
     one_instance_does_it
+    passes_go_on_whatever_becomes_of_one
+    they_end_with_the_server
 }
 
 /// When the last quarantine ends.
@@ -281,4 +293,94 @@ async fn one_instance_does_it(fleet: Fleet) {
     fleet.pass(61);
     let (one, another) = tokio::join!(fleet.service.upkeep(), other.upkeep());
     assert_eq!(usize::from(one.unwrap().is_some()) + usize::from(another.unwrap().is_some()), 1);
+}
+
+/// Hears how each pass of this thread ended, as the log tells it.
+struct Passes(mpsc::UnboundedSender<Level>);
+
+struct Heard {
+    passes: mpsc::UnboundedReceiver<Level>,
+    late: oneshot::Receiver<()>,
+    _guard: DefaultGuard,
+}
+
+impl Passes {
+    fn heard() -> Heard {
+        let (tell, passes) = mpsc::unbounded_channel();
+        let (give_up, late) = oneshot::channel();
+        // The runtime's own time is not what passes outside.
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(60));
+            give_up.send(())
+        });
+        Heard { passes, late, _guard: tracing::subscriber::set_default(Self(tell)) }
+    }
+}
+
+impl Heard {
+    async fn next(&mut self) -> Level {
+        tokio::select! {
+            level = self.passes.recv() => level.unwrap(),
+            _ = &mut self.late => panic!("no pass in a minute"),
+        }
+    }
+
+    async fn until(&mut self, level: Level) {
+        while self.next().await != level {}
+    }
+}
+
+impl Subscriber for Passes {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "nebula_gc_http::server::upkeep"
+    }
+    fn event(&self, event: &Event<'_>) {
+        self.0.send(*event.metadata().level()).unwrap();
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// Time passes between two passes as soon as nothing else is to be done.
+async fn passes_go_on_whatever_becomes_of_one(fleet: Fleet) {
+    tokio::time::pause();
+    let mut passes = Passes::heard();
+    let keeping = tokio::spawn(keep_up(Arc::clone(&fleet.service)));
+    let held = || fleet.number("SELECT count(*) FROM alloc_lease WHERE state = 2");
+    assert_eq!(passes.next().await, Level::DEBUG);
+    for name in ["one", "two"] {
+        let gone = fleet.enroll(name).await;
+        fleet.release(&gone).await.unwrap();
+        assert_eq!(held(), 1);
+        fleet.sql("ALTER TABLE gc_idempotency RENAME TO gc_away");
+        passes.until(Level::ERROR).await;
+        assert_eq!(passes.next().await, Level::ERROR, "and again");
+        fleet.sql("ALTER TABLE gc_away RENAME TO gc_idempotency");
+        fleet.pass(15 * DAY);
+        passes.until(Level::DEBUG).await;
+        assert_eq!(held(), 0);
+    }
+    fleet.verify();
+    keeping.abort();
+}
+
+async fn they_end_with_the_server(fleet: Fleet) {
+    let mut passes = Passes::heard();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let serving = tokio::spawn(serve(listener, Arc::clone(&fleet.service), stopped));
+    assert_eq!(passes.next().await, Level::DEBUG);
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+    assert_eq!(Arc::strong_count(&fleet.service), 1, "nobody else has it");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::task::yield_now().await;
+    assert!(passes.passes.try_recv().is_err());
 }
