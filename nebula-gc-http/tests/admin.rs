@@ -7,6 +7,11 @@
     reason = "a failure here is a failed test"
 )]
 
+#[path = "support/place.rs"]
+mod place;
+#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+mod postgres;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -17,16 +22,43 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nebula_gc_http::client::{Client, Request};
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
+use place::Place;
 use serde_json::Value;
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
+
+/// Makes a test of a function for each engine.
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn on_sqlite() {
+                super::$name(&super::Shell::new());
+            }
+
+            #[test]
+            fn on_postgresql() {
+                let Some(cluster) = super::postgres::cluster_in_memory() else { return };
+                super::$name(&super::Shell::over(cluster.schema()));
+            }
+        }
+    )*};
+}
+
+on_both_engines! {
+    every_command_does_what_it_says
+    followed_events_come_as_they_happen
+    a_broken_database_is_told
+}
 
 /// A running server and its operator's shell.
 struct Shell {
     place: TempDir,
     server: Child,
     url: String,
+    /// The PostgreSQL that it is over, where it is over one.
+    database: Option<String>,
     /// The commands that were run.
     used: RefCell<BTreeSet<String>>,
 }
@@ -42,11 +74,23 @@ impl Shell {
         let url = serving.split(' ').nth(1).unwrap().trim_end_matches('/').to_owned();
         // The last line that it prints.
         assert!(lines.next().unwrap().unwrap().contains("operator.key"));
-        Self { place, server, url, used: RefCell::default() }
+        Self { place, server, url, database: None, used: RefCell::default() }
     }
 
     fn new() -> Self {
         Self::start(tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn over(database: String) -> Self {
+        let mut shell = Self::start(tempfile::tempdir().unwrap(), &["--database", &database]);
+        shell.database = Some(database);
+        shell
+    }
+
+    /// `nebula-gc verify` of what the server is over.
+    fn verify(&self) -> Output {
+        let database = self.database.iter().flat_map(|url| ["--database", url]);
+        self.run(&["verify"].into_iter().chain(database).collect::<Vec<_>>())
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -119,19 +163,17 @@ fn listed(shell: &Shell, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn every_command_does_what_it_says() {
-    let shell = Shell::new();
-    tenants(&shell);
-    networks(&shell);
-    addresses(&shell);
-    operator_keys(&shell);
-    nodes(&shell);
-    let groups = listed(&shell, &["admin"]);
+fn every_command_does_what_it_says(shell: &Shell) {
+    tenants(shell);
+    networks(shell);
+    addresses(shell);
+    operator_keys(shell);
+    nodes(shell);
+    let groups = listed(shell, &["admin"]);
     let all: BTreeSet<_> = groups
         .iter()
         .flat_map(|group| {
-            let verbs = listed(&shell, &["admin", group]);
+            let verbs = listed(shell, &["admin", group]);
             verbs.into_iter().map(move |verb| format!("{group} {verb}"))
         })
         .collect();
@@ -331,9 +373,7 @@ fn another_ca(shell: &Shell) {
     assert!(refused.starts_with("nebula-gc: "), "{refused}");
 }
 
-#[test]
-fn followed_events_come_as_they_happen() {
-    let shell = Shell::new();
+fn followed_events_come_as_they_happen(shell: &Shell) {
     let mut follow = shell.command(&["admin", "events", "list", "--follow", "--output", "json"]);
     let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
@@ -429,20 +469,29 @@ fn a_servers_key_is_pinned_or_vouched_for() {
     shell.fails(1, &format!("admin --pin {} tenants list", "A".repeat(43)));
 }
 
-#[test]
-fn a_broken_database_is_told() {
-    let shell = Shell::new();
+fn a_broken_database_is_told(shell: &Shell) {
     shell.json("networks create --name n --prefixes 10.1.0.0/24", &[]);
     let token = shell.json("join-tokens create n --name t", &[]);
     shell.says(&["join", token["link"].as_str().unwrap(), "--name", "a"]);
     // While the server runs.
-    assert_eq!(shell.says(&["verify"]), "Nothing is wrong.\n");
-    let database = shell.place.path().join("nebula-gc-data/nebula-gc.db");
-    let broken = rusqlite::Connection::open(database).unwrap();
-    assert_eq!(broken.execute("UPDATE gc_node SET name = 'b'", []).unwrap(), 1);
-    let verified = shell.run(&["verify"]);
+    let sound = shell.verify();
+    assert!(sound.status.success(), "{}", text(&sound.stdout));
+    assert_eq!(text(&sound.stdout), "Nothing is wrong.\n");
+    match &shell.database {
+        Some(url) => Place::Server(url.clone()),
+        None => {
+            let file = shell.place.path().join("nebula-gc-data/nebula-gc.db");
+            Place::File(file, tempfile::tempdir().unwrap())
+        }
+    }
+    .sql("UPDATE gc_node SET name = 'b'");
+    let verified = shell.verify();
     assert_eq!(verified.status.code(), Some(1));
     assert!(text(&verified.stdout).starts_with("Ledger: "), "{}", text(&verified.stdout));
-    let missing = shell.fails(1, "verify --data elsewhere");
-    assert!(missing.contains("is missing"), "{missing}");
+    let (missing, reason) = match shell.database {
+        Some(_) => ("verify --database postgresql://127.0.0.1:9/none", "connecting to server"),
+        None => ("verify --data elsewhere", "is missing"),
+    };
+    let said = shell.fails(1, missing);
+    assert!(said.contains(reason), "{said}");
 }

@@ -312,18 +312,32 @@ fn settings_come_from_flags_the_environment_and_a_file() {
 
 #[test]
 fn other_secrets_than_the_databases_are_refused_by_name() {
+    refuse_other_secrets([&[], &[]]);
+}
+
+#[test]
+fn other_secrets_than_those_of_a_postgresql_are_refused_by_name() {
+    let Some(cluster) = postgres::cluster_in_memory() else { return };
+    let (own, other) = (cluster.schema(), cluster.schema());
+    refuse_other_secrets([&["--database", &own], &["--database", &other]]);
+}
+
+/// Of the first of two databases.
+fn refuse_other_secrets(databases: [&[&str]; 2]) {
     let (place, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    for place in [&place, &other] {
-        Server::start(place.path(), &[]).stop();
+    for (place, database) in [&place, &other].into_iter().zip(databases) {
+        Server::start(place.path(), database).stop();
     }
+    let [database, _] = databases;
     let secrets = |place: &TempDir| place.path().join("nebula-gc-data/secrets.json");
     let own = std::fs::read(secrets(&place)).unwrap();
     std::fs::copy(secrets(&other), secrets(&place)).unwrap();
-    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let serve = [&["serve", "--listen", "127.0.0.1:0"], database].concat();
+    let prune = [&["secrets", "prune"], database].concat();
     let refused = failed(place.path(), &serve);
     let reason = "hashing key 1 is not the one that this database was written with";
     assert!(refused.contains(reason), "{refused}");
-    let refused = failed(place.path(), &["secrets", "prune"]);
+    let refused = failed(place.path(), &prune);
     assert!(refused.contains(reason), "{refused}");
     // One of two lists is enough.
     let (ours, theirs) = (json_of(&own), json_of(&std::fs::read(secrets(&other)).unwrap()));
@@ -335,7 +349,7 @@ fn other_secrets_than_the_databases_are_refused_by_name() {
     std::fs::write(secrets(&place), renumbered.to_string()).unwrap();
     assert!(failed(place.path(), &serve).contains("hashing key 1 is missing"));
     std::fs::write(secrets(&place), own).unwrap();
-    Server::start(place.path(), &[]).stop();
+    Server::start(place.path(), database).stop();
 }
 
 fn json_of(bytes: &[u8]) -> Value {
