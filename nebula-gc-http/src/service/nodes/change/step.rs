@@ -1,0 +1,181 @@
+//! The step in which a wish is decided and carried out.
+
+use std::sync::{Arc, OnceLock};
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::event::Actor;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+use nebula_pki::Fingerprint;
+use serde_json::json;
+
+use super::wish::{Decision, Wish};
+use crate::service::Shared;
+use crate::service::access::Caller;
+use crate::service::audit::{Author, Entry, Origin};
+use crate::service::nodes::details::{NodeDetails, tag};
+use crate::service::nodes::find;
+use crate::service::pending::Issuing;
+use crate::service::precondition::Expected;
+use crate::service::release::{release_node, revoke_certificates};
+use crate::service::terms::Ahead;
+use crate::service::update::{Changed, Writing};
+use crate::store::network::{self, Network, Revision};
+use crate::store::node::{self, Node, NodeState};
+use crate::{Error, NodeId, ProjectId};
+
+/// Who wishes what for which node.
+pub(super) struct Asked {
+    pub(super) caller: Caller,
+    pub(super) origin: Origin,
+    pub(super) about: (Option<ProjectId>, NodeId),
+    /// The node's device.
+    pub(super) device: String,
+    pub(super) expected: Expected,
+    pub(super) wish: Wish,
+    /// The node's state as it was when this was asked. It runs again after a signer elsewhere has
+    /// answered, and what an operator decided meanwhile counts.
+    pub(super) begun: OnceLock<NodeState>,
+}
+
+pub(super) struct Operating {
+    shared: Arc<Shared>,
+    asked: Arc<Asked>,
+    /// What was signed elsewhere since it ran before.
+    signed: Option<Ahead>,
+    decided: Option<Decided>,
+}
+
+struct Decided {
+    author: Author,
+    network: Network,
+    /// As it was read.
+    former: Node,
+    decision: Decision,
+    /// The certificates it is most likely to get, signed ahead of the writing.
+    signed: Option<Ahead>,
+}
+
+pub(super) struct Settled {
+    pub(super) network: NetworkId,
+    pub(super) revision: Revision,
+    pub(super) node: NodeDetails,
+}
+
+impl Operating {
+    pub(super) fn new(shared: &Arc<Shared>, asked: &Arc<Asked>, signed: Option<Ahead>) -> Self {
+        Self { shared: Arc::clone(shared), asked: Arc::clone(asked), signed, decided: None }
+    }
+}
+
+impl Step for Operating {
+    type Output = Issuing<Settled>;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.asked.device.as_str().into())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        self.decided.as_ref().map_or(Actor::named(""), |decided| decided.author.actor())
+    }
+
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
+        self.decided = None;
+        let Asked { caller, origin, about, expected, wish, begun, .. } = &*self.asked;
+        let about = (about.0.as_ref(), about.1);
+        let (principal, network, former) =
+            find(tx, &self.shared, caller, now, wish.action(), about)?;
+        expected.check(&tag(former.id, former.changes))?;
+        let decision = wish.decide(tx, &self.shared, (&network, &former), begun, now)?;
+        let wishes = match decision.certifies() {
+            Some((terms, node)) => terms.wishes(tx, node)?,
+            None => vec![],
+        };
+        let author = origin.author(wish.actor(&principal));
+        self.decided =
+            Some(Decided { author, network, former, decision, signed: self.signed.clone() });
+        Ok(wishes)
+    }
+
+    const COMPUTES: bool = true;
+
+    fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Error> {
+        if let Some(decided) = &mut self.decided
+            && decided.signed.is_none()
+            && let Some((terms, node)) = decided.decision.certifies()
+        {
+            decided.signed = terms.sign(node, leases)?;
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        leases: &[Lease],
+    ) -> Result<Issuing<Settled>, Error> {
+        let Decided { author, network, former, decision, signed } =
+            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+        let revision = match decision {
+            Decision::Unchanged => network.revision,
+            Decision::Update { kind, terms, node, update } => {
+                let writing = Writing { author: &author, leases, signed };
+                let changed = match update.apply(tx, &terms, &node, writing)?.done() {
+                    Ok(changed) => changed,
+                    Err(ends) => return Ok(ends),
+                };
+                let Changed { revision, detail, .. } = changed;
+                author.record(tx, now, Entry { detail, ..entry(kind, &node) })?;
+                revision
+            }
+            Decision::KeepOut { kind, node } => {
+                keep_out(tx, now, &author, &network, (&former, &node, kind))?
+            }
+            Decision::Release { reason } => {
+                release_node(tx, now, &author, &network, &former, reason)?
+            }
+            Decision::Rotate(token) => {
+                node::replace_token(tx, &former, &token)?;
+                network::note_move(tx, network.id)?;
+                author.record(tx, now, entry("node.token_rotated", &former))?;
+                network.revision
+            }
+        };
+        let node = node::by_id(tx, former.id)?
+            .ok_or_else(|| Error::unavailable("a node is gone within a transaction"))?;
+        let node = NodeDetails::read(tx, node)?;
+        Ok(Issuing::Done(Settled { network: network.id, revision, node }))
+    }
+}
+
+/// Writes a node that is kept out now. One that was already has nothing left to block.
+fn keep_out(
+    tx: &mut dyn Transaction,
+    now: i64,
+    author: &Author,
+    network: &Network,
+    (former, node, kind): (&Node, &Node, &'static str),
+) -> Result<Revision, Error> {
+    let (mut revision, mut moved, mut blocked) = (network.revision, None, vec![]);
+    if former.state == NodeState::Active {
+        revision = network::move_revision(tx, network.id, now)?;
+        moved = Some(revision.0);
+        blocked = revoke_certificates(tx, network, former, revision)?;
+    }
+    node::update(tx, node)?;
+    network::note_move(tx, network.id)?;
+    let detail = json!({
+        "revision": moved,
+        "reason": node.state_reason,
+        "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
+    });
+    author.record(tx, now, Entry { detail, ..entry(kind, node) })?;
+    Ok(revision)
+}
+
+fn entry<'a>(kind: &'static str, node: &'a Node) -> Entry<'a> {
+    Entry { network: Some(node.network), ..Entry::new(kind, node.id.as_bytes()) }
+}

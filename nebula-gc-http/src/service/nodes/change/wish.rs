@@ -1,0 +1,197 @@
+//! What is wished for a node, and what that means for it as it stands.
+
+use std::sync::OnceLock;
+
+use nebula_alloc::store::Transaction;
+
+use super::NodeChange;
+use crate::Error;
+use crate::secret::{Bearer, Hashed};
+use crate::service::access::{Action, Principal};
+use crate::service::enroll::check_unique;
+use crate::service::enroll::device::Change;
+use crate::service::terms::Terms;
+use crate::service::update::{Renewal, Update, same_groups};
+use crate::service::{Shared, upkeep};
+use crate::store::certificate::{self, Reason};
+use crate::store::network::Network;
+use crate::store::node::{Node, NodeState};
+
+pub(super) enum Wish {
+    Change(NodeChange),
+    KeepOut(NodeState, String),
+    Reinstate,
+    Release {
+        /// Only where it has not reported since, in seconds since the Unix epoch.
+        silent_since: Option<i64>,
+    },
+    Rotate(Bearer),
+}
+
+/// What is to be done.
+pub(super) enum Decision {
+    /// It is so already.
+    Unchanged,
+    /// It changes, with what that means for its certificates.
+    Update {
+        kind: &'static str,
+        terms: Box<Terms>,
+        node: Node,
+        update: Update,
+    },
+    /// It is kept out.
+    KeepOut {
+        kind: &'static str,
+        node: Node,
+    },
+    Release {
+        reason: Option<&'static str>,
+    },
+    Rotate(Hashed),
+}
+
+impl Decision {
+    /// The node that gets certificates, and on which terms.
+    pub(super) fn certifies(&self) -> Option<(&Terms, &Node)> {
+        match self {
+            Self::Update { terms, node, update: Update { keeps: None, .. }, .. } => {
+                Some((terms, node))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Wish {
+    pub(super) fn action(&self) -> Action {
+        match self {
+            Self::Release { .. } => Action::Release,
+            _ => Action::ChangeNode,
+        }
+    }
+
+    /// Whose it is, as the audit log names it.
+    pub(super) fn actor(&self, principal: &Principal) -> String {
+        match self {
+            Self::Release { silent_since: Some(_) } => upkeep::NAME.to_owned(),
+            _ => principal.actor(),
+        }
+    }
+
+    /// `begun` is the node's state as it was when this was wished.
+    pub(super) fn decide(
+        &self,
+        tx: &mut dyn Transaction,
+        shared: &Shared,
+        about: (&Network, &Node),
+        begun: &OnceLock<NodeState>,
+        now: i64,
+    ) -> Result<Decision, Error> {
+        use NodeState as S;
+        let (_, former) = about;
+        let refuse = |reason: &str| Err(Error::conflict(reason));
+        match (self, former.state) {
+            (Self::Release { .. }, S::Released) => Ok(Decision::Unchanged),
+            (_, S::Released) => refuse("this node is released; its device may enrol anew"),
+            (Self::Release { silent_since: Some(since) }, _)
+                if former.state != S::Active
+                    || former.applied.at.is_none_or(|reported| reported >= *since) =>
+            {
+                Ok(Decision::Unchanged)
+            }
+            (Self::Release { silent_since }, S::Active) => {
+                Ok(Decision::Release { reason: silent_since.map(|_| "silent") })
+            }
+            (Self::Release { .. }, S::Suspended | S::Revoked) => refuse(
+                "this node is kept out, and released its device could enrol anew; reinstate it first",
+            ),
+            (Self::Rotate(_), _) if !former.is_native() => {
+                refuse("this device came without a node token, and has none")
+            }
+            (Self::Rotate(token), _) => Ok(Decision::Rotate(shared.secrets.hash(token)?)),
+            (Self::KeepOut(state, _), current) if *state == current => Ok(Decision::Unchanged),
+            (Self::KeepOut(S::Suspended, _), S::Revoked) => {
+                refuse("this node is revoked; reinstate it first")
+            }
+            (Self::KeepOut(state, reason), _) => Ok(Decision::KeepOut {
+                kind: if *state == S::Revoked { "node.revoked" } else { "node.suspended" },
+                node: Node { state: *state, state_reason: Some(reason.clone()), ..former.clone() },
+            }),
+            (Self::Reinstate, S::Active) => Ok(Decision::Unchanged),
+            (Self::Reinstate, current) if *begun.get_or_init(|| current) != current => {
+                refuse("this node was kept out once more meanwhile; ask again to let it in")
+            }
+            (Self::Reinstate, _) => reinstate(tx, shared, about, now),
+            (Self::Change(_), S::Revoked) => refuse("this node is revoked; reinstate it first"),
+            (Self::Change(change), _) => alter(tx, shared, about, change, now),
+        }
+    }
+}
+
+fn reinstate(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    (network, former): (&Network, &Node),
+    now: i64,
+) -> Result<Decision, Error> {
+    let node = Node {
+        state: NodeState::Active,
+        state_reason: None,
+        generation: former.generation.next(),
+        ..former.clone()
+    };
+    let update = Update {
+        keeps: None,
+        reason: Reason::Reinstated,
+        blocks_former: false,
+        blocks_former_later: false,
+        moves_revision: node.lighthouse.is_some() || node.relay,
+        changed: vec!["state"],
+    };
+    let terms = Terms::new(tx, shared, network.clone(), node.is_native(), now)?;
+    Ok(Decision::Update { kind: "node.reinstated", terms: Box::new(terms), node, update })
+}
+
+fn alter(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    (network, former): (&Network, &Node),
+    change: &NodeChange,
+    now: i64,
+) -> Result<Decision, Error> {
+    let node = changed(former, change);
+    check_unique(tx, &node, Some(former))?;
+    let current = certificate::current(tx, node.id)?;
+    let terms = Terms::new(tx, shared, network.clone(), node.is_native(), now)?;
+    let Ok(mut update) = Update::between(former, &node, current, &terms, Renewal::Left) else {
+        return Ok(Decision::Unchanged);
+    };
+    if node.state != NodeState::Active {
+        // It has no certificates, and no bundle names it.
+        let keeps = Some(vec![]);
+        update = Update { keeps, blocks_former: false, moves_revision: false, ..update };
+    }
+    Ok(Decision::Update { kind: "node.changed", terms: Box::new(terms), node, update })
+}
+
+fn changed(former: &Node, change: &NodeChange) -> Node {
+    let mut node = Node { generation: former.generation.next(), ..former.clone() };
+    if let Change::Set(name) = &change.name {
+        node.name = name.clone().into();
+    }
+    if let Change::Set(groups) = &change.groups
+        && !same_groups(groups.as_slice(), &former.groups)
+    {
+        node.groups = groups.as_slice().to_vec();
+    }
+    if let Change::Set(lighthouse) = &change.lighthouse {
+        node.lighthouse.clone_from(lighthouse);
+    }
+    if let Change::Set(relay) = &change.relay {
+        node.relay = *relay;
+    }
+    if let Change::Set(mtu) = &change.mtu {
+        node.mtu = *mtu;
+    }
+    node
+}
