@@ -9,7 +9,7 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate, Version};
 
 use super::{Host, Newcomer};
-use crate::service::enroll::check_canonical;
+use crate::service::enroll::key::check_canonical;
 use crate::store::network::Network;
 use crate::store::node::{self, Applied, Generation, Node, NodeState};
 use crate::store::{blocklist, certificate, former_key};
