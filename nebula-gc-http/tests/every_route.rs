@@ -231,6 +231,20 @@ impl Route<'_> {
                 changed[name] = json!("control\u{1}");
                 wrong.push(named(name, &changed));
             }
+            if let Some(most) = schema["maximum"].as_u64() {
+                // Of which other fields there are too many may be told first.
+                changed[name] = json!(most + 1);
+                wrong.push(with(changed.to_string()));
+            }
+            if name == "publicKey" {
+                // Bytes for which there are others that mean the same key.
+                changed[name] = json!("ff".repeat(32));
+                wrong.push(named(name, &changed));
+            }
+            if self.id == "create_network" && name == "prefixes" {
+                changed[name] = json!(["10.2.0.0/16", "10.3.0.0/16"]);
+                wrong.push(with(changed.to_string()));
+            }
             if let Some(most) = schema["maxLength"].as_u64() {
                 changed[name] = json!("x".repeat(usize::try_from(most).unwrap() + 1));
                 wrong.push(named(name, &changed));

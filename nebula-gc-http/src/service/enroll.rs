@@ -95,8 +95,8 @@ impl Service {
         origin: Origin,
         wish: Wish,
     ) -> Result<Settled, Error> {
-        wish.public_key().map_or(Ok(()), check_canonical)?;
         self.admit(&caller).await?;
+        wish.public_key().map_or(Ok(()), check_canonical)?;
         self.issue(|signed, device| {
             let (shared, who) = (Arc::clone(&self.shared), (caller.clone(), origin));
             Enrolling::new(shared, who, wish.clone(), signed, device)

@@ -100,6 +100,7 @@ impl Service {
         request: NewJoinToken,
         repeat: Option<Repeat>,
     ) -> Result<Created<JoinToken>, Error> {
+        self.admit(&caller).await?;
         if !(1..=MOST_USES).contains(&request.uses) {
             return Err(Error::invalid("uses", format!("must be from 1 to {MOST_USES}")));
         }

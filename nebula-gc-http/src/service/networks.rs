@@ -79,9 +79,9 @@ impl Service {
         origin: Origin,
         request: AddPool,
     ) -> Result<PoolAdded, Error> {
+        self.admit(&caller).await?;
         let prefix = request.prefix.trunc();
         let range = check_prefix("cidr", prefix)?;
-        self.admit(&caller).await?;
         let request = AddPool { prefix, ..request };
         let shared = Arc::clone(&self.shared);
         self.write(Adding { shared, caller, origin, request, range, decided: None }).await

@@ -140,6 +140,7 @@ impl Service {
         repeat: Option<Repeat>,
         ca: Option<CaSource>,
     ) -> Result<Created<Network>, Error> {
+        self.admit(&caller).await?;
         let ranges = request.check()?;
         let mut request = request;
         let ca = match ca {
