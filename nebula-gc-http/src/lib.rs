@@ -73,7 +73,7 @@ pub use self::{
         Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
     },
     service::{ActiveCa, CaFiles, CaSource, HostImport, ImportConflict, ImportReport},
-    signers::{OpenSigner, SignerCommand, Signers},
+    signers::{OpenSigner, SignerCommand, SignerTenant, Signers},
     store::COMPONENT,
     store::blocklist::Blocked,
     store::certificate::{CertificateState, LedgerEntry, Reason},

@@ -4,15 +4,17 @@ mod command;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use nebula_pki::{CaParameters, Certificate, Error as PkiError, Issuer, Signer, Version};
 use tokio::sync::{Semaphore, oneshot};
+use uuid::Uuid;
 
 pub use self::command::SignerCommand;
-use crate::Error;
+use crate::{Error, TenantId};
 
 /// A signer that is open, and may be used by any thread.
 pub type OpenSigner = Box<dyn Signer + Send + Sync>;
@@ -37,7 +39,29 @@ const NAME_LIMIT: usize = 64;
 #[derive(Clone)]
 pub struct Signers {
     named: BTreeMap<String, Arc<Named>>,
+    /// Whose networks may use them, where that was said.
+    tenants: BTreeMap<String, Vec<SignerTenant>>,
     patience: Duration,
+}
+
+/// A tenant whose networks may use a signer. It has no name here, because names can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignerTenant {
+    /// The one that is always there.
+    Default,
+    /// The one of this id.
+    Id(TenantId),
+}
+
+/// Who would have a signer hold the key of a CA.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SignerUser {
+    /// Whether it may do everything on this server.
+    pub(crate) is_root: bool,
+    /// The owner of the CA's network.
+    pub(crate) tenant: TenantId,
+    /// Whether that is the tenant that is always there.
+    pub(crate) is_default: bool,
 }
 
 struct Named {
@@ -48,7 +72,7 @@ struct Named {
 
 impl Default for Signers {
     fn default() -> Self {
-        Self { named: BTreeMap::new(), patience: PATIENCE }
+        Self { named: BTreeMap::new(), tenants: BTreeMap::new(), patience: PATIENCE }
     }
 }
 
@@ -100,6 +124,22 @@ impl Signers {
         parse(uri).map_err(|error| Error::invalid("signers", format!("{name}: {error}")))?;
         let uri = zeroize::Zeroizing::new(uri.to_owned());
         self.add(name, 1, move || Ok(Box::new(Pkcs11Signer::open(parse(&uri)?)?)))
+    }
+
+    /// Says whose networks may use a signer, whoever asks for it. Of one of which nothing is said only
+    /// root operator keys may make use, in any network.
+    pub fn limit(&mut self, name: &str, tenants: impl IntoIterator<Item = SignerTenant>) {
+        self.tenants.insert(name.to_owned(), tenants.into_iter().collect());
+    }
+
+    /// Whether there is a signer of this name that one may use. What has it already goes on with it.
+    pub(crate) fn may_use(&self, name: &str, user: SignerUser) -> bool {
+        let is_own = |tenant: &SignerTenant| match tenant {
+            SignerTenant::Default => user.is_default,
+            SignerTenant::Id(id) => *id == user.tenant,
+        };
+        self.named.contains_key(name)
+            && self.tenants.get(name).map_or(user.is_root, |tenants| tenants.iter().any(is_own))
     }
 
     /// How long a certificate may wait for its signature before the request is answered that the
@@ -166,6 +206,19 @@ impl Signers {
             Ok(Ok(result)) => result.map_err(|error| failed(error.to_string())),
             Ok(Err(reason)) => Err(failed(reason.to_owned())),
             Err(_) => Err(failed(format!("no answer within {} s", self.patience.as_secs()))),
+        }
+    }
+}
+
+impl FromStr for SignerTenant {
+    type Err = Error;
+
+    /// Reads `default`, or an id as it is written elsewhere.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match Uuid::try_parse(text).ok().filter(|id| id.to_string() == text) {
+            _ if text == "default" => Ok(Self::Default),
+            Some(id) => Ok(Self::Id(id.into_bytes().into())),
+            None => Err(Error::invalid("tenants", format!("{text:?} is no tenant's id"))),
         }
     }
 }

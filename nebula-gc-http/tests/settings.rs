@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nebula_gc_http::SignerTenant;
 use nebula_gc_http::settings::{
     SETTINGS, Settings, SettingsError, SignerSetting, SignerSource, Sources,
 };
@@ -126,7 +127,7 @@ fn a_signer_is_a_program_or_a_key_in_a_token() {
         command: vec!["sign".to_owned(), "--key".to_owned()],
         time: Some(Duration::from_secs(3)),
     };
-    let signer = SignerSetting { name: "a".to_owned(), source: command };
+    let signer = SignerSetting { name: "a".to_owned(), source: command, tenants: None };
     assert_eq!(read(&[], &[], file).unwrap().signers, [signer]);
     const URI: &str = "pkcs11: must be a URI in quotation marks that begins with pkcs11:";
     let a = |rest: &str| refused(&[], &[], &format!("\n[signers.a]\n{rest}"));
@@ -144,10 +145,19 @@ fn a_signer_is_a_program_or_a_key_in_a_token() {
         (3, "pkcs11 = 1", URI),
         (3, "pkcs11 = \"token=a\"", URI),
         (4, "command = [\"a\"]\ntime = 0", "time: must be a whole number from 1 to 3600"),
-        (3, "key = 1", "key: there is no such key; there are command, time and pkcs11"),
+        (3, "key = 1", "key: there is no such key; there are command, time, pkcs11 and tenants"),
     ] {
         assert_eq!(a(rest), format!("gc.toml, line {line}: signers.a: {told}"));
     }
+    const TENANTS: &str = "tenants: must be a list of tenants' ids, or \"default\"";
+    for tenants in ["[]", "1", "\"default\"", "[1]", "[\"acme\"]", "[\"default\", \"x\"]"] {
+        let told = a(&format!("command = [\"sign\"]\ntenants = {tenants}"));
+        assert_eq!(told, format!("gc.toml, line 4: signers.a: {TENANTS}"));
+    }
+    let id = "0198c8d0-8a5b-7c3e-9f21-3d4e5f607182";
+    let some = format!("[signers.a]\ncommand = [\"sign\"]\ntenants = [\"default\", \"{id}\"]");
+    let some = read(&[], &[], &some).unwrap().signers.remove(0).tenants.unwrap();
+    assert_eq!(some, [SignerTenant::Default, id.parse().unwrap()]);
     assert_eq!(
         refused(&[], &[], "signers = 1"),
         "gc.toml, line 1: signers: must be tables, as [signers.hsm]"

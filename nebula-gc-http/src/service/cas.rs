@@ -4,21 +4,24 @@ mod files;
 
 use ipnet::IpNet;
 use nebula_alloc::NetworkId;
+use nebula_alloc::store::Transaction;
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Certificate, Curve, Fingerprint, Issuer, SystemRandom, Version};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 pub use self::files::CaFiles;
-use super::access::{Action, Caller, authorize, find_network, not_found};
+use super::access::{Action, Caller, Principal, authorize, find_network, not_found};
 use super::alone::Work;
 use super::audit::{Entry, Origin};
 use super::authority::{CA_LIFETIME, NAME_LIMIT, ca_name, lifetime};
 use super::{Service, Shared};
+use crate::signers::SignerUser;
 use crate::store::ca::{self, Ca, CaState};
 use crate::store::network::{self, Network};
-use crate::store::node;
-use crate::{CaId, Error, Label, NodeId, ProjectId};
+use crate::store::operator_key::Scope;
+use crate::store::{node, tenant};
+use crate::{CaId, Error, Label, NodeId, ProjectId, TenantId};
 
 /// The shortest and the longest lifetime of a CA made here, in seconds: a day, and 30 years.
 const LIFETIMES: std::ops::RangeInclusive<i64> = 86_400..=30 * 365 * 86_400;
@@ -56,8 +59,8 @@ impl Service {
     /// nodes takes over the CA's curve. Doing it again with the same CA changes nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a signer that this server does not have or a CA that is not
-    /// valid now, [`Error::Conflict`] for one that does not go with the network, those of access,
+    /// [`Error::InvalidRequest`] for a signer that the caller can't use for the network or a CA that is
+    /// not valid now, [`Error::Conflict`] for one that does not go with the network, those of access,
     /// [`Error::RateLimited`] while many encrypted keys are brought in, and [`Error::Unavailable`]
     /// while the signer is away.
     pub async fn add_ca(
@@ -68,17 +71,19 @@ impl Service {
         source: CaSource,
     ) -> Result<ActiveCa, Error> {
         let asked = (caller.clone(), network.clone());
-        let found = self
+        let (found, user) = self
             .read(move |tx, shared| {
                 let (caller, network) = asked;
                 let (action, now) = (Action::Import, shared.now());
-                authorize(tx, &shared.secrets, &caller, now, action, network.as_ref())
+                let (principal, network) =
+                    authorize(tx, &shared.secrets, &caller, now, action, network.as_ref())?;
+                let user = signer_user(tx, &principal, network.tenant)?;
+                Ok((network, user))
             })
-            .await?
-            .1;
+            .await?;
         // A signer is asked outside of the transaction, as it may take its time.
         let kind = (found.versions.oldest(), found.curve);
-        let made = self.make_ca(&found.name, kind, source).await?;
+        let made = self.make_ca(&found.name, kind, user, source).await?;
         self.alone(caller, origin, move |work| {
             let principal = work.principal;
             let network = find_network(work.tx, principal, network.as_ref())?
@@ -95,6 +100,7 @@ impl Service {
         &self,
         network: &str,
         (version, curve): (Version, Curve),
+        user: SignerUser,
         source: CaSource,
     ) -> Result<NewCa, Error> {
         let signer = match source {
@@ -107,8 +113,9 @@ impl Service {
             }
             CaSource::Signer(signer) => signer,
         };
-        if !self.shared.signers.names().any(|name| name == signer) {
-            let reason = format!("this server has no signer {signer:?}");
+        if !self.shared.signers.may_use(&signer, user) {
+            // The same for one that others may use.
+            let reason = format!("there is no signer {signer:?} that you may use for this network");
             return Err(Error::invalid("signer", reason));
         }
         let validity = lifetime(self.shared.now(), CA_LIFETIME);
@@ -116,6 +123,19 @@ impl Service {
         let certificate = self.shared.signers.self_signed(&signer, version, parameters).await?;
         Ok(NewCa { certificate, holder: Holder::Signer(signer) })
     }
+}
+
+/// Who would use a signer for a network of this tenant.
+pub(super) fn signer_user(
+    tx: &mut dyn Transaction,
+    principal: &Principal,
+    tenant: TenantId,
+) -> Result<SignerUser, Error> {
+    Ok(SignerUser {
+        is_root: principal.scope() == Scope::Root,
+        tenant,
+        is_default: tenant::by_name(tx, tenant::DEFAULT)? == Some(tenant),
+    })
 }
 
 /// A CA that is not stored yet.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::{Settings, SettingsError, seconds};
-use crate::{SignerCommand, Signers};
+use crate::{SignerCommand, SignerTenant, Signers};
 
 /// A signer: who holds the keys of CAs that the server does not hold itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct SignerSetting {
     pub name: String,
     /// What it is.
     pub source: SignerSource,
+    /// Whose networks may use it. Only root operator keys where left out, in any network.
+    pub tenants: Option<Vec<SignerTenant>>,
 }
 
 /// Where a signer is.
@@ -39,7 +41,7 @@ impl Settings {
     /// [`SettingsError`] for one that can't be.
     pub fn signers(&self) -> Result<Signers, SettingsError> {
         let mut signers = Signers::default().with_patience(self.signer_patience);
-        for SignerSetting { name, source } in &self.signers {
+        for SignerSetting { name, source, tenants } in &self.signers {
             let added = match source {
                 SignerSource::Command { command, time } => {
                     let command = SignerCommand::new(command);
@@ -55,6 +57,9 @@ impl Settings {
                     reason: "this program was built without PKCS#11".to_owned(),
                 }),
             };
+            if let Some(tenants) = tenants {
+                signers.limit(name, tenants.iter().copied());
+            }
             added.map_err(|error| SettingsError {
                 place: format!("[signers.{name}]"),
                 reason: error.to_string(),
@@ -80,8 +85,8 @@ pub(super) fn read(
         let DeValue::Table(table) = value.get_ref() else {
             return Err(refuse(place, format!("signers.{name}: must be a table")));
         };
-        match source(table) {
-            Ok(source) => read.push((place, SignerSetting { name, source })),
+        match signer(&name, table) {
+            Ok(signer) => read.push((place, signer)),
             Err((line, reason)) => {
                 let reason = format!("signers.{name}: {reason}");
                 return Err(refuse(line.unwrap_or(place), reason));
@@ -96,8 +101,8 @@ pub(super) fn read(
 /// Where something is wrong there: the offset of its key, or none where it is the whole.
 type Wrong = (Option<usize>, String);
 
-fn source(table: &DeTable<'_>) -> Result<SignerSource, Wrong> {
-    let (mut command, mut uri, mut time) = (None, None, None);
+fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
+    let (mut command, mut uri, mut time, mut tenants) = (None, None, None, None);
     for (key, value) in table {
         let refuse = |reason: &str| Err((Some(key.span().start), reason.to_owned()));
         match (key.get_ref().as_ref(), value.get_ref()) {
@@ -124,20 +129,36 @@ fn source(table: &DeTable<'_>) -> Result<SignerSource, Wrong> {
                 Err(reason) => return refuse(&format!("time: {reason}")),
             },
             ("time", _) => return refuse("time: must be a whole number of seconds"),
+            ("tenants", value) => match read_tenants(value) {
+                Some(read) => tenants = Some(read),
+                None => return refuse("tenants: must be a list of tenants' ids, or \"default\""),
+            },
             (other, _) => {
                 return refuse(&format!(
-                    "{other}: there is no such key; there are command, time and pkcs11"
+                    "{other}: there is no such key; there are command, time, pkcs11 and tenants"
                 ));
             }
         }
     }
-    match (command, uri, time) {
-        (Some(command), None, time) => Ok(SignerSource::Command { command, time }),
-        (None, Some(uri), None) => Ok(SignerSource::Pkcs11 { uri }),
-        (None, Some(_), Some(_)) => Err((None, "time: is for a command".to_owned())),
+    let source = match (command, uri, time) {
+        (Some(command), None, time) => SignerSource::Command { command, time },
+        (None, Some(uri), None) => SignerSource::Pkcs11 { uri },
+        (None, Some(_), Some(_)) => return Err((None, "time: is for a command".to_owned())),
         (Some(_), Some(_), _) => {
-            Err((None, "is either a command or in a token (pkcs11)".to_owned()))
+            return Err((None, "is either a command or in a token (pkcs11)".to_owned()));
         }
-        (None, None, _) => Err((None, "needs a command, or pkcs11".to_owned())),
-    }
+        (None, None, _) => return Err((None, "needs a command, or pkcs11".to_owned())),
+    };
+    Ok(SignerSetting { name: name.to_owned(), source, tenants })
+}
+
+/// Some tenants, at least one.
+fn read_tenants(value: &DeValue<'_>) -> Option<Vec<SignerTenant>> {
+    let DeValue::Array(list) = value else { return None };
+    let tenant = |value: &DeValue<'_>| match value {
+        DeValue::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let read: Option<Vec<_>> = list.iter().map(|value| tenant(value.get_ref())).collect();
+    read.filter(|tenants| !tenants.is_empty())
 }

@@ -12,7 +12,7 @@ use super::{check_prefix, family};
 use crate::service::access::{Action, Caller, Principal, authorize};
 use crate::service::alone::{Created, Repeat, Work};
 use crate::service::audit::{Entry, Origin};
-use crate::service::cas::{CaSource, NewCa, check_permits};
+use crate::service::cas::{CaSource, NewCa, check_permits, signer_user};
 use crate::service::pools::{Addresses, refusal};
 use crate::service::precondition::{Expected, Tag};
 use crate::service::{Service, authority};
@@ -148,16 +148,18 @@ impl Service {
             Some(source) => {
                 // A signer is asked for nobody who may not make this network.
                 let (asked, tenant) = (caller.clone(), request.tenant);
-                self.read(move |tx, shared| {
-                    let (secrets, now) = (&shared.secrets, shared.now());
-                    let principal = Principal::authenticate(tx, secrets, &asked, now)?;
-                    principal.permit(Action::CreateNetwork)?;
-                    owner(tx, &principal, tenant)
-                })
-                .await?;
+                let user = self
+                    .read(move |tx, shared| {
+                        let (secrets, now) = (&shared.secrets, shared.now());
+                        let principal = Principal::authenticate(tx, secrets, &asked, now)?;
+                        principal.permit(Action::CreateNetwork)?;
+                        let tenant = owner(tx, &principal, tenant)?;
+                        signer_user(tx, &principal, tenant)
+                    })
+                    .await?;
                 let version = request.versions.oldest();
                 let kind = (version, request.curve);
-                let ca = self.make_ca(request.name.as_str(), kind, source).await?;
+                let ca = self.make_ca(request.name.as_str(), kind, user, source).await?;
                 request.curve = ca.certificate.curve();
                 Some(ca)
             }
