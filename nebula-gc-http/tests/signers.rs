@@ -28,9 +28,9 @@ use nebula_alloc::Postgres;
 use nebula_alloc::store::Row;
 use nebula_alloc::store::writer::Subject;
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
-    NetworkSettings, NewNetwork, NodeId, NodeName, NodeState, Origin, ProjectId, Registration,
-    ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
+    Bearer, CaSource, Caller, Change, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
+    NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Origin, ProjectId,
+    Registration, ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Blocklist, CaPool, Curve, SystemRandom};
@@ -331,10 +331,10 @@ async fn a_change_waits_for_its_signature(plane: &Plane) {
         device: DeviceId::new("device").unwrap(),
         name: NodeName::new(name).unwrap(),
         public_key: key.clone(),
-        groups: nebula_gc_http::Change::Set(
+        groups: Change::Set(
             Groups::new(groups.iter().map(|group| (*group).to_owned()).collect()).unwrap(),
         ),
-        lighthouse: nebula_gc_http::Change::Keep,
+        lighthouse: Change::Keep,
     };
     let register = |request| service.register(Caller::Local, Origin::local(), request);
     let first = register(device("one", &["a", "b"])).await.unwrap();
@@ -429,6 +429,54 @@ async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: &Plane) {
     plane.check();
 }
 
+/// A node's own wish and its operator's, each of which wants another certificate.
+async fn two_wishes_for_one_node_both_come_true(plane: &Plane) {
+    let service = plane.with_network().await;
+    let request = enrollment("one");
+    let enrolled = enroll(&service, &request).await.unwrap();
+    plane.holder.now("is slow");
+    let (caller, key) = (Caller::Bearer(request.token.clone()), new_key());
+    let renewing = service.renew(caller, Origin::local(), Some(key.clone()));
+    let groups = Change::Set(Groups::new(vec!["servers".to_owned()]).unwrap());
+    let change = NodeChange { groups, ..NodeChange::default() };
+    let (operator, about) = (Caller::Local, (demo(), enrolled.node));
+    let changing =
+        service.change_node(operator, Origin::local(), about, Expected::Anything, change);
+    let both = async { tokio::join!(renewing, changing) };
+    let (renewed, changed) = tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
+    assert!(renewed.unwrap().renewed);
+    assert_eq!(changed.unwrap().id, enrolled.node);
+    // The one that came second has taken the other's place once, and then waited.
+    let ledger = [("cancelled", 1), ("issued", 1), ("superseded", 2)];
+    assert_eq!(plane.ledger(), states(&ledger));
+    let again = service.own_bundle(Caller::Bearer(request.token)).await.unwrap();
+    assert_eq!(again.desired().generation, enrolled.desired.1 + 2);
+    let node = plane.place.query("SELECT public_key, groups FROM gc_node");
+    assert_eq!(node[0].blob(0).unwrap(), key.as_bytes());
+    assert_eq!(node[0].text(1).unwrap(), r#"["servers"]"#);
+    plane.check();
+}
+
+async fn what_is_cancelled_again_and_again_ends(plane: &Plane) {
+    let service = plane.with_network().await;
+    plane.holder.now("is slow");
+    let cancelling = async {
+        loop {
+            plane
+                .place
+                .sql("UPDATE gc_certificate SET state = 'cancelled' WHERE state = 'pending'");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let request = enrollment("one");
+    let asking = tokio::time::timeout(Duration::from_secs(30), enroll(&service, &request));
+    let ended = tokio::select! {
+        ended = asking => ended.unwrap(),
+        () = cancelling => panic!("it never ends"),
+    };
+    assert!(matches!(ended, Err(Error::Unavailable { .. })), "{ended:?}");
+}
+
 macro_rules! on_both_engines {
     ($($test:ident)*) => {
         mod on_sqlite {
@@ -457,6 +505,19 @@ on_both_engines! {
     a_change_waits_for_its_signature
     a_node_renews_with_another_key
     who_is_kept_out_while_a_signer_is_at_it_stays_out
+    what_is_cancelled_again_and_again_ends
+}
+
+#[tokio::test]
+async fn two_wishes_for_one_node_both_come_true_on_sqlite() {
+    let Some(plane) = Plane::patient(Engine::Sqlite) else { return };
+    two_wishes_for_one_node_both_come_true(&plane).await;
+}
+
+#[tokio::test]
+async fn two_wishes_for_one_node_both_come_true_on_postgresql() {
+    let Some(plane) = Plane::patient(Engine::Postgres) else { return };
+    two_wishes_for_one_node_both_come_true(&plane).await;
 }
 
 #[tokio::test]

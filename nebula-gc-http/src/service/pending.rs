@@ -97,11 +97,23 @@ impl Terms {
                 Some(_) => known = rows.iter().map(|row| row.to_be_signed.clone()).collect(),
                 None => return self.wait_or_take_over(tx, rows),
             }
+        } else if self.has_lost_its_place(&rows, issue.signed.as_ref()) {
+            let authority = Arc::clone(&self.authority);
+            return Ok(Readiness::Pending(Pending { authority, rows, is_own: false }));
         }
         for row in &rows {
             pending::cancel(tx, row.id)?;
         }
         self.enter_pending(tx, &issue, &known)
+    }
+
+    /// Whether a step that runs again finds pending what another wish needs, which still has time
+    /// for it. The first time it took the place of whatever was pending; if it did so again, two
+    /// wishes would cancel each other's for ever.
+    fn has_lost_its_place(&self, rows: &[pending::Pending], signed: Option<&Ahead>) -> bool {
+        let Some(Ahead::Elsewhere(signed)) = signed else { return false };
+        let is_own = |row: &pending::Pending| signed.iter().any(|signed| signed.row == row.id);
+        rows.iter().any(|row| row.deadline > self.now && !is_own(row))
     }
 
     /// Whether what is pending is what would be entered now, but for its validity.
@@ -220,11 +232,11 @@ impl Service {
                 Ok(Issuing::Done(done)) => return Ok(done),
                 Ok(Issuing::About(device)) => about = Some(device),
                 Ok(Issuing::Pending(pending)) if pending.is_own => {
-                    ahead = Some(self.sign(&pending).await?);
+                    ahead = Some(self.sign(&pending, end).await?);
                 }
                 Ok(Issuing::Pending(pending)) => {
                     self.wait_for(&pending, end).await?;
-                    ahead = None;
+                    ahead = Some(Ahead::Elsewhere(vec![]));
                 }
                 Err(Error::Overtaken) if !overtaken => overtaken = true,
                 Err(error) => return Err(error),
@@ -232,9 +244,12 @@ impl Service {
         }
     }
 
-    /// Has pending certificates signed, trying as long as its patience lasts.
-    async fn sign(&self, pending: &Pending) -> Result<Ahead, Error> {
-        let end = Instant::now() + self.shared.signers.patience();
+    /// Has pending certificates signed, trying as long as its patience lasts, and not after `end`.
+    async fn sign(&self, pending: &Pending, end: Instant) -> Result<Ahead, Error> {
+        if Instant::now() >= end {
+            return Err(Error::unavailable("others took its place again and again"));
+        }
+        let end = end.min(Instant::now() + self.shared.signers.patience());
         let [mut pause, longest] = PAUSES;
         loop {
             let failure = match self.sign_once(pending).await {

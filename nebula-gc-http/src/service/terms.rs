@@ -232,7 +232,7 @@ pub(super) struct Issue<'a> {
 pub(super) enum Ahead {
     /// By this process, in the same step.
     Here(Vec<VerifiedCertificate>),
-    /// By somebody else, between two runs of the step.
+    /// By somebody else, between two runs of the step; nothing where it waited for another.
     Elsewhere(Vec<SignedElsewhere>),
 }
 

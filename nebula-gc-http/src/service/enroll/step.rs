@@ -95,7 +95,9 @@ impl Step for Enrolling {
         let decision = match &self.wish {
             Wish::Device(request) => request.decide(tx, &principal, &terms)?,
             Wish::Native(request) => request.decide(tx, shared, &principal, &terms)?,
-            Wish::Renewal(request) => request.decide(tx, &principal, &terms)?,
+            Wish::Renewal(request) => {
+                request.decide(tx, &principal, &terms, self.signed.is_some())?
+            }
         };
         let decision = match decision.known() {
             Some(node) if self.subject() != Subject::Key(node.device.as_str().into()) => {
