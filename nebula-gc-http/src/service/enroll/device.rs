@@ -43,11 +43,13 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// `former` is the node that the device has.
     pub(super) fn decide(
         &self,
         tx: &mut dyn Transaction,
         principal: &Principal,
         terms: &Terms,
+        former: Option<Node>,
     ) -> Result<Decision, Error> {
         let network = terms.network.id;
         if !principal.is_operator() && matches!(self.lighthouse, Change::Set(Some(_))) {
@@ -55,7 +57,7 @@ impl Registration {
                 reason: "lighthouse: needs an operator key".to_owned(),
             });
         }
-        let Some(former) = node::by_device(tx, network, self.device.as_str())? else {
+        let Some(former) = former else {
             let join = Join::check(principal, self.name.as_str(), self.asked_groups(), terms.now)?;
             let node = self.new_node(network, terms.now, &join);
             check_unique(tx, &node, None)?;
@@ -65,6 +67,11 @@ impl Registration {
                 None => Decision::New { node, spends },
             });
         };
+        if former.is_native() && !principal.is_operator() {
+            return Err(Error::KeyMismatch {
+                reason: "deviceId: this device is enrolled with a node token, and gets what it has with that through the native API".to_owned(),
+            });
+        }
         check_active(&former)?;
         if former.public_key != self.public_key.as_bytes() && !principal.is_operator() {
             return Err(Error::KeyMismatch {

@@ -84,16 +84,24 @@ impl Step for Enrolling {
             Wish::Native(request) => (request.network.as_ref(), Action::Register),
             Wish::Renewal(_) => (None, Action::BeNode),
         };
-        let native = !matches!(self.wish, Wish::Device(_));
         let shared = &self.shared;
         let (principal, network) =
             authorize(tx, &shared.secrets, &self.caller, now, action, project)?;
         if let Some(key) = self.wish.public_key() {
             check_curve(key, network.curve)?;
         }
+        let former = match &self.wish {
+            Wish::Device(request) => node::by_device(tx, network.id, request.device.as_str())?,
+            Wish::Native(_) | Wish::Renewal(_) => None,
+        };
+        // What the node is counts, not who asks for it.
+        let native = match &self.wish {
+            Wish::Device(_) => former.as_ref().is_some_and(Node::is_native),
+            Wish::Native(_) | Wish::Renewal(_) => true,
+        };
         let terms = Terms::new(tx, shared, network, native, now)?;
         let decision = match &self.wish {
-            Wish::Device(request) => request.decide(tx, &principal, &terms)?,
+            Wish::Device(request) => request.decide(tx, &principal, &terms, former)?,
             Wish::Native(request) => request.decide(tx, shared, &principal, &terms)?,
             Wish::Renewal(request) => {
                 request.decide(tx, &principal, &terms, self.signed.is_some())?
