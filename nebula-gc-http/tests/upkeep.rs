@@ -14,10 +14,11 @@ mod postgres;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::{Fleet, demo, enrollment, groups};
+use fleet::{Fleet, Member, demo, enrollment, groups};
 use nebula_gc_http::server::{keep_up, serve};
 use nebula_gc_http::{
-    Caller, CertificateState, Change, Enrollment, Expected, NodeChange, NodeState, Origin, Upkeep,
+    Caller, CertificateState, Change, Enrollment, Expected, NodeChange, NodeState, Origin,
+    StateReason, Upkeep,
 };
 
 use tokio::net::TcpListener;
@@ -31,6 +32,7 @@ const DAY: i64 = 24 * HOUR;
 
 on_both_engines! {
     quarantines_end_early_only_once_everyone_has_applied
+    who_comes_back_learns_first_what_is_blocked
     the_hold_time_alone_where_an_operator_chose_it
     the_ledger_follows_time
     replaced_certificates_are_blocked_once_reported_or_after_an_hour
@@ -75,6 +77,42 @@ async fn quarantines_end_early_only_once_everyone_has_applied(fleet: Fleet) {
     assert_eq!(fleet.upkeep().await.freed, 1);
     let next = fleet.enroll("next").await;
     assert_eq!(fleet.node(&next).await.addresses, [address]);
+    fleet.verify();
+}
+
+/// A node that is kept out has not applied what ended a quarantine, and counts for nothing there:
+/// nobody accepts the certificate that it has, and with the next it learns what is blocked.
+async fn who_comes_back_learns_first_what_is_blocked(fleet: Fleet) {
+    let [gone, out, stays] =
+        [fleet.enroll("gone").await, fleet.enroll("out").await, fleet.enroll("stays").await];
+    let address = fleet.node(&gone).await.addresses[0];
+    let fingerprint = |member: &Member| member.enrolled.certificates[0].fingerprint().to_string();
+    for member in [&gone, &out, &stays] {
+        fleet.report(member).await;
+    }
+    let (operator, origin, any) = (|| Caller::Local, Origin::local, || Expected::Anything);
+    let (about, reason) = ((demo(), out.id), StateReason::new("lent").unwrap());
+    fleet.service.suspend_node(operator(), origin(), about.clone(), any(), reason).await.unwrap();
+    fleet.release(&gone).await.unwrap();
+    fleet.report(&stays).await;
+    fleet.pass(DAY);
+    assert_eq!(fleet.upkeep().await.shortened, 1);
+    assert_eq!(fleet.upkeep().await.freed, 1);
+    let next = fleet.enroll("next").await;
+    assert_eq!(fleet.node(&next).await.addresses, [address]);
+
+    fleet.service.reinstate_node(operator(), origin(), about, any()).await.unwrap();
+    let revision = fleet.revision().await;
+    assert!(fleet.unapplied(revision).await.nodes.iter().any(|node| node.id == out.id));
+    let blocked = fleet.blocked().await;
+    assert!(blocked.contains(&fingerprint(&gone)) && blocked.contains(&fingerprint(&out)));
+    let bundle = fleet.service.own_bundle(out.caller()).await.unwrap();
+    assert_eq!(bundle.desired().revision, revision);
+    let (_, zip) = bundle.render(nebula_bundle::Bundle::to_zip).await.unwrap();
+    // Its files are stored as they are.
+    let carries = |text: &str| zip.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(carries(&fingerprint(&gone)));
+    assert!(!carries(&out.enrolled.certificates[0].to_pem()), "another certificate");
     fleet.verify();
 }
 

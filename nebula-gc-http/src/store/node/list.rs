@@ -108,7 +108,8 @@ pub(crate) fn count_unapplied(
     Ok(rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default())
 }
 
-/// The revision that every active node has applied; none where there is no active node.
+/// The revision that every active node has applied; none where there is no active node. One that is
+/// kept out need not: what it has is blocked, and with its next certificate it gets the blocklist.
 pub(crate) fn applied_by_all(
     tx: &mut dyn Transaction,
     network: NetworkId,
