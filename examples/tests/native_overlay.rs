@@ -80,6 +80,22 @@ async fn devices_with_certificates_of_both_versions_talk_to_those_that_read_one(
     meet(&mesh.iter().collect::<Vec<_>>());
 }
 
+/// Where all read version 2 and begin with it, both families answer.
+#[tokio::test]
+async fn devices_with_certificates_of_both_versions_begin_in_the_one_that_the_network_says() {
+    let Some(peer) = version_2() else { return };
+    let plan = Plan { name: "begin", versions: "both", prefixes: &["10.56.0.0/24", "fd56::/64"] };
+    let Some(mut underlay) = underlay(plan.name) else { return };
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&data.path().join("data"));
+    let operator = Operator::new(server.address, &server.operator_key, plan, DAYS).await;
+    operator.begin_in("2").await;
+    let mesh = operator.mesh(&mut underlay, [&peer; 3]).await;
+    assert!(mesh.iter().all(|device| device.certificates.len() == 2));
+    assert!(mesh.iter().all(|device| device.node.addresses.len() == 2));
+    meet(&mesh.iter().collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn the_newest_release_renews_without_losing_a_ping() {
     let Some(peer) = version_2() else { return };
@@ -243,6 +259,11 @@ impl Operator {
     fn moved_to(mut self, server: SocketAddr) -> Self {
         self.api.server = server;
         self
+    }
+
+    async fn begin_in(&self, version: &str) {
+        let path = format!("/networks/{}", self.network);
+        self.api.patch(&path, &json!({"initiatingVersion": version})).await.expect(200);
     }
 
     /// A lighthouse and two others that joined with tokens, and run.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use hyper::Method;
 use serde_json::Value;
 
 use super::client::{Answer, Client};
@@ -31,6 +32,11 @@ impl Api {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.client().await.post(&below(path), body.to_string()).await.expect("an answer")
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        let mut client = self.client().await;
+        client.send(Method::PATCH, &below(path), body.to_string()).await.expect("an answer")
     }
 
     async fn client(&self) -> Client {

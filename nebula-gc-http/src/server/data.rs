@@ -156,7 +156,9 @@ impl DataDirectory {
         };
         let found = match url {
             #[cfg(feature = "postgres")]
-            Some(url) => postgres(url)?.transaction(look)?,
+            Some(url) => nebula_alloc::PostgresReaders::open(url, 1)
+                .map_err(|error| ServerError::Database(error.to_string()))?
+                .read(look)?,
             #[cfg(not(feature = "postgres"))]
             Some(_) => return Err(ServerError::Database("built without PostgreSQL".to_owned())),
             None if exists(&self.database())? => Readers::open(self.database(), 1)
