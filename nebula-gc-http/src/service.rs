@@ -54,6 +54,7 @@ pub use self::join_tokens::{Expiry, NewJoinToken};
 pub use self::networks::{AddPool, NetworkPatch, NetworkSettings, NewNetwork, PoolAdded};
 pub use self::nodes::{NodeChange, NodeDetails, Rotated, Unapplied};
 pub use self::operator_keys::{NewOperatorKey, Reach};
+use self::own::Presence;
 pub use self::own::{OwnCertificate, OwnNode};
 pub use self::pending::Settlement;
 pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
@@ -91,6 +92,8 @@ struct Shared {
     authorities: Authorities,
     /// Who holds the CA keys that are not here.
     signers: Signers,
+    /// Nodes that were heard of.
+    presence: Presence,
     /// This process, among those that share the database.
     instance: String,
     /// For reads: a step is told its transaction's time.
@@ -143,7 +146,14 @@ impl Service {
         let reading = Arc::new(reading);
         let authorities = Authorities::default();
         let instance = Uuid::now_v7().to_string();
-        let shared = Arc::new(Shared { secrets, authorities, signers, instance, clock });
+        let shared = Arc::new(Shared {
+            secrets,
+            authorities,
+            signers,
+            presence: Presence::default(),
+            instance,
+            clock,
+        });
         let known = shared.secrets.clone();
         writer.transaction(move |tx, now| secrets::note(tx, &known, now))?;
         prepare(&writer, &shared.secrets, keep)?;
@@ -251,6 +261,7 @@ impl Service {
         let (reading, shared) = (Arc::clone(&self.reading), Arc::clone(&self.shared));
         let answer = spawn_blocking(move || reading.read(|tx| read(tx, &shared))).await;
         self.rehash();
+        self.note_presence();
         answer.map_err(|_| Error::unavailable("a read panicked"))?
     }
 }

@@ -38,6 +38,8 @@ on_both_engines! {
     replaced_certificates_are_blocked_once_reported_or_after_an_hour
     blocklists_are_pruned_once_a_day
     silent_nodes_are_released
+    who_could_not_be_heard_was_not_silent
+    who_is_let_in_again_was_not_silent
     unsound_certificates_are_told_once
     doing_it_again_does_nothing_more
     one_instance_does_it
@@ -214,9 +216,30 @@ async fn blocklists_are_pruned_once_a_day(fleet: Fleet) {
     fleet.verify();
 }
 
+/// Lets time pass while the server runs; how many nodes it released meanwhile.
+async fn stay_up(fleet: &Fleet, seconds: i64) -> u64 {
+    let (mut left, mut silent) = (seconds, 0);
+    while left > 0 {
+        fleet.pass(left.min(600));
+        silent += fleet.upkeep().await.silent;
+        left -= 600;
+    }
+    silent
+}
+
+/// A node asks something, which is stored behind the answer.
+async fn ask(fleet: &Fleet, name: &str, caller: Caller) {
+    fleet.service.own_node(caller).await.unwrap();
+    let now = fleet.now();
+    let stored = format!("SELECT count(*) FROM gc_node WHERE name = '{name}' AND seen_at = {now}");
+    while fleet.number(&stored) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn silent_nodes_are_released(fleet: Fleet) {
     let (talks, silent) = (fleet.enroll("talks").await, fleet.enroll("silent").await);
-    let never = fleet.enroll("never").await;
+    let (never, asks) = (fleet.enroll("never").await, fleet.enroll("asks").await);
     let device = nebula_gc_http::Registration {
         project: Some(demo()),
         device: nebula_gc_http::DeviceId::new("device").unwrap(),
@@ -226,24 +249,70 @@ async fn silent_nodes_are_released(fleet: Fleet) {
         lighthouse: Change::Keep,
     };
     let device = fleet.service.register(Caller::Local, Origin::local(), device).await.unwrap();
+    for member in [&talks, &silent, &asks] {
+        fleet.report(member).await;
+    }
+    fleet.upkeep().await;
+    assert_eq!(stay_up(&fleet, HOUR).await, 0);
     fleet.report(&talks).await;
-    fleet.report(&silent).await;
-    fleet.pass(DAY);
-    fleet.report(&talks).await;
-    fleet.pass(1);
-    assert_eq!(fleet.upkeep().await.silent, 0, "off unless it is set");
-    fleet.sql(&format!("UPDATE gc_network SET silence_seconds = {DAY}"));
+    // Whatever it asks; it has nothing to report.
+    ask(&fleet, "asks", asks.caller()).await;
+    assert_eq!(stay_up(&fleet, HOUR + 1).await, 0, "off unless it is set");
+    fleet.sql(&format!("UPDATE gc_network SET silence_seconds = {}", 2 * HOUR));
     let revision = fleet.revision().await;
     assert_eq!(fleet.upkeep().await.silent, 1);
     assert_eq!(fleet.revision().await, revision + 1);
     let gone = fleet.node(&silent).await;
     assert_eq!((gone.state, gone.state_reason.as_deref()), (NodeState::Released, Some("silent")));
-    for member in [&talks, &never] {
+    for member in [&talks, &never, &asks] {
         assert_eq!(fleet.node(member).await.state, NodeState::Active);
     }
     let stays = fleet.service.node(Caller::Local, demo(), device.node).await.unwrap();
     assert_eq!(stays.state, NodeState::Active);
     assert_eq!(fleet.upkeep().await.silent, 0);
+    fleet.verify();
+}
+
+async fn who_could_not_be_heard_was_not_silent(fleet: Fleet) {
+    fleet.sql(&format!("UPDATE gc_network SET silence_seconds = {HOUR}"));
+    let member = fleet.enroll("one").await;
+    fleet.report(&member).await;
+    assert_eq!(fleet.upkeep().await.silent, 0);
+    // There was no server, or none that had its database.
+    fleet.pass(DAY);
+    assert_eq!(fleet.upkeep().await.silent, 0);
+    assert_eq!(stay_up(&fleet, HOUR - 600).await, 0);
+    if fleet.is_shared() {
+        // Another instance goes on: that is no interruption.
+        let other = fleet.another();
+        fleet.pass(300);
+        assert_eq!(other.upkeep().await.unwrap().unwrap().silent, 0);
+        fleet.pass(300);
+        assert_eq!(other.upkeep().await.unwrap().unwrap().silent, 1);
+    } else {
+        assert_eq!(stay_up(&fleet, 600).await, 1);
+    }
+    assert_eq!(fleet.node(&member).await.state, NodeState::Released);
+    fleet.verify();
+}
+
+async fn who_is_let_in_again_was_not_silent(fleet: Fleet) {
+    fleet.sql(&format!("UPDATE gc_network SET silence_seconds = {HOUR}"));
+    let member = fleet.enroll("one").await;
+    fleet.report(&member).await;
+    let (local, origin, anything) = (Caller::Local, Origin::local(), Expected::Anything);
+    let reason = nebula_gc_http::StateReason::new("lost").unwrap();
+    let about = || (demo(), member.id);
+    fleet
+        .service
+        .suspend_node(local.clone(), origin, about(), anything.clone(), reason)
+        .await
+        .unwrap();
+    assert_eq!(fleet.upkeep().await.silent, 0);
+    assert_eq!(stay_up(&fleet, 2 * HOUR).await, 0);
+    fleet.service.reinstate_node(local, origin, about(), anything).await.unwrap();
+    assert_eq!(stay_up(&fleet, HOUR).await, 0);
+    assert_eq!(stay_up(&fleet, 1).await, 1);
     fleet.verify();
 }
 
@@ -274,7 +343,7 @@ async fn unsound_certificates_are_told_once(fleet: Fleet) {
 }
 
 async fn doing_it_again_does_nothing_more(fleet: Fleet) {
-    fleet.sql("UPDATE gc_network SET silence_seconds = 1000");
+    fleet.sql("UPDATE gc_network SET silence_seconds = 1900");
     for index in 0..40 {
         let request =
             Enrollment { relay: Some(index % 3 == 0), ..enrollment(&format!("n{index}")) };
@@ -290,7 +359,12 @@ async fn doing_it_again_does_nothing_more(fleet: Fleet) {
          SELECT 'local', name, id, id, 1 FROM gc_node",
     );
     for passed in [0, 2000, DAY, 15 * DAY, 20 * DAY] {
-        fleet.pass(passed);
+        if passed == 2000 {
+            assert_eq!(stay_up(&fleet, 1800).await, 0);
+            fleet.pass(200);
+        } else {
+            fleet.pass(passed);
+        }
         let done = fleet.upkeep().await;
         fleet.verify();
         if passed == 0 {

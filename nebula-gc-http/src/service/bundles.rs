@@ -11,8 +11,8 @@ use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, T
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 use tokio::task::spawn_blocking;
 
-use super::access::{Action, Caller, Principal, authorize};
-use super::own::own_node;
+use super::access::{Action, Caller, authorize};
+use super::own::heard;
 use super::{Desired, Service, Shared};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node};
@@ -247,10 +247,7 @@ impl Service {
     /// # Errors
     /// [`Error::NodeKeptOut`] and those of access.
     pub async fn own_bundle(&self, caller: Caller) -> Result<NodeBundle, Error> {
-        let find = move |tx: &mut dyn Transaction, shared: &Shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
-            own_node(&principal).cloned()
-        };
+        let find = move |tx: &mut dyn Transaction, shared: &Shared| heard(tx, shared, &caller);
         self.bundle_of(find).await
     }
 

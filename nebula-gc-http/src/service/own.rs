@@ -1,17 +1,20 @@
 //! What a node is told about itself, and tells.
 
+mod presence;
 mod report;
 mod token;
 
 use std::net::IpAddr;
 
+use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::{Certificate, Fingerprint, Version};
 use sha2::{Digest, Sha256};
 
+pub(super) use self::presence::Presence;
 use super::access::{Action, Caller, Principal};
 use super::bundles::addresses;
-use super::{Desired, Service};
+use super::{Desired, Service, Shared};
 use crate::store::node::{Applied, Node, NodeState};
 use crate::store::{certificate, damaged, network};
 use crate::{Error, NodeId};
@@ -68,8 +71,7 @@ impl Service {
     /// [`Error::NodeKeptOut`] and those of access.
     pub async fn own_node(&self, caller: Caller) -> Result<OwnNode, Error> {
         self.read(move |tx, shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
-            let node = own_node(&principal)?;
+            let node = heard(tx, shared, &caller)?;
             let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
             let certificates = certificate::current(tx, node.id)?;
             let is_outgrown = certificates.iter().any(|it| network.has_outgrown(it));
@@ -107,6 +109,19 @@ impl OwnCertificate {
             not_after: details.not_after(),
         }
     }
+}
+
+/// The caller's node, if it is one that is not kept out; and notes that it was heard of.
+pub(super) fn heard(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    caller: &Caller,
+) -> Result<Node, Error> {
+    let now = shared.now();
+    let principal = Principal::authenticate(tx, &shared.secrets, caller, now)?;
+    let node = own_node(&principal)?;
+    shared.presence.note(node, now);
+    Ok(node.clone())
 }
 
 /// The caller's node, if it is one that is not kept out.

@@ -18,8 +18,8 @@ use nebula_alloc::store::Transaction;
 use tokio::sync::oneshot;
 
 use self::look::{Look, Seen};
-use super::access::{Caller, Principal};
-use super::own::own_node;
+use super::access::Caller;
+use super::own::heard;
 use super::{Service, Shared};
 use crate::store::database::Reading;
 use crate::store::network::{self, Marks};
@@ -267,13 +267,12 @@ struct Standing {
 
 impl Standing {
     fn read(tx: &mut dyn Transaction, shared: &Shared, caller: &Caller) -> Result<Self, Error> {
-        let principal = Principal::authenticate(tx, &shared.secrets, caller, shared.now())?;
-        let Node { id, network, token, generation, .. } = own_node(&principal)?;
-        let marks = network::marks(tx, &[*network])?.into_iter().next().flatten();
+        let Node { id, network, token, generation, .. } = heard(tx, shared, caller)?;
+        let marks = network::marks(tx, &[network])?.into_iter().next().flatten();
         let marks = marks.ok_or_else(|| Error::unavailable("a node without network"))?;
         Ok(Self {
-            node: *id,
-            network: *network,
+            node: id,
+            network,
             token: token.as_ref().map_or([0; 32], |token| token.hash),
             marks,
             desired: Desired { revision: marks.revision.0, generation: generation.0 },

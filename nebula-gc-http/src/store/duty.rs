@@ -2,6 +2,10 @@ use nebula_alloc::store::Transaction;
 
 use crate::Error;
 
+/// How long nobody may have a duty until that counts as an interruption, in seconds: a restart, or a
+/// change from one instance to another, is none.
+const INTERRUPTION: i64 = 600;
+
 /// Takes on what one instance at a time does, until then, where nobody else has it at `now`. Whoever
 /// has it keeps it. Whether it is this instance's.
 pub(crate) fn take(
@@ -12,10 +16,17 @@ pub(crate) fn take(
     until: i64,
 ) -> Result<bool, Error> {
     let changed = tx.execute(
-        "INSERT INTO gc_duty (name, instance, until) VALUES ($1, $2, $3) \
-         ON CONFLICT (name) DO UPDATE SET instance = $2, until = $3 \
+        "INSERT INTO gc_duty (name, instance, until, since) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (name) DO UPDATE SET instance = $2, until = $3, \
+         since = CASE WHEN gc_duty.until < $5 THEN $4 ELSE gc_duty.since END \
          WHERE gc_duty.instance = $2 OR gc_duty.until <= $4",
-        &[name.into(), instance.into(), until.into(), now.into()],
+        &[
+            name.into(),
+            instance.into(),
+            until.into(),
+            now.into(),
+            now.saturating_sub(INTERRUPTION).into(),
+        ],
     )?;
     Ok(changed == 1)
 }
@@ -41,4 +52,10 @@ pub(crate) fn done(
          ON CONFLICT (name) DO UPDATE SET instance = $2, until = $3",
         &[name.into(), instance.into(), until.into()],
     )?)
+}
+
+/// From when on some instance was always there to do it, but for short interruptions.
+pub(crate) fn since(tx: &mut dyn Transaction, name: &str) -> Result<Option<i64>, Error> {
+    let rows = tx.query("SELECT since FROM gc_duty WHERE name = $1", &[name.into()])?;
+    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
 }

@@ -87,7 +87,7 @@ pub struct Network {
     pub hold_alone: bool,
     /// How long the certificates of native nodes are valid, in seconds.
     pub lifetime: i64,
-    /// After how long without a report a node that has reported before is released, in seconds.
+    /// After how long without any request a node that has reported before is released, in seconds.
     pub silence_seconds: Option<i64>,
     /// The MTU of its nodes' devices, in bytes, where they have none of their own.
     pub mtu: u32,

@@ -63,6 +63,9 @@ pub(crate) struct Node {
     pub(crate) generation: Generation,
     /// What it reported last; 0 for one that never did.
     pub(crate) applied: Applied,
+    /// When it last asked anything with its token, in seconds since the Unix epoch and give or take
+    /// some minutes; nothing for devices of the dialect.
+    pub(crate) seen_at: Option<i64>,
     /// Counts the changes of it as a resource.
     pub(crate) changes: i64,
     pub(crate) created_at: i64,
@@ -89,7 +92,7 @@ macro_rules! select {
         concat!(
             "SELECT id, network, device, name, public_key, state, state_reason, groups, lighthouse, relay, \
              mtu, pool, token_key, token_hash, join_token, generation, applied_revision, \
-             applied_generation, reported_at, changes, created_at FROM gc_node ",
+             applied_generation, reported_at, changes, created_at, seen_at FROM gc_node ",
             $rest
         )
     };
@@ -146,6 +149,7 @@ fn read(row: &Row) -> Result<Node, Error> {
         },
         changes: row.integer(19)?,
         created_at: row.integer(20)?,
+        seen_at: row.optional_integer(21)?,
     })
 }
 
@@ -270,8 +274,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
     Ok(tx.queue(
         "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, relay, mtu, \
-         pool, token_key, token_hash, join_token, generation, changes, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         &[
             node.id.as_bytes().into(),
             node.network.as_bytes().into(),
@@ -290,6 +294,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.generation.0.into(),
             node.changes.into(),
             node.created_at.into(),
+            node.seen_at.into(),
         ],
     )?)
 }
@@ -301,8 +306,9 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
     Ok(tx.queue_one(
         "UPDATE gc_node SET name = $1, public_key = $2, state = $3, state_reason = $4, groups = $5, \
-         lighthouse = $6, relay = $7, mtu = $8, generation = $9, changes = changes + 1 \
-         WHERE id = $10 AND changes = $11 AND state <> 'released'",
+         lighthouse = $6, relay = $7, mtu = $8, generation = $9, \
+         seen_at = CASE WHEN seen_at < $10 THEN $10 ELSE seen_at END, changes = changes + 1 \
+         WHERE id = $11 AND changes = $12 AND state <> 'released'",
         &[
             (&node.name).into(),
             (&node.public_key).into(),
@@ -313,6 +319,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             i64::from(node.relay).into(),
             node.mtu.map(i64::from).into(),
             node.generation.0.into(),
+            node.seen_at.into(),
             node.id.as_bytes().into(),
             node.changes.into(),
         ],
@@ -363,8 +370,17 @@ pub(crate) fn report(
         "UPDATE gc_node SET \
          applied_revision = CASE WHEN applied_revision < $1 THEN $1 ELSE applied_revision END, \
          applied_generation = CASE WHEN applied_generation < $2 THEN $2 ELSE applied_generation END, \
-         reported_at = $3 WHERE id = $4 AND state = 'active'",
+         reported_at = $3, seen_at = $3 WHERE id = $4 AND state = 'active'",
         &[revision.0.into(), generation.0.into(), now.into(), id.as_bytes().into()],
+    )?)
+}
+
+/// Notes that an active node has shown its token. It never goes back.
+pub(crate) fn see(tx: &mut dyn Transaction, id: NodeId, now: i64) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_node SET seen_at = $1 WHERE id = $2 AND state = 'active' \
+         AND (seen_at IS NULL OR seen_at < $1)",
+        &[now.into(), id.as_bytes().into()],
     )?)
 }
 

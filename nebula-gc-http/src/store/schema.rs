@@ -114,6 +114,8 @@ CREATE TABLE gc_operator_key (
 ///   `revision` it tells another instance that somebody has to be woken.
 /// * `changes` counts the changes of a resource, for its ETag.
 /// * `gc_node.token_hash` is absent for devices of the dialect, which have no token.
+/// * `gc_node.seen_at` is when a node last asked anything with its token, give or take some minutes.
+/// * `gc_duty.since` is from when on some instance was always there to do it.
 /// * `gc_certificate.block_after` is when a superseded certificate is to be blocked, unless its
 ///   node reports the newer one before.
 /// * A pending certificate's `contents` are the bytes to be signed.
@@ -149,12 +151,13 @@ ALTER TABLE gc_node ADD COLUMN mtu BIGINT;
 ALTER TABLE gc_node ADD COLUMN applied_revision BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE gc_node ADD COLUMN applied_generation BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE gc_node ADD COLUMN reported_at BIGINT;
+ALTER TABLE gc_node ADD COLUMN seen_at BIGINT;
 ALTER TABLE gc_node ADD COLUMN changes BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE gc_node ADD COLUMN state_reason TEXT;
 CREATE UNIQUE INDEX gc_node_token ON gc_node (token_hash) WHERE token_hash IS NOT NULL;
 CREATE INDEX gc_node_by_network ON gc_node (network, id);
 CREATE INDEX gc_node_relay ON gc_node (network, id) WHERE relay = 1 AND state = 'active';
-CREATE INDEX gc_node_reported ON gc_node (network, reported_at) WHERE reported_at IS NOT NULL AND state = 'active';
+CREATE INDEX gc_node_seen ON gc_node (network, seen_at) WHERE reported_at IS NOT NULL AND state = 'active';
 
 ALTER TABLE gc_certificate ADD COLUMN reason TEXT NOT NULL DEFAULT 'enrolled';
 ALTER TABLE gc_certificate ADD COLUMN actor TEXT NOT NULL DEFAULT '';
@@ -218,6 +221,7 @@ CREATE TABLE gc_secret_check (
 CREATE TABLE gc_duty (
     name TEXT NOT NULL PRIMARY KEY,
     instance TEXT NOT NULL,
-    until BIGINT NOT NULL
+    until BIGINT NOT NULL,
+    since BIGINT NOT NULL DEFAULT 0
 );
 ";

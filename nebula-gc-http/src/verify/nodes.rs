@@ -73,6 +73,8 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
             let families = active.get(&node.id).map_or(0, BTreeSet::len);
             found.unless(families >= 1, Rule::AllOrNothing, || format!("{named} has no address"));
         }
+        let heard = node.token.is_none() || node.seen_at.is_some();
+        found.unless(heard, Rule::AllOrNothing, || format!("{named} was never heard of"));
         let sane = node.applied.revision <= network.revision.0
             && node.applied.generation <= node.generation.0;
         found.unless(sane, Rule::OneMove, || format!("{named} has applied what is not there yet"));

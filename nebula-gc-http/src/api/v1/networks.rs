@@ -82,7 +82,8 @@ struct NetworkView {
     hold_seconds: i64,
     /// Whether it is kept for that time alone, whatever its certificates.
     hold_alone: bool,
-    /// After how long without a report a node that has reported before is released; null for never.
+    /// After how long without any request of its own a node that has reported before is released; null
+    /// for never.
     #[schema(required)]
     silence_seconds: Option<i64>,
     /// The MTU of nodes' devices, where they have none of their own.

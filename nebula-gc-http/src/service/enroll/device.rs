@@ -217,6 +217,7 @@ impl<'a> Join<'a> {
             join_token: self.token.map(|token| token.id),
             generation: Generation::FIRST,
             applied: Applied::default(),
+            seen_at: None,
             changes: 1,
             created_at: now,
         }

@@ -129,6 +129,7 @@ impl Enrollment {
             relay: self.relay.unwrap_or(preset.relay),
             mtu: self.mtu,
             token: Some(shared.secrets.hash(&self.token)?),
+            seen_at: Some(preset.created_at),
             ..preset
         })
     }

@@ -248,6 +248,7 @@ fn new_node(
         join_token: None,
         generation: Generation::FIRST,
         applied: Applied::default(),
+        seen_at: None,
         changes: 1,
         created_at: now,
     })

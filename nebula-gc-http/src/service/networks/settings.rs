@@ -14,7 +14,7 @@ pub struct NetworkSettings {
     /// Whether it is kept for that time alone, whatever its certificates. Then another node can get
     /// the address while the former one's certificate is still valid.
     pub hold_alone: bool,
-    /// After how long without a report a node that has reported before is released, in seconds: an
+    /// After how long without any request a node that has reported before is released, in seconds: an
     /// hour to 10 years. Never where it is left out.
     pub silence_seconds: Option<i64>,
     /// The MTU of nodes' devices, in bytes, where they have none of their own.

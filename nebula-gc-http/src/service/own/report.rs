@@ -5,7 +5,7 @@ use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
-use super::own_node;
+use super::{heard, own_node};
 use crate::Error;
 use crate::service::access::{Caller, Principal};
 use crate::service::audit::Author;
@@ -35,11 +35,7 @@ impl Service {
     /// What a change of the caller's node is about.
     pub(in crate::service) async fn own_device(&self, caller: &Caller) -> Result<String, Error> {
         let caller = caller.clone();
-        self.read(move |tx, shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
-            own_node(&principal).map(|node| node.device.clone())
-        })
-        .await
+        self.read(move |tx, shared| heard(tx, shared, &caller).map(|node| node.device)).await
     }
 }
 

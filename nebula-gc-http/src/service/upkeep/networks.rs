@@ -4,7 +4,7 @@ use nebula_alloc::reclaim;
 use nebula_alloc::{NetworkId, lease};
 use serde_json::json;
 
-use super::{STEP, Stop, Upkeep};
+use super::{NAME, STEP, Stop, Upkeep};
 use crate::service::Service;
 use crate::service::audit::Entry;
 use crate::service::soundness::{self, Unsound};
@@ -130,7 +130,15 @@ impl Service {
         let Some(seconds) = due.network.silence_seconds else { return Ok(()) };
         for &node in &due.silent {
             // The duty is renewed with each.
-            let since = self.chore(move |_, now, _| Ok(now.saturating_sub(seconds))).await?;
+            let since = self
+                .chore(move |tx, now, _| {
+                    let since = now.saturating_sub(seconds);
+                    // Who could not be heard was not silent.
+                    let heard = duty::since(tx, NAME)?.is_some_and(|up| up <= since);
+                    Ok(heard.then_some(since))
+                })
+                .await?;
+            let Some(since) = since else { return Ok(()) };
             done.silent += u64::from(self.release_silent(node, since).await?);
         }
         Ok(())

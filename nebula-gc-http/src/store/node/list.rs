@@ -121,7 +121,7 @@ pub(crate) fn applied_by_all(
     Ok(rows.first().map(|row| row.optional_integer(0)).transpose()?.flatten())
 }
 
-/// Active native nodes whose last report is older than `since`, the most silent first.
+/// Active native nodes that have reported before and asked nothing since then, the most silent first.
 pub(crate) fn silent(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -131,7 +131,7 @@ pub(crate) fn silent(
     let rows = tx.query(
         select!(
             "WHERE network = $1 AND reported_at IS NOT NULL AND state = 'active' \
-             AND reported_at < $2 AND token_hash IS NOT NULL ORDER BY reported_at LIMIT $3"
+             AND seen_at < $2 AND token_hash IS NOT NULL ORDER BY seen_at LIMIT $3"
         ),
         &[network.as_bytes().into(), since.into(), limit.into()],
     )?;

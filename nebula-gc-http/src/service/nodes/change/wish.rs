@@ -95,7 +95,8 @@ impl Wish {
             (_, S::Released) => refuse("this node is released; its device may enrol anew"),
             (Self::Release { silent_since: Some(since) }, _)
                 if former.state != S::Active
-                    || former.applied.at.is_none_or(|reported| reported >= *since) =>
+                    || former.applied.at.is_none()
+                    || former.seen_at.is_none_or(|seen| seen >= *since) =>
             {
                 Ok(Decision::Unchanged)
             }
@@ -138,6 +139,8 @@ fn reinstate(
         state: NodeState::Active,
         state_reason: None,
         generation: former.generation.next(),
+        // It was refused meanwhile, whatever it asked.
+        seen_at: former.seen_at.map(|_| now),
         ..former.clone()
     };
     let update = Update {

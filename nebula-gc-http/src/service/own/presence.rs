@@ -1,0 +1,93 @@
+//! When nodes were last heard of: whatever they ask with their tokens counts.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nebula_alloc::event::Actor;
+use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::{Step, Subject};
+
+use crate::service::Service;
+use crate::store::node::{self, Node};
+use crate::{Error, NodeId};
+
+/// How old what is stored of a node may be, in seconds: written with every poll it would be most of
+/// what is written. The shortest time of silence is six times that.
+const COARSE: i64 = 600;
+
+/// The nodes of which is to be stored that they were heard of.
+#[derive(Default)]
+pub(in crate::service) struct Presence(Mutex<Noted>);
+
+#[derive(Default)]
+struct Noted {
+    /// With their devices' ids.
+    queue: Vec<(NodeId, String)>,
+    /// Those in the queue, and those that are being written.
+    under_way: HashSet<NodeId>,
+}
+
+impl Presence {
+    /// A node that is not kept out has asked something.
+    pub(in crate::service) fn note(&self, node: &Node, now: i64) {
+        if node.seen_at.is_some_and(|seen| now.saturating_sub(seen) < COARSE) {
+            return;
+        }
+        let mut noted = self.lock();
+        if noted.under_way.insert(node.id) {
+            noted.queue.push((node.id, node.device.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// Has stored who was heard of, behind the answers.
+    pub(in crate::service) fn note_presence(&self) {
+        let queue = std::mem::take(&mut self.shared.presence.lock().queue);
+        for (id, device) in queue {
+            let shared = Arc::clone(&self.shared);
+            let done = move |result: Result<(), Error>| {
+                shared.presence.lock().under_way.remove(&id);
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a node's presence is stored when it asks again");
+                }
+            };
+            if let Err(error) = self.writer.submit(Heard { id, device }, done) {
+                // The next time is soon enough for what does not fit into the queue.
+                self.shared.presence.lock().under_way.remove(&id);
+                tracing::debug!(%error, "a node's presence is stored when it asks again");
+            }
+        }
+    }
+}
+
+struct Heard {
+    id: NodeId,
+    device: String,
+}
+
+impl Step for Heard {
+    type Output = ();
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        Subject::Key(self.device.as_str().into())
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        Actor::named("")
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
+        Ok(vec![])
+    }
+
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
+        node::see(tx, self.id, now)
+    }
+}
