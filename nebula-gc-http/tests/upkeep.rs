@@ -301,7 +301,7 @@ async fn who_is_let_in_again_was_not_silent(fleet: Fleet) {
     let member = fleet.enroll("one").await;
     fleet.report(&member).await;
     let (local, origin, anything) = (Caller::Local, Origin::local(), Expected::Anything);
-    let reason = nebula_gc_http::StateReason::new("lost").unwrap();
+    let reason = StateReason::new("lost").unwrap();
     let about = || (demo(), member.id);
     fleet
         .service

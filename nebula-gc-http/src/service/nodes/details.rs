@@ -56,6 +56,8 @@ pub struct NodeDetails {
     pub applied_generation: i64,
     /// When it last reported.
     pub reported_at: Option<i64>,
+    /// When it last asked anything with its token, give or take ten minutes.
+    pub seen_at: Option<i64>,
     /// When it came.
     pub created_at: i64,
     changes: i64,
@@ -110,6 +112,7 @@ impl NodeDetails {
             applied_revision: node.applied.revision,
             applied_generation: node.applied.generation,
             reported_at: node.applied.at,
+            seen_at: node.seen_at,
             created_at: node.created_at,
             changes: node.changes,
         }
@@ -119,7 +122,7 @@ impl NodeDetails {
     /// certificates is not what a change builds on.
     #[must_use]
     pub fn tag(&self) -> Tag {
-        let reported = self.reported_at.unwrap_or_default();
+        let reported = self.reported_at.max(self.seen_at).unwrap_or_default();
         let applied = format!("{}-{}", self.applied_revision, self.applied_generation);
         tag(self.id, self.changes).and(applied).and(reported).and(self.certificates.len())
     }

@@ -59,6 +59,11 @@ pub(super) struct NodeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     applied: Option<AppliedView>,
+    /// When it last asked anything with its token, give or take ten minutes: what its silence is
+    /// counted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timestamp, required = false)]
+    seen_at: Option<Timestamp>,
     created_at: Timestamp,
 }
 
@@ -153,6 +158,7 @@ impl From<NodeDetails> for NodeView {
             renew_at: node.renew_at.map(Timestamp),
             generation: node.generation,
             applied: node.reported_at.map(applied),
+            seen_at: node.seen_at.map(Timestamp),
             created_at: Timestamp(node.created_at),
         }
     }
