@@ -57,11 +57,11 @@ struct Arguments {
     /// How many nodes of the large server wait for a change at once
     #[arg(long, default_value_t = 10_000)]
     polls: usize,
-    /// How often the mixed load is measured on both; the median counts
-    #[arg(long, default_value_t = 7)]
+    /// How often the mixed load is measured on both, in turns
+    #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// How long it lasts each time
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// How many connections it has
     #[arg(long, default_value_t = 64)]
@@ -113,11 +113,14 @@ async fn measure(arguments: &Arguments) -> Outcome<ExitCode> {
     upkeep::measure(&of_large, large).await?;
 
     let large = (ServerProcess::start(&of_large)?, large);
-    let small = (ServerProcess::start(&of_small)?, small);
     let length = Duration::try_from_secs_f64(arguments.seconds)?;
     let mut mixed = mixed::Mixed::default();
     for round in 0..arguments.rounds.max(1) {
         println!("round {} of {}", round + 1, arguments.rounds);
+        // Anew, since it grows with the nodes that enrol.
+        let fresh = work.path().join(format!("small-{round}"));
+        nodes::copy(&of_small, &fresh)?;
+        let small = (ServerProcess::start(&fresh)?, small);
         for (server, size) in [&large, &small] {
             mixed.run(server, *size, arguments.connections, length).await?;
         }

@@ -1,5 +1,6 @@
 //! The nodes that a server has.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,6 +59,16 @@ pub(crate) async fn enroll_all(data: &Path, size: Size) -> Outcome<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// Copies a data directory that no server uses.
+pub(crate) fn copy(from: &Path, to: &Path) -> Outcome<()> {
+    std::fs::DirBuilder::new().mode(0o700).create(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn enroll(service: &Service, network: usize, node: usize) -> Outcome<()> {
