@@ -98,7 +98,7 @@ impl Step for Rehash {
     type Output = ();
     type Error = Error;
 
-    /// Alone: a node that replaces its token compares it with the hash that its plan has read.
+    /// Alone: nobody's plan has read what this is about to replace.
     fn subject(&self) -> Subject {
         Subject::Everything
     }

@@ -107,7 +107,9 @@ pub(super) fn try_room(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let tried = options.open(&path).and_then(|file| fill(&file));
-    std::fs::remove_file(&path).and(tried)
+    let removed = std::fs::remove_file(&path);
+    // Where it could not even be made, that is the reason.
+    tried.and(removed)
 }
 
 fn fill(mut file: &File) -> std::io::Result<()> {
