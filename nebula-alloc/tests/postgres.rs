@@ -103,7 +103,7 @@ fn numbers_of_each_width_are_numbers() {
 fn queued_statements_run_in_order_and_inserts_share_statements() {
     let Some(cluster) = server::cluster_in_memory() else { return };
     let mut store = with_table(&cluster.schema());
-    let (count, long) = store
+    let (count, shared) = store
         .transaction(|tx| {
             for id in 10..110 {
                 tx.queue(INSERT, &[id.into(), id.into()])?;
@@ -112,18 +112,25 @@ fn queued_statements_run_in_order_and_inserts_share_statements() {
             tx.queue(INSERT, &[110.into(), 7.into()])?;
             let count = "SELECT count(*) FROM mine WHERE value >= $1";
             let count = tx.query(count, &[1000.into()])?[0].integer(0)?;
-            let long = tx.query(
-                "SELECT statement FROM pg_prepared_statements
-                 WHERE starts_with(statement, $1) AND statement LIKE '%$3%'",
+            let shared = tx.query(
+                "SELECT generic_plans + custom_plans FROM pg_prepared_statements
+                 WHERE starts_with(statement, $1) AND statement LIKE '%unnest%'",
                 &["INSERT INTO mine".into()],
             )?;
             assert_eq!(value(tx, 110)?, 7);
-            Ok::<_, Error>((count, long.len()))
+            let runs: Vec<_> = shared.iter().map(|row| row.integer(0).unwrap()).collect();
+            Ok::<_, Error>((count, runs))
         })
         .unwrap();
-    assert_eq!(count, 104);
-    // Of 64, 32 and 4 rows: 100 is their sum, and 4 were there.
-    assert_eq!(long, 3);
+    assert_eq!(count, 104, "100 and the 4 that were there");
+    assert_eq!(shared, [2], "one run for the four, one for the hundred");
+
+    let short = store.transaction(|tx| {
+        tx.queue(INSERT, &[200.into(), 1.into()])?;
+        tx.queue(INSERT, &[201.into()])?;
+        tx.flush()
+    });
+    assert!(matches!(short, Err(Error::Statement { .. })), "{short:?}");
 }
 
 #[test]

@@ -17,10 +17,31 @@ pub(super) fn each(sql: &str, parameters: &[Type]) -> Option<String> {
     if !plain || parameters.is_empty() {
         return None;
     }
-    let mut arrays = String::new();
-    let mut names = String::new();
-    for (number, parameter) in (1..).zip(parameters) {
-        let array = match *parameter {
+    let arrays = arrays(parameters)?;
+    let inner = sql.replace('$', "asked.p");
+    // `OFFSET 0` keeps the planner from joining everything with everything: each place is looked
+    // up by itself, as the query alone would be.
+    Some(format!(
+        "SELECT found.*, asked.place
+     FROM unnest({}) WITH ORDINALITY AS asked ({}, place)
+     CROSS JOIN LATERAL ({inner} OFFSET 0) AS found ORDER BY asked.place",
+        arrays.parameters, arrays.columns
+    ))
+}
+
+/// Many sets of parameters as an array for each parameter.
+pub(super) struct Arrays {
+    /// `$1`, `$2` and so on, as arrays.
+    pub(super) parameters: String,
+    /// What their elements are called: `p1`, `p2` and so on.
+    pub(super) columns: String,
+}
+
+/// `None` when one of them is of a type that the seam does not write.
+pub(super) fn arrays(types: &[Type]) -> Option<Arrays> {
+    let (mut parameters, mut columns) = (String::new(), String::new());
+    for (number, ty) in (1..).zip(types) {
+        let array = match *ty {
             Type::BYTEA => "BYTEA[]",
             Type::INT8 => "BIGINT[]",
             Type::INT4 => "INT[]",
@@ -28,17 +49,10 @@ pub(super) fn each(sql: &str, parameters: &[Type]) -> Option<String> {
             _ => return None,
         };
         let comma = if number == 1 { "" } else { ", " };
-        let _ = write!(arrays, "{comma}CAST(${number} AS {array})");
-        let _ = write!(names, "p{number}, ");
+        let _ = write!(parameters, "{comma}CAST(${number} AS {array})");
+        let _ = write!(columns, "{comma}p{number}");
     }
-    let inner = sql.replace('$', "asked.p");
-    // `OFFSET 0` keeps the planner from joining everything with everything: each place is looked
-    // up by itself, as the query alone would be.
-    Some(format!(
-        "SELECT found.*, asked.place
-     FROM unnest({arrays}) WITH ORDINALITY AS asked ({names}place)
-     CROSS JOIN LATERAL ({inner} OFFSET 0) AS found ORDER BY asked.place"
-    ))
+    Some(Arrays { parameters, columns })
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ impl Presence {
         }
         let now = Bound::Given(now.into());
         if let Some(known) = self.number {
-            self.number = value::number(&session.one(UPDATE, &[now, Bound::Given(known.into())])?)?;
+            self.number =
+                value::number(&session.one(UPDATE, &[now.clone(), Bound::Given(known.into())])?)?;
         }
         if self.number.is_none() {
             self.number = value::number(&session.one(INSERT, &[now])?)?;

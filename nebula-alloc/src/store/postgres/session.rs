@@ -25,16 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A statement's text with what is known of it.
 #[derive(Debug)]
 pub(super) struct Text {
-    /// Different for each text of a session.
-    pub(super) id: usize,
     pub(super) sql: String,
     pub(super) insert: Option<Insert>,
     statement: OnceLock<Statement>,
+    many: OnceLock<Option<Arc<Self>>>,
 }
 
 impl Text {
-    pub(super) fn new(id: usize, sql: &str) -> Self {
-        Self { id, sql: sql.to_owned(), insert: Insert::parse(sql), statement: OnceLock::new() }
+    pub(super) fn new(sql: &str) -> Self {
+        Self {
+            sql: sql.to_owned(),
+            insert: Insert::parse(sql),
+            statement: OnceLock::new(),
+            many: OnceLock::new(),
+        }
     }
 
     /// Prepared already, unless this is asked before [`Session::prepare`].
@@ -50,6 +54,14 @@ impl Text {
         }
         Ok(statement)
     }
+
+    /// The same `INSERT` for several rows, if it can have them. Asked when it is prepared.
+    pub(super) fn many(&self) -> Result<Option<&Arc<Self>>, Error> {
+        let Some(insert) = &self.insert else { return Ok(None) };
+        let parameters = self.statement()?.params();
+        let many = || insert.many(parameters).map(|sql| Arc::new(Self::new(&sql)));
+        Ok(self.many.get_or_init(many).as_ref())
+    }
 }
 
 pub(super) fn misuse(reason: &'static str, sql: &str) -> Error {
@@ -60,9 +72,6 @@ pub(super) struct Session {
     driver: Driver,
     client: Client,
     texts: HashMap<String, Arc<Text>>,
-    /// By the id of the text for one row and the number of rows.
-    longer: HashMap<(usize, usize), Arc<Text>>,
-    count: usize,
 }
 
 impl Session {
@@ -74,7 +83,7 @@ impl Session {
             tokio::spawn(connection);
             Ok(client)
         })?;
-        Ok(Self { driver, client, texts: HashMap::new(), longer: HashMap::new(), count: 0 })
+        Ok(Self { driver, client, texts: HashMap::new() })
     }
 
     /// Why the connection is over, if it is.
@@ -92,31 +101,12 @@ impl Session {
         if let Some(text) = self.texts.get(sql) {
             return Arc::clone(text);
         }
-        let text = self.make(sql);
+        if self.texts.len() >= STATEMENTS {
+            self.texts.clear();
+        }
+        let text = Arc::new(Text::new(sql));
         self.texts.insert(sql.to_owned(), Arc::clone(&text));
         text
-    }
-
-    /// The same `INSERT` for several rows.
-    pub(super) fn longer(&mut self, text: &Arc<Text>, rows: usize) -> Arc<Text> {
-        let Some(insert) = text.insert.as_ref().filter(|_| rows > 1) else {
-            return Arc::clone(text);
-        };
-        if let Some(text) = self.longer.get(&(text.id, rows)) {
-            return Arc::clone(text);
-        }
-        let longer = self.make(&insert.rows(rows));
-        self.longer.insert((text.id, rows), Arc::clone(&longer));
-        longer
-    }
-
-    fn make(&mut self, sql: &str) -> Arc<Text> {
-        if self.texts.len() + self.longer.len() >= STATEMENTS {
-            self.texts.clear();
-            self.longer.clear();
-        }
-        self.count += 1;
-        Arc::new(Text::new(self.count, sql))
     }
 
     /// Prepares those that are not, in one round trip.
@@ -126,8 +116,8 @@ impl Session {
     ) -> Result<(), Error> {
         let mut missing: Vec<&Arc<Text>> =
             texts.into_iter().filter(|text| text.statement.get().is_none()).collect();
-        missing.sort_by_key(|text| text.id);
-        missing.dedup_by_key(|text| text.id);
+        missing.sort_by_key(|text| Arc::as_ptr(text));
+        missing.dedup_by_key(|text| Arc::as_ptr(text));
         if missing.is_empty() {
             return Ok(());
         }

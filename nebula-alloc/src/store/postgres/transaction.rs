@@ -45,24 +45,39 @@ impl Queue {
         self.values.get(begin..end).unwrap_or_default()
     }
 
-    fn units(&self, session: &mut Session) -> Vec<Unit> {
+    /// What is sent for them; the texts must be prepared.
+    fn units(&self) -> Result<Vec<Unit>, Error> {
         let mut units = Vec::with_capacity(self.texts.len());
-        for group in arrange(&self.texts) {
-            let mut rest = group.as_slice();
-            while let Some(text) = rest.first().and_then(|first| self.texts.get(*first)) {
-                let rows = text.insert.as_ref().map_or(1, |insert| insert.chunk(rest.len()));
-                let Some((members, later)) = rest.split_at_checked(rows) else { break };
-                let text = session.longer(text, rows);
-                units.push(Unit { text, members: members.to_vec() });
-                rest = later;
+        for members in arrange(&self.texts) {
+            let Some(text) = members.first().and_then(|first| self.texts.get(*first)) else {
+                continue;
+            };
+            for index in &members {
+                text.check(self.values(*index).len())?;
+            }
+            match text.many()?.filter(|_| members.len() > 1) {
+                Some(many) => units.push(Unit { text: Arc::clone(many), members }),
+                None => units.extend(
+                    members
+                        .iter()
+                        .map(|index| Unit { text: Arc::clone(text), members: vec![*index] }),
+                ),
             }
         }
-        units
+        Ok(units)
     }
 
     fn message<'a>(&'a self, unit: &'a Unit) -> Result<Message<'a>, Error> {
-        let values = unit.members.iter().flat_map(|index| self.values(*index));
-        let bound: Vec<_> = values.map(Bound::Kept).collect();
+        let first = unit.members.first().map_or(&[][..], |first| self.values(*first));
+        let bound: Vec<_> = match unit.members.as_slice() {
+            [_] => first.iter().map(Bound::Kept).collect(),
+            members => (0..first.len())
+                .map(|column| {
+                    let values = members.iter().filter_map(|index| self.values(*index).get(column));
+                    Bound::Array(values.map(Bound::Kept).collect())
+                })
+                .collect(),
+        };
         Ok(Message::Bound(unit.text.check(bound.len())?, bound))
     }
 
@@ -103,7 +118,8 @@ impl<'a> OpenPostgres<'a> {
 
     fn send(&mut self, asked: Vec<Message<'_>>) -> Result<Vec<Reply>, Error> {
         let queue = std::mem::take(&mut self.queue);
-        let units = queue.units(self.session);
+        self.prepare(&queue.texts)?;
+        let units = queue.units()?;
         self.prepare(units.iter().map(|unit| &unit.text))?;
         let outcome = exchange(self.session, &queue, &units, asked);
         outcome.map_err(|error| self.fail(error))
@@ -254,8 +270,7 @@ impl OpenPostgres<'_> {
         let column = |index: usize| -> Vec<Bound<'_>> {
             sets.iter().filter_map(|set| set.get(index).copied().map(Bound::Given)).collect()
         };
-        let columns: Vec<_> = (0..parameters).map(column).collect();
-        let bound = columns.iter().map(|column| Bound::Array(column)).collect();
+        let bound = (0..parameters).map(|index| Bound::Array(column(index))).collect();
         let asked = vec![Message::Bound(text.check(parameters)?, bound)];
         let mut answers = vec![Vec::new(); sets.len()];
         for reply in self.send(asked)? {

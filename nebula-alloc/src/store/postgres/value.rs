@@ -10,13 +10,13 @@ use crate::Error;
 use crate::store::{Param, Row, Value};
 
 /// A parameter, to be written as the type that the server inferred for it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Bound<'a> {
     Given(Param<'a>),
     Kept(&'a Value),
     Keys(&'a [i64]),
     /// One parameter of several sets.
-    Array(&'a [Bound<'a>]),
+    Array(Vec<Bound<'a>>),
 }
 
 impl<'a> Bound<'a> {
