@@ -198,6 +198,15 @@ pub enum Error {
         /// The engine's words.
         reason: String,
     },
+    /// A row that [`queue_one`](crate::store::Transaction::queue_one) was to change was changed by
+    /// another first; the same request may succeed at once.
+    #[error("overtaken: {verb} changed {changed} rows instead of one")]
+    Overtaken {
+        /// What kind of statement it was.
+        verb: String,
+        /// How many rows it changed.
+        changed: u64,
+    },
     /// The store cannot serve now (full disk, failed input or output, shut down). Nothing of the
     /// request was stored.
     #[error("store unavailable: {reason}")]
@@ -345,9 +354,15 @@ impl Error {
         matches!(
             self,
             Error::Contended { .. }
+                | Error::Overtaken { .. }
                 | Error::Unavailable { .. }
                 | Error::OutcomeUnknown { .. }
                 | Error::QueueFull { .. }
         )
+    }
+
+    /// Whether another transaction was in the way, so that the same may be tried again at once.
+    pub(crate) fn is_contention(&self) -> bool {
+        matches!(self, Error::Contended { .. } | Error::Overtaken { .. })
     }
 }

@@ -217,7 +217,7 @@ pub trait Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::Contended`] when it changed none, because another transaction was first, and as
+    /// [`Error::Overtaken`] when it changed none, because another transaction was first, and as
     /// [`execute`](Self::execute).
     fn queue_one(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
         match self.execute(sql, params)? {
@@ -277,13 +277,6 @@ pub trait Transaction {
 
 /// For engines: a statement of [`Transaction::queue_one`] changed another number of rows.
 pub(crate) fn not_one(changed: u64, sql: &str) -> Error {
-    let word = sql.split_whitespace().next().unwrap_or_default();
-    Error::Contended { reason: format!("{word} changed {changed} {NOT_ONE}") }
+    let verb = sql.split_whitespace().next().unwrap_or_default().to_owned();
+    Error::Overtaken { verb, changed }
 }
-
-/// Whether an error is [`not_one`], and not a lock that somebody else has.
-pub(crate) fn is_not_one(error: &Error) -> bool {
-    matches!(error, Error::Contended { reason } if reason.ends_with(NOT_ONE))
-}
-
-const NOT_ONE: &str = "rows instead of one";

@@ -221,6 +221,7 @@ suite! {
         as_many_parameters_are_given_as_the_text_has,
         execute_refuses_returning_before_it_changes_a_row,
         a_column_of_another_type_is_an_error_that_names_it,
+        a_change_of_no_row_was_overtaken_and_may_be_tried_again,
         query_each_answers_each_set_in_order,
         readers_see_one_snapshot_and_cannot_write,
     }

@@ -54,7 +54,7 @@ use self::slot::slot;
 use self::step::{Job, Once, Task};
 pub use self::step::{Step, Subject};
 use crate::Error;
-use crate::store::{Transaction, is_not_one};
+use crate::store::Transaction;
 
 /// How often a batch is tried while others are in its way.
 const ATTEMPTS: usize = 5;
@@ -293,7 +293,7 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
                 }
                 // The other may be a neighbour, who is as fast the next time.
                 Attempt::Contended(jobs, error)
-                    if tries > 1 && jobs.len() > 1 && is_not_one(&error) =>
+                    if tries > 1 && jobs.len() > 1 && matches!(error, Error::Overtaken { .. }) =>
                 {
                     self.meters.splits.count();
                     parts.extend(halves(jobs).map(|half| (half, tries)));

@@ -57,6 +57,17 @@ pub fn a_column_of_another_type_is_an_error_that_names_it(new: New) {
     assert_eq!(blob[0].array(0), Ok([1, 2, 3]));
 }
 
+pub fn a_change_of_no_row_was_overtaken_and_may_be_tried_again(new: New) {
+    let mut store = new();
+    let none = "UPDATE alloc_pool SET position = $1 WHERE id = $2";
+    let result = store.run(|tx| {
+        tx.queue_one(none, &[1.into(), (&[9; 16]).into()])?;
+        tx.flush()
+    });
+    assert_eq!(result, Err(Error::Overtaken { verb: "UPDATE".into(), changed: 0 }));
+    assert!(result.is_err_and(|error| error.is_retryable()));
+}
+
 pub fn query_each_answers_each_set_in_order(new: New) {
     let mut store = new();
     store.pool(2, "10.0.0.0/24");

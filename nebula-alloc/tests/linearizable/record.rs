@@ -71,7 +71,7 @@ impl Answer {
             Error::AddressQuarantined { until, .. } => Self::Quarantined(*until),
             Error::OwnerHasAnother { held, .. } => Self::HasAnother(*held),
             Error::NoLease { .. } => Self::NoLease,
-            Error::Contended { .. } => Self::Contended,
+            Error::Contended { .. } | Error::Overtaken { .. } => Self::Contended,
             other => panic!("an answer that nothing here leads to: {other}"),
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn attempt<E: Begin>(
     let subjects: Vec<_> = jobs.iter().map(|job| job.subject()).collect();
     let (mut open, last, elsewhere) = match engine.begin(clock, &subjects) {
         Ok(Begun { open, last_event, elsewhere }) => (open, last_event, elsewhere),
-        Err(error @ Error::Contended { .. }) => return Attempt::Contended(jobs, error),
+        Err(error) if error.is_contention() => return Attempt::Contended(jobs, error),
         Err(error) => return Attempt::Broken(jobs, error),
     };
     let now = last.unwrap_or(i64::MIN).max(clock);
@@ -92,7 +92,7 @@ pub(super) fn attempt<E: Begin>(
             match answer {
                 Ok(lease) => entry.leases.push(lease),
                 // Another process has what it could be given, locked.
-                Err(Error::Contended { .. }) => entry.put_off = true,
+                Err(error) if error.is_contention() => entry.put_off = true,
                 Err(error) => {
                     entry.refused = true;
                     entry.job.fail(error);
@@ -142,7 +142,7 @@ pub(super) fn attempt<E: Begin>(
         }
         match open.commit() {
             Ok(()) => meters.commits.count(),
-            Err(error @ Error::Contended { .. }) => {
+            Err(error) if error.is_contention() => {
                 return Attempt::Contended(jobs_of(planned), error);
             }
             Err(error) => {
@@ -251,7 +251,7 @@ fn void(mut entries: Vec<Planned>, meters: &Meters) -> Attempt {
 
 /// What a job queued failed when it was sent; it is not known whose it was.
 fn unwritten(mut planned: Vec<Planned>, error: Error) -> Attempt {
-    if let Error::Contended { .. } | Error::Unavailable { .. } = error {
+    if is_of_all(&error) {
         return stopped(jobs_of(planned), error);
     }
     match planned.pop() {
@@ -269,10 +269,16 @@ fn jobs_of(entries: Vec<Planned>) -> Jobs {
 
 /// The transaction is over, through no fault of a job.
 fn stopped(jobs: Jobs, error: Error) -> Attempt {
-    match error {
-        Error::Contended { .. } => Attempt::Contended(jobs, error),
-        error => Attempt::Failed(jobs, error),
+    if error.is_contention() {
+        Attempt::Contended(jobs, error)
+    } else {
+        Attempt::Failed(jobs, error)
     }
+}
+
+/// Whether an error concerns the whole batch, whoever met it.
+fn is_of_all(error: &Error) -> bool {
+    error.is_contention() || matches!(error, Error::Unavailable { .. })
 }
 
 /// Taking addresses failed as a whole. A unique key in the way means that another process took an
@@ -295,7 +301,8 @@ struct Watched<'a, T> {
 
 impl<T> Watched<'_, T> {
     fn note<V>(&mut self, result: Result<V, Error>) -> Result<V, Error> {
-        if let Err(error @ (Error::Contended { .. } | Error::Unavailable { .. })) = &result
+        if let Err(error) = &result
+            && is_of_all(error)
             && self.fault.is_none()
         {
             self.fault = Some(error.clone());
