@@ -261,6 +261,7 @@ suite! {
         half_of_what_is_wanted_is_nothing_and_free_for_others,
         alone_half_of_what_is_wanted_is_nothing_too,
         steps_about_the_same_thing_see_each_other,
+        many_requests_about_one_thing_keep_no_other_waiting,
         a_full_queue_is_an_error_at_once,
         shutting_down_finishes_what_is_queued,
         an_answer_that_panics_harms_nobody,

@@ -26,6 +26,7 @@ mod answer;
 mod batch;
 mod counters;
 mod engine;
+mod line;
 mod options;
 mod slot;
 mod step;
@@ -33,11 +34,10 @@ mod step;
 #[cfg(feature = "sqlite")]
 pub(crate) mod tests;
 
-use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -49,6 +49,7 @@ pub use self::engine::Engine;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::engine::LAST_EVENT;
 pub(crate) use self::engine::{Begin, Begun, Open};
+use self::line::Line;
 pub use self::options::WriterOptions;
 use self::slot::slot;
 use self::step::{Job, Once, Task};
@@ -74,10 +75,12 @@ const PAUSE: Duration = Duration::from_millis(4);
 /// Dropping it finishes what is queued and waits for that.
 #[derive(Debug)]
 pub struct Writer {
-    sender: Option<SyncSender<Box<dyn Job>>>,
+    sender: Option<Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
     ready: Arc<AtomicBool>,
     meters: Arc<Meters>,
+    /// How many requests wait.
+    waiting: Arc<AtomicUsize>,
     queue: usize,
 }
 
@@ -93,14 +96,17 @@ impl Writer {
         options: WriterOptions,
     ) -> Result<Self, Error> {
         let queue = options.queue.max(1);
-        let (sender, receiver) = mpsc::sync_channel(queue);
+        // Bounded by what waits, here and in line.
+        let (sender, receiver) = mpsc::channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let ready = Arc::new(AtomicBool::new(true));
         let meters = Arc::<Meters>::default();
         let mut run = Run {
             engine: store,
             clock,
             receiver,
-            pending: VecDeque::new(),
+            line: Line::default(),
+            waiting: Arc::clone(&waiting),
             batch: options.batch.max(1),
             ready: Arc::clone(&ready),
             meters: Arc::clone(&meters),
@@ -109,7 +115,7 @@ impl Writer {
             .name("nebula-alloc-writer".into())
             .spawn(move || run.run())
             .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), ready, meters, queue })
+        Ok(Self { sender: Some(sender), thread: Some(thread), ready, meters, waiting, queue })
     }
 
     /// Queues a request. `answer` is called on the writer's thread, after the commit: it should
@@ -126,13 +132,13 @@ impl Writer {
     ) -> Result<(), Error> {
         let gone = || Error::Unavailable { reason: "the writer has stopped".into() };
         let sender = self.sender.as_ref().ok_or_else(gone)?;
-        sender.try_send(Box::new(Task::new(step, answer))).map_err(|error| match error {
-            TrySendError::Full(_) => {
-                self.meters.full.count();
-                Error::QueueFull { capacity: self.queue }
-            }
-            TrySendError::Disconnected(_) => gone(),
-        })?;
+        let task = Box::new(Task::new(step, answer));
+        let room = |waiting| (waiting < self.queue).then_some(waiting + 1);
+        if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            self.meters.full.count();
+            return Err(Error::QueueFull { capacity: self.queue });
+        }
+        sender.send(task).map_err(|_| gone())?;
         self.meters.accepted.count();
         Ok(())
     }
@@ -211,8 +217,10 @@ struct Run<E, C> {
     engine: E,
     clock: C,
     receiver: Receiver<Box<dyn Job>>,
-    /// Taken from the queue, not yet in a batch, because their subject was.
-    pending: VecDeque<Box<dyn Job>>,
+    /// What was taken from the queue.
+    line: Line,
+    /// How many requests wait, in the queue and in line.
+    waiting: Arc<AtomicUsize>,
     batch: usize,
     ready: Arc<AtomicBool>,
     meters: Arc<Meters>,
@@ -221,9 +229,9 @@ struct Run<E, C> {
 impl<E: Engine, C: Fn() -> i64> Run<E, C> {
     fn run(&mut self) {
         loop {
-            if self.pending.is_empty() {
+            if self.line.is_empty() {
                 match self.next() {
-                    Ok(job) => self.pending.push_back(job),
+                    Ok(job) => self.line.push(job),
                     Err(RecvTimeoutError::Timeout) => {
                         // What keeps it from recovering is told to whoever asks meanwhile.
                         let _ = self.recover();
@@ -233,7 +241,8 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
                 }
             }
             self.gather();
-            let jobs = compose(&mut self.pending, self.batch);
+            let jobs = self.line.next(self.batch);
+            self.waiting.fetch_sub(jobs.len(), Ordering::Relaxed);
             self.process(jobs);
         }
     }
@@ -242,13 +251,13 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
     /// yielding to them brings something, it is cheaper than a commit for the first of them.
     fn gather(&mut self) {
         let mut before = 0;
-        while self.pending.len() > before && self.pending.len() < self.batch {
-            before = self.pending.len();
+        while self.line.subjects() > before && self.line.subjects() < self.batch {
+            before = self.line.subjects();
             thread::yield_now();
-            while self.pending.len() < self.batch
+            while self.line.subjects() < self.batch
                 && let Ok(job) = self.receiver.try_recv()
             {
-                self.pending.push_back(job);
+                self.line.push(job);
             }
         }
     }
@@ -318,12 +327,13 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
         self.put_off(later);
     }
 
-    /// Back to the head of the queue, in their order.
+    /// Back to the head of the line, in their order.
     fn put_off(&mut self, later: Jobs) {
         for mut job in later.into_iter().rev() {
             self.meters.deferrals.count();
             if job.put_off() <= DEFERRALS {
-                self.pending.push_front(job);
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                self.line.put_back(job);
             } else {
                 let reason = "another process is at work on the same subject".into();
                 job.fail(Error::Contended { reason });
@@ -358,35 +368,6 @@ impl<E, C> Drop for Run<E, C> {
     fn drop(&mut self) {
         self.ready.store(false, Ordering::Release);
     }
-}
-
-/// The next batch: in order, but no subject twice, and a step of [`Subject::Everything`] alone.
-fn compose(pending: &mut VecDeque<Box<dyn Job>>, limit: usize) -> Jobs {
-    let mut batch: Jobs = Vec::new();
-    let mut later = VecDeque::new();
-    let mut subjects = HashSet::new();
-    while batch.len() < limit
-        && let Some(job) = pending.pop_front()
-    {
-        match job.subject() {
-            Subject::Everything if batch.is_empty() && later.is_empty() => {
-                batch.push(job);
-                break;
-            }
-            Subject::Everything => {
-                later.push_back(job);
-                break;
-            }
-            Subject::Key(key) if subjects.contains(key) => later.push_back(job),
-            Subject::Key(key) => {
-                subjects.insert(key.clone());
-                batch.push(job);
-            }
-        }
-    }
-    later.append(pending);
-    *pending = later;
-    batch
 }
 
 fn answer_all(jobs: Jobs, error: &Error, meters: &Meters) {

@@ -330,6 +330,48 @@ pub fn steps_about_the_same_thing_see_each_other(new: New) {
     assert_eq!(receiver.iter().collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
 }
 
+/// Each of them takes a batch of its own.
+pub fn many_requests_about_one_thing_keep_no_other_waiting(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default().with_batch(8));
+    let gate = occupy(&writer);
+    let (sender, receiver) = channel();
+    for (name, number) in [(1, 0); 100].into_iter().chain((0..70).map(|n| (0, n))) {
+        let sender = sender.clone();
+        let step = Named { name, number };
+        writer.submit(step, move |answer| sender.send((name, answer)).unwrap()).unwrap();
+    }
+    drop((gate, sender));
+    let answers: Vec<_> = receiver.iter().collect();
+    assert!(answers.iter().all(|(_, answer)| answer.is_ok()));
+    let last = answers.iter().rposition(|(name, _)| *name == 0).unwrap();
+    let commits = answers[..last].iter().filter(|(name, _)| *name == 1).count();
+    assert!(commits <= 10, "70 others had their answers after {commits} commits");
+    assert_eq!(writer.counters().commits, 101);
+}
+
+/// A step that does nothing.
+struct Named {
+    name: u64,
+    number: u64,
+}
+
+impl Step for Named {
+    type Output = ();
+    type Error = Error;
+    fn subject(&self) -> Subject {
+        Subject::Key([self.name, self.number].map(u64::to_be_bytes).concat())
+    }
+    fn actor(&self) -> Actor<'_> {
+        ACTOR
+    }
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+        Ok(Vec::new())
+    }
+    fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 pub fn a_full_queue_is_an_error_at_once(new: New) {
     let (writer, _directory) =
         writer(new, "10.0.0.0/24", WriterOptions::default().with_queue(4).with_batch(2));

@@ -7,7 +7,8 @@ pub struct WriterOptions {
     /// How many requests share a commit at most. At least 1; 256 by default.
     pub batch: usize,
     /// How many requests wait at most; the next is refused. At least 1; 1,024 by default. Up to
-    /// `batch` more are in hand.
+    /// `batch` more are in hand. Of one subject any number may wait: a caller that lets strangers
+    /// ask should bound how many requests of one of them are under way.
     pub queue: usize,
 }
 

@@ -10,8 +10,9 @@ use crate::lease::{Lease, Request};
 use crate::store::Transaction;
 
 /// What a step is about. Two steps with an equal key never share a batch: the later waits for the
-/// next one, so that its plan sees what the earlier wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// next one, so that its plan sees what the earlier wrote. Subjects have their turns in order, and
+/// one step each turn: many steps about one thing keep nobody else from a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// One thing, named by bytes of the caller's choice: a network's and a device's id, say. Whatever
     /// else a plan relies on must not be changed by steps of other keys, or be checked again while

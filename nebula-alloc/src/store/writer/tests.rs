@@ -397,31 +397,58 @@ fn job(subject: Option<u8>) -> Box<dyn Job> {
     Box::new(Task::new(Named(subject), |_| {}))
 }
 
+fn in_line(queue: &[Option<u8>]) -> Line {
+    let mut line = Line::default();
+    queue.iter().for_each(|subject| line.push(job(*subject)));
+    line
+}
+
+fn subjects(jobs: &Jobs) -> Vec<Option<u8>> {
+    jobs.iter()
+        .map(|job| match job.subject() {
+            Subject::Key(key) => Some(key[0]),
+            Subject::Everything => None,
+        })
+        .collect()
+}
+
+fn batches(line: &mut Line, limit: usize) -> Vec<Vec<Option<u8>>> {
+    let mut batches = Vec::new();
+    while !line.is_empty() {
+        batches.push(subjects(&line.next(limit)));
+    }
+    batches
+}
+
 #[test]
 fn no_subject_is_twice_in_a_batch_and_everything_is_alone() {
-    let queue = [Some(1), Some(2), Some(1), Some(3), None, Some(1), None, None, Some(4)];
-    let mut pending: VecDeque<_> = queue.into_iter().map(job).collect();
-    let mut batches = Vec::new();
-    while !pending.is_empty() {
-        let batch = compose(&mut pending, 256);
-        batches.push(
-            batch
-                .iter()
-                .map(|job| match job.subject() {
-                    Subject::Key(key) => Some(key[0]),
-                    Subject::Everything => None,
-                })
-                .collect::<Vec<_>>(),
-        );
-    }
-    let expected: Vec<Vec<Option<u8>>> = vec![
-        vec![Some(1), Some(2), Some(3)],
-        vec![Some(1)],
-        vec![None],
-        vec![Some(1)],
-        vec![None],
-        vec![None],
-        vec![Some(4)],
-    ];
-    assert_eq!(batches, expected);
+    let mut line = in_line(&[Some(1), Some(2), Some(1), Some(3), None, Some(1), None, Some(4)]);
+    let expected: [&[_]; 6] =
+        [&[Some(1), Some(2), Some(3)], &[None], &[Some(4), Some(1)], &[None], &[Some(1)], &[]];
+    assert_eq!(batches(&mut line, 256), expected[..5]);
+}
+
+#[test]
+fn one_subject_with_many_jobs_takes_one_place_of_each_batch() {
+    let mut queue = vec![Some(0); 100];
+    queue.extend((1..=6).map(Some));
+    let mut batches = batches(&mut in_line(&queue), 4).into_iter();
+    assert_eq!(batches.next().unwrap(), [0, 1, 2, 3].map(Some));
+    assert_eq!(batches.next().unwrap(), [4, 5, 6, 0].map(Some));
+    assert!(batches.clone().all(|batch| batch == [Some(0)]));
+    assert_eq!(batches.count(), 98);
+}
+
+#[test]
+fn what_is_put_off_stays_before_what_came_after_it() {
+    let mut line = in_line(&[Some(1), Some(2), Some(1), Some(3)]);
+    let mut jobs = line.next(2);
+    assert_eq!(subjects(&jobs), [Some(1), Some(2)]);
+    jobs.iter_mut().for_each(|job| assert_eq!(job.put_off(), 1));
+    jobs.into_iter().rev().for_each(|job| line.put_back(job));
+    let mut jobs = line.next(9);
+    assert_eq!(subjects(&jobs), [Some(2), Some(3), Some(1)]);
+    let times: Vec<_> = jobs.iter_mut().map(|job| job.put_off()).collect();
+    assert_eq!(times, [2, 1, 2], "of 1 it is the earlier");
+    assert_eq!(batches(&mut line, 9), [[Some(1)]]);
 }

@@ -1,0 +1,78 @@
+//! Who is next.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
+use super::Subject;
+use super::batch::Jobs;
+use super::step::Job;
+
+/// The jobs that wait. Each subject has its turn in the order in which they came, for one job;
+/// what else there is of it keeps its order and waits for the next turn, behind the others. So
+/// nobody waits for more than one job of any subject, however many it has.
+#[derive(Default)]
+pub(super) struct Line {
+    /// Each subject of `jobs` once.
+    turns: VecDeque<Subject>,
+    jobs: HashMap<Subject, VecDeque<Box<dyn Job>>>,
+}
+
+impl Line {
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// How many subjects wait: the next batch has at most as many jobs.
+    pub(super) fn subjects(&self) -> usize {
+        self.turns.len()
+    }
+
+    pub(super) fn push(&mut self, job: Box<dyn Job>) {
+        match self.jobs.entry(job.subject().clone()) {
+            Entry::Occupied(mut waiting) => waiting.get_mut().push_back(job),
+            Entry::Vacant(place) => {
+                self.turns.push_back(place.key().clone());
+                place.insert(VecDeque::from([job]));
+            }
+        }
+    }
+
+    /// Puts a job back, before those that came after it.
+    pub(super) fn put_back(&mut self, job: Box<dyn Job>) {
+        match self.jobs.entry(job.subject().clone()) {
+            Entry::Occupied(mut waiting) => waiting.get_mut().push_front(job),
+            Entry::Vacant(place) => {
+                self.turns.push_front(place.key().clone());
+                place.insert(VecDeque::from([job]));
+            }
+        }
+    }
+
+    /// The next batch: no subject twice, and a step of [`Subject::Everything`] alone.
+    pub(super) fn next(&mut self, limit: usize) -> Jobs {
+        let mut batch = Jobs::new();
+        let mut again = Vec::new();
+        while batch.len() < limit
+            && let Some(subject) = self.turns.pop_front()
+        {
+            let alone = subject == Subject::Everything;
+            if alone && !batch.is_empty() {
+                self.turns.push_front(subject);
+                break;
+            }
+            if let Entry::Occupied(mut waiting) = self.jobs.entry(subject) {
+                batch.extend(waiting.get_mut().pop_front());
+                if waiting.get().is_empty() {
+                    waiting.remove();
+                } else {
+                    again.push(waiting.key().clone());
+                }
+            }
+            if alone {
+                break;
+            }
+        }
+        self.turns.extend(again);
+        batch
+    }
+}
