@@ -35,7 +35,7 @@ pub(crate) fn measure(
         Ok(())
     };
     let ask = |allocator: &Allocator| {
-        allocator.allocate(request())?;
+        allocator.allocate(request()).wait()?;
         Outcome::Ok(())
     };
 

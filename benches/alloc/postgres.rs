@@ -166,7 +166,7 @@ pub(crate) fn serve(url: &str) -> Outcome<()> {
         let (clients, length) = line.split_once(' ').ok_or("two numbers are expected")?;
         let length = Duration::from_micros(length.parse()?);
         let load = load::run(clients.parse()?, length, || {
-            allocator.allocate(request())?;
+            allocator.allocate(request()).wait()?;
             Ok(())
         })?;
         let mut answer = load.elapsed.as_nanos().to_string();

@@ -31,7 +31,7 @@ fn a_database_in_use_is_read_and_each_broken_address_is_named() {
     let network = NetworkId([1; 16]);
     let range = usable("10.0.0.0/24".parse().expect("a prefix")).expect("usable");
     let pool = Pool { id: PoolId([2; 16]), network, range, position: 0 };
-    allocator.create_pool(pool).expect("made");
+    allocator.create_pool(pool).wait().expect("made");
     for owner in 1..=3 {
         let request = Request {
             network,
@@ -42,7 +42,7 @@ fn a_database_in_use_is_read_and_each_broken_address_is_named() {
             hold_until: 0,
             until: None,
         };
-        allocator.allocate(request).expect("given");
+        allocator.allocate(request).wait().expect("given");
     }
     assert_eq!(verify(&path), (Some(0), "sound\n".to_owned()), "while it is being written");
     drop(allocator);

@@ -4,10 +4,43 @@ use crate::event::Actor;
 use crate::lease::{self, Hold, Lease, Request};
 use crate::pool::{self, Pool};
 use crate::store::Transaction;
-use crate::store::writer::{Step, Subject, Writer};
+use crate::store::writer::{Answer, Once, Step, Subject, Writer};
 use crate::{AddressRange, Error, NetworkId, OwnerId, PoolId, reclaim};
 
-/// A [`Writer`] with the plain operations, each durable when it returns.
+/// A [`Writer`] with the plain operations.
+///
+/// Each queues a request at once and answers an [`Answer`]: `.await` it on any runtime, or
+/// [`wait`](Answer::wait) for it. What has been answered is durable. Beside its own errors each
+/// operation answers those of [`Writer::submit`] and of storage: [`Error::Unavailable`],
+/// [`Error::OutcomeUnknown`], [`Error::Contended`].
+///
+/// ```
+/// # use nebula_alloc::lease::Request;
+/// # use nebula_alloc::pool::Pool;
+/// # use nebula_alloc::{
+/// #     Allocator, Family, NetworkId, OwnerId, PoolId, Sqlite, Writer, WriterOptions, usable,
+/// # };
+/// # let directory = tempfile::tempdir()?;
+/// # let store = Sqlite::open(directory.path().join("addresses.db"))?;
+/// # let writer = Writer::start(store, || 1_800_000_000, WriterOptions::default())?;
+/// # let allocator = Allocator::new(writer, "example");
+/// # let (network, pool) = (NetworkId([1; 16]), PoolId([2; 16]));
+/// # let range = usable("10.42.0.0/16".parse()?).ok_or("not a Nebula prefix")?;
+/// # allocator.create_pool(Pool { id: pool, network, range, position: 0 }).wait()?;
+/// # let request = |owner: u8| Request {
+/// #     network, owner: OwnerId([owner; 16]), family: Family::V4, address: None, pool: None,
+/// #     hold_until: 0, until: None,
+/// # };
+/// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// runtime.block_on(async {
+///     // Both are under way, and are likely to share a commit.
+///     let (laptop, phone) = (allocator.allocate(request(1)), allocator.allocate(request(2)));
+///     assert_eq!(laptop.await?.address.to_string(), "10.42.0.1");
+///     assert_eq!(phone.await?.address.to_string(), "10.42.0.2");
+///     Ok::<_, nebula_alloc::Error>(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Allocator {
     writer: Writer,
@@ -28,162 +61,144 @@ impl Allocator {
     }
 
     /// [`pool::create`].
-    ///
-    /// # Errors
-    ///
-    /// As [`pool::create`] and [`Writer::run`].
-    pub fn create_pool(&self, pool: Pool) -> Result<(), Error> {
+    pub fn create_pool(&self, pool: Pool) -> Answer<(), Error> {
         self.transaction(move |tx, now, actor| pool::create(tx, now, actor, &pool))
     }
 
     /// [`pool::resize`].
-    ///
-    /// # Errors
-    ///
-    /// As [`pool::resize`] and [`Writer::run`].
-    pub fn resize_pool(&self, pool: PoolId, range: AddressRange) -> Result<Pool, Error> {
+    pub fn resize_pool(&self, pool: PoolId, range: AddressRange) -> Answer<Pool, Error> {
         self.transaction(move |tx, now, actor| pool::resize(tx, now, actor, pool, range))
     }
 
     /// [`pool::delete`].
-    ///
-    /// # Errors
-    ///
-    /// As [`pool::delete`] and [`Writer::run`].
-    pub fn delete_pool(&self, pool: PoolId) -> Result<(), Error> {
+    pub fn delete_pool(&self, pool: PoolId) -> Answer<(), Error> {
         self.transaction(move |tx, now, actor| pool::delete(tx, now, actor, pool))
     }
 
     /// [`lease::allocate`].
-    ///
-    /// # Errors
-    ///
-    /// As [`lease::allocate`] and [`Writer::run`].
-    pub fn allocate(&self, request: Request) -> Result<Lease, Error> {
-        let Request { network, family, .. } = request;
-        let leases = self.allocate_all(vec![request])?;
-        leases.into_iter().next().ok_or(Error::PoolExhausted { network, family })
+    pub fn allocate(&self, request: Request) -> Answer<Lease, Error> {
+        self.writer.send(AllocateOne { request, actor: self.actor.clone() })
     }
 
     /// [`lease::allocate`] for several requests, all or none: for an IPv4 and an IPv6 address, say.
-    ///
-    /// # Errors
-    ///
-    /// As [`lease::allocate`] and [`Writer::run`].
-    pub fn allocate_all(&self, requests: Vec<Request>) -> Result<Vec<Lease>, Error> {
-        self.writer.run(Allocate { requests, actor: self.actor.clone() })
+    pub fn allocate_all(&self, requests: Vec<Request>) -> Answer<Vec<Lease>, Error> {
+        self.writer.send(Allocate { requests, actor: self.actor.clone() })
     }
 
     /// [`lease::renew`].
-    ///
-    /// # Errors
-    ///
-    /// As [`lease::renew`] and [`Writer::run`].
     pub fn renew(
         &self,
         network: NetworkId,
         owner: OwnerId,
         until: Option<i64>,
-    ) -> Result<Vec<Lease>, Error> {
-        self.of_owner(network, owner, move |tx, now, actor| {
+    ) -> Answer<Vec<Lease>, Error> {
+        self.transaction_about(network, owner, move |tx, now, actor| {
             lease::renew(tx, now, actor, network, owner, until)
         })
     }
 
     /// [`lease::heartbeat`].
-    ///
-    /// # Errors
-    ///
-    /// As [`lease::heartbeat`] and [`Writer::run`].
     pub fn heartbeat(
         &self,
         network: NetworkId,
         owner: OwnerId,
         seconds: i64,
-    ) -> Result<Vec<Lease>, Error> {
-        self.of_owner(network, owner, move |tx, now, actor| {
+    ) -> Answer<Vec<Lease>, Error> {
+        self.transaction_about(network, owner, move |tx, now, actor| {
             lease::heartbeat(tx, now, actor, network, owner, seconds)
         })
     }
 
     /// [`lease::release`].
-    ///
-    /// # Errors
-    ///
-    /// As [`lease::release`] and [`Writer::run`].
     pub fn release(
         &self,
         network: NetworkId,
         owner: OwnerId,
         hold: impl Into<Hold>,
-    ) -> Result<Vec<Lease>, Error> {
+    ) -> Answer<Vec<Lease>, Error> {
         let hold = hold.into();
-        self.of_owner(network, owner, move |tx, now, actor| {
+        self.transaction_about(network, owner, move |tx, now, actor| {
             lease::release(tx, now, actor, network, owner, hold)
         })
     }
 
     /// [`lease::transfer`].
-    ///
-    /// # Errors
-    ///
-    /// As [`lease::transfer`] and [`Writer::run`].
     pub fn transfer(
         &self,
         network: NetworkId,
         from: OwnerId,
         to: OwnerId,
-    ) -> Result<Vec<Lease>, Error> {
+    ) -> Answer<Vec<Lease>, Error> {
         self.transaction(move |tx, now, actor| lease::transfer(tx, now, actor, network, from, to))
     }
 
-    /// [`reclaim::reclaim`] until nothing is left that has ended, in steps between which others get
-    /// their turn. Answers how many addresses became free.
-    ///
-    /// # Errors
-    ///
-    /// As [`Writer::run`].
-    pub fn reclaim(&self) -> Result<u64, Error> {
-        let mut freed = 0;
-        loop {
-            let step =
-                self.transaction(|tx, now, actor| reclaim::reclaim(tx, now, actor, RECLAIM_STEP))?;
-            freed += step;
-            if usize::try_from(step).is_ok_and(|step| step < RECLAIM_STEP) {
-                return Ok(freed);
-            }
-        }
+    /// [`reclaim::reclaim`] in a bounded step. Answers how many addresses became free: as many as
+    /// [`RECLAIM_STEP`](Self::RECLAIM_STEP) when there may be more.
+    pub fn reclaim(&self) -> Answer<u64, Error> {
+        self.transaction(|tx, now, actor| {
+            reclaim::reclaim(tx, now, actor, usize::try_from(Self::RECLAIM_STEP).unwrap_or(1))
+        })
     }
 
-    /// Any operations of this crate in a transaction of their own: reservations and blocks, say.
+    /// How many addresses become free in one step: well below the 10 ms that a step may take.
+    pub const RECLAIM_STEP: u64 = 64;
+
+    /// Any operations of this crate, in a transaction of their own: reservations and blocks, say.
     /// `work` may run again after a rollback; the number is the transaction's time.
-    ///
-    /// # Errors
-    ///
-    /// Those of `work`, and those of [`Writer::run`].
     pub fn transaction<T, E>(
         &self,
         mut work: impl FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    ) -> Answer<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
         let actor = self.actor.clone();
-        self.writer.transaction(move |tx, now| work(tx, now, &Actor::named(&actor)))
+        self.writer
+            .send(Once(move |tx: &mut dyn Transaction, now| work(tx, now, &Actor::named(&actor))))
     }
 
-    fn of_owner<F, T>(&self, network: NetworkId, owner: OwnerId, work: F) -> Result<T, Error>
+    /// The same for operations on what one owner has, which share a commit with those of others.
+    pub fn transaction_about<T, E>(
+        &self,
+        network: NetworkId,
+        owner: OwnerId,
+        work: impl FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Answer<T, E>
     where
-        F: FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
+        E: From<Error> + Send + 'static,
     {
-        self.writer.run(OfOwner { network, owner, actor: self.actor.clone(), work })
+        self.writer.send(About { network, owner, actor: self.actor.clone(), work })
     }
 }
 
-/// How many addresses become free in one step: well below the 10 ms that a step may take.
-const RECLAIM_STEP: usize = 64;
+struct AllocateOne {
+    request: Request,
+    actor: String,
+}
+
+impl Step for AllocateOne {
+    type Output = Lease;
+    type Error = Error;
+
+    fn subject(&self) -> Subject {
+        subject(self.request.network, self.request.owner)
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        Actor::named(&self.actor)
+    }
+
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+        Ok(vec![self.request])
+    }
+
+    fn write(&mut self, _: &mut dyn Transaction, _: i64, leases: &[Lease]) -> Result<Lease, Error> {
+        let Request { network, family, .. } = self.request;
+        leases.first().copied().ok_or(Error::PoolExhausted { network, family })
+    }
+}
 
 struct Allocate {
     requests: Vec<Request>,
@@ -221,20 +236,21 @@ impl Step for Allocate {
 }
 
 /// Work that concerns one owner.
-struct OfOwner<F> {
+struct About<F> {
     network: NetworkId,
     owner: OwnerId,
     actor: String,
     work: F,
 }
 
-impl<F, T> Step for OfOwner<F>
+impl<F, T, E> Step for About<F>
 where
-    F: FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, Error> + Send + 'static,
+    F: FnMut(&mut dyn Transaction, i64, &Actor<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
+    E: From<Error> + Send + 'static,
 {
     type Output = T;
-    type Error = Error;
+    type Error = E;
 
     fn subject(&self) -> Subject {
         subject(self.network, self.owner)
@@ -244,11 +260,11 @@ where
         Actor::named(&self.actor)
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, E> {
         Ok(Vec::new())
     }
 
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, Error> {
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, E> {
         (self.work)(tx, now, &Actor::named(&self.actor))
     }
 }

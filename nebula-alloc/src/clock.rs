@@ -183,7 +183,10 @@ mod tests {
         let allocator = Allocator::new(writer, "test");
         let network = NetworkId([1; 16]);
         let range = usable("10.0.0.0/32".parse().unwrap()).unwrap();
-        allocator.create_pool(Pool { id: PoolId([2; 16]), network, range, position: 0 }).unwrap();
+        allocator
+            .create_pool(Pool { id: PoolId([2; 16]), network, range, position: 0 })
+            .wait()
+            .unwrap();
         let request = |owner| Request {
             network,
             owner: OwnerId([owner; 16]),
@@ -193,14 +196,14 @@ mod tests {
             hold_until: 0,
             until: None,
         };
-        allocator.allocate(request(1)).unwrap();
-        allocator.release(network, OwnerId([1; 16]), 86_400).unwrap();
+        allocator.allocate(request(1)).wait().unwrap();
+        allocator.release(network, OwnerId([1; 16]), 86_400).wait().unwrap();
 
         wall.fetch_add(86_400, Ordering::Relaxed);
-        let refused = allocator.allocate(request(2));
+        let refused = allocator.allocate(request(2)).wait();
         assert_eq!(refused, Err(Error::PoolExhausted { network, family: Family::V4 }));
-        assert_eq!(allocator.reclaim(), Ok(0));
+        assert_eq!(allocator.reclaim().wait(), Ok(0));
         watch.confirm();
-        assert_eq!(allocator.reclaim(), Ok(1));
+        assert_eq!(allocator.reclaim().wait(), Ok(1));
     }
 }

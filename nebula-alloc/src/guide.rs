@@ -18,7 +18,7 @@
 //! let allocator = Allocator::new(writer, "who the events name");
 //! let (network, pool) = (NetworkId([1; 16]), PoolId([2; 16]));
 //! let range = usable("10.42.0.0/16".parse()?).ok_or("not a Nebula prefix")?;
-//! allocator.create_pool(Pool { id: pool, network, range, position: 0 })?;
+//! allocator.create_pool(Pool { id: pool, network, range, position: 0 }).wait()?;
 //!
 //! let request = |owner: u8| Request {
 //!     network,
@@ -29,7 +29,7 @@
 //!     hold_until: 0,
 //!     until: None,
 //! };
-//! # allocator.allocate(request(1))?;
+//! # allocator.allocate(request(1)).wait()?;
 //! # Ok(())
 //! # }
 //! ```

@@ -21,7 +21,7 @@
 //! // Ids are the caller's, 16 bytes each; UUIDv7 is a good choice.
 //! let (network, pool, owner) = (NetworkId([1; 16]), PoolId([2; 16]), OwnerId([3; 16]));
 //! let range = usable("10.42.0.0/16".parse()?).ok_or("not a Nebula prefix")?;
-//! allocator.create_pool(Pool { id: pool, network, range, position: 0 })?;
+//! allocator.create_pool(Pool { id: pool, network, range, position: 0 }).wait()?;
 //!
 //! let request = Request {
 //!     network,
@@ -32,9 +32,9 @@
 //!     hold_until: 1_800_086_400,
 //!     until: None,
 //! };
-//! let lease = allocator.allocate(request)?;
+//! let lease = allocator.allocate(request).wait()?;
 //! assert_eq!(lease.address.to_string(), "10.42.0.1");
-//! assert_eq!(allocator.allocate(request)?, lease); // asking again is safe
+//! assert_eq!(allocator.allocate(request).wait()?, lease); // asking again is safe
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

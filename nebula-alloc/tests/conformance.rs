@@ -270,6 +270,7 @@ suite! {
     }
     writer_faces {
         an_answer_can_be_awaited_without_a_runtime,
+        an_allocators_answers_can_be_awaited_and_share_a_commit,
         what_nobody_waits_for_any_more_is_done_nevertheless,
         a_full_queue_is_the_answer_at_once,
         shutting_down_answers_all_that_was_accepted,

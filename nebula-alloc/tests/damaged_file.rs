@@ -164,14 +164,14 @@ fn sample() -> Sample {
         let allocator = Allocator::new(writer, "sample");
         let state = || allocator.writer().transaction(|tx, _| Ok::<_, Error>(state(tx))).unwrap();
         if numbers.start == 0 {
-            allocator.create_pool(pool_of(1, range)).unwrap();
+            allocator.create_pool(pool_of(1, range)).wait().unwrap();
         }
         states.push(state().unwrap());
         for number in numbers {
-            allocator.allocate(request(number)).unwrap();
+            allocator.allocate(request(number)).wait().unwrap();
             states.push(state().unwrap());
             if number % 3 == 0 {
-                allocator.release(NETWORK, owner(number), DAY).unwrap();
+                allocator.release(NETWORK, owner(number), DAY).wait().unwrap();
                 states.push(state().unwrap());
             }
         }
@@ -210,7 +210,7 @@ impl Sample {
         });
         // Whatever it is, it gives nothing twice.
         let writer = Writer::start(store, || NOW, WriterOptions::default()).unwrap();
-        if let Ok(lease) = Allocator::new(writer, "test").allocate(request(1_000_000)) {
+        if let Ok(lease) = Allocator::new(writer, "test").allocate(request(1_000_000)).wait() {
             let active = |other: &&Lease| other.state == LeaseState::Active;
             let mut others = state.0.iter().filter(active);
             assert!(others.all(|other| other.address != lease.address), "{lease:?}");

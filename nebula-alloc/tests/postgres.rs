@@ -19,9 +19,9 @@ fn addresses_are_given_out_and_the_rest_stays_sound() {
     let url = cluster.schema();
     let allocator = Allocator::new(writer(with_pool(&url)), "test");
     for number in 1..=100 {
-        let lease = allocator.allocate(request(number)).unwrap();
+        let lease = allocator.allocate(request(number)).wait().unwrap();
         assert_eq!(lease.address.to_string(), format!("10.0.0.{number}"));
-        assert_eq!(allocator.allocate(request(number)), Ok(lease));
+        assert_eq!(allocator.allocate(request(number)).wait(), Ok(lease));
     }
     let mut store = open(&url);
     assert_eq!(store.transaction(|tx| verify(tx)), Ok(vec![]));

@@ -136,7 +136,7 @@ fn a_commit_whose_answer_is_lost_is_found_by_asking_again() {
     cluster.sql("SELECT pg_reload_conf()");
     until("the setting is read", || cluster.sql("SHOW synchronous_standby_names") == "nobody");
     let asking = Arc::clone(&allocator);
-    let asked = std::thread::spawn(move || asking.allocate(request(1)));
+    let asked = std::thread::spawn(move || asking.allocate(request(1)).wait());
     until("the commit waits for a standby", || {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
         cluster.sql(waits) == "1"
@@ -151,7 +151,7 @@ fn a_commit_whose_answer_is_lost_is_found_by_asking_again() {
     let stored = store.transaction(|tx| list(tx, NETWORK, None, 10)).unwrap();
     assert_eq!(stored.len(), 1);
     until("the writer recovers", || allocator.writer().is_ready());
-    assert_eq!(allocator.allocate(request(1)), Ok(stored[0]));
+    assert_eq!(allocator.allocate(request(1)).wait(), Ok(stored[0]));
     assert_eq!(store.transaction(|tx| list(tx, NETWORK, None, 10)), Ok(stored));
 }
 
@@ -163,10 +163,10 @@ fn a_killed_server_is_waited_for_and_keeps_what_was_acknowledged() {
     let mut acknowledged = Vec::new();
     for round in 0..3 {
         for number in 0..10 {
-            acknowledged.push(allocator.allocate(request(round * 10 + number)).unwrap());
+            acknowledged.push(allocator.allocate(request(round * 10 + number)).wait().unwrap());
         }
         cluster.kill();
-        let refused = allocator.allocate(request(200));
+        let refused = allocator.allocate(request(200)).wait();
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
         assert!(!allocator.writer().is_ready());
         cluster.start();

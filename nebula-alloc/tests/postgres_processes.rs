@@ -145,7 +145,7 @@ fn several_processes_exhaust_a_pool_exactly() {
         let allocator = &processes[usize::from(thread) % 3];
         let owner = |number| OwnerId([[thread; 8], [number; 8]].concat().try_into().unwrap());
         let requests = (0..11).map(|number| Request { owner: owner(number), ..request(0) });
-        requests.map(|request| allocator.allocate(request)).collect::<Vec<_>>()
+        requests.map(|request| allocator.allocate(request).wait()).collect::<Vec<_>>()
     };
     let answers: Vec<_> = thread::scope(|scope| {
         let asking: Vec<_> = (0..24).map(|thread| scope.spawn(move || ask(thread))).collect();

@@ -154,7 +154,7 @@ fn a_writer_waits_for_what_another_is_at_work_on() {
     thread::scope(|scope| {
         let asked = beside(&mut first, 1, |tx| {
             lease::allocate(tx, NOW, &ACTOR, &numbered(1))?;
-            let asked = scope.spawn(|| allocator.allocate(numbered(2)));
+            let asked = scope.spawn(|| allocator.allocate(numbered(2)).wait());
             until("the writer is put off", || allocator.writer().counters().deferrals > 2);
             Ok(asked)
         });
@@ -234,7 +234,7 @@ fn the_run_of_a_silent_process_returns_to_everyone() {
     let mut gone = sized(&url, "10.0.0.0/16");
     // Seen, by a writer's clock, at NOW.
     let gone_writer = Allocator::new(writer(open(&url)), "test");
-    let lowest = gone_writer.allocate(numbered(1)).unwrap().address;
+    let lowest = gone_writer.allocate(numbered(1)).wait().unwrap().address;
     drop(gone_writer);
     let held = "SELECT count(*) FROM alloc_interval WHERE holder <> 0";
     assert_eq!(count(&mut gone, held), 1);
@@ -273,7 +273,7 @@ fn a_held_run_keeps_no_operator_from_the_pool() {
     let range = |first: &str, last: &str| AddressRange::new(ip(first), ip(last)).unwrap();
     allocate(&mut holder, 1).unwrap();
     let operator = Allocator::new(writer(open(&url)), "operator");
-    operator.resize_pool(POOL, range("10.0.0.1", "10.0.0.100")).unwrap();
+    operator.resize_pool(POOL, range("10.0.0.1", "10.0.0.100")).wait().unwrap();
     let block = Block {
         id: PoolId([50; 16]),
         network: NETWORK,
@@ -281,18 +281,22 @@ fn a_held_run_keeps_no_operator_from_the_pool() {
         name: "block".into(),
         range: range("10.0.0.2", "10.0.0.9"),
     };
-    operator.transaction(move |tx, now, actor| block::create(tx, now, actor, &block)).unwrap();
+    operator
+        .transaction(move |tx, now, actor| block::create(tx, now, actor, &block))
+        .wait()
+        .unwrap();
     assert_sound(&mut holder);
     assert_eq!(allocate(&mut holder, 2), Ok(ip("10.0.0.10")));
     for number in [1, 2] {
-        operator.release(NETWORK, numbered(number).owner, 0).unwrap();
+        operator.release(NETWORK, numbered(number).owner, 0).wait().unwrap();
     }
-    assert_eq!(operator.reclaim(), Ok(2));
+    assert_eq!(operator.reclaim().wait(), Ok(2));
     operator
         .transaction(|tx, now, actor| block::delete(tx, now, actor, PoolId([50; 16])).map(drop))
+        .wait()
         .unwrap();
     assert_sound(&mut holder);
-    operator.delete_pool(POOL).unwrap();
+    operator.delete_pool(POOL).wait().unwrap();
     let refused = allocate(&mut holder, 3);
     assert!(matches!(refused, Err(Error::NoPool { .. })), "{refused:?}");
     assert_sound(&mut holder);

@@ -36,13 +36,16 @@ pub fn an_event_comes_back_as_it_was_written(new: New) {
 pub fn the_allocator_writes_one_for_each_change(new: New) {
     let (writer, _directory) = new().writer(WriterOptions::default());
     let allocator = Allocator::new(writer, "tester");
-    allocator.create_pool(pool_of(1, usable("10.0.0.0/24".parse().unwrap()).unwrap())).unwrap();
-    allocator.allocate(request(1)).unwrap();
-    allocator.allocate(request(1)).unwrap();
-    assert_eq!(allocator.release(NETWORK, owner(1), DAY).unwrap().len(), 1);
-    assert_eq!(allocator.release(NETWORK, owner(1), DAY).unwrap().len(), 0);
-    allocator.allocate(request(1)).unwrap();
-    assert!(allocator.allocate(given(2, "10.9.9.9")).is_err());
+    allocator
+        .create_pool(pool_of(1, usable("10.0.0.0/24".parse().unwrap()).unwrap()))
+        .wait()
+        .unwrap();
+    allocator.allocate(request(1)).wait().unwrap();
+    allocator.allocate(request(1)).wait().unwrap();
+    assert_eq!(allocator.release(NETWORK, owner(1), DAY).wait().unwrap().len(), 1);
+    assert_eq!(allocator.release(NETWORK, owner(1), DAY).wait().unwrap().len(), 0);
+    allocator.allocate(request(1)).wait().unwrap();
+    assert!(allocator.allocate(given(2, "10.9.9.9")).wait().is_err());
     let events = allocator
         .writer()
         .transaction(|tx, _| after(tx, Some(NETWORK), 0, 100))

@@ -20,7 +20,7 @@ fn allocator(new: New) -> (Allocator, impl Sized) {
 }
 
 fn got(allocator: &Allocator, requests: Vec<Request>) -> Result<Vec<String>, Error> {
-    let leases = allocator.allocate_all(requests);
+    let leases = allocator.allocate_all(requests).wait();
     let violations = allocator.writer().transaction(|tx, _| verify(tx));
     assert_eq!(violations, Ok(vec![]));
     leases.map(|leases| leases.iter().map(|lease| lease.address.to_string()).collect())
@@ -70,7 +70,7 @@ pub fn who_has_one_already_gets_the_other_and_keeps_the_one_it_had(new: New) {
 pub fn both_are_released_and_come_back_together(new: New) {
     let (allocator, _directory) = allocator(new);
     let before = got(&allocator, pair(1)).unwrap();
-    let released = allocator.release(NETWORK, owner(1), DAY).unwrap();
+    let released = allocator.release(NETWORK, owner(1), DAY).wait().unwrap();
     assert_eq!(released.len(), 2);
     got(&allocator, pair(2)).unwrap();
     assert_eq!(got(&allocator, pair(1)).unwrap(), before);

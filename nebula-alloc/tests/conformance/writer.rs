@@ -163,7 +163,7 @@ pub fn a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_
                         barrier.wait();
                         (thread..1000)
                             .step_by(64)
-                            .map(|n| (n, allocator.allocate(request(n)).unwrap().address))
+                            .map(|n| (n, allocator.allocate(request(n)).wait().unwrap().address))
                             .collect::<Vec<_>>()
                     })
                 })
@@ -190,7 +190,7 @@ pub fn one_owner_asking_from_many_threads_gets_one_address(new: New) {
     let allocator = Allocator::new(writer, "test");
     let got: BTreeSet<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..32)
-            .map(|_| scope.spawn(|| allocator.allocate(request(1)).unwrap().address))
+            .map(|_| scope.spawn(|| allocator.allocate(request(1)).wait().unwrap().address))
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use nebula_alloc::lease::{Lease, Request, list};
+use nebula_alloc::lease::{Lease, Request, by_owner, list};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Answer, Step, Subject};
-use nebula_alloc::{Actor, Error, Writer, WriterOptions};
+use nebula_alloc::{Actor, Allocator, Error, Writer, WriterOptions};
 
 use crate::busy::occupy;
 use crate::support::*;
@@ -73,6 +73,24 @@ pub fn an_answer_can_be_awaited_without_a_runtime(new: New) {
         writer.send(Allocate(2)).await
     });
     assert_eq!(lease.unwrap().address, ip("10.0.0.2"));
+}
+
+pub fn an_allocators_answers_can_be_awaited_and_share_a_commit(new: New) {
+    let (writer, _directory) = writer(new, WriterOptions::default());
+    let allocator = Allocator::new(writer, "test");
+    let gate = occupy(allocator.writer());
+    let answers: Vec<_> = (1..=3).map(|number| allocator.allocate(request(number))).collect();
+    let released = allocator.release(NETWORK, owner(9), DAY);
+    let own = allocator.transaction_about(NETWORK, owner(8), |tx, now, actor| {
+        Ok::<_, Error>((by_owner(tx, NETWORK, owner(8))?.len(), now, actor.name.to_owned()))
+    });
+    drop(gate);
+    let addresses = answers.into_iter().map(|answer| block_on(answer).unwrap().address);
+    assert_eq!(addresses.collect::<Vec<_>>(), ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(ip));
+    assert_eq!(block_on(released), Ok(vec![]));
+    assert_eq!(block_on(own), Ok((0, NOW, "test".to_owned())));
+    assert_eq!(allocator.writer().counters().largest_batch, 5);
+    assert_eq!(block_on(allocator.reclaim()), Ok(0));
 }
 
 pub fn what_nobody_waits_for_any_more_is_done_nevertheless(new: New) {

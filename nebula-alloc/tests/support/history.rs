@@ -148,7 +148,8 @@ impl History {
             return Ok(());
         }
         let writer = Writer::start(store, || NOW, WriterOptions::default()).map_err(text)?;
-        let lease = Allocator::new(writer, "check").allocate(request(u64::MAX)).map_err(text)?;
+        let lease =
+            Allocator::new(writer, "check").allocate(request(u64::MAX)).wait().map_err(text)?;
         // After an earlier check it asks again.
         let taken = stored
             .values()

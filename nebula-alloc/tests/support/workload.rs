@@ -91,7 +91,7 @@ impl Workload {
 /// Answers whether it succeeded. What it is refused is said, too.
 pub fn allocate(allocator: &Allocator, number: u64, wish: Request) -> Result<(), Error> {
     say(&format!("try allocate {number}"));
-    tell(number, allocator.allocate(wish), |lease| {
+    tell(number, allocator.allocate(wish).wait(), |lease| {
         assert_eq!((lease.owner, lease.state), (owner(number), LeaseState::Active));
         format!("held {number} {} {}", lease.address, lease.hold_until)
     })
@@ -99,7 +99,7 @@ pub fn allocate(allocator: &Allocator, number: u64, wish: Request) -> Result<(),
 
 pub fn release(allocator: &Allocator, number: u64, hold_seconds: i64) -> Result<(), Error> {
     say(&format!("try release {number}"));
-    tell(number, allocator.release(NETWORK, owner(number), hold_seconds), |leases| {
+    tell(number, allocator.release(NETWORK, owner(number), hold_seconds).wait(), |leases| {
         assert_eq!(leases.len(), 1, "an owner holds one lease here");
         format!("quarantined {number} {} {}", leases[0].address, leases[0].hold_until)
     })
@@ -109,13 +109,14 @@ pub fn reclaim(allocator: &Allocator) {
     say("try reclaim");
     allocator
         .transaction(|tx, now, actor| nebula_alloc::reclaim::reclaim(tx, now, actor, 16))
+        .wait()
         .unwrap();
 }
 
 pub fn make_pool(allocator: &Allocator, id: u8, prefix: &str) {
     let range = usable(prefix.parse().unwrap()).unwrap();
     let pool = Pool { id: PoolId([id; 16]), network: NETWORK, range, position: i64::from(id) };
-    allocator.create_pool(pool).unwrap();
+    allocator.create_pool(pool).wait().unwrap();
     say(&format!("pool {id}"));
 }
 

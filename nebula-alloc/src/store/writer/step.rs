@@ -184,7 +184,7 @@ where
 }
 
 /// One-off work without a plan.
-pub(super) struct Once<F>(pub(super) F);
+pub(crate) struct Once<F>(pub(crate) F);
 
 impl<F, T, E> Step for Once<F>
 where
