@@ -1,10 +1,12 @@
 //! Clients that ask again as soon as they have their answer.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use nebula_alloc::OwnerId;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::Outcome;
 use crate::report::{median, percentile};
@@ -23,7 +25,7 @@ impl Load {
     }
 }
 
-/// So many threads, for so long.
+/// So many of them as threads, for so long.
 pub(crate) fn run(
     clients: usize,
     length: Duration,
@@ -48,6 +50,43 @@ pub(crate) fn run(
         Outcome::Ok(latencies)
     })?;
     Ok(Load { elapsed: start.elapsed(), latencies })
+}
+
+/// The same as tasks of a runtime.
+pub(crate) fn run_tasks<F>(
+    runtime: &Runtime,
+    clients: usize,
+    length: Duration,
+    ask: impl Fn() -> F + Clone + Send + 'static,
+) -> Outcome<Load>
+where
+    F: Future<Output = Outcome<()>> + Send,
+{
+    let start = Instant::now();
+    let clients: Vec<_> = (0..clients)
+        .map(|_| {
+            let ask = ask.clone();
+            runtime.spawn(async move {
+                let mut latencies = Vec::new();
+                while start.elapsed() < length {
+                    let asked = Instant::now();
+                    ask().await?;
+                    latencies.push(asked.elapsed());
+                }
+                Outcome::Ok(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for client in clients {
+        latencies.extend(runtime.block_on(client)??);
+    }
+    Ok(Load { elapsed: start.elapsed(), latencies })
+}
+
+/// What all such clients run on, whomever they ask.
+pub(crate) fn runtime() -> Outcome<Runtime> {
+    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// Owners nobody had before, in any process, ordered by time.

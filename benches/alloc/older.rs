@@ -2,14 +2,14 @@
 //! the lowest free one that no other has locked.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::Outcome;
-use crate::load::{Load, new_owner};
+use crate::load::{self, Load, new_owner};
 
 /// As many as such a server's pool of connections has.
 const CONNECTIONS: usize = 8;
@@ -47,7 +47,7 @@ pub(crate) struct Older {
 impl Older {
     /// Makes the tables, with enough addresses for so long.
     pub(crate) fn prepare(url: &str, length: Duration) -> Outcome<Self> {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = load::runtime()?;
         let addresses = (PER_SECOND * length.as_secs_f64()).max(AT_LEAST);
         let pool = runtime.block_on(async {
             let client = connect(url).await?;
@@ -65,23 +65,11 @@ impl Older {
     }
 
     pub(crate) fn run(&self, clients: usize, length: Duration) -> Outcome<Load> {
-        let start = Instant::now();
-        let client = |pool: Arc<ConnectionPool>| async move {
-            let mut latencies = Vec::new();
-            while start.elapsed() < length {
-                let asked = Instant::now();
-                pool.allocate().await?;
-                latencies.push(asked.elapsed());
-            }
-            Outcome::Ok(latencies)
-        };
-        let clients: Vec<_> =
-            (0..clients).map(|_| self.runtime.spawn(client(Arc::clone(&self.pool)))).collect();
-        let mut latencies = Vec::new();
-        for client in clients {
-            latencies.extend(self.runtime.block_on(client)??);
-        }
-        Ok(Load { elapsed: start.elapsed(), latencies })
+        let pool = Arc::clone(&self.pool);
+        load::run_tasks(&self.runtime, clients, length, move || {
+            let pool = Arc::clone(&pool);
+            async move { pool.allocate().await }
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nebula_alloc::pool::{self, Pool};
@@ -159,15 +160,20 @@ impl Drop for AllocatingProcess {
 /// allocation did.
 pub(crate) fn serve(url: &str) -> Outcome<()> {
     let writer = Writer::start(Postgres::connect(url)?, || NOW, WriterOptions::default())?;
-    let allocator = Allocator::new(writer, ACTOR.name);
+    let allocator = Arc::new(Allocator::new(writer, ACTOR.name));
+    let runtime = load::runtime()?;
     println!();
     for line in std::io::stdin().lines() {
         let line = line?;
         let (clients, length) = line.split_once(' ').ok_or("two numbers are expected")?;
         let length = Duration::from_micros(length.parse()?);
-        let load = load::run(clients.parse()?, length, || {
-            allocator.allocate(request()).wait()?;
-            Ok(())
+        let allocator = Arc::clone(&allocator);
+        let load = load::run_tasks(&runtime, clients.parse()?, length, move || {
+            let allocator = Arc::clone(&allocator);
+            async move {
+                allocator.allocate(request()).await?;
+                Ok(())
+            }
         })?;
         let mut answer = load.elapsed.as_nanos().to_string();
         for latency in load.latencies {
