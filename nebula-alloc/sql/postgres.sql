@@ -94,6 +94,33 @@ INSERT INTO alloc_event (at, network, kind, actor, subject, address, detail)
     FROM alloc_lease;
 
 
+-- Version 3
+CREATE TABLE alloc_lease_rebuilt (
+    network BYTEA NOT NULL,
+    address BYTEA NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    pool BYTEA NOT NULL,
+    owner BYTEA NOT NULL,
+    state BIGINT NOT NULL CHECK (state IN (1, 2)),
+    hold_until BIGINT NOT NULL,
+    released_at BIGINT,
+    until BIGINT,
+    reason BIGINT,
+    PRIMARY KEY (network, address)
+);
+INSERT INTO alloc_lease_rebuilt
+        (network, address, family, pool, owner, state, hold_until, released_at, until, reason)
+    SELECT network, address, family, pool, owner, state, hold_until, released_at, until, reason
+    FROM alloc_lease ORDER BY network, address;
+DROP TABLE alloc_lease;
+ALTER TABLE alloc_lease_rebuilt RENAME TO alloc_lease;
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, network, family) WHERE state = 1;
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, family) WHERE state = 2;
+CREATE INDEX alloc_lease_ending ON alloc_lease (pool, until) WHERE state = 1 AND until IS NOT NULL;
+CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
+CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
+
+
 -- What is run.
 
 DELETE FROM alloc_interval WHERE pool = $1;

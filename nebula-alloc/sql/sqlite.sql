@@ -30,16 +30,17 @@ CREATE TABLE alloc_interval (
 
 CREATE INDEX alloc_interval_held ON alloc_interval (pool, holder, last) WHERE holder <> 0;
 
-CREATE TABLE alloc_lease (
+CREATE TABLE "alloc_lease" (
     network BLOB NOT NULL,
     address BLOB NOT NULL,
     family BIGINT NOT NULL CHECK (family IN (4, 6)),
-    pool BLOB NOT NULL REFERENCES alloc_pool (id),
+    pool BLOB NOT NULL,
     owner BLOB NOT NULL,
     state BIGINT NOT NULL CHECK (state IN (1, 2)),
     hold_until BIGINT NOT NULL,
     released_at BIGINT,
-    until BIGINT, reason BIGINT,
+    until BIGINT,
+    reason BIGINT,
     PRIMARY KEY (network, address)
 ) WITHOUT ROWID;
 
@@ -107,7 +108,6 @@ DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3;
 DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2;
 
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)
--- SCAN alloc_lease
 -- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
 -- SEARCH alloc_pool USING INDEX alloc_pool_by_parent (parent=?)
 DELETE FROM alloc_pool WHERE id = $1;

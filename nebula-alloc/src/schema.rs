@@ -10,6 +10,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 1, oldest: 1, sql: VERSION_1 },
         // An older program would give out what is reserved.
         Migration { version: 2, oldest: 2, sql: VERSION_2 },
+        Migration { version: 3, oldest: 2, sql: VERSION_3 },
     ],
 };
 
@@ -119,4 +120,34 @@ INSERT INTO alloc_event (at, network, kind, actor, subject, address, detail)
     SELECT coalesce((SELECT max(at) FROM alloc_event), 0), network, 'lease.recorded', 'migration',
         owner, address, CASE state WHEN 1 THEN 'active' ELSE 'quarantined' END
     FROM alloc_lease;
+";
+
+/// A lease refers to its pool by id alone: with a foreign key PostgreSQL looks at the pool, and locks
+/// it, once more for each lease, a third of what a batch costs there, and the end of a pool reads all
+/// leases of all networks, on either engine. What ends a pool runs alone, and counts its leases.
+const VERSION_3: &str = "
+CREATE TABLE alloc_lease_rebuilt (
+    network {blob} NOT NULL,
+    address {blob} NOT NULL,
+    family BIGINT NOT NULL CHECK (family IN (4, 6)),
+    pool {blob} NOT NULL,
+    owner {blob} NOT NULL,
+    state BIGINT NOT NULL CHECK (state IN (1, 2)),
+    hold_until BIGINT NOT NULL,
+    released_at BIGINT,
+    until BIGINT,
+    reason BIGINT,
+    PRIMARY KEY (network, address)
+) {clustered};
+INSERT INTO alloc_lease_rebuilt
+        (network, address, family, pool, owner, state, hold_until, released_at, until, reason)
+    SELECT network, address, family, pool, owner, state, hold_until, released_at, until, reason
+    FROM alloc_lease ORDER BY network, address;
+DROP TABLE alloc_lease;
+ALTER TABLE alloc_lease_rebuilt RENAME TO alloc_lease;
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, network, family) WHERE state = 1;
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, family) WHERE state = 2;
+CREATE INDEX alloc_lease_ending ON alloc_lease (pool, until) WHERE state = 1 AND until IS NOT NULL;
+CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
+CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
 ";

@@ -129,7 +129,6 @@ suite! {
     one_holder {
         a_second_holder_of_an_address_is_refused,
         a_second_active_lease_of_an_owner_is_refused,
-        a_lease_of_no_pool_is_refused,
     }
     pairs {
         both_come_in_the_order_asked_and_again_the_same,

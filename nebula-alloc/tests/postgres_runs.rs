@@ -264,6 +264,41 @@ fn who_was_taken_for_gone_goes_on() {
     assert_sound(&mut slow);
 }
 
+/// No key of the database's says that a lease has a pool: what ends a pool runs alone.
+#[test]
+fn no_lease_outlives_its_pool() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut store = sized(&url, "10.0.0.0/24");
+    let [asking, operator] = [(); 2].map(|()| Allocator::new(writer(open(&url)), "test"));
+    let (mut given, mut ended) = (0, 0);
+    for number in 0..60 {
+        let request = numbered(number);
+        let (asked, deleted) = if number % 2 == 0 {
+            let asked = asking.allocate(request);
+            (asked, operator.delete_pool(POOL))
+        } else {
+            let deleted = operator.delete_pool(POOL);
+            (asking.allocate(request), deleted)
+        };
+        match (asked.wait(), deleted.wait()) {
+            (Ok(_), Err(Error::LeasesStand { .. })) => {
+                given += 1;
+                operator.release(NETWORK, request.owner, 0).wait().unwrap();
+                assert_eq!(operator.reclaim().wait(), Ok(1));
+                operator.delete_pool(POOL).wait().unwrap();
+            }
+            (Err(Error::NoPool { .. }), Ok(())) => ended += 1,
+            both => panic!("{both:?}"),
+        }
+        assert_sound(&mut store);
+        let range = usable("10.0.0.0/24".parse().unwrap()).unwrap();
+        let pool = Pool { id: POOL, network: NETWORK, range, position: 0 };
+        operator.create_pool(pool).wait().unwrap();
+    }
+    assert!(given > 0 && ended > 0, "{given} given, {ended} ended");
+}
+
 /// What a run holds is the pool's: it can be shrunk, deleted, made a block and reserved.
 #[test]
 fn a_held_run_keeps_no_operator_from_the_pool() {

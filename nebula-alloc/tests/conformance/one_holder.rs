@@ -39,14 +39,3 @@ pub fn a_second_active_lease_of_an_owner_is_refused(new: New) {
     assert_eq!(insert(&mut store, [10, 0, 0, 2], 1, 1), Err(Error::Unique));
     assert_eq!(insert(&mut store, [10, 0, 0, 2], 1, 2), Ok(1), "one in quarantine is not active");
 }
-
-pub fn a_lease_of_no_pool_is_refused(new: New) {
-    let mut store = new();
-    let refused = insert(&mut store, [10, 0, 0, 1], 1, 1);
-    // With several processes the pool may have been deleted meanwhile: reading again tells.
-    assert!(
-        matches!(refused, Err(Error::Database { .. } | Error::Contended { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(store.leases(), []);
-}
