@@ -264,6 +264,7 @@ suite! {
         a_full_queue_is_an_error_at_once,
         shutting_down_finishes_what_is_queued,
         an_answer_that_panics_harms_nobody,
+        what_panics_when_it_is_dropped_harms_nobody,
         time_never_runs_before_the_last_event,
         a_handle_is_shared_between_threads,
     }

@@ -26,6 +26,7 @@ mod answer;
 mod batch;
 mod counters;
 mod engine;
+mod guard;
 mod line;
 mod options;
 mod slot;
@@ -33,8 +34,8 @@ mod step;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 pub(crate) mod tests;
+mod watched;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -49,6 +50,7 @@ pub use self::engine::Engine;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::engine::LAST_EVENT;
 pub(crate) use self::engine::{Begin, Begun, Open};
+use self::guard::guard;
 use self::line::Line;
 pub use self::options::WriterOptions;
 use self::slot::slot;
@@ -102,6 +104,10 @@ impl Writer {
         let waiting = Arc::<AtomicUsize>::default();
         let ready = Arc::new(AtomicBool::new(true));
         let meters = Arc::<Meters>::default();
+        let clock = move || {
+            guard(&clock)
+                .map_err(|error| Error::Unavailable { reason: format!("the clock: {error}") })
+        };
         let mut run = Run {
             engine: store,
             clock,
@@ -227,7 +233,7 @@ struct Run<E, C> {
     meters: Arc<Meters>,
 }
 
-impl<E: Engine, C: Fn() -> i64> Run<E, C> {
+impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
     fn run(&mut self) {
         loop {
             if self.line.is_empty() {
@@ -344,7 +350,7 @@ impl<E: Engine, C: Fn() -> i64> Run<E, C> {
     }
 
     fn recover(&mut self) -> Result<(), Error> {
-        self.engine.recover((self.clock)())?;
+        self.engine.recover((self.clock)()?)?;
         self.meters.recoveries.count();
         self.ready.store(true, Ordering::Release);
         Ok(())
@@ -378,9 +384,8 @@ fn answer_all(jobs: Jobs, error: &Error, meters: &Meters) {
     }
 }
 
-/// An answer that panics harms nobody but whoever waits for it.
 fn answer(job: Box<dyn Job>, meters: &Meters) {
     // Before, so that whoever has its answer finds it counted.
     meters.answered.count();
-    let _ = catch_unwind(AssertUnwindSafe(|| job.answer()));
+    job.answer();
 }

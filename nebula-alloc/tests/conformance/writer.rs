@@ -28,6 +28,7 @@ enum Fate {
     PlanRefuses,
     PlanPanics,
     PlanWrites,
+    ActorPanics,
     ComputeRefuses,
     ComputePanics,
     WriteRefuses,
@@ -61,6 +62,7 @@ impl Step for Enroll {
     }
 
     fn actor(&self) -> Actor<'_> {
+        assert!(self.fate != Fate::ActorPanics, "in actor");
         ACTOR
     }
 
@@ -202,6 +204,7 @@ pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
         Fate::PlanRefuses,
         Fate::PlanPanics,
         Fate::PlanWrites,
+        Fate::ActorPanics,
         Fate::ComputeRefuses,
         Fate::ComputePanics,
         Fate::WriteRefuses,
@@ -224,7 +227,10 @@ pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
                     ) => {}
                     (
                         true,
-                        Fate::PlanPanics | Fate::ComputePanics | Fate::WritePanics,
+                        Fate::PlanPanics
+                        | Fate::ActorPanics
+                        | Fate::ComputePanics
+                        | Fate::WritePanics,
                         Err(Refusal::Store(Error::Panicked { message })),
                     ) => assert!(message.starts_with("in ")),
                     (true, Fate::PlanWrites, Err(Refusal::Store(Error::Statement { .. }))) => {}
@@ -233,6 +239,10 @@ pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
             }
             assert_answers_are_stored(&writer, &answers);
             assert!(writer.is_ready());
+            let panicked = answers
+                .iter()
+                .any(|(_, answer)| matches!(answer, Err(Refusal::Store(Error::Panicked { .. }))));
+            assert_eq!(writer.counters().panics, u64::from(panicked));
         }
     }
 }
@@ -244,6 +254,7 @@ pub fn several_that_fail_in_different_ways_fail_alone(new: New) {
         2 => Fate::ComputeRefuses,
         4 => Fate::WritePanics,
         7 => Fate::ComputePanics,
+        9 => Fate::ActorPanics,
         5 => Fate::PlanRefuses,
         8 => Fate::PlanPanics,
         _ => Fate::Succeeds,
@@ -410,6 +421,55 @@ pub fn an_answer_that_panics_harms_nobody(new: New) {
     writer.submit(Enroll::new(1, Fate::Succeeds), |_| panic!("in an answer")).unwrap();
     writer.run(Enroll::new(2, Fate::Succeeds)).unwrap();
     assert_eq!(stored(&writer).0, BTreeSet::from([1, 2]));
+}
+
+/// Whatever it is: the step, what it answers, and who is told. Two panics at once would be the end
+/// of the process.
+pub fn what_panics_when_it_is_dropped_harms_nobody(new: New) {
+    struct Brittle;
+    impl Drop for Brittle {
+        fn drop(&mut self) {
+            panic!("in a drop")
+        }
+    }
+    struct Heavy(u64, #[allow(dead_code)] Brittle);
+    impl Step for Heavy {
+        type Output = Brittle;
+        type Error = Error;
+        fn subject(&self) -> Subject {
+            Subject::Key(vec![7])
+        }
+        fn actor(&self) -> Actor<'_> {
+            ACTOR
+        }
+        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+            Ok(vec![request(self.0)])
+        }
+        fn write(
+            &mut self,
+            _: &mut dyn Transaction,
+            _: i64,
+            _: &[Lease],
+        ) -> Result<Brittle, Error> {
+            Ok(Brittle)
+        }
+    }
+
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
+    let gate = occupy(&writer);
+    let answer = |answer| {
+        std::mem::forget(answer);
+        panic!("in an answer")
+    };
+    writer.submit(Heavy(5, Brittle), answer).unwrap();
+    // It has the batch rolled back, so that the other's first answer is dropped.
+    let refused = writer.send(Enroll::new(1, Fate::WriteRefuses));
+    drop(gate);
+    let refused = refused.wait();
+    assert_eq!(refused, Err(Refusal::Own));
+    writer.run(Enroll::new(2, Fate::Succeeds)).unwrap();
+    let (rows, leases) = stored(&writer);
+    assert_eq!((rows, leases.len()), (BTreeSet::from([2]), 2));
 }
 
 pub fn time_never_runs_before_the_last_event(new: New) {

@@ -1,9 +1,6 @@
 //! What the writer is asked to do.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
-
+use super::guard::{discard, guard};
 use crate::Error;
 use crate::event::Actor;
 use crate::lease::{Lease, Request};
@@ -85,7 +82,8 @@ pub(super) enum Phase<T> {
 pub(super) trait Job: Send {
     fn subject(&self) -> &Subject;
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>>;
-    fn actor(&self) -> Actor<'_>;
+    /// Who asks, or how finding out panicked.
+    fn actor(&self) -> Result<Actor<'_>, Error>;
     fn computes(&self) -> bool;
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()>;
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()>;
@@ -109,22 +107,27 @@ impl<S: Step, A> Task<S, A> {
         Self { subject: step.subject(), step, answer, put_off: 0, outcome: None }
     }
 
-    fn settle<T>(&mut self, result: thread::Result<Result<T, S::Error>>) -> Phase<T> {
+    fn settle<T>(&mut self, result: Result<Result<T, S::Error>, Error>) -> Phase<T> {
         match result {
             Ok(Ok(value)) => Phase::Done(value),
             Ok(Err(error)) => {
-                self.outcome = Some(Err(error));
+                self.replace(Some(Err(error)));
                 Phase::Refused
             }
-            Err(panic) => {
-                self.fail_with(Error::Panicked { message: message(panic.as_ref()) });
+            Err(panicked) => {
+                self.fail_with(panicked);
                 Phase::Panicked
             }
         }
     }
 
     fn fail_with(&mut self, error: Error) {
-        self.outcome = Some(Err(error.into()));
+        self.replace(None);
+        self.outcome = guard(|| error.into()).ok().map(Err);
+    }
+
+    fn replace(&mut self, outcome: Option<Result<S::Output, S::Error>>) {
+        discard(std::mem::replace(&mut self.outcome, outcome));
     }
 }
 
@@ -138,12 +141,12 @@ where
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.step.plan(tx, now)));
+        let result = guard(|| self.step.plan(tx, now));
         self.settle(result)
     }
 
-    fn actor(&self) -> Actor<'_> {
-        self.step.actor()
+    fn actor(&self) -> Result<Actor<'_>, Error> {
+        guard(|| self.step.actor())
     }
 
     fn computes(&self) -> bool {
@@ -151,15 +154,15 @@ where
     }
 
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.step.compute(now, leases)));
+        let result = guard(|| self.step.compute(now, leases));
         self.settle(result)
     }
 
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()> {
-        let result = catch_unwind(AssertUnwindSafe(|| self.step.write(tx, now, leases)));
+        let result = guard(|| self.step.write(tx, now, leases));
         match self.settle(result) {
             Phase::Done(output) => {
-                self.outcome = Some(Ok(output));
+                self.replace(Some(Ok(output)));
                 Phase::Done(())
             }
             Phase::Refused => Phase::Refused,
@@ -177,9 +180,13 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        if let Some(outcome) = self.outcome {
-            (self.answer)(outcome);
+        let Self { step, answer, outcome, .. } = *self;
+        // One by one: a panic while another unwinds would end the process.
+        match outcome {
+            Some(outcome) => discard(guard(|| answer(outcome))),
+            None => discard(answer),
         }
+        discard(step);
     }
 }
 
@@ -209,15 +216,5 @@ where
 
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, E> {
         (self.0)(tx, now)
-    }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "no message".to_owned()
     }
 }

@@ -376,6 +376,26 @@ fn the_last_handle_may_be_dropped_by_an_answer() {
     receiver.recv().unwrap();
 }
 
+#[test]
+fn a_clock_that_panics_has_the_store_unavailable_until_it_tells_the_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(directory.path().join("test.db")).unwrap();
+    let broken = Arc::new(AtomicBool::new(true));
+    let stopped = Arc::clone(&broken);
+    let clock = move || {
+        assert!(!stopped.load(Ordering::Relaxed), "stopped");
+        7
+    };
+    let writer = Writer::start(store, clock, WriterOptions::default()).unwrap();
+    let refused = writer.transaction(|_, now| Ok::<_, Error>(now));
+    let reason = "the clock: request panicked: stopped".into();
+    assert_eq!(refused, Err(Error::Unavailable { reason }));
+    assert!(!writer.is_ready());
+    broken.store(false, Ordering::Relaxed);
+    assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(7));
+    assert!(writer.is_ready());
+}
+
 fn job(subject: Option<u8>) -> Box<dyn Job> {
     struct Named(Option<u8>);
     impl Step for Named {

@@ -1,0 +1,95 @@
+//! The transaction as steps see it.
+
+use crate::Error;
+use crate::store::{Param, Row, Transaction};
+
+/// It keeps plans from writing, and notices failures that concern the whole batch, whatever a step
+/// makes of them.
+pub(super) struct Watched<T> {
+    pub(super) inner: T,
+    pub(super) planning: bool,
+    pub(super) fault: Option<Error>,
+}
+
+impl<T> Watched<T> {
+    pub(super) fn new(inner: T) -> Self {
+        Self { inner, planning: true, fault: None }
+    }
+
+    fn note<V>(&mut self, result: Result<V, Error>) -> Result<V, Error> {
+        if let Err(error) = &result
+            && is_of_all(error)
+            && self.fault.is_none()
+        {
+            self.fault = Some(error.clone());
+        }
+        result
+    }
+
+    fn check(&self, sql: &str) -> Result<(), Error> {
+        if self.planning {
+            return Err(Error::Statement { reason: "a plan only reads", sql: sql.to_owned() });
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transaction> Transaction for Watched<T> {
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.check(sql)?;
+        let result = self.inner.execute(sql, params);
+        self.note(result)
+    }
+
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        let result = self.inner.query(sql, params);
+        self.note(result)
+    }
+
+    fn queue(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.check(sql)?;
+        let result = self.inner.queue(sql, params);
+        self.note(result)
+    }
+
+    fn queue_one(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
+        self.check(sql)?;
+        let result = self.inner.queue_one(sql, params);
+        self.note(result)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let result = self.inner.flush();
+        self.note(result)
+    }
+
+    fn query_skip_locked(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        let result = self.inner.query_skip_locked(sql, params);
+        self.note(result)
+    }
+
+    fn instance(&self) -> Option<i64> {
+        self.inner.instance()
+    }
+
+    fn query_each(&mut self, sql: &str, sets: &[Vec<Param<'_>>]) -> Result<Vec<Vec<Row>>, Error> {
+        let result = self.inner.query_each(sql, sets);
+        self.note(result)
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.check(sql)?;
+        let result = self.inner.script(sql);
+        self.note(result)
+    }
+
+    fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
+        let result = self.inner.tables(prefix);
+        self.note(result)
+    }
+}
+
+/// Whether an error concerns the whole batch, whoever met it.
+pub(super) fn is_of_all(error: &Error) -> bool {
+    error.is_contention() || matches!(error, Error::Unavailable { .. })
+}
