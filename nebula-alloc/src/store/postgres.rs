@@ -18,6 +18,7 @@ mod lock;
 mod pipeline;
 mod presence;
 mod readers;
+mod reading;
 mod session;
 mod settings;
 mod transaction;

@@ -28,12 +28,17 @@ enum Fate {
     PlanRefuses,
     PlanPanics,
     PlanWrites,
+    PlanWritesByQuery,
+    PlanWritesByQueries,
+    PlanIgnoresThatItCannotWrite,
     ActorPanics,
     ComputeRefuses,
     ComputePanics,
     WriteRefuses,
     WritePanics,
 }
+
+const BY_QUERY: &str = "INSERT INTO mine (number) VALUES ($1) RETURNING number";
 
 #[derive(Debug, PartialEq)]
 enum Refusal {
@@ -73,6 +78,20 @@ impl Step for Enroll {
             Fate::PlanWrites => {
                 tx.execute("DELETE FROM alloc_lease", &[])?;
                 Ok(Vec::new())
+            }
+            Fate::PlanWritesByQuery => {
+                tx.query(BY_QUERY, &[1001.into()])?;
+                Ok(Vec::new())
+            }
+            Fate::PlanWritesByQueries => {
+                tx.query_each(BY_QUERY, &[vec![1001.into()], vec![1002.into()]])?;
+                Ok(Vec::new())
+            }
+            Fate::PlanIgnoresThatItCannotWrite => {
+                let refused = tx.query(BY_QUERY, &[1001.into()]);
+                assert!(matches!(refused, Err(Error::Statement { .. })), "{refused:?}");
+                tx.query("SELECT number FROM mine", &[])?;
+                Err(Refusal::Own)
             }
             _ => Ok(self.wishes.clone()),
         }
@@ -204,6 +223,9 @@ pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
         Fate::PlanRefuses,
         Fate::PlanPanics,
         Fate::PlanWrites,
+        Fate::PlanWritesByQuery,
+        Fate::PlanWritesByQueries,
+        Fate::PlanIgnoresThatItCannotWrite,
         Fate::ActorPanics,
         Fate::ComputeRefuses,
         Fate::ComputePanics,
@@ -222,7 +244,10 @@ pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
                     (false, _, Ok(_)) => {}
                     (
                         true,
-                        Fate::PlanRefuses | Fate::ComputeRefuses | Fate::WriteRefuses,
+                        Fate::PlanRefuses
+                        | Fate::PlanIgnoresThatItCannotWrite
+                        | Fate::ComputeRefuses
+                        | Fate::WriteRefuses,
                         Err(Refusal::Own),
                     ) => {}
                     (
@@ -233,7 +258,11 @@ pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
                         | Fate::WritePanics,
                         Err(Refusal::Store(Error::Panicked { message })),
                     ) => assert!(message.starts_with("in ")),
-                    (true, Fate::PlanWrites, Err(Refusal::Store(Error::Statement { .. }))) => {}
+                    (
+                        true,
+                        Fate::PlanWrites | Fate::PlanWritesByQuery | Fate::PlanWritesByQueries,
+                        Err(Refusal::Store(Error::Statement { .. })),
+                    ) => {}
                     other => panic!("{number}: {:?}", other.2),
                 }
             }

@@ -13,8 +13,10 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 use super::failure::{ends_session, failure};
 use super::insert::Insert;
 use super::pipeline::{Boxed, Message, Reply, all};
+use super::reading::reads;
 use super::value::Bound;
 use crate::Error;
+use crate::store::READS_ONLY;
 
 /// Statements kept prepared; beyond it all are forgotten and prepared anew as they come.
 const STATEMENTS: usize = 1024;
@@ -27,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Text {
     pub(super) sql: String,
     pub(super) insert: Option<Insert>,
+    reads: bool,
     statement: OnceLock<Statement>,
     many: OnceLock<Option<Arc<Self>>>,
 }
@@ -36,6 +39,7 @@ impl Text {
         Self {
             sql: sql.to_owned(),
             insert: Insert::parse(sql),
+            reads: reads(sql),
             statement: OnceLock::new(),
             many: OnceLock::new(),
         }
@@ -44,6 +48,11 @@ impl Text {
     /// Prepared already, unless this is asked before [`Session::prepare`].
     pub(super) fn statement(&self) -> Result<&Statement, Error> {
         self.statement.get().ok_or_else(|| misuse("is not prepared", &self.sql))
+    }
+
+    /// Refuses what may write.
+    pub(super) fn reading(&self) -> Result<(), Error> {
+        if self.reads { Ok(()) } else { Err(misuse(READS_ONLY, &self.sql)) }
     }
 
     /// Checks what the driver would refuse only after it began to send.

@@ -18,6 +18,8 @@ pub struct OpenPostgres<'a> {
     /// What made the server abort the transaction: from then on it answers nothing but that.
     failed: Option<Error>,
     instance: Option<i64>,
+    /// Whether what may write is refused.
+    reading: bool,
     over: bool,
 }
 
@@ -98,7 +100,22 @@ impl Queue {
 
 impl<'a> OpenPostgres<'a> {
     pub(super) fn new(session: &'a mut Session, instance: Option<i64>) -> Self {
-        Self { session, queue: Queue::default(), failed: None, instance, over: false }
+        Self {
+            session,
+            queue: Queue::default(),
+            failed: None,
+            instance,
+            reading: false,
+            over: false,
+        }
+    }
+
+    fn query_text(&mut self, sql: &str) -> Result<Arc<Text>, Error> {
+        let text = self.session.text(sql);
+        if self.reading {
+            text.reading()?;
+        }
+        Ok(text)
     }
 
     /// Sends what is queued and, behind it, the text with each of the sets of parameters.
@@ -189,7 +206,7 @@ impl Transaction for OpenPostgres<'_> {
     }
 
     fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
-        let text = self.session.text(sql);
+        let text = self.query_text(sql)?;
         match self.run(&text, &[params])?.pop() {
             Some(reply) => Self::rows(reply),
             None => Ok(Vec::new()),
@@ -221,7 +238,7 @@ impl Transaction for OpenPostgres<'_> {
     }
 
     fn query_each(&mut self, sql: &str, sets: &[Vec<Param<'_>>]) -> Result<Vec<Vec<Row>>, Error> {
-        let text = self.session.text(sql);
+        let text = self.query_text(sql)?;
         if sets.len() > 1 {
             self.usable()?;
             self.prepare([&text])?;
@@ -298,6 +315,10 @@ impl OpenPostgres<'_> {
 }
 
 impl Open for OpenPostgres<'_> {
+    fn only_read(&mut self, yes: bool) {
+        self.reading = yes;
+    }
+
     fn is_aborted(&self) -> bool {
         self.failed.is_some() || self.session.lost().is_some()
     }

@@ -20,6 +20,10 @@ impl<'a> OpenSqlite<'a> {
 }
 
 impl Open for OpenSqlite<'_> {
+    fn only_read(&mut self, yes: bool) {
+        self.inner.only_read(yes);
+    }
+
     fn is_aborted(&self) -> bool {
         self.inner.check().is_err()
     }

@@ -6,7 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, ffi};
 
 use crate::Error;
-use crate::store::{Param, Row, Transaction, Value};
+use crate::store::{Param, READS_ONLY, Row, Transaction, Value};
 
 /// The seam over a `rusqlite` transaction, for callers that have one of their own: what is done
 /// through it is committed or rolled back with the caller's rows.
@@ -19,6 +19,8 @@ use crate::store::{Param, Row, Transaction, Value};
 pub struct SqliteTransaction<'a> {
     connection: &'a Connection,
     ended: Option<String>,
+    /// Whether what may write is refused.
+    reading: bool,
 }
 
 impl<'a> SqliteTransaction<'a> {
@@ -29,7 +31,11 @@ impl<'a> SqliteTransaction<'a> {
     }
 
     pub(super) fn of(connection: &'a Connection) -> Self {
-        Self { connection, ended: None }
+        Self { connection, ended: None, reading: false }
+    }
+
+    pub(super) fn only_read(&mut self, yes: bool) {
+        self.reading = yes;
     }
 
     pub(super) fn connection(&self) -> &'a Connection {
@@ -77,6 +83,10 @@ impl Transaction for SqliteTransaction<'_> {
         let mut statement = self.prepare(sql)?;
         bind(&mut statement, sql, params)?;
         let columns = statement.column_count();
+        // Without columns it is a `COMMIT` or the like, which SQLite takes for reading.
+        if self.reading && !(statement.readonly() && columns > 0) {
+            return Err(misuse(READS_ONLY, sql));
+        }
         let mut rows = statement.raw_query();
         let mut result = Vec::new();
         while let Some(row) = rows.next().map_err(|error| self.failed(error))? {

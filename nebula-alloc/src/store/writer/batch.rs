@@ -108,7 +108,7 @@ fn phases<T: Open>(
         return Ok(());
     }
     let alone = planned.len() == 1;
-    tx.planning = false;
+    tx.planned();
     let mut planned = grant(&mut tx, now, meters, planned)?;
     compute(&mut planned, now, meters);
     if !alone && planned.iter().any(|entry| entry.is_out() && !entry.leases.is_empty()) {

@@ -42,6 +42,10 @@ pub struct Begun<T> {
 
 /// A transaction that the writer made; dropping it rolls it back.
 pub trait Open: Transaction {
+    /// From now on, or no longer, refuses queries that may write with [`Error::Statement`], before
+    /// they are run.
+    fn only_read(&mut self, yes: bool);
+
     /// Whether an error made everything done in it void.
     fn is_aborted(&self) -> bool;
 

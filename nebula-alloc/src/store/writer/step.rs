@@ -36,7 +36,8 @@ pub trait Step: Send + 'static {
     /// Who asks for the addresses, for their events; asked after each plan.
     fn actor(&self) -> Actor<'_>;
 
-    /// Reads and decides; writing is refused. Answers the addresses it wants. `now` is in seconds
+    /// Reads and decides; writing is refused, by a query too (but for functions that write, on
+    /// PostgreSQL). Answers the addresses it wants. `now` is in seconds
     /// since the Unix epoch.
     ///
     /// # Errors

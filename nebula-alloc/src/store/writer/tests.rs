@@ -113,6 +113,10 @@ impl FaultyOpen<'_> {
 }
 
 impl Open for FaultyOpen<'_> {
+    fn only_read(&mut self, yes: bool) {
+        self.inner.only_read(yes);
+    }
+
     fn is_aborted(&self) -> bool {
         self.ended
     }

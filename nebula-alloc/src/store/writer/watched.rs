@@ -1,21 +1,31 @@
 //! The transaction as steps see it.
 
+use super::Open;
 use crate::Error;
-use crate::store::{Param, Row, Transaction};
+use crate::store::{Param, READS_ONLY, Row, Transaction};
 
 /// It keeps plans from writing, and notices failures that concern the whole batch, whatever a step
 /// makes of them.
 pub(super) struct Watched<T> {
     pub(super) inner: T,
-    pub(super) planning: bool,
+    planning: bool,
     pub(super) fault: Option<Error>,
 }
 
-impl<T> Watched<T> {
-    pub(super) fn new(inner: T) -> Self {
+impl<T: Open> Watched<T> {
+    pub(super) fn new(mut inner: T) -> Self {
+        inner.only_read(true);
         Self { inner, planning: true, fault: None }
     }
 
+    /// From now on steps may write.
+    pub(super) fn planned(&mut self) {
+        self.planning = false;
+        self.inner.only_read(false);
+    }
+}
+
+impl<T> Watched<T> {
     fn note<V>(&mut self, result: Result<V, Error>) -> Result<V, Error> {
         if let Err(error) = &result
             && is_of_all(error)
@@ -28,7 +38,7 @@ impl<T> Watched<T> {
 
     fn check(&self, sql: &str) -> Result<(), Error> {
         if self.planning {
-            return Err(Error::Statement { reason: "a plan only reads", sql: sql.to_owned() });
+            return Err(Error::Statement { reason: READS_ONLY, sql: sql.to_owned() });
         }
         Ok(())
     }
