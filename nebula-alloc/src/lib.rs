@@ -73,6 +73,9 @@ pub use clock::Clock;
 pub use error::{Error, Keeper};
 pub use event::Actor;
 pub use id::{NetworkId, OwnerId, PoolId};
+/// The version whose transactions this crate takes part in.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 pub use schema::COMPONENT;
 #[cfg(feature = "postgres")]
 pub use store::postgres::{Postgres, PostgresReaders};

@@ -6,12 +6,12 @@ mod support;
 
 use nebula_alloc::lease::{allocate, list};
 use nebula_alloc::pool;
+use nebula_alloc::rusqlite::{Connection, Savepoint, TransactionBehavior};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::migrate::migrate;
 use nebula_alloc::store::sqlite::SqliteTransaction;
 use nebula_alloc::verify::verify;
 use nebula_alloc::{COMPONENT, Error};
-use rusqlite::{Connection, TransactionBehavior};
 use support::*;
 
 fn database() -> Connection {
@@ -106,4 +106,23 @@ fn a_transaction_that_ended_stores_nothing_more() {
     assert!(matches!(after, Err(Error::Unavailable { .. })), "{after:?}");
     drop(transaction);
     assert_eq!(counts(&connection), (0, 0));
+}
+
+#[test]
+fn what_a_savepoint_rolls_back_is_given_to_the_next() {
+    let mut connection = database();
+    let mut transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let allocate = |savepoint: &Savepoint<'_>, owner| {
+        let mut tx = SqliteTransaction::in_savepoint(savepoint);
+        allocate(&mut tx, NOW, &ACTOR, &request(owner)).unwrap().address
+    };
+    let undone = transaction.savepoint().unwrap();
+    assert_eq!(allocate(&undone, 1), ip("10.0.0.1"));
+    drop(undone);
+    let kept = transaction.savepoint().unwrap();
+    assert_eq!(allocate(&kept, 2), ip("10.0.0.1"));
+    kept.commit().unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(counts(&connection), (0, 1));
 }

@@ -274,6 +274,7 @@ suite! {
         what_nobody_waits_for_any_more_is_done_nevertheless,
         a_full_queue_is_the_answer_at_once,
         shutting_down_answers_all_that_was_accepted,
+        closing_is_awaited_and_answers_all_that_was_accepted,
         counters_tell_what_was_done,
     }
 }

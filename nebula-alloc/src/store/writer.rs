@@ -36,9 +36,11 @@ mod step;
 pub(crate) mod tests;
 mod watched;
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -53,7 +55,7 @@ pub(crate) use self::engine::{Begin, Begun, Open};
 use self::guard::guard;
 use self::line::Line;
 pub use self::options::WriterOptions;
-use self::slot::slot;
+use self::slot::{Await, Fill, slot};
 pub(crate) use self::step::Once;
 use self::step::{Job, Task};
 pub use self::step::{Step, Subject};
@@ -75,11 +77,13 @@ const PAUSE: Duration = Duration::from_millis(4);
 
 /// The handle of the writing thread; share it by reference or in an `Arc`.
 ///
-/// Dropping it finishes what is queued and waits for that.
+/// Dropping it finishes what is queued and blocks until that is done; a task should
+/// [`close`](Self::close) it.
 #[derive(Debug)]
 pub struct Writer {
     sender: Option<Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    ended: Option<Await<()>>,
     ready: Arc<AtomicBool>,
     meters: Arc<Meters>,
     /// How many requests wait.
@@ -104,6 +108,7 @@ impl Writer {
         let waiting = Arc::<AtomicUsize>::default();
         let ready = Arc::new(AtomicBool::new(true));
         let meters = Arc::<Meters>::default();
+        let (end, ended) = slot();
         let clock = move || {
             guard(&clock)
                 .map_err(|error| Error::Unavailable { reason: format!("the clock: {error}") })
@@ -117,12 +122,21 @@ impl Writer {
             batch: options.batch.max(1),
             ready: Arc::clone(&ready),
             meters: Arc::clone(&meters),
+            _end: end,
         };
         let thread = thread::Builder::new()
             .name("nebula-alloc-writer".into())
             .spawn(move || run.run())
             .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), ready, meters, waiting, queue })
+        Ok(Self {
+            sender: Some(sender),
+            thread: Some(thread),
+            ended: Some(ended),
+            ready,
+            meters,
+            waiting,
+            queue,
+        })
     }
 
     /// Queues a request. `answer` is called on the writer's thread, after the commit: it should
@@ -200,7 +214,21 @@ impl Writer {
         self.meters.read()
     }
 
-    /// Finishes what is queued, and ends. Dropping does the same.
+    /// As [`shutdown`](Self::shutdown), for a task, which must not block: it begins at once, and
+    /// what is answered is done when all is answered and the database closed. No particular runtime
+    /// is needed.
+    pub fn close(mut self) -> impl Future<Output = ()> + Send + 'static {
+        self.sender = None;
+        // Nobody joins it: that it ended is told.
+        self.thread = None;
+        let ended = self.ended.take();
+        poll_fn(move |context| match &ended {
+            Some(ended) => ended.poll(context).map(drop),
+            None => Poll::Ready(()),
+        })
+    }
+
+    /// Finishes what is queued, and ends; blocks until then. Dropping does the same.
     pub fn shutdown(self) {
         drop(self);
     }
@@ -231,6 +259,8 @@ struct Run<E, C> {
     batch: usize,
     ready: Arc<AtomicBool>,
     meters: Arc<Meters>,
+    /// Dropped last: it tells that all of it has ended.
+    _end: Fill<()>,
 }
 
 impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {

@@ -133,6 +133,21 @@ pub fn shutting_down_answers_all_that_was_accepted(new: New) {
     }
 }
 
+pub fn closing_is_awaited_and_answers_all_that_was_accepted(new: New) {
+    let (writer, _directory) = writer(new, WriterOptions::default().with_batch(7));
+    let gate = occupy(&writer);
+    let answers: Vec<_> = (0..50).map(|number| writer.send(Allocate(number))).collect();
+    let mut closed = pin!(writer.close());
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(closed.as_mut().poll(context).is_pending());
+    drop(gate);
+    block_on(closed);
+    for answer in answers {
+        // Nothing is left that could wake anybody.
+        assert!(matches!(pin!(answer).poll(context), Poll::Ready(Ok(_))));
+    }
+}
+
 pub fn counters_tell_what_was_done(new: New) {
     let (writer, _directory) = writer(new, WriterOptions::default());
     let gate = occupy(&writer);

@@ -30,6 +30,13 @@ impl<'a> SqliteTransaction<'a> {
         Self::of(transaction)
     }
 
+    /// The seam over this savepoint, for callers whose transaction has several: what is done through
+    /// it goes with the savepoint.
+    #[must_use]
+    pub fn in_savepoint(savepoint: &'a rusqlite::Savepoint<'_>) -> Self {
+        Self::of(savepoint)
+    }
+
     pub(super) fn of(connection: &'a Connection) -> Self {
         Self { connection, ended: None, reading: false }
     }

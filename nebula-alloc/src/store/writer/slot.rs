@@ -44,6 +44,12 @@ impl<T> Slot<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Await<T> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Await")
+    }
+}
+
 /// Who answers. Dropping it without an answer tells whoever waits that there will be none.
 pub(super) struct Fill<T>(Arc<Slot<T>>);
 
