@@ -347,6 +347,51 @@ fn list(addresses: &[IpAddr], more: bool) -> String {
 }
 
 impl Error {
+    /// Whether an operation of this crate refused by what it read, before it wrote anything: the
+    /// caller's transaction can go on and be committed. After any other error it must be rolled
+    /// back; the writer and the engines' own `transaction` do so.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Error::PoolExhausted { .. }
+            | Error::NoPool { .. }
+            | Error::AddressTaken { .. }
+            | Error::AddressQuarantined { .. }
+            | Error::AddressOutsidePools { .. }
+            | Error::AddressReserved { .. }
+            | Error::AddressInAnotherPool { .. }
+            | Error::OwnerHoldsElsewhere { .. }
+            | Error::NoLease { .. }
+            | Error::NoSuchPool { .. }
+            | Error::NoSuchReservation { .. }
+            | Error::LeasesStand { .. }
+            | Error::BlockStands { .. }
+            | Error::OutsidePool { .. }
+            | Error::ReservationOverlaps { .. }
+            | Error::PinnedAlready { .. }
+            | Error::WrongFamily { .. }
+            | Error::OwnerHasAnother { .. }
+            | Error::Overlap { .. }
+            | Error::InvalidRange { .. } => true,
+            Error::Unique
+            | Error::Contended { .. }
+            | Error::Overtaken { .. }
+            | Error::Unavailable { .. }
+            | Error::OutcomeUnknown { .. }
+            | Error::Database { .. }
+            | Error::Column { .. }
+            | Error::Statement { .. }
+            | Error::Inconsistent { .. }
+            | Error::QueueFull { .. }
+            | Error::Panicked { .. }
+            | Error::SecondWriter { .. }
+            | Error::SchemaTooNew { .. }
+            | Error::SchemaTooOld { .. }
+            | Error::ForeignSchema { .. }
+            | Error::Setting { .. } => false,
+        }
+    }
+
     /// Whether the same request may succeed later although nobody changes it or what it asks for:
     /// the store is busy, unavailable, or did not learn the outcome.
     #[must_use]

@@ -94,13 +94,13 @@ pub fn conflicts(
     Ok(found)
 }
 
-/// Takes assignments over, at most [`STEP`] of them: with more, call it for one part after the
-/// other. Doing so again is safe.
+/// Takes assignments over, all or none, at most [`STEP`] of them: with more, call it for one part
+/// after the other. Doing so again is safe.
 ///
 /// # Errors
 ///
-/// The first refusal; then the transaction must be rolled back. [`conflicts`] finds all beforehand,
-/// but what happened since counts.
+/// The first of the [`conflicts`], which are looked for again: what happened since the report counts.
+/// [`Error::Contended`] when another process was first with one of the addresses.
 pub fn take_over(
     tx: &mut dyn Transaction,
     now: i64,
@@ -108,9 +108,35 @@ pub fn take_over(
     network: NetworkId,
     assignments: &[Assignment],
 ) -> Result<Vec<Lease>, Error> {
+    let found = conflicts(tx, now, network, assignments)?;
+    if let Some(error) = found.into_iter().find_map(|one| one.refusal(network, assignments)) {
+        return Err(error);
+    }
     let requests: Vec<_> =
         assignments.iter().map(|assignment| (*actor, request(network, assignment))).collect();
-    lease::allocate_many(tx, now, &requests)?.into_iter().collect()
+    let answers = lease::allocate_many(tx, now, &requests)?.into_iter();
+    // Others were taken over by now: this is no refusal to go on after.
+    answers.collect::<Result<_, _>>().map_err(|error| match error.is_refusal() {
+        true => Error::Contended { reason: format!("another process was first: {error}") },
+        false => error,
+    })
+}
+
+impl Conflict {
+    /// What asking for the address after the assignments before it is answered; `None` where that is
+    /// the same once more.
+    fn refusal(self, network: NetworkId, assignments: &[Assignment]) -> Option<Error> {
+        let Assignment { owner, address, .. } = self.assignment;
+        match self.obstacle {
+            Obstacle::Refused(error) => Some(error),
+            Obstacle::SameAddress(other) if assignments.get(other)?.owner == owner => None,
+            Obstacle::SameAddress(_) => Some(Error::AddressTaken { network, address }),
+            Obstacle::SameOwner(other) => {
+                let held = assignments.get(other)?.address;
+                Some(Error::OwnerHasAnother { network, owner, held, asked: address })
+            }
+        }
+    }
 }
 
 fn request(network: NetworkId, assignment: &Assignment) -> Request {

@@ -25,6 +25,7 @@ mod questions {
     pub mod pairs;
     pub mod pools;
     pub mod quarantine;
+    pub mod refusals;
     pub mod release_order;
     pub mod renewal;
     pub mod reservations;
@@ -161,6 +162,11 @@ suite! {
         the_reason_is_kept_as_long_as_it_lasts,
         one_that_ended_by_itself_says_so,
         expiring_is_bounded_and_of_one_network,
+    }
+    refusals {
+        shrinking_at_one_end_does_not_begin_before_the_other_is_judged,
+        none_is_taken_over_before_all_are_judged,
+        what_stands_in_the_way_is_found_before_anything_is_written,
     }
     release_order {
         neighbours_are_joined_from_both_sides,

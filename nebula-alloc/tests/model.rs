@@ -97,7 +97,15 @@ fn run(operations: u64, database: impl Fn() -> Checked) {
     let answers = answers.0.take();
     println!("{} operations: {answers:?}", done.get());
     // A model that refuses everything would agree with a library that does.
-    for word in ["served", "taken", "quarantined", "exhausted", "reserved", "leases stand"] {
+    for word in [
+        "served",
+        "taken",
+        "quarantined",
+        "exhausted",
+        "reserved",
+        "leases stand",
+        "refused and committed",
+    ] {
         assert!(operations < 10_000 || answers.get(word).is_some_and(|count| *count > 5), "{word}");
     }
 }
@@ -136,14 +144,14 @@ impl Checked {
             (2, 4, Family::V4, (2, 5)),
         ] {
             let position = i64::from(id == 1);
-            new.operate(&Operation::CreatePool { network, id, family, part, position });
+            new.operate(&Operation::CreatePool { network, id, family, part, position }, false);
         }
         new
     }
 
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Do(operation) => self.operate(operation),
+            Step::Do { operation, goes_on } => self.operate(operation, *goes_on),
             Step::Clock(seconds) => self.now += seconds,
             Step::Reopen => {
                 self.database.reopen();
@@ -160,20 +168,28 @@ impl Checked {
         }
     }
 
-    fn operate(&mut self, operation: &Operation) {
+    fn operate(&mut self, operation: &Operation, goes_on: bool) {
         let (model, now) = (&self.model, self.now);
         // A round trip has its price.
         let look = model.exact
             || self.operations.is_multiple_of(4)
             || matches!(operation, Operation::Reclaim(_));
         let mut after = None;
+        let goes_on = |error: &Error| goes_on && operation.is_one() && error.is_refusal();
+        let mut committed = false;
         let answer = self.database.transaction(&mut |tx| {
-            let answer = operation.run(tx, now, model)?;
+            let answer = operation.run(tx, now, model);
+            let answer = match answer {
+                Err(error) if !goes_on(&error) => return Err(error),
+                answer => answer,
+            };
             if look {
                 after = Some(database::leases(tx)?);
             }
+            committed = answer.is_err();
             Ok(answer)
         });
+        let answer = answer.and_then(|answer| answer);
         let mut next = model.clone();
         let seen = Seen { answer: &answer, leases: after.as_ref().unwrap_or(&model.leases) };
         let expected = operation.expected(&mut next, now, &seen);
@@ -185,6 +201,9 @@ impl Checked {
             assert_eq!(leases, self.model.leases, "after {operation:?}");
         }
         self.count(&answer);
+        if committed {
+            *self.answers.entry("refused and committed").or_default() += 1;
+        }
         self.operations += 1;
         if self.operations.is_multiple_of(8) {
             self.compare();

@@ -33,9 +33,13 @@ pub fn resize(
     check_overlap(tx, &pool)?;
 
     let mut space = Space { id, network: old.network, range: old.range, parent: None };
-    for lost in old.range.without(vec![range]) {
-        vacate(tx, &space, lost)?;
-        interval::take_range(tx, id, lost)?;
+    // All is judged before anything is written: who goes on after a refusal loses no address.
+    let lost = old.range.without(vec![range]);
+    for part in &lost {
+        vacate(tx, &space, *part)?;
+    }
+    for part in lost {
+        interval::take_range(tx, id, part)?;
     }
     let (first, last) = (octets(range.first()), octets(range.last()));
     tx.queue_one(RESIZE, &[first.as_slice().into(), last.as_slice().into(), id.as_bytes().into()])?;

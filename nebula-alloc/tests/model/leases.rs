@@ -405,6 +405,20 @@ impl Model {
         assignments: &[Assignment],
         seen: &Seen<'_>,
     ) -> Result<Answer, Error> {
+        for Conflict { assignment, obstacle, .. } in self.conflicts(now, network, assignments) {
+            let Assignment { owner, address, .. } = assignment;
+            match obstacle {
+                Obstacle::Refused(error) => return Err(error),
+                // The same once more.
+                Obstacle::SameAddress(other) if assignments[other].owner == owner => {}
+                Obstacle::SameAddress(_) => return Err(Error::AddressTaken { network, address }),
+                Obstacle::SameOwner(other) => {
+                    let (held, asked) = (assignments[other].address, address);
+                    return Err(Error::OwnerHasAnother { network, owner, held, asked });
+                }
+                other => panic!("{other:?}"),
+            }
+        }
         let requests: Vec<_> = assignments.iter().map(|one| request(network, one)).collect();
         self.allocate_all(now, &requests, seen)
     }

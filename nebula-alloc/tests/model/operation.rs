@@ -48,6 +48,11 @@ impl Seen<'_> {
 }
 
 impl Operation {
+    /// Whether it is one of the library's: that refuses or is done, and nothing between.
+    pub fn is_one(&self) -> bool {
+        !matches!(self, Self::AllocateAll(_) | Self::AllocatePair(_))
+    }
+
     pub fn run(&self, tx: &mut dyn Transaction, now: i64, model: &Model) -> Result<Answer, Error> {
         match self {
             Self::CreatePool { .. } => {

@@ -12,7 +12,11 @@ pub const ADDRESSES: u8 = 24;
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    Do(Operation),
+    Do {
+        operation: Operation,
+        /// Whether the transaction is committed although the operation refused.
+        goes_on: bool,
+    },
     /// The clock steps, back too.
     Clock(i64),
     /// These, and before they are committed an end.
@@ -221,7 +225,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(End::Server),
     ];
     prop_oneof![
-        60 => operation().prop_map(Step::Do),
+        60 => (operation(), any::<bool>())
+            .prop_map(|(operation, goes_on)| Step::Do { operation, goes_on }),
         3 => (1..12_i64).prop_map(Step::Clock),
         1 => (-8..100_i64).prop_map(Step::Clock),
         1 => (prop::collection::vec(operation(), 1..4), end)
