@@ -296,20 +296,23 @@ UPDATE alloc_interval SET holder = $1 WHERE pool = $2 AND last = $3;
 UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3;
 
 UPDATE alloc_lease
-     SET hold_until = $1 WHERE network = $2 AND address = $3 AND owner = $4;
-
-UPDATE alloc_lease
      SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
      WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6 AND hold_until = $7;
 
 UPDATE alloc_lease
      SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
-     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6;
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7;
+
+UPDATE alloc_lease SET hold_until = $1
+     WHERE network = $2 AND address = $3 AND owner = $4 AND hold_until = $5
+         AND released_at IS NOT DISTINCT FROM $6;
 
 UPDATE alloc_lease SET hold_until = $1, until = $2
-     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5;
+     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5 AND hold_until = $6
+         AND until IS NOT DISTINCT FROM $7;
 
-UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND address = $3 AND owner = $4;
+UPDATE alloc_lease SET owner = $1
+     WHERE network = $2 AND address = $3 AND owner = $4 AND released_at IS NOT DISTINCT FROM $5;
 
 UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
 

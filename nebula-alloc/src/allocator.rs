@@ -183,7 +183,7 @@ impl Step for AllocateOne {
     type Error = Error;
 
     fn subject(&self) -> Subject {
-        subject(self.request.network, self.request.owner)
+        Subject::owner(self.request.network, self.request.owner)
     }
 
     fn actor(&self) -> Actor<'_> {
@@ -212,7 +212,7 @@ impl Step for Allocate {
     fn subject(&self) -> Subject {
         let mut owners = self.requests.iter().map(|request| (request.network, request.owner));
         match owners.next() {
-            Some(first) if owners.all(|other| other == first) => subject(first.0, first.1),
+            Some(first) if owners.all(|other| other == first) => Subject::owner(first.0, first.1),
             _ => Subject::Everything,
         }
     }
@@ -253,7 +253,7 @@ where
     type Error = E;
 
     fn subject(&self) -> Subject {
-        subject(self.network, self.owner)
+        Subject::owner(self.network, self.owner)
     }
 
     fn actor(&self) -> Actor<'_> {
@@ -267,8 +267,4 @@ where
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, E> {
         (self.work)(tx, now, &Actor::named(&self.actor))
     }
-}
-
-fn subject(network: NetworkId, owner: OwnerId) -> Subject {
-    Subject::Key([network.0, owner.0].concat())
 }

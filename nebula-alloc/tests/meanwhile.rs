@@ -12,7 +12,7 @@ use nebula_alloc::reclaim::{expire, reclaim};
 use nebula_alloc::store::writer::Subject;
 use nebula_alloc::store::{Param, Row, Transaction};
 use nebula_alloc::verify::verify;
-use nebula_alloc::{AddressRange, Error, OwnerId, Postgres, pool};
+use nebula_alloc::{AddressRange, Allocator, Error, OwnerId, Postgres, pool};
 use told::*;
 
 /// Runs something before the first statement that holds a text.
@@ -155,6 +155,22 @@ fn pass_on(tx: &mut dyn Transaction) -> Result<(), Error> {
     allocate(tx, &given(2))
 }
 
+/// The owner has 10.0.0.1 back, with another certificate.
+fn come_back(tx: &mut dyn Transaction) -> Result<(), Error> {
+    allocate(tx, &Request { hold_until: NOW + 500, ..request(1) })
+}
+
+fn extend(until: i64) -> impl Fn(&mut dyn Transaction) -> Result<(), Error> {
+    move |tx| lease::extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), until).map(drop)
+}
+
+fn shorten(tx: &mut dyn Transaction) -> Result<u64, Error> {
+    lease::shorten_hold(tx, NOW, &ACTOR, NETWORK, owner(1), 50)
+}
+
+/// Where a hold is moved.
+const HOLD: &str = "SET hold_until = $1\n";
+
 fn contended<T: std::fmt::Debug>(outcome: Result<T, Error>) {
     let Err(Error::Contended { .. } | Error::Overtaken { .. }) = outcome else {
         panic!("{outcome:?}")
@@ -204,9 +220,88 @@ fn anothers_quarantine_is_not_moved() {
     two.ending(1);
     let extend =
         |tx: &mut dyn Transaction| lease::extend_hold(tx, NOW, &ACTOR, NETWORK, owner(1), NOW + 50);
-    contended(two.run("SET hold_until = $1 WHERE", extend, pass_on));
+    contended(two.run(HOLD, extend, pass_on));
     let lease = two.lease(1);
     assert_eq!((lease.owner, lease.hold_until), (owner(2), NOW));
+}
+
+#[test]
+fn a_hold_is_not_shortened_once_its_owner_came_back() {
+    let Some(mut two) = two() else { return };
+    two.one.transaction(|tx| allocate(tx, &request(1))).unwrap();
+    two.one.transaction(|tx| release(tx, 1, 100)).unwrap();
+    contended(two.run(HOLD, shorten, come_back));
+    let lease = two.lease(1);
+    assert_eq!((lease.state, lease.hold_until), (LeaseState::Active, NOW + 500));
+}
+
+/// It came back and went again: the hold time runs from the second release.
+#[test]
+fn a_later_release_is_held_for_as_long_as_any() {
+    let Some(mut two) = two() else { return };
+    let held = Request { hold_until: NOW + 1_000, ..request(1) };
+    two.one.transaction(|tx| allocate(tx, &held)).unwrap();
+    two.one.transaction(|tx| release(tx, 1, 0)).unwrap();
+    let again = |tx: &mut dyn Transaction| {
+        lease::allocate(tx, NOW + 10, &ACTOR, &request(1))?;
+        lease::release(tx, NOW + 10, &ACTOR, NETWORK, owner(1), 0).map(drop)
+    };
+    contended(two.run(HOLD, shorten, again));
+    assert_eq!(two.lease(1).hold_until, NOW + 1_000);
+}
+
+#[test]
+fn a_hold_that_was_extended_is_not_moved_back() {
+    let Some(mut two) = two() else { return };
+    let ask = |until| Request { hold_until: NOW + until, ..request(1) };
+    two.one.transaction(|tx| allocate(tx, &ask(0))).unwrap();
+    let asked =
+        two.run("SET hold_until = $1, until", |tx| allocate(tx, &ask(150)), extend(NOW + 200));
+    contended(asked);
+    contended(two.run(HOLD, extend(NOW + 250), extend(NOW + 300)));
+    contended(two.run("SET state = 2", |tx| release(tx, 1, 350), extend(NOW + 400)));
+    let lease = two.lease(1);
+    assert_eq!((lease.state, lease.hold_until), (LeaseState::Active, NOW + 400));
+}
+
+#[test]
+fn an_end_that_was_moved_is_not_moved_back_by_asking_again() {
+    let Some(mut two) = two() else { return };
+    let ask = |until| Request { until: Some(NOW + until), ..request(1) };
+    two.one.transaction(|tx| allocate(tx, &ask(50))).unwrap();
+    let renew = |tx: &mut dyn Transaction| {
+        lease::renew(tx, NOW, &ACTOR, NETWORK, owner(1), Some(NOW + 200)).map(drop)
+    };
+    contended(two.run("SET hold_until = $1, until", |tx| allocate(tx, &ask(150)), renew));
+    assert_eq!(two.lease(1).until, Some(NOW + 200));
+}
+
+#[test]
+fn who_came_back_is_not_taken_over() {
+    let Some(mut two) = two() else { return };
+    two.one.transaction(|tx| allocate(tx, &request(1))).unwrap();
+    two.one.transaction(|tx| release(tx, 1, 100)).unwrap();
+    let take_over =
+        |tx: &mut dyn Transaction| lease::take_over(tx, NOW, &ACTOR, NETWORK, owner(1), owner(3));
+    contended(two.run("SET owner = $1", take_over, come_back));
+    let lease = two.lease(1);
+    assert_eq!((lease.owner, lease.state), (owner(1), LeaseState::Active));
+}
+
+/// What the `Allocator` does for an owner, and a step of a caller's own.
+#[test]
+fn steps_about_one_owner_wait_for_each_other() {
+    let Some(Two { mut one, other }) = two() else { return };
+    let about = [Subject::owner(NETWORK, owner(1))];
+    let allocator = Allocator::new(writer(other), "test");
+    let asked = one.transaction_about(&about, |tx| {
+        allocate(tx, &request(1))?;
+        let asked = allocator.allocate(request(1));
+        until("the other is put off", || allocator.writer().counters().deferrals > 0);
+        Ok::<_, Error>(asked)
+    });
+    let lease = asked.unwrap().wait().unwrap();
+    assert_eq!(lease.address.to_string(), "10.0.0.1");
 }
 
 #[test]

@@ -6,12 +6,14 @@ use crate::event::{Actor, kind};
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
-// Both name the owner: meanwhile the lease may have ended, and the address be another's.
+// With what was read: meanwhile the lease may have ended and the address be another's, or what it is
+// held for have moved. `released_at` is NULL while a lease is active.
 pub(crate) const QUARANTINE: &str = "UPDATE alloc_lease
      SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
-     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6";
-pub(crate) const HOLD: &str = "UPDATE alloc_lease
-     SET hold_until = $1 WHERE network = $2 AND address = $3 AND owner = $4";
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7";
+pub(crate) const HOLD: &str = "UPDATE alloc_lease SET hold_until = $1
+     WHERE network = $2 AND address = $3 AND owner = $4 AND hold_until = $5
+         AND released_at IS NOT DISTINCT FROM $6";
 
 /// Why a lease was released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,17 +158,17 @@ pub(crate) fn quarantine(
     tx: &mut dyn Transaction,
     now: i64,
     actor: &Actor<'_>,
-    lease: Lease,
+    held: Lease,
     hold: Hold,
     kind: &'static str,
 ) -> Result<Lease, Error> {
     let lease = Lease {
         state: LeaseState::Quarantined,
-        hold_until: lease.hold_until.max(now.saturating_add(hold.seconds.max(0))),
+        hold_until: held.hold_until.max(now.saturating_add(hold.seconds.max(0))),
         released_at: Some(now),
         reason: Some(hold.reason),
         until: None,
-        ..lease
+        ..held
     };
     tx.queue_one(
         QUARANTINE,
@@ -177,6 +179,7 @@ pub(crate) fn quarantine(
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
             lease.owner.as_bytes().into(),
+            held.hold_until.into(),
         ],
     )?;
     record(tx, now, actor, kind, &lease, Some(hold.reason.word()))?;
@@ -197,6 +200,8 @@ fn set_hold(
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
             lease.owner.as_bytes().into(),
+            lease.hold_until.into(),
+            lease.released_at.into(),
         ],
     )?;
     record(tx, now, actor, kind::HELD, lease, Some(&format!("until {hold_until}")))

@@ -6,9 +6,11 @@ use crate::event::{Actor, kind};
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
-/// Of its owner: meanwhile it may have ended, and the address be another's.
+/// With what was read: meanwhile it may have ended and the address be another's, or its ends have
+/// moved.
 pub(crate) const PROLONG: &str = "UPDATE alloc_lease SET hold_until = $1, until = $2
-     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5";
+     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5 AND hold_until = $6
+         AND until IS NOT DISTINCT FROM $7";
 
 /// Lets all active leases of an owner end at `until`, or never. Unlike asking again it can also
 /// bring the end nearer. Answers them as they are then, in address order.
@@ -91,6 +93,8 @@ pub(super) fn prolong(
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
             lease.owner.as_bytes().into(),
+            held.hold_until.into(),
+            held.until.into(),
         ],
     )?;
     let end = match lease.until {

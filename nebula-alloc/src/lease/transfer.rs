@@ -6,8 +6,9 @@ use crate::event::{Actor, kind};
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
-pub(crate) const PASS_ON: &str =
-    "UPDATE alloc_lease SET owner = $1 WHERE network = $2 AND address = $3 AND owner = $4";
+/// With what was read: an owner that came back keeps its address.
+pub(crate) const PASS_ON: &str = "UPDATE alloc_lease SET owner = $1
+     WHERE network = $2 AND address = $3 AND owner = $4 AND released_at IS NOT DISTINCT FROM $5";
 
 /// Gives all leases of an owner to another, active ones and those in quarantine. Answers them as
 /// they are then. What still names an address keeps it held as before: certificates of the former
@@ -82,6 +83,7 @@ fn pass_on(
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
             lease.owner.as_bytes().into(),
+            lease.released_at.into(),
         ],
     )?;
     let detail = format!("from {}", lease.owner);

@@ -1,10 +1,10 @@
 //! What the writer is asked to do.
 
 use super::guard::{discard, guard};
-use crate::Error;
 use crate::event::Actor;
 use crate::lease::{Lease, Request};
 use crate::store::Transaction;
+use crate::{Error, NetworkId, OwnerId};
 
 /// What a step is about. Two steps with an equal key never share a batch: the later waits for the
 /// next one, so that its plan sees what the earlier wrote. Subjects have their turns in order, and
@@ -17,6 +17,15 @@ pub enum Subject {
     Key(Vec<u8>),
     /// Anything: the step has a batch of its own.
     Everything,
+}
+
+impl Subject {
+    /// What an owner has in a network: what the [`Allocator`](crate::Allocator)'s operations of one
+    /// owner are about, and what other steps that change its leases should be about.
+    #[must_use]
+    pub fn owner(network: NetworkId, owner: OwnerId) -> Self {
+        Self::Key([network.0, owner.0].concat())
+    }
 }
 
 /// A request to the writer.
