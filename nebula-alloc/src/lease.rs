@@ -39,8 +39,8 @@ pub struct Request {
     /// After release the address stays in quarantine at least until then: from this second on
     /// nothing that names it (a certificate) is valid any more. Only moves forward.
     pub hold_until: i64,
-    /// When the lease ends by itself. `None` is never for a new lease, and no change for one that
-    /// is active; only moves forward.
+    /// When the lease ends by itself. `None` is never for a new lease or one that has ended, and no
+    /// change for one that has not; only moves forward.
     pub until: Option<i64>,
 }
 

@@ -74,6 +74,7 @@ suite! {
         the_same_owner_gets_the_same_lease,
         hold_until_and_until_move_forward_only,
         a_lease_without_end_keeps_none,
+        a_lease_that_has_ended_begins_anew_whether_it_was_expired_or_not,
         equal_owners_in_a_batch_are_one,
     }
     blocks {

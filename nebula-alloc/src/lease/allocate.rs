@@ -18,7 +18,8 @@ const RECLAIM_AT_LEAST: usize = 64;
 /// else the one it released last that the request allows, else the lowest free one of the network's
 /// pools in their order.
 ///
-/// Asking again answers the same lease; only its `hold_until` and `until` move forward.
+/// Asking again answers the same lease; only its `hold_until` and `until` move forward. One that has
+/// ended begins anew at the same address: it ends when the request says.
 ///
 /// # Errors
 ///
@@ -248,8 +249,12 @@ fn keep(
     let request = asking.request;
     let lease = Lease {
         hold_until: held.hold_until.max(request.hold_until),
-        // A lease without end stays one; else the later end, `None` being less than any.
-        until: held.until.map(|until| until.max(request.until.unwrap_or(until))),
+        until: match held.until {
+            // It has ended, whether somebody expired it or not: this is a new one.
+            Some(end) if end <= now => request.until,
+            // A lease without end stays one; else the later end.
+            end => end.map(|end| end.max(request.until.unwrap_or(end))),
+        },
         ..held
     };
     prolong(tx, now, asking.actor, held, lease).map(Ok)

@@ -1,7 +1,8 @@
 //! Is it safe to ask again?
 
 use nebula_alloc::Error;
-use nebula_alloc::lease::{Request, allocate_many};
+use nebula_alloc::lease::{Lease, Request, allocate_many};
+use nebula_alloc::reclaim::expire;
 
 use crate::support::*;
 
@@ -20,11 +21,12 @@ pub fn hold_until_and_until_move_forward_only(new: New) {
     let mut store = new();
     store.pool(1, "10.0.0.0/24");
     let ask = |hold_until, until| Request { hold_until, until, ..request(1) };
-    store.at(NOW, &ask(500, Some(900))).unwrap();
+    let end = |seconds| Some(NOW + seconds);
+    store.at(NOW, &ask(500, end(900))).unwrap();
     for (asked, hold_until, until) in [
-        (ask(400, Some(800)), 500, Some(900)),
-        (ask(600, None), 600, Some(900)),
-        (ask(0, Some(1000)), 600, Some(1000)),
+        (ask(400, end(800)), 500, end(900)),
+        (ask(600, None), 600, end(900)),
+        (ask(0, end(1000)), 600, end(1000)),
     ] {
         let lease = store.at(NOW, &asked).unwrap();
         assert_eq!((lease.hold_until, lease.until), (hold_until, until));
@@ -38,6 +40,30 @@ pub fn a_lease_without_end_keeps_none(new: New) {
     store.allocate(1).unwrap();
     let lease = store.at(NOW, &Request { until: Some(900), ..request(1) }).unwrap();
     assert_eq!(lease.until, None);
+}
+
+pub fn a_lease_that_has_ended_begins_anew_whether_it_was_expired_or_not(new: New) {
+    let ask = |hold_until, until| Request { hold_until, until, ..request(1) };
+    for (later, until) in [(600, Some(NOW + 700)), (601, None), (9_999, Some(NOW + 10_000))] {
+        for expired in [true, false] {
+            let mut store = new();
+            store.pool(1, "10.0.0.0/24");
+            let first = store.at(NOW, &ask(NOW + 900, Some(NOW + 600))).unwrap();
+            let now = NOW + later;
+            if expired {
+                let ended = store.run(|tx| expire(tx, now, &ACTOR, NETWORK, 0, 9)).unwrap();
+                assert_eq!(ended.len(), 1);
+            }
+            let again = store.at(now, &ask(NOW, until)).unwrap();
+            let hold_until = match expired {
+                true => first.hold_until.max(now),
+                false => first.hold_until,
+            };
+            assert_eq!(again, Lease { until, hold_until, ..first });
+            assert_eq!(store.leases(), [again], "what is answered is what is stored");
+            store.assert_sound();
+        }
+    }
 }
 
 pub fn equal_owners_in_a_batch_are_one(new: New) {

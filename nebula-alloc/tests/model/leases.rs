@@ -49,7 +49,7 @@ impl Model {
             let request = requests[index];
             let Request { network, owner, family, address, pool, .. } = request;
             if let Some(held) = self.active(network, owner, family) {
-                answers.push((index, self.ask_again(held, &request)));
+                answers.push((index, self.ask_again(now, held, &request)));
             } else if let Some(address) = address {
                 named.push((index, address));
             } else {
@@ -119,7 +119,7 @@ impl Model {
         pinned.chain(released.iter().map(|lease| lease.address)).collect()
     }
 
-    fn ask_again(&mut self, held: Lease, request: &Request) -> Result<Lease, Error> {
+    fn ask_again(&mut self, now: i64, held: Lease, request: &Request) -> Result<Lease, Error> {
         let Request { network, owner, .. } = *request;
         match (request.address, request.pool) {
             (Some(asked), _) if asked != held.address => {
@@ -130,7 +130,11 @@ impl Model {
             }
             _ => {
                 let hold_until = held.hold_until.max(request.hold_until);
-                let until = held.until.map(|until| until.max(request.until.unwrap_or(until)));
+                let until = match held.until {
+                    None => None,
+                    Some(end) if now >= end => request.until,
+                    Some(end) => Some(request.until.map_or(end, |until| until.max(end))),
+                };
                 Ok(self.put(Lease { hold_until, until, ..held }))
             }
         }
