@@ -52,20 +52,21 @@ pub(crate) fn run(
     Ok(Load { elapsed: start.elapsed(), latencies })
 }
 
-/// The same as tasks of a runtime.
-pub(crate) fn run_tasks<F>(
+/// The same as tasks of a runtime, each of which asks in its own way.
+pub(crate) fn run_tasks<A, F>(
     runtime: &Runtime,
     clients: usize,
     length: Duration,
-    ask: impl Fn() -> F + Clone + Send + 'static,
+    mut client: impl FnMut() -> A,
 ) -> Outcome<Load>
 where
+    A: Fn() -> F + Send + 'static,
     F: Future<Output = Outcome<()>> + Send,
 {
     let start = Instant::now();
     let clients: Vec<_> = (0..clients)
         .map(|_| {
-            let ask = ask.clone();
+            let ask = client();
             runtime.spawn(async move {
                 let mut latencies = Vec::new();
                 while start.elapsed() < length {

@@ -11,8 +11,8 @@ use tokio_postgres::{Client, NoTls, Statement};
 use crate::Outcome;
 use crate::load::{self, Load, new_owner};
 
-/// As many as such a server's pool of connections has.
-const CONNECTIONS: usize = 8;
+/// As many as the pool of connections of one such server has.
+pub(crate) const CONNECTIONS: usize = 8;
 
 /// How many addresses a second there are enough of, and how many at least.
 const PER_SECOND: f64 = 20_000.0;
@@ -38,18 +38,18 @@ const NEXT: &str = "SELECT id FROM ip_pool WHERE status = 'free'
 const TAKE: &str = "UPDATE ip_pool SET status = 'allocated', owner = $2 WHERE id = $1";
 const RECORD: &str = "INSERT INTO ip_allocations (ip_id, owner) VALUES ($1, $2)";
 
-/// The older system's server.
+/// The older system, with as many servers as it has pools of connections.
 pub(crate) struct Older {
     runtime: Runtime,
-    pool: Arc<ConnectionPool>,
+    servers: Vec<Arc<ConnectionPool>>,
 }
 
 impl Older {
     /// Makes the tables, with enough addresses for so long.
-    pub(crate) fn prepare(url: &str, length: Duration) -> Outcome<Self> {
+    pub(crate) fn prepare(url: &str, servers: usize, length: Duration) -> Outcome<Self> {
         let runtime = load::runtime()?;
         let addresses = (PER_SECOND * length.as_secs_f64()).max(AT_LEAST);
-        let pool = runtime.block_on(async {
+        let servers = runtime.block_on(async {
             let client = connect(url).await?;
             client.batch_execute(SCHEMA).await?;
             client
@@ -59,16 +59,26 @@ impl Older {
                 ))
                 .await?;
             client.batch_execute("VACUUM ANALYZE ip_pool").await?;
-            ConnectionPool::new(url).await
+            let mut pools = Vec::new();
+            for _ in 0..servers {
+                pools.push(Arc::new(ConnectionPool::new(url).await?));
+            }
+            Outcome::Ok(pools)
         })?;
-        Ok(Self { runtime, pool: Arc::new(pool) })
+        Ok(Self { runtime, servers })
     }
 
-    pub(crate) fn run(&self, clients: usize, length: Duration) -> Outcome<Load> {
-        let pool = Arc::clone(&self.pool);
-        load::run_tasks(&self.runtime, clients, length, move || {
-            let pool = Arc::clone(&pool);
-            async move { pool.allocate().await }
+    /// Lets so many clients of each of the first servers allocate.
+    pub(crate) fn run(&self, servers: usize, clients: usize, length: Duration) -> Outcome<Load> {
+        let pools: Vec<_> = self.servers.iter().take(servers).cloned().collect();
+        let clients = clients * pools.len();
+        let mut pools = pools.into_iter().cycle();
+        load::run_tasks(&self.runtime, clients, length, || {
+            let pool = pools.next();
+            move || {
+                let pool = pool.clone();
+                async move { pool.ok_or("no server")?.allocate().await }
+            }
         })
     }
 }
