@@ -9,10 +9,11 @@ mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use nebula_alloc::lease::list;
 use nebula_alloc::verify::verify;
-use nebula_alloc::{Allocator, Error, Writer, WriterOptions};
+use nebula_alloc::{Allocator, Error, Postgres, Writer, WriterOptions};
 use server::Cluster;
 use told::*;
 
@@ -177,4 +178,82 @@ fn a_killed_server_is_waited_for_and_keeps_what_was_acknowledged() {
     let stored = store.transaction(|tx| list(tx, NETWORK, None, 100)).unwrap();
     assert_eq!(stored, acknowledged);
     assert_eq!(store.transaction(|tx| verify(tx)), Ok(vec![]));
+}
+
+/// Its processes are there, the kernel accepts connections, and nothing is ever said.
+#[test]
+fn a_server_that_stands_still_keeps_nobody_waiting_for_long() {
+    let Some(cluster) = own() else { return };
+    let url = format!("{} connect_timeout=1", cluster.url("-cjit=off"));
+    let store = with_pool(&url);
+    let readers = store.readers(1).unwrap();
+    let allocator = Allocator::new(writer(store), "test");
+    let leaving = Allocator::new(writer(open(&url)), "test");
+    let first = allocator.allocate(request(1)).wait().unwrap();
+    let paused = cluster.pause();
+    std::thread::scope(|scope| {
+        let bounded = |what: &'static str, refused: &dyn Fn() -> Result<(), Error>| {
+            let begun = Instant::now();
+            let refused = refused();
+            assert!(matches!(refused, Err(Error::Unavailable { .. })), "{what}: {refused:?}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {:?}", begun.elapsed());
+        };
+        scope.spawn(move || {
+            bounded("reading", &|| readers.read(|tx| tx.query("SELECT 1", &[])).map(drop));
+        });
+        scope.spawn(move || {
+            bounded("the last request", &|| leaving.allocate(request(3)).wait().map(drop));
+            let begun = Instant::now();
+            drop(leaving);
+            assert!(begun.elapsed() < Duration::from_secs(20), "shutdown");
+        });
+        scope.spawn(move || bounded("connecting", &|| Postgres::connect(&url).map(drop)));
+        bounded("the first request", &|| allocator.allocate(request(2)).wait().map(drop));
+        bounded("the next request", &|| allocator.allocate(request(2)).wait().map(drop));
+    });
+    assert!(!allocator.writer().is_ready());
+    drop(paused);
+    until("the writer recovers", || allocator.writer().is_ready());
+    assert_eq!(allocator.allocate(request(1)).wait(), Ok(first));
+    assert!(allocator.allocate(request(2)).wait().is_ok());
+}
+
+/// The server ends itself when it can't write its log.
+#[test]
+fn a_server_whose_disk_is_full_loses_nothing_that_was_acknowledged() {
+    let Some((cluster, disk)) = Cluster::on_small_disk(&std::env::temp_dir()) else { return };
+    let url = cluster.url("-cjit=off");
+    let allocator = Allocator::new(writer(with_pool(&url)), "test");
+    let mut acknowledged: Vec<_> =
+        (1..=10).map(|number| allocator.allocate(request(number)).wait().unwrap()).collect();
+    disk.fill();
+    // Through what is left of the segment that it writes.
+    let more = || {
+        let noise =
+            "SELECT CAST(pg_logical_emit_message(true, 'noise', repeat('x', 60000)) AS TEXT)";
+        allocator.writer().run(Told::new(0, move |tx| tx.query(noise, &[]).map(|_| 0)))
+    };
+    let refused = (11..=200).find_map(|number| {
+        match more().and_then(|_| allocator.allocate(request(number)).wait()) {
+            Ok(lease) => {
+                acknowledged.push(lease);
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    let failed = matches!(refused, Some(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }));
+    assert!(failed, "{refused:?} after {}", acknowledged.len());
+    disk.empty();
+    if !cluster.is_running() {
+        cluster.start();
+    }
+    until("the writer recovers", || allocator.writer().is_ready());
+    let stored = open(&url).transaction(|tx| list(tx, NETWORK, None, 300)).unwrap();
+    for lease in &acknowledged {
+        assert!(stored.contains(lease), "{lease:?} of {stored:?}");
+    }
+    assert!(stored.len() <= acknowledged.len() + 1, "at most one outcome is unknown");
+    assert!(allocator.allocate(request(201)).wait().is_ok());
+    assert_eq!(open(&url).transaction(|tx| verify(tx)), Ok(vec![]));
 }

@@ -19,8 +19,10 @@ mod pipeline;
 mod presence;
 mod readers;
 mod reading;
+mod server;
 mod session;
 mod settings;
+mod timeline;
 mod transaction;
 mod value;
 
@@ -76,7 +78,9 @@ impl std::fmt::Debug for Postgres {
 impl Postgres {
     /// Connects, and brings this crate's tables to the current version. `url` is
     /// `postgresql://user:password@host:port/database?option=value` or the same as `name=value`
-    /// words; several hosts and `target_session_attrs=read-write` find the primary of a cluster.
+    /// words. Of several hosts it works with the one that takes writes and has the highest
+    /// timeline, and never with one of a lower timeline than it has seen: one left behind by a
+    /// failover. `connect_timeout` (5 seconds) is for each of them.
     ///
     /// `fsync` and `full_page_writes` must be on and `synchronous_commit` `on` or `remote_apply`.
     ///
@@ -128,7 +132,7 @@ impl Postgres {
         self.session.script(BEGIN)?;
         let mut open = OpenPostgres::new(&mut self.session, None);
         // Another's migration may take its time, and is worth waiting for.
-        open.script("SET LOCAL lock_timeout = '60s'")?;
+        open.script("SET LOCAL lock_timeout = '50s'")?;
         open.query(EXCLUSIVE, &[self.locks.migration().into()])?;
         migrate(&mut open, component)?;
         finish(open)
@@ -205,6 +209,7 @@ impl Postgres {
         let (session, schema) = self.settings.open(Purpose::Writing)?;
         self.session = session;
         self.locks = Locks::new(&schema);
+        self.presence.doubt();
         for component in self.components.clone() {
             self.migrate_under_lock(&component)?;
         }
@@ -226,6 +231,14 @@ impl Postgres {
     }
 
     fn try_start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
+        // A server that stands still should be noticed here, before there is anything to lose.
+        self.session.hurry();
+        let started = self.enter(now, subjects);
+        self.session.settle();
+        started
+    }
+
+    fn enter(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
         if self.agreed.is_none_or(|agreed| agreed.elapsed() >= CLOCK_INTERVAL) {
             self.check_clock(now)?;
         }

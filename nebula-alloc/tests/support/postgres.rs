@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,8 +22,10 @@ pub struct Cluster {
     janitor: Child,
 }
 
-/// What the janitor runs, in the cluster's directory.
+/// What the janitor runs, in the cluster's directory. What stands still would not stop.
 const JANITOR: &str = "cat >/dev/null
+server=$(head -n 1 data/postmaster.pid 2>/dev/null) &&
+    kill -s CONT $server $(cat /proc/$server/task/$server/children)
 \"$1\"/pg_ctl -D data -m immediate -w stop >/dev/null 2>&1
 rm -rf ./data ./log ./socket
 cd .. && rmdir \"$2\"";
@@ -47,6 +50,49 @@ pub fn cluster_in_memory() -> Option<&'static Cluster> {
 impl Cluster {
     /// A server that no other test knows, for one that stops it.
     pub fn own(place: &Path) -> Option<Self> {
+        let cluster = Self::empty(place)?;
+        cluster.run("initdb", ["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]);
+        cluster.configure("listen_addresses = ''\nmax_connections = 200\n");
+        cluster.start();
+        Some(cluster)
+    }
+
+    /// A server whose write-ahead log is on a small disk of its own. `None`, said on the standard
+    /// error, also for who may not mount one.
+    pub fn on_small_disk(place: &Path) -> Option<(Self, SmallDisk)> {
+        let cluster = Self::empty(place)?;
+        let disk = SmallDisk::mount()?;
+        let log = disk.directory.path().join("log").display().to_string();
+        let wal = format!("--waldir={log}");
+        cluster.run(
+            "initdb",
+            ["-D", "data", "-U", "postgres", "-A", "trust", "-N", "--wal-segsize=1", &wal],
+        );
+        cluster.configure(
+            "listen_addresses = ''\nmin_wal_size = 2MB\nmax_wal_size = 4MB\nwal_recycle = off\n",
+        );
+        cluster.start();
+        Some((cluster, disk))
+    }
+
+    /// A standby of this server, which follows it.
+    pub fn standby(&self) -> Self {
+        let standby = Self::empty(self.directory.parent().unwrap()).unwrap();
+        let socket = self.directory.join("socket").display().to_string();
+        let arguments = ["-h", &socket, "-U", "postgres", "-D", "data", "-R", "-c", "fast"];
+        standby.run("pg_basebackup", arguments);
+        standby.configure("");
+        standby.start();
+        standby
+    }
+
+    /// Makes a primary of a standby that has all that its primary has; the primary stays as it is.
+    pub fn promote(&self) {
+        self.run("pg_ctl", ["-D", "data", "-w", "promote"]);
+    }
+
+    /// Where the server will be, and who cleans up after it.
+    fn empty(place: &Path) -> Option<Self> {
         let Some(programs) = programs() else {
             let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
             assert!(!required, "PostgreSQL is not installed");
@@ -73,18 +119,17 @@ impl Cluster {
         if let Some((user, group)) = other_user() {
             chown(cluster.directory.join("socket"), Some(user), Some(group)).unwrap();
         }
-        cluster.run("initdb", ["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]);
-        let socket = cluster.directory.join("socket");
-        let settings = format!(
-            "listen_addresses = ''\nunix_socket_directories = '{}'\nmax_connections = 200\n",
-            socket.display()
-        );
-        let file = cluster.directory.join("data/postgresql.conf");
-        let mut text = std::fs::read_to_string(&file).unwrap();
-        text.push_str(&settings);
-        std::fs::write(&file, text).unwrap();
-        cluster.start();
         Some(cluster)
+    }
+
+    /// With a socket of its own, whatever stands there from another.
+    fn configure(&self, settings: &str) {
+        let socket = self.directory.join("socket");
+        let file = self.directory.join("data/postgresql.conf");
+        let mut text = std::fs::read_to_string(&file).unwrap();
+        text.push_str(settings);
+        text.push_str(&format!("unix_socket_directories = '{}'\n", socket.display()));
+        std::fs::write(&file, text).unwrap();
     }
 
     /// The address of a schema made for the asker.
@@ -97,11 +142,7 @@ impl Cluster {
 
     /// The address of the server, with settings for the session.
     pub fn url(&self, options: &str) -> String {
-        let socket = self.directory.join("socket");
-        format!(
-            "host={} user=postgres password=secret dbname=postgres options='{options}'",
-            socket.display()
-        )
+        url(&[self], options)
     }
 
     /// Runs statements over a connection of their own, and answers what they print.
@@ -125,6 +166,10 @@ impl Cluster {
         answer.parse().unwrap()
     }
 
+    pub fn is_running(&self) -> bool {
+        self.attempt("pg_ctl", ["-D", "data", "status"])
+    }
+
     pub fn start(&self) {
         let patience = Instant::now() + Duration::from_secs(20);
         // Processes of a killed server take a moment to notice and to let go of its memory.
@@ -140,16 +185,29 @@ impl Cluster {
         self.run("pg_ctl", ["-D", "data", "-m", "fast", "-w", "stop"]);
     }
 
-    /// SIGKILL. Returns when the processes of its connections are gone too.
-    pub fn kill(&self) {
+    /// SIGSTOP to all its processes, until what it answers is dropped: they are there, and say
+    /// nothing.
+    pub fn pause(&self) -> Paused<'_> {
+        self.signal("STOP");
+        Paused(self)
+    }
+
+    /// Sends a signal to the server and then to each of its processes. Answers the server's id.
+    fn signal(&self, signal: &str) -> String {
         let file = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
         let server = file.lines().next().unwrap();
         let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
         let children = children.unwrap_or_default();
         for pid in std::iter::once(server).chain(children.split_whitespace()) {
             // A child may have ended meanwhile.
-            let _ = Command::new("kill").args(["-9", pid]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill").args(["-s", signal, pid]).stderr(Stdio::null()).status();
         }
+        server.to_owned()
+    }
+
+    /// SIGKILL. Returns when the processes of its connections are gone too.
+    pub fn kill(&self) {
+        let server = &self.signal("KILL");
         while Path::new(&format!("/proc/{server}/status")).exists() && !is_zombie(server) {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -169,6 +227,63 @@ impl Cluster {
         let command = command.args(arguments).current_dir(&self.directory);
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap().success()
+    }
+}
+
+/// 16 MiB.
+pub struct SmallDisk {
+    directory: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=16m,mode=0777", "tmpfs"];
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(options).arg(directory.path()).stderr(Stdio::null()).status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
+            assert!(!required, "no disk can be mounted");
+            eprintln!("skipped: no disk can be mounted");
+            return None;
+        }
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+        Some(Self { directory })
+    }
+
+    /// Takes all the room that there is.
+    pub fn fill(&self) {
+        let zeroes = vec![0; 1 << 12];
+        let mut file = std::fs::File::create(self.directory.path().join("filler")).unwrap();
+        while file.write_all(&zeroes).is_ok() {}
+    }
+
+    pub fn empty(&self) {
+        std::fs::remove_file(self.directory.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The server has its files open until it is gone.
+        let _ = Command::new("umount").arg("-l").arg(self.directory.path()).status();
+    }
+}
+
+/// The address of all of these servers.
+pub fn url(servers: &[&Cluster], options: &str) -> String {
+    let socket = |server: &&Cluster| server.directory.join("socket").display().to_string();
+    let sockets: Vec<_> = servers.iter().map(socket).collect();
+    let hosts = sockets.join(",");
+    format!("host={hosts} user=postgres password=secret dbname=postgres options='{options}'")
+}
+
+/// A server that stands still.
+pub struct Paused<'a>(&'a Cluster);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.0.signal("CONT");
     }
 }
 

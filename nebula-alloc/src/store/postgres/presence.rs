@@ -33,6 +33,11 @@ impl Presence {
         self.number
     }
 
+    /// Has the row looked at anew: a server that was promoted may never have had it.
+    pub(super) fn doubt(&mut self) {
+        self.shown = None;
+    }
+
     /// Brings the row up to date when it is due, and makes it anew when somebody took this process
     /// for gone. In a transaction of its own, so that it stays whatever becomes of the next.
     pub(super) fn show(&mut self, session: &mut Session, now: Option<i64>) -> Result<(), Error> {

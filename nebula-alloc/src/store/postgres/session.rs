@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +24,12 @@ const STATEMENTS: usize = 1024;
 
 /// How long an answer may take before the connection is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same where the server has next to nothing to do.
+const PROMPT: Duration = Duration::from_secs(10);
+
+/// The same for the statements of a migration.
+const MIGRATION: Duration = Duration::from_secs(3600);
 
 /// A statement's text with what is known of it.
 #[derive(Debug)]
@@ -81,18 +88,31 @@ pub(super) struct Session {
     driver: Driver,
     client: Client,
     texts: HashMap<String, Arc<Text>>,
+    patience: Duration,
 }
 
 impl Session {
-    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+    /// Connects to a server. It may take so long for that and for each answer, until
+    /// [`settle`](Self::settle): the driver's own timeout ends when the socket is open.
+    pub(super) fn open(server: &Config, patience: Duration) -> Result<Self, Error> {
         let driver = Driver::new()?;
-        let client = driver.drive(async {
-            let (client, connection) = config.connect(NoTls).await?;
+        let client = driver.drive(patience, async {
+            let (client, connection) = server.connect(NoTls).await?;
             // It ends with an error of its own when the connection does; so does who waits.
             tokio::spawn(connection);
             Ok(client)
         })?;
-        Ok(Self { driver, client, texts: HashMap::new() })
+        Ok(Self { driver, client, texts: HashMap::new(), patience })
+    }
+
+    /// From here on it has next to nothing to do.
+    pub(super) fn hurry(&mut self) {
+        self.patience = PROMPT;
+    }
+
+    /// From here on its answers may take as long as work takes.
+    pub(super) fn settle(&mut self) {
+        self.patience = PATIENCE;
     }
 
     /// Why the connection is over, if it is.
@@ -135,7 +155,7 @@ impl Session {
             .iter()
             .map(|text| Box::pin(client.prepare(&text.sql)) as Boxed<'_, Result<_, _>>)
             .collect();
-        let statements = self.driver.wait(all(futures))?;
+        let statements = self.driver.wait(self.patience, all(futures))?;
         let mut outcome = Ok(());
         for (text, statement) in missing.into_iter().zip(statements) {
             match statement {
@@ -158,7 +178,7 @@ impl Session {
             .into_iter()
             .map(|message| Box::pin(message.send(client)) as Boxed<'_, _>)
             .collect();
-        let replies = self.driver.wait(all(futures))?.into_iter();
+        let replies = self.driver.wait(self.patience, all(futures))?.into_iter();
         Ok(replies.map(|reply| reply.map_err(|error| self.driver.note(&error))).collect())
     }
 
@@ -170,10 +190,24 @@ impl Session {
         self.send(vec![message])?.pop().unwrap_or(Ok(Reply::Changed(0)))
     }
 
-    /// Statements without parameters, not prepared. Migrations may take their time.
+    /// Statements without parameters, not prepared, that take the server no time.
     pub(super) fn script(&mut self, sql: &str) -> Result<(), Error> {
-        self.driver.drive(self.client.batch_execute(sql))
+        self.driver.drive(PROMPT.min(self.patience), self.client.batch_execute(sql))
     }
+
+    /// The same for those of a migration, which may take their time.
+    pub(super) fn migrate(&mut self, sql: &str) -> Result<(), Error> {
+        self.driver.drive(MIGRATION, self.client.batch_execute(sql))
+    }
+}
+
+/// The addresses of a name.
+pub(super) fn resolve(name: &str, port: u16, patience: Duration) -> Result<Vec<IpAddr>, Error> {
+    let unknown = |reason: &str| Error::Unavailable { reason: format!("{name}: {reason}") };
+    let found = Driver::new()?.wait(patience, tokio::net::lookup_host((name, port)))?;
+    let found = found.map_err(|error| unknown(&error.to_string()))?;
+    let found: Vec<_> = found.map(|address| address.ip()).collect();
+    if found.is_empty() { Err(unknown("no address")) } else { Ok(found) }
 }
 
 /// Runs what needs the network on the calling thread.
@@ -213,12 +247,16 @@ impl Driver {
         ours
     }
 
-    fn wait<T: Send>(&self, future: impl Future<Output = T> + Send) -> Result<T, Error> {
+    fn wait<T: Send>(
+        &self,
+        patience: Duration,
+        future: impl Future<Output = T> + Send,
+    ) -> Result<T, Error> {
         self.check()?;
         // The timer needs the runtime's context.
-        let outcome = self.block_on(async { tokio::time::timeout(PATIENCE, future).await })?;
+        let outcome = self.block_on(async { tokio::time::timeout(patience, future).await })?;
         outcome.map_err(|_| {
-            let reason = format!("no answer within {} s", PATIENCE.as_secs());
+            let reason = format!("no answer within {} s", patience.as_secs_f32());
             let _ = self.lost.set(reason.clone());
             Error::Unavailable { reason }
         })
@@ -226,10 +264,10 @@ impl Driver {
 
     fn drive<T: Send>(
         &self,
+        patience: Duration,
         future: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
     ) -> Result<T, Error> {
-        self.check()?;
-        self.block_on(future)?.map_err(|error| self.note(&error))
+        self.wait(patience, future)?.map_err(|error| self.note(&error))
     }
 
     fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> Result<T, Error> {

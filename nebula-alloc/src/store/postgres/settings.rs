@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
-use super::pipeline::Reply;
+use super::server::{Server, servers};
 use super::session::Session;
-use super::value;
+use super::timeline::Timelines;
 use crate::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,18 +15,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this long without a sign of the server's machine the connection is given up.
 const SILENCE: Duration = Duration::from_secs(10);
 
-const ASK: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
-     current_setting('synchronous_commit'), pg_is_in_recovery(),
-     CAST(current_schema() AS TEXT)";
+/// No lock is waited for long: a batch elsewhere is over in milliseconds.
+pub(super) const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
 
-/// Of all connections: no lock is waited for long, and nobody's transaction is left open.
-const EVERYWHERE: &str = "SET lock_timeout = '2s';
-     SET idle_in_transaction_session_timeout = '60s';
+/// Of all connections: nobody's transaction is left open.
+const EVERYWHERE: &str = "SET idle_in_transaction_session_timeout = '60s';
      SET jit = off";
 
 /// Each statement of the writer finds its rows through an index, whatever the statistics say, and
-/// is planned once: what an operation costs must not depend on what the database holds.
-const WRITING: &str = "SET plan_cache_mode = force_generic_plan;
+/// is planned once: what an operation costs must not depend on what the database holds. A process
+/// that stands still inside a transaction keeps its locks from the others for so long.
+const WRITING: &str = "SET idle_in_transaction_session_timeout = '10s';
+     SET plan_cache_mode = force_generic_plan;
      SET enable_seqscan = off;
      SET enable_bitmapscan = off";
 
@@ -40,6 +40,7 @@ pub(super) enum Purpose {
 #[derive(Clone)]
 pub(super) struct Settings {
     config: Config,
+    timelines: Timelines,
 }
 
 impl Settings {
@@ -79,50 +80,28 @@ impl Settings {
         if config.get_application_name().is_none() {
             config.application_name("nebula-alloc");
         }
-        Ok(Self { config })
+        Ok(Self { config, timelines: Timelines::default() })
     }
 
-    /// A connection that is as it must be, and the schema that it works in.
+    /// A connection that is as it must be, and the schema that it works in. For reading it is the
+    /// first of the servers that will do; for writing all are asked, because after a failover the
+    /// old primary may be there too.
     pub(super) fn open(&self, purpose: Purpose) -> Result<(Session, String), Error> {
-        let mut session = Session::open(&self.config)?;
-        let Reply::Rows(rows) = session.one(ASK, &[])? else {
-            return Err(Error::Unavailable { reason: "the server tells no settings".into() });
+        let patience = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        let servers = servers(&self.config, patience);
+        let server = match purpose {
+            Purpose::Reading => self.timelines.first(servers, patience)?,
+            Purpose::Writing => self.timelines.newest(servers, patience)?,
         };
-        let row = match rows.first() {
-            Some(row) => value::row(row)?,
-            None => {
-                return Err(Error::Unavailable { reason: "the server tells no settings".into() });
-            }
-        };
-        for (index, name, allowed) in [
-            (0, "fsync", ["on", "on"]),
-            (1, "full_page_writes", ["on", "on"]),
-            (2, "synchronous_commit", ["on", "remote_apply"]),
-        ] {
-            let found = row.text(index)?;
-            if !allowed.contains(&found) {
-                let [expected, _] = allowed;
-                return Err(Error::Setting {
-                    name,
-                    expected: expected.into(),
-                    found: found.into(),
-                });
-            }
-        }
-        let Some(schema) = row.optional_text(4)? else {
-            let expected = "a schema that exists".into();
-            return Err(Error::Setting { name: "search_path", expected, found: "none".into() });
-        };
+        let Server { mut session, schema, synchronous_commit, .. } = server;
+        session.script(LOCK_TIMEOUT)?;
         session.script(EVERYWHERE)?;
         if purpose == Purpose::Writing {
-            if row.integer(3)? != 0 {
-                let reason = "the server is a standby".into();
-                return Err(Error::Unavailable { reason });
-            }
             // As it was found, whatever the server's settings become.
-            session.script(&format!("SET synchronous_commit = {}", row.text(2)?))?;
+            session.script(&format!("SET synchronous_commit = {synchronous_commit}"))?;
             session.script(WRITING)?;
         }
-        Ok((session, schema.to_owned()))
+        session.settle();
+        Ok((session, schema))
     }
 }

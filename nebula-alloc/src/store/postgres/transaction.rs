@@ -260,7 +260,7 @@ impl Transaction for OpenPostgres<'_> {
             .replace("{blob}", "BYTEA")
             .replace("{identity}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
             .replace("{clustered}", "");
-        self.session.script(&sql).map_err(|error| self.fail(error))
+        self.session.migrate(&sql).map_err(|error| self.fail(error))
     }
 
     fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {

@@ -1,0 +1,185 @@
+//! The servers that a URL names, one by one: each has a deadline of its own, so that one that
+//! accepts connections and then says nothing does not keep the next from being asked.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+use super::pipeline::Reply;
+use super::session::{Session, resolve};
+use super::value;
+use crate::Error;
+
+const ASK: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
+     current_setting('synchronous_commit'), CAST(current_schema() AS TEXT),
+     CASE WHEN pg_is_in_recovery() THEN NULL
+         ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
+
+/// One that answered, and what it told.
+pub(super) struct Server {
+    pub(super) session: Session,
+    pub(super) schema: String,
+    pub(super) synchronous_commit: String,
+    /// `None` of a standby.
+    pub(super) timeline: Option<u32>,
+}
+
+impl Server {
+    /// Connects and sees whether durability can rest on it.
+    pub(super) fn ask(config: &Config, patience: Duration) -> Result<Self, Error> {
+        Self::try_ask(config, patience).map_err(|error| match error {
+            Error::Unavailable { reason } => {
+                Error::Unavailable { reason: format!("{}: {reason}", name(config)) }
+            }
+            other => other,
+        })
+    }
+
+    fn try_ask(config: &Config, patience: Duration) -> Result<Self, Error> {
+        let untold = || Error::Unavailable { reason: "the server tells no settings".into() };
+        let mut session = Session::open(config, patience)?;
+        let Reply::Rows(rows) = session.one(ASK, &[])? else { return Err(untold()) };
+        let row = value::row(rows.first().ok_or_else(untold)?)?;
+        for (index, name, allowed) in [
+            (0, "fsync", ["on", "on"]),
+            (1, "full_page_writes", ["on", "on"]),
+            (2, "synchronous_commit", ["on", "remote_apply"]),
+        ] {
+            let found = row.text(index)?;
+            if !allowed.contains(&found) {
+                let [expected, _] = allowed;
+                return Err(Error::Setting {
+                    name,
+                    expected: expected.into(),
+                    found: found.into(),
+                });
+            }
+        }
+        let synchronous_commit = row.text(2)?.to_owned();
+        let Some(schema) = row.optional_text(3)?.map(str::to_owned) else {
+            let expected = "a schema that exists".into();
+            return Err(Error::Setting { name: "search_path", expected, found: "none".into() });
+        };
+        let timeline = match row.optional_text(4)? {
+            Some(digits) => Some(u32::from_str_radix(digits, 16).map_err(|_| untold())?),
+            None => None,
+        };
+        Ok(Self { session, schema, synchronous_commit, timeline })
+    }
+}
+
+/// Each address of each host, in the order of the URL, with all other settings; and what could not
+/// be resolved.
+pub(super) fn servers(config: &Config, patience: Duration) -> Vec<Result<Config, Error>> {
+    let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
+    let mut servers = Vec::new();
+    for index in 0..hosts.len().max(addresses.len()) {
+        let (host, address) = (hosts.get(index), addresses.get(index).copied());
+        let ports = config.get_ports();
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        match (host, address) {
+            (Some(Host::Tcp(name)), None) => match resolve(name, port, patience) {
+                Ok(found) => servers.extend(
+                    found.into_iter().map(|found| Ok(only(config, host, Some(found), port))),
+                ),
+                Err(error) => servers.push(Err(error)),
+            },
+            _ => servers.push(Ok(only(config, host, address, port))),
+        }
+    }
+    servers
+}
+
+/// For messages: where a server is. Its `Debug` form has more than should be shown.
+pub(super) fn name(server: &Config) -> String {
+    let host = match server.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => server.get_hostaddrs().first().map(ToString::to_string).unwrap_or_default(),
+    };
+    let port = server.get_ports().first().copied().unwrap_or(5432);
+    format!("{host}:{port}")
+}
+
+/// The same settings for one server. A `Config` takes more hosts, but gives none back.
+fn only(config: &Config, host: Option<&Host>, address: Option<IpAddr>, port: u16) -> Config {
+    let mut one = Config::new();
+    match host {
+        Some(Host::Tcp(name)) => drop(one.host(name)),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => drop(one.host_path(path)),
+        None => {}
+    }
+    if let Some(address) = address {
+        one.hostaddr(address);
+    }
+    one.port(port);
+    if let Some(user) = config.get_user() {
+        one.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        one.password(password);
+    }
+    if let Some(database) = config.get_dbname() {
+        one.dbname(database);
+    }
+    if let Some(options) = config.get_options() {
+        one.options(options);
+    }
+    if let Some(name) = config.get_application_name() {
+        one.application_name(name);
+    }
+    if let Some(timeout) = config.get_connect_timeout() {
+        one.connect_timeout(*timeout);
+    }
+    if let Some(timeout) = config.get_tcp_user_timeout() {
+        one.tcp_user_timeout(*timeout);
+    }
+    if let Some(interval) = config.get_keepalives_interval() {
+        one.keepalives_interval(interval);
+    }
+    if let Some(retries) = config.get_keepalives_retries() {
+        one.keepalives_retries(retries);
+    }
+    one.keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .channel_binding(config.get_channel_binding())
+        .load_balance_hosts(config.get_load_balance_hosts())
+        .target_session_attrs(config.get_target_session_attrs());
+    one
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn of(url: &str) -> Vec<Config> {
+        let servers = servers(&url.parse().unwrap(), PATIENCE);
+        servers.into_iter().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_single_server_keeps_every_setting() {
+        let url = "host=name hostaddr=127.0.0.1 port=6000 user=me password=secret dbname=base \
+             options=-cjit=off application_name=program sslmode=disable sslnegotiation=direct \
+             connect_timeout=7 tcp_user_timeout=8 keepalives=0 keepalives_idle=9 \
+             keepalives_interval=10 keepalives_retries=11 target_session_attrs=read-write \
+             channel_binding=disable load_balance_hosts=random";
+        assert_eq!(of(url), [url.parse().unwrap()]);
+    }
+
+    #[test]
+    fn each_host_and_address_is_a_server_with_its_port() {
+        let names = |url| of(url).iter().map(name).collect::<Vec<_>>();
+        assert_eq!(names("host=127.0.0.1,/run/b port=1,2"), ["127.0.0.1:1", "/run/b:2"]);
+        assert_eq!(names("hostaddr=127.0.0.1,127.0.0.2"), ["127.0.0.1:5432", "127.0.0.2:5432"]);
+        assert_eq!(names("host=/run/a,/run/b port=3"), ["/run/a:3", "/run/b:3"]);
+    }
+}

@@ -1,0 +1,119 @@
+//! Which of several servers to work with.
+//!
+//! Each promotion of a standby begins a timeline with a higher number, whatever becomes of the old
+//! primary. One that is still up, and of the lower number, would take writes that the others never
+//! see: the addresses that it gives out are given out by the new one too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+
+use super::server::Server;
+use crate::Error;
+
+/// The highest timeline that connections with the same settings have seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Timelines {
+    highest: Arc<AtomicU32>,
+}
+
+impl Timelines {
+    /// The first server that is not one that others have left behind.
+    pub(super) fn first(
+        &self,
+        servers: Vec<Result<Config, Error>>,
+        patience: Duration,
+    ) -> Result<Server, Error> {
+        let mut errors = Vec::new();
+        for server in servers {
+            match server.and_then(|server| self.not_behind(Server::ask(&server, patience)?)) {
+                Ok(server) => return Ok(server),
+                Err(error) => errors.push(error),
+            }
+        }
+        Err(together(errors))
+    }
+
+    /// Of the servers that take writes the one with the highest timeline.
+    pub(super) fn newest(
+        &self,
+        servers: Vec<Result<Config, Error>>,
+        patience: Duration,
+    ) -> Result<Server, Error> {
+        let mut errors = Vec::new();
+        let mut newest: Option<Server> = None;
+        for server in ask_all(servers, patience) {
+            match server {
+                Ok(server) if server.timeline.is_none() => {
+                    errors.push(Error::Unavailable { reason: "the server is a standby".into() });
+                }
+                Ok(server)
+                    if newest.as_ref().is_none_or(|other| other.timeline < server.timeline) =>
+                {
+                    newest = Some(server);
+                }
+                Ok(_) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        match newest.map(|server| self.not_behind(server)) {
+            Some(Ok(server)) => Ok(server),
+            Some(Err(behind)) => {
+                errors.insert(0, behind);
+                Err(together(errors))
+            }
+            None => Err(together(errors)),
+        }
+    }
+
+    fn not_behind(&self, server: Server) -> Result<Server, Error> {
+        let Some(timeline) = server.timeline else { return Ok(server) };
+        let highest = self.highest.fetch_max(timeline, Ordering::AcqRel);
+        if timeline >= highest {
+            return Ok(server);
+        }
+        let reason = format!(
+            "the server is of timeline {timeline}, and {highest} was seen: it was left behind"
+        );
+        Err(Error::Unavailable { reason })
+    }
+}
+
+/// At once: one that does not answer costs its deadline only once.
+fn ask_all(servers: Vec<Result<Config, Error>>, patience: Duration) -> Vec<Result<Server, Error>> {
+    let ask = |server: Result<Config, Error>| Server::ask(&server?, patience);
+    if servers.len() == 1 {
+        return servers.into_iter().map(ask).collect();
+    }
+    let failed = |reason: &str| Err(Error::Unavailable { reason: reason.into() });
+    thread::scope(|scope| {
+        let asking: Vec<_> = servers
+            .into_iter()
+            .map(|server| thread::Builder::new().spawn_scoped(scope, move || ask(server)))
+            .collect();
+        let answer = |asking: Result<thread::ScopedJoinHandle<'_, _>, std::io::Error>| match asking
+        {
+            Ok(asking) => asking.join().unwrap_or_else(|_| failed("asking it panicked")),
+            Err(error) => failed(&error.to_string()),
+        };
+        asking.into_iter().map(answer).collect()
+    })
+}
+
+/// What kept all of them from being used. What only a person can mend comes before what may pass.
+fn together(errors: Vec<Error>) -> Error {
+    let mut reasons = Vec::new();
+    for error in errors {
+        match error {
+            Error::Unavailable { reason } => reasons.push(reason),
+            other => return other,
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("no server is named".into());
+    }
+    Error::Unavailable { reason: reasons.join("; ") }
+}
