@@ -13,6 +13,7 @@
 
 mod each;
 mod failure;
+mod gate;
 mod insert;
 mod lock;
 mod pipeline;
@@ -26,14 +27,16 @@ mod timeline;
 mod transaction;
 mod value;
 
+use std::thread;
 use std::time::{Duration, Instant};
 
+use self::gate::Gate;
 use self::lock::Locks;
 use self::pipeline::{Message, Reply};
 use self::presence::Presence;
 pub use self::readers::PostgresReaders;
 use self::session::Session;
-use self::settings::{Purpose, Settings};
+use self::settings::{LOCK_TIMEOUT, Purpose, Settings};
 use self::transaction::OpenPostgres;
 use self::value::Bound;
 use crate::Error;
@@ -44,10 +47,18 @@ use crate::store::{Row, Transaction};
 
 const SHARED: &str = "SELECT 1 FROM pg_advisory_xact_lock_shared($1)";
 const EXCLUSIVE: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
+const EXCLUSIVE_IF_FREE: &str = "SELECT pg_try_advisory_xact_lock($1)";
 const KEYS: &str = "SELECT pg_try_advisory_xact_lock(key)
      FROM unnest(CAST($1 AS BIGINT[])) WITH ORDINALITY AS asked (key, place) ORDER BY place";
 const CLOCK: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)";
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// How long a transaction about everything looks for a gap between those of others: longer than
+/// one that stands still can keep it out.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// How often it looks meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How often the clocks are compared while there is work.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
@@ -60,6 +71,7 @@ pub struct Postgres {
     settings: Settings,
     session: Session,
     locks: Locks,
+    gate: Gate,
     presence: Presence,
     components: Vec<Component>,
     /// How far, in seconds, the writer's clock may be from the server's.
@@ -92,13 +104,12 @@ impl Postgres {
     pub fn connect(url: &str) -> Result<Self, Error> {
         let settings = Settings::parse(url)?;
         let (session, schema) = settings.open(Purpose::Writing)?;
-        let locks = Locks::new(&schema);
-        let presence = Presence::default();
         let mut store = Self {
             settings,
             session,
-            locks,
-            presence,
+            locks: Locks::new(&schema),
+            gate: Gate::default(),
+            presence: Presence::default(),
             components: Vec::new(),
             tolerance: None,
             agreed: None,
@@ -140,8 +151,8 @@ impl Postgres {
 
     /// Runs `work` in one transaction, which is committed when it succeeds and else leaves nothing.
     ///
-    /// As on SQLite it has the database to itself: it waits for other processes' batches, and they
-    /// for it. See [`transaction_about`](Self::transaction_about) for one that does not.
+    /// As on SQLite it has the database to itself: it waits for other processes' batches, for 12
+    /// seconds at most, and they for it. See [`transaction_about`](Self::transaction_about) for one that does not.
     ///
     /// # Errors
     ///
@@ -166,12 +177,16 @@ impl Postgres {
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let subjects: Vec<&Subject> = subjects.iter().collect();
-        let started = self.start(None, &subjects)?;
-        let mut open = OpenPostgres::new(&mut self.session, self.presence.number());
-        if !started.elsewhere.is_empty() {
-            let reason = "another process is at work on the same subject".into();
-            return Err(Error::Contended { reason }.into());
+        let give_up = Instant::now() + PATIENCE;
+        while !self.start(None, &subjects)?.elsewhere.is_empty() {
+            drop(OpenPostgres::new(&mut self.session, None));
+            if !is_about_everything(&subjects) || Instant::now() > give_up {
+                let reason = "another process is at work on the same subject".into();
+                return Err(Error::Contended { reason }.into());
+            }
+            thread::sleep(LOOK);
         }
+        let mut open = OpenPostgres::new(&mut self.session, self.presence.number());
         let output = work(&mut open)?;
         finish(open)?;
         Ok(output)
@@ -243,7 +258,7 @@ impl Postgres {
             self.check_clock(now)?;
         }
         self.presence.show(&mut self.session, now)?;
-        let everything = subjects.iter().any(|subject| matches!(subject, Subject::Everything));
+        let everything = is_about_everything(subjects);
         let keys: Vec<i64> = subjects
             .iter()
             .filter_map(|subject| match subject {
@@ -251,31 +266,61 @@ impl Postgres {
                 _ => None,
             })
             .collect();
-        let gate = self.session.text(if everything { EXCLUSIVE } else { SHARED });
+        let wait = if everything { self.gate.wait() } else { None };
+        let gate = self.session.text(match (everything, wait) {
+            (false, _) => SHARED,
+            (true, Some(_)) => EXCLUSIVE,
+            (true, None) => EXCLUSIVE_IF_FREE,
+        });
         let (take, last) = (self.session.text(KEYS), self.session.text(LAST_EVENT));
         self.session.prepare([&gate, &take, &last])?;
+        let waiting =
+            wait.map(|wait| format!("{BEGIN}; SET LOCAL lock_timeout = {}", wait.as_millis()));
         let all = self.locks.everything().into();
-        let replies = self.session.send(vec![
-            Message::Plain(BEGIN),
+        let mut messages = vec![
+            Message::Plain(waiting.as_deref().unwrap_or(BEGIN)),
             Message::Bound(gate.check(1)?, vec![Bound::Given(all)]),
             Message::Bound(take.check(1)?, vec![Bound::Keys(&keys)]),
             Message::Bound(last.check(0)?, Vec::new()),
-        ])?;
-        let started = Started::read(replies);
-        if started.is_err() && self.session.lost().is_none() {
-            self.session.script("ROLLBACK")?;
+        ];
+        if wait.is_some() {
+            messages.push(Message::Plain(LOCK_TIMEOUT));
+        }
+        let replies = self.session.send(messages)?;
+        let started = match Started::read(replies) {
+            Ok(started) if started.shut => Ok(Started::shut_out(subjects)),
+            Err(Error::Contended { .. }) if everything => {
+                self.gate.missed();
+                Ok(Started::shut_out(subjects))
+            }
+            other => other,
+        };
+        match &started {
+            Ok(started) if everything && !started.shut => self.gate.entered(),
+            Err(_) if self.session.lost().is_none() => self.session.script("ROLLBACK")?,
+            _ => {}
         }
         started
     }
+}
+
+fn is_about_everything(subjects: &[&Subject]) -> bool {
+    subjects.iter().any(|subject| matches!(subject, Subject::Everything))
 }
 
 /// What beginning a transaction told.
 struct Started {
     last_event: Option<i64>,
     elsewhere: Vec<usize>,
+    /// Others are at work, and it wanted to be alone.
+    shut: bool,
 }
 
 impl Started {
+    fn shut_out(subjects: &[&Subject]) -> Self {
+        Self { last_event: None, elsewhere: (0..subjects.len()).collect(), shut: true }
+    }
+
     fn read(replies: Vec<Result<Reply, Error>>) -> Result<Self, Error> {
         let mut rows: Vec<Vec<Row>> = Vec::new();
         for reply in replies {
@@ -283,16 +328,18 @@ impl Started {
                 rows.push(received.iter().map(value::row).collect::<Result<_, _>>()?);
             }
         }
-        let mut rows = rows.into_iter().skip(1);
+        let mut rows = rows.into_iter();
+        let refused = |row: &Row| row.integer(0).map(|had| had == 0);
+        let shut = rows.next().unwrap_or_default().first().map(refused).transpose()?;
         let mut elsewhere = Vec::new();
         for (index, row) in rows.next().unwrap_or_default().iter().enumerate() {
-            if row.integer(0)? == 0 {
+            if refused(row)? {
                 elsewhere.push(index);
             }
         }
         let last = rows.next().unwrap_or_default();
         let last_event = last.first().map(|row| row.integer(0)).transpose()?;
-        Ok(Self { last_event, elsewhere })
+        Ok(Self { last_event, elsewhere, shut: shut.unwrap_or_default() })
     }
 }
 
@@ -309,7 +356,7 @@ impl Begin for Postgres {
     type Open<'a> = OpenPostgres<'a>;
 
     fn begin(&mut self, now: i64, subjects: &[&Subject]) -> Result<Begun<OpenPostgres<'_>>, Error> {
-        let Started { last_event, elsewhere } = self.start(Some(now), subjects)?;
+        let Started { last_event, elsewhere, .. } = self.start(Some(now), subjects)?;
         let open = OpenPostgres::new(&mut self.session, self.presence.number());
         Ok(Begun { open, last_event, elsewhere })
     }

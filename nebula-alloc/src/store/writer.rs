@@ -16,9 +16,10 @@
 //! * After either the database is opened anew and checked, and on SQLite its disk must have room.
 //!   Until that succeeds the writer is not ready, tries again every second, and answers what is
 //!   queued with [`Error::Unavailable`].
-//! * Contention is retried a few times, the whole batch at once; but where a row of
-//!   [`queue_one`](Transaction::queue_one) was changed by another a second time, the batch is
-//!   halved, because the other may be a neighbour.
+//! * Contention is retried a few times: once with the whole batch, then in halves, so that who is
+//!   in the way of one request for longer is in the way of that one only.
+//! * A step of [`Subject::Everything`] that finds other processes at work is put off, for 12 seconds
+//!   at most, and lets steps of keys pass meanwhile.
 //!
 //! Time in a batch is the clock's, but never before the last event's.
 
@@ -68,9 +69,16 @@ const ATTEMPTS: usize = 5;
 /// How long the writer waits for a request before it tries once more to recover.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a request is put off while another process is at work on its subject, before it is
+/// For how long a request is put off while another process is at work on its subject, before it is
 /// answered [`Error::Contended`]. A batch elsewhere is over in milliseconds.
-const DEFERRALS: usize = 200;
+const DEFERRAL: Duration = Duration::from_secs(1);
+
+/// The same for a step about everything, which needs a gap between the batches of all others: longer
+/// than a process that stands still can keep it out.
+const DEFERRAL_ALONE: Duration = Duration::from_secs(12);
+
+/// How long steps of keys pass one about everything that was put off.
+const PASSING: Duration = Duration::from_millis(5);
 
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -118,6 +126,7 @@ impl Writer {
             clock,
             receiver,
             line: Line::default(),
+            passing: None,
             waiting: Arc::clone(&waiting),
             batch: options.batch.max(1),
             ready: Arc::clone(&ready),
@@ -254,6 +263,8 @@ struct Run<E, C> {
     receiver: Receiver<Box<dyn Job>>,
     /// What was taken from the queue.
     line: Line,
+    /// Until when steps of keys pass those about everything.
+    passing: Option<Instant>,
     /// How many requests wait, in the queue and in line.
     waiting: Arc<AtomicUsize>,
     batch: usize,
@@ -278,6 +289,9 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
                 }
             }
             self.gather();
+            if self.passing.is_some_and(|end| Instant::now() < end) {
+                self.line.pass_everything();
+            }
             let jobs = self.line.next(self.batch);
             self.waiting.fetch_sub(jobs.len(), Ordering::Relaxed);
             self.process(jobs);
@@ -337,17 +351,18 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
                     // If it fails, it is tried again before the next batch.
                     let _ = self.recover();
                 }
-                // The other may be a neighbour, who is as fast the next time.
-                Attempt::Contended(jobs, error)
-                    if tries > 1 && jobs.len() > 1 && matches!(error, Error::Overtaken { .. }) =>
-                {
+                // The other may be a neighbour, who is as fast the next time; or it is in the way
+                // of one of them for good.
+                Attempt::Contended(jobs, _) if tries > 1 && jobs.len() > 1 => {
                     self.meters.splits.count();
                     parts.extend(halves(jobs).map(|half| (half, tries)));
                 }
-                Attempt::Contended(jobs, error) if tries >= ATTEMPTS => {
+                Attempt::Contended(jobs, error) | Attempt::Shut(jobs, error)
+                    if tries >= ATTEMPTS =>
+                {
                     answer_all(jobs, &error, &self.meters);
                 }
-                Attempt::Contended(jobs, _) => {
+                Attempt::Contended(jobs, _) | Attempt::Shut(jobs, _) => {
                     self.meters.retries.count();
                     pause();
                     parts.push((jobs, tries + 1));
@@ -358,7 +373,11 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
                 }
             }
         }
-        if later.len() == all {
+        let shut_out = later.iter().any(|job| *job.subject() == Subject::Everything);
+        if shut_out {
+            self.passing = Some(Instant::now() + PASSING);
+        }
+        if later.len() == all && !(shut_out && self.line.has_keys()) {
             pause();
         }
         self.put_off(later);
@@ -368,7 +387,8 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
     fn put_off(&mut self, later: Jobs) {
         for mut job in later.into_iter().rev() {
             self.meters.deferrals.count();
-            if job.put_off() <= DEFERRALS {
+            let alone = *job.subject() == Subject::Everything;
+            if job.put_off() <= if alone { DEFERRAL_ALONE } else { DEFERRAL } {
                 self.waiting.fetch_add(1, Ordering::Relaxed);
                 self.line.put_back(job);
             } else {

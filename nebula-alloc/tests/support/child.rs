@@ -84,6 +84,22 @@ impl Child {
         lines
     }
 
+    /// SIGSTOP: it stands still, and keeps what it has.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on, without a parent to wait for.
+    pub fn resume(&mut self) {
+        drop(self.process.stdin.take());
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();

@@ -65,6 +65,10 @@ impl Told {
         Self { key, plan: Box::new(|_| Ok(0)), write: Box::new(write), planned: 0 }
     }
 
+    pub fn about(self, key: u8) -> Self {
+        Self { key, ..self }
+    }
+
     pub fn planning(
         self,
         plan: impl FnMut(&mut dyn Transaction) -> Result<i64, Error> + Send + 'static,

@@ -21,9 +21,8 @@ pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
     let reason = format!("{} ({code})", server.message());
     match code {
         "23505" => Error::Unique,
-        // Serialisation, deadlock, a lock not had in time; and a row that a foreign key names gone
-        // between the reading and the writing.
-        "40001" | "40P01" | "55P03" | "23503" => Error::Contended { reason },
+        // Serialisation, deadlock, a lock not had in time.
+        "40001" | "40P01" | "55P03" => Error::Contended { reason },
         // Cancelled from outside, idle for too long, a standby, damaged.
         "57014" | "25P03" | "25006" | "XX001" | "XX002" => Error::Unavailable { reason },
         // Connection, resources, operator intervention, the system below.

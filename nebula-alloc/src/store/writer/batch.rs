@@ -23,6 +23,8 @@ pub(super) enum Attempt {
     Done,
     /// Rolled back; somebody else was in the way.
     Contended(Jobs, Error),
+    /// It could not begin: another process has the database to itself.
+    Shut(Jobs, Error),
     /// Rolled back; one of these fails, or cannot be judged beside its neighbours.
     Split(Jobs),
     /// Nothing was stored; all get this error.
@@ -70,7 +72,7 @@ pub(super) fn attempt<E: Begin>(
     let subjects: Vec<_> = jobs.iter().map(|job| job.subject()).collect();
     let (open, last, elsewhere) = match engine.begin(clock, &subjects) {
         Ok(Begun { open, last_event, elsewhere }) => (open, last_event, elsewhere),
-        Err(error) if error.is_contention() => return Attempt::Contended(jobs, error),
+        Err(error) if error.is_contention() => return Attempt::Shut(jobs, error),
         Err(error) => return Attempt::Broken(jobs, error),
     };
     let now = last.unwrap_or(i64::MIN).max(clock);

@@ -48,6 +48,19 @@ impl Line {
         }
     }
 
+    /// Whether anything but steps about everything waits.
+    pub(super) fn has_keys(&self) -> bool {
+        self.turns.iter().any(|subject| *subject != Subject::Everything)
+    }
+
+    /// Gives steps about everything their turn after all that wait now.
+    pub(super) fn pass_everything(&mut self) {
+        let place = self.turns.iter().position(|subject| *subject == Subject::Everything);
+        if let Some(turn) = place.and_then(|place| self.turns.remove(place)) {
+            self.turns.push_back(turn);
+        }
+    }
+
     /// The next batch: no subject twice, and a step of [`Subject::Everything`] alone.
     pub(super) fn next(&mut self, limit: usize) -> Jobs {
         let mut batch = Jobs::new();

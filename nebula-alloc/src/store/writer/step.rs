@@ -1,5 +1,7 @@
 //! What the writer is asked to do.
 
+use std::time::{Duration, Instant};
+
 use super::guard::{discard, guard};
 use crate::event::Actor;
 use crate::lease::{Lease, Request};
@@ -97,8 +99,8 @@ pub(super) trait Job: Send {
     fn computes(&self) -> bool;
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()>;
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()>;
-    /// Counts how often it was put off.
-    fn put_off(&mut self) -> usize;
+    /// Puts it off. Answers for how long it has been.
+    fn put_off(&mut self) -> Duration;
     /// Replaces the answer.
     fn fail(&mut self, error: Error);
     fn answer(self: Box<Self>);
@@ -108,13 +110,14 @@ pub(super) struct Task<S: Step, A> {
     step: S,
     subject: Subject,
     answer: A,
-    put_off: usize,
+    /// Since when.
+    put_off: Option<Instant>,
     outcome: Option<Result<S::Output, S::Error>>,
 }
 
 impl<S: Step, A> Task<S, A> {
     pub(super) fn new(step: S, answer: A) -> Self {
-        Self { subject: step.subject(), step, answer, put_off: 0, outcome: None }
+        Self { subject: step.subject(), step, answer, put_off: None, outcome: None }
     }
 
     fn settle<T>(&mut self, result: Result<Result<T, S::Error>, Error>) -> Phase<T> {
@@ -180,9 +183,14 @@ where
         }
     }
 
-    fn put_off(&mut self) -> usize {
-        self.put_off += 1;
-        self.put_off
+    fn put_off(&mut self) -> Duration {
+        match self.put_off {
+            Some(since) => since.elapsed(),
+            None => {
+                self.put_off = Some(Instant::now());
+                Duration::ZERO
+            }
+        }
     }
 
     fn fail(&mut self, error: Error) {
