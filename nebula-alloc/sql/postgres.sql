@@ -316,3 +316,6 @@ UPDATE alloc_lease SET owner = $1
 
 UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
 
+UPDATE alloc_reservation SET first = $1
+     WHERE network = $2 AND family = $3 AND last = $4 AND first = $5;
+

@@ -329,3 +329,7 @@ UPDATE alloc_lease SET owner = $1
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)
 UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
 
+-- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last=?)
+UPDATE alloc_reservation SET first = $1
+     WHERE network = $2 AND family = $3 AND last = $4 AND first = $5;
+

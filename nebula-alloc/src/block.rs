@@ -7,7 +7,7 @@ use crate::address::{self, number};
 use crate::event::{self, Actor, kind};
 use crate::pool::{self, Space};
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval};
+use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval, limits};
 
 pub(crate) const BY_NAME: &str = "SELECT id, network, parent, name, first, last FROM alloc_pool
      WHERE network = $1 AND family = $2 AND name = $3 AND name IS NOT NULL";
@@ -36,14 +36,16 @@ pub struct Block {
 /// # Errors
 ///
 /// [`Error::NoSuchPool`], [`Error::OutsidePool`], [`Error::BlockStands`] when another block has some
-/// of its addresses, [`Error::LeasesStand`] (those in quarantine too), [`Error::Unique`] when its
-/// id or name is in use.
+/// of its addresses, [`Error::LeasesStand`] (those in quarantine too), [`Error::UnusableText`],
+/// [`Error::TooMany`] reservations, [`Error::Unique`] when its id or name is in use.
 pub fn create(
     tx: &mut dyn Transaction,
     now: i64,
     actor: &Actor<'_>,
     block: &Block,
 ) -> Result<(), Error> {
+    actor.check()?;
+    limits::check("name", &block.name, limits::NAME)?;
     let &Block { id, network, pool, range, .. } = block;
     let parent = Space::by_id(tx, pool)?
         .filter(|parent| parent.parent.is_none() && parent.network == network)
@@ -51,16 +53,17 @@ pub fn create(
     if !parent.range.includes(&range) {
         return Err(Error::OutsidePool { pool, range });
     }
-    let blocks = parent.blocks(tx)?;
-    if let Some(other) = blocks.iter().find(|other| other.range.intersection(&range).is_some()) {
+    if let Some(other) = parent.blocks(tx, range)?.first() {
         return Err(Error::BlockStands { block: other.id, range: other.range });
     }
     pool::check_unleased(tx, network, range)?;
 
+    let free = pool::vacant(tx, network, range)?;
+
     let space = Space { id, network, range, parent: Some(pool) };
     pool::insert(tx, &space, 0, Some(&block.name))?;
     interval::take_range(tx, pool, range)?;
-    space.spread(tx, range)?;
+    interval::fill(tx, id, range, &free)?;
     record(tx, now, actor, block, kind::BLOCK_CREATED)
 }
 
@@ -68,19 +71,20 @@ pub fn create(
 ///
 /// # Errors
 ///
-/// [`Error::NoSuchPool`]; [`Error::LeasesStand`] (those in quarantine too) as long as there are any.
+/// [`Error::NoSuchPool`]; [`Error::LeasesStand`] (those in quarantine too) as long as there are any;
+/// [`Error::TooMany`] reservations.
 pub fn delete(
     tx: &mut dyn Transaction,
     now: i64,
     actor: &Actor<'_>,
     id: PoolId,
 ) -> Result<Block, Error> {
+    actor.check()?;
     let block = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     pool::check_unleased(tx, block.network, block.range)?;
+    let free = pool::vacant(tx, block.network, block.range)?;
     pool::remove(tx, id)?;
-    if let Some(parent) = Space::by_id(tx, block.pool)? {
-        parent.spread(tx, block.range)?;
-    }
+    interval::fill(tx, block.pool, block.range, &free)?;
     record(tx, now, actor, &block, kind::BLOCK_DELETED)?;
     Ok(block)
 }
@@ -105,6 +109,9 @@ pub fn by_name(
     family: Family,
     name: &str,
 ) -> Result<Option<Block>, Error> {
+    if limits::check("name", name, limits::NAME).is_err() {
+        return Ok(None);
+    }
     let params = [network.as_bytes().into(), family.number().into(), name.into()];
     tx.query(BY_NAME, &params)?.first().map(read).transpose()
 }

@@ -180,6 +180,22 @@ pub enum Error {
         /// The range of the new one.
         range: AddressRange,
     },
+    /// A text is too long, or has a NUL character, which PostgreSQL cannot store.
+    #[error("{field} has more than {limit} bytes, or a NUL character")]
+    UnusableText {
+        /// What it was given as.
+        field: &'static str,
+        /// How many bytes it may have.
+        limit: usize,
+    },
+    /// It would be more than one step may do, see [`limits`](crate::limits).
+    #[error("there are more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The two ends are of different families, or in the wrong order.
     #[error("{first} to {last} is not a range of addresses")]
     InvalidRange {
@@ -372,6 +388,8 @@ impl Error {
             | Error::WrongFamily { .. }
             | Error::OwnerHasAnother { .. }
             | Error::Overlap { .. }
+            | Error::UnusableText { .. }
+            | Error::TooMany { .. }
             | Error::InvalidRange { .. } => true,
             Error::Unique
             | Error::Contended { .. }

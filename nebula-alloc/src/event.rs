@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::address::octets;
 use crate::interval::limit;
 use crate::store::{Row, Transaction};
-use crate::{Error, NetworkId, address};
+use crate::{Error, NetworkId, address, limits};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_event
      (at, network, kind, actor, source_address, request_id, subject, address, detail)
@@ -17,7 +17,8 @@ const AFTER: &str = "SELECT id, at, network, kind, actor, source_address, reques
 const OF_NETWORK: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3";
 
-/// Who asks for a change, as its events name them.
+/// Who asks for a change, as its events name them. Every operation that is given texts it cannot store
+/// (see [`limits`](crate::limits)) refuses with [`Error::UnusableText`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor<'a> {
     /// The name.
@@ -33,6 +34,13 @@ impl<'a> Actor<'a> {
     #[must_use]
     pub const fn named(name: &'a str) -> Self {
         Self { name, source_address: None, request_id: None }
+    }
+
+    /// That its events can be stored; asked before anything is written.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        limits::check("actor", self.name, limits::NAME)?;
+        limits::check("source address", self.source_address.unwrap_or_default(), limits::NAME)?;
+        limits::check("request id", self.request_id.unwrap_or_default(), limits::NAME)
     }
 }
 
@@ -152,8 +160,13 @@ impl Event {
 ///
 /// # Errors
 ///
-/// The engine's.
+/// [`Error::UnusableText`], and the engine's.
 pub fn append(tx: &mut dyn Transaction, event: &Event) -> Result<(), Error> {
+    let Event { source_address, request_id, .. } = event;
+    let (source_address, request_id) = (source_address.as_deref(), request_id.as_deref());
+    Actor { name: &event.actor, source_address, request_id }.check()?;
+    limits::check("kind", &event.kind, limits::NAME)?;
+    limits::check("detail", event.detail.as_deref().unwrap_or_default(), limits::DETAIL)?;
     let address = event.address.map(octets);
     tx.queue_one(
         INSERT,

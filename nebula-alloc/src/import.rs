@@ -99,7 +99,7 @@ pub fn conflicts(
 ///
 /// # Errors
 ///
-/// The first of the [`conflicts`], which are looked for again: what happened since the report counts.
+/// [`Error::TooMany`]; the first of the [`conflicts`], which are looked for again: what happened since the report counts.
 /// [`Error::Contended`] when another process was first with one of the addresses.
 pub fn take_over(
     tx: &mut dyn Transaction,
@@ -108,6 +108,10 @@ pub fn take_over(
     network: NetworkId,
     assignments: &[Assignment],
 ) -> Result<Vec<Lease>, Error> {
+    actor.check()?;
+    if assignments.len() > STEP {
+        return Err(Error::TooMany { what: "assignments at a time", limit: STEP });
+    }
     let found = conflicts(tx, now, network, assignments)?;
     if let Some(error) = found.into_iter().find_map(|one| one.refusal(network, assignments)) {
         return Err(error);

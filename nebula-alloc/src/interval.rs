@@ -147,6 +147,28 @@ pub(crate) fn give_back(
     }
 }
 
+/// Makes parts of a range free of which nothing was: only at its ends are there runs to join.
+///
+/// # Errors
+///
+/// As [`give_back`].
+pub(crate) fn fill(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    range: AddressRange,
+    free: &[AddressRange],
+) -> Result<(), Error> {
+    for part in free {
+        let (first, last) = (part.first(), part.last());
+        if first == range.first() || last == range.last() {
+            give_back(tx, pool, *part)?;
+        } else {
+            insert(tx, pool, Interval { first, last, holder: NOBODY })?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes all that is free in a range.
 ///
 /// # Errors

@@ -60,6 +60,7 @@ mod id;
 pub mod import;
 mod interval;
 pub mod lease;
+pub mod limits;
 pub mod pool;
 pub mod reclaim;
 pub mod reservation;

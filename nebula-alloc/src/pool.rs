@@ -7,11 +7,11 @@ mod usage;
 use crate::address::octets;
 use crate::event::{self, Actor, kind};
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, PoolId};
+use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval};
 
 pub(crate) use self::resize::remove;
 pub use self::resize::{delete, resize};
-pub(crate) use self::space::{Space, check_others, check_unleased};
+pub(crate) use self::space::{Space, check_others, check_unleased, leased, vacant};
 pub use self::usage::{Usage, free, usage};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_pool
@@ -49,17 +49,20 @@ pub struct Pool {
 ///
 /// # Errors
 ///
-/// [`Error::Overlap`] with another pool of the network, [`Error::Unique`] when the id is in use.
+/// [`Error::Overlap`] with another pool of the network, [`Error::TooMany`] reservations (begin with a
+/// smaller pool and let it grow), [`Error::Unique`] when the id is in use.
 pub fn create(
     tx: &mut dyn Transaction,
     now: i64,
     actor: &Actor<'_>,
     pool: &Pool,
 ) -> Result<(), Error> {
+    actor.check()?;
     check_overlap(tx, pool)?;
+    let free = vacant(tx, pool.network, pool.range)?;
     let space = Space { id: pool.id, network: pool.network, range: pool.range, parent: None };
     insert(tx, &space, pool.position, None)?;
-    space.spread(tx, pool.range)?;
+    interval::fill(tx, pool.id, pool.range, &free)?;
     record(tx, now, actor, pool, kind::POOL_CREATED)
 }
 

@@ -42,6 +42,7 @@ pub fn reclaim(
     actor: &Actor<'_>,
     limit: usize,
 ) -> Result<u64, Error> {
+    actor.check()?;
     interval::let_go(tx, now, limit)?;
     let rows = tx.query_skip_locked(ENDED, &[now.into(), self::limit(limit).into()])?;
     free(tx, now, actor, &rows)
@@ -76,6 +77,7 @@ pub fn expire(
     hold_seconds: i64,
     limit: usize,
 ) -> Result<Vec<Lease>, Error> {
+    actor.check()?;
     let hold = Hold { seconds: hold_seconds, reason: Reason::Ended };
     let mut expired = Vec::new();
     for space in pool::spaces(tx, network)? {

@@ -5,17 +5,19 @@
 
 use std::net::IpAddr;
 
-use crate::address::{next, octets};
+use crate::address::{next, octets, previous};
 use crate::event::{self, Actor, kind};
 use crate::interval::limit;
 use crate::pool::Space;
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, OwnerId, interval, pool};
+use crate::{AddressRange, Error, Family, NetworkId, OwnerId, interval, limits, pool};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_reservation
      (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 pub(crate) const DELETE: &str = "DELETE FROM alloc_reservation
      WHERE network = $1 AND family = $2 AND last = $3 AND first = $4";
+pub(crate) const SET_FIRST: &str = "UPDATE alloc_reservation SET first = $1
+     WHERE network = $2 AND family = $3 AND last = $4 AND first = $5";
 pub(crate) const AT_OR_ABOVE: &str = "SELECT first, last, kind, owner, note FROM alloc_reservation
      WHERE network = $1 AND family = $2 AND last >= $3 ORDER BY last LIMIT $4";
 pub(crate) const PINNED: &str = "SELECT first FROM alloc_reservation
@@ -52,7 +54,7 @@ pub struct Reservation {
 /// # Errors
 ///
 /// [`Error::ReservationOverlaps`]; [`Error::InvalidRange`] when more than one address is for an
-/// owner; [`Error::PinnedAlready`]; [`Error::LeasesStand`] when others have active leases there,
+/// owner; [`Error::PinnedAlready`]; [`Error::UnusableText`]; [`Error::LeasesStand`] when others have active leases there,
 /// unless the addresses are for [asking](Purpose::Asking). What is in quarantine there is not given
 /// to anyone else when that ends.
 pub fn make(
@@ -62,8 +64,10 @@ pub fn make(
     network: NetworkId,
     reservation: &Reservation,
 ) -> Result<(), Error> {
+    actor.check()?;
+    limits::check("note", reservation.note.as_deref().unwrap_or_default(), limits::NOTE)?;
     let Reservation { range, purpose, .. } = *reservation;
-    if let Some(other) = within(tx, network, range)?.first() {
+    if let Some(other) = first_within(tx, network, range, 1)?.first() {
         return Err(Error::ReservationOverlaps { network, range, other: other.range });
     }
     if let Purpose::Owner(owner) = purpose {
@@ -102,8 +106,19 @@ pub fn make(
     record(tx, now, actor, network, reservation, kind::RESERVED)
 }
 
-/// Lifts the reservation of exactly this range and answers it. What is not leased there is free
-/// then.
+/// What became of a reservation that was lifted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the rest is still reserved"]
+pub struct Lifted {
+    /// What is no longer reserved.
+    pub reservation: Reservation,
+    /// What still is: the next to [`remove`]. There is some where more stands in the range than one
+    /// step may walk over, [`limits::STANDING`].
+    pub rest: Option<AddressRange>,
+}
+
+/// Lifts the reservation of exactly this range, or as much of it from below as one step may. What is
+/// not leased there is free then.
 ///
 /// # Errors
 ///
@@ -114,24 +129,53 @@ pub fn remove(
     actor: &Actor<'_>,
     network: NetworkId,
     range: AddressRange,
-) -> Result<Reservation, Error> {
-    let found = within(tx, network, range)?.into_iter().find(|kept| kept.range == range);
+) -> Result<Lifted, Error> {
+    actor.check()?;
+    let found = covering(tx, network, range.first())?.filter(|kept| kept.range == range);
     let reservation = found.ok_or(Error::NoSuchReservation { network, range })?;
-    let (first, last) = (octets(range.first()), octets(range.last()));
-    tx.queue_one(
-        DELETE,
-        &[
-            network.as_bytes().into(),
-            range.family().number().into(),
-            last.as_slice().into(),
-            first.as_slice().into(),
-        ],
-    )?;
-    for space in Space::within(tx, network, range)? {
-        space.spread(tx, range)?;
+    let spaces = Space::within(tx, network, range)?;
+    let leased = pool::leased(tx, network, range, limits::STANDING + 1)?;
+
+    let mut standing: Vec<_> = spaces.iter().map(|space| space.range.first()).collect();
+    standing.extend(&leased);
+    standing.sort_unstable();
+    // A pool and a block in it may begin below the range, nothing else: all of it is lifted, or more
+    // than nothing.
+    let beyond = standing.get(limits::STANDING).copied();
+    let lifted = match beyond.and_then(previous) {
+        Some(last) => AddressRange::new(range.first(), last)?,
+        None => range,
+    };
+    let rest = beyond.map(|first| AddressRange::new(first, range.last())).transpose()?;
+
+    let (family, last) = (range.family().number().into(), octets(range.last()));
+    let first = octets(range.first());
+    match beyond.map(octets) {
+        Some(beyond) => tx.queue_one(
+            SET_FIRST,
+            &[
+                beyond.as_slice().into(),
+                network.as_bytes().into(),
+                family,
+                last.as_slice().into(),
+                first.as_slice().into(),
+            ],
+        )?,
+        None => tx.queue_one(
+            DELETE,
+            &[network.as_bytes().into(), family, last.as_slice().into(), first.as_slice().into()],
+        )?,
     }
+    for space in &spaces {
+        let Some(part) = space.range.intersection(&lifted) else { continue };
+        let blocks = spaces.iter().filter(|block| block.parent == Some(space.id));
+        let mut taken: Vec<_> = blocks.map(|block| block.range).collect();
+        taken.extend(leased.iter().copied().map(AddressRange::single));
+        interval::fill(tx, space.id, part, &part.without(taken))?;
+    }
+    let reservation = Reservation { range: lifted, ..reservation };
     record(tx, now, actor, network, &reservation, kind::UNRESERVED)?;
-    Ok(reservation)
+    Ok(Lifted { reservation, rest })
 }
 
 /// The network's reservations of one family in address order, at most `limit` of them, from the one
@@ -186,6 +230,18 @@ pub fn pinned(
 ) -> Result<Option<IpAddr>, Error> {
     let params = [owner.as_bytes().into(), network.as_bytes().into(), family.number().into()];
     tx.query(PINNED, &params)?.first().map(|row| row.address(0)).transpose()
+}
+
+/// The lowest reservations that have some of these addresses, at most `limit`.
+pub(crate) fn first_within(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+    limit: usize,
+) -> Result<Vec<Reservation>, Error> {
+    let mut found = list(tx, network, range.first(), limit)?;
+    found.retain(|kept| kept.range.first() <= range.last());
+    Ok(found)
 }
 
 /// The reservations that have some of these addresses.

@@ -21,6 +21,7 @@ mod questions {
     pub mod failed_commit;
     pub mod given_address;
     pub mod importing;
+    pub mod limits;
     pub mod one_holder;
     pub mod pairs;
     pub mod pools;
@@ -127,6 +128,14 @@ suite! {
         taking_over_again_changes_nothing,
         many_are_taken_over_in_steps,
         a_conflict_says_what_it_is,
+    }
+    limits {
+        an_actor_that_events_cannot_name_is_refused_by_each_operation,
+        names_notes_and_details_have_a_longest,
+        a_reservation_over_many_leases_is_lifted_in_steps,
+        a_pool_over_many_reservations_grows_in_steps,
+        an_owner_does_not_name_one_address_after_the_other_without_end,
+        assignments_are_taken_over_so_many_at_a_time,
     }
     one_holder {
         a_second_holder_of_an_address_is_refused,

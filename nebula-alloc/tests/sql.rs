@@ -17,7 +17,9 @@ use nebula_alloc::reclaim;
 use nebula_alloc::reservation::{self, Purpose, Reservation};
 use nebula_alloc::store::{Param, Row, Transaction};
 use nebula_alloc::verify::verify;
-use nebula_alloc::{Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Sqlite, event};
+use nebula_alloc::{
+    Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Sqlite, event, limits,
+};
 
 #[cfg(feature = "postgres")]
 #[path = "support/postgres.rs"]
@@ -188,7 +190,8 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
     assert_eq!(import::conflicts(tx, NOW, NETWORK, &[assignment])?, []);
 
     reservation::pinned(tx, NETWORK, owner(27), Family::V4)?;
-    reservation::remove(tx, NOW, &ACTOR, NETWORK, range(28, 28))?;
+    let lifted = reservation::remove(tx, NOW, &ACTOR, NETWORK, range(28, 28))?;
+    assert_eq!(lifted.rest, None);
     pool::by_network(tx, NETWORK)?;
     pool::usage(tx, POOL)?;
     event::after(tx, None, 0, 9)?;
@@ -201,7 +204,26 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
     let block = Block { id: PoolId([5; 16]), pool: other.id, range: range(110, 112), ..block };
     block::create(tx, NOW, &ACTOR, &Block { name: "other".into(), ..block.clone() })?;
     block::delete(tx, NOW, &ACTOR, block.id)?;
-    pool::delete(tx, NOW, &ACTOR, other.id)
+    pool::delete(tx, NOW, &ACTOR, other.id)?;
+    lift_in_parts(tx)
+}
+
+fn lift_in_parts(tx: &mut dyn Transaction) -> Result<(), Error> {
+    let network = NetworkId([9; 16]);
+    let range = AddressRange::new(IpAddr::from([10, 9, 0, 0]), IpAddr::from([10, 9, 15, 255]))?;
+    let pool = Pool { id: PoolId([9; 16]), network, range, position: 0 };
+    pool::create(tx, NOW, &ACTOR, &pool)?;
+    let wishes: Vec<_> = (0..=limits::STANDING)
+        .map(|number| {
+            let number = u128::try_from(number).unwrap();
+            (ACTOR, Request { network, owner: OwnerId(number.to_be_bytes()), ..request(0) })
+        })
+        .collect();
+    lease::allocate_many(tx, NOW, &wishes)?;
+    let kept = Reservation { range, purpose: Purpose::Asking, note: None };
+    reservation::make(tx, NOW, &ACTOR, network, &kept)?;
+    assert!(reservation::remove(tx, NOW, &ACTOR, network, range)?.rest.is_some());
+    Ok(())
 }
 
 /// Passes everything on and keeps the texts.

@@ -152,6 +152,9 @@ impl From<AllocError> for Error {
                 Self::LeasesStand { addresses, more }
             }
             AllocError::Unique => Self::Overtaken,
+            error @ (AllocError::TooMany { .. } | AllocError::UnusableText { .. }) => {
+                Self::conflict(error.to_string())
+            }
             other => Self::unavailable(other),
         }
     }

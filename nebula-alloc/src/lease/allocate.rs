@@ -9,7 +9,7 @@ use super::{Lease, Request, record};
 use crate::event::{Actor, kind};
 use crate::pool::{self, Space};
 use crate::store::Transaction;
-use crate::{Error, Family, NetworkId, PoolId, interval, reclaim};
+use crate::{Error, Family, NetworkId, PoolId, interval, limits, reclaim};
 
 /// Quarantines that have ended are returned this many at a time when a pool runs short.
 const RECLAIM_AT_LEAST: usize = 64;
@@ -27,7 +27,8 @@ const RECLAIM_AT_LEAST: usize = 64;
 /// * [`Error::OwnerHoldsElsewhere`] when it holds an address that is not from the pool asked for
 /// * for a given or pinned address: [`Error::OwnerHasAnother`], [`Error::AddressTaken`],
 ///   [`Error::AddressQuarantined`], [`Error::AddressReserved`], [`Error::AddressOutsidePools`],
-///   [`Error::AddressInAnotherPool`], [`Error::WrongFamily`]
+///   [`Error::AddressInAnotherPool`], [`Error::WrongFamily`]; [`Error::TooMany`] when the owner has as
+///   many others in quarantine as [`limits::QUARANTINED`]
 /// * [`Error::Contended`] when other processes are taking the pool's last addresses: asking again
 ///   tells
 /// * the engine's.
@@ -58,11 +59,14 @@ pub fn allocate_many(
     requests: &[(Actor<'_>, Request)],
 ) -> Result<Vec<Result<Lease, Error>>, Error> {
     let mut answers = Answers(requests.iter().map(|_| None).collect());
-    let mut waiting: Vec<Asking<'_>> = requests
-        .iter()
-        .enumerate()
-        .map(|(index, (actor, request))| Asking { index, actor, request })
-        .collect();
+    let mut waiting = Vec::with_capacity(requests.len());
+    for (index, (actor, request)) in requests.iter().enumerate() {
+        let asking = Asking { index, actor, request };
+        match actor.check() {
+            Ok(()) => waiting.push(asking),
+            Err(error) => answers.give(asking, Err(error)),
+        }
+    }
     // A second request of the same owner is a round of its own, in which it asks again.
     while !waiting.is_empty() {
         let mut seen = HashSet::with_capacity(waiting.len());
@@ -116,9 +120,12 @@ fn round(
     let mut next: Vec<(Source, VecDeque<Asking<'_>>)> = Vec::new();
     let mut sources = HashMap::new();
     for (asking, rows) in requests.into_iter().zip(owned) {
-        let Owned { active, claims } = Owned::read(&rows, asking.request)?;
+        let Owned { active, claims, is_full } = Owned::read(&rows, asking.request)?;
         if let Some(lease) = active {
             answers.give(asking, keep(tx, now, asking, lease)?);
+        } else if is_full {
+            let (what, limit) = ("addresses that the owner has in quarantine", limits::QUARANTINED);
+            answers.give(asking, Err(Error::TooMany { what, limit }));
         } else if claims.is_empty() {
             let index = *sources.entry(asking.source()).or_insert_with(|| {
                 next.push((asking.source(), VecDeque::new()));

@@ -95,6 +95,7 @@ pub fn release(
     owner: OwnerId,
     hold: impl Into<Hold>,
 ) -> Result<Vec<Lease>, Error> {
+    actor.check()?;
     let hold = hold.into();
     by_owner(tx, network, owner)?
         .into_iter()
@@ -117,6 +118,7 @@ pub fn extend_hold(
     owner: OwnerId,
     hold_until: i64,
 ) -> Result<u64, Error> {
+    actor.check()?;
     let mut moved = 0;
     for lease in by_owner(tx, network, owner)? {
         if lease.hold_until < hold_until {
@@ -141,6 +143,7 @@ pub fn shorten_hold(
     owner: OwnerId,
     hold_seconds: i64,
 ) -> Result<u64, Error> {
+    actor.check()?;
     let mut moved = 0;
     for lease in by_owner(tx, network, owner)? {
         let Some(released_at) = lease.released_at else { continue };

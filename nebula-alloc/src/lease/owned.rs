@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::given::given;
 use super::{Lease, Request, columns, read};
-use crate::Error;
 use crate::event::Actor;
 use crate::store::{Param, Row, Transaction};
+use crate::{Error, limits};
 
 /// What an owner has: its active lease (state 1), those in quarantine (2) and what is pinned to it
 /// (3); the latter two in all networks, see the schema for the reason.
@@ -58,6 +58,8 @@ pub(super) struct Owned {
     pub(super) active: Option<Lease>,
     /// The best first.
     pub(super) claims: Vec<(IpAddr, Claim)>,
+    /// Whether it asks for one more by name than it may have in quarantine.
+    pub(super) is_full: bool,
 }
 
 impl Owned {
@@ -72,13 +74,17 @@ impl Owned {
                 _ => released.push(read(row)?),
             }
         }
-        if let Some(address) = request.address {
-            return Ok(Self { active, claims: vec![(address, Claim::Named)] });
-        }
         released.retain(|lease| lease.network == request.network);
+        if let Some(address) = request.address {
+            let is_full = released.len() >= limits::QUARANTINED
+                && released.iter().all(|lease| lease.address != address);
+            return Ok(Self { active, claims: vec![(address, Claim::Named)], is_full });
+        }
+        released.retain(|lease| request.pool.is_none_or(|pool| pool == lease.pool));
         released.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
-        claims.extend(released.iter().map(|lease| (lease.address, Claim::Former)));
-        Ok(Self { active, claims })
+        let former = released.iter().take(limits::FORMER);
+        claims.extend(former.map(|lease| (lease.address, Claim::Former)));
+        Ok(Self { active, claims, is_full: false })
     }
 }
 

@@ -26,6 +26,7 @@ pub fn renew(
     owner: OwnerId,
     until: Option<i64>,
 ) -> Result<Vec<Lease>, Error> {
+    actor.check()?;
     active(tx, network, owner)?
         .into_iter()
         .map(|lease| prolong(tx, now, actor, lease, Lease { until, ..lease }))
@@ -47,6 +48,7 @@ pub fn heartbeat(
     owner: OwnerId,
     seconds: i64,
 ) -> Result<Vec<Lease>, Error> {
+    actor.check()?;
     let seconds = seconds.max(0);
     let due = now.saturating_add(seconds - seconds / 4);
     let until = now.saturating_add(seconds);

@@ -26,6 +26,7 @@ pub fn transfer(
     from: OwnerId,
     to: OwnerId,
 ) -> Result<Vec<Lease>, Error> {
+    actor.check()?;
     let leases = by_owner(tx, network, from)?;
     let active = |lease: &&Lease| lease.state == LeaseState::Active;
     if !leases.iter().any(|lease| active(&lease)) {
@@ -59,6 +60,7 @@ pub fn take_over(
     from: OwnerId,
     to: OwnerId,
 ) -> Result<u64, Error> {
+    actor.check()?;
     let mut moved = 0;
     for lease in by_owner(tx, network, from)? {
         if lease.state == LeaseState::Quarantined {

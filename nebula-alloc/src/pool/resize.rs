@@ -1,6 +1,6 @@
 //! Growing, shrinking and deleting pools.
 
-use super::space::{Space, check_unleased};
+use super::space::{Space, check_unleased, vacant};
 use super::{Pool, by_id, check_overlap, record};
 use crate::address::octets;
 use crate::event::{Actor, kind};
@@ -17,7 +17,7 @@ pub(crate) const DELETE: &str = "DELETE FROM alloc_pool WHERE id = $1";
 ///
 /// [`Error::NoSuchPool`], [`Error::Overlap`], [`Error::WrongFamily`]; when leases (those in
 /// quarantine too) or blocks stand in what it would lose, [`Error::LeasesStand`] or
-/// [`Error::BlockStands`].
+/// [`Error::BlockStands`]; [`Error::TooMany`] reservations in what it would gain.
 pub fn resize(
     tx: &mut dyn Transaction,
     now: i64,
@@ -25,6 +25,7 @@ pub fn resize(
     id: PoolId,
     range: AddressRange,
 ) -> Result<Pool, Error> {
+    actor.check()?;
     let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     if range.family() != old.range.family() {
         return Err(Error::WrongFamily { address: range.first(), family: old.range.family() });
@@ -32,20 +33,24 @@ pub fn resize(
     let pool = Pool { range, ..old };
     check_overlap(tx, &pool)?;
 
-    let mut space = Space { id, network: old.network, range: old.range, parent: None };
     // All is judged before anything is written: who goes on after a refusal loses no address.
+    let space = Space { id, network: old.network, range: old.range, parent: None };
     let lost = old.range.without(vec![range]);
     for part in &lost {
         vacate(tx, &space, *part)?;
     }
+    let mut gained = Vec::new();
+    for part in range.without(vec![old.range]) {
+        gained.push((part, vacant(tx, old.network, part)?));
+    }
+
     for part in lost {
         interval::take_range(tx, id, part)?;
     }
     let (first, last) = (octets(range.first()), octets(range.last()));
     tx.queue_one(RESIZE, &[first.as_slice().into(), last.as_slice().into(), id.as_bytes().into()])?;
-    space.range = range;
-    for gained in range.without(vec![old.range]) {
-        space.spread(tx, gained)?;
+    for (part, free) in gained {
+        interval::fill(tx, id, part, &free)?;
     }
     record(tx, now, actor, &pool, kind::POOL_RESIZED)?;
     Ok(pool)
@@ -63,6 +68,7 @@ pub fn delete(
     actor: &Actor<'_>,
     id: PoolId,
 ) -> Result<(), Error> {
+    actor.check()?;
     let pool = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     let space = Space { id, network: pool.network, range: pool.range, parent: None };
     vacate(tx, &space, pool.range)?;
@@ -79,9 +85,7 @@ pub(crate) fn remove(tx: &mut dyn Transaction, id: PoolId) -> Result<(), Error> 
 /// That nothing stands in this range of a pool.
 fn vacate(tx: &mut dyn Transaction, pool: &Space, range: AddressRange) -> Result<(), Error> {
     check_unleased(tx, pool.network, range)?;
-    let standing =
-        pool.blocks(tx)?.into_iter().find(|block| block.range.intersection(&range).is_some());
-    match standing {
+    match pool.blocks(tx, range)?.first() {
         Some(block) => Err(Error::BlockStands { block: block.id, range: block.range }),
         None => Ok(()),
     }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use crate::address::octets;
 use crate::interval::limit;
+use crate::limits::STANDING;
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, OwnerId, PoolId, interval, reservation};
+use crate::{AddressRange, Error, Family, NetworkId, OwnerId, PoolId, reservation};
 
 /// Free addresses and those whose quarantine has ended; a macro, because `concat!` takes no constants.
 macro_rules! more {
@@ -110,29 +111,15 @@ impl Space {
         Ok(!rows.is_empty())
     }
 
-    /// The blocks that are in it.
-    pub(crate) fn blocks(&self, tx: &mut dyn Transaction) -> Result<Vec<Self>, Error> {
-        let mut spaces = Self::within(tx, self.network, self.range)?;
-        spaces.retain(|space| space.parent == Some(self.id));
-        Ok(spaces)
-    }
-
-    /// Makes free what may be free in this range of it: what is in no block, not reserved and not
-    /// leased.
-    pub(crate) fn spread(
+    /// The blocks in it that have some of these addresses, in order.
+    pub(crate) fn blocks(
         &self,
         tx: &mut dyn Transaction,
         range: AddressRange,
-    ) -> Result<(), Error> {
-        let Some(range) = self.range.intersection(&range) else { return Ok(()) };
-        let mut taken: Vec<_> = self.blocks(tx)?.iter().map(|block| block.range).collect();
-        taken.extend(reservation::within(tx, self.network, range)?.iter().map(|kept| kept.range));
-        let leased = leased(tx, self.network, range, usize::MAX)?;
-        taken.extend(leased.into_iter().map(AddressRange::single));
-        for free in range.without(taken) {
-            interval::give_back(tx, self.id, free)?;
-        }
-        Ok(())
+    ) -> Result<Vec<Self>, Error> {
+        let mut spaces = Self::within(tx, self.network, range)?;
+        spaces.retain(|space| space.parent == Some(self.id));
+        Ok(spaces)
     }
 
     fn read(row: &Row) -> Result<Self, Error> {
@@ -146,6 +133,26 @@ impl Space {
             range: AddressRange::new(row.address(3)?, row.address(4)?)?,
         })
     }
+}
+
+/// What is free of a range that comes to a pool or block: what is not leased and not reserved.
+///
+/// # Errors
+///
+/// [`Error::TooMany`]
+pub(crate) fn vacant(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+) -> Result<Vec<AddressRange>, Error> {
+    let mut taken: Vec<_> =
+        leased(tx, network, range, STANDING + 1)?.into_iter().map(AddressRange::single).collect();
+    let reserved = reservation::first_within(tx, network, range, STANDING + 1)?;
+    taken.extend(reserved.iter().map(|kept| kept.range));
+    if taken.len() > STANDING {
+        return Err(Error::TooMany { what: "leases and reservations in it", limit: STANDING });
+    }
+    Ok(range.without(taken))
 }
 
 /// The leased addresses of a range in order, those in quarantine too, at most `limit`.

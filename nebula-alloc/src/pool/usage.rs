@@ -62,7 +62,7 @@ pub fn usage(tx: &mut dyn Transaction, pool: PoolId) -> Result<Usage, Error> {
     }
     let capacity = space.range.capacity();
     let free = interval::count(tx, pool, space.range.first())?;
-    let blocks = space.blocks(tx)?.iter().map(|block| block.range.capacity()).sum();
+    let blocks = space.blocks(tx, space.range)?.iter().map(|block| block.range.capacity()).sum();
     // Whatever else there is, is reserved.
     let rest = [free, blocks, active.into(), quarantined.into()];
     let reserved = rest.into_iter().fold(capacity, u128::saturating_sub);

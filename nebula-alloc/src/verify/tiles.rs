@@ -33,7 +33,7 @@ pub(super) fn check(
     if let Some(error) = misplaced {
         return Err(error);
     }
-    let blocks = space.blocks(tx)?;
+    let blocks = space.blocks(tx, space.range)?;
     for block in &blocks {
         // What is reserved inside a block is the block's.
         tiles.push(block.range);

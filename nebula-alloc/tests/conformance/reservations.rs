@@ -14,7 +14,9 @@ fn reserve(store: &mut Store, range: AddressRange, purpose: Purpose) -> Result<(
 }
 
 fn lift(store: &mut Store, range: AddressRange) -> Result<Reservation, Error> {
-    store.run(|tx| reservation::remove(tx, NOW, &ACTOR, NETWORK, range))
+    let lifted = store.run(|tx| reservation::remove(tx, NOW, &ACTOR, NETWORK, range))?;
+    assert_eq!(lifted.rest, None);
+    Ok(lifted.reservation)
 }
 
 /// 10.0.0.first to 10.0.0.last.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use nebula_alloc::import::{Assignment, Conflict, Obstacle};
 use nebula_alloc::lease::{Hold, Lease, LeaseState, Reason, Request};
 use nebula_alloc::reservation::Purpose;
-use nebula_alloc::{Error, Family, Keeper, NetworkId, OwnerId, PoolId};
+use nebula_alloc::{Error, Family, Keeper, NetworkId, OwnerId, PoolId, limits};
 
 use super::operation::{Answer, Seen};
 use super::state::Model;
@@ -53,7 +53,7 @@ impl Model {
             } else if let Some(address) = address {
                 named.push((index, address));
             } else {
-                let own = self.own(network, owner, family);
+                let own = self.own(&request);
                 if own.is_empty() {
                     any.push((index, (network, family, pool)));
                 } else {
@@ -107,16 +107,19 @@ impl Model {
         answers.into_iter().collect::<Result<_, _>>().map(Answer::Leases)
     }
 
-    /// What is pinned to it, then what it released, the last first.
-    fn own(&self, network: NetworkId, owner: OwnerId, family: Family) -> Vec<IpAddr> {
+    /// What is pinned to it, then what it released of the pool that it asks for, the last first.
+    fn own(&self, request: &Request) -> Vec<IpAddr> {
+        let Request { network, owner, family, pool, .. } = *request;
         let pinned = self.reservations.iter().filter(|(of, kept)| {
             *of == network && kept.purpose == Purpose::Owner(owner) && kept.range.family() == family
         });
         let mut released = self.of_owner(network, owner);
-        released.retain(|lease| lease.family() == family);
+        released
+            .retain(|lease| lease.family() == family && pool.is_none_or(|pool| lease.pool == pool));
         released.sort_by_key(|lease| std::cmp::Reverse((lease.released_at, lease.address)));
         let pinned = pinned.map(|(_, kept)| kept.range.first());
-        pinned.chain(released.iter().map(|lease| lease.address)).collect()
+        let former = released.iter().take(limits::FORMER).map(|lease| lease.address);
+        pinned.chain(former).collect()
     }
 
     fn ask_again(&mut self, now: i64, held: Lease, request: &Request) -> Result<Lease, Error> {

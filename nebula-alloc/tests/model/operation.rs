@@ -6,7 +6,7 @@ use nebula_alloc::block::{self, Block};
 use nebula_alloc::import::{self, Conflict};
 use nebula_alloc::lease::{self, Lease, Request};
 use nebula_alloc::pool::{self, Pool};
-use nebula_alloc::reservation::{self, Purpose, Reservation};
+use nebula_alloc::reservation::{self, Lifted, Purpose, Reservation};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{Actor, AddressRange, Error, Family, reclaim};
 
@@ -80,7 +80,9 @@ impl Operation {
             }
             Self::Unreserve(choice) => {
                 let (of, range) = chosen(*choice, model);
-                reservation::remove(tx, now, &ACTOR, of, range).map(Answer::Reservation)
+                let Lifted { reservation, rest } = reservation::remove(tx, now, &ACTOR, of, range)?;
+                assert_eq!(rest, None);
+                Ok(Answer::Reservation(reservation))
             }
             Self::Allocate(wishes) => {
                 lease::allocate_many(tx, now, &asked(requests(wishes, now))).map(Answer::Each)

@@ -107,13 +107,18 @@ impl Service {
         network: ProjectId,
         range: AddressRange,
     ) -> Result<(), Error> {
-        self.alone(caller, origin, move |work| {
-            let network = work.network(Action::ChangeNetwork, &network)?;
-            reservation::remove(work.tx, work.now, &work.author.actor(), network.id, range)
-                .map_err(refusal)
-                .map(drop)
-        })
-        .await
+        let mut rest = Some(range);
+        // Where much stands in it, each step lifts a part.
+        while let Some(range) = rest {
+            let network = network.clone();
+            let lifted = self.alone(caller.clone(), origin, move |work| {
+                let network = work.network(Action::ChangeNetwork, &network)?;
+                reservation::remove(work.tx, work.now, &work.author.actor(), network.id, range)
+                    .map_err(refusal)
+            });
+            rest = lifted.await?.rest;
+        }
+        Ok(())
     }
 }
 
