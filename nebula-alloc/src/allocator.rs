@@ -4,7 +4,7 @@ use crate::event::Actor;
 use crate::lease::{self, Hold, Lease, Request};
 use crate::pool::{self, Pool};
 use crate::store::Transaction;
-use crate::store::writer::{Answer, Once, Step, Subject, Writer};
+use crate::store::writer::{Answer, Once, Query, Step, Subject, Writer};
 use crate::{AddressRange, Error, NetworkId, OwnerId, PoolId, reclaim};
 
 /// A [`Writer`] with the plain operations.
@@ -158,7 +158,8 @@ impl Allocator {
             .send(Once(move |tx: &mut dyn Transaction, now| work(tx, now, &Actor::named(&actor))))
     }
 
-    /// The same for operations on what one owner has, which share a commit with those of others.
+    /// The same for operations on what one owner has, which share a commit with those of others. On
+    /// PostgreSQL its first look at the owner's leases may be [as the batch began](Step::foreseen).
     pub fn transaction_about<T, E>(
         &self,
         network: NetworkId,
@@ -254,6 +255,10 @@ where
 
     fn subject(&self) -> Subject {
         Subject::owner(self.network, self.owner)
+    }
+
+    fn foreseen(&self) -> Vec<Query> {
+        vec![lease::owner_query(self.owner)]
     }
 
     fn actor(&self) -> Actor<'_> {

@@ -19,6 +19,7 @@ pub use self::transfer::{take_over, transfer};
 use crate::address::octets;
 use crate::event::{self, Actor};
 use crate::interval::limit;
+use crate::store::writer::Query;
 use crate::store::{Row, Transaction};
 use crate::{Error, Family, NetworkId, OwnerId, PoolId};
 
@@ -139,6 +140,12 @@ pub fn by_owner(
 ) -> Result<Vec<Lease>, Error> {
     let rows = tx.query(BY_OWNER, &[owner.as_bytes().into()])?;
     of_network(&rows, network)
+}
+
+/// What [`by_owner`] reads, for [`Step::foreseen`](crate::store::writer::Step::foreseen).
+#[must_use]
+pub fn owner_query(owner: OwnerId) -> Query {
+    Query::new(BY_OWNER, &[owner.as_bytes().into()])
 }
 
 /// All leases of each of these owners, as [`by_owner`]: on PostgreSQL in one round trip.

@@ -85,6 +85,28 @@ impl<'a, T: Into<Param<'a>>> From<Option<T>> for Param<'a> {
     }
 }
 
+impl<'a> From<&'a Value> for Param<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Integer(number) => Self::Integer(*number),
+            Value::Text(text) => Self::Text(text),
+            Value::Blob(bytes) => Self::Blob(bytes),
+        }
+    }
+}
+
+impl From<&Param<'_>> for Value {
+    fn from(param: &Param<'_>) -> Self {
+        match *param {
+            Param::Null => Self::Null,
+            Param::Integer(number) => Self::Integer(number),
+            Param::Text(text) => Self::Text(text.to_owned()),
+            Param::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        }
+    }
+}
+
 /// One row of a result. Columns are counted from 0.
 ///
 /// # Errors

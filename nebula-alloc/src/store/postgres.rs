@@ -366,6 +366,10 @@ impl Begin for Postgres {
         self.check_clock(Some(now))
     }
 
+    fn round_trips(&self) -> u64 {
+        self.session.trips()
+    }
+
     fn is_lost(&self) -> bool {
         self.session.lost().is_some()
     }

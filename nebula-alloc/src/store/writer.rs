@@ -27,6 +27,7 @@ mod answer;
 mod batch;
 mod counters;
 mod engine;
+mod foreseen;
 mod guard;
 mod line;
 mod options;
@@ -53,6 +54,7 @@ pub use self::engine::Engine;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::engine::LAST_EVENT;
 pub(crate) use self::engine::{Begin, Begun, Open};
+pub use self::foreseen::Query;
 use self::guard::guard;
 use self::line::Line;
 pub use self::options::WriterOptions;

@@ -6,7 +6,7 @@ use super::each::each;
 use super::insert::arrange;
 use super::pipeline::{Message, Reply};
 use super::session::{Session, Text, misuse};
-use super::value::{self, Bound, keep};
+use super::value::{self, Bound};
 use crate::Error;
 use crate::store::writer::Open;
 use crate::store::{Param, Row, Transaction, Value, not_one};
@@ -309,12 +309,14 @@ impl OpenPostgres<'_> {
         let text = self.session.text(sql);
         self.queue.texts.push(text);
         self.queue.entries.push((self.queue.values.len(), one));
-        self.queue.values.extend(params.iter().map(keep));
+        self.queue.values.extend(params.iter().map(Value::from));
         Ok(())
     }
 }
 
 impl Open for OpenPostgres<'_> {
+    const FORESEES: bool = true;
+
     fn only_read(&mut self, yes: bool) {
         self.reading = yes;
     }

@@ -63,16 +63,6 @@ impl ToSql for Bound<'_> {
     to_sql_checked!();
 }
 
-/// Keeps a parameter until it is sent.
-pub(super) fn keep(param: &Param<'_>) -> Value {
-    match *param {
-        Param::Null => Value::Null,
-        Param::Integer(number) => Value::Integer(number),
-        Param::Text(text) => Value::Text(text.to_owned()),
-        Param::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    }
-}
-
 /// The number that a statement of one answers, if it answers a row.
 pub(super) fn number(reply: &Reply) -> Result<Option<i64>, Error> {
     match reply {

@@ -1,10 +1,12 @@
 //! One attempt at one batch, in one transaction.
 
+use std::mem::take;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::counters::Meters;
+use super::foreseen::{self, Foreseen};
 use super::step::{Job, Phase};
 use super::watched::{Watched, is_of_all};
 use super::{Begin, Begun, Open, answer};
@@ -39,6 +41,7 @@ struct Planned {
     job: Box<dyn Job>,
     wishes: Vec<Request>,
     leases: Vec<Lease>,
+    foreseen: Foreseen,
     refused: bool,
     /// Refused with a panic: it is not asked a second time.
     panicked: bool,
@@ -69,6 +72,7 @@ pub(super) fn attempt<E: Begin>(
         Ok(clock) => clock,
         Err(error) => return Attempt::Broken(jobs, error),
     };
+    let trips = engine.round_trips();
     let subjects: Vec<_> = jobs.iter().map(|job| job.subject()).collect();
     let (open, last, elsewhere) = match engine.begin(clock, &subjects) {
         Ok(Begun { open, last_event, elsewhere }) => (open, last_event, elsewhere),
@@ -78,8 +82,13 @@ pub(super) fn attempt<E: Begin>(
     let now = last.unwrap_or(i64::MIN).max(clock);
     let jobs = present(jobs, &elsewhere, later);
     let tx = Watched::new(open);
-    match phases(tx, now, meters, jobs, later) {
-        Ok(()) => Attempt::Done,
+    let outcome = phases(tx, now, meters, jobs, later);
+    meters.round_trips.add(engine.round_trips().saturating_sub(trips));
+    match outcome {
+        Ok(done) => {
+            answer_each(done, meters);
+            Attempt::Done
+        }
         Err(attempt) => attempt,
     }
 }
@@ -97,17 +106,18 @@ fn present(jobs: Jobs, elsewhere: &[usize], later: &mut Jobs) -> Jobs {
     present
 }
 
-/// All plan, all are granted what they wish, all compute, all write; one commit.
+/// All plan, all are granted what they wish, all compute, all write; one commit. Answers those that
+/// can be answered then.
 fn phases<T: Open>(
     mut tx: Watched<T>,
     now: i64,
     meters: &Meters,
     jobs: Jobs,
     later: &mut Jobs,
-) -> Result<(), Attempt> {
+) -> Result<Vec<Planned>, Attempt> {
     let planned = plan(&mut tx, now, meters, jobs)?;
     if planned.is_empty() {
-        return Ok(());
+        return Ok(planned);
     }
     let alone = planned.len() == 1;
     tx.planned();
@@ -123,9 +133,7 @@ fn phases<T: Open>(
     let (put_off, planned): (Vec<_>, Vec<_>) =
         planned.into_iter().partition(|entry| entry.put_off && !entry.refused);
     later.extend(jobs_of(put_off));
-    let written = write(tx, now, meters, planned, alone)?;
-    answer_each(written, meters);
-    Ok(())
+    write(tx, now, meters, planned, alone)
 }
 
 /// Plans all jobs and answers those that refuse: a plan cannot write, so there is nothing to roll
@@ -138,7 +146,8 @@ fn plan<T: Open>(
     jobs: Jobs,
 ) -> Result<Vec<Planned>, Attempt> {
     let mut entries = Vec::with_capacity(jobs.len());
-    for mut job in jobs {
+    for (mut job, foreseen) in foresee(tx, meters, jobs)? {
+        tx.foreseen = foreseen;
         let (wishes, refused) = match job.plan(tx, now) {
             Phase::Done(wishes) => (wishes, false),
             Phase::Refused => (Vec::new(), true),
@@ -148,7 +157,16 @@ fn plan<T: Open>(
             }
         };
         let leases = Vec::with_capacity(wishes.len());
-        entries.push(Planned { job, wishes, leases, refused, panicked: false, put_off: false });
+        let foreseen = take(&mut tx.foreseen);
+        entries.push(Planned {
+            job,
+            wishes,
+            leases,
+            foreseen,
+            refused,
+            panicked: false,
+            put_off: false,
+        });
     }
     if let Some(fault) = tx.fault.take() {
         return Err(stopped(jobs_of(entries), fault));
@@ -159,6 +177,36 @@ fn plan<T: Open>(
     let (refused, planned) = entries.into_iter().partition(|entry| entry.refused);
     answer_each(refused, meters);
     Ok(planned)
+}
+
+/// Makes the reads that the jobs foresee, where that saves round trips.
+fn foresee<T: Open>(
+    tx: &mut Watched<T>,
+    meters: &Meters,
+    jobs: Jobs,
+) -> Result<Vec<(Box<dyn Job>, Foreseen)>, Attempt> {
+    if !T::FORESEES {
+        return Ok(jobs.into_iter().map(|job| (job, Foreseen::default())).collect());
+    }
+    let mut sound = Jobs::with_capacity(jobs.len());
+    let mut asked = Vec::with_capacity(jobs.len());
+    for mut job in jobs {
+        match job.foreseen() {
+            Ok(queries) => {
+                sound.push(job);
+                asked.push(queries);
+            }
+            Err(panicked) => {
+                meters.panics.count();
+                job.fail(panicked);
+                answer(job, meters);
+            }
+        }
+    }
+    match foreseen::read(tx, asked) {
+        Ok(foreseen) => Ok(sound.into_iter().zip(foreseen).collect()),
+        Err(error) => Err(together(sound, tx.fault.take().unwrap_or(error))),
+    }
 }
 
 /// Takes the addresses of all.
@@ -191,7 +239,10 @@ fn grant<T: Open>(
     for entry in &mut planned {
         for answer in answers.by_ref().take(entry.wishes.len()) {
             match answer {
-                Ok(lease) => entry.leases.push(lease),
+                Ok(lease) => {
+                    entry.foreseen.forget();
+                    entry.leases.push(lease);
+                }
                 // Another process has what it could be given, locked.
                 Err(error) if error.is_contention() => entry.put_off = true,
                 Err(error) => {
@@ -239,6 +290,7 @@ fn write<T: Open>(
 ) -> Result<Vec<Planned>, Attempt> {
     for index in 0..planned.len() {
         let Some(entry) = planned.get_mut(index).filter(|entry| !entry.refused) else { continue };
+        tx.foreseen = take(&mut entry.foreseen);
         let phase = entry.job.write(&mut tx, now, &entry.leases);
         if let Some(fault) = tx.fault.take() {
             return Err(stopped(jobs_of(planned), fault));
@@ -261,7 +313,7 @@ fn write<T: Open>(
         return Ok(planned);
     }
     if let Err(error) = tx.flush() {
-        return Err(unwritten(planned, tx.fault.take().unwrap_or(error)));
+        return Err(together(jobs_of(planned), tx.fault.take().unwrap_or(error)));
     }
     commit(tx, meters, planned)
 }
@@ -303,17 +355,14 @@ fn void(mut entries: Vec<Planned>, meters: &Meters) -> Attempt {
     Attempt::Done
 }
 
-/// What a job queued failed when it was sent; it is not known whose it was.
-fn unwritten(mut planned: Vec<Planned>, error: Error) -> Attempt {
+/// What was sent for all of them failed; it is not known whose it was.
+fn together(jobs: Jobs, error: Error) -> Attempt {
     if is_of_all(&error) {
-        return stopped(jobs_of(planned), error);
+        return stopped(jobs, error);
     }
-    match planned.pop() {
-        Some(only) if planned.is_empty() => Attempt::Failed(vec![only.job], error),
-        last => {
-            planned.extend(last);
-            Attempt::Split(jobs_of(planned))
-        }
+    match jobs.len() {
+        1 => Attempt::Failed(jobs, error),
+        _ => Attempt::Split(jobs),
     }
 }
 
@@ -337,5 +386,5 @@ fn unallocated(planned: Vec<Planned>, error: Error) -> Attempt {
         let reason = "another process took one of the addresses".into();
         return Attempt::Contended(jobs_of(planned), Error::Contended { reason });
     }
-    unwritten(planned, error)
+    together(jobs_of(planned), error)
 }

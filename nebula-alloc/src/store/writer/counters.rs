@@ -32,6 +32,8 @@ pub struct Counters {
     pub panics: u64,
     /// Times that the database was opened anew and found sound.
     pub recoveries: u64,
+    /// How often it waited for the database's server while it tried them.
+    pub round_trips: u64,
     /// The most requests that shared a batch.
     pub largest_batch: u64,
     /// The longest attempt at a batch, in microseconds.
@@ -51,6 +53,7 @@ pub(super) struct Meters {
     pub(super) splits: Meter,
     pub(super) panics: Meter,
     pub(super) recoveries: Meter,
+    pub(super) round_trips: Meter,
     pub(super) largest_batch: Meter,
     pub(super) longest_batch: Meter,
 }
@@ -60,7 +63,11 @@ pub(super) struct Meter(AtomicU64);
 
 impl Meter {
     pub(super) fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
     }
 
     fn most(&self, value: u64) {
@@ -100,6 +107,7 @@ impl Meters {
             splits: self.splits.read(),
             panics: self.panics.read(),
             recoveries: self.recoveries.read(),
+            round_trips: self.round_trips.read(),
             largest_batch: self.largest_batch.read(),
             longest_batch: self.longest_batch.read(),
         }

@@ -24,6 +24,11 @@ pub trait Begin: Send + 'static {
     /// says.
     fn recover(&mut self, now: i64) -> Result<(), Error>;
 
+    /// How often it has waited for a server since it connected.
+    fn round_trips(&self) -> u64 {
+        0
+    }
+
     /// Whether nothing can be done any more without recovering.
     fn is_lost(&self) -> bool {
         false
@@ -42,6 +47,9 @@ pub struct Begun<T> {
 
 /// A transaction that the writer made; dropping it rolls it back.
 pub trait Open: Transaction {
+    /// Whether a read costs a round trip, which many could share.
+    const FORESEES: bool = false;
+
     /// From now on, or no longer, refuses queries that may write with [`Error::Statement`], before
     /// they are run.
     fn only_read(&mut self, yes: bool);

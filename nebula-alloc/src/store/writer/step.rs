@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Query;
 use super::guard::{discard, guard};
 use crate::event::Actor;
 use crate::lease::{Lease, Request};
@@ -43,6 +44,21 @@ pub trait Step: Send + 'static {
 
     /// What it is about; asked once.
     fn subject(&self) -> Subject;
+
+    /// The reads that [`plan`](Self::plan) and [`write`](Self::write) are going to make, as far as
+    /// they are known before. On PostgreSQL those of all steps of a batch are made together as it
+    /// begins, in one round trip for each text; a later [`query`](Transaction::query) with an equal
+    /// text and parameters is answered from there, once. What is told here and not asked then costs
+    /// a read.
+    ///
+    /// So a foreseen read does not see what other steps of the batch have written. It sees what the
+    /// step itself has: with its first write, and the first address that it is granted, it is
+    /// forgotten. What is decided by it must be checked again while writing, or belong to the step's
+    /// subject alone; what this crate writes about leases is. An error of a foreseen read is the
+    /// step's.
+    fn foreseen(&self) -> Vec<Query> {
+        Vec::new()
+    }
 
     /// Who asks for the addresses, for their events; asked after each plan.
     fn actor(&self) -> Actor<'_>;
@@ -93,6 +109,8 @@ pub(super) enum Phase<T> {
 /// A step with its answer, whatever its types.
 pub(super) trait Job: Send {
     fn subject(&self) -> &Subject;
+    /// The reads it foresees, or how finding out panicked.
+    fn foreseen(&self) -> Result<Vec<Query>, Error>;
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>>;
     /// Who asks, or how finding out panicked.
     fn actor(&self) -> Result<Actor<'_>, Error>;
@@ -151,6 +169,10 @@ where
 {
     fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    fn foreseen(&self) -> Result<Vec<Query>, Error> {
+        guard(|| self.step.foreseen())
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>> {

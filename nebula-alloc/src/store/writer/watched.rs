@@ -1,6 +1,7 @@
 //! The transaction as steps see it.
 
 use super::Open;
+use super::foreseen::Foreseen;
 use crate::Error;
 use crate::store::{Param, READS_ONLY, Row, Transaction};
 
@@ -10,12 +11,14 @@ pub(super) struct Watched<T> {
     pub(super) inner: T,
     planning: bool,
     pub(super) fault: Option<Error>,
+    /// What the step at work has foreseen.
+    pub(super) foreseen: Foreseen,
 }
 
 impl<T: Open> Watched<T> {
     pub(super) fn new(mut inner: T) -> Self {
         inner.only_read(true);
-        Self { inner, planning: true, fault: None }
+        Self { inner, planning: true, fault: None, foreseen: Foreseen::default() }
     }
 
     /// From now on steps may write.
@@ -36,10 +39,12 @@ impl<T> Watched<T> {
         result
     }
 
-    fn check(&self, sql: &str) -> Result<(), Error> {
+    /// Before something is written.
+    fn check(&mut self, sql: &str) -> Result<(), Error> {
         if self.planning {
             return Err(Error::Statement { reason: READS_ONLY, sql: sql.to_owned() });
         }
+        self.foreseen.forget();
         Ok(())
     }
 }
@@ -52,6 +57,12 @@ impl<T: Transaction> Transaction for Watched<T> {
     }
 
     fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        if let Some(rows) = self.foreseen.take(sql, params) {
+            return Ok(rows);
+        }
+        if !reads(sql) {
+            self.foreseen.forget();
+        }
         let result = self.inner.query(sql, params);
         self.note(result)
     }
@@ -97,6 +108,11 @@ impl<T: Transaction> Transaction for Watched<T> {
         let result = self.inner.tables(prefix);
         self.note(result)
     }
+}
+
+/// Whether a query certainly writes nothing: it has no `RETURNING`.
+fn reads(sql: &str) -> bool {
+    sql.trim_start().get(..7).is_some_and(|verb| verb.eq_ignore_ascii_case("select "))
 }
 
 /// Whether an error concerns the whole batch, whoever met it.
