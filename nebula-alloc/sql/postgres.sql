@@ -272,6 +272,16 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE network = $1 AND address = $2;
 
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE network = $1 AND address = $2
+     UNION ALL
+     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL FROM alloc_pool
+     WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
+     UNION ALL
+     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL
+     FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
+         WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
+     WHERE first <= $2;
+
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 1
      UNION ALL
      SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 2;

@@ -279,6 +279,25 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 
 -- COMPOUND QUERY
 -- LEFT-MOST SUBQUERY
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+-- UNION ALL
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
+-- UNION ALL
+-- CO-ROUTINE nearest
+-- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last>?)
+-- SCAN nearest
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE network = $1 AND address = $2
+     UNION ALL
+     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL FROM alloc_pool
+     WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
+     UNION ALL
+     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL
+     FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
+         WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
+     WHERE first <= $2;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
 -- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=?)
 -- UNION ALL
 -- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=?)

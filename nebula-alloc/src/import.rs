@@ -75,18 +75,27 @@ pub fn conflicts(
 ) -> Result<Vec<Conflict>, Error> {
     let mut addresses = HashMap::new();
     let mut owners = HashMap::new();
-    let mut found = Vec::new();
+    let mut obstacles = Vec::with_capacity(assignments.len());
+    let mut asked = Vec::with_capacity(assignments.len());
     for (index, assignment) in assignments.iter().enumerate() {
         let key = (assignment.owner, Family::of(assignment.address));
-        let obstacle = if let Some(other) = addresses.get(&assignment.address) {
-            Some(Obstacle::SameAddress(*other))
-        } else if let Some(other) = owners.get(&key) {
-            Some(Obstacle::SameOwner(*other))
-        } else {
-            lease::refusal(tx, now, &request(network, assignment))?.map(Obstacle::Refused)
-        };
+        let same_address = addresses.get(&assignment.address).copied().map(Obstacle::SameAddress);
+        let obstacle = same_address.or_else(|| owners.get(&key).copied().map(Obstacle::SameOwner));
+        if obstacle.is_none() {
+            asked.push((request(network, assignment), assignment.address));
+        }
+        obstacles.push(obstacle);
         addresses.entry(assignment.address).or_insert(index);
         owners.entry(key).or_insert(index);
+    }
+    let mut refusals = Vec::with_capacity(asked.len());
+    for part in asked.chunks(STEP) {
+        refusals.extend(lease::refusals(tx, now, part)?);
+    }
+    let mut refusals = refusals.into_iter();
+    let mut found = Vec::new();
+    for (index, (assignment, obstacle)) in assignments.iter().zip(obstacles).enumerate() {
+        let obstacle = obstacle.or_else(|| refusals.next().flatten().map(Obstacle::Refused));
         if let Some(obstacle) = obstacle {
             found.push(Conflict { index, assignment: *assignment, obstacle });
         }

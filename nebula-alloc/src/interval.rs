@@ -2,10 +2,12 @@
 //!
 //! Two runs that touch are joined, unless another transaction is at work on one of them.
 
+mod change;
 mod held;
 
 use std::net::IpAddr;
 
+pub(crate) use self::change::{give_back, take_given};
 pub(crate) use self::held::let_go;
 use crate::address::{advance, next, number, octets, previous};
 use crate::store::{Row, Transaction};
@@ -81,72 +83,6 @@ fn take_from(
     Ok(())
 }
 
-/// Takes one given address; `false` when it is not free.
-///
-/// # Errors
-///
-/// [`Error::Contended`] when another transaction is at work on the interval that has it.
-pub(crate) fn take_given(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    address: IpAddr,
-) -> Result<bool, Error> {
-    let Some(interval) = covering(tx, pool, address)? else { return Ok(false) };
-    let Interval { first, last, holder } = interval;
-    let below = previous(address).filter(|below| *below >= first);
-    let above = next(address).filter(|above| *above <= last);
-    match (below, above) {
-        (None, None) => delete(tx, pool, last)?,
-        (None, Some(above)) => set_first(tx, pool, last, above)?,
-        (Some(below), None) => set_last(tx, pool, last, below)?,
-        (Some(below), Some(above)) => {
-            set_first(tx, pool, last, above)?;
-            insert(tx, pool, Interval { first, last: below, holder })?;
-        }
-    }
-    Ok(true)
-}
-
-/// Makes consecutive addresses free and joins them to the runs they touch.
-///
-/// # Errors
-///
-/// [`Error::Inconsistent`] when one of them is free already.
-pub(crate) fn give_back(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    range: AddressRange,
-) -> Result<(), Error> {
-    let (first, last) = (range.first(), range.last());
-    let from = octets(previous(first).unwrap_or(first));
-    let rows = tx.query_skip_locked(
-        AT_OR_ABOVE,
-        &[pool.as_bytes().into(), from.as_slice().into(), 2.into()],
-    )?;
-    let (mut below, mut above) = (None, None);
-    for row in &rows {
-        let near = Interval::read(row)?;
-        if near.first <= last && near.last >= first {
-            return Err(Error::Inconsistent { pool, address: first });
-        }
-        // What an instance holds stays as it is.
-        if near.holder == NOBODY && next(near.last) == Some(first) {
-            below = Some(near);
-        } else if near.holder == NOBODY && previous(near.first) == Some(last) {
-            above = Some(near);
-        }
-    }
-    match (below, above) {
-        (None, None) => insert(tx, pool, Interval { first, last, holder: NOBODY }),
-        (None, Some(above)) => set_first(tx, pool, above.last, first),
-        (Some(below), None) => set_last(tx, pool, below.last, last),
-        (Some(below), Some(above)) => {
-            delete(tx, pool, below.last)?;
-            set_first(tx, pool, above.last, below.first)
-        }
-    }
-}
-
 /// Makes parts of a range free of which nothing was: only at its ends are there runs to join.
 ///
 /// # Errors
@@ -158,15 +94,17 @@ pub(crate) fn fill(
     range: AddressRange,
     free: &[AddressRange],
 ) -> Result<(), Error> {
+    let (mut ends, mut others) = (Vec::new(), Vec::new());
     for part in free {
         let (first, last) = (part.first(), part.last());
         if first == range.first() || last == range.last() {
-            give_back(tx, pool, *part)?;
+            ends.push((pool, *part));
         } else {
-            insert(tx, pool, Interval { first, last, holder: NOBODY })?;
+            others.push(Interval { first, last, holder: NOBODY });
         }
     }
-    Ok(())
+    give_back(tx, &ends)?;
+    others.into_iter().try_for_each(|interval| insert(tx, pool, interval))
 }
 
 /// Takes all that is free in a range.

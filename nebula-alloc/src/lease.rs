@@ -11,7 +11,7 @@ mod transfer;
 use std::net::IpAddr;
 
 pub use self::allocate::{allocate, allocate_many};
-pub(crate) use self::given::refusal;
+pub(crate) use self::given::refusals;
 pub(crate) use self::hold::quarantine;
 pub use self::hold::{Hold, Reason, extend_hold, release, shorten_hold};
 pub use self::renew::{heartbeat, renew};

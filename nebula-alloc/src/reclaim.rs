@@ -112,16 +112,22 @@ fn free(
     actor: &Actor<'_>,
     ended: &[Row],
 ) -> Result<u64, Error> {
-    for row in ended {
-        let Lease { network, address, pool, .. } = read(row)?;
-        let octets = octets(address);
+    let ended: Vec<Lease> = ended.iter().map(read).collect::<Result<_, _>>()?;
+    for Lease { network, address, .. } in &ended {
+        let octets = octets(*address);
         tx.queue_one(DELETE, &[network.as_bytes().into(), octets.as_slice().into()])?;
-        if reservation::covering(tx, network, address)?.is_none() {
-            interval::give_back(tx, pool, AddressRange::single(address))?;
-        }
     }
-    for row in ended {
-        lease::record(tx, now, actor, kind::FREED, &read(row)?, None)?;
+    let places: Vec<_> = ended.iter().map(|lease| (lease.network, lease.address)).collect();
+    let kept = reservation::are_kept(tx, &places)?;
+    let free: Vec<_> = ended
+        .iter()
+        .zip(kept)
+        .filter(|(_, kept)| !kept)
+        .map(|(lease, _)| (lease.pool, AddressRange::single(lease.address)))
+        .collect();
+    interval::give_back(tx, &free)?;
+    for lease in &ended {
+        lease::record(tx, now, actor, kind::FREED, lease, None)?;
     }
     Ok(u64::try_from(ended.len()).unwrap_or(u64::MAX))
 }

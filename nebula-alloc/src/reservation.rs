@@ -217,6 +217,31 @@ pub fn covering(
     Ok(nearest.filter(|kept| kept.range.contains(address)))
 }
 
+/// Whether each of these addresses is reserved.
+pub(crate) fn are_kept(
+    tx: &mut dyn Transaction,
+    places: &[(NetworkId, IpAddr)],
+) -> Result<Vec<bool>, Error> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let octets: Vec<_> = places.iter().map(|(_, address)| octets(*address)).collect();
+    let sets: Vec<_> = places
+        .iter()
+        .zip(&octets)
+        .map(|((network, address), octets)| {
+            let family = Family::of(*address).number();
+            vec![network.as_bytes().into(), family.into(), octets.as_slice().into(), 1.into()]
+        })
+        .collect();
+    let nearest = tx.query_each(AT_OR_ABOVE, &sets)?;
+    let has = |(rows, (_, address)): (Vec<Row>, &(NetworkId, IpAddr))| match rows.first() {
+        Some(row) => Ok(read(row)?.range.contains(*address)),
+        None => Ok(false),
+    };
+    nearest.into_iter().zip(places).map(has).collect()
+}
+
 /// The address that is pinned to an owner.
 ///
 /// # Errors
@@ -303,14 +328,19 @@ fn stored(purpose: &Purpose) -> (i64, Option<&OwnerId>) {
     }
 }
 
+/// What the columns `kind` and `owner`, at these places, say.
+pub(crate) fn purpose(row: &Row, kind: usize, owner: usize) -> Result<Purpose, Error> {
+    Ok(match row.integer(kind)? {
+        1 => Purpose::Asking,
+        2 => Purpose::Owner(OwnerId(row.array(owner)?)),
+        _ => Purpose::Nobody,
+    })
+}
+
 fn read(row: &Row) -> Result<Reservation, Error> {
     Ok(Reservation {
         range: AddressRange::new(row.address(0)?, row.address(1)?)?,
-        purpose: match row.integer(2)? {
-            1 => Purpose::Asking,
-            2 => Purpose::Owner(OwnerId(row.array(3)?)),
-            _ => Purpose::Nobody,
-        },
+        purpose: purpose(row, 2, 3)?,
         note: row.optional_text(4)?.map(str::to_owned),
     })
 }

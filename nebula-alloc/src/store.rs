@@ -282,6 +282,20 @@ pub trait Transaction {
         sets.iter().map(|params| self.query(sql, params)).collect()
     }
 
+    /// [`query_skip_locked`](Self::query_skip_locked) with each of the sets of parameters; an engine
+    /// may do so in one round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    fn query_each_skip_locked(
+        &mut self,
+        sql: &str,
+        sets: &[Vec<Param<'_>>],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        sets.iter().map(|params| self.query_skip_locked(sql, params)).collect()
+    }
+
     /// Runs the statements of a migration.
     ///
     /// # Errors

@@ -125,6 +125,8 @@ suite! {
         none_of_another_family,
         no_second_one,
         in_a_batch_before_others_are_served,
+        many_in_a_batch_out_of_one_run,
+        what_an_owner_had_comes_before_what_others_name,
         none_that_is_lost,
     }
     importing {
@@ -186,6 +188,7 @@ suite! {
     release_order {
         neighbours_are_joined_from_both_sides,
         all_back_in_any_order_is_one_interval_again,
+        what_comes_back_together_is_joined_together,
         the_lowest_free_address_is_given_next,
         the_ends_of_the_address_space_come_back_too,
     }

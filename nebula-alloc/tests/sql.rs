@@ -269,6 +269,15 @@ impl Transaction for Recorder<'_> {
         self.inner.query_each(sql, sets)
     }
 
+    fn query_each_skip_locked(
+        &mut self,
+        sql: &str,
+        sets: &[Vec<Param<'_>>],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        self.keep(sql, true);
+        self.inner.query_each_skip_locked(sql, sets)
+    }
+
     fn flush(&mut self) -> Result<(), Error> {
         self.inner.flush()
     }

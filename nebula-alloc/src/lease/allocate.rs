@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::given::Asking;
 use super::grant::insert;
 use super::owned::{Owned, claim, owned};
 use super::renew::prolong;
@@ -45,9 +46,10 @@ pub fn allocate(
 }
 
 /// As [`allocate`] for each request, with a number of statements that grows with the owners, and of
-/// round trips that does not. Given addresses are taken before others are handed out, so that a
-/// batch has no order to get wrong; several requests of one owner, network and family count as one
-/// asking again.
+/// round trips that does not: it grows with the pools they look in, with how many claim one address,
+/// and with how many claims of one owner come to nothing. Given addresses are taken before others are
+/// handed out, so that a batch has no order to get wrong; several requests of one owner, network and
+/// family count as one asking again.
 ///
 /// # Errors
 ///
@@ -82,19 +84,6 @@ pub fn allocate_many(
     Ok(answers.0.into_iter().flatten().collect())
 }
 
-#[derive(Clone, Copy)]
-struct Asking<'a> {
-    index: usize,
-    actor: &'a Actor<'a>,
-    request: &'a Request,
-}
-
-impl Asking<'_> {
-    fn source(&self) -> Source {
-        (self.request.network, self.request.family, self.request.pool)
-    }
-}
-
 struct Answers(Vec<Option<Result<Lease, Error>>>);
 
 impl Answers {
@@ -108,6 +97,27 @@ impl Answers {
 /// Where requests without an address of their own look for one.
 type Source = (NetworkId, Family, Option<PoolId>);
 
+/// Requests that look in the same place, in the order in which they began to.
+#[derive(Default)]
+struct Looking<'a> {
+    sources: Vec<(Source, VecDeque<Asking<'a>>)>,
+    places: HashMap<Source, usize>,
+}
+
+impl<'a> Looking<'a> {
+    fn push(&mut self, asking: Asking<'a>) {
+        let Request { network, family, pool, .. } = *asking.request;
+        let source = (network, family, pool);
+        let place = *self.places.entry(source).or_insert_with(|| {
+            self.sources.push((source, VecDeque::new()));
+            self.sources.len() - 1
+        });
+        if let Some((_, members)) = self.sources.get_mut(place) {
+            members.push_back(asking);
+        }
+    }
+}
+
 /// Requests of different owners.
 fn round(
     tx: &mut dyn Transaction,
@@ -117,8 +127,7 @@ fn round(
 ) -> Result<(), Error> {
     let owned = owned(tx, requests.iter().map(|asking| asking.request))?;
     let mut claiming = Vec::new();
-    let mut next: Vec<(Source, VecDeque<Asking<'_>>)> = Vec::new();
-    let mut sources = HashMap::new();
+    let mut looking = Looking::default();
     for (asking, rows) in requests.into_iter().zip(owned) {
         let Owned { active, claims, is_full } = Owned::read(&rows, asking.request)?;
         if let Some(lease) = active {
@@ -127,29 +136,26 @@ fn round(
             let (what, limit) = ("addresses that the owner has in quarantine", limits::QUARANTINED);
             answers.give(asking, Err(Error::TooMany { what, limit }));
         } else if claims.is_empty() {
-            let index = *sources.entry(asking.source()).or_insert_with(|| {
-                next.push((asking.source(), VecDeque::new()));
-                next.len() - 1
-            });
-            if let Some((_, members)) = next.get_mut(index) {
-                members.push_back(asking);
-            }
+            looking.push(asking);
         } else {
             claiming.push((asking, claims));
         }
     }
 
-    // One by one: each may meet the one before. What an owner had comes before what others ask for.
-    claiming.sort_by_key(|(asking, _)| asking.request.address.is_some());
-    for (asking, claims) in claiming {
-        match claim(tx, now, asking.actor, asking.request, claims)? {
-            Some(answer) => answers.give(asking, answer),
-            None => next.push((asking.source(), VecDeque::from([asking]))),
+    // What an owner had comes before what others ask for.
+    let (named, own): (Vec<_>, _) =
+        claiming.into_iter().partition(|(asking, _)| asking.request.address.is_some());
+    for claiming in [own, named] {
+        for (asking, answer) in claim(tx, now, claiming)? {
+            match answer {
+                Some(answer) => answers.give(asking, answer),
+                None => looking.push(asking),
+            }
         }
     }
 
     // The others, one take per source.
-    for (source, members) in next {
+    for (source, members) in looking.sources {
         take(tx, now, source, members, answers)?;
     }
     Ok(())

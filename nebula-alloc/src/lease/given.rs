@@ -1,16 +1,31 @@
-//! A given address, asked for by name or pinned.
+//! Given addresses, asked for by name, pinned, or had before.
 
 use std::net::IpAddr;
 
 use super::grant::{activate, insert};
-use super::{Lease, LeaseState, Request, by_address, by_owner, record};
+use super::{BY_OWNER, Lease, LeaseState, Request, columns, of_network, read, record};
 use crate::address::octets;
 use crate::error::Keeper;
 use crate::event::{Actor, kind};
-use crate::pool::Space;
 use crate::reservation::{self, Purpose};
-use crate::store::Transaction;
+use crate::store::{Row, Transaction};
 use crate::{Error, Family, NetworkId, PoolId, interval};
+
+/// What there is at an address: its lease (state 1 or 2), the pool and the block that have it (3),
+/// and the reservation (4).
+pub(crate) const AT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM alloc_lease WHERE network = $1 AND address = $2
+     UNION ALL
+     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL FROM alloc_pool
+     WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
+     UNION ALL
+     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL
+     FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
+         WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
+     WHERE first <= $2"
+);
 
 /// One statement, so that it sees leases and free space at one moment: others may take the address
 /// and free it again as fast as it could look at one after the other.
@@ -18,6 +33,14 @@ pub(crate) const SOMEWHERE: &str = "SELECT 1 FROM alloc_lease WHERE network = $1
      UNION ALL
      SELECT 1 FROM (SELECT first FROM alloc_interval
          WHERE last >= $2 AND pool = $3 ORDER BY last LIMIT 1) AS nearest WHERE first <= $2";
+
+/// Who asks, and in which place of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) index: usize,
+    pub(super) actor: &'a Actor<'a>,
+    pub(super) request: &'a Request,
+}
 
 /// How an address can be given.
 enum Way {
@@ -31,36 +54,60 @@ enum Way {
     Reserved(PoolId),
 }
 
-/// Gives an owner that has none of this family the address, if it may have it.
+/// Gives owners that have none of the family the addresses, as far as they may have them. They are
+/// different owners and different addresses, so that none changes what is read for another.
 pub(super) fn given(
     tx: &mut dyn Transaction,
     now: i64,
-    actor: &Actor<'_>,
-    request: &Request,
-    address: IpAddr,
-) -> Result<Result<Lease, Error>, Error> {
-    let pool = match way(tx, now, request, address)? {
-        Err(refusal) => return Ok(Err(refusal)),
-        Ok(Way::Return(former)) => {
-            return activate(tx, now, actor, former, request, kind::RETURNED).map(Ok);
-        }
-        Ok(Way::Inherit(former)) => {
-            return activate(tx, now, actor, former, request, kind::ALLOCATED).map(Ok);
-        }
-        Ok(Way::Take(pool)) => {
-            if !interval::take_given(tx, pool, address)? {
-                return missing(tx, request.network, pool, address).map(Err);
+    asked: &[(Asking<'_>, IpAddr)],
+) -> Result<Vec<Result<Lease, Error>>, Error> {
+    let places: Vec<_> =
+        asked.iter().map(|(asking, address)| (asking.request.network, *address)).collect();
+    let ways: Vec<_> = asked
+        .iter()
+        .zip(Found::at(tx, &places)?)
+        .map(|((asking, address), found)| found.way(now, asking.request, *address))
+        .collect();
+    let wanted: Vec<_> = ways
+        .iter()
+        .zip(asked)
+        .filter_map(|(way, (_, address))| match way {
+            Ok(Way::Take(pool)) => Some((*pool, *address)),
+            _ => None,
+        })
+        .collect();
+    let mut taken = interval::take_given(tx, &wanted)?.into_iter();
+    let mut answers = Vec::with_capacity(asked.len());
+    let mut given = Vec::with_capacity(asked.len());
+    for ((asking, address), way) in asked.iter().zip(ways) {
+        let request = asking.request;
+        let (kind, lease) = match way {
+            Ok(Way::Return(former)) => (kind::RETURNED, activate(tx, former, request)?),
+            Ok(Way::Inherit(former)) => (kind::ALLOCATED, activate(tx, former, request)?),
+            Ok(Way::Take(pool)) if taken.next() != Some(true) => {
+                answers.push(Err(missing(tx, request.network, pool, *address)?));
+                continue;
             }
-            pool
-        }
-        Ok(Way::Reserved(pool)) => pool,
-    };
-    let lease = insert(tx, pool, address, request)?;
-    record(tx, now, actor, kind::ALLOCATED, &lease, None)?;
-    Ok(Ok(lease))
+            Ok(Way::Take(pool) | Way::Reserved(pool)) => {
+                (kind::ALLOCATED, insert(tx, pool, *address, request)?)
+            }
+            Err(refusal) => {
+                answers.push(Err(refusal));
+                continue;
+            }
+        };
+        given.push((asking.actor, kind, lease));
+        answers.push(Ok(lease));
+    }
+    // Rows of one table follow each other, so that an engine can store them at once.
+    for (actor, kind, lease) in given {
+        record(tx, now, actor, kind, &lease, None)?;
+    }
+    Ok(answers)
 }
 
-/// Why an address that nobody had is not free: another process has taken it since.
+/// Why an address that nobody had was not to be taken: another process has it, or is at work on the
+/// addresses around it.
 fn missing(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -71,69 +118,121 @@ fn missing(
     let params = [network.as_bytes().into(), octets.as_slice().into(), pool.as_bytes().into()];
     Ok(match tx.query(SOMEWHERE, &params)?.is_empty() {
         true => Error::Inconsistent { pool, address },
-        false => Error::Contended { reason: format!("another process took {address}") },
+        false => Error::Contended { reason: format!("others take addresses around {address}") },
     })
 }
 
-/// Why the owner would not get the address it asks for by name, if it asked now.
-pub(crate) fn refusal(
+/// Why the owners would not get the addresses they ask for by name, each if it asked now.
+pub(crate) fn refusals(
     tx: &mut dyn Transaction,
     now: i64,
-    request: &Request,
-) -> Result<Option<Error>, Error> {
-    let Request { network, owner, family, .. } = *request;
-    let Some(asked) = request.address else { return Ok(None) };
-    let held = by_owner(tx, network, owner)?
-        .into_iter()
-        .find(|lease| lease.state == LeaseState::Active && lease.family() == family)
-        .map(|lease| lease.address);
-    match held {
-        Some(held) if held == asked => Ok(None),
-        Some(held) => Ok(Some(Error::OwnerHasAnother { network, owner, held, asked })),
-        None => Ok(way(tx, now, request, asked)?.err()),
+    requests: &[(Request, IpAddr)],
+) -> Result<Vec<Option<Error>>, Error> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
     }
+    let owners: Vec<_> =
+        requests.iter().map(|(request, _)| vec![request.owner.as_bytes().into()]).collect();
+    let owned = tx.query_each(BY_OWNER, &owners)?;
+    let places: Vec<_> =
+        requests.iter().map(|(request, address)| (request.network, *address)).collect();
+    let found = Found::at(tx, &places)?;
+    let mut refusals = Vec::with_capacity(requests.len());
+    for ((request, asked), (rows, found)) in requests.iter().zip(owned.iter().zip(found)) {
+        let Request { network, owner, family, .. } = *request;
+        let held = of_network(rows, network)?
+            .into_iter()
+            .find(|lease| lease.state == LeaseState::Active && lease.family() == family)
+            .map(|lease| lease.address);
+        refusals.push(match held {
+            Some(held) if held == *asked => None,
+            Some(held) => Some(Error::OwnerHasAnother { network, owner, held, asked: *asked }),
+            None => found.way(now, request, *asked).err(),
+        });
+    }
+    Ok(refusals)
 }
 
-fn way(
-    tx: &mut dyn Transaction,
-    now: i64,
-    request: &Request,
-    address: IpAddr,
-) -> Result<Result<Way, Error>, Error> {
-    let Request { network, owner, family, pool, .. } = *request;
-    if Family::of(address) != family {
-        return Ok(Err(Error::WrongFamily { address, family }));
-    }
-    let held = by_address(tx, network, address)?;
-    if held.is_some_and(|lease| lease.state == LeaseState::Active) {
-        return Ok(Err(Error::AddressTaken { network, address }));
-    }
-    let Some(space) = Space::of_address(tx, network, address)? else {
-        return Ok(Err(Error::AddressOutsidePools { network, address }));
-    };
-    match pool {
-        Some(pool) if pool != space.id => {
-            return Ok(Err(Error::AddressInAnotherPool { address, pool }));
+/// What there is at an address.
+#[derive(Default)]
+struct Found {
+    lease: Option<Lease>,
+    /// The block that has it, else the pool, and whether it is a block.
+    space: Option<(PoolId, bool)>,
+    reservation: Option<Purpose>,
+}
+
+impl Found {
+    fn at(tx: &mut dyn Transaction, places: &[(NetworkId, IpAddr)]) -> Result<Vec<Self>, Error> {
+        if places.is_empty() {
+            return Ok(Vec::new());
         }
-        None if space.parent.is_some() => {
-            return Ok(Err(Error::AddressReserved { network, address, by: Keeper::Block }));
+        let octets: Vec<_> = places.iter().map(|(_, address)| octets(*address)).collect();
+        let sets: Vec<_> = places
+            .iter()
+            .zip(&octets)
+            .map(|((network, address), octets)| {
+                let family = Family::of(*address).number();
+                vec![network.as_bytes().into(), octets.as_slice().into(), family.into()]
+            })
+            .collect();
+        tx.query_each(AT, &sets)?.iter().map(|rows| Self::read(rows)).collect()
+    }
+
+    fn read(rows: &[Row]) -> Result<Self, Error> {
+        let mut found = Self::default();
+        for row in rows {
+            match row.integer(4)? {
+                3 => {
+                    let is_block = row.optional_blob(3)?.is_some();
+                    if is_block || found.space.is_none() {
+                        found.space = Some((PoolId(row.array(2)?), is_block));
+                    }
+                }
+                4 => found.reservation = Some(reservation::purpose(row, 5, 3)?),
+                _ => found.lease = Some(read(row)?),
+            }
         }
-        _ => {}
+        Ok(found)
     }
-    let reservation = reservation::covering(tx, network, address)?;
-    let by = match reservation.as_ref().map(|reservation| reservation.purpose) {
-        Some(Purpose::Nobody) => Some(Keeper::Exclusion),
-        Some(Purpose::Owner(other)) if other != owner => Some(Keeper::Pin),
-        Some(Purpose::Asking | Purpose::Owner(_)) | None => None,
-    };
-    if let Some(by) = by {
-        return Ok(Err(Error::AddressReserved { network, address, by }));
+
+    /// How the address can be given to who asks for it, or why it cannot.
+    fn way(self, now: i64, request: &Request, address: IpAddr) -> Result<Way, Error> {
+        let Request { network, owner, family, pool, .. } = *request;
+        if Family::of(address) != family {
+            return Err(Error::WrongFamily { address, family });
+        }
+        if self.lease.is_some_and(|lease| lease.state == LeaseState::Active) {
+            return Err(Error::AddressTaken { network, address });
+        }
+        let Some((space, is_block)) = self.space else {
+            return Err(Error::AddressOutsidePools { network, address });
+        };
+        match pool {
+            Some(pool) if pool != space => {
+                return Err(Error::AddressInAnotherPool { address, pool });
+            }
+            None if is_block => {
+                return Err(Error::AddressReserved { network, address, by: Keeper::Block });
+            }
+            _ => {}
+        }
+        let by = match self.reservation {
+            Some(Purpose::Nobody) => Some(Keeper::Exclusion),
+            Some(Purpose::Owner(other)) if other != owner => Some(Keeper::Pin),
+            Some(Purpose::Asking | Purpose::Owner(_)) | None => None,
+        };
+        if let Some(by) = by {
+            return Err(Error::AddressReserved { network, address, by });
+        }
+        match self.lease {
+            Some(lease) if lease.owner == owner => Ok(Way::Return(lease)),
+            Some(lease) if lease.hold_until <= now => Ok(Way::Inherit(lease)),
+            Some(Lease { hold_until: until, .. }) => {
+                Err(Error::AddressQuarantined { network, address, until })
+            }
+            None if self.reservation.is_some() => Ok(Way::Reserved(space)),
+            None => Ok(Way::Take(space)),
+        }
     }
-    Ok(match held {
-        Some(lease) if lease.owner == owner => Ok(Way::Return(lease)),
-        Some(lease) if lease.hold_until <= now => Ok(Way::Inherit(lease)),
-        Some(lease) => Err(Error::AddressQuarantined { network, address, until: lease.hold_until }),
-        None if reservation.is_some() => Ok(Way::Reserved(space.id)),
-        None => Ok(Way::Take(space.id)),
-    })
 }

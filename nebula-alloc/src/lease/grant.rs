@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Lease, LeaseState, Request, record};
+use super::{Lease, LeaseState, Request};
 use crate::address::octets;
-use crate::event::Actor;
 use crate::store::Transaction;
 use crate::{Error, PoolId};
 
@@ -20,11 +19,8 @@ pub(crate) const ACTIVATE: &str = "UPDATE alloc_lease
 /// on; a new owner begins afresh.
 pub(super) fn activate(
     tx: &mut dyn Transaction,
-    now: i64,
-    actor: &Actor<'_>,
     former: Lease,
     request: &Request,
-    kind: &'static str,
 ) -> Result<Lease, Error> {
     let hold_until = match former.owner == request.owner {
         true => former.hold_until.max(request.hold_until),
@@ -51,7 +47,6 @@ pub(super) fn activate(
             former.hold_until.into(),
         ],
     )?;
-    record(tx, now, actor, kind, &lease, None)?;
     Ok(lease)
 }
 

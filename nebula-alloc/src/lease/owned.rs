@@ -1,11 +1,11 @@
 //! What owners have already, and which address they should get before any other.
 
 use std::cmp::Reverse;
+use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
-use super::given::given;
+use super::given::{Asking, given};
 use super::{Lease, Request, columns, read};
-use crate::event::Actor;
 use crate::store::{Param, Row, Transaction};
 use crate::{Error, limits};
 
@@ -57,7 +57,7 @@ pub(super) enum Claim {
 pub(super) struct Owned {
     pub(super) active: Option<Lease>,
     /// The best first.
-    pub(super) claims: Vec<(IpAddr, Claim)>,
+    pub(super) claims: VecDeque<(IpAddr, Claim)>,
     /// Whether it asks for one more by name than it may have in quarantine.
     pub(super) is_full: bool,
 }
@@ -65,12 +65,12 @@ pub(super) struct Owned {
 impl Owned {
     pub(super) fn read(rows: &[Row], request: &Request) -> Result<Self, Error> {
         let mut active = None;
-        let mut claims = Vec::new();
+        let mut claims = VecDeque::new();
         let mut released = Vec::new();
         for row in rows {
             match row.integer(4)? {
                 1 => active = Some(read(row)?),
-                3 => claims.push((row.address(1)?, Claim::Pinned)),
+                3 => claims.push_back((row.address(1)?, Claim::Pinned)),
                 _ => released.push(read(row)?),
             }
         }
@@ -78,7 +78,7 @@ impl Owned {
         if let Some(address) = request.address {
             let is_full = released.len() >= limits::QUARANTINED
                 && released.iter().all(|lease| lease.address != address);
-            return Ok(Self { active, claims: vec![(address, Claim::Named)], is_full });
+            return Ok(Self { active, claims: VecDeque::from([(address, Claim::Named)]), is_full });
         }
         released.retain(|lease| request.pool.is_none_or(|pool| pool == lease.pool));
         released.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
@@ -88,22 +88,51 @@ impl Owned {
     }
 }
 
-/// The first of these addresses that the owner may have, or why it may not have the one that it is
-/// about; `None` when any other is as good.
-pub(super) fn claim(
+/// An owner and the addresses it has a claim to, the best first.
+pub(super) type Claiming<'a> = (Asking<'a>, VecDeque<(IpAddr, Claim)>);
+
+/// What an owner's claims came to: `None` when any other address is as good.
+pub(super) type Claimed<'a> = (Asking<'a>, Option<Result<Lease, Error>>);
+
+/// Gives each owner the first of its addresses that it may have, or tells why it may not have the
+/// one that it is about. All have their first claim looked at together, then those that are left
+/// their next; several who claim the same address have it looked at one after the other. Answers
+/// them in the order of their places.
+pub(super) fn claim<'a>(
     tx: &mut dyn Transaction,
     now: i64,
-    actor: &Actor<'_>,
-    request: &Request,
-    claims: Vec<(IpAddr, Claim)>,
-) -> Result<Option<Result<Lease, Error>>, Error> {
-    for (address, claim) in claims {
-        match given(tx, now, actor, request, address)? {
-            Err(error) if is_elsewhere(&error, claim) => {}
-            answer => return Ok(Some(answer)),
+    mut claiming: Vec<Claiming<'a>>,
+) -> Result<Vec<Claimed<'a>>, Error> {
+    let mut done = Vec::with_capacity(claiming.len());
+    while !claiming.is_empty() {
+        let (mut asked, mut kinds, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
+        for (asking, mut claims) in claiming {
+            match claims.front().copied() {
+                None => done.push((asking, None)),
+                Some((address, _)) if !seen.insert((asking.request.network, address)) => {
+                    later.push((asking, claims));
+                }
+                Some((address, claim)) => {
+                    claims.pop_front();
+                    asked.push((asking, address));
+                    kinds.push((claim, claims));
+                }
+            }
         }
+        let answers = given(tx, now, &asked)?;
+        for ((asking, _), ((claim, claims), answer)) in
+            asked.into_iter().zip(kinds.into_iter().zip(answers))
+        {
+            match answer {
+                Err(error) if is_elsewhere(&error, claim) => later.push((asking, claims)),
+                answer => done.push((asking, Some(answer))),
+            }
+        }
+        claiming = later;
     }
-    Ok(None)
+    done.sort_unstable_by_key(|(asking, _)| asking.index);
+    Ok(done)
 }
 
 /// Whether the address is not in the pool asked for, or not for this owner any more.

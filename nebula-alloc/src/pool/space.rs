@@ -82,16 +82,6 @@ impl Space {
         rows.iter().map(Self::read).collect()
     }
 
-    /// The block that has this address, else the pool.
-    pub(crate) fn of_address(
-        tx: &mut dyn Transaction,
-        network: NetworkId,
-        address: IpAddr,
-    ) -> Result<Option<Self>, Error> {
-        let spaces = Self::within(tx, network, AddressRange::single(address))?;
-        Ok(spaces.into_iter().max_by_key(|space| space.parent.is_some()))
-    }
-
     /// Whether there is an address that can be given to anyone, in this pool or block or in any pool
     /// of the network and family; also one that another transaction is at work on.
     pub(crate) fn any_has_more(

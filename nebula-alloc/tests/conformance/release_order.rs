@@ -15,9 +15,13 @@ fn full(new: New) -> Store {
 }
 
 fn give_back(store: &mut Store, number: u64) {
-    store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(number), 0).map(drop)).unwrap();
+    end(store, number);
     assert_eq!(store.run(|tx| reclaim(tx, NOW, &ACTOR, 100)).unwrap(), 1);
     store.assert_sound();
+}
+
+fn end(store: &mut Store, number: u64) {
+    store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(number), 0).map(drop)).unwrap();
 }
 
 const INTERVALS: &str = "SELECT count(*) FROM alloc_interval";
@@ -45,6 +49,27 @@ pub fn all_back_in_any_order_is_one_interval_again(new: New) {
             give_back(&mut store, number);
         }
         assert_eq!(store.count(INTERVALS), 1);
+    }
+}
+
+pub fn what_comes_back_together_is_joined_together(new: New) {
+    for (first, intervals) in [
+        (vec![3, 4, 5], 1),
+        (vec![1, 14, 7], 3),
+        (vec![2, 4, 6, 8, 10, 12, 14], 7),
+        (vec![1, 2, 3, 5, 6, 7, 14, 13], 3),
+    ] {
+        let mut store = full(new);
+        for number in first {
+            end(&mut store, number);
+        }
+        store.run(|tx| reclaim(tx, NOW, &ACTOR, 100)).unwrap();
+        assert_eq!(store.count(INTERVALS), intervals);
+        store.assert_sound();
+        (1..=14).for_each(|number| end(&mut store, number));
+        store.run(|tx| reclaim(tx, NOW, &ACTOR, 100)).unwrap();
+        assert_eq!(store.count(INTERVALS), 1);
+        store.assert_sound();
     }
 }
 

@@ -172,6 +172,10 @@ impl<'a> OpenPostgres<'a> {
     }
 }
 
+fn skip_locked(sql: &str) -> String {
+    format!("{sql} FOR UPDATE SKIP LOCKED")
+}
+
 fn exchange(
     session: &mut Session,
     queue: &Queue,
@@ -230,7 +234,15 @@ impl Transaction for OpenPostgres<'_> {
     }
 
     fn query_skip_locked(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
-        self.query(&format!("{sql} FOR UPDATE SKIP LOCKED"), params)
+        self.query(&skip_locked(sql), params)
+    }
+
+    fn query_each_skip_locked(
+        &mut self,
+        sql: &str,
+        sets: &[Vec<Param<'_>>],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        self.query_each(&skip_locked(sql), sets)
     }
 
     fn instance(&self) -> Option<i64> {

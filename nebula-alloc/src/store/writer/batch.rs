@@ -146,7 +146,8 @@ fn plan<T: Open>(
     jobs: Jobs,
 ) -> Result<Vec<Planned>, Attempt> {
     let mut entries = Vec::with_capacity(jobs.len());
-    for (mut job, foreseen) in foresee(tx, meters, jobs)? {
+    let (jobs, foreseen) = foresee(tx, meters, jobs)?;
+    for (mut job, foreseen) in jobs.into_iter().zip(foreseen) {
         tx.foreseen = foreseen;
         let (wishes, refused) = match job.plan(tx, now) {
             Phase::Done(wishes) => (wishes, false),
@@ -184,9 +185,10 @@ fn foresee<T: Open>(
     tx: &mut Watched<T>,
     meters: &Meters,
     jobs: Jobs,
-) -> Result<Vec<(Box<dyn Job>, Foreseen)>, Attempt> {
+) -> Result<(Jobs, Vec<Foreseen>), Attempt> {
     if !T::FORESEES {
-        return Ok(jobs.into_iter().map(|job| (job, Foreseen::default())).collect());
+        let nothing = jobs.iter().map(|_| Foreseen::default()).collect();
+        return Ok((jobs, nothing));
     }
     let mut sound = Jobs::with_capacity(jobs.len());
     let mut asked = Vec::with_capacity(jobs.len());
@@ -204,7 +206,7 @@ fn foresee<T: Open>(
         }
     }
     match foreseen::read(tx, asked) {
-        Ok(foreseen) => Ok(sound.into_iter().zip(foreseen).collect()),
+        Ok(foreseen) => Ok((sound, foreseen)),
         Err(error) => Err(together(sound, tx.fault.take().unwrap_or(error))),
     }
 }

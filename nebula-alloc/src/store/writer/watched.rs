@@ -98,6 +98,15 @@ impl<T: Transaction> Transaction for Watched<T> {
         self.note(result)
     }
 
+    fn query_each_skip_locked(
+        &mut self,
+        sql: &str,
+        sets: &[Vec<Param<'_>>],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        let result = self.inner.query_each_skip_locked(sql, sets);
+        self.note(result)
+    }
+
     fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.check(sql)?;
         let result = self.inner.script(sql);
