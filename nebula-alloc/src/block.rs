@@ -145,7 +145,7 @@ pub fn find_room(
         let joined = before.filter(|(_, end)| address::next(*end) == Some(first));
         let first = joined.map_or(first, |(start, _)| start);
         before = Some((first, last));
-        let below = number(last) - number(first);
+        let below = number(last).saturating_sub(number(first));
         let Some(wanted) = size.checked_sub(1).filter(|wanted| *wanted <= below) else { return };
         let mut skipped = below - wanted;
         if size.is_power_of_two() {

@@ -11,7 +11,7 @@ pub(crate) use self::change::{give_back, take_given};
 pub(crate) use self::held::let_go;
 use crate::address::{advance, next, number, octets, previous};
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, PoolId};
+use crate::{AddressRange, Error, Family, PoolId};
 
 pub(crate) const LOWEST: &str =
     "SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2";
@@ -65,7 +65,7 @@ fn take_from(
         if taken.len() == count {
             break;
         }
-        let (last, mut first) = (row.address(0)?, row.address(1)?);
+        let (mut first, last) = bounds(pool, row)?;
         let mut left = Some(first);
         while taken.len() < count {
             taken.push(first);
@@ -141,7 +141,7 @@ pub(crate) fn take_range(
 pub(crate) fn count(tx: &mut dyn Transaction, pool: PoolId, from: IpAddr) -> Result<u128, Error> {
     let mut free = 0_u128;
     walk(tx, pool, from, |first, last| {
-        free = free.saturating_add((number(last) - number(first)).saturating_add(1));
+        free = free.saturating_add(number(last).saturating_sub(number(first)).saturating_add(1));
     })?;
     Ok(free)
 }
@@ -186,8 +186,20 @@ struct Interval {
 }
 
 impl Interval {
-    fn read(row: &Row) -> Result<Self, Error> {
-        Ok(Self { last: row.address(0)?, first: row.address(1)?, holder: row.integer(2)? })
+    fn read(pool: PoolId, row: &Row) -> Result<Self, Error> {
+        let (first, last) = bounds(pool, row)?;
+        Ok(Self { first, last, holder: row.integer(2)? })
+    }
+}
+
+/// The first and the last address of a row (`last`, `first`). One that a damaged file has the wrong
+/// way round would have everything above it given out.
+fn bounds(pool: PoolId, row: &Row) -> Result<(IpAddr, IpAddr), Error> {
+    let (last, first) = (row.address(0)?, row.address(1)?);
+    if Family::of(first) == Family::of(last) && first <= last {
+        Ok((first, last))
+    } else {
+        Err(Error::Inconsistent { pool, address: first })
     }
 }
 
@@ -200,7 +212,7 @@ fn covering(
     let octets = octets(address);
     let params = [pool.as_bytes().into(), octets.as_slice().into(), 1.into()];
     let found = |rows: Vec<Row>| -> Result<Option<Interval>, Error> {
-        let nearest = rows.first().map(Interval::read).transpose()?;
+        let nearest = rows.first().map(|row| Interval::read(pool, row)).transpose()?;
         Ok(nearest.filter(|interval| interval.first <= address))
     };
     let locked = found(tx.query_skip_locked(AT_OR_ABOVE, &params)?)?;

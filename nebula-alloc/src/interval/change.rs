@@ -69,7 +69,7 @@ impl Change {
         let rows = tx.query_each_skip_locked(AT_OR_ABOVE, &sets)?;
         for ((pool, _), rows) in addresses.iter().zip(rows) {
             for row in &rows {
-                let interval = Interval::read(row)?;
+                let interval = Interval::read(*pool, row)?;
                 change.before.insert((*pool, interval.last), interval);
             }
         }

@@ -71,7 +71,7 @@ fn hold(
         if wanted == 0 {
             break;
         }
-        let run = Interval::read(row)?;
+        let run = Interval::read(pool, row)?;
         let beyond = advance(run.first, wanted).filter(|beyond| *beyond <= run.last);
         match beyond.and_then(|beyond| Some((beyond, previous(beyond)?))) {
             Some((beyond, last)) => {

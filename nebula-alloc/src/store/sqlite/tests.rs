@@ -272,3 +272,17 @@ const PLANS: &[(&str, &[&str])] = &[
 ];
 
 const LEASE: &str = "PRIMARY KEY (network=? AND address=?)";
+
+#[test]
+fn a_run_of_free_addresses_the_wrong_way_round_gives_nothing_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    store.connection.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    store.transaction(|tx| tx.script("UPDATE alloc_interval SET first = x'0affffff'")).unwrap();
+    let address = "10.255.255.255".parse().unwrap();
+    let named = Request { address: "10.0.0.7".parse().ok(), ..request(2) };
+    for request in [request(1), named] {
+        let refused = store.transaction(|tx| allocate(tx, 1, &ACTOR, &request));
+        assert_eq!(refused, Err(Error::Inconsistent { pool: PoolId([2; 16]), address }));
+    }
+}
