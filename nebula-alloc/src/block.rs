@@ -177,7 +177,7 @@ fn record(
         actor,
         &event::Entry {
             kind,
-            network: &block.network,
+            network: Some(&block.network),
             subject: Some(block.id.as_bytes()),
             address: None,
             detail: Some(&format!("{} {}", block.name, block.range)),

@@ -3,12 +3,56 @@
 //! An address that leaves its quarantine too early is an address with two holders. So when the clock
 //! of the machine is suddenly an hour off, time goes on as if it had not been, until somebody who
 //! knows confirms that the new time is right.
+//!
+//! A [`Clock`] sees the jumps of a running program. What happened before it was started the events
+//! tell: where the last of them is more than an hour ahead of the clock, either is wrong, and the
+//! [`Writer`](crate::Writer) is not ready until the clock is put right or somebody
+//! [confirms](crate::Writer::confirm_clock) it. A clock that is ahead of the last event by any time
+//! looks like that of a machine that was off meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::Error;
+use crate::event::{self, Actor, kind};
+use crate::store::Transaction;
+
 /// How far, in seconds, the clock may be from what it should show before that is a jump.
 pub const TOLERANCE: u64 = 3_600;
+
+/// Believes that it is `now`, although events say that it was later already: from here on time is
+/// counted from `now`. [`Writer::confirm_clock`](crate::Writer::confirm_clock) is this for a program
+/// with a writer.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn confirm(tx: &mut dyn Transaction, now: i64, actor: &Actor<'_>) -> Result<(), Error> {
+    event::record(
+        tx,
+        now,
+        actor,
+        &event::Entry {
+            kind: kind::CLOCK_CONFIRMED,
+            network: None,
+            subject: None,
+            address: None,
+            detail: None,
+        },
+    )
+}
+
+/// The time of a transaction: never before the last event, which is not believed when it is too far
+/// ahead of the clock.
+pub(crate) fn after(last_event: Option<i64>, clock: i64) -> Result<i64, Error> {
+    let last = last_event.unwrap_or(clock).max(clock);
+    match last.abs_diff(clock) {
+        0..=TOLERANCE => Ok(last),
+        seconds => Err(Error::Unavailable {
+            reason: format!("the last event is {seconds} s ahead of the clock"),
+        }),
+    }
+}
 
 /// A clock that is watched. Its copies are the same clock.
 ///
@@ -72,7 +116,9 @@ impl Clock {
         self.look().jump
     }
 
-    /// Believes the clock as it is now. Answers by how many seconds time moves.
+    /// Believes the clock as it is now. Answers by how many seconds time moves. When it moves back
+    /// by more than an hour the writer wants to hear it, too:
+    /// [`Writer::confirm_clock`](crate::Writer::confirm_clock).
     pub fn confirm(&self) -> i64 {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let time = (self.0.wall)();

@@ -80,12 +80,14 @@ pub mod kind {
     pub const RESERVED: &str = "reservation.made";
     /// Addresses are no longer reserved.
     pub const UNRESERVED: &str = "reservation.removed";
+    /// Time is counted from here on, although it was later already. Of no network.
+    pub const CLOCK_CONFIRMED: &str = "clock.confirmed";
 }
 
 /// An event of this crate, borrowed.
 pub(crate) struct Entry<'a> {
     pub(crate) kind: &'static str,
-    pub(crate) network: &'a NetworkId,
+    pub(crate) network: Option<&'a NetworkId>,
     pub(crate) subject: Option<&'a [u8; 16]>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) detail: Option<&'a str>,
@@ -103,7 +105,7 @@ pub(crate) fn record(
         INSERT,
         &[
             now.into(),
-            entry.network.as_bytes().into(),
+            entry.network.map(NetworkId::as_bytes).into(),
             entry.kind.into(),
             actor.name.into(),
             actor.source_address.into(),

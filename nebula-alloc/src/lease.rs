@@ -217,7 +217,7 @@ pub(crate) fn record(
         actor,
         &event::Entry {
             kind,
-            network: &lease.network,
+            network: Some(&lease.network),
             subject: Some(lease.owner.as_bytes()),
             address: Some(lease.address),
             detail,

@@ -158,7 +158,7 @@ fn record(
         actor,
         &event::Entry {
             kind,
-            network: &pool.network,
+            network: Some(&pool.network),
             subject: Some(pool.id.as_bytes()),
             address: None,
             detail: Some(&pool.range.to_string()),

@@ -309,7 +309,7 @@ fn record(
         actor,
         &event::Entry {
             kind,
-            network: &network,
+            network: Some(&network),
             subject: match &reservation.purpose {
                 Purpose::Owner(owner) => Some(owner.as_bytes()),
                 Purpose::Asking | Purpose::Nobody => None,

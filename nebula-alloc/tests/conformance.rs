@@ -38,6 +38,7 @@ mod questions {
     pub mod verification;
     pub mod writer;
     pub mod writer_faces;
+    pub mod wrong_clock;
 }
 
 macro_rules! suite {
@@ -300,5 +301,13 @@ suite! {
         shutting_down_answers_all_that_was_accepted,
         closing_is_awaited_and_answers_all_that_was_accepted,
         counters_tell_what_was_done,
+    }
+    wrong_clock {
+        an_hour_ahead_the_last_event_is_believed,
+        further_ahead_it_ends_no_quarantine_and_the_writer_is_not_ready,
+        once_confirmed_time_goes_on_from_the_clock,
+        it_can_be_confirmed_before_the_writer_starts,
+        a_clock_that_is_put_right_needs_no_confirmation,
+        a_clock_that_goes_back_while_it_works_is_noticed,
     }
 }

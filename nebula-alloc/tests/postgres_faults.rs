@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nebula_alloc::lease::list;
 use nebula_alloc::verify::verify;
-use nebula_alloc::{Allocator, Error, Postgres, Writer, WriterOptions};
+use nebula_alloc::{Actor, Allocator, Error, Postgres, Writer, WriterOptions, clock};
 use server::Cluster;
 use told::*;
 
@@ -45,7 +45,9 @@ fn a_clock_that_is_not_the_servers_writes_nothing_until_it_is() {
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let now = i64::try_from(since.as_secs()).unwrap();
     let off = Arc::new(AtomicI64::new(-30));
-    let store = with_table(&cluster.schema()).with_clock_tolerance(5);
+    let mut store = with_table(&cluster.schema()).with_clock_tolerance(5);
+    // Its events are of another time.
+    store.transaction(|tx| clock::confirm(tx, now - 60, &Actor::named("test"))).unwrap();
     let clock = {
         let off = Arc::clone(&off);
         move || now + off.load(Ordering::Relaxed)

@@ -158,7 +158,7 @@ impl Drop for Server {
 fn help_says_what_it_said() {
     let place = tempfile::tempdir().unwrap();
     let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/help");
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 11] = [
         &[],
         &["serve"],
         &["secrets"],
@@ -166,6 +166,7 @@ fn help_says_what_it_said() {
         &["secrets", "prune"],
         &["join"],
         &["verify"],
+        &["confirm-clock"],
         &["admin"],
         &["admin", "tenants"],
         &["admin", "tenants", "create"],
@@ -179,6 +180,31 @@ fn help_says_what_it_said() {
         let expected = std::fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(help, expected, "{}: UPDATE_HELP=1 writes it anew", file.display());
     }
+}
+
+/// As after a start with a clock that was a year ahead.
+#[test]
+fn it_serves_again_once_a_clock_that_events_contradict_is_confirmed() {
+    use nebula_alloc::Sqlite;
+    use nebula_alloc::event::{Event, append};
+
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &[]);
+    server.make_network();
+    server.stop();
+    let mut store = Sqlite::open(place.path().join("nebula-gc-data/nebula-gc.db")).unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let event = Event::new(i64::try_from(now).unwrap() + 365 * 86_400, "test", "test");
+    store.transaction(|tx| append(tx, &event)).unwrap();
+    drop(store);
+    let refused = failed(place.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(refused.contains("ahead of the clock"), "{refused}");
+    let missing = failed(place.path(), &["confirm-clock", "--data", "elsewhere"]);
+    assert!(missing.contains("is missing"), "{missing}");
+    assert_eq!(said(place.path(), &["confirm-clock"]), "Time goes on from now.\n");
+    let server = Server::start(place.path(), &[]);
+    assert_eq!(server.get("/health/ready"), 200);
+    server.register("a");
 }
 
 #[test]

@@ -21,7 +21,8 @@
 //! * A step of [`Subject::Everything`] that finds other processes at work is put off, for 12 seconds
 //!   at most, and lets steps of keys pass meanwhile.
 //!
-//! Time in a batch is the clock's, but never before the last event's.
+//! Time in a batch is the clock's, but never before the last event's. Where that is more than an hour
+//! ahead, one of the two is wrong, and the writer is not ready: see [`Writer::confirm_clock`].
 
 mod answer;
 mod batch;
@@ -39,9 +40,9 @@ pub(crate) mod tests;
 mod watched;
 
 use std::future::{Future, poll_fn};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -62,8 +63,8 @@ use self::slot::{Await, Fill, slot};
 pub(crate) use self::step::Once;
 use self::step::{Job, Task};
 pub use self::step::{Step, Subject};
-use crate::Error;
 use crate::store::Transaction;
+use crate::{Actor, Error, clock};
 
 /// How often a batch is tried while others are in its way.
 const ATTEMPTS: usize = 5;
@@ -98,8 +99,12 @@ pub struct Writer {
     meters: Arc<Meters>,
     /// How many requests wait.
     waiting: Arc<AtomicUsize>,
+    confirmed: Confirmed,
     queue: usize,
 }
+
+/// Who confirmed the clock since the writer last looked.
+type Confirmed = Arc<Mutex<Option<String>>>;
 
 impl Writer {
     /// Starts the writer on a database. `clock` tells seconds since the Unix epoch.
@@ -123,6 +128,7 @@ impl Writer {
             guard(&clock)
                 .map_err(|error| Error::Unavailable { reason: format!("the clock: {error}") })
         };
+        let confirmed = Confirmed::default();
         let mut run = Run {
             engine: store,
             clock,
@@ -134,7 +140,10 @@ impl Writer {
             ready: Arc::clone(&ready),
             meters: Arc::clone(&meters),
             _end: end,
+            untimely: false,
+            confirmed: Arc::clone(&confirmed),
         };
+        ready.store(run.check_time().is_ok(), Ordering::Release);
         let thread = thread::Builder::new()
             .name("nebula-alloc-writer".into())
             .spawn(move || run.run())
@@ -145,6 +154,7 @@ impl Writer {
             ended: Some(ended),
             ready,
             meters,
+            confirmed,
             waiting,
             queue,
         })
@@ -212,11 +222,22 @@ impl Writer {
     }
 
     /// Whether the writer would try what it is given: `false` from a failure of storage until the
-    /// database has been opened anew and found sound, on a disk with room, and after the writer
-    /// stopped.
+    /// database has been opened anew and found sound, on a disk with room; while the last event is
+    /// more than an hour ahead of the clock; and after the writer stopped.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// The clock is right, although the last event is more than an hour ahead of it: the events were
+    /// written by a clock that was wrong. If that keeps the writer from being ready, then within a
+    /// second, or with the next request, it records an event of `actor` at the clock's time, and time
+    /// goes on from there; otherwise this changes nothing. Quarantines that ended too early are not
+    /// brought back.
+    pub fn confirm_clock(&self, actor: impl Into<String>) {
+        if !self.is_ready() {
+            *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor.into());
+        }
     }
 
     /// What it has done so far.
@@ -274,6 +295,9 @@ struct Run<E, C> {
     meters: Arc<Meters>,
     /// Dropped last: it tells that all of it has ended.
     _end: Fill<()>,
+    /// Whether it is for the time alone that it is not ready.
+    untimely: bool,
+    confirmed: Confirmed,
 }
 
 impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
@@ -402,10 +426,38 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
     }
 
     fn recover(&mut self) -> Result<(), Error> {
-        self.engine.recover((self.clock)()?)?;
-        self.meters.recoveries.count();
+        // Reading the whole database once more makes no clock right.
+        if !self.untimely {
+            self.engine.recover((self.clock)()?)?;
+            self.meters.recoveries.count();
+        }
+        self.check_time()?;
         self.ready.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// That the last event is not far ahead of the clock, or somebody says that the clock is right.
+    fn check_time(&mut self) -> Result<(), Error> {
+        self.untimely = false;
+        let now = (self.clock)()?;
+        let Begun { mut open, last_event, .. } = match self.engine.begin(now, &[]) {
+            // The next batch looks, too.
+            Err(error) if error.is_contention() => return Ok(()),
+            begun => begun?,
+        };
+        let confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (clock::after(last_event, now), confirmed) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Some(actor)) => {
+                clock::confirm(&mut open, now, &Actor::named(&actor))?;
+                open.flush()?;
+                open.commit()
+            }
+            (Err(error), None) => {
+                self.untimely = true;
+                Err(error)
+            }
+        }
     }
 }
 

@@ -135,10 +135,19 @@ impl Store {
 
     /// The writer, and what must outlive it.
     pub fn writer(self, options: WriterOptions) -> (Writer, Option<TempDir>) {
+        self.writer_by(|| NOW, options)
+    }
+
+    /// With a clock of its own.
+    pub fn writer_by(
+        self,
+        clock: impl Fn() -> i64 + Send + 'static,
+        options: WriterOptions,
+    ) -> (Writer, Option<TempDir>) {
         let writer = match self.engine {
-            Engine::Sqlite(sqlite) => Writer::start(sqlite, || NOW, options),
+            Engine::Sqlite(sqlite) => Writer::start(sqlite, clock, options),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(postgres) => Writer::start(postgres, || NOW, options),
+            Engine::Postgres(postgres) => Writer::start(postgres, clock, options),
         };
         (writer.unwrap(), self.directory)
     }

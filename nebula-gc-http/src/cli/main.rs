@@ -3,6 +3,7 @@
 
 mod admin;
 mod arguments;
+mod confirm_clock;
 mod join;
 mod secrets;
 mod serve;
@@ -10,6 +11,7 @@ mod verify;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Command;
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Some(("admin", matches)) => admin::run(matches),
         Some(("join", matches)) => join::run(matches),
         Some(("verify", matches)) => verify::run(matches),
+        Some(("confirm-clock", matches)) => confirm_clock::run(matches),
         // clap asks for one of them.
         _ => Ok(ExitCode::FAILURE),
     };
@@ -44,4 +47,10 @@ fn command() -> Command {
         .subcommand(join::command())
         .subcommand(secrets::command())
         .subcommand(verify::command())
+        .subcommand(confirm_clock::command())
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> Result<i64, Box<dyn Error>> {
+    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?)
 }

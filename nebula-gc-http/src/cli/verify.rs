@@ -2,12 +2,11 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgMatches, Command};
 use nebula_gc_http::server::DataDirectory;
 
-use crate::arguments;
+use crate::{arguments, now};
 
 pub(crate) fn command() -> Command {
     let command = Command::new("verify")
@@ -25,9 +24,8 @@ pub(crate) fn command() -> Command {
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
     let url = settings.database.as_ref().map(|url| url.expose());
-    let found = DataDirectory::at(settings.data).verify(url, now)?;
+    let found = DataDirectory::at(settings.data).verify(url, now()?)?;
     for violation in &found {
         println!("{violation}");
     }

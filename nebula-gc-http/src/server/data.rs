@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::migrate::check;
-use nebula_alloc::{Readers, Sqlite};
+use nebula_alloc::{Actor, Readers, Sqlite, clock};
 use zeroize::Zeroizing;
 
 use super::clock::watched_clock;
@@ -127,20 +127,26 @@ impl DataDirectory {
     /// [`ServerError::Path`], also while a server uses the database in the directory;
     /// [`ServerError::Database`]; [`ServerError::Service`] for secrets that are not this database's.
     pub fn prune_secrets(&self, url: Option<&str>) -> Result<Vec<String>, ServerError> {
-        let mut database = match url {
-            #[cfg(feature = "postgres")]
-            Some(url) => postgres(url)?,
-            #[cfg(not(feature = "postgres"))]
-            Some(_) => return Err(ServerError::Database("built without PostgreSQL".to_owned())),
-            None if exists(&self.database())? => self.sqlite()?,
-            None => return Err(path_error(&self.database(), &"is missing")),
-        };
+        let mut database = self.existing(url)?;
         database.migrate(&crate::COMPONENT)?;
         self.secrets().change(|secrets| {
             let pruned = database.transaction(|tx| secrets::prune(tx, secrets))?;
             // The check values are gone: a key that stays behind after a crash does no harm.
             Ok(pruned.into_iter().map(|key| told(secrets, &key)).collect())
         })
+    }
+
+    /// Says that it is `now` (seconds since the Unix epoch), although the last event is later: from
+    /// here on time is counted from `now`. `url` is of the PostgreSQL, where the database is not in
+    /// the directory; servers that use it are ready again within a second.
+    ///
+    /// # Errors
+    /// [`ServerError::Path`], also while a server uses the database in the directory;
+    /// [`ServerError::Database`]; [`ServerError::Service`].
+    pub fn confirm_clock(&self, url: Option<&str>, now: i64) -> Result<(), ServerError> {
+        let actor = Actor::named("nebula-gc confirm-clock");
+        let mut database = self.existing(url)?;
+        Ok(database.transaction(|tx| Ok(clock::confirm(tx, now, &actor)?))?)
     }
 
     /// Everything that is wrong in the database at `now` (seconds since the Unix epoch), also while
@@ -182,6 +188,18 @@ impl DataDirectory {
         };
         let signers = self.signers.clone();
         Ok(Service::start_with(database, secrets, signers, watched_clock(), keep)?)
+    }
+
+    /// A database that is there already.
+    fn existing(&self, url: Option<&str>) -> Result<Database, ServerError> {
+        match url {
+            #[cfg(feature = "postgres")]
+            Some(url) => postgres(url),
+            #[cfg(not(feature = "postgres"))]
+            Some(_) => Err(ServerError::Database("built without PostgreSQL".to_owned())),
+            None if exists(&self.database())? => self.sqlite(),
+            None => Err(path_error(&self.database(), &"is missing")),
+        }
     }
 
     fn database(&self) -> PathBuf {

@@ -10,9 +10,9 @@ use super::foreseen::{self, Foreseen};
 use super::step::{Job, Phase};
 use super::watched::{Watched, is_of_all};
 use super::{Begin, Begun, Open, answer};
-use crate::Error;
 use crate::lease::{Lease, Request, allocate_many};
 use crate::store::Transaction;
+use crate::{Error, clock};
 
 /// Starting a thread costs about as much as one signature.
 const WORTH_A_THREAD: usize = 4;
@@ -68,18 +68,24 @@ pub(super) fn attempt<E: Begin>(
     jobs: Jobs,
     later: &mut Jobs,
 ) -> Attempt {
-    let clock = match clock() {
-        Ok(clock) => clock,
+    let time = match clock() {
+        Ok(time) => time,
         Err(error) => return Attempt::Broken(jobs, error),
     };
     let trips = engine.round_trips();
     let subjects: Vec<_> = jobs.iter().map(|job| job.subject()).collect();
-    let (open, last, elsewhere) = match engine.begin(clock, &subjects) {
+    let (open, last, elsewhere) = match engine.begin(time, &subjects) {
         Ok(Begun { open, last_event, elsewhere }) => (open, last_event, elsewhere),
         Err(error) if error.is_contention() => return Attempt::Shut(jobs, error),
         Err(error) => return Attempt::Broken(jobs, error),
     };
-    let now = last.unwrap_or(i64::MIN).max(clock);
+    let now = match clock::after(last, time) {
+        Ok(now) => now,
+        Err(error) => {
+            drop(open);
+            return Attempt::Failed(jobs, error);
+        }
+    };
     let jobs = present(jobs, &elsewhere, later);
     let tx = Watched::new(open);
     let outcome = phases(tx, now, meters, jobs, later);

@@ -1,0 +1,102 @@
+//! What if the clock or the last event is wrong?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use nebula_alloc::event::{self, Event};
+use nebula_alloc::lease::release;
+use nebula_alloc::{Allocator, Error, Family, Writer, WriterOptions, clock};
+
+use crate::support::*;
+
+const HOUR: i64 = 3_600;
+
+/// A writer whose clock shows `NOW`, and its hands. One address is in quarantine for a day, the only
+/// one; then came an event, so many seconds later.
+fn after(new: New, seconds: i64) -> (Allocator, Arc<AtomicI64>, impl Sized) {
+    let hands = Arc::new(AtomicI64::new(NOW));
+    let shown = Arc::clone(&hands);
+    let mut store = quarantined(new);
+    store.run(|tx| event::append(tx, &Event::new(NOW + seconds, "before", "test"))).unwrap();
+    let clock = move || shown.load(Ordering::Relaxed);
+    let (writer, directory) = store.writer_by(clock, WriterOptions::default());
+    (Allocator::new(writer, "test"), hands, directory)
+}
+
+fn quarantined(new: New) -> Store {
+    let mut store = new();
+    store.ranged(1, range("10.0.0.1", "10.0.0.1"));
+    store.allocate(1).unwrap();
+    store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(1), DAY)).unwrap();
+    store
+}
+
+fn time(writer: &Writer) -> Result<i64, Error> {
+    writer.transaction(|_, now| Ok(now))
+}
+
+fn is_unavailable<T>(answer: Result<T, Error>) -> bool {
+    matches!(answer, Err(Error::Unavailable { .. }))
+}
+
+const EXHAUSTED: Error = Error::PoolExhausted { network: NETWORK, family: Family::V4 };
+
+pub fn an_hour_ahead_the_last_event_is_believed(new: New) {
+    let (allocator, ..) = after(new, HOUR);
+    assert!(allocator.writer().is_ready());
+    assert_eq!(time(allocator.writer()), Ok(NOW + HOUR));
+}
+
+pub fn further_ahead_it_ends_no_quarantine_and_the_writer_is_not_ready(new: New) {
+    let (allocator, _, _directory) = after(new, 100 * 365 * DAY);
+    assert!(!allocator.writer().is_ready(), "from the start");
+    assert!(is_unavailable(allocator.allocate(request(2)).wait()));
+    assert!(is_unavailable(allocator.reclaim().wait()));
+    assert!(!allocator.writer().is_ready());
+}
+
+pub fn once_confirmed_time_goes_on_from_the_clock(new: New) {
+    let (allocator, hands, _directory) = after(new, 100 * 365 * DAY);
+    allocator.writer().confirm_clock("operator");
+    assert_eq!(time(allocator.writer()), Ok(NOW));
+    assert!(allocator.writer().is_ready());
+    assert_eq!(allocator.allocate(request(2)).wait(), Err(EXHAUSTED));
+    let events = allocator.transaction(|tx, _, _| event::after(tx, None, 4, 10)).wait().unwrap();
+    let said: Vec<_> = events.iter().map(|(_, event)| (&*event.kind, &*event.actor)).collect();
+    assert_eq!(said, [("clock.confirmed", "operator")]);
+    hands.fetch_add(DAY, Ordering::Relaxed);
+    assert_eq!(allocator.allocate(request(2)).wait().unwrap().address, ip("10.0.0.1"));
+}
+
+pub fn it_can_be_confirmed_before_the_writer_starts(new: New) {
+    let mut store = quarantined(new);
+    store.run(|tx| event::append(tx, &Event::new(i64::MAX, "before", "test"))).unwrap();
+    store.run(|tx| clock::confirm(tx, NOW + 1, &ACTOR)).unwrap();
+    let (writer, _directory) = store.writer(WriterOptions::default());
+    assert!(writer.is_ready());
+    assert_eq!(time(&writer), Ok(NOW + 1));
+}
+
+pub fn a_clock_that_is_put_right_needs_no_confirmation(new: New) {
+    let (allocator, hands, _directory) = after(new, 2 * HOUR);
+    assert!(is_unavailable(time(allocator.writer())));
+    hands.fetch_add(HOUR, Ordering::Relaxed);
+    assert_eq!(time(allocator.writer()), Ok(NOW + 2 * HOUR));
+    assert!(allocator.writer().is_ready());
+}
+
+/// Nor does what was said of another time count later.
+pub fn a_clock_that_goes_back_while_it_works_is_noticed(new: New) {
+    let (allocator, hands, _directory) = after(new, 0);
+    allocator.writer().confirm_clock("too early");
+    hands.fetch_add(3 * HOUR, Ordering::Relaxed);
+    let event = |tx: &mut dyn nebula_alloc::store::Transaction, now: i64| {
+        event::append(tx, &Event::new(now, "now", "test"))
+    };
+    allocator.writer().transaction(event).unwrap();
+    hands.fetch_sub(2 * HOUR, Ordering::Relaxed);
+    assert!(is_unavailable(time(allocator.writer())));
+    assert!(!allocator.writer().is_ready());
+    allocator.writer().confirm_clock("operator");
+    assert_eq!(time(allocator.writer()), Ok(NOW + HOUR));
+}
