@@ -171,6 +171,13 @@ SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
      ORDER BY address LIMIT $6;
 
+SELECT block.id FROM alloc_pool AS block
+     LEFT JOIN alloc_pool AS pool ON pool.id = block.parent
+     WHERE block.parent IS NOT NULL AND (pool.id IS NULL OR pool.parent IS NOT NULL
+        OR pool.network <> block.network OR pool.family <> block.family
+        OR length(pool.first) <> length(block.first)
+        OR block.first < pool.first OR block.last > pool.last);
+
 SELECT first FROM alloc_reservation
      WHERE owner = $1 AND network = $2 AND family = $3;
 
@@ -199,7 +206,7 @@ SELECT id, at, network, kind, actor, source_address, request_id, subject,
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3;
 
-SELECT id, network, kind, subject, address, detail FROM alloc_event
+SELECT id, at, network, kind, subject, address, detail FROM alloc_event
      WHERE id > $1 ORDER BY id LIMIT $2;
 
 SELECT id, network, parent, first, last FROM alloc_pool
@@ -243,7 +250,13 @@ SELECT lease.network, lease.address FROM alloc_lease AS lease
         OR length(lease.address) <> length(pool.first)
         OR lease.address < pool.first OR lease.address > pool.last;
 
-SELECT network, address, owner, state FROM alloc_lease
+SELECT lease.network, lease.address, kept.kind
+     FROM alloc_reservation AS kept
+     JOIN alloc_lease AS lease ON lease.network = kept.network AND lease.family = kept.family
+        AND lease.address >= kept.first AND lease.address <= kept.last
+     WHERE lease.state = 1 AND (kept.kind = 3 OR kept.kind = 2 AND kept.owner <> lease.owner);
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
      WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
 
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
@@ -285,6 +298,9 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 1
      UNION ALL
      SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 2;
+
+SELECT network, family, last, first FROM alloc_reservation
+     WHERE (network, family, last) > ($1, $2, $3) ORDER BY network, family, last LIMIT $4;
 
 SELECT network, owner FROM alloc_lease WHERE state = 1
      GROUP BY network, owner, family HAVING count(*) > 1;

@@ -205,6 +205,13 @@ pub enum Error {
         last: IpAddr,
     },
 
+    /// An event of a caller's is called as those of this crate.
+    #[error("events of kind {kind} are nebula-alloc's own")]
+    ReservedKind {
+        /// The kind.
+        kind: String,
+    },
+
     /// A row with the same unique key is there already.
     #[error("a row with this key is already there")]
     Unique,
@@ -390,7 +397,8 @@ impl Error {
             | Error::Overlap { .. }
             | Error::UnusableText { .. }
             | Error::TooMany { .. }
-            | Error::InvalidRange { .. } => true,
+            | Error::InvalidRange { .. }
+            | Error::ReservedKind { .. } => true,
             Error::Unique
             | Error::Contended { .. }
             | Error::Overtaken { .. }

@@ -44,7 +44,8 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// What events of this crate are called.
+/// What events of this crate are called. Those about leases end their `detail` with the times of the
+/// lease as they are then.
 pub mod kind {
     /// An owner got an address that nobody had.
     pub const ALLOCATED: &str = "lease.allocated";
@@ -158,12 +159,19 @@ impl Event {
     }
 }
 
-/// Appends an event.
+/// What the kinds of this crate's own events begin with.
+const RESERVED: [&str; 5] = ["lease.", "pool.", "block.", "reservation.", "clock."];
+
+/// Appends an event of a caller's. Kinds that begin with `lease.`, `pool.`, `block.`, `reservation.`
+/// and `clock.` are this crate's: the stored state is judged by them.
 ///
 /// # Errors
 ///
-/// [`Error::UnusableText`], and the engine's.
+/// [`Error::ReservedKind`], [`Error::UnusableText`], and the engine's.
 pub fn append(tx: &mut dyn Transaction, event: &Event) -> Result<(), Error> {
+    if RESERVED.iter().any(|reserved| event.kind.starts_with(reserved)) {
+        return Err(Error::ReservedKind { kind: event.kind.clone() });
+    }
     let Event { source_address, request_id, .. } = event;
     let (source_address, request_id) = (source_address.as_deref(), request_id.as_deref());
     Actor { name: &event.actor, source_address, request_id }.check()?;

@@ -6,6 +6,7 @@ mod grant;
 mod hold;
 mod owned;
 mod renew;
+mod terms;
 mod transfer;
 
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ pub(crate) use self::given::refusals;
 pub(crate) use self::hold::quarantine;
 pub use self::hold::{Hold, Reason, extend_hold, release, shorten_hold};
 pub use self::renew::{heartbeat, renew};
+pub(crate) use self::terms::Terms;
 pub use self::transfer::{take_over, transfer};
 use crate::address::octets;
 use crate::event::{self, Actor};
@@ -202,15 +204,21 @@ pub(crate) fn read(row: &Row) -> Result<Lease, Error> {
     })
 }
 
-/// Appends the event of something that happened to a lease.
+/// Appends the event of something that happened to a lease: with a note, and its times as they are
+/// then, by which [`verify`](crate::verify::verify) follows them.
 pub(crate) fn record(
     tx: &mut dyn Transaction,
     now: i64,
     actor: &Actor<'_>,
     kind: &'static str,
     lease: &Lease,
-    detail: Option<&str>,
+    note: Option<&str>,
 ) -> Result<(), Error> {
+    let terms = Terms::of(lease);
+    let detail = match note {
+        Some(note) => format!("{note}, {terms}"),
+        None => terms.to_string(),
+    };
     event::record(
         tx,
         now,
@@ -220,7 +228,7 @@ pub(crate) fn record(
             network: Some(&lease.network),
             subject: Some(lease.owner.as_bytes()),
             address: Some(lease.address),
-            detail,
+            detail: Some(&detail),
         },
     )
 }

@@ -2,6 +2,7 @@
 //! steps.
 
 mod history;
+mod reserved;
 mod tiles;
 
 use std::fmt;
@@ -22,6 +23,12 @@ pub(crate) const ORPHANS: &str = "SELECT free.pool, free.first FROM alloc_interv
      LEFT JOIN alloc_pool AS pool ON pool.id = free.pool
      WHERE pool.id IS NULL OR length(free.first) <> length(pool.first)
         OR free.first < pool.first OR free.last > pool.last";
+pub(crate) const STRAY_BLOCKS: &str = "SELECT block.id FROM alloc_pool AS block
+     LEFT JOIN alloc_pool AS pool ON pool.id = block.parent
+     WHERE block.parent IS NOT NULL AND (pool.id IS NULL OR pool.parent IS NOT NULL
+        OR pool.network <> block.network OR pool.family <> block.family
+        OR length(pool.first) <> length(block.first)
+        OR block.first < pool.first OR block.last > pool.last)";
 pub(crate) const MANY: &str = "SELECT network, owner FROM alloc_lease WHERE state = 1
      GROUP BY network, owner, family HAVING count(*) > 1";
 
@@ -67,6 +74,26 @@ pub enum Violation {
         /// Its first address.
         first: IpAddr,
     },
+    /// A block that is not inside the pool that it is a part of.
+    StrayBlock {
+        /// The block.
+        block: PoolId,
+    },
+    /// Two reservations of one network share addresses.
+    OverlappingReservations {
+        /// The network.
+        network: NetworkId,
+        /// The first address that both have.
+        first: IpAddr,
+    },
+    /// An active lease of an address that is kept for nobody, or for another owner, from whom its
+    /// holder does not have it.
+    AgainstReservation {
+        /// The network.
+        network: NetworkId,
+        /// The address.
+        address: IpAddr,
+    },
     /// A lease, or none, where the events say otherwise.
     Unexplained {
         /// The network.
@@ -82,6 +109,36 @@ pub enum Violation {
         network: NetworkId,
         /// The address it is about.
         address: IpAddr,
+    },
+    /// A lease whose times (`hold_until`, `until`, `released_at`) are not those that the events tell.
+    WrongTimes {
+        /// The network.
+        network: NetworkId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// An event after which an address is held for less than before.
+    HeldBack {
+        /// Its id.
+        id: i64,
+        /// The network.
+        network: NetworkId,
+        /// The address it is about.
+        address: IpAddr,
+    },
+    /// An event that ended a quarantine before its time.
+    EndedEarly {
+        /// Its id.
+        id: i64,
+        /// The network.
+        network: NetworkId,
+        /// The address it is about.
+        address: IpAddr,
+    },
+    /// An event about a lease that does not say of which network, owner or address.
+    NamelessEvent {
+        /// Its id.
+        id: i64,
     },
     /// An owner with several active leases of one family.
     ManyActive {
@@ -110,6 +167,23 @@ impl fmt::Display for Violation {
             Self::ImpossibleEvent { id, network, address } => {
                 write!(f, "event {id} about {address} in network {network} cannot have happened")
             }
+            Self::StrayBlock { block } => write!(f, "block {block} is outside its pool"),
+            Self::OverlappingReservations { network, first } => {
+                write!(f, "{first} in network {network} is reserved twice")
+            }
+            Self::AgainstReservation { network, address } => {
+                write!(f, "the holder of {address} in network {network} may not have it")
+            }
+            Self::WrongTimes { network, address } => {
+                write!(f, "events tell other times of {address} in network {network}")
+            }
+            Self::HeldBack { id, network, address } => {
+                write!(f, "event {id} holds {address} in network {network} for less than before")
+            }
+            Self::EndedEarly { id, network, address } => {
+                write!(f, "event {id} ended the quarantine of {address} in network {network} early")
+            }
+            Self::NamelessEvent { id } => write!(f, "event {id} does not say what it is about"),
             Self::ManyActive { network, owner } => {
                 write!(f, "owner {owner} has several active leases in network {network}")
             }
@@ -118,11 +192,12 @@ impl fmt::Display for Violation {
 }
 
 /// Checks everything: in each pool and block, leases, free intervals, reservations and blocks cover
-/// the range exactly, once; each row is inside its pool; an owner has one active lease per family;
-/// the events of each address lead to what is stored.
+/// the range exactly, once; each row is inside its pool; an owner has one active lease per family,
+/// and none that is reserved for others; the events of each address lead to what is stored, its times
+/// included, and ended no quarantine early. Events of older programs do not tell the times.
 ///
 /// Reads all rows, a page at a time: run it on a [reader](crate::store::sqlite::Readers). It keeps
-/// about 100 bytes for each lease in memory.
+/// about 150 bytes for each lease in memory.
 ///
 /// # Errors
 ///
@@ -152,10 +227,14 @@ pub fn verify(tx: &mut dyn Transaction) -> Result<Vec<Violation>, Error> {
         let (pool, first) = (PoolId(row.array(0)?), row.address(1)?);
         found.push(Violation::StrayInterval { pool, first });
     }
+    for row in tx.query(STRAY_BLOCKS, &[])? {
+        found.push(Violation::StrayBlock { block: PoolId(row.array(0)?) });
+    }
     for row in tx.query(MANY, &[])? {
         let (network, owner) = (NetworkId(row.array(0)?), OwnerId(row.array(1)?));
         found.push(Violation::ManyActive { network, owner });
     }
-    history::check(tx, &mut found)?;
+    let passed_on = history::check(tx, &mut found)?;
+    reserved::check(tx, &passed_on, &mut found)?;
     Ok(found)
 }

@@ -36,6 +36,7 @@ mod questions {
     pub mod seam;
     pub mod usage;
     pub mod verification;
+    pub mod verification_of_rules;
     pub mod writer;
     pub mod writer_faces;
     pub mod wrong_clock;
@@ -102,6 +103,7 @@ suite! {
         the_allocator_writes_one_for_each_change,
         each_operation_names_who_asked_from_where_and_in_which_request,
         no_change_is_no_event,
+        the_kinds_of_this_crate_are_not_for_others,
     }
     exhaustion {
         a_24_gives_254_addresses_and_then_none,
@@ -274,6 +276,17 @@ suite! {
         a_lease_that_the_events_tell_otherwise_is_unexplained,
         an_event_that_cannot_follow_is_impossible,
         a_violation_names_the_address,
+    }
+    verification_of_rules {
+        a_lease_with_other_times_than_its_events_tell,
+        a_hold_that_went_back,
+        a_quarantine_that_ended_early,
+        events_that_tell_no_times_are_not_held_against_a_lease,
+        an_event_about_a_lease_that_does_not_say_which,
+        reservations_that_overlap_outside_pools,
+        a_block_that_is_not_inside_its_pool,
+        an_active_lease_of_what_is_kept_for_others,
+        a_pinned_address_may_be_passed_on,
     }
     writer {
         a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same,

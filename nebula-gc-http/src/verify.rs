@@ -66,7 +66,12 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
     for violation in nebula_alloc::verify::verify(tx)? {
         let rule = match violation {
             // A lease and its event are stored together.
-            Address::Unexplained { .. } | Address::ImpossibleEvent { .. } => Rule::AllOrNothing,
+            Address::Unexplained { .. }
+            | Address::ImpossibleEvent { .. }
+            | Address::NamelessEvent { .. } => Rule::AllOrNothing,
+            Address::WrongTimes { .. } | Address::HeldBack { .. } | Address::EndedEarly { .. } => {
+                Rule::Quarantine
+            }
             _ => Rule::OneHolder,
         };
         found.add(rule, violation);

@@ -108,6 +108,9 @@ impl Checker {
         for violation in violations {
             let rule = match violation {
                 // A lease and its event are stored together.
+                Violation::WrongTimes { .. }
+                | Violation::HeldBack { .. }
+                | Violation::EndedEarly { .. } => Rule::Quarantine,
                 Violation::Unexplained { .. } | Violation::ImpossibleEvent { .. } => {
                     Rule::AllOrNothing
                 }

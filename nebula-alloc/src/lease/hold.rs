@@ -207,5 +207,5 @@ fn set_hold(
             lease.released_at.into(),
         ],
     )?;
-    record(tx, now, actor, kind::HELD, lease, Some(&format!("until {hold_until}")))
+    record(tx, now, actor, kind::HELD, &Lease { hold_until, ..*lease }, None)
 }

@@ -99,11 +99,6 @@ pub(super) fn prolong(
             held.until.into(),
         ],
     )?;
-    let end = match lease.until {
-        Some(until) => until.to_string(),
-        None => "never".to_owned(),
-    };
-    let detail = format!("ends {end}, held until {}", lease.hold_until);
-    record(tx, now, actor, kind::RENEWED, &lease, Some(&detail))?;
+    record(tx, now, actor, kind::RENEWED, &lease, None)?;
     Ok(lease)
 }

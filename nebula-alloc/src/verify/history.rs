@@ -1,37 +1,56 @@
 //! Whether the events about leases, in their order, lead to the leases that are stored.
 
-use std::collections::HashMap;
+mod replay;
+
+use std::collections::HashSet;
 use std::net::IpAddr;
 
+use self::replay::{Event, Replay};
 use super::{PAGE, Violation};
 use crate::event::kind;
 use crate::interval::limit;
+use crate::lease::{LeaseState, columns, read};
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
 pub(crate) const EVENTS: &str =
-    "SELECT id, network, kind, subject, address, detail FROM alloc_event
+    "SELECT id, at, network, kind, subject, address, detail FROM alloc_event
      WHERE id > $1 ORDER BY id LIMIT $2";
-pub(crate) const LEASES: &str = "SELECT network, address, owner, state FROM alloc_lease
-     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3";
+pub(crate) const LEASES: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM alloc_lease
+     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3"
+);
 
-const ACTIVE: i64 = 1;
-const QUARANTINED: i64 = 2;
+/// An address of a network.
+pub(super) type Place = (NetworkId, IpAddr);
 
-/// Owner and state of each address that has a lease.
-type Held = HashMap<(NetworkId, IpAddr), (OwnerId, i64)>;
-
-pub(super) fn check(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<(), Error> {
-    let mut held = replay(tx, found)?;
+/// Answers the addresses whose holder has them from another.
+pub(super) fn check(
+    tx: &mut dyn Transaction,
+    found: &mut Vec<Violation>,
+) -> Result<HashSet<Place>, Error> {
+    let mut held = follow(tx, found)?.held;
+    let mut passed_on = HashSet::new();
     let (mut network, mut address) = (Vec::new(), Vec::new());
     loop {
         let params = [(&network).into(), (&address).into(), limit(PAGE).into()];
         let rows = tx.query(LEASES, &params)?;
         for row in &rows {
-            let key = (NetworkId(row.array(0)?), row.address(1)?);
-            let stored = (OwnerId(row.array(2)?), row.integer(3)?);
-            if held.remove(&key) != Some(stored) {
-                found.push(Violation::Unexplained { network: key.0, address: key.1 });
+            let lease = read(row)?;
+            let (network, address) = (lease.network, lease.address);
+            let known = held.remove(&(network, address));
+            match known {
+                Some(known) if known.is_of(&lease) => {
+                    if known.is_passed_on() {
+                        passed_on.insert((network, address));
+                    }
+                    if !known.has_times_of(&lease) {
+                        found.push(Violation::WrongTimes { network, address });
+                    }
+                }
+                _ => found.push(Violation::Unexplained { network, address }),
             }
         }
         let Some(last) = rows.last().filter(|_| rows.len() == PAGE) else { break };
@@ -42,68 +61,38 @@ pub(super) fn check(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Res
     found.extend(
         left.into_iter().map(|(network, address)| Violation::Unexplained { network, address }),
     );
-    Ok(())
+    Ok(passed_on)
 }
 
-/// What the events lead to.
-fn replay(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<Held, Error> {
-    let mut held = Held::new();
+/// Carries out all events.
+fn follow(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<Replay, Error> {
+    let mut replay = Replay::default();
     let mut id = 0;
     loop {
         let rows = tx.query(EVENTS, &[id.into(), limit(PAGE).into()])?;
         for row in &rows {
             id = row.integer(0)?;
-            let kind = row.text(2)?;
+            let kind = row.text(3)?;
             if !kind.starts_with("lease.") {
                 continue;
             }
             if kind == kind::HISTORY_BEGINS {
-                held.clear();
+                replay.held.clear();
                 continue;
             }
-            let key = (NetworkId(row.array(1)?), row.address(4)?);
-            let owner = OwnerId(row.array(3)?);
-            let detail = row.optional_text(5)?;
-            if !follow(&mut held, key, kind, owner, detail) {
-                let (network, address) = key;
-                found.push(Violation::ImpossibleEvent { id, network, address });
-            }
+            let (Ok(network), Ok(owner), Ok(address)) =
+                (row.array(2), row.array(4), row.address(5))
+            else {
+                found.push(Violation::NamelessEvent { id });
+                continue;
+            };
+            let place = (NetworkId(network), address);
+            let detail = row.optional_text(6)?;
+            let event = Event { at: row.integer(1)?, kind, owner: OwnerId(owner), detail };
+            found.extend(replay.follow(id, place, &event));
         }
         if rows.len() < PAGE {
-            return Ok(held);
+            return Ok(replay);
         }
     }
-}
-
-/// Carries out an event; `false` when it cannot follow.
-fn follow(
-    held: &mut Held,
-    key: (NetworkId, IpAddr),
-    kind: &str,
-    owner: OwnerId,
-    detail: Option<&str>,
-) -> bool {
-    let before = held.get(&key).copied();
-    let state = before.map(|(_, state)| state);
-    let (possible, after) = match kind {
-        kind::RECORDED => {
-            let state = if detail == Some("active") { ACTIVE } else { QUARANTINED };
-            (before.is_none(), Some((owner, state)))
-        }
-        kind::ALLOCATED => (state != Some(ACTIVE), Some((owner, ACTIVE))),
-        kind::RETURNED => (before == Some((owner, QUARANTINED)), Some((owner, ACTIVE))),
-        kind::RELEASED | kind::EXPIRED => {
-            (before == Some((owner, ACTIVE)), Some((owner, QUARANTINED)))
-        }
-        kind::TRANSFERRED => (before.is_some(), state.map(|state| (owner, state))),
-        kind::FREED => (before == Some((owner, QUARANTINED)), None),
-        kind::RENEWED => (before == Some((owner, ACTIVE)), before),
-        kind::HELD => (before.is_some_and(|(holder, _)| holder == owner), before),
-        _ => (false, before),
-    };
-    match after {
-        Some(after) => held.insert(key, after),
-        None => held.remove(&key),
-    };
-    possible
 }

@@ -133,7 +133,7 @@ pub fn each_operation_names_who_asked_from_where_and_in_which_request(new: New) 
             format!("{} {} {address} {detail}", event.at - NOW, event.kind)
         })
         .collect();
-    let held = NOW + 9 + 500;
+    let shortened = NOW + 8 + 60;
     assert_eq!(
         told,
         [
@@ -141,19 +141,19 @@ pub fn each_operation_names_who_asked_from_where_and_in_which_request(new: New) 
             "2 pool.resized  10.0.0.1-10.0.0.10".to_owned(),
             "3 block.created  printers 10.0.0.8-10.0.0.9".to_owned(),
             "4 reservation.made  10.0.0.7-10.0.0.7 for its owner: the printer".to_owned(),
-            "5 lease.allocated 10.0.0.1 ".to_owned(),
+            format!("5 lease.allocated 10.0.0.1 ends {}, held until {NOW}", NOW + 5 + 100),
             format!("6 lease.renewed 10.0.0.1 ends {NOW}, held until {NOW}"),
-            format!("7 lease.transferred 10.0.0.1 from {}", owner(1)),
-            "8 lease.expired 10.0.0.1 ended".to_owned(),
-            format!("9 lease.held 10.0.0.1 until {held}"),
-            format!("10 lease.held 10.0.0.1 until {}", NOW + 8 + 60),
-            format!("11 lease.transferred 10.0.0.1 from {}", owner(2)),
-            "12 lease.returned 10.0.0.1 ".to_owned(),
-            "13 lease.released 10.0.0.1 revoked".to_owned(),
-            format!("{DAY} lease.freed 10.0.0.1 "),
-            "15 lease.allocated 10.0.0.4 ".to_owned(),
-            "16 lease.released 10.0.0.4 released".to_owned(),
-            "16 lease.freed 10.0.0.4 ".to_owned(),
+            format!("7 lease.transferred 10.0.0.1 from {}, ends {NOW}, held until {NOW}", owner(1)),
+            format!("8 lease.expired 10.0.0.1 ended, held until {}", NOW + 8 + 50),
+            format!("9 lease.held 10.0.0.1 held until {}", NOW + 9 + 500),
+            format!("10 lease.held 10.0.0.1 held until {shortened}"),
+            format!("11 lease.transferred 10.0.0.1 from {}, held until {shortened}", owner(2)),
+            format!("12 lease.returned 10.0.0.1 ends never, held until {shortened}"),
+            format!("13 lease.released 10.0.0.1 revoked, held until {shortened}"),
+            format!("{DAY} lease.freed 10.0.0.1 held until {shortened}"),
+            "15 lease.allocated 10.0.0.4 ends never, held until 0".to_owned(),
+            format!("16 lease.released 10.0.0.4 released, held until {}", NOW + 16),
+            format!("16 lease.freed 10.0.0.4 held until {}", NOW + 16),
             "17 reservation.removed  10.0.0.7-10.0.0.7 for its owner: the printer".to_owned(),
             "18 block.deleted  printers 10.0.0.8-10.0.0.9".to_owned(),
             "19 pool.deleted  10.0.0.1-10.0.0.10".to_owned(),
@@ -187,4 +187,15 @@ pub fn no_change_is_no_event(new: New) {
         .unwrap();
     assert!(store.run(|tx| pool::delete(tx, NOW, &ACTOR, pool)).is_err());
     assert_eq!(store.run(|tx| after(tx, None, 0, 100)).unwrap(), before);
+}
+
+/// `verify` judges the stored state by them.
+pub fn the_kinds_of_this_crate_are_not_for_others(new: New) {
+    let mut store = new();
+    for kind in ["lease.note", "pool.created", "block.x", "reservation.", "clock.confirmed"] {
+        let refused = store.run(|tx| append(tx, &Event::new(NOW, kind, "somebody")));
+        assert_eq!(refused, Err(Error::ReservedKind { kind: kind.into() }));
+    }
+    store.run(|tx| append(tx, &Event::new(NOW, "leasehold", "somebody"))).unwrap();
+    assert_eq!(store.run(|tx| after(tx, None, 0, 10)).unwrap().len(), 1);
 }

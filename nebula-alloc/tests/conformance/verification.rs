@@ -152,7 +152,8 @@ pub fn reservations_that_overlap_are_there_twice(new: New) {
          VALUES ($1, 4, $2, $3, 3)",
         &[NETWORK.as_bytes().into(), (&octets(5)).into(), (&octets(5)).into()],
     );
-    assert_eq!(found, [doubled(POOL, 5)]);
+    let overlap = Violation::OverlappingReservations { network: NETWORK, first: ip("10.0.0.5") };
+    assert_eq!(found, [doubled(POOL, 5), overlap]);
 }
 
 pub fn a_block_without_its_addresses_loses_them(new: New) {

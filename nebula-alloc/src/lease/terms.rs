@@ -1,0 +1,64 @@
+//! What events tell of the times of a lease.
+
+use std::fmt;
+
+use super::{Lease, LeaseState};
+
+/// The times of a lease as they are after an event: the end of its detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) hold_until: i64,
+    /// Unknown for some events of older programs; of a lease in quarantine nothing is said.
+    pub(crate) until: Option<Option<i64>>,
+}
+
+impl Terms {
+    pub(super) fn of(lease: &Lease) -> Self {
+        let until = (lease.state == LeaseState::Active).then_some(lease.until);
+        Self { hold_until: lease.hold_until, until }
+    }
+
+    /// Reads them; `None` for an event of an older program that tells none.
+    pub(crate) fn told(detail: &str) -> Option<Self> {
+        let (before, hold_until) = detail.rsplit_once("until ")?;
+        let until = match before.rsplit_once("ends ") {
+            Some((_, end)) => match end.strip_suffix(", held ")? {
+                "never" => Some(None),
+                end => Some(Some(end.parse().ok()?)),
+            },
+            None => None,
+        };
+        Some(Self { hold_until: hold_until.parse().ok()?, until })
+    }
+}
+
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.until {
+            Some(Some(until)) => write!(f, "ends {until}, ")?,
+            Some(None) => f.write_str("ends never, ")?,
+            None => {}
+        }
+        write!(f, "held until {}", self.hold_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_understood() {
+        for until in [None, Some(None), Some(Some(-3)), Some(Some(1_800_000_000))] {
+            let terms = Terms { hold_until: 7, until };
+            assert_eq!(Terms::told(&terms.to_string()), Some(terms));
+            assert_eq!(Terms::told(&format!("from until ends, {terms}")), Some(terms));
+        }
+        // Of an older program.
+        assert_eq!(Terms::told("until 9"), Some(Terms { hold_until: 9, until: None }));
+        for nothing in ["", "released", "active", "from 0102", "until when", "ends x, held until 1"]
+        {
+            assert_eq!(Terms::told(nothing), None, "{nothing}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What events make of leases.
+
+use std::collections::HashMap;
+
+use super::{LeaseState, Place, Violation};
+use crate::OwnerId;
+use crate::event::kind;
+use crate::lease::{Lease, Terms};
+
+/// An event about the lease of an address.
+pub(super) struct Event<'a> {
+    pub(super) at: i64,
+    pub(super) kind: &'a str,
+    pub(super) owner: OwnerId,
+    pub(super) detail: Option<&'a str>,
+}
+
+/// What the events up to one lead to.
+#[derive(Default)]
+pub(super) struct Replay {
+    pub(super) held: HashMap<Place, Known>,
+}
+
+/// What the events tell of a lease. Those of older programs do not tell all.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    owner: OwnerId,
+    active: bool,
+    hold_until: Option<i64>,
+    until: Option<Option<i64>>,
+    released_at: Option<i64>,
+    passed_on: bool,
+}
+
+impl Known {
+    /// Whether the lease has the same owner and state.
+    pub(super) fn is_of(&self, lease: &Lease) -> bool {
+        self.owner == lease.owner && self.active == (lease.state == LeaseState::Active)
+    }
+
+    /// Whether the lease has the times that are known, and none that its state has not.
+    pub(super) fn has_times_of(&self, lease: &Lease) -> bool {
+        let released = match lease.released_at {
+            Some(at) => !self.active && self.released_at.is_none_or(|known| known == at),
+            None => self.active,
+        };
+        released
+            && self.hold_until.is_none_or(|known| known == lease.hold_until)
+            && self.until.is_none_or(|known| known == lease.until)
+    }
+
+    /// Whether its owner has it from another, who may have had it by a pin.
+    pub(super) fn is_passed_on(&self) -> bool {
+        self.passed_on
+    }
+}
+
+impl Replay {
+    /// Carries out an event, and tells what is wrong with it.
+    pub(super) fn follow(&mut self, id: i64, place: Place, event: &Event<'_>) -> Option<Violation> {
+        let (network, address) = place;
+        let before = self.held.get(&place).copied();
+        let told = event.detail.and_then(Terms::told);
+        let (possible, after) = after(event, before, told);
+        match after {
+            Some(after) => self.held.insert(place, after),
+            None => self.held.remove(&place),
+        };
+        if !possible {
+            return Some(Violation::ImpossibleEvent { id, network, address });
+        }
+        let before = before?;
+        let held = before.hold_until?;
+        if matches!(event.kind, kind::FREED | kind::ALLOCATED) {
+            return (event.at < held).then_some(Violation::EndedEarly { id, network, address });
+        }
+        // Who knows that nothing names the address any more ends a quarantine early, but not before
+        // it began.
+        let least = match event.kind {
+            kind::HELD if !before.active => before.released_at.map_or(held, |at| held.min(at)),
+            _ => held,
+        };
+        told.is_some_and(|told| told.hold_until < least).then_some(Violation::HeldBack {
+            id,
+            network,
+            address,
+        })
+    }
+}
+
+/// Whether the event can follow, and the lease after it, if there is one then.
+fn after(event: &Event<'_>, before: Option<Known>, told: Option<Terms>) -> (bool, Option<Known>) {
+    let owner = event.owner;
+    let active = Known {
+        owner,
+        active: true,
+        hold_until: told.map(|told| told.hold_until),
+        until: told.and_then(|told| told.until),
+        released_at: None,
+        passed_on: false,
+    };
+    let quarantined = Known { active: false, until: Some(None), ..active };
+    let changed = before.map(|before| Known {
+        hold_until: active.hold_until.or(before.hold_until),
+        until: active.until.or(before.until),
+        ..before
+    });
+    let is_theirs = before.is_some_and(|before| before.owner == owner);
+    let is_active = before.is_some_and(|before| before.active);
+    match event.kind {
+        kind::RECORDED if event.detail == Some("active") => (before.is_none(), Some(active)),
+        kind::RECORDED => (before.is_none(), Some(Known { until: None, ..quarantined })),
+        kind::ALLOCATED => (!is_active, Some(active)),
+        kind::RETURNED => (is_theirs && !is_active, Some(active)),
+        kind::RELEASED | kind::EXPIRED => {
+            let released_at = Some(event.at);
+            (is_theirs && is_active, Some(Known { released_at, ..quarantined }))
+        }
+        kind::TRANSFERRED => {
+            (before.is_some(), changed.map(|after| Known { owner, passed_on: true, ..after }))
+        }
+        kind::FREED => (is_theirs && !is_active, None),
+        kind::RENEWED => (is_theirs && is_active, changed),
+        kind::HELD => (is_theirs, changed),
+        _ => (false, before),
+    }
+}
