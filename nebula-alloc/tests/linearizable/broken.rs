@@ -1,11 +1,15 @@
 //! Histories that are right, and what the checker makes of them with one thing broken.
 
-use std::net::IpAddr;
-
 use nebula_alloc::event::kind;
 
-use super::checker::{ADDRESSES, Happened, Violation, check};
+use super::checker::{Ground, Happened, Violation, check, ip};
 use super::record::{Answer, Held, Record, Wish};
+
+const ADDRESSES: u16 = 28;
+
+/// Owner 7 has .7 pinned to it, and so on down.
+const GROUND: Ground = Ground { addresses: ADDRESSES, owners: 99, pinned: 0 };
+const PINNED: Ground = Ground { pinned: 7, ..GROUND };
 
 /// Seconds of the allocator's clock are nanoseconds here.
 fn clock(nanoseconds: u64) -> i64 {
@@ -20,7 +24,7 @@ struct History {
 
 impl History {
     /// An operation of the owner, from one moment to another.
-    fn asked(mut self, owner: u8, times: (u64, u64), wish: Wish, answer: Answer) -> Self {
+    fn asked(mut self, owner: u16, times: (u64, u64), wish: Wish, answer: Answer) -> Self {
         let id = u64::try_from(self.records.len()).unwrap();
         let (invoked, responded) = times;
         self.records.push(Record { id, invoked, responded, owner, wish, answer });
@@ -28,34 +32,34 @@ impl History {
     }
 
     /// An event of the last operation, at its last moment.
-    fn event(mut self, kind: &str, owner: u8, last: u8) -> Self {
+    fn event(mut self, kind: &str, owner: u16, last: u16) -> Self {
         let record = self.records.last().unwrap();
         let (at, operation, kind) = (clock(record.responded), record.id, kind.to_owned());
         self.events.push(Happened { at, kind, owner, address: ip(last), operation });
         self
     }
 
-    fn allocated(self, owner: u8, times: (u64, u64), last: u8) -> Self {
+    fn allocated(self, owner: u16, times: (u64, u64), last: u16) -> Self {
         self.asked(owner, times, Wish::Any(0), held(last)).event(kind::ALLOCATED, owner, last)
     }
 
     /// For so many seconds.
-    fn released(self, owner: u8, times: (u64, u64), last: u8, seconds: i64) -> Self {
+    fn released(self, owner: u16, times: (u64, u64), last: u16, seconds: i64) -> Self {
         let end = clock(times.1) + seconds;
         let answer = Answer::Released(vec![(ip(last), end)]);
         self.asked(owner, times, Wish::Release(seconds), answer).event(kind::RELEASED, owner, last)
     }
 
-    fn freed(self, by: u8, times: (u64, u64), owner: u8, last: u8) -> Self {
+    fn freed(self, by: u16, times: (u64, u64), owner: u16, last: u16) -> Self {
         self.asked(by, times, Wish::Reclaim, Answer::Freed(1)).event(kind::FREED, owner, last)
     }
 
-    fn again(self, owner: u8, times: (u64, u64), last: u8) -> Self {
+    fn again(self, owner: u16, times: (u64, u64), last: u16) -> Self {
         self.asked(owner, times, Wish::Any(0), held(last))
     }
 
     fn found(&self) -> Vec<Violation> {
-        check(&self.records, &self.events, clock)
+        check(GROUND, &self.records, &self.events, clock)
     }
 
     fn finds(&self, violation: Violation) {
@@ -64,11 +68,7 @@ impl History {
     }
 }
 
-fn ip(last: u8) -> IpAddr {
-    [10, 0, 0, last].into()
-}
-
-fn held(last: u8) -> Answer {
+fn held(last: u16) -> Answer {
     Answer::Held(Held { address: ip(last), hold_until: 0, until: None })
 }
 
@@ -238,7 +238,7 @@ fn an_end_of_quarantine_too_early_is_found() {
 
 #[test]
 fn exhausted_with_a_free_address_is_found() {
-    let all = |count: u8| {
+    let all = |count: u16| {
         (1..=count)
             .fold(History::default(), |history, owner| history.allocated(owner, (10, 20), owner))
     };
@@ -263,4 +263,90 @@ fn a_renewal_that_is_lost_is_found() {
         .event(kind::RENEWED, 1, 1);
     assert_eq!(renewed.clone().asked(1, (50, 60), Wish::Any(0), until).found(), []);
     renewed.again(1, (50, 60), 1).finds(Violation::Unexplained { operation: 2 });
+}
+
+/// Owner 1 has .1 until 25, extended to be held until 60; it expires, and is passed on.
+fn passed_on() -> History {
+    let until = Held { address: ip(1), hold_until: 0, until: Some(25) };
+    let longer = Held { hold_until: 60, ..until };
+    History::default()
+        .allocated(1, (10, 12), 1)
+        .asked(1, (14, 16), Wish::Renew(25), Answer::Held(until))
+        .event(kind::RENEWED, 1, 1)
+        .asked(1, (18, 20), Wish::Hold(60), Answer::Moved(1))
+        .event(kind::HELD, 1, 1)
+        .asked(1, (21, 22), Wish::Any(0), Answer::Held(longer))
+        .asked(1, (23, 24), Wish::Transfer(2), Answer::Passed(vec![(ip(1), true)]))
+        .event(kind::TRANSFERRED, 2, 1)
+        .asked(2, (25, 26), Wish::Any(0), Answer::Held(longer))
+        .asked(9, (28, 30), Wish::Expire(5), Answer::Expired(vec![(2, ip(1), 60)]))
+        .event(kind::EXPIRED, 2, 1)
+        .asked(2, (32, 34), Wish::Shorten(9), Answer::Moved(1))
+        .event(kind::HELD, 2, 1)
+        .freed(9, (40, 42), 2, 1)
+}
+
+#[test]
+fn what_is_passed_on_held_longer_and_ended_is_followed() {
+    assert_eq!(passed_on().found(), []);
+    for (operation, answer) in [
+        (2, Answer::Moved(0)),
+        (4, Answer::Passed(vec![])),
+        (4, Answer::Passed(vec![(ip(1), false)])),
+        (6, Answer::Expired(vec![(2, ip(1), 61)])),
+        (6, Answer::Expired(vec![])),
+        (7, Answer::Moved(2)),
+    ] {
+        let mut history = passed_on();
+        history.records[usize::try_from(operation).unwrap()].answer = answer;
+        history.finds(Violation::WrongAnswer { operation });
+    }
+    // Before its end, to another than asked for, for less than before, below what it was released for.
+    for (operation, wish) in
+        [(1, Wish::Renew(999)), (2, Wish::Hold(0)), (4, Wish::Transfer(3)), (7, Wish::Shorten(30))]
+    {
+        let mut history = passed_on();
+        history.records[operation].wish = wish;
+        assert_ne!(history.found(), [], "{wish:?}");
+    }
+    let freed = |at| {
+        let mut history = passed_on();
+        (history.records[8].invoked, history.records[8].responded) = (at, at + 1);
+        history.events[6].at = clock(at);
+        history.found()
+    };
+    assert_eq!(freed(39), []);
+    assert_ne!(freed(37), [], "the quarantine ends 9 after its begin at 30");
+}
+
+#[test]
+fn two_holders_of_what_is_passed_on_are_found_without_the_events() {
+    let mut history = History::default()
+        .allocated(1, (10, 20), 1)
+        .asked(1, (30, 40), Wish::Transfer(2), Answer::Passed(vec![(ip(1), true)]))
+        .again(3, (50, 60), 1);
+    history.finds(Violation::TwoHolders { one: 1, other: 2 });
+    history.records[2].owner = 2;
+    assert!(!history.found().iter().any(|one| matches!(one, Violation::TwoHolders { .. })));
+}
+
+#[test]
+fn a_pinned_address_that_another_gets_is_found() {
+    let check = |history: &History| check(PINNED, &history.records, &history.events, clock);
+    assert_eq!(check(&History::default().allocated(1, (10, 20), 1)), []);
+    let reserved = |address| {
+        History::default().asked(9, (10, 20), Wish::Given(ip(address), 0), Answer::Reserved)
+    };
+    assert_eq!(check(&reserved(7)), []);
+    assert_eq!(check(&reserved(8)), [Violation::WrongAnswer { operation: 0 }]);
+    for (owner, address) in [(9, 1), (2, 1), (2, 9)] {
+        let found = check(&History::default().allocated(owner, (10, 20), address));
+        assert!(found.contains(&Violation::Impossible { operation: 0 }), "{owner} {address}");
+    }
+    // All but the pinned ones are taken: that is exhausted for who has no pin.
+    let all = (8..=ADDRESSES)
+        .fold(History::default(), |history, owner| history.allocated(owner, (10, 20), owner));
+    let ask = |owner| all.clone().asked(owner, (30, 40), Wish::Any(0), Answer::Exhausted);
+    assert_eq!(check(&ask(90)), []);
+    assert_ne!(check(&ask(3)), []);
 }

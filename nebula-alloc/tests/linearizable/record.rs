@@ -15,7 +15,7 @@ pub struct Record {
     /// In nanoseconds of the clock that all processes share.
     pub invoked: u64,
     pub responded: u64,
-    pub owner: u8,
+    pub owner: u16,
     pub wish: Wish,
     pub answer: Answer,
 }
@@ -28,6 +28,14 @@ pub enum Wish {
     Renew(i64),
     /// For so many seconds.
     Release(i64),
+    /// What the owner has is held at least until then.
+    Hold(i64),
+    /// Its quarantines end so many seconds after the release.
+    Shorten(i64),
+    /// To this owner.
+    Transfer(u16),
+    /// What ended by itself, of anybody, for so many seconds.
+    Expire(i64),
     Reclaim,
 }
 
@@ -36,9 +44,17 @@ pub enum Answer {
     Held(Held),
     /// Address and end of the quarantine; of nothing, too.
     Released(Vec<(IpAddr, i64)>),
+    /// Owner, address and end of the quarantine.
+    Expired(Vec<(u16, IpAddr, i64)>),
+    /// Addresses, and whether they were active.
+    Passed(Vec<(IpAddr, bool)>),
+    /// How many are held for another time.
+    Moved(u64),
     /// How many.
     Freed(u64),
     Exhausted,
+    /// It is pinned to another.
+    Reserved,
     Taken,
     /// Until then.
     Quarantined(i64),
@@ -68,6 +84,7 @@ impl Answer {
         match error {
             Error::PoolExhausted { .. } => Self::Exhausted,
             Error::AddressTaken { .. } => Self::Taken,
+            Error::AddressReserved { .. } => Self::Reserved,
             Error::AddressQuarantined { until, .. } => Self::Quarantined(*until),
             Error::OwnerHasAnother { held, .. } => Self::HasAnother(*held),
             Error::NoLease { .. } => Self::NoLease,
@@ -86,6 +103,10 @@ impl fmt::Display for Record {
             Wish::Given(address, hold) => write!(out, " given {address} {hold}")?,
             Wish::Renew(until) => write!(out, " renew {until}")?,
             Wish::Release(seconds) => write!(out, " release {seconds}")?,
+            Wish::Hold(until) => write!(out, " hold {until}")?,
+            Wish::Shorten(seconds) => write!(out, " shorten {seconds}")?,
+            Wish::Transfer(to) => write!(out, " transfer {to}")?,
+            Wish::Expire(seconds) => write!(out, " expire {seconds}")?,
             Wish::Reclaim => write!(out, " reclaim")?,
         }
         match &self.answer {
@@ -99,8 +120,19 @@ impl fmt::Display for Record {
                 write!(out, " released {}", leases.len())?;
                 leases.iter().try_for_each(|(address, end)| write!(out, " {address} {end}"))
             }
+            Answer::Expired(leases) => {
+                write!(out, " expired {}", leases.len())?;
+                let lease = |(owner, address, end): &_| write!(out, " {owner} {address} {end}");
+                leases.iter().try_for_each(lease)
+            }
+            Answer::Passed(leases) => {
+                write!(out, " passed {}", leases.len())?;
+                leases.iter().try_for_each(|(address, active)| write!(out, " {address} {active}"))
+            }
+            Answer::Moved(count) => write!(out, " moved {count}"),
             Answer::Freed(count) => write!(out, " freed {count}"),
             Answer::Exhausted => write!(out, " exhausted"),
+            Answer::Reserved => write!(out, " reserved"),
             Answer::Taken => write!(out, " taken"),
             Answer::Quarantined(until) => write!(out, " quarantined {until}"),
             Answer::HasAnother(address) => write!(out, " has {address}"),
@@ -130,6 +162,10 @@ fn read<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Record> {
         "given" => Wish::Given(next(words)?, next(words)?),
         "renew" => Wish::Renew(next(words)?),
         "release" => Wish::Release(next(words)?),
+        "hold" => Wish::Hold(next(words)?),
+        "shorten" => Wish::Shorten(next(words)?),
+        "transfer" => Wish::Transfer(next(words)?),
+        "expire" => Wish::Expire(next(words)?),
         "reclaim" => Wish::Reclaim,
         _ => return None,
     };
@@ -147,6 +183,18 @@ fn read<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Record> {
             let lease = |_| Some((next(words)?, next(words)?));
             Answer::Released((0..count).map(lease).collect::<Option<_>>()?)
         }
+        "expired" => {
+            let count: usize = next(words)?;
+            let lease = |_| Some((next(words)?, next(words)?, next(words)?));
+            Answer::Expired((0..count).map(lease).collect::<Option<_>>()?)
+        }
+        "passed" => {
+            let count: usize = next(words)?;
+            let lease = |_| Some((next(words)?, next(words)?));
+            Answer::Passed((0..count).map(lease).collect::<Option<_>>()?)
+        }
+        "moved" => Answer::Moved(next(words)?),
+        "reserved" => Answer::Reserved,
         "freed" => Answer::Freed(next(words)?),
         "exhausted" => Answer::Exhausted,
         "taken" => Answer::Taken,
@@ -171,6 +219,11 @@ fn a_record_survives_its_line() {
         (Wish::Release(0), Answer::Released(vec![(address, 3), (address, 4)])),
         (Wish::Release(0), Answer::Released(vec![])),
         (Wish::Reclaim, Answer::Freed(2)),
+        (Wish::Hold(3), Answer::Moved(1)),
+        (Wish::Shorten(3), Answer::Moved(0)),
+        (Wish::Transfer(300), Answer::Passed(vec![(address, true), (address, false)])),
+        (Wish::Expire(1), Answer::Expired(vec![(300, address, 7), (2, address, -7)])),
+        (Wish::Given(address, 5), Answer::Reserved),
         (Wish::Any(0), Answer::HasAnother(address)),
         (Wish::Any(0), Answer::Exhausted),
         (Wish::Any(0), Answer::Taken),

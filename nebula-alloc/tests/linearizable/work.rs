@@ -3,23 +3,23 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use nebula_alloc::lease::{self, Lease, Request};
+use nebula_alloc::lease::{self, Lease, LeaseState, Request};
 use nebula_alloc::pool::Pool;
-use nebula_alloc::reclaim::reclaim;
+use nebula_alloc::reclaim::{expire, reclaim};
+use nebula_alloc::reservation::{self, Purpose, Reservation};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Engine, Step, Subject};
 use nebula_alloc::{
-    Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Writer, WriterOptions,
+    Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Writer, WriterOptions, pool,
 };
 
-use super::checker::ADDRESSES;
+use super::checker::{Ground, ip};
 use super::random::Random;
 use super::record::{Answer, Record, Wish};
 
 pub const NETWORK: NetworkId = NetworkId([1; 16]);
-const OWNERS: u8 = 48;
 
-/// How many quarantines one reclaiming ends.
+/// How many quarantines one reclaiming ends, and leases one expiring.
 const STEP: usize = 4;
 
 /// Monotonic, and the same for all processes.
@@ -39,14 +39,30 @@ impl Clock {
     }
 }
 
-pub fn pool() -> Pool {
-    let address = |last| std::net::IpAddr::from([10, 0, 0, last]);
-    let range = AddressRange::new(address(1), address(ADDRESSES)).unwrap();
-    Pool { id: PoolId([2; 16]), network: NETWORK, range, position: 0 }
+/// The pool, and who is pinned to what.
+pub fn prepare(tx: &mut dyn Transaction, ground: Ground) -> Result<(), Error> {
+    let actor = Actor::named("test");
+    let range = AddressRange::new(ip(1), ip(ground.addresses))?;
+    let pool = Pool { id: PoolId([2; 16]), network: NETWORK, range, position: 0 };
+    pool::create(tx, 0, &actor, &pool)?;
+    for number in 1..=ground.pinned {
+        let range = AddressRange::new(ip(number), ip(number))?;
+        let purpose = Purpose::Owner(owner(number));
+        let pin = Reservation { range, purpose, note: None };
+        reservation::make(tx, 0, &actor, NETWORK, &pin)?;
+    }
+    Ok(())
 }
 
-pub fn owner(number: u8) -> OwnerId {
-    OwnerId([number; 16])
+pub fn owner(number: u16) -> OwnerId {
+    let mut bytes = [0; 16];
+    bytes[14..].copy_from_slice(&number.to_be_bytes());
+    OwnerId(bytes)
+}
+
+/// Which of them it is.
+pub fn number(owner: &[u8]) -> u16 {
+    u16::from_be_bytes([owner[14], owner[15]])
 }
 
 pub struct Work {
@@ -57,6 +73,7 @@ pub struct Work {
     pub operations: u64,
     pub seed: u64,
     pub clock: Clock,
+    pub ground: Ground,
 }
 
 impl Work {
@@ -85,9 +102,9 @@ impl Work {
                 return records;
             }
             let id = self.process << 40 | number;
-            let owner = u8::try_from(random.below(usize::from(OWNERS))).unwrap();
+            let owner = up_to(&mut random, self.ground.owners);
             let invoked = nanoseconds();
-            let wish = wish(&mut random, self.clock.at(invoked));
+            let wish = wish(&mut random, self.clock.at(invoked), self.ground);
             let answer = writer.run(Ask { id: id.to_string(), owner, wish });
             let responded = nanoseconds();
             let answer = answer.unwrap_or_else(|error| Answer::refused(&error));
@@ -96,16 +113,22 @@ impl Work {
     }
 }
 
-fn wish(random: &mut Random, now: i64) -> Wish {
+fn up_to(random: &mut Random, most: u16) -> u16 {
+    u16::try_from(random.below(usize::from(most)) + 1).unwrap()
+}
+
+fn wish(random: &mut Random, now: i64, ground: Ground) -> Wish {
     let more = |random: &mut Random| i64::from(random.once_in(2));
     match random.below(100) {
-        0..45 => Wish::Any(now + more(random)),
-        45..58 => {
-            let last = u8::try_from(random.below(usize::from(ADDRESSES)) + 1).unwrap();
-            Wish::Given([10, 0, 0, last].into(), now + more(random))
-        }
-        58..66 => Wish::Renew(now + 1_000_000 + more(random)),
-        66..97 => Wish::Release(more(random)),
+        0..40 => Wish::Any(now + more(random)),
+        40..53 => Wish::Given(ip(up_to(random, ground.addresses)), now + more(random)),
+        53..58 => Wish::Renew(now + 1_000_000 + more(random)),
+        58..62 => Wish::Renew(now + more(random)),
+        62..66 => Wish::Hold(now + 1 + more(random)),
+        66..69 => Wish::Shorten(more(random)),
+        69..72 => Wish::Transfer(up_to(random, ground.owners)),
+        72..75 => Wish::Expire(more(random)),
+        75..97 => Wish::Release(more(random)),
         _ => Wish::Reclaim,
     }
 }
@@ -113,7 +136,7 @@ fn wish(random: &mut Random, now: i64) -> Wish {
 /// A request whose events name it.
 struct Ask {
     id: String,
-    owner: u8,
+    owner: u16,
     wish: Wish,
 }
 
@@ -123,8 +146,10 @@ impl Step for Ask {
 
     fn subject(&self) -> Subject {
         match self.wish {
+            // It is about two.
+            Wish::Transfer(_) => Subject::Everything,
             // Whoever comes may reclaim, whatever others are at.
-            Wish::Reclaim => Subject::Key(self.id.clone().into_bytes()),
+            Wish::Reclaim | Wish::Expire(_) => Subject::Key(self.id.clone().into_bytes()),
             _ => Subject::Key([NETWORK.0, owner(self.owner).0].concat()),
         }
     }
@@ -137,7 +162,7 @@ impl Step for Ask {
         let (address, hold_until) = match self.wish {
             Wish::Any(hold_until) => (None, hold_until),
             Wish::Given(address, hold_until) => (Some(address), hold_until),
-            Wish::Renew(_) | Wish::Release(_) | Wish::Reclaim => return Ok(Vec::new()),
+            _ => return Ok(Vec::new()),
         };
         Ok(vec![Request {
             network: NETWORK,
@@ -156,17 +181,33 @@ impl Step for Ask {
         now: i64,
         leases: &[Lease],
     ) -> Result<Answer, Error> {
-        let (actor, owner) = (self.actor(), owner(self.owner));
+        let (actor, me) = (self.actor(), owner(self.owner));
         match self.wish {
             Wish::Any(_) | Wish::Given(..) => Ok(Answer::held(&leases[0])),
             Wish::Renew(until) => {
-                let renewed = lease::renew(tx, now, &actor, NETWORK, owner, Some(until))?;
+                let renewed = lease::renew(tx, now, &actor, NETWORK, me, Some(until))?;
                 Ok(Answer::held(&renewed[0]))
             }
             Wish::Release(seconds) => {
-                let released = lease::release(tx, now, &actor, NETWORK, owner, seconds)?;
+                let released = lease::release(tx, now, &actor, NETWORK, me, seconds)?;
                 let end = |lease: &Lease| (lease.address, lease.hold_until);
                 Ok(Answer::Released(released.iter().map(end).collect()))
+            }
+            Wish::Hold(until) => {
+                lease::extend_hold(tx, now, &actor, NETWORK, me, until).map(Answer::Moved)
+            }
+            Wish::Shorten(seconds) => {
+                lease::shorten_hold(tx, now, &actor, NETWORK, me, seconds).map(Answer::Moved)
+            }
+            Wish::Transfer(to) => {
+                let passed = lease::transfer(tx, now, &actor, NETWORK, me, owner(to))?;
+                let one = |lease: &Lease| (lease.address, lease.state == LeaseState::Active);
+                Ok(Answer::Passed(passed.iter().map(one).collect()))
+            }
+            Wish::Expire(seconds) => {
+                let expired = expire(tx, now, &actor, NETWORK, seconds, STEP)?;
+                let one = |lease: &Lease| (number(&lease.owner.0), lease.address, lease.hold_until);
+                Ok(Answer::Expired(expired.iter().map(one).collect()))
             }
             Wish::Reclaim => reclaim(tx, now, &actor, STEP).map(Answer::Freed),
         }
