@@ -180,6 +180,8 @@ fn rewrite_log(connection: &Connection, path: &Path) -> Result<(), Error> {
 fn prepare(connection: &Connection) -> Result<(), Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failure)?;
+    // Pages have no checksums; what contradicts itself in one is found when the page is first read.
+    connection.execute_batch("PRAGMA cell_size_check = ON").map_err(failure)?;
     // Without it a cached `column = $n` in an ordered range query is planned anew on every run.
     let stable =
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failure)?;

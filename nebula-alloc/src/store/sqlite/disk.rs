@@ -9,6 +9,11 @@ use crate::Error;
 /// In bytes; <https://sqlite.org/fileformat2.html#pages>.
 const SMALLEST_PAGE: u64 = 512;
 
+/// In bytes; <https://sqlite.org/fileformat2.html#wal_file_format>. A frame's begins with the number
+/// of its page.
+const LOG_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+
 /// Bytes of the log held in memory while it is written again.
 const REWRITTEN_AT_ONCE: u64 = 1 << 20;
 
@@ -41,16 +46,58 @@ pub(super) fn create(path: &Path) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-/// SQLite takes a file without a first page for a new database, and throws away the log beside it.
-/// The first page is on the disk before there is a log.
+/// SQLite takes a file without a first page for a new database, and throws away the log beside it;
+/// the first page is on the disk before there is a log. Of a page that is cut off it takes the rest
+/// for zeros; that is right where the log has the page, because it was being copied from there.
 fn refuse_stump(path: &Path) -> std::io::Result<()> {
     let length = path.metadata()?.len();
     let log = log_of(path).metadata().map_or(0, |log| log.len());
-    if length < SMALLEST_PAGE && (length > 0 || log > 0) {
+    let is_stump = match length {
+        0 => log > 0,
+        1..SMALLEST_PAGE => true,
+        _ => {
+            let size = page_size(path)?;
+            length % size != 0 && !is_in_log(&log_of(path), size, length / size + 1)?
+        }
+    };
+    if is_stump {
         let reason = format!("the database is cut off after {length} bytes, its log has {log}");
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
     }
     Ok(())
+}
+
+/// As the database's header tells it.
+fn page_size(path: &Path) -> std::io::Result<u64> {
+    let mut header = [0; 18];
+    File::open(path)?.read_exact(&mut header)?;
+    let [.., high, low] = header;
+    Ok(match u16::from_be_bytes([high, low]) {
+        1 => 1 << 16,
+        // No database at all: SQLite says so.
+        0 => 1,
+        size => size.into(),
+    })
+}
+
+/// Whether a frame of the log has this page, counted from 1.
+fn is_in_log(log: &Path, page_size: u64, page: u64) -> std::io::Result<bool> {
+    let mut log = match File::open(log) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        log => log?,
+    };
+    let length = log.metadata()?.len();
+    let mut frame = LOG_HEADER;
+    while frame + FRAME_HEADER + page_size <= length {
+        let mut number = [0; 4];
+        log.seek(SeekFrom::Start(frame))?;
+        log.read_exact(&mut number)?;
+        if u64::from(u32::from_be_bytes(number)) == page {
+            return Ok(true);
+        }
+        frame += FRAME_HEADER + page_size;
+    }
+    Ok(false)
 }
 
 pub(super) fn log_of(path: &Path) -> PathBuf {
