@@ -18,7 +18,7 @@ const OF_NETWORK: &str = "SELECT id, at, network, kind, actor, source_address, r
      address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3";
 
 /// Who asks for a change, as its events name them. Every operation that is given texts it cannot store
-/// (see [`limits`](crate::limits)) refuses with [`Error::UnusableText`].
+/// (see [`limits`](mod@crate::limits)) refuses with [`Error::UnusableText`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor<'a> {
     /// The name.
