@@ -7,9 +7,10 @@ use std::thread;
 
 use super::counters::Meters;
 use super::foreseen::{self, Foreseen};
+use super::run::answer;
 use super::step::{Job, Phase};
 use super::watched::{Watched, is_of_all};
-use super::{Begin, Begun, Open, answer};
+use super::{Begin, Begun, Open};
 use crate::lease::{Lease, Request, allocate_many};
 use crate::store::Transaction;
 use crate::{Error, clock};

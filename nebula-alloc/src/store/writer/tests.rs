@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
+use super::batch::Jobs;
+use super::run::ATTEMPTS;
 use super::*;
 use crate::lease::{Lease, Request};
 use crate::pool::{self, Pool};

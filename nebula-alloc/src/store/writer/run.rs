@@ -1,0 +1,254 @@
+//! The writing thread: takes what is queued, has it tried batch by batch, and recovers.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::batch::{Attempt, Jobs, attempt};
+use super::counters::Meters;
+use super::line::Line;
+use super::slot::Fill;
+use super::step::Job;
+use super::{Begun, Engine, Open, Subject};
+use crate::store::Transaction;
+use crate::{Actor, Error, clock};
+
+/// How often a batch is tried while others are in its way.
+pub(super) const ATTEMPTS: usize = 5;
+
+/// How long the writer waits for a request before it tries once more to recover.
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// For how long a request is put off while another process is at work on its subject, before it is
+/// answered [`Error::Contended`]. A batch elsewhere is over in milliseconds.
+const DEFERRAL: Duration = Duration::from_secs(1);
+
+/// The same for a step about everything, which needs a gap between the batches of all others: longer
+/// than a process that stands still can keep it out.
+const DEFERRAL_ALONE: Duration = Duration::from_secs(12);
+
+/// How long steps of keys pass one about everything that was put off.
+const PASSING: Duration = Duration::from_millis(5);
+
+/// The longest pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// Who confirmed the clock since the writer last looked.
+pub(super) type Confirmed = Arc<Mutex<Option<String>>>;
+
+/// The writing thread.
+pub(super) struct Run<E, C> {
+    pub(super) engine: E,
+    pub(super) clock: C,
+    pub(super) receiver: Receiver<Box<dyn Job>>,
+    /// What was taken from the queue.
+    pub(super) line: Line,
+    /// Until when steps of keys pass those about everything.
+    pub(super) passing: Option<Instant>,
+    /// How many requests wait, in the queue and in line.
+    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) batch: usize,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) meters: Arc<Meters>,
+    /// Whether it is for the time alone that it is not ready.
+    pub(super) untimely: bool,
+    pub(super) confirmed: Confirmed,
+    /// Dropped last: it tells that all of it has ended.
+    pub(super) _end: Fill<()>,
+}
+
+impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
+    pub(super) fn run(&mut self) {
+        loop {
+            if self.line.is_empty() {
+                match self.next() {
+                    Ok(job) => self.line.push(job),
+                    Err(RecvTimeoutError::Timeout) => {
+                        // What keeps it from recovering is told to whoever asks meanwhile.
+                        let _ = self.recover();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            self.gather();
+            if self.passing.is_some_and(|end| Instant::now() < end) {
+                self.line.pass_everything();
+            }
+            let jobs = self.line.next(self.batch);
+            self.waiting.fetch_sub(jobs.len(), Ordering::Relaxed);
+            self.process(jobs);
+        }
+    }
+
+    /// Takes what is queued. Callers that were just answered are about to ask again: as long as
+    /// yielding to them brings something, it is cheaper than a commit for the first of them.
+    fn gather(&mut self) {
+        let mut before = 0;
+        while self.line.subjects() > before && self.line.subjects() < self.batch {
+            before = self.line.subjects();
+            thread::yield_now();
+            while self.line.subjects() < self.batch
+                && let Ok(job) = self.receiver.try_recv()
+            {
+                self.line.push(job);
+            }
+        }
+    }
+
+    fn next(&self) -> Result<Box<dyn Job>, RecvTimeoutError> {
+        if self.ready.load(Ordering::Acquire) {
+            self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            self.receiver.recv_timeout(RECOVERY_INTERVAL)
+        }
+    }
+
+    /// Sees every job of a batch answered, or put off to the next.
+    fn process(&mut self, jobs: Jobs) {
+        let all = jobs.len();
+        let mut later = Vec::new();
+        let mut parts = vec![(jobs, 1)];
+        while let Some((jobs, tries)) = parts.pop() {
+            if !self.ready.load(Ordering::Acquire)
+                && let Err(error) = self.recover()
+            {
+                let reason = format!("recovering: {error}");
+                answer_all(jobs, &Error::Unavailable { reason }, &self.meters);
+                continue;
+            }
+            self.meters.batch(jobs.len());
+            let start = Instant::now();
+            let outcome = attempt(&mut self.engine, &self.clock, &self.meters, jobs, &mut later);
+            self.meters.took(start.elapsed());
+            match outcome {
+                Attempt::Done => {}
+                Attempt::Failed(jobs, error)
+                    if !matches!(error, Error::Unavailable { .. }) && !self.engine.is_lost() =>
+                {
+                    answer_all(jobs, &error, &self.meters);
+                }
+                Attempt::Failed(jobs, error) | Attempt::Broken(jobs, error) => {
+                    self.ready.store(false, Ordering::Release);
+                    answer_all(jobs, &error, &self.meters);
+                    // If it fails, it is tried again before the next batch.
+                    let _ = self.recover();
+                }
+                // The other may be a neighbour, who is as fast the next time; or it is in the way
+                // of one of them for good.
+                Attempt::Contended(jobs, _) if tries > 1 && jobs.len() > 1 => {
+                    self.meters.splits.count();
+                    parts.extend(halves(jobs).map(|half| (half, tries)));
+                }
+                Attempt::Contended(jobs, error) | Attempt::Shut(jobs, error)
+                    if tries >= ATTEMPTS =>
+                {
+                    answer_all(jobs, &error, &self.meters);
+                }
+                Attempt::Contended(jobs, _) | Attempt::Shut(jobs, _) => {
+                    self.meters.retries.count();
+                    pause();
+                    parts.push((jobs, tries + 1));
+                }
+                Attempt::Split(jobs) => {
+                    self.meters.splits.count();
+                    parts.extend(halves(jobs).map(|half| (half, 1)));
+                }
+            }
+        }
+        let shut_out = later.iter().any(|job| *job.subject() == Subject::Everything);
+        if shut_out {
+            self.passing = Some(Instant::now() + PASSING);
+        }
+        if later.len() == all && !(shut_out && self.line.has_keys()) {
+            pause();
+        }
+        self.put_off(later);
+    }
+
+    /// Back to the head of the line, in their order.
+    fn put_off(&mut self, later: Jobs) {
+        for mut job in later.into_iter().rev() {
+            self.meters.deferrals.count();
+            let alone = *job.subject() == Subject::Everything;
+            if job.put_off() <= if alone { DEFERRAL_ALONE } else { DEFERRAL } {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                self.line.put_back(job);
+            } else {
+                let reason = "another process is at work on the same subject".into();
+                job.fail(Error::Contended { reason });
+                answer(job, &self.meters);
+            }
+        }
+    }
+
+    fn recover(&mut self) -> Result<(), Error> {
+        // Reading the whole database once more makes no clock right.
+        if !self.untimely {
+            self.engine.recover((self.clock)()?)?;
+            self.meters.recoveries.count();
+        }
+        self.check_time()?;
+        self.ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// That the last event is not far ahead of the clock, or somebody says that the clock is right.
+    pub(super) fn check_time(&mut self) -> Result<(), Error> {
+        self.untimely = false;
+        let now = (self.clock)()?;
+        let Begun { mut open, last_event, .. } = match self.engine.begin(now, &[]) {
+            // The next batch looks, too.
+            Err(error) if error.is_contention() => return Ok(()),
+            begun => begun?,
+        };
+        let confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (clock::after(last_event, now), confirmed) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Some(actor)) => {
+                clock::confirm(&mut open, now, &Actor::named(&actor))?;
+                open.flush()?;
+                open.commit()
+            }
+            (Err(error), None) => {
+                self.untimely = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The second half first, as on a stack; no half is empty.
+fn halves(mut first: Jobs) -> impl Iterator<Item = Jobs> {
+    let second = first.split_off(first.len().div_ceil(2));
+    [second, first].into_iter().filter(|half| !half.is_empty())
+}
+
+/// Waits a little, and not as long as others who wait for the same.
+fn pause() {
+    let nanos = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.subsec_nanos());
+    // The low digits of a time differ between processes and from one moment to the next.
+    thread::sleep(PAUSE.mul_f64(0.1 + 0.9 * f64::from(nanos % 1009) / 1009.0));
+}
+
+/// However the thread ends, nobody takes it for ready any more.
+impl<E, C> Drop for Run<E, C> {
+    fn drop(&mut self) {
+        self.ready.store(false, Ordering::Release);
+    }
+}
+
+fn answer_all(jobs: Jobs, error: &Error, meters: &Meters) {
+    for mut job in jobs {
+        job.fail(error.clone());
+        answer(job, meters);
+    }
+}
+
+pub(super) fn answer(job: Box<dyn Job>, meters: &Meters) {
+    // Before, so that whoever has its answer finds it counted.
+    meters.answered.count();
+    job.answer();
+}
