@@ -48,7 +48,8 @@ pub(super) fn create(path: &Path) -> std::io::Result<PathBuf> {
 
 /// SQLite takes a file without a first page for a new database, and throws away the log beside it;
 /// the first page is on the disk before there is a log. Of a page that is cut off it takes the rest
-/// for zeros; that is right where the log has the page, because it was being copied from there.
+/// for zeros; that is right where the log has the page, because it was being copied from there, and
+/// of a database that was being made, whose first page is but its header.
 fn refuse_stump(path: &Path) -> std::io::Result<()> {
     let length = path.metadata()?.len();
     let log = log_of(path).metadata().map_or(0, |log| log.len());
@@ -56,8 +57,11 @@ fn refuse_stump(path: &Path) -> std::io::Result<()> {
         0 => log > 0,
         1..SMALLEST_PAGE => true,
         _ => {
-            let size = page_size(path)?;
-            length % size != 0 && !is_in_log(&log_of(path), size, length / size + 1)?
+            let Header { page_size, pages } = Header::read(path)?;
+            let is_being_made = length < page_size && pages <= 1 && log == 0;
+            length % page_size != 0
+                && !is_being_made
+                && !is_in_log(&log_of(path), page_size, length / page_size + 1)?
         }
     };
     if is_stump {
@@ -67,17 +71,28 @@ fn refuse_stump(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// As the database's header tells it.
-fn page_size(path: &Path) -> std::io::Result<u64> {
-    let mut header = [0; 18];
-    File::open(path)?.read_exact(&mut header)?;
-    let [.., high, low] = header;
-    Ok(match u16::from_be_bytes([high, low]) {
-        1 => 1 << 16,
-        // No database at all: SQLite says so.
-        0 => 1,
-        size => size.into(),
-    })
+/// What a database tells of itself; <https://sqlite.org/fileformat2.html#the_database_header>.
+struct Header {
+    page_size: u64,
+    pages: u32,
+}
+
+impl Header {
+    fn read(path: &Path) -> std::io::Result<Self> {
+        let (mut page_size, mut pages) = ([0; 2], [0; 4]);
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(16))?;
+        file.read_exact(&mut page_size)?;
+        file.seek(SeekFrom::Start(28))?;
+        file.read_exact(&mut pages)?;
+        let page_size = match u16::from_be_bytes(page_size) {
+            1 => 1 << 16,
+            // No database at all: SQLite says so.
+            0 => 1,
+            size => size.into(),
+        };
+        Ok(Self { page_size, pages: u32::from_be_bytes(pages) })
+    }
 }
 
 /// Whether a frame of the log has this page, counted from 1.
