@@ -123,7 +123,7 @@ fn run(test: &str, fault: Fault, after: u64, times: i64) -> usize {
     let failed = records.iter().any(|record| matches!(record, Record::FailedSync { .. }));
     assert!(failed || !matches!(fault, Fault::SyncFails), "{context}: nothing failed");
     for fate in 0..if failed { 5 } else { 1 } {
-        let found = lose_power(&records, fate, 1, 15);
+        let found = lose_power(&records, fate, 1, 15, &History::after);
         assert_eq!(found, [], "{context}, power lost, fate {fate}");
     }
     refusals

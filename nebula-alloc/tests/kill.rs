@@ -31,7 +31,7 @@ const LATEST: usize = 60_000;
 fn child_works_until_it_is_killed() {
     let Some(path) = child::argument() else { return };
     let run = setting(ROUND, 0);
-    Workload { run, threads: 6, owners: 8, operations: u64::MAX }.run(&path);
+    Workload { seed: 0, run, threads: 6, owners: 8, operations: u64::MAX }.run(&path);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //!
 //! A child works on a database above a recorder of its calls. The log is cut, mostly around
 //! synchronisations, and for each cut a disk is made as it may be then: `POWER_CUTS` of them, 1,000
-//! by default. A cut that fails leaves its log behind and says how to repeat it.
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+//! by default; `POWER_RESUME` names a file from which a longer run goes on after it was killed. A cut
+//! that fails leaves its log behind and says how to repeat it.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 #![cfg(unix)]
 
 #[path = "support/child.rs"]
@@ -19,14 +20,14 @@ mod history;
 mod library;
 #[path = "power-loss/log.rs"]
 mod log;
+#[path = "power-loss/pieces.rs"]
+mod pieces;
 #[path = "support/random.rs"]
 mod random;
 #[path = "support/store.rs"]
 mod support;
 #[path = "support/workload.rs"]
 mod workload;
-
-use std::path::PathBuf;
 
 use child::Child;
 use cuts::lose_power;
@@ -36,83 +37,55 @@ use log::Record;
 use random::setting;
 use workload::Workload;
 
-/// Enough for SQLite to write its log back, and begin it anew, several times.
-const WORKLOAD: Workload = Workload { run: 0, threads: 6, owners: 40, operations: 400 };
+/// Another for each piece of a run.
+const PIECE: &str = "POWER_PIECE";
 
-/// Not a test of its own.
+/// Not a test of its own. It does enough for SQLite to write its log back, and begin it anew,
+/// several times.
 #[test]
 fn child_works() {
     let Some(path) = child::argument() else { return };
-    WORKLOAD.run(&path);
+    let seed = setting(PIECE, 0);
+    Workload { seed, run: 0, threads: 6, owners: 40, operations: 400 }.run(&path);
 }
 
 #[test]
 fn every_acknowledged_operation_is_there_after_a_loss_of_power() {
-    let log = match std::env::var_os("POWER_LOG") {
-        Some(path) => std::fs::read(path).unwrap(),
-        None => match record() {
-            Some(log) => log,
-            None => return,
-        },
-    };
-    let records = log::parse(&log);
-    let restarts = beginnings_of_the_log(&records);
-    assert!(restarts >= 3, "SQLite began its log {restarts} times");
-    let (seed, cuts) = (setting("POWER_SEED", 1), setting("POWER_CUTS", 1_000));
-    let found = lose_power(&records, 0, seed, cuts);
-    let syncs = records.iter().filter(|record| matches!(record, Record::Sync { .. })).count();
-    println!(
-        "{cuts} cuts of {} calls with {syncs} synchronisations, {} operations, {restarts} logs",
-        records.len(),
-        History::of(&log::said(&records)).acknowledged,
-    );
-    if let Some((seed, wrong)) = found.first() {
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("power-{seed}.log"));
-        std::fs::write(&kept, &log).unwrap();
-        panic!(
-            "{} of {cuts} cuts: {wrong}\nrepeat it with POWER_LOG={} POWER_SEED={seed} POWER_CUTS=1",
-            found.len(),
-            kept.display()
-        );
-    }
+    pieces::cut(1_000, record, &History::after);
 }
 
 /// The simulation finds what it is there to find.
 #[test]
 fn a_store_that_does_not_synchronise_is_found_out() {
-    let Some(log) = record() else { return };
+    let Some(log) = record(0) else { return };
     let records = log::parse(&log);
     for (file, what, enough) in
         [("", "anything", 40), ("-wal", "its log", 20), (".db", "its pages", 20)]
     {
-        let broken = without_synchronisations(&records, file);
-        let found = lose_power(&broken, 0, 1, 60);
+        let broken = log::without_synchronisations(&records, file);
+        let found = lose_power(&broken, 0, 1, 60, &History::after);
         println!("without synchronising {what}: {} of 60 cuts", found.len());
         assert!(found.len() >= enough, "{what}: only {found:?}");
     }
 }
 
 /// The log of a child's work.
-fn record() -> Option<Vec<u8>> {
+fn record(piece: u64) -> Option<Vec<u8>> {
     let recorder = Recorder::new()?;
-    Child::start_in("child_works", &recorder.database(), &recorder.environment()).finish();
-    Some(std::fs::read(recorder.log()).unwrap())
-}
-
-/// The log as of a store that does not synchronise the files whose names end so; "" is all.
-fn without_synchronisations(records: &[Record], suffix: &str) -> Vec<Record> {
-    let mut open = std::collections::HashMap::new();
-    let mut kept = records.to_vec();
-    kept.retain(|record| match record {
-        Record::Open { fd, name, .. } => {
-            open.insert(*fd, name.clone());
-            true
-        }
-        // Names are synchronised: a file that is not there at all is too easy to find.
-        Record::Sync { fd } => open[fd].is_empty() || !open[fd].ends_with(suffix),
-        _ => true,
-    });
-    kept
+    let mut environment = recorder.environment();
+    environment.push((PIECE, piece.to_string().into()));
+    Child::start_in("child_works", &recorder.database(), &environment).finish();
+    let log = std::fs::read(recorder.log()).unwrap();
+    let records = log::parse(&log);
+    let restarts = beginnings_of_the_log(&records);
+    let syncs = records.iter().filter(|record| matches!(record, Record::Sync { .. })).count();
+    println!(
+        "{} calls with {syncs} synchronisations, {} operations, {restarts} logs",
+        records.len(),
+        History::of(&log::said(&records)).acknowledged,
+    );
+    assert!(restarts >= 3, "SQLite began its log {restarts} times");
+    Some(log)
 }
 
 /// How often SQLite wrote a header of its log, which is at its start.

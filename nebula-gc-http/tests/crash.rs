@@ -1,8 +1,9 @@
-//! Do all rules hold, and is all there that was acknowledged, after SIGKILL at any moment of
-//! enrolment, renewal, revocation and remote signing?
+//! Do all rules hold, and is all there that was acknowledged, after SIGKILL or a loss of power at any
+//! moment of enrolment, renewal, revocation and remote signing?
 //!
 //! `GC_CRASHES` kills on each engine, 40 by default; `GC_CRASH_SEED` repeats the same choices, as far
-//! as the machine's timing lets it.
+//! as the machine's timing lets it. `POWER_CUTS` losses of power, 150 by default, as in the test
+//! `power_loss` of `nebula-alloc`.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -17,12 +18,24 @@
 
 #[path = "../../nebula-alloc/tests/support/child.rs"]
 mod child;
+#[path = "../../nebula-alloc/tests/power-loss/cuts.rs"]
+mod cuts;
+#[path = "../../nebula-alloc/tests/power-loss/disk.rs"]
+mod disk;
+#[path = "../../nebula-alloc/tests/power-loss/library.rs"]
+mod library;
 #[path = "support/crash_load.rs"]
 mod load;
+#[path = "../../nebula-alloc/tests/power-loss/log.rs"]
+mod log;
+#[path = "../../nebula-alloc/tests/power-loss/pieces.rs"]
+mod pieces;
 #[path = "support/crash_plane.rs"]
 mod plane;
 #[path = "../../nebula-alloc/tests/support/postgres.rs"]
 mod postgres;
+#[path = "support/crash_power.rs"]
+mod power;
 #[path = "../../nebula-alloc/tests/support/random.rs"]
 mod random;
 #[path = "support/crash_told.rs"]
@@ -42,6 +55,8 @@ const KILLS_OF_ONE: u64 = 10;
 const LOAD: usize = 500_000;
 /// The latest kill of one that starts, in microseconds.
 const START: usize = 100_000;
+/// How many devices ask again after a kill.
+const ASK_AGAIN: usize = 24;
 const CHILD: &str = "child_works_until_it_is_killed";
 
 /// Not a test of its own.
@@ -51,9 +66,9 @@ fn child_works_until_it_is_killed() {
     let (plane, name) = Plane::of_child(directory);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let service = plane.service();
+        let service = plane.service().unwrap();
         say_ready();
-        load::work(service, name.clone(), seed_of(&name)).await;
+        load::work(service, name.clone(), seed_of(&name), u64::MAX).await;
     });
 }
 
@@ -96,7 +111,9 @@ fn crash(new: impl Fn() -> Option<Store>) {
             };
             let moment = Duration::from_micros(moment.try_into().unwrap());
             child.kill_after(moment).iter().for_each(|line| told.note(line));
-            plane.check(&mut told, &mut random, &format!("kill {done}, after {moment:?}"));
+            if let Err(wrong) = plane.check(&mut told, &mut random, ASK_AGAIN) {
+                panic!("kill {done}, after {moment:?}: {wrong}");
+            }
         }
         total += told.outcomes;
         println!("{done} kills, {total} outcomes, {} nodes of the last database", told.len());
@@ -126,7 +143,9 @@ fn an_instance_sees_to_what_a_killed_one_left() {
         lines.extend(other.kill_after(Duration::ZERO));
         lines.iter().for_each(|line| told.note(line));
         println!("{} were pending, and {} outcomes followed", left.len(), lines.len());
-        plane.check(&mut told, &mut random, &format!("two instances, round {round}"));
+        if let Err(wrong) = plane.check(&mut told, &mut random, ASK_AGAIN) {
+            panic!("two instances, round {round}: {wrong}");
+        }
     }
 }
 
@@ -142,7 +161,7 @@ fn the_checker_notices_each_rule_that_is_broken() {
     }
     child.kill_after(Duration::ZERO).iter().for_each(|line| told.note(line));
     let now = plane.now();
-    assert_eq!(plane.verify(now), []);
+    assert_eq!(plane.verify(now).unwrap(), []);
     let mut wrong = vec![];
     for (rules, sql) in BROKEN {
         let found = plane.verify_broken(sql, now);

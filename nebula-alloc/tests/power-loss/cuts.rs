@@ -6,14 +6,23 @@ use std::path::Path;
 use std::thread;
 
 use crate::disk::Disk;
-use crate::history::History;
 use crate::log::Record;
 use crate::random::Random;
 use crate::{library, log};
 
+/// What a disk after a loss of power is asked, given what the child had said until then and the
+/// database's path; and what is wrong with it, if anything.
+pub type Check<'a> = &'a (dyn Fn(&[String], &Path) -> Result<(), String> + Sync);
+
 /// Cuts the log with each of the seeds from `first` on. What was wrong, with the seed. `fate`
 /// decides what failed synchronisations left, for all cuts alike.
-pub fn lose_power(records: &[Record], fate: u64, first: u64, cuts: u64) -> Vec<(u64, String)> {
+pub fn lose_power(
+    records: &[Record],
+    fate: u64,
+    first: u64,
+    cuts: u64,
+    check: Check<'_>,
+) -> Vec<(u64, String)> {
     let mut places: Vec<(usize, u64)> =
         (first..first + cuts).map(|seed| (place(records, seed), seed)).collect();
     places.sort_unstable();
@@ -22,7 +31,7 @@ pub fn lose_power(records: &[Record], fate: u64, first: u64, cuts: u64) -> Vec<(
     let mut found: Vec<_> = thread::scope(|scope| {
         let workers: Vec<_> = places
             .chunks(share)
-            .map(|places| scope.spawn(move || replay(records, fate, places)))
+            .map(|places| scope.spawn(move || replay(records, fate, places, check)))
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
@@ -42,7 +51,12 @@ fn place(records: &[Record], seed: u64) -> usize {
     (at + random.below(4)).min(records.len())
 }
 
-fn replay(records: &[Record], fate: u64, places: &[(usize, u64)]) -> Vec<(u64, String)> {
+fn replay(
+    records: &[Record],
+    fate: u64,
+    places: &[(usize, u64)],
+    check: Check<'_>,
+) -> Vec<(u64, String)> {
     let mut disk = Disk::default();
     let mut done = 0;
     let mut found = Vec::new();
@@ -53,13 +67,10 @@ fn replay(records: &[Record], fate: u64, places: &[(usize, u64)]) -> Vec<(u64, S
         }
         let image = library::directory();
         disk.lose_power(&mut Random(*seed), image.path());
-        if let Err(wrong) = check(&records[..done], image.path()) {
+        let said = log::said(&records[..done]);
+        if let Err(wrong) = check(&said, &library::database(image.path())) {
             found.push((*seed, format!("call {done}: {wrong}")));
         }
     }
     found
-}
-
-fn check(before: &[Record], directory: &Path) -> Result<(), String> {
-    History::of(&log::said(before)).check(&directory.join("test.db"))
 }

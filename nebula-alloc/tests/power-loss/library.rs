@@ -8,12 +8,17 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power-loss/record.c");
+const SOURCE: &str = include_str!("record.c");
 
 /// A directory of its own, in memory where there is such a place.
 pub fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// The database in a recorded directory.
+pub fn database(directory: &Path) -> PathBuf {
+    directory.join("test.db")
 }
 
 /// The recorder, and where it puts what it records.
@@ -26,10 +31,11 @@ impl Recorder {
     pub fn new() -> Option<Self> {
         let place = directory();
         let library = place.path().join("record.so");
+        let source = place.path().join("record.c");
+        std::fs::write(&source, SOURCE).unwrap();
         let compiled = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-U_FORTIFY_SOURCE", "-Wall", "-Werror", "-o"])
-            .arg(&library)
-            .arg(SOURCE)
+            .args([&library, &source])
             .args(["-ldl", "-lpthread"])
             .status();
         match compiled {
@@ -62,7 +68,7 @@ impl Recorder {
 
     /// The recorded directory's database.
     pub fn database(&self) -> PathBuf {
-        self.data().join("test.db")
+        database(&self.data())
     }
 
     pub fn log(&self) -> PathBuf {

@@ -2,6 +2,8 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![allow(dead_code, unreachable_pub)]
 
+use std::collections::HashMap;
+
 /// One call that succeeded, or a synchronisation that did not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
@@ -58,4 +60,20 @@ pub fn said(records: &[Record]) -> Vec<String> {
     }
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     complete.lines().filter_map(crate::child::said).map(str::to_owned).collect()
+}
+
+/// The log as of a store that does not synchronise the files whose names end so; "" is all.
+pub fn without_synchronisations(records: &[Record], suffix: &str) -> Vec<Record> {
+    let mut open = HashMap::new();
+    let mut kept = records.to_vec();
+    kept.retain(|record| match record {
+        Record::Open { fd, name, .. } => {
+            open.insert(*fd, name.clone());
+            true
+        }
+        // Names are synchronised: a file that is not there at all is too easy to find.
+        Record::Sync { fd } => open[fd].is_empty() || !open[fd].ends_with(suffix),
+        _ => true,
+    });
+    kept
 }

@@ -49,6 +49,11 @@ impl History {
         history
     }
 
+    /// What is wrong with a database after children had said these lines.
+    pub fn after(lines: &[String], path: &Path) -> Result<(), String> {
+        Self::of(lines).check(path)
+    }
+
     pub fn note(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {

@@ -20,6 +20,8 @@ use crate::support::{DAY, NETWORK, NOW, given, owner, request};
 /// How much to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
+    /// What the choices are made from.
+    pub seed: u64,
     /// Owners of different runs on one database are different.
     pub run: u64,
     pub threads: u64,
@@ -55,7 +57,7 @@ impl Workload {
     }
 
     fn thread(self, allocator: &Allocator, thread: u64) {
-        let mut random = Random(self.run << 32 | thread);
+        let mut random = Random(self.seed << 48 | self.run << 32 | thread);
         let mut active = vec![false; usize::try_from(self.owners).unwrap()];
         for operation in 0..self.operations {
             if operation % 40 == 20 {

@@ -11,6 +11,7 @@ use nebula_gc_http::{
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Certificate, Curve, Fingerprint, SystemRandom};
+use tokio::task::JoinSet;
 
 use crate::child::say;
 use crate::random::Random;
@@ -22,8 +23,9 @@ const CLIENTS: u64 = 24;
 /// How many nodes a client keeps changing.
 const NODES: usize = 6;
 
-/// Works until the process is killed.
-pub async fn work(service: Arc<Service>, name: String, seed: u64) {
+/// Each client does so much.
+pub async fn work(service: Arc<Service>, name: String, seed: u64, operations: u64) {
+    let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let client = Client {
             service: Arc::clone(&service),
@@ -33,12 +35,18 @@ pub async fn work(service: Arc<Service>, name: String, seed: u64) {
             made: 0,
             tokens: NETWORKS.map(|_| None),
         };
-        tokio::spawn(client.work());
+        clients.spawn(client.work(operations));
     }
-    loop {
-        // Another instance may be at it.
-        let _ = service.upkeep().await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let upkeep = async {
+        loop {
+            // Another instance may be at it.
+            let _ = service.upkeep().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = clients.join_all() => {}
+        () = upkeep => {}
     }
 }
 
@@ -118,8 +126,8 @@ fn is_in_doubt(error: &Error) -> bool {
 }
 
 impl Client {
-    async fn work(mut self) {
-        loop {
+    async fn work(mut self, operations: u64) {
+        for _ in 0..operations {
             if self.nodes.len() < NODES && self.random.once_in(2) {
                 self.come().await;
             } else if !self.nodes.is_empty() {

@@ -15,8 +15,8 @@ use nebula_gc_http::{
     NodeName, Origin, ProjectId, ServerSecrets, Service, SignerCommand, Signers, Versions,
     Violation, verify,
 };
-use nebula_pki::Curve;
-use nebula_pki::key::PublicKey;
+use nebula_pki::key::{PublicKey, SigningKey};
+use nebula_pki::{Curve, Signer};
 use tempfile::TempDir;
 
 use crate::child::Child;
@@ -29,8 +29,6 @@ const START: i64 = 1_800_000_000;
 const HASTE: i64 = 100;
 /// How long a certificate waits for its signature, in hasty seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many devices ask again after a kill.
-const ASK_AGAIN: usize = 24;
 
 /// Takes up to 64 ms more than it needs. Who asked may be dead, and all of this gone.
 const SIGNER: &str = r#"#!/bin/sh
@@ -43,6 +41,45 @@ case "$1" in
         openssl pkeyutl -sign -rawin -inkey key -in "$message"; rm -f "$message" ;;
 esac
 "#;
+
+/// Those of what is recorded: a log that was kept can be replayed.
+const SECRETS: &str = r#"{
+    "hashing": [{"id": 1, "key": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}],
+    "sealing": [{"id": 1, "key": "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="}]
+}"#;
+
+/// A signer that takes a while, as one elsewhere does.
+struct Slow(SigningKey);
+
+impl Slow {
+    fn new() -> Self {
+        Self(SigningKey::generate(Curve::Curve25519, &mut Always).unwrap())
+    }
+}
+
+struct Always;
+
+impl nebula_pki::Random for Always {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), nebula_pki::Error> {
+        bytes.fill(3);
+        Ok(())
+    }
+}
+
+impl Signer for Slow {
+    fn curve(&self) -> Curve {
+        self.0.curve()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.0.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, nebula_pki::Error> {
+        std::thread::sleep(Duration::from_millis(10));
+        self.0.sign(message)
+    }
+}
 
 pub enum Store {
     Sqlite(TempDir),
@@ -71,8 +108,8 @@ pub struct Plane {
     /// What the address is of.
     store: Option<Store>,
     address: String,
-    /// Where the secrets and the signer are.
-    directory: PathBuf,
+    /// Where the secrets and the signer are; what is recorded has its own, always the same.
+    directory: Option<PathBuf>,
     _owned: Option<TempDir>,
     /// When the clock showed the start, in milliseconds since the Unix epoch.
     epoch: i64,
@@ -104,6 +141,7 @@ impl Plane {
         let secrets = ServerSecrets::generate().unwrap();
         fs::write(directory.join("secrets"), &**secrets.to_json()).unwrap();
         let (address, epoch) = (store.address(), milliseconds());
+        let directory = Some(directory);
         let plane = Self { store: Some(store), address, directory, _owned: Some(owned), epoch };
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(plane.add_networks());
@@ -115,8 +153,20 @@ impl Plane {
         let given = |name: &str| std::env::var(name).unwrap();
         let epoch = given("GC_CRASH_EPOCH").parse().unwrap();
         let address = given("GC_CRASH_STORE");
-        let plane = Self { store: None, address, directory, _owned: None, epoch };
+        let plane = Self { store: None, address, directory: Some(directory), _owned: None, epoch };
         (plane, given("GC_CRASH_NAME"))
+    }
+
+    /// A file that a recorder is under, or what is left of one, when the clock shows `now`.
+    pub fn recorded(database: &Path, now: Option<i64>) -> Self {
+        let passed = now.map_or(0, |now| (now - START) * 1_000 / HASTE);
+        Self {
+            store: None,
+            address: database.display().to_string(),
+            directory: None,
+            _owned: None,
+            epoch: milliseconds() - passed,
+        }
     }
 
     pub fn child(&self, name: &str) -> Child {
@@ -125,11 +175,12 @@ impl Plane {
             ("GC_CRASH_STORE", PathBuf::from(&self.address)),
             ("GC_CRASH_NAME", PathBuf::from(name)),
         ];
-        Child::start_in(crate::CHILD, &self.directory, &environment)
+        let directory = self.directory.as_ref().unwrap();
+        Child::start_in(crate::CHILD, directory, &environment)
     }
 
-    async fn add_networks(&self) {
-        let service = self.service();
+    pub async fn add_networks(&self) {
+        let service = self.service().unwrap();
         for (name, curve) in NETWORKS {
             let prefixes: &[&str] = match name {
                 "both" => &["10.1.0.0/16", "fd00:1::/64"],
@@ -159,31 +210,42 @@ impl Plane {
         START + (milliseconds() - self.epoch) * HASTE / 1_000
     }
 
-    pub fn service(&self) -> Arc<Service> {
+    pub fn service(&self) -> Result<Arc<Service>, Error> {
         let database: Database = if self.address.starts_with('/') {
-            Sqlite::open(&self.address).unwrap().into()
+            Sqlite::open(&self.address)?.into()
         } else {
-            Postgres::connect(&self.address).unwrap().into()
+            Postgres::connect(&self.address)?.into()
         };
-        let text = fs::read_to_string(self.directory.join("secrets")).unwrap();
-        let secrets = ServerSecrets::from_json(&text).unwrap();
-        let script = self.directory.join("sign").display().to_string();
         let mut signers = Signers::default().with_patience(PATIENCE);
-        signers.add_command("script", SignerCommand::new([script])).unwrap();
+        let secrets = match &self.directory {
+            Some(directory) => {
+                let script = directory.join("sign").display().to_string();
+                signers.add_command("script", SignerCommand::new([script])).unwrap();
+                fs::read_to_string(directory.join("secrets")).unwrap()
+            }
+            None => {
+                signers.add("script", 4, || Ok(Box::new(Slow::new()))).unwrap();
+                SECRETS.to_owned()
+            }
+        };
+        let secrets = ServerSecrets::from_json(&secrets).unwrap();
         let epoch = self.epoch;
         let clock = move || START + (milliseconds() - epoch) * HASTE / 1_000;
-        Arc::new(Service::start_with(database, secrets, signers, clock, |_| Ok(())).unwrap())
+        Service::start_with(database, secrets, signers, clock, |_| Ok(())).map(Arc::new)
     }
 
-    fn read<T>(&self, work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>) -> T {
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.address.starts_with('/') {
-            Readers::open(Path::new(&self.address), 1).unwrap().read(work).unwrap()
+            Readers::open(Path::new(&self.address), 1)?.read(work)
         } else {
-            PostgresReaders::open(&self.address, 1).unwrap().read(work).unwrap()
+            PostgresReaders::open(&self.address, 1)?.read(work)
         }
     }
 
-    pub fn verify(&self, now: i64) -> Vec<Violation> {
+    pub fn verify(&self, now: i64) -> Result<Vec<Violation>, Error> {
         self.read(|tx| verify(tx, now))
     }
 
@@ -207,41 +269,48 @@ impl Plane {
             let rows = tx.query("SELECT id FROM gc_certificate WHERE state = 'pending'", &[])?;
             Ok(rows.iter().map(|row| row.blob(0).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?)
         })
+        .unwrap()
     }
 
     pub fn still_pending(&self, rows: &BTreeSet<Vec<u8>>) -> bool {
         !self.pending().is_disjoint(rows)
     }
 
-    /// All of it, after everyone who worked on it was killed.
-    pub fn check(&self, told: &mut Told, random: &mut Random, when: &str) {
-        self.check_rules(when);
-        self.check_told(told, when);
+    /// All of it, after everyone who worked on it was killed: what is wrong with it, if anything.
+    /// Some devices ask again, so many.
+    pub fn check(&self, told: &mut Told, random: &mut Random, asks: usize) -> Result<(), String> {
+        self.check_rows(told)?;
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let service = self.service();
+            let service = self.service().map_err(text)?;
             let patience = Instant::now() + Duration::from_secs(30);
             loop {
-                service.settle_pending().await.unwrap();
+                service.settle_pending().await.map_err(text)?;
                 if self.pending().is_empty() {
                     break;
                 }
-                assert!(Instant::now() < patience, "{when}: certificates stay pending");
+                unless(Instant::now() < patience, || "certificates stay pending".to_owned())?;
             }
-            self.ask_again(&service, told, random, when).await;
-        });
-        self.check_rules(&format!("{when}, then settled"));
+            self.ask_again(&service, told, random, asks).await
+        })?;
+        self.check_rules().map_err(|wrong| format!("then settled: {wrong}"))
     }
 
-    fn check_rules(&self, when: &str) {
-        let found = self.verify(self.now());
+    /// As far as rows tell.
+    pub fn check_rows(&self, told: &Told) -> Result<(), String> {
+        self.check_rules()?;
+        self.check_told(told)
+    }
+
+    fn check_rules(&self) -> Result<(), String> {
+        let found = self.verify(self.now()).map_err(text)?;
         let first: Vec<_> = found.iter().take(10).map(ToString::to_string).collect();
-        assert!(found.is_empty(), "{when}: {} violations: {first:#?}", found.len());
+        unless(found.is_empty(), || format!("{} violations: {first:#?}", found.len()))
     }
 
-    /// What was acknowledged is there.
-    fn check_told(&self, told: &Told, when: &str) {
-        let (states, ledger) = self.read(|tx| {
+    /// What was acknowledged is there, and nobody who never asked.
+    fn check_told(&self, told: &Told) -> Result<(), String> {
+        let rows = self.read(|tx| {
             let mut states: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for row in tx.query("SELECT device, state FROM gc_node", &[])? {
                 states.entry(row.text(0)?.to_owned()).or_default().push(row.text(1)?.to_owned());
@@ -255,38 +324,47 @@ impl Plane {
             }
             Ok((states, ledger))
         });
+        let (states, ledger) = rows.map_err(text)?;
         for (device, known) in told.devices() {
             let Some(Known { state, fingerprints, .. }) = &known.known else { continue };
             let found = states.get(device);
-            assert!(found.is_some(), "{when}: {device} was acknowledged, and is gone");
+            unless(found.is_some(), || format!("{device} was acknowledged, and is gone"))?;
             for fingerprint in fingerprints {
                 let found = ledger.get(fingerprint).map(String::as_str);
-                assert!(found.is_some(), "{when}: {device} lost its certificate");
+                unless(found.is_some(), || format!("{device} lost its certificate"))?;
                 let kept_out = state != "active" && !known.in_doubt;
                 let lives = matches!(found, Some("issued" | "superseded"));
-                assert!(!kept_out || !lives, "{when}: {device}, {state}, has a certificate");
+                unless(!kept_out || !lives, || format!("{device}, {state}, has a certificate"))?;
             }
-            if !known.in_doubt {
-                assert_eq!(found, Some(&vec![state.clone()]), "{when}: {device}");
+            if !known.in_doubt && found != Some(&vec![state.clone()]) {
+                return Err(format!("{device} is {found:?}, not {state}"));
             }
         }
+        let stranger = states.keys().find(|device| !told.began(device));
+        stranger.map_or(Ok(()), |device| Err(format!("{device} never asked")))
     }
 
     /// Who asks again gets what it has, and who is kept out nothing.
-    async fn ask_again(&self, service: &Service, told: &mut Told, random: &mut Random, when: &str) {
+    async fn ask_again(
+        &self,
+        service: &Service,
+        told: &mut Told,
+        random: &mut Random,
+        asks: usize,
+    ) -> Result<(), String> {
         let known: Vec<_> = told
             .devices()
             .filter(|(_, device)| !device.in_doubt)
             .filter_map(|(name, device)| Some((name.clone(), device.known.clone()?)))
             .filter(|(_, known)| known.token.is_some() && known.state != "released")
             .collect();
-        for _ in 0..ASK_AGAIN.min(known.len()) {
+        for _ in 0..asks.min(known.len()) {
             let (device, known) = &known[random.below(known.len())];
             let curve = NETWORKS[known.network].1;
             let request = enrollment(device, known, curve);
             let answer = service.enroll(Caller::Local, Origin::local(), request.clone()).await;
             if known.state != "active" {
-                assert!(answer.is_err(), "{when}: {device} is {}", known.state);
+                unless(answer.is_err(), || format!("{device} is {}, and came", known.state))?;
                 let name = format!("{device}-renamed");
                 let request = Enrollment {
                     name: NodeName::new(&*name).unwrap(),
@@ -295,10 +373,10 @@ impl Plane {
                     ..request
                 };
                 let answer = service.enroll(Caller::Local, Origin::local(), request).await;
-                assert!(answer.is_err(), "{when}: {device} is {}, and renamed", known.state);
+                unless(answer.is_err(), || format!("{device} is {}, and renamed", known.state))?;
                 continue;
             }
-            let enrolled = answer.unwrap_or_else(|error| panic!("{when}: {device}: {error}"));
+            let enrolled = answer.map_err(|error| format!("{device}: {error}"))?;
             let given = split(&fingerprints(&enrolled.certificates));
             let begins = enrolled.certificates.iter().map(|one| {
                 let details = one.unverified_details();
@@ -316,11 +394,21 @@ impl Plane {
                 };
                 rows.iter().map(read).collect::<Result<BTreeSet<_>, Error>>()
             });
+            let expired = expired.map_err(text)?;
             let had = known.fingerprints.iter().all(|one| expired.contains(one));
-            assert!(same || had && is_new, "{when}: {device} got another certificate");
+            unless(same || had && is_new, || format!("{device} got another certificate"))?;
             told.renew(device, given);
         }
+        Ok(())
     }
+}
+
+fn text(error: Error) -> String {
+    error.to_string()
+}
+
+fn unless(holds: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(wrong()) }
 }
 
 fn enrollment(device: &str, known: &Known, curve: Curve) -> Enrollment {

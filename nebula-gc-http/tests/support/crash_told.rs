@@ -8,6 +8,10 @@ use crate::child::Child;
 pub struct Told {
     devices: BTreeMap<String, Device>,
     pub outcomes: u64,
+    /// Whether the networks are there.
+    pub ready: bool,
+    /// The clock, where it was told.
+    pub time: Option<i64>,
 }
 
 #[derive(Default, Clone)]
@@ -36,6 +40,11 @@ impl Told {
         self.devices.iter()
     }
 
+    /// Whether a device of this id asked for anything.
+    pub fn began(&self, device: &str) -> bool {
+        self.devices.contains_key(device)
+    }
+
     /// What a device has now.
     pub fn renew(&mut self, device: &str, fingerprints: Vec<String>) {
         let device = self.devices.get_mut(device).unwrap();
@@ -56,7 +65,8 @@ impl Told {
     pub fn note(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         match words.as_slice() {
-            ["ready"] => {}
+            ["ready"] => self.ready = true,
+            ["time", time] => self.time = Some(time.parse().unwrap()),
             ["begin", device] => {
                 self.devices.entry((*device).to_owned()).or_default().in_doubt = true;
             }
