@@ -31,7 +31,8 @@ pub struct Block {
     pub range: AddressRange,
 }
 
-/// Makes a block. Like a pool it costs the same for each size.
+/// Makes a block. Like a pool it costs the same for each size, and one that is there already, as it
+/// shall be, is no error and no change.
 ///
 /// # Errors
 ///
@@ -46,6 +47,9 @@ pub fn create(
 ) -> Result<(), Error> {
     actor.check()?;
     limits::check("name", &block.name, limits::NAME)?;
+    if by_id(tx, block.id)?.as_ref() == Some(block) {
+        return Ok(());
+    }
     let &Block { id, network, pool, range, .. } = block;
     let parent = Space::by_id(tx, pool)?
         .filter(|parent| parent.parent.is_none() && parent.network == network)

@@ -45,12 +45,13 @@ pub struct Pool {
 }
 
 /// Makes a pool, all of it free but for what is reserved. It costs the same for each size: one row
-/// of free space.
+/// of free space. One that is there already, as it shall be, is no error and no change.
 ///
 /// # Errors
 ///
 /// [`Error::Overlap`] with another pool of the network, [`Error::TooMany`] reservations (begin with a
-/// smaller pool and let it grow), [`Error::Unique`] when the id is in use.
+/// smaller pool and let it grow), [`Error::Unique`] when the id is another's, or the pool's, with
+/// another range or position.
 pub fn create(
     tx: &mut dyn Transaction,
     now: i64,
@@ -58,6 +59,9 @@ pub fn create(
     pool: &Pool,
 ) -> Result<(), Error> {
     actor.check()?;
+    if by_id(tx, pool.id)? == Some(*pool) {
+        return Ok(());
+    }
     check_overlap(tx, pool)?;
     let free = vacant(tx, pool.network, pool.range)?;
     let space = Space { id: pool.id, network: pool.network, range: pool.range, parent: None };

@@ -49,7 +49,8 @@ pub struct Reservation {
     pub note: Option<String>,
 }
 
-/// Reserves addresses, whether they are in a pool or not.
+/// Reserves addresses, whether they are in a pool or not. What is reserved already, for the same and
+/// with the same note, is no error and no change.
 ///
 /// # Errors
 ///
@@ -68,6 +69,9 @@ pub fn make(
     limits::check("note", reservation.note.as_deref().unwrap_or_default(), limits::NOTE)?;
     let Reservation { range, purpose, .. } = *reservation;
     if let Some(other) = first_within(tx, network, range, 1)?.first() {
+        if other == reservation {
+            return Ok(());
+        }
         return Err(Error::ReservationOverlaps { network, range, other: other.range });
     }
     if let Purpose::Owner(owner) = purpose {

@@ -30,6 +30,9 @@ pub fn resize(
     if range.family() != old.range.family() {
         return Err(Error::WrongFamily { address: range.first(), family: old.range.family() });
     }
+    if range == old.range {
+        return Ok(old);
+    }
     let pool = Pool { range, ..old };
     check_overlap(tx, &pool)?;
 

@@ -10,6 +10,9 @@ use super::state::{Model, addresses};
 
 impl Model {
     pub fn create_pool(&mut self, pool: Pool) -> Result<(), Error> {
+        if self.pools.contains(&pool) {
+            return Ok(());
+        }
         self.check_overlap(&pool)?;
         self.check_id(pool.id)?;
         self.pools.push(pool);
@@ -49,6 +52,9 @@ impl Model {
     }
 
     pub fn create_block(&mut self, block: Block) -> Result<(), Error> {
+        if self.blocks.contains(&block) {
+            return Ok(());
+        }
         let Block { id, network, pool, range, .. } = block;
         let parent = self.pool(pool)?;
         if parent.network != network {
@@ -97,6 +103,9 @@ impl Model {
 
     pub fn reserve(&mut self, network: NetworkId, new: Reservation) -> Result<(), Error> {
         let range = new.range;
+        if self.reservations.contains(&(network, new.clone())) {
+            return Ok(());
+        }
         let mut overlapping: Vec<_> = self
             .reservations
             .iter()
