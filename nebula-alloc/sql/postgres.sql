@@ -121,6 +121,11 @@ CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
 CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
 
 
+-- Version 4
+ALTER TABLE alloc_lease ADD COLUMN number BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE alloc_lease ADD COLUMN passed_on_by BYTEA;
+
+
 -- What is run.
 
 DELETE FROM alloc_interval WHERE pool = $1;
@@ -143,8 +148,8 @@ INSERT INTO alloc_event
 INSERT INTO alloc_interval (pool, last, first, holder) VALUES ($1, $2, $3, $4);
 
 INSERT INTO alloc_lease
-     (network, address, family, pool, owner, state, hold_until, until)
-     VALUES ($1, $2, $3, $4, $5, 1, $6, $7);
+     (network, address, family, pool, owner, state, hold_until, until, number)
+     VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8);
 
 INSERT INTO alloc_pool
      (id, network, family, position, first, last, parent, name)
@@ -177,6 +182,8 @@ SELECT block.id FROM alloc_pool AS block
         OR pool.network <> block.network OR pool.family <> block.family
         OR length(pool.first) <> length(block.first)
         OR block.first < pool.first OR block.last > pool.last);
+
+SELECT coalesce(max(id), 0) + 1 FROM alloc_event;
 
 SELECT first FROM alloc_reservation
      WHERE owner = $1 AND network = $2 AND family = $3;
@@ -256,48 +263,62 @@ SELECT lease.network, lease.address, kept.kind
         AND lease.address >= kept.first AND lease.address <= kept.last
      WHERE lease.state = 1 AND (kept.kind = 3 OR kept.kind = 2 AND kept.owner <> lease.owner);
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
      WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
      WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
      WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
      UNION ALL
-     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
      WHERE owner = $2 AND family = $3 AND state = 2
      UNION ALL
-     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL FROM alloc_reservation
-     WHERE owner = $2 AND network = $1 AND family = $3;
+     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3
+     UNION ALL
+     SELECT $1, $2, $2, $2, 0, 0, NULL, NULL, NULL,
+         (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), NULL;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
      WHERE pool = $1 AND state = 1 AND until IS NOT NULL AND until <= $2 ORDER BY until LIMIT $3
      FOR UPDATE SKIP LOCKED;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
      WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3
      FOR UPDATE SKIP LOCKED;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
      WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2
      FOR UPDATE SKIP LOCKED;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE network = $1 AND address = $2;
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE network = $1 AND address = $2
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2
      UNION ALL
-     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL FROM alloc_pool
+     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_pool
      WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
      UNION ALL
-     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL
+     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
      FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
          WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
      WHERE first <= $2;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 1
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease WHERE owner = $1 AND state = 1
      UNION ALL
-     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until FROM alloc_lease WHERE owner = $1 AND state = 2;
+     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease WHERE owner = $1 AND state = 2;
 
 SELECT network, family, last, first FROM alloc_reservation
      WHERE (network, family, last) > ($1, $2, $3) ORDER BY network, family, last LIMIT $4;
@@ -322,23 +343,28 @@ UPDATE alloc_interval SET holder = $1 WHERE pool = $2 AND last = $3;
 UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3;
 
 UPDATE alloc_lease
-     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3
-     WHERE network = $4 AND address = $5 AND state = 2 AND owner = $6 AND hold_until = $7;
+     SET owner = $1, number = $2, passed_on_by = $3
+     WHERE network = $4 AND address = $5 AND owner = $3 AND released_at IS NOT DISTINCT FROM $6
+         AND number = $7;
+
+UPDATE alloc_lease
+     SET state = 1, owner = $1, hold_until = $2, released_at = NULL, reason = NULL, until = $3,
+         number = $4, passed_on_by = NULL
+     WHERE network = $5 AND address = $6 AND state = 2 AND owner = $7 AND hold_until = $8
+         AND number = $9;
 
 UPDATE alloc_lease
      SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
-     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7;
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7
+         AND number = $8;
 
 UPDATE alloc_lease SET hold_until = $1
      WHERE network = $2 AND address = $3 AND owner = $4 AND hold_until = $5
-         AND released_at IS NOT DISTINCT FROM $6;
+         AND released_at IS NOT DISTINCT FROM $6 AND number = $7;
 
-UPDATE alloc_lease SET hold_until = $1, until = $2
-     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5 AND hold_until = $6
-         AND until IS NOT DISTINCT FROM $7;
-
-UPDATE alloc_lease SET owner = $1
-     WHERE network = $2 AND address = $3 AND owner = $4 AND released_at IS NOT DISTINCT FROM $5;
+UPDATE alloc_lease SET hold_until = $1, until = $2, number = $3
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7
+         AND until IS NOT DISTINCT FROM $8 AND number = $9;
 
 UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
 

@@ -5,7 +5,7 @@ use crate::lease::{self, Hold, Lease, Request};
 use crate::pool::{self, Pool};
 use crate::store::Transaction;
 use crate::store::writer::{Answer, Once, Query, Step, Subject, Writer};
-use crate::{AddressRange, Error, NetworkId, OwnerId, PoolId, reclaim};
+use crate::{AddressRange, Error, LeaseId, NetworkId, OwnerId, PoolId, reclaim};
 
 /// A [`Writer`] with the plain operations.
 ///
@@ -120,6 +120,26 @@ impl Allocator {
         self.transaction_about(network, owner, move |tx, now, actor| {
             lease::release(tx, now, actor, network, owner, hold)
         })
+    }
+
+    /// [`lease::renew_one`].
+    pub fn renew_one(&self, lease: LeaseId, until: Option<i64>) -> Answer<Lease, Error> {
+        self.transaction_about(lease.network, lease.owner, move |tx, now, actor| {
+            lease::renew_one(tx, now, actor, &lease, until)
+        })
+    }
+
+    /// [`lease::release_one`].
+    pub fn release_one(&self, lease: LeaseId, hold: impl Into<Hold>) -> Answer<Lease, Error> {
+        let hold = hold.into();
+        self.transaction_about(lease.network, lease.owner, move |tx, now, actor| {
+            lease::release_one(tx, now, actor, &lease, hold)
+        })
+    }
+
+    /// [`lease::transfer_one`].
+    pub fn transfer_one(&self, lease: LeaseId, to: OwnerId) -> Answer<Lease, Error> {
+        self.transaction(move |tx, now, actor| lease::transfer_one(tx, now, actor, &lease, to))
     }
 
     /// [`lease::transfer`].

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::{AddressRange, Family, NetworkId, OwnerId, PoolId};
+use crate::{AddressRange, Family, LeaseId, NetworkId, OwnerId, PoolId};
 
 /// Why a request was refused or could not be carried out.
 ///
@@ -91,6 +91,15 @@ pub enum Error {
         network: NetworkId,
         /// The owner.
         owner: OwnerId,
+    },
+    /// The lease that a request names is over, or another owner has it.
+    #[error(
+        "lease {} of {} is no longer that of owner {} in network {}",
+        lease.number, lease.address, lease.owner, lease.network
+    )]
+    LeaseEnded {
+        /// Its name.
+        lease: LeaseId,
     },
     /// There is no such pool or block.
     #[error("there is no pool {pool}")]
@@ -385,6 +394,7 @@ impl Error {
             | Error::AddressInAnotherPool { .. }
             | Error::OwnerHoldsElsewhere { .. }
             | Error::NoLease { .. }
+            | Error::LeaseEnded { .. }
             | Error::NoSuchPool { .. }
             | Error::NoSuchReservation { .. }
             | Error::LeasesStand { .. }

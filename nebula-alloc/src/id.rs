@@ -1,6 +1,7 @@
 //! Ids of networks, pools and owners.
 
 use std::fmt;
+use std::net::IpAddr;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -58,4 +59,18 @@ id! {
 id! {
     /// Who holds a lease: at most one active lease per network and family.
     OwnerId
+}
+
+/// The name of one lease, by which it is told from those that its owner had of the same address
+/// before or has of it later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseId {
+    /// Where.
+    pub network: NetworkId,
+    /// The address.
+    pub address: IpAddr,
+    /// Whose it is.
+    pub owner: OwnerId,
+    /// Which one of this owner and address.
+    pub number: i64,
 }

@@ -4,6 +4,7 @@ mod allocate;
 mod given;
 mod grant;
 mod hold;
+mod one;
 mod owned;
 mod renew;
 mod terms;
@@ -15,6 +16,7 @@ pub use self::allocate::{allocate, allocate_many};
 pub(crate) use self::given::refusals;
 pub(crate) use self::hold::quarantine;
 pub use self::hold::{Hold, Reason, extend_hold, release, shorten_hold};
+pub use self::one::{release_one, renew_one, transfer_one};
 pub use self::renew::{heartbeat, renew};
 pub(crate) use self::terms::Terms;
 pub use self::transfer::{take_over, transfer};
@@ -23,7 +25,7 @@ use crate::event::{self, Actor};
 use crate::interval::limit;
 use crate::store::writer::Query;
 use crate::store::{Row, Transaction};
-use crate::{Error, Family, NetworkId, OwnerId, PoolId};
+use crate::{Error, Family, LeaseId, NetworkId, OwnerId, PoolId};
 
 /// A wish for an address. All times are seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +79,21 @@ pub struct Lease {
     pub reason: Option<Reason>,
     /// When it ends by itself.
     pub until: Option<i64>,
+    /// Grows each time an owner gets an address, gets it back, or gets it from another: one owner has
+    /// an address under a number once. 0 for leases from before there were numbers.
+    pub number: i64,
+    /// The owner that passed it on, if it was passed on.
+    pub passed_on_by: Option<OwnerId>,
 }
 
 impl Lease {
+    /// Its name, for [`release_one`], [`renew_one`] and [`transfer_one`].
+    #[must_use]
+    pub fn id(&self) -> LeaseId {
+        let Self { network, address, owner, number, .. } = *self;
+        LeaseId { network, address, owner, number }
+    }
+
     /// The family of its address.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -90,7 +104,8 @@ impl Lease {
 /// Columns as [`read`] expects them; a macro, because `concat!` takes no constants.
 macro_rules! columns {
     () => {
-        "network, address, pool, owner, state, hold_until, released_at, reason, until"
+        "network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by"
     };
 }
 pub(crate) use columns;
@@ -201,6 +216,11 @@ pub(crate) fn read(row: &Row) -> Result<Lease, Error> {
         released_at: row.optional_integer(6)?,
         reason: row.optional_integer(7)?.map(Reason::from_number),
         until: row.optional_integer(8)?,
+        number: row.integer(9)?,
+        passed_on_by: match row.optional_blob(10)? {
+            Some(_) => Some(OwnerId(row.array(10)?)),
+            None => None,
+        },
     })
 }
 
@@ -240,6 +260,6 @@ pub(crate) mod statements {
     pub(crate) use super::hold::{HOLD, QUARANTINE};
     pub(crate) use super::owned::OWNED;
     pub(crate) use super::renew::PROLONG;
-    pub(crate) use super::transfer::PASS_ON;
+    pub(crate) use super::transfer::{NEXT_NUMBER, PASS_ON};
     pub(crate) use super::{BY_ADDRESS, BY_OWNER, LIST};
 }

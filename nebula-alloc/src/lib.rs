@@ -73,7 +73,7 @@ pub use allocator::Allocator;
 pub use clock::Clock;
 pub use error::{Error, Keeper};
 pub use event::Actor;
-pub use id::{NetworkId, OwnerId, PoolId};
+pub use id::{LeaseId, NetworkId, OwnerId, PoolId};
 /// The version whose transactions this crate takes part in.
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

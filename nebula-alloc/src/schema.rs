@@ -11,6 +11,8 @@ pub const COMPONENT: Component = Component {
         // An older program would give out what is reserved.
         Migration { version: 2, oldest: 2, sql: VERSION_2 },
         Migration { version: 3, oldest: 2, sql: VERSION_3 },
+        // An older program would give a lease the number of the one before it.
+        Migration { version: 4, oldest: 4, sql: VERSION_4 },
     ],
 };
 
@@ -150,4 +152,10 @@ CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, family) WHERE state 
 CREATE INDEX alloc_lease_ending ON alloc_lease (pool, until) WHERE state = 1 AND until IS NOT NULL;
 CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
 CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
+";
+
+/// Leases are told from those that the same owner had of the same address before.
+const VERSION_4: &str = "
+ALTER TABLE alloc_lease ADD COLUMN number BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE alloc_lease ADD COLUMN passed_on_by {blob};
 ";

@@ -23,6 +23,7 @@ mod questions {
     pub mod given_address;
     pub mod importing;
     pub mod limits;
+    pub mod named_leases;
     pub mod one_holder;
     pub mod pairs;
     pub mod pools;
@@ -80,6 +81,12 @@ suite! {
         a_lease_without_end_keeps_none,
         a_lease_that_has_ended_begins_anew_whether_it_was_expired_or_not,
         equal_owners_in_a_batch_are_one,
+        a_pool_that_is_there_already_is_created_again,
+        a_block_that_is_there_already_is_created_again,
+        a_reservation_that_is_there_already_is_made_again,
+        a_range_that_a_pool_has_already_is_no_change,
+        a_transfer_that_was_made_already_answers_the_same,
+        a_release_that_was_made_already_answers_the_same,
     }
     blocks {
         only_who_names_the_block_gets_one_of_it,
@@ -147,6 +154,15 @@ suite! {
         an_owner_does_not_name_one_address_after_the_other_without_end,
         assignments_are_taken_over_so_many_at_a_time,
     }
+    named_leases {
+        a_late_duplicate_of_a_release_leaves_the_owners_new_lease_alone,
+        so_does_one_of_a_renewal_or_a_transfer,
+        a_release_without_a_name_takes_what_the_owner_has_by_then,
+        a_lease_keeps_its_name_as_long_as_it_lasts,
+        one_family_is_released_and_the_other_stays,
+        one_that_was_passed_on_is_not_its_former_owners_to_release,
+        an_owner_never_has_an_address_under_one_number_twice,
+    }
     one_holder {
         a_second_holder_of_an_address_is_refused,
         a_second_active_lease_of_an_owner_is_refused,
@@ -175,6 +191,7 @@ suite! {
         a_returning_owner_gets_what_it_had_last,
         in_one_batch_the_owner_comes_before_whoever_asks_for_its_ended_quarantine,
         releasing_twice_changes_nothing_more,
+        releasing_again_answers_what_was_released_last,
         the_hold_moves_forward_only_and_ends_early_only_after_the_hold_time,
         a_new_owner_takes_over_what_the_old_one_left,
         reclaiming_is_bounded_and_frees_the_earliest_first,

@@ -247,7 +247,7 @@ fn word(answer: Result<(), &Error>) -> &'static str {
         Err(Error::LeasesStand { .. }) => "leases stand",
         Err(Error::BlockStands { .. }) => "a block stands",
         Err(Error::OwnerHasAnother { .. } | Error::OwnerHoldsElsewhere { .. }) => "has another",
-        Err(Error::NoLease { .. }) => "no lease",
+        Err(Error::NoLease { .. } | Error::LeaseEnded { .. }) => "no lease",
         Err(Error::Unique) => "not unique",
         Err(Error::NoSuchPool { .. } | Error::NoPool { .. }) => "no pool",
         Err(Error::NoSuchReservation { .. }) => "no reservation",

@@ -63,7 +63,7 @@ pub fn allocate_many(
     let mut answers = Answers(requests.iter().map(|_| None).collect());
     let mut waiting = Vec::with_capacity(requests.len());
     for (index, (actor, request)) in requests.iter().enumerate() {
-        let asking = Asking { index, actor, request };
+        let asking = Asking { index, actor, request, number: 0 };
         match actor.check() {
             Ok(()) => waiting.push(asking),
             Err(error) => answers.give(asking, Err(error)),
@@ -129,7 +129,8 @@ fn round(
     let mut claiming = Vec::new();
     let mut looking = Looking::default();
     for (asking, rows) in requests.into_iter().zip(owned) {
-        let Owned { active, claims, is_full } = Owned::read(&rows, asking.request)?;
+        let Owned { active, number, claims, is_full } = Owned::read(&rows, asking.request)?;
+        let asking = Asking { number, ..asking };
         if let Some(lease) = active {
             answers.give(asking, keep(tx, now, asking, lease)?);
         } else if is_full {
@@ -228,7 +229,7 @@ fn take_lowest(
     let mut given = Vec::with_capacity(taken.len());
     for address in taken {
         if let Some(asking) = waiting.pop_front() {
-            let lease = insert(tx, pool, address, asking.request)?;
+            let lease = insert(tx, pool, address, asking.request, asking.number)?;
             answers.give(asking, Ok(lease));
             given.push((asking.actor, lease));
         }
@@ -260,15 +261,13 @@ fn keep(
         return Ok(Err(Error::OwnerHoldsElsewhere { network, owner, held, pool }));
     }
     let request = asking.request;
-    let lease = Lease {
-        hold_until: held.hold_until.max(request.hold_until),
-        until: match held.until {
-            // It has ended, whether somebody expired it or not: this is a new one.
-            Some(end) if end <= now => request.until,
-            // A lease without end stays one; else the later end.
-            end => end.map(|end| end.max(request.until.unwrap_or(end))),
-        },
-        ..held
+    let (until, number) = match held.until {
+        // It has ended, whether somebody expired it or not: this is a new one.
+        Some(end) if end <= now => (request.until, asking.number),
+        // A lease without end stays one; else the later end.
+        end => (end.map(|end| end.max(request.until.unwrap_or(end))), held.number),
     };
+    let hold_until = held.hold_until.max(request.hold_until);
+    let lease = Lease { hold_until, until, number, ..held };
     prolong(tx, now, asking.actor, held, lease).map(Ok)
 }

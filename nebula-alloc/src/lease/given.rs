@@ -18,10 +18,10 @@ pub(crate) const AT: &str = concat!(
     columns!(),
     " FROM alloc_lease WHERE network = $1 AND address = $2
      UNION ALL
-     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL FROM alloc_pool
+     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_pool
      WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
      UNION ALL
-     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL
+     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
      FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
          WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
      WHERE first <= $2"
@@ -40,6 +40,8 @@ pub(super) struct Asking<'a> {
     pub(super) index: usize,
     pub(super) actor: &'a Actor<'a>,
     pub(super) request: &'a Request,
+    /// The number of the lease, if it begins now; known once it was read what the owner has.
+    pub(super) number: i64,
 }
 
 /// How an address can be given.
@@ -80,16 +82,16 @@ pub(super) fn given(
     let mut answers = Vec::with_capacity(asked.len());
     let mut given = Vec::with_capacity(asked.len());
     for ((asking, address), way) in asked.iter().zip(ways) {
-        let request = asking.request;
+        let Asking { request, number, .. } = *asking;
         let (kind, lease) = match way {
-            Ok(Way::Return(former)) => (kind::RETURNED, activate(tx, former, request)?),
-            Ok(Way::Inherit(former)) => (kind::ALLOCATED, activate(tx, former, request)?),
+            Ok(Way::Return(former)) => (kind::RETURNED, activate(tx, former, request, number)?),
+            Ok(Way::Inherit(former)) => (kind::ALLOCATED, activate(tx, former, request, number)?),
             Ok(Way::Take(pool)) if taken.next() != Some(true) => {
                 answers.push(Err(missing(tx, request.network, pool, *address)?));
                 continue;
             }
             Ok(Way::Take(pool) | Way::Reserved(pool)) => {
-                (kind::ALLOCATED, insert(tx, pool, *address, request)?)
+                (kind::ALLOCATED, insert(tx, pool, *address, request, number)?)
             }
             Err(refusal) => {
                 answers.push(Err(refusal));

@@ -10,10 +10,11 @@ use crate::{Error, NetworkId, OwnerId};
 // held for have moved. `released_at` is NULL while a lease is active.
 pub(crate) const QUARANTINE: &str = "UPDATE alloc_lease
      SET state = 2, hold_until = $1, released_at = $2, reason = $3, until = NULL
-     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7";
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7
+         AND number = $8";
 pub(crate) const HOLD: &str = "UPDATE alloc_lease SET hold_until = $1
      WHERE network = $2 AND address = $3 AND owner = $4 AND hold_until = $5
-         AND released_at IS NOT DISTINCT FROM $6";
+         AND released_at IS NOT DISTINCT FROM $6 AND number = $7";
 
 /// Why a lease was released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +82,11 @@ impl From<i64> for Hold {
 }
 
 /// Releases all active leases of an owner into quarantine, which ends at the later of their
-/// `hold_until` and `hold` from now. Answers them as they are then, in address order; none when the
-/// owner had none.
+/// `hold_until` and `hold` from now. Answers them as they are then, in address order.
+///
+/// An owner that has none is answered those that it released last, as long as their quarantine
+/// lasts: asking again answers the same. But who asks again when the owner has a new lease by then
+/// releases that one; [`release_one`](super::release_one) does not.
 ///
 /// # Errors
 ///
@@ -97,9 +101,16 @@ pub fn release(
 ) -> Result<Vec<Lease>, Error> {
     actor.check()?;
     let hold = hold.into();
-    by_owner(tx, network, owner)?
+    let (active, mut released): (Vec<_>, Vec<_>) = by_owner(tx, network, owner)?
         .into_iter()
-        .filter(|lease| lease.state == LeaseState::Active)
+        .partition(|lease| lease.state == LeaseState::Active);
+    if active.is_empty() {
+        let last = released.iter().map(|lease| lease.released_at).max().flatten();
+        released.retain(|lease| lease.released_at == last);
+        return Ok(released);
+    }
+    active
+        .into_iter()
         .map(|lease| quarantine(tx, now, actor, lease, hold, kind::RELEASED))
         .collect()
 }
@@ -183,6 +194,7 @@ pub(crate) fn quarantine(
             octets(lease.address).as_slice().into(),
             lease.owner.as_bytes().into(),
             held.hold_until.into(),
+            held.number.into(),
         ],
     )?;
     record(tx, now, actor, kind, &lease, Some(hold.reason.word()))?;
@@ -205,6 +217,7 @@ fn set_hold(
             lease.owner.as_bytes().into(),
             lease.hold_until.into(),
             lease.released_at.into(),
+            lease.number.into(),
         ],
     )?;
     record(tx, now, actor, kind::HELD, &Lease { hold_until, ..*lease }, None)

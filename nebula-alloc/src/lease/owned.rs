@@ -10,7 +10,8 @@ use crate::store::{Param, Row, Transaction};
 use crate::{Error, limits};
 
 /// What an owner has: its active lease (state 1), those in quarantine (2) and what is pinned to it
-/// (3); the latter two in all networks, see the schema for the reason.
+/// (3); the latter two in all networks, see the schema for the reason. And (0) the number of a lease
+/// that begins now, as [`NEXT_NUMBER`](super::transfer::NEXT_NUMBER).
 pub(crate) const OWNED: &str = concat!(
     "SELECT ",
     columns!(),
@@ -22,8 +23,11 @@ pub(crate) const OWNED: &str = concat!(
     " FROM alloc_lease
      WHERE owner = $2 AND family = $3 AND state = 2
      UNION ALL
-     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL FROM alloc_reservation
-     WHERE owner = $2 AND network = $1 AND family = $3"
+     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3
+     UNION ALL
+     SELECT $1, $2, $2, $2, 0, 0, NULL, NULL, NULL,
+         (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), NULL"
 );
 /// What each of these owners has, as rows.
 pub(super) fn owned<'a>(
@@ -56,6 +60,8 @@ pub(super) enum Claim {
 /// What an owner has that matters to its request.
 pub(super) struct Owned {
     pub(super) active: Option<Lease>,
+    /// The number of a lease that begins now.
+    pub(super) number: i64,
     /// The best first.
     pub(super) claims: VecDeque<(IpAddr, Claim)>,
     /// Whether it asks for one more by name than it may have in quarantine.
@@ -65,10 +71,12 @@ pub(super) struct Owned {
 impl Owned {
     pub(super) fn read(rows: &[Row], request: &Request) -> Result<Self, Error> {
         let mut active = None;
+        let mut number = 0;
         let mut claims = VecDeque::new();
         let mut released = Vec::new();
         for row in rows {
             match row.integer(4)? {
+                0 => number = row.integer(9)?,
                 1 => active = Some(read(row)?),
                 3 => claims.push_back((row.address(1)?, Claim::Pinned)),
                 _ => released.push(read(row)?),
@@ -78,13 +86,14 @@ impl Owned {
         if let Some(address) = request.address {
             let is_full = released.len() >= limits::QUARANTINED
                 && released.iter().all(|lease| lease.address != address);
-            return Ok(Self { active, claims: VecDeque::from([(address, Claim::Named)]), is_full });
+            let claims = VecDeque::from([(address, Claim::Named)]);
+            return Ok(Self { active, number, claims, is_full });
         }
         released.retain(|lease| request.pool.is_none_or(|pool| pool == lease.pool));
         released.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
         let former = released.iter().take(limits::FORMER);
         claims.extend(former.map(|lease| (lease.address, Claim::Former)));
-        Ok(Self { active, claims, is_full: false })
+        Ok(Self { active, number, claims, is_full: false })
     }
 }
 

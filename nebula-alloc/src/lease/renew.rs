@@ -8,9 +8,9 @@ use crate::{Error, NetworkId, OwnerId};
 
 /// With what was read: meanwhile it may have ended and the address be another's, or its ends have
 /// moved.
-pub(crate) const PROLONG: &str = "UPDATE alloc_lease SET hold_until = $1, until = $2
-     WHERE network = $3 AND address = $4 AND state = 1 AND owner = $5 AND hold_until = $6
-         AND until IS NOT DISTINCT FROM $7";
+pub(crate) const PROLONG: &str = "UPDATE alloc_lease SET hold_until = $1, until = $2, number = $3
+     WHERE network = $4 AND address = $5 AND state = 1 AND owner = $6 AND hold_until = $7
+         AND until IS NOT DISTINCT FROM $8 AND number = $9";
 
 /// Lets all active leases of an owner end at `until`, or never. Unlike asking again it can also
 /// bring the end nearer. Answers them as they are then, in address order.
@@ -76,7 +76,7 @@ fn active(
     Ok(leases)
 }
 
-/// Stores another `hold_until` and `until`, if they are others.
+/// Stores another `hold_until`, `until` and `number`, if they are others.
 pub(super) fn prolong(
     tx: &mut dyn Transaction,
     now: i64,
@@ -92,11 +92,13 @@ pub(super) fn prolong(
         &[
             lease.hold_until.into(),
             lease.until.into(),
+            lease.number.into(),
             lease.network.as_bytes().into(),
             octets(lease.address).as_slice().into(),
             lease.owner.as_bytes().into(),
             held.hold_until.into(),
             held.until.into(),
+            held.number.into(),
         ],
     )?;
     record(tx, now, actor, kind::RENEWED, &lease, None)?;

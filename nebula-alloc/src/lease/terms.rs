@@ -4,10 +4,12 @@ use std::fmt;
 
 use super::{Lease, LeaseState};
 
-/// The times of a lease as they are after an event: the end of its detail.
+/// The number and the times of a lease as they are after an event: the end of its detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) hold_until: i64,
+    /// Unknown for events of older programs.
+    pub(crate) number: Option<i64>,
     /// Unknown for some events of older programs; of a lease in quarantine nothing is said.
     pub(crate) until: Option<Option<i64>>,
 }
@@ -15,25 +17,37 @@ pub(crate) struct Terms {
 impl Terms {
     pub(super) fn of(lease: &Lease) -> Self {
         let until = (lease.state == LeaseState::Active).then_some(lease.until);
-        Self { hold_until: lease.hold_until, until }
+        Self { hold_until: lease.hold_until, number: Some(lease.number), until }
     }
 
     /// Reads them; `None` for an event of an older program that tells none.
     pub(crate) fn told(detail: &str) -> Option<Self> {
-        let (before, hold_until) = detail.rsplit_once("until ")?;
-        let until = match before.rsplit_once("ends ") {
-            Some((_, end)) => match end.strip_suffix(", held ")? {
-                "never" => Some(None),
-                end => Some(Some(end.parse().ok()?)),
-            },
+        let mut words = detail.rsplit(", ");
+        let hold_until = words.next()?;
+        let hold_until = hold_until.strip_prefix("held ").unwrap_or(hold_until);
+        let hold_until = hold_until.strip_prefix("until ")?.parse().ok()?;
+        let mut word = words.next();
+        let until = match word.and_then(|word| word.strip_prefix("ends ")) {
+            Some("never") => Some(None),
+            Some(end) => Some(Some(end.parse().ok()?)),
             None => None,
         };
-        Some(Self { hold_until: hold_until.parse().ok()?, until })
+        if until.is_some() {
+            word = words.next();
+        }
+        let number = match word.and_then(|word| word.strip_prefix("lease ")) {
+            Some(number) => Some(number.parse().ok()?),
+            None => None,
+        };
+        Some(Self { hold_until, number, until })
     }
 }
 
 impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(number) = self.number {
+            write!(f, "lease {number}, ")?;
+        }
         match self.until {
             Some(Some(until)) => write!(f, "ends {until}, ")?,
             Some(None) => f.write_str("ends never, ")?,
@@ -50,14 +64,26 @@ mod tests {
     #[test]
     fn what_is_told_is_understood() {
         for until in [None, Some(None), Some(Some(-3)), Some(Some(1_800_000_000))] {
-            let terms = Terms { hold_until: 7, until };
-            assert_eq!(Terms::told(&terms.to_string()), Some(terms));
-            assert_eq!(Terms::told(&format!("from until ends, {terms}")), Some(terms));
+            for number in [None, Some(0), Some(i64::MAX)] {
+                let terms = Terms { hold_until: 7, number, until };
+                assert_eq!(Terms::told(&terms.to_string()), Some(terms));
+                assert_eq!(Terms::told(&format!("from until ends, {terms}")), Some(terms));
+            }
         }
         // Of an older program.
-        assert_eq!(Terms::told("until 9"), Some(Terms { hold_until: 9, until: None }));
-        for nothing in ["", "released", "active", "from 0102", "until when", "ends x, held until 1"]
-        {
+        assert_eq!(
+            Terms::told("until 9"),
+            Some(Terms { hold_until: 9, number: None, until: None })
+        );
+        for nothing in [
+            "",
+            "released",
+            "active",
+            "from 0102",
+            "until when",
+            "ends x, held until 1",
+            "lease x, held until 1",
+        ] {
             assert_eq!(Terms::told(nothing), None, "{nothing}");
         }
     }

@@ -42,8 +42,8 @@ pub fn the_allocator_writes_one_for_each_change(new: New) {
         .unwrap();
     allocator.allocate(request(1)).wait().unwrap();
     allocator.allocate(request(1)).wait().unwrap();
-    assert_eq!(allocator.release(NETWORK, owner(1), DAY).wait().unwrap().len(), 1);
-    assert_eq!(allocator.release(NETWORK, owner(1), DAY).wait().unwrap().len(), 0);
+    let released = allocator.release(NETWORK, owner(1), DAY).wait().unwrap();
+    assert_eq!(allocator.release(NETWORK, owner(1), DAY).wait(), Ok(released));
     allocator.allocate(request(1)).wait().unwrap();
     assert!(allocator.allocate(given(2, "10.9.9.9")).wait().is_err());
     let events = allocator
@@ -141,19 +141,25 @@ pub fn each_operation_names_who_asked_from_where_and_in_which_request(new: New) 
             "2 pool.resized  10.0.0.1-10.0.0.10".to_owned(),
             "3 block.created  printers 10.0.0.8-10.0.0.9".to_owned(),
             "4 reservation.made  10.0.0.7-10.0.0.7 for its owner: the printer".to_owned(),
-            format!("5 lease.allocated 10.0.0.1 ends {}, held until {NOW}", NOW + 5 + 100),
-            format!("6 lease.renewed 10.0.0.1 ends {NOW}, held until {NOW}"),
-            format!("7 lease.transferred 10.0.0.1 from {}, ends {NOW}, held until {NOW}", owner(1)),
-            format!("8 lease.expired 10.0.0.1 ended, held until {}", NOW + 8 + 50),
-            format!("9 lease.held 10.0.0.1 held until {}", NOW + 9 + 500),
-            format!("10 lease.held 10.0.0.1 held until {shortened}"),
-            format!("11 lease.transferred 10.0.0.1 from {}, held until {shortened}", owner(2)),
-            format!("12 lease.returned 10.0.0.1 ends never, held until {shortened}"),
-            format!("13 lease.released 10.0.0.1 revoked, held until {shortened}"),
-            format!("{DAY} lease.freed 10.0.0.1 held until {shortened}"),
-            "15 lease.allocated 10.0.0.4 ends never, held until 0".to_owned(),
-            format!("16 lease.released 10.0.0.4 released, held until {}", NOW + 16),
-            format!("16 lease.freed 10.0.0.4 held until {}", NOW + 16),
+            format!("5 lease.allocated 10.0.0.1 lease 5, ends {}, held until {NOW}", NOW + 5 + 100),
+            format!("6 lease.renewed 10.0.0.1 lease 5, ends {NOW}, held until {NOW}"),
+            format!(
+                "7 lease.transferred 10.0.0.1 from {}, lease 7, ends {NOW}, held until {NOW}",
+                owner(1)
+            ),
+            format!("8 lease.expired 10.0.0.1 ended, lease 7, held until {}", NOW + 8 + 50),
+            format!("9 lease.held 10.0.0.1 lease 7, held until {}", NOW + 9 + 500),
+            format!("10 lease.held 10.0.0.1 lease 7, held until {shortened}"),
+            format!(
+                "11 lease.transferred 10.0.0.1 from {}, lease 7, held until {shortened}",
+                owner(2)
+            ),
+            format!("12 lease.returned 10.0.0.1 lease 12, ends never, held until {shortened}"),
+            format!("13 lease.released 10.0.0.1 revoked, lease 12, held until {shortened}"),
+            format!("{DAY} lease.freed 10.0.0.1 lease 12, held until {shortened}"),
+            "15 lease.allocated 10.0.0.4 lease 15, ends never, held until 0".to_owned(),
+            format!("16 lease.released 10.0.0.4 released, lease 15, held until {}", NOW + 16),
+            format!("16 lease.freed 10.0.0.4 lease 15, held until {}", NOW + 16),
             "17 reservation.removed  10.0.0.7-10.0.0.7 for its owner: the printer".to_owned(),
             "18 block.deleted  printers 10.0.0.8-10.0.0.9".to_owned(),
             "19 pool.deleted  10.0.0.1-10.0.0.10".to_owned(),

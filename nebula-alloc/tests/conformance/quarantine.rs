@@ -95,8 +95,23 @@ pub fn releasing_twice_changes_nothing_more(new: New) {
     let mut store = released(new, NOW, 50);
     let before = store.leases();
     let again = store.run(|tx| release(tx, NOW + 9, &ACTOR, NETWORK, owner(1), 500)).unwrap();
-    assert_eq!(again, []);
+    assert_eq!(again, before);
     assert_eq!(store.leases(), before);
+}
+
+pub fn releasing_again_answers_what_was_released_last(new: New) {
+    let mut store = new();
+    store.pool(1, "10.0.0.0/24");
+    for (now, address) in [(NOW, "10.0.0.50"), (NOW + 1, "10.0.0.9"), (NOW + 2, "10.0.0.20")] {
+        store.at(now, &given(1, address)).unwrap();
+        let let_go = |store: &mut Store| {
+            store.run(|tx| release(tx, now, &ACTOR, NETWORK, owner(1), DAY)).unwrap()
+        };
+        let first = let_go(&mut store);
+        assert_eq!((first.len(), first[0].address), (1, ip(address)));
+        assert_eq!(let_go(&mut store), first);
+    }
+    store.assert_sound();
 }
 
 pub fn the_hold_moves_forward_only_and_ends_early_only_after_the_hold_time(new: New) {

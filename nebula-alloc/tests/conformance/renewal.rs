@@ -102,8 +102,10 @@ pub fn all_leases_change_hands_and_stay_as_they_are(new: New) {
     let before = store.leases();
     let passed = store.run(|tx| transfer(tx, NOW, &ACTOR, NETWORK, owner(1), owner(2))).unwrap();
     assert_eq!(passed.len(), 3);
-    let expected: Vec<_> =
-        before.into_iter().map(|lease| Lease { owner: owner(2), ..lease }).collect();
+    let number = passed[0].number;
+    assert!(before.iter().all(|lease| lease.number < number), "they have other names then");
+    let theirs = |lease| Lease { owner: owner(2), number, passed_on_by: Some(owner(1)), ..lease };
+    let expected: Vec<_> = before.into_iter().map(theirs).collect();
     assert_eq!(store.leases(), expected);
     store.assert_sound();
     assert_eq!(store.allocate(2), Ok(ip("10.0.0.2")));

@@ -231,11 +231,19 @@ impl<C: Fn(u64) -> i64> Replay<'_, C> {
                 held < 2 && released.is_empty() && stays && fits(wish, had)
             }
             Answer::Released(leases) => {
-                if leases.is_empty() {
+                let again = released.is_empty();
+                if again {
+                    // It had none, and was answered what it had released before.
                     self.owner_saw(record, Option::is_none);
+                    for (address, end) in leases.iter().copied() {
+                        self.place_saw(record, address, move |place| {
+                            matches!(place, Place::Quarantined(owner, until, _)
+                                if (*owner, *until) == (me, end))
+                        });
+                    }
                 }
                 let leases = leases.iter().map(|(address, end)| (me, *address, *end));
-                let same = leases.eq(released.iter().copied());
+                let same = again || leases.eq(released.iter().copied());
                 held == 0 && stays && same && matches!(wish, Wish::Release(_))
             }
             Answer::Expired(leases) => {
@@ -246,6 +254,18 @@ impl<C: Fn(u64) -> i64> Replay<'_, C> {
                 Wish::Transfer(to) if to == me => {
                     self.owner_saw(record, Option::is_some);
                     silent
+                }
+                // It had none, and was answered what it had passed on before.
+                Wish::Transfer(to) if passed.is_empty() => {
+                    self.owner_saw(record, Option::is_none);
+                    for (address, active) in leases.iter().copied() {
+                        self.place_saw(record, address, move |place| match place {
+                            Place::Active(owner, _) => active && *owner == to,
+                            Place::Quarantined(owner, ..) => !active && *owner == to,
+                            Place::Free => false,
+                        });
+                    }
+                    silent && leases.iter().any(|(_, active)| *active)
                 }
                 Wish::Transfer(_) => {
                     held == 0 && moved == 0 && released.is_empty() && passed == *leases

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use nebula_alloc::import::{Assignment, Conflict, Obstacle};
 use nebula_alloc::lease::{Hold, Lease, LeaseState, Reason, Request};
 use nebula_alloc::reservation::Purpose;
-use nebula_alloc::{Error, Family, Keeper, NetworkId, OwnerId, PoolId, limits};
+use nebula_alloc::{Error, Family, Keeper, LeaseId, NetworkId, OwnerId, PoolId, limits};
 
 use super::operation::{Answer, Seen};
 use super::state::Model;
@@ -48,6 +48,7 @@ impl Model {
         for index in round.iter().copied() {
             let request = requests[index];
             let Request { network, owner, family, address, pool, .. } = request;
+            self.number = seen.number(index);
             if let Some(held) = self.active(network, owner, family) {
                 answers.push((index, self.ask_again(now, held, &request)));
             } else if let Some(address) = address {
@@ -70,18 +71,23 @@ impl Model {
             }
         }
         for (index, own) in rather {
+            self.number = seen.number(index);
             // It would have liked to, but does not insist.
-            let elsewhere = |answer: &Result<_, _>| {
-                matches!(
-                    answer,
-                    Err(Error::AddressInAnotherPool { .. }
-                        | Error::AddressOutsidePools { .. }
-                        | Error::AddressReserved { .. })
-                )
+            let elsewhere = |(answer, pinned): &(Result<_, _>, bool)| match answer {
+                Err(
+                    Error::AddressInAnotherPool { .. }
+                    | Error::AddressOutsidePools { .. }
+                    | Error::AddressReserved { .. },
+                ) => true,
+                // To another of the batch, to whom it is pinned.
+                Err(Error::AddressTaken { .. }) => !pinned,
+                _ => false,
             };
-            let mut tried = own.iter().map(|address| self.given(now, &requests[index], *address));
+            let mut tried = own
+                .iter()
+                .map(|(address, pinned)| (self.given(now, &requests[index], *address), *pinned));
             match tried.find(|answer| !elsewhere(answer)) {
-                Some(answer) => answers.push((index, answer)),
+                Some((answer, _)) => answers.push((index, answer)),
                 None => {
                     let Request { network, family, pool, .. } = requests[index];
                     sources.push(((network, family, pool), vec![index]));
@@ -89,9 +95,11 @@ impl Model {
             }
         }
         for (index, address) in named {
+            self.number = seen.number(index);
             answers.push((index, self.given(now, &requests[index], address)));
         }
         for index in sources.into_iter().flat_map(|(_, members)| members) {
+            self.number = seen.number(index);
             answers.push((index, self.any(now, &requests[index], seen.given(index))));
         }
         answers
@@ -107,8 +115,8 @@ impl Model {
         answers.into_iter().collect::<Result<_, _>>().map(Answer::Leases)
     }
 
-    /// What is pinned to it, then what it released of the pool that it asks for, the last first.
-    fn own(&self, request: &Request) -> Vec<IpAddr> {
+    /// With whether it is pinned: what is pinned to it, then what it released of the pool that it asks for, the last first.
+    fn own(&self, request: &Request) -> Vec<(IpAddr, bool)> {
         let Request { network, owner, family, pool, .. } = *request;
         let pinned = self.reservations.iter().filter(|(of, kept)| {
             *of == network && kept.purpose == Purpose::Owner(owner) && kept.range.family() == family
@@ -117,8 +125,8 @@ impl Model {
         released
             .retain(|lease| lease.family() == family && pool.is_none_or(|pool| lease.pool == pool));
         released.sort_by_key(|lease| std::cmp::Reverse((lease.released_at, lease.address)));
-        let pinned = pinned.map(|(_, kept)| kept.range.first());
-        let former = released.iter().take(limits::FORMER).map(|lease| lease.address);
+        let pinned = pinned.map(|(_, kept)| (kept.range.first(), true));
+        let former = released.iter().take(limits::FORMER).map(|lease| (lease.address, false));
         pinned.chain(former).collect()
     }
 
@@ -135,7 +143,10 @@ impl Model {
                 let hold_until = held.hold_until.max(request.hold_until);
                 let until = match held.until {
                     None => None,
-                    Some(end) if now >= end => request.until,
+                    Some(end) if now >= end => {
+                        let until = request.until;
+                        return Ok(self.begin_anew(Lease { hold_until, until, ..held }));
+                    }
                     Some(end) => Some(request.until.map_or(end, |until| until.max(end))),
                 };
                 Ok(self.put(Lease { hold_until, until, ..held }))
@@ -155,7 +166,7 @@ impl Model {
 
     fn begin(&mut self, request: &Request, pool: PoolId, address: IpAddr, hold: i64) -> Lease {
         let Request { network, owner, until, .. } = *request;
-        self.put(Lease {
+        self.begin_anew(Lease {
             network,
             address,
             pool,
@@ -165,6 +176,8 @@ impl Model {
             released_at: None,
             reason: None,
             until,
+            number: 0,
+            passed_on_by: None,
         })
     }
 
@@ -244,9 +257,59 @@ impl Model {
         owner: OwnerId,
         hold: Hold,
     ) -> Vec<Lease> {
-        let mut leases = self.of_owner(network, owner);
-        leases.retain(|lease| lease.state == LeaseState::Active);
-        leases.into_iter().map(|lease| self.quarantine(now, lease, hold)).collect()
+        let (active, mut released): (Vec<_>, Vec<_>) = self
+            .of_owner(network, owner)
+            .into_iter()
+            .partition(|lease| lease.state == LeaseState::Active);
+        let last = released.iter().map(|lease| lease.released_at).max();
+        released.retain(|lease| Some(lease.released_at) == last);
+        if active.is_empty() {
+            return released;
+        }
+        active.into_iter().map(|lease| self.quarantine(now, lease, hold)).collect()
+    }
+
+    /// The lease of this name, in this state.
+    fn named(&self, name: LeaseId, state: LeaseState) -> Option<Lease> {
+        let lease = self.leases.get(&(name.network, name.address)).copied()?;
+        (lease.id() == name && lease.state == state).then_some(lease)
+    }
+
+    pub fn release_one(&mut self, now: i64, name: LeaseId, hold: Hold) -> Result<Lease, Error> {
+        match self.named(name, LeaseState::Active) {
+            Some(lease) => Ok(self.quarantine(now, lease, hold)),
+            None => {
+                self.named(name, LeaseState::Quarantined).ok_or(Error::LeaseEnded { lease: name })
+            }
+        }
+    }
+
+    pub fn renew_one(&mut self, name: LeaseId, until: Option<i64>) -> Result<Lease, Error> {
+        let lease = self.named(name, LeaseState::Active);
+        let lease = lease.ok_or(Error::LeaseEnded { lease: name })?;
+        Ok(self.put(Lease { until, ..lease }))
+    }
+
+    pub fn transfer_one(&mut self, name: LeaseId, to: OwnerId) -> Result<Lease, Error> {
+        let lease = self.named(name, LeaseState::Active);
+        if let Some(lease) = lease {
+            return if name.owner == to { Ok(lease) } else { self.pass_on(lease, to) };
+        }
+        let passed = self.leases.get(&(name.network, name.address)).filter(|lease| {
+            lease.owner == to
+                && lease.passed_on_by == Some(name.owner)
+                && lease.number > name.number
+        });
+        passed.copied().ok_or(Error::LeaseEnded { lease: name })
+    }
+
+    fn pass_on(&mut self, lease: Lease, to: OwnerId) -> Result<Lease, Error> {
+        let active = lease.state == LeaseState::Active;
+        if let Some(held) = self.active(lease.network, to, lease.family()).filter(|_| active) {
+            let (network, held, asked) = (lease.network, held.address, lease.address);
+            return Err(Error::OwnerHasAnother { network, owner: to, held, asked });
+        }
+        Ok(self.begin_anew(Lease { owner: to, passed_on_by: Some(lease.owner), ..lease }))
     }
 
     fn quarantine(&mut self, now: i64, lease: Lease, hold: Hold) -> Lease {
@@ -280,27 +343,34 @@ impl Model {
         network: NetworkId,
         from: OwnerId,
         to: OwnerId,
+        seen: &Seen<'_>,
     ) -> Result<Vec<Lease>, Error> {
         let leases = self.of_owner(network, from);
-        if !leases.iter().any(|lease| lease.state == LeaseState::Active) {
-            return Err(Error::NoLease { network, owner: from });
+        let is_active = |lease: &Lease| lease.state == LeaseState::Active;
+        if !leases.iter().any(is_active) {
+            let mut theirs = self.of_owner(network, to);
+            theirs.retain(|lease| lease.passed_on_by == Some(from));
+            return match theirs.iter().any(is_active) {
+                true => Ok(theirs),
+                false => Err(Error::NoLease { network, owner: from }),
+            };
         }
         if from == to {
             return Ok(leases);
         }
-        for lease in leases.iter().filter(|lease| lease.state == LeaseState::Active) {
-            if let Some(held) = self.active(network, to, lease.family()) {
-                let (held, asked) = (held.address, lease.address);
-                return Err(Error::OwnerHasAnother { network, owner: to, held, asked });
-            }
-        }
-        Ok(leases.into_iter().map(|lease| self.put(Lease { owner: to, ..lease })).collect())
+        let passed = leases.into_iter().enumerate().map(|(index, lease)| {
+            self.number = seen.number(index);
+            self.pass_on(lease, to)
+        });
+        passed.collect()
     }
 
     pub fn take_over(&mut self, network: NetworkId, from: OwnerId, to: OwnerId) -> u64 {
         let mut leases = self.of_owner(network, from);
         leases.retain(|lease| lease.state == LeaseState::Quarantined);
-        self.put_all(leases.into_iter().map(|lease| Lease { owner: to, ..lease }).collect())
+        let passed_on_by = Some(from);
+        let passed = |lease| Lease { owner: to, passed_on_by, ..lease };
+        self.put_all(leases.into_iter().map(passed).collect())
     }
 
     pub fn extend_hold(&mut self, network: NetworkId, owner: OwnerId, hold_until: i64) -> u64 {

@@ -35,6 +35,15 @@ pub struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    /// The number of the lease in this place of the answer.
+    pub fn number(&self, index: usize) -> Option<i64> {
+        match self.answer {
+            Ok(Answer::Each(answers)) => answers.get(index)?.as_ref().ok().map(|one| one.number),
+            Ok(Answer::Leases(leases)) => leases.get(index).map(|lease| lease.number),
+            _ => None,
+        }
+    }
+
     /// The address that the wish of this place was given.
     pub fn given(&self, index: usize) -> Option<IpAddr> {
         match self.answer {
@@ -92,6 +101,18 @@ impl Operation {
             Self::Release { network: of, owner: by, hold: seconds, reason } => {
                 let hold = hold(*seconds, *reason);
                 lease::release(tx, now, &ACTOR, network(*of), owner(*by), hold).map(Answer::Leases)
+            }
+            Self::ReleaseOne { lease: choice, hold: seconds, reason } => {
+                let (name, hold) = (model.name(*choice), hold(*seconds, *reason));
+                lease::release_one(tx, now, &ACTOR, &name, hold).map(one)
+            }
+            Self::RenewOne { lease: choice, until } => {
+                let (name, until) = (model.name(*choice), until.map(|until| now + until));
+                lease::renew_one(tx, now, &ACTOR, &name, until).map(one)
+            }
+            Self::TransferOne { lease: choice, to } => {
+                let name = model.name(*choice);
+                lease::transfer_one(tx, now, &ACTOR, &name, owner(*to)).map(one)
             }
             Self::Renew { network: of, owner: by, until } => {
                 let until = until.map(|until| now + until);
@@ -165,6 +186,19 @@ impl Operation {
                 let hold = hold(*seconds, *reason);
                 Ok(Answer::Leases(model.release(now, network(*of), owner(*by), hold)))
             }
+            Self::ReleaseOne { lease: choice, hold: seconds, reason } => {
+                let name = model.name(*choice);
+                model.release_one(now, name, hold(*seconds, *reason)).map(one)
+            }
+            Self::RenewOne { lease: choice, until } => {
+                let name = model.name(*choice);
+                model.renew_one(name, until.map(|until| now + until)).map(one)
+            }
+            Self::TransferOne { lease: choice, to } => {
+                let name = model.name(*choice);
+                model.number = seen.number(0);
+                model.transfer_one(name, owner(*to)).map(one)
+            }
             Self::Renew { network: of, owner: by, until } => {
                 let until = until.map(|until| now + until);
                 model.renew(network(*of), owner(*by), |_| until).map(Answer::Leases)
@@ -180,7 +214,7 @@ impl Operation {
                 model.renew(network(*of), owner(*by), beat).map(Answer::Leases)
             }
             Self::Transfer { network: of, from, to } => {
-                model.transfer(network(*of), owner(*from), owner(*to)).map(Answer::Leases)
+                model.transfer(network(*of), owner(*from), owner(*to), seen).map(Answer::Leases)
             }
             Self::TakeOver { network: of, from, to } => {
                 Ok(Answer::Count(model.take_over(network(*of), owner(*from), owner(*to))))
@@ -262,6 +296,10 @@ impl Operation {
         let note = (more == 0).then(|| format!("{purpose:?}"));
         Reservation { range: range(network, family, (first, more)), purpose, note }
     }
+}
+
+fn one(lease: Lease) -> Answer {
+    Answer::Leases(vec![lease])
 }
 
 fn requests(wishes: &[Wish], now: i64) -> Vec<Request> {

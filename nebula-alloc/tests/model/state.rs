@@ -8,7 +8,7 @@ use nebula_alloc::block::Block;
 use nebula_alloc::lease::{Lease, LeaseState};
 use nebula_alloc::pool::{Pool, Usage};
 use nebula_alloc::reservation::Reservation;
-use nebula_alloc::{AddressRange, Error, Family, NetworkId, OwnerId, PoolId};
+use nebula_alloc::{AddressRange, Error, Family, LeaseId, NetworkId, OwnerId, PoolId};
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Model {
@@ -16,6 +16,10 @@ pub struct Model {
     pub blocks: Vec<Block>,
     pub reservations: Vec<(NetworkId, Reservation)>,
     pub leases: Leases,
+    /// The names of all leases there ever were.
+    pub names: Vec<LeaseId>,
+    /// The number that the library gave the lease which begins next, if that is known.
+    pub number: Option<i64>,
     /// Answers the lowest address where it is free to choose.
     pub exact: bool,
 }
@@ -141,6 +145,30 @@ impl Model {
     pub fn active(&self, network: NetworkId, owner: OwnerId, family: Family) -> Option<Lease> {
         let leases = self.of_owner(network, owner);
         leases.into_iter().find(|one| one.state == LeaseState::Active && one.family() == family)
+    }
+
+    /// The lease begins anew, under a number that this owner and address did not have before.
+    pub fn begin_anew(&mut self, lease: Lease) -> Lease {
+        let lease = Lease { number: self.number.unwrap_or_default(), ..lease };
+        let LeaseId { network, address, owner, number } = lease.id();
+        let same =
+            |one: &&LeaseId| (one.network, one.address, one.owner) == (network, address, owner);
+        let before = self.names.iter().filter(same).map(|one| one.number).max();
+        assert!(self.number.is_none() || before < Some(number), "{before:?} and then {number}");
+        self.names.push(lease.id());
+        self.put(lease)
+    }
+
+    /// One that is or was there, mostly a late one.
+    pub fn name(&self, choice: u8) -> LeaseId {
+        let missing = LeaseId {
+            network: NetworkId([1; 16]),
+            address: [0, 0, 0, 2].into(),
+            owner: OwnerId([1; 16]),
+            number: 1,
+        };
+        let back = usize::from(choice) % self.names.len().clamp(1, 20);
+        self.names.iter().rev().nth(back).copied().unwrap_or(missing)
     }
 
     pub fn put(&mut self, lease: Lease) -> Lease {

@@ -82,6 +82,20 @@ pub enum Operation {
         hold: i64,
         reason: u8,
     },
+    /// A lease that is or was there, by its place in the model's list of names.
+    ReleaseOne {
+        lease: u8,
+        hold: i64,
+        reason: u8,
+    },
+    RenewOne {
+        lease: u8,
+        until: Option<i64>,
+    },
+    TransferOne {
+        lease: u8,
+        to: u8,
+    },
     Renew {
         network: u8,
         owner: u8,
@@ -269,6 +283,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     let lives = prop_oneof![
         10 => (net(), who(), -1..10_i64, any::<u8>()).prop_map(
             |(network, owner, hold, reason)| Operation::Release { network, owner, hold, reason }),
+        4 => (any::<u8>(), -1..10_i64, any::<u8>())
+            .prop_map(|(lease, hold, reason)| Operation::ReleaseOne { lease, hold, reason }),
+        1 => (any::<u8>(), end())
+            .prop_map(|(lease, until)| Operation::RenewOne { lease, until }),
+        2 => (any::<u8>(), who()).prop_map(|(lease, to)| Operation::TransferOne { lease, to }),
         2 => (net(), who(), end())
             .prop_map(|(network, owner, until)| Operation::Renew { network, owner, until }),
         2 => (net(), who(), -1..20_i64).prop_map(

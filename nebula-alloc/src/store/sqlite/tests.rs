@@ -249,6 +249,7 @@ const PLANS: &[(&str, &[&str])] = &[
             "alloc_lease_active (owner=? AND network=? AND family=?)",
             "alloc_lease_quarantined (owner=? AND family=?)",
             "alloc_reservation_pinned (owner=? AND network=? AND family=?)",
+            "SEARCH alloc_event",
         ],
     ),
     (
@@ -260,6 +261,7 @@ const PLANS: &[(&str, &[&str])] = &[
     (lease::statements::QUARANTINE, &[LEASE]),
     (lease::statements::HOLD, &[LEASE]),
     (lease::statements::PASS_ON, &[LEASE]),
+    (lease::statements::NEXT_NUMBER, &["SEARCH alloc_event"]),
     (lease::statements::PROLONG, &[LEASE]),
     (lease::statements::ACTIVATE, &[LEASE]),
     (reclaim::DELETE, &[LEASE]),

@@ -26,16 +26,22 @@ pub(super) struct Replay {
 pub(super) struct Known {
     owner: OwnerId,
     active: bool,
+    number: Option<i64>,
     hold_until: Option<i64>,
     until: Option<Option<i64>>,
     released_at: Option<i64>,
-    passed_on: bool,
+    passed_on_by: Option<OwnerId>,
 }
 
 impl Known {
-    /// Whether the lease has the same owner and state.
+    /// Whether the lease has the same owner, state, number and past.
     pub(super) fn is_of(&self, lease: &Lease) -> bool {
-        self.owner == lease.owner && self.active == (lease.state == LeaseState::Active)
+        // Older programs did not store who passed a lease on.
+        let old = lease.number == 0 && lease.passed_on_by.is_none();
+        self.owner == lease.owner
+            && self.active == (lease.state == LeaseState::Active)
+            && self.number.is_none_or(|number| number == lease.number)
+            && (old || self.passed_on_by == lease.passed_on_by)
     }
 
     /// Whether the lease has the times that are known, and none that its state has not.
@@ -51,7 +57,7 @@ impl Known {
 
     /// Whether its owner has it from another, who may have had it by a pin.
     pub(super) fn is_passed_on(&self) -> bool {
-        self.passed_on
+        self.passed_on_by.is_some()
     }
 }
 
@@ -94,34 +100,44 @@ fn after(event: &Event<'_>, before: Option<Known>, told: Option<Terms>) -> (bool
     let active = Known {
         owner,
         active: true,
+        number: told.and_then(|told| told.number),
         hold_until: told.map(|told| told.hold_until),
         until: told.and_then(|told| told.until),
         released_at: None,
-        passed_on: false,
+        passed_on_by: None,
     };
     let quarantined = Known { active: false, until: Some(None), ..active };
     let changed = before.map(|before| Known {
+        number: active.number.or(before.number),
         hold_until: active.hold_until.or(before.hold_until),
         until: active.until.or(before.until),
         ..before
     });
     let is_theirs = before.is_some_and(|before| before.owner == owner);
     let is_active = before.is_some_and(|before| before.active);
+    // Whether its number is the one from before, or a later one.
+    let number = before.and_then(|before| before.number).zip(active.number);
+    let is_same = number.is_none_or(|(before, after)| after == before);
+    let is_later = number.is_none_or(|(before, after)| after > before);
+    let passed_on_by = before.and_then(|before| before.passed_on_by);
     match event.kind {
         kind::RECORDED if event.detail == Some("active") => (before.is_none(), Some(active)),
         kind::RECORDED => (before.is_none(), Some(Known { until: None, ..quarantined })),
         kind::ALLOCATED => (!is_active, Some(active)),
-        kind::RETURNED => (is_theirs && !is_active, Some(active)),
+        kind::RETURNED => (is_theirs && !is_active && is_later, Some(active)),
         kind::RELEASED | kind::EXPIRED => {
             let released_at = Some(event.at);
-            (is_theirs && is_active, Some(Known { released_at, ..quarantined }))
+            let after = Known { released_at, passed_on_by, ..quarantined };
+            (is_theirs && is_active && is_same, Some(after))
         }
         kind::TRANSFERRED => {
-            (before.is_some(), changed.map(|after| Known { owner, passed_on: true, ..after }))
+            let passed_on_by = before.map(|before| before.owner);
+            let possible = before.is_some() && (is_later || is_same && !is_active);
+            (possible, changed.map(|after| Known { owner, passed_on_by, ..after }))
         }
-        kind::FREED => (is_theirs && !is_active, None),
-        kind::RENEWED => (is_theirs && is_active, changed),
-        kind::HELD => (is_theirs, changed),
+        kind::FREED => (is_theirs && !is_active && is_same, None),
+        kind::RENEWED => (is_theirs && is_active && (is_same || is_later), changed),
+        kind::HELD => (is_theirs && is_same, changed),
         _ => (false, before),
     }
 }
