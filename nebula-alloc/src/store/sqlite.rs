@@ -1,6 +1,9 @@
 //! SQLite. One file, one writer; readers beside it.
 
 mod disk;
+mod files;
+mod lock;
+mod log;
 mod open;
 mod readers;
 #[cfg(test)]
@@ -13,7 +16,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use self::disk::{Lock, create, lock, log_of, rewrite, try_room, unavailable};
+use self::disk::{log_of, refuse_stump, rewrite, try_room, unavailable};
+use self::files::{Files, Lengths, check_names};
+use self::lock::{Lock, create, lock};
+use self::log::Log;
 use self::open::OpenSqlite;
 pub use self::readers::Readers;
 pub use self::transaction::SqliteTransaction;
@@ -33,14 +39,23 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The one writing connection to a database file.
 ///
 /// As long as it lives no other process, and nobody else in this one, can open the same file for
-/// writing through this crate: it holds a lock on a file beside it (the same name and `.writer`),
-/// which ends with the process.
+/// writing through this crate, whatever it is called: on Linux the file itself is locked, elsewhere
+/// one beside it (the same name and `.writer`). The lock ends with the process.
+///
+/// Before and after each commit it is looked whether the file is still the one at its path, under
+/// one name, and its log the one beside it. Else nothing more is written, and answered, until that
+/// is put right.
+///
+/// [Closing](Self::close) it, or dropping it, leaves one file that is the whole database.
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
     connection: Connection,
     components: Vec<Component>,
-    _lock: Lock,
+    files: Files,
+    log: Log,
+    /// `None` once it is closed.
+    lock: Option<Lock>,
 }
 
 impl Sqlite {
@@ -52,13 +67,19 @@ impl Sqlite {
     /// # Errors
     ///
     /// [`Error::SecondWriter`]; those of [`migrate`]; [`Error::Setting`] when a setting did not
-    /// take; [`Error::Unavailable`] when the file cannot be used.
+    /// take; [`Error::Unavailable`] when the file cannot be used, or has a second name (a hard link).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = create(path.as_ref()).map_err(unavailable)?;
+        check_names(&path, &path.metadata().map_err(unavailable)?)?;
         let lock = lock(&path)?;
         let connection = connect(&path)?;
-        let mut store = Self { path, connection, components: Vec::new(), _lock: lock };
+        let files = Files::of(&path)?;
+        let log = Log::new(&connection, files.check(&lock)?)?;
+        let components = Vec::new();
+        let mut store = Self { path, connection, components, files, log, lock: Some(lock) };
         store.migrate(&COMPONENT)?;
+        // From here on the file alone is a database with these tables.
+        log::empty(&store.connection)?;
         Ok(store)
     }
 
@@ -97,7 +118,7 @@ impl Sqlite {
     ///
     /// [`Error::Unavailable`] when the file cannot be opened.
     pub fn readers(&self, count: usize) -> Result<Readers, Error> {
-        Readers::connect(&self.path, count)
+        Readers::beside(&self.path, count)
     }
 
     /// The database file, with links resolved.
@@ -106,12 +127,33 @@ impl Sqlite {
         &self.path
     }
 
+    /// Closes it, so that the file alone is the whole database: what the log has is copied into it.
+    /// Where no [`Readers`] of it are left, the log is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the log is still needed: another program reads the database, or
+    /// it is not where it was.
+    pub fn close(mut self) -> Result<(), Error> {
+        Begin::close(&mut self)
+    }
+
     fn open_transaction(&mut self) -> Result<OpenSqlite<'_>, Error> {
         if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK").map_err(failure)?;
         }
+        let lock = self.lock.as_ref().ok_or_else(closed)?;
+        check(&self.files, lock, &self.connection)?;
+        self.log.bound(&self.connection)?;
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(failure)?;
-        Ok(OpenSqlite::new(&self.connection))
+        Ok(OpenSqlite::new(&self.connection, &self.files, lock, &mut self.log))
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // Who wants to know closes it.
+        let _ = Begin::close(self);
     }
 }
 
@@ -129,10 +171,20 @@ impl Begin for Sqlite {
     /// is full it all ends here: what the last commit took of it would let some more through, and
     /// refuse others, for as long as it lasts.
     fn recover(&mut self, _: i64) -> Result<(), Error> {
+        let lock = self.lock.as_ref().ok_or_else(closed)?;
+        check(&self.files, lock, &self.connection)?;
         try_room(&self.path).map_err(unavailable)?;
         // The old one is closed first, so that what it believed about the file goes with it.
         self.connection = Connection::open_in_memory().map_err(failure)?;
-        self.connection = connect(&self.path)?;
+        let connection = connect(&self.path)?;
+        let files = Files::of(&self.path)?;
+        if !files.is_same_database(&self.files) {
+            return Err(Error::Unavailable {
+                reason: "the database was replaced meanwhile".into(),
+            });
+        }
+        self.log = Log::new(&connection, files.check(lock)?)?;
+        (self.connection, self.files) = (connection, files);
         let verdict: String = self
             .connection
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
@@ -145,6 +197,42 @@ impl Begin for Sqlite {
         }
         Ok(())
     }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let Some(lock) = self.lock.take() else { return Ok(()) };
+        // Without an answer to what is still open, nothing is copied.
+        let copied = self.files.check(&lock).and_then(|_| log::empty(&self.connection));
+        // Closed before somebody else can have the lock.
+        if let Ok(nothing) = Connection::open_in_memory() {
+            self.connection = nothing;
+        }
+        copied?;
+        match self.files.log_length() {
+            0 => Ok(()),
+            length => {
+                let reason = format!(
+                    "the log of {} still holds {length} bytes that are needed: \
+                     another program reads the database",
+                    self.path.display()
+                );
+                Err(Error::Unavailable { reason })
+            }
+        }
+    }
+}
+
+/// [`Files::check`], outside a transaction. What was acknowledged should not depend on a log that may
+/// be lost with this process.
+fn check(files: &Files, lock: &Lock, connection: &Connection) -> Result<Lengths, Error> {
+    files.check(lock).inspect_err(|_| {
+        if files.has_no_other_log() {
+            log::save(connection);
+        }
+    })
+}
+
+fn closed() -> Error {
+    Error::Unavailable { reason: "the database is closed".into() }
 }
 
 fn connect(path: &Path) -> Result<Connection, Error> {
@@ -153,6 +241,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(failure)?;
+    refuse_stump(&connection, path)?;
     // What cannot be opened for writing SQLite opens for reading, and never tries again.
     if connection.is_readonly("main").map_err(failure)? {
         return Err(Error::Unavailable { reason: "the database file cannot be written".into() });

@@ -74,7 +74,7 @@ use crate::store::Transaction;
 pub struct Writer {
     sender: Option<Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
-    ended: Option<Await<()>>,
+    ended: Option<Await<Result<(), Error>>>,
     ready: Arc<AtomicBool>,
     meters: Arc<Meters>,
     /// How many requests wait.
@@ -116,14 +116,19 @@ impl Writer {
             batch: options.batch.max(1),
             ready: Arc::clone(&ready),
             meters: Arc::clone(&meters),
-            _end: end,
             untimely: false,
             confirmed: Arc::clone(&confirmed),
         };
         ready.store(run.check_time().is_ok(), Ordering::Release);
         let thread = thread::Builder::new()
             .name("nebula-alloc-writer".into())
-            .spawn(move || run.run())
+            .spawn(move || {
+                run.run();
+                let closed = run.engine.close();
+                // Whoever waits for the end finds nothing that still runs.
+                drop(run);
+                end.fill(closed);
+            })
             .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
         Ok(Self {
             sender: Some(sender),
@@ -226,14 +231,22 @@ impl Writer {
     /// As [`shutdown`](Self::shutdown), for a task, which must not block: it begins at once, and
     /// what is answered is done when all is answered and the database closed. No particular runtime
     /// is needed.
-    pub fn close(mut self) -> impl Future<Output = ()> + Send + 'static {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the database could not be left as it should be: of SQLite's, the
+    /// file alone is not the whole database. What was acknowledged is durable all the same.
+    pub fn close(mut self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         self.sender = None;
         // Nobody joins it: that it ended is told.
         self.thread = None;
         let ended = self.ended.take();
         poll_fn(move |context| match &ended {
-            Some(ended) => ended.poll(context).map(drop),
-            None => Poll::Ready(()),
+            Some(ended) => ended.poll(context).map(|closed| {
+                let panicked = || Error::Unavailable { reason: "the writer panicked".into() };
+                closed.unwrap_or_else(|| Err(panicked()))
+            }),
+            None => Poll::Ready(Ok(())),
         })
     }
 

@@ -141,7 +141,7 @@ pub fn closing_is_awaited_and_answers_all_that_was_accepted(new: New) {
     let context = &mut Context::from_waker(Waker::noop());
     assert!(closed.as_mut().poll(context).is_pending());
     drop(gate);
-    block_on(closed);
+    assert_eq!(block_on(closed), Ok(()));
     for answer in answers {
         // Nothing is left that could wake anybody.
         assert!(matches!(pin!(answer).poll(context), Poll::Ready(Ok(_))));

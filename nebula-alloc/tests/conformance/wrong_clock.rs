@@ -42,7 +42,7 @@ fn is_unavailable<T>(answer: Result<T, Error>) -> bool {
 const EXHAUSTED: Error = Error::PoolExhausted { network: NETWORK, family: Family::V4 };
 
 pub fn an_hour_ahead_the_last_event_is_believed(new: New) {
-    let (allocator, ..) = after(new, HOUR);
+    let (allocator, _, _directory) = after(new, HOUR);
     assert!(allocator.writer().is_ready());
     assert_eq!(time(allocator.writer()), Ok(NOW + HOUR));
 }

@@ -29,6 +29,11 @@ pub fn wait() {
     std::io::stdin().lines().for_each(drop);
 }
 
+/// What the parent tells, line by line, until it goes away.
+pub fn told() -> impl Iterator<Item = String> {
+    std::io::stdin().lines().map(Result::unwrap)
+}
+
 /// What a line of the program's output says; `None` for one of the test harness.
 pub fn said(line: &str) -> Option<&str> {
     line.strip_prefix(MARK)
@@ -46,16 +51,28 @@ impl Child {
 
     /// With these in its environment.
     pub fn start_in(test: &str, argument: &Path, environment: &[(&str, PathBuf)]) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::start_by(program, test, argument)
+    }
+
+    /// By a program that ends in this one.
+    pub fn start_by(mut program: Command, test: &str, argument: &Path) -> Self {
+        let mut process = program
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
             .env(ARGUMENT, argument)
-            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         Self { process, output }
+    }
+
+    /// Tells it a line, and answers the next that it says.
+    pub fn ask(&mut self, line: &str) -> String {
+        writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
+        self.line().unwrap()
     }
 
     /// The next line that it said.

@@ -1,9 +1,13 @@
-//! The files of a database: made, locked, written again after a fault.
+//! What a disk may have made of a database's files, and what is done about it. The database itself is
+//! read through SQLite only: see [`lock`](super::lock).
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
+
+use super::transaction::failure;
 use crate::Error;
 
 /// In bytes; <https://sqlite.org/fileformat2.html#pages>.
@@ -25,74 +29,39 @@ pub(super) fn unavailable(error: std::io::Error) -> Error {
     Error::Unavailable { reason: error.to_string() }
 }
 
-/// Makes the file if need be and resolves links, so that a file has one name and one lock.
-pub(super) fn create(path: &Path) -> std::io::Result<PathBuf> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(file) => file.sync_all()?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let path = path.canonicalize()?;
-    refuse_stump(&path)?;
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        // The new name itself must outlast a power loss.
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(path)
-}
-
 /// SQLite takes a file without a first page for a new database, and throws away the log beside it;
 /// the first page is on the disk before there is a log. Of a page that is cut off it takes the rest
 /// for zeros; that is right where the log has the page, because it was being copied from there, and
 /// of a database that was being made, whose first page is but its header.
-fn refuse_stump(path: &Path) -> std::io::Result<()> {
-    let length = path.metadata()?.len();
+///
+/// `connection` has not read anything yet.
+pub(super) fn refuse_stump(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let length = path.metadata().map_err(unavailable)?.len();
     let log = log_of(path).metadata().map_or(0, |log| log.len());
     let is_stump = match length {
         0 => log > 0,
         1..SMALLEST_PAGE => true,
         _ => {
-            let Header { page_size, pages } = Header::read(path)?;
-            let is_being_made = length < page_size && pages <= 1 && log == 0;
+            let page_size = number(connection, "PRAGMA page_size")?.max(1);
+            // As the header has it, which is refused where the file has fewer.
+            let is_being_made =
+                length < page_size && log == 0 && number(connection, "PRAGMA page_count")? <= 1;
             length % page_size != 0
                 && !is_being_made
-                && !is_in_log(&log_of(path), page_size, length / page_size + 1)?
+                && !is_in_log(&log_of(path), page_size, length / page_size + 1)
+                    .map_err(unavailable)?
         }
     };
     if is_stump {
         let reason = format!("the database is cut off after {length} bytes, its log has {log}");
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+        return Err(Error::Unavailable { reason });
     }
     Ok(())
 }
 
-/// What a database tells of itself; <https://sqlite.org/fileformat2.html#the_database_header>.
-struct Header {
-    page_size: u64,
-    pages: u32,
-}
-
-impl Header {
-    fn read(path: &Path) -> std::io::Result<Self> {
-        let (mut page_size, mut pages) = ([0; 2], [0; 4]);
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(16))?;
-        file.read_exact(&mut page_size)?;
-        file.seek(SeekFrom::Start(28))?;
-        file.read_exact(&mut pages)?;
-        let page_size = match u16::from_be_bytes(page_size) {
-            1 => 1 << 16,
-            // No database at all: SQLite says so.
-            0 => 1,
-            size => size.into(),
-        };
-        Ok(Self { page_size, pages: u32::from_be_bytes(pages) })
-    }
+fn number(connection: &Connection, sql: &str) -> Result<u64, Error> {
+    let number: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(failure)?;
+    Ok(u64::try_from(number).unwrap_or_default())
 }
 
 /// Whether a frame of the log has this page, counted from 1.
@@ -117,31 +86,6 @@ fn is_in_log(log: &Path, page_size: u64, page: u64) -> std::io::Result<bool> {
 
 pub(super) fn log_of(path: &Path) -> PathBuf {
     beside(path, "-wal")
-}
-
-/// Let go of explicitly: closing the file does not do so as long as a program that was started
-/// meanwhile has it, which is until it has replaced this one's image.
-#[derive(Debug)]
-pub(super) struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // If that fails, closing is the other way.
-        let _ = self.0.unlock();
-    }
-}
-
-pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(beside(path, ".writer")).map_err(unavailable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::SecondWriter { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(unavailable(error)),
-    }
 }
 
 /// Writes what a file holds once more, where it is, and synchronises it. Without a file, nothing.

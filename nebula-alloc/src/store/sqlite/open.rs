@@ -2,6 +2,10 @@
 
 use rusqlite::Connection;
 
+use super::check;
+use super::files::Files;
+use super::lock::Lock;
+use super::log::Log;
 use super::transaction::{SqliteTransaction, failure};
 use crate::Error;
 use crate::store::writer::Open;
@@ -11,11 +15,19 @@ use crate::store::{Param, Row, Transaction};
 #[derive(Debug)]
 pub struct OpenSqlite<'a> {
     inner: SqliteTransaction<'a>,
+    files: &'a Files,
+    lock: &'a Lock,
+    log: &'a mut Log,
 }
 
 impl<'a> OpenSqlite<'a> {
-    pub(super) fn new(connection: &'a Connection) -> Self {
-        Self { inner: SqliteTransaction::of(connection) }
+    pub(super) fn new(
+        connection: &'a Connection,
+        files: &'a Files,
+        lock: &'a Lock,
+        log: &'a mut Log,
+    ) -> Self {
+        Self { inner: SqliteTransaction::of(connection), files, lock, log }
     }
 }
 
@@ -31,7 +43,10 @@ impl Open for OpenSqlite<'_> {
     fn commit(self) -> Result<(), Error> {
         self.inner.check()?;
         // A commit that was merely busy leaves the transaction open; dropping it rolls it back.
-        self.inner.connection().execute_batch("COMMIT").map_err(failure)
+        self.inner.connection().execute_batch("COMMIT").map_err(failure)?;
+        // What went into a file that nobody will find was not stored.
+        self.log.note(check(self.files, self.lock, self.inner.connection())?);
+        Ok(())
     }
 }
 

@@ -31,18 +31,24 @@ impl Readers {
     /// [`Error::Unavailable`] when the file cannot be read; those of [`check`] for this crate's
     /// tables.
     pub fn open(path: impl AsRef<Path>, count: usize) -> Result<Self, Error> {
-        let readers = Self::connect(path.as_ref(), count)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let readers = Self::with(count, || connect(path.as_ref(), flags))?;
         readers.read(|tx| check(tx, &COMPONENT))?;
         Ok(readers)
     }
 
-    pub(super) fn connect(path: &Path, count: usize) -> Result<Self, Error> {
-        let open = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
-            prepare(&connection)?;
+    /// Beside the writer. Whoever is the last to close the file removes its log, which takes a
+    /// connection that may write; these are told not to.
+    pub(super) fn beside(path: &Path, count: usize) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::with(count, || {
+            let connection = connect(path, flags)?;
+            connection.execute_batch("PRAGMA query_only = ON").map_err(failure)?;
             Ok(connection)
-        };
+        })
+    }
+
+    fn with(count: usize, open: impl Fn() -> Result<Connection, Error>) -> Result<Self, Error> {
         let idle = (0..count.max(1)).map(|_| open()).collect::<Result<_, Error>>()?;
         Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
     }
@@ -83,4 +89,10 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         self.returned.notify_one();
     }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
+    prepare(&connection)?;
+    Ok(connection)
 }

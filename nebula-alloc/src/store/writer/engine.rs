@@ -29,6 +29,11 @@ pub trait Begin: Send + 'static {
         0
     }
 
+    /// Leaves the database as it should be found by the next, and closes it.
+    fn close(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Whether nothing can be done any more without recovering.
     fn is_lost(&self) -> bool {
         false

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime};
 use super::batch::{Attempt, Jobs, attempt};
 use super::counters::Meters;
 use super::line::Line;
-use super::slot::Fill;
 use super::step::Job;
 use super::{Begun, Engine, Open, Subject};
 use crate::store::Transaction;
@@ -55,8 +54,6 @@ pub(super) struct Run<E, C> {
     /// Whether it is for the time alone that it is not ready.
     pub(super) untimely: bool,
     pub(super) confirmed: Confirmed,
-    /// Dropped last: it tells that all of it has ended.
-    pub(super) _end: Fill<()>,
 }
 
 impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {

@@ -1,0 +1,133 @@
+//! The files of an open database, by what they are and not by what they are called.
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use super::disk::log_of;
+use super::lock::Lock;
+use crate::Error;
+
+/// Which file it is, whatever its name: device and inode, where there is such a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    #[cfg(unix)]
+    pub(super) fn of(file: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self(file.dev(), file.ino())
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Metadata) -> Self {
+        Self(0, 0)
+    }
+
+    /// Whether the file was removed.
+    pub(super) fn is_unnamed(file: &Metadata) -> bool {
+        names(file) == 0
+    }
+}
+
+/// How many hard links a file has.
+#[cfg(unix)]
+fn names(file: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(file)
+}
+
+#[cfg(not(unix))]
+fn names(_: &Metadata) -> u64 {
+    1
+}
+
+/// Lengths in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lengths {
+    pub(super) database: u64,
+    pub(super) log: u64,
+}
+
+/// The database and its log, as they were found when the database was opened.
+#[derive(Debug)]
+pub(super) struct Files {
+    path: PathBuf,
+    log: PathBuf,
+    database_id: FileId,
+    log_id: FileId,
+}
+
+impl Files {
+    /// Those of a database that is open.
+    pub(super) fn of(path: &Path) -> Result<Self, Error> {
+        let log = log_of(path);
+        let (database_id, log_id) = (id_of(path)?, id_of(&log)?);
+        Ok(Self { path: path.to_owned(), log, database_id, log_id })
+    }
+
+    /// That the database is still the file at its path, under one name, and its log the one beside
+    /// it: else what is written is lost, or another program writes to the same file.
+    pub(super) fn check(&self, lock: &Lock) -> Result<Lengths, Error> {
+        let database = self.check_database()?;
+        lock.check()?;
+        match self.log.metadata() {
+            Ok(log) if FileId::of(&log) == self.log_id => {
+                Ok(Lengths { database: database.len(), log: log.len() })
+            }
+            Ok(_) => Err(changed(&self.log, "was replaced", RESTART)),
+            Err(error) => Err(unusable(&self.log, &error, RESTART)),
+        }
+    }
+
+    fn check_database(&self) -> Result<Metadata, Error> {
+        let put_back = "put it back, or restart this program";
+        match self.path.metadata() {
+            Ok(found) if FileId::of(&found) == self.database_id => {
+                check_names(&self.path, &found).map(|()| found)
+            }
+            Ok(_) => Err(changed(&self.path, "was replaced by another file", put_back)),
+            Err(error) => Err(unusable(&self.path, &error, put_back)),
+        }
+    }
+
+    /// Whether these are of the same database file.
+    pub(super) fn is_same_database(&self, other: &Self) -> bool {
+        self.database_id == other.database_id
+    }
+
+    /// Whether the log is where it was, or there is none there that has anything in it.
+    pub(super) fn has_no_other_log(&self) -> bool {
+        self.log.metadata().map_or(true, |log| FileId::of(&log) == self.log_id || log.len() == 0)
+    }
+
+    /// How much is in the log, whosever it is.
+    pub(super) fn log_length(&self) -> u64 {
+        self.log.metadata().map_or(0, |log| log.len())
+    }
+}
+
+/// What to do about a log that is not where it was.
+const RESTART: &str = "stop this program and start it anew";
+
+/// That nobody can reach the file by a second name, with a log of its own.
+pub(super) fn check_names(path: &Path, found: &Metadata) -> Result<(), Error> {
+    match names(found) {
+        0 | 1 => Ok(()),
+        more => Err(changed(path, &format!("has {more} names (hard links)"), "remove all but one")),
+    }
+}
+
+fn id_of(path: &Path) -> Result<FileId, Error> {
+    let found = path.metadata().map_err(|error| unusable(path, &error, RESTART))?;
+    Ok(FileId::of(&found))
+}
+
+fn unusable(path: &Path, error: &std::io::Error, advice: &str) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => changed(path, "was moved or removed", advice),
+        _ => changed(path, &format!("cannot be looked at ({error})"), advice),
+    }
+}
+
+fn changed(path: &Path, what: &str, advice: &str) -> Error {
+    Error::Unavailable { reason: format!("{} {what}: {advice}", path.display()) }
+}

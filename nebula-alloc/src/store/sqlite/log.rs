@@ -1,0 +1,102 @@
+//! How long the log may get, and how it is emptied.
+//!
+//! SQLite copies the log into the database every thousand pages, but begins it anew only when no
+//! reader needs it at that moment: under readers that overlap it would grow without end. So where it
+//! has outgrown the database, the writer waits, briefly, between two transactions, until those who
+//! read are done; who begins to read meanwhile needs the log no more, in whatever process.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::BUSY_TIMEOUT;
+use super::files::Lengths;
+use super::transaction::failure;
+use crate::Error;
+
+/// The log may have twice the length of the database, and between these, in bytes. The shortest is
+/// still less than four times a database without rows.
+const SHORTEST: u64 = 1 << 19;
+const LONGEST: u64 = 1 << 26;
+
+/// How long the writer waits for readers before it lets the log grow by a quarter.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long closing waits for other programs.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The log of the writing connection.
+#[derive(Debug)]
+pub(super) struct Log {
+    lengths: Lengths,
+    /// The length from which on emptying it is tried again; 0 unless that failed.
+    again: u64,
+    /// SQLite cuts the file to this when it begins the log anew.
+    kept: u64,
+}
+
+impl Log {
+    pub(super) fn new(connection: &Connection, lengths: Lengths) -> Result<Self, Error> {
+        let mut log = Self { lengths, again: 0, kept: 0 };
+        log.keep(connection)?;
+        Ok(log)
+    }
+
+    /// What was found after a commit.
+    pub(super) fn note(&mut self, lengths: Lengths) {
+        self.lengths = lengths;
+    }
+
+    /// Sees that the log begins anew where it is too long. Between two transactions.
+    pub(super) fn bound(&mut self, connection: &Connection) -> Result<(), Error> {
+        let Lengths { database, log } = self.lengths;
+        if database / 2 > self.kept {
+            self.keep(connection)?;
+        }
+        if log <= allowed(database).max(self.again) {
+            return Ok(());
+        }
+        // What fails here fails again in the next transaction, and is told there.
+        let is_empty = checkpoint(connection, "RESTART", PATIENCE).unwrap_or(false);
+        self.again = if is_empty { 0 } else { log.saturating_add(log / 4) };
+        // What is left of the file shows after the next commit.
+        self.lengths.log = 0;
+        Ok(())
+    }
+
+    fn keep(&mut self, connection: &Connection) -> Result<(), Error> {
+        let kept = self.lengths.database.clamp(SHORTEST, LONGEST);
+        if kept != self.kept {
+            let limit = format!("PRAGMA journal_size_limit = {kept}");
+            connection.query_row(&limit, [], |_| Ok(())).map_err(failure)?;
+            self.kept = kept;
+        }
+        Ok(())
+    }
+}
+
+/// How long the log of a database of this length may be.
+fn allowed(database: u64) -> u64 {
+    database.saturating_mul(2).clamp(SHORTEST, LONGEST)
+}
+
+/// Copies the log into the database, and cuts it to nothing; answers whether it could: no longer than
+/// a second it waits for others who read.
+pub(super) fn empty(connection: &Connection) -> Result<bool, Error> {
+    checkpoint(connection, "TRUNCATE", LAST_PATIENCE)
+}
+
+/// Copies of the log into the database what can be copied at once.
+pub(super) fn save(connection: &Connection) {
+    // Who asks has an error to tell already.
+    let _ = checkpoint(connection, "PASSIVE", Duration::ZERO);
+}
+
+fn checkpoint(connection: &Connection, how: &str, patience: Duration) -> Result<bool, Error> {
+    connection.busy_timeout(patience).map_err(failure)?;
+    let done = connection
+        .query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(0))
+        .map_err(failure);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failure)?;
+    Ok(done? == 0)
+}
