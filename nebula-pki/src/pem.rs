@@ -5,6 +5,7 @@
 //! block where the reference goes on to the next, and reads headers only before an empty line.
 //! Private keys are written here too, because the crate leaves copies of them in memory.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use std::sync::LazyLock;
 
 use base64::Engine;
