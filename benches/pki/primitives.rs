@@ -1,16 +1,18 @@
-//! Bare signatures of the library that nebula-pki was built with.
+//! Bare signatures of the libraries that nebula-pki was built with.
 
 use nebula_pki::key::SigningKey;
 use nebula_pki::{Certificate, Curve, Signer as _};
 
 use crate::samples::Outcome;
 
-#[cfg(feature = "aws-lc-rs")]
+#[cfg(feature = "graviola")]
+pub(crate) use self::graviola::{BACKEND, BareSigner, BareVerifier};
+#[cfg(all(feature = "aws-lc-rs", not(feature = "graviola")))]
 pub(crate) use aws_lc::{BACKEND, BareSigner, BareVerifier};
-#[cfg(not(feature = "aws-lc-rs"))]
+#[cfg(not(any(feature = "aws-lc-rs", feature = "graviola")))]
 pub(crate) use rust_crypto::{BACKEND, BareSigner, BareVerifier};
 
-#[cfg(not(feature = "aws-lc-rs"))]
+#[cfg(not(any(feature = "aws-lc-rs", feature = "graviola")))]
 mod rust_crypto {
     use ed25519_dalek::{Signer as _, Verifier as _};
 
@@ -71,17 +73,18 @@ mod rust_crypto {
     }
 }
 
-#[cfg(feature = "aws-lc-rs")]
+#[cfg(all(feature = "aws-lc-rs", not(feature = "graviola")))]
 mod aws_lc {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair,
-        Ed25519KeyPair, ParsedPublicKey,
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+        ParsedPublicKey,
     };
+    use ed25519_dalek::Verifier as _;
 
     use super::*;
 
-    pub(crate) const BACKEND: &str = "aws-lc-rs";
+    pub(crate) const BACKEND: &str = "aws-lc-rs, Ed25519 verified by ed25519-dalek";
 
     pub(crate) enum BareSigner {
         Ed25519(Ed25519KeyPair),
@@ -114,19 +117,96 @@ mod aws_lc {
         }
     }
 
-    pub(crate) struct BareVerifier(ParsedPublicKey);
+    pub(crate) enum BareVerifier {
+        Ed25519(ed25519_dalek::VerifyingKey),
+        Ecdsa(ParsedPublicKey),
+    }
 
     impl BareVerifier {
         pub(crate) fn new(ca: &Certificate) -> Outcome<Self> {
-            let key = match ca.curve() {
-                Curve::Curve25519 => ParsedPublicKey::new(&ED25519, ca.public_key())?,
-                _ => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, ca.public_key())?,
-            };
-            Ok(Self(key))
+            let key = ca.public_key();
+            Ok(match ca.curve() {
+                Curve::Curve25519 => Self::Ed25519(key.try_into()?),
+                _ => Self::Ecdsa(ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key)?),
+            })
         }
 
         pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-            self.0.verify_sig(message, signature).is_ok()
+            match self {
+                Self::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                Self::Ecdsa(key) => key.verify_sig(message, signature).is_ok(),
+            }
+        }
+    }
+}
+
+#[cfg(feature = "graviola")]
+mod graviola {
+    use ::graviola::hashing::Sha256;
+    use ::graviola::key_agreement::p256::StaticPrivateKey;
+    use ::graviola::signing::ecdsa::{self, P256};
+    use ::graviola::signing::eddsa::Ed25519SigningKey;
+    use ed25519_dalek::Verifier as _;
+
+    use super::*;
+
+    pub(crate) const BACKEND: &str = "graviola, Ed25519 verified by ed25519-dalek";
+
+    pub(crate) enum BareSigner {
+        Ed25519(Ed25519SigningKey),
+        Ecdsa(ecdsa::SigningKey<P256>),
+    }
+
+    impl BareSigner {
+        pub(crate) fn new(key: &SigningKey) -> Outcome<Self> {
+            let bytes = key.to_bytes();
+            Ok(match key.curve() {
+                Curve::Curve25519 => {
+                    let seed = bytes.get(..32).ok_or("a seed and a public half")?;
+                    Self::Ed25519(Ed25519SigningKey::from_bytes(seed)?)
+                }
+                _ => {
+                    let private_key = StaticPrivateKey::from_bytes(&bytes)?;
+                    Self::Ecdsa(ecdsa::SigningKey { private_key })
+                }
+            })
+        }
+
+        pub(crate) fn sign(&self, message: &[u8]) -> bool {
+            match self {
+                Self::Ed25519(key) => {
+                    std::hint::black_box(key.sign(message));
+                    true
+                }
+                Self::Ecdsa(key) => {
+                    let mut der = [0; 72];
+                    std::hint::black_box(key.sign_asn1::<Sha256>(&[message], &mut der)).is_ok()
+                }
+            }
+        }
+    }
+
+    pub(crate) enum BareVerifier {
+        Ed25519(ed25519_dalek::VerifyingKey),
+        Ecdsa(Box<ecdsa::VerifyingKey<P256>>),
+    }
+
+    impl BareVerifier {
+        pub(crate) fn new(ca: &Certificate) -> Outcome<Self> {
+            let key = ca.public_key();
+            Ok(match ca.curve() {
+                Curve::Curve25519 => Self::Ed25519(key.try_into()?),
+                _ => Self::Ecdsa(Box::new(ecdsa::VerifyingKey::from_x962_uncompressed(key)?)),
+            })
+        }
+
+        pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+            match self {
+                Self::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+                Self::Ecdsa(key) => key.verify_asn1::<Sha256>(&[message], signature).is_ok(),
+            }
         }
     }
 }

@@ -1,16 +1,28 @@
-//! Making and checking signatures on both curves. One library does the arithmetic: the RustCrypto
-//! crates and dalek, or aws-lc-rs where that feature asks for it.
+//! Making and checking signatures on both curves. The arithmetic of each operation is that of the
+//! fastest library that the features bring and the processor can run, all with the same verdicts:
+//!
+//! - Ed25519 signs, P-256 signs and verifies: graviola; else aws-lc-rs; else dalek and `p256`.
+//! - Ed25519 verifies: dalek; aws-lc-rs, if there, where dalek has no AVX2 to be fast with.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
 pub(crate) mod ecdsa;
-#[cfg(not(feature = "aws-lc-rs"))]
+#[cfg(all(feature = "graviola", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod graviola;
+#[cfg(any(test, not(feature = "aws-lc-rs")))]
 mod rust_crypto;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "aws-lc-rs")]
-use aws_lc as backend;
+use aws_lc as portable;
 #[cfg(not(feature = "aws-lc-rs"))]
-use rust_crypto as backend;
+use rust_crypto as portable;
+
+#[cfg(all(feature = "graviola", any(target_arch = "x86_64", target_arch = "aarch64")))]
+use self::graviola as backend;
+#[cfg(not(all(feature = "graviola", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+use portable as backend;
 
 pub(crate) use backend::{EcdsaKey, Ed25519Key};
 

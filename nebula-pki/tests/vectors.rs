@@ -7,6 +7,9 @@ mod assemble;
 #[allow(dead_code, reason = "shared by several tests")]
 #[path = "support/deliberate.rs"]
 mod deliberate;
+#[cfg(all(feature = "graviola", debug_assertions))]
+#[path = "support/other_processor.rs"]
+mod other_processor;
 #[path = "support/recipe.rs"]
 mod recipe;
 #[path = "support/vector.rs"]
@@ -293,6 +296,12 @@ fn every_p256_certificate_has_another_fingerprint_that_blocks_it() {
         high += u32::from(is_high);
     }
     assert_eq!((p256, high, others), (53, 4, 55));
+}
+
+#[cfg(all(feature = "graviola", debug_assertions))]
+#[test]
+fn all_of_it_without_what_graviola_needs() {
+    other_processor::run_the_others("all_of_it_without_what_graviola_needs");
 }
 
 fn ok_case(corpus: &[Value]) -> Vec<u8> {

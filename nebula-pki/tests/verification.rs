@@ -1,6 +1,9 @@
 //! Does the pool answer as the reference does: when, in which order, and for whom?
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
+#[cfg(all(feature = "graviola", debug_assertions))]
+#[path = "support/other_processor.rs"]
+mod other_processor;
 #[path = "support/random.rs"]
 mod random;
 #[allow(dead_code, reason = "shared by several tests")]
@@ -231,6 +234,12 @@ fn fingerprints_are_lower_case_hex() {
     for wrong in wrong {
         assert_eq!(wrong.parse::<Fingerprint>(), Err(Error::InvalidFingerprint), "{wrong}");
     }
+}
+
+#[cfg(all(feature = "graviola", debug_assertions))]
+#[test]
+fn all_of_it_without_what_graviola_needs() {
+    other_processor::run_the_others("all_of_it_without_what_graviola_needs");
 }
 
 fn issuer(not_before: i64, not_after: i64) -> Issuer<SigningKey> {

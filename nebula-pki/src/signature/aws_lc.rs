@@ -30,16 +30,21 @@ impl Ed25519Key {
 #[derive(Clone)]
 pub(crate) enum Ed25519VerifyingKey {
     AwsLc(ParsedPublicKey),
-    /// One whose encoding is not canonical, which aws-lc refuses and the reference reads.
+    /// Where dalek is faster; and for a key whose encoding is not canonical, which aws-lc refuses
+    /// and the reference reads.
     Dalek(ed25519_dalek::VerifyingKey),
 }
 
 impl Ed25519VerifyingKey {
     pub(crate) fn new(key: &[u8; 32]) -> Option<Self> {
-        if is_canonical(key) {
-            ParsedPublicKey::new(&ED25519, key).ok().map(Self::AwsLc)
-        } else {
+        Self::with(key, dalek_is_faster())
+    }
+
+    pub(super) fn with(key: &[u8; 32], dalek_is_faster: bool) -> Option<Self> {
+        if dalek_is_faster || !is_canonical(key) {
             ed25519_dalek::VerifyingKey::from_bytes(key).ok().map(Self::Dalek)
+        } else {
+            ParsedPublicKey::new(&ED25519, key).ok().map(Self::AwsLc)
         }
     }
 
@@ -58,6 +63,17 @@ impl Ed25519VerifyingKey {
             Self::Dalek(key) => Some(*key),
         }
     }
+}
+
+/// Whether dalek verifies vectorised: then it takes a fifth less than aws-lc, else more.
+#[cfg(target_arch = "x86_64")]
+fn dalek_is_faster() -> bool {
+    std::arch::is_x86_feature_detected!("avx2")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn dalek_is_faster() -> bool {
+    false
 }
 
 /// Whether the encoding of a point is the one of RFC 8032 (section 5.1.2): y is below

@@ -22,6 +22,9 @@ mod der;
 mod dice;
 mod draft;
 mod judge;
+#[cfg(all(feature = "graviola", debug_assertions))]
+#[path = "../support/other_processor.rs"]
+mod other_processor;
 #[path = "../support/peer.rs"]
 mod peer;
 mod protobuf;
@@ -99,6 +102,15 @@ fn generated_certificates_get_the_references_verdict() {
     assert_eq!(count, 0, "disagreements in {cases} cases of DIFFERENTIAL_SEED={seed}");
     if cases >= 1_000 {
         total.assert_balanced();
+    }
+}
+
+/// The half that a processor without ADX judges; skipped as the other is.
+#[cfg(all(feature = "graviola", debug_assertions))]
+#[test]
+fn generated_certificates_get_it_without_what_graviola_needs_too() {
+    if peer::nebula_cert("1.11.0").is_some() {
+        other_processor::run_the_others("too");
     }
 }
 
