@@ -11,7 +11,7 @@ use crate::Error;
 #[non_exhaustive]
 pub enum Database {
     /// In one file, for one server.
-    Sqlite(Sqlite),
+    Sqlite(Box<Sqlite>),
     /// On a server of its own, for any number of ours.
     #[cfg(feature = "postgres")]
     Postgres(Box<Postgres>),
@@ -19,7 +19,7 @@ pub enum Database {
 
 impl From<Sqlite> for Database {
     fn from(store: Sqlite) -> Self {
-        Self::Sqlite(store)
+        Self::Sqlite(Box::new(store))
     }
 }
 
@@ -62,7 +62,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite(store) => {
                 let reading = Reading::Sqlite(store.readers(readers)?);
-                (Writer::start(store, clock, options)?, reading)
+                (Writer::start(*store, clock, options)?, reading)
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(store) => {
