@@ -176,6 +176,19 @@ impl Service {
         self.writer.is_ready() && self.read(|tx, _| operator_key::any(tx)).await.is_ok()
     }
 
+    /// Ends its work, also while others still have it: nothing more is read or written, what was
+    /// taken on is finished, and the database is closed. Of SQLite's the file alone is the whole
+    /// database then; where that cannot be, a line of the log tells why.
+    pub async fn close(&self) {
+        self.watch.stop();
+        let reading = Arc::clone(&self.reading);
+        // A panic would be told by the runtime.
+        let _ = spawn_blocking(move || reading.close()).await;
+        if let Err(error) = self.writer.close().await {
+            tracing::warn!(%error, "the database could not be closed as it should be");
+        }
+    }
+
     /// Whether someone has this credential, for a request that is refused before it is read.
     ///
     /// # Errors

@@ -285,6 +285,39 @@ fn https_takes_a_new_certificate_on_sighup() {
 }
 
 #[test]
+fn once_it_has_stopped_the_one_file_is_the_whole_database() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &["--shutdown-timeout", "1"]);
+    server.make_network();
+    // A request that does not come to an end.
+    let stream = TcpStream::connect(server.address).unwrap();
+    let head = "POST /api/nebula/pools HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
+    (&stream).write_all(head.as_bytes()).unwrap();
+    for number in 0..20 {
+        server.register(&format!("device-{number}"));
+    }
+    let (key, data) = (server.key.clone(), place.path().join("nebula-gc-data"));
+    server.stop();
+    for suffix in ["-wal", "-shm"] {
+        let left = data.join(format!("nebula-gc.db{suffix}"));
+        assert!(!left.exists(), "{} is left", left.display());
+    }
+    let copy = place.path().join("elsewhere");
+    std::fs::create_dir(&copy).unwrap();
+    for name in ["nebula-gc.db", "secrets.json", "operator.key"] {
+        std::fs::copy(data.join(name), copy.join(name)).unwrap();
+    }
+    assert!(Command::new("chmod").arg("700").arg(&copy).status().unwrap().success());
+    assert_eq!(said(place.path(), &["verify", "--data", "elsewhere"]), "Nothing is wrong.\n");
+    let server = Server::start(place.path(), &["--data", "elsewhere"]);
+    assert_eq!(server.key, key, "it began anew");
+    let (status, body) =
+        server.ask("GET", "/api/nebula/status/device-19?projectId=demo", &Value::Null);
+    assert_eq!((status, body.contains("10.1.0.20")), (200, true), "{body}");
+    server.stop();
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let place = tempfile::tempdir().unwrap();
     let server = Server::start(place.path(), &["--shutdown-timeout", "600"]);

@@ -43,7 +43,7 @@ mod watched;
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
 
@@ -72,9 +72,10 @@ use crate::store::Transaction;
 /// [`close`](Self::close) it.
 #[derive(Debug)]
 pub struct Writer {
-    sender: Option<Sender<Box<dyn Job>>>,
+    /// `None` once it is closed.
+    sender: RwLock<Option<Sender<Box<dyn Job>>>>,
     thread: Option<JoinHandle<()>>,
-    ended: Option<Await<Result<(), Error>>>,
+    ended: Mutex<Option<Await<Result<(), Error>>>>,
     ready: Arc<AtomicBool>,
     meters: Arc<Meters>,
     /// How many requests wait.
@@ -131,9 +132,9 @@ impl Writer {
             })
             .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
         Ok(Self {
-            sender: Some(sender),
+            sender: RwLock::new(Some(sender)),
             thread: Some(thread),
-            ended: Some(ended),
+            ended: Mutex::new(Some(ended)),
             ready,
             meters,
             confirmed,
@@ -155,8 +156,9 @@ impl Writer {
         answer: impl FnOnce(Result<S::Output, S::Error>) + Send + 'static,
     ) -> Result<(), Error> {
         let gone = || Error::Unavailable { reason: "the writer has stopped".into() };
-        let sender = self.sender.as_ref().ok_or_else(gone)?;
         let task = Box::new(Task::new(step, answer));
+        let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
+        let sender = sender.as_ref().ok_or_else(gone)?;
         let room = |waiting| (waiting < self.queue).then_some(waiting + 1);
         if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             self.meters.full.count();
@@ -228,26 +230,29 @@ impl Writer {
         self.meters.read()
     }
 
-    /// As [`shutdown`](Self::shutdown), for a task, which must not block: it begins at once, and
-    /// what is answered is done when all is answered and the database closed. No particular runtime
-    /// is needed.
+    /// Takes no more requests, finishes what is queued, and ends, also while others still have the
+    /// writer. It begins at once, and what is answered is done when all is answered and the database
+    /// closed. No particular runtime is needed.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when the database could not be left as it should be: of SQLite's, the
-    /// file alone is not the whole database. What was acknowledged is durable all the same.
-    pub fn close(mut self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
-        self.sender = None;
-        // Nobody joins it: that it ended is told.
-        self.thread = None;
-        let ended = self.ended.take();
+    /// file alone is not the whole database. What was acknowledged is durable all the same. And when
+    /// it was closed before.
+    pub fn close(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        self.hang_up();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let gone = |reason: &str| Err(Error::Unavailable { reason: reason.into() });
         poll_fn(move |context| match &ended {
-            Some(ended) => ended.poll(context).map(|closed| {
-                let panicked = || Error::Unavailable { reason: "the writer panicked".into() };
-                closed.unwrap_or_else(|| Err(panicked()))
-            }),
-            None => Poll::Ready(Ok(())),
+            Some(ended) => ended
+                .poll(context)
+                .map(|closed| closed.unwrap_or_else(|| gone("the writer panicked"))),
+            None => Poll::Ready(gone("the writer was closed before")),
         })
+    }
+
+    fn hang_up(&self) {
+        *self.sender.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Finishes what is queued, and ends; blocks until then. Dropping does the same.
@@ -258,7 +263,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.sender = None;
+        self.hang_up();
         if let Some(thread) = self.thread.take()
             // The last handle may be dropped by an answer.
             && thread.thread().id() != thread::current().id()

@@ -115,12 +115,19 @@ fn serve(
             second.next().await;
             second.next().await;
         };
+        let run = async {
+            let served = tokio::select! {
+                served = server.run(stop) => served,
+                never = keep_up(Arc::clone(&service)) => match never {},
+            };
+            service.close().await;
+            served
+        };
         tokio::select! {
-            served = server.run(stop) => {
+            served = run => {
                 served?;
                 Ok(ExitCode::SUCCESS)
             }
-            never = keep_up(service) => match never {},
             () = at_once => {
                 tracing::warn!("stopped at once");
                 Ok(ExitCode::from(INTERRUPTED))

@@ -130,8 +130,8 @@ impl Server {
     }
 }
 
-/// Serves a service over plain HTTP with the default limits, as [`Server::run`] does, and has it do
-/// meanwhile what time brings about.
+/// Serves a service over plain HTTP with the default limits, as [`Server::run`] does, has it do
+/// meanwhile what time brings about, and [closes](Service::close) it in the end.
 ///
 /// # Errors
 /// [`ServerError::Serve`].
@@ -141,10 +141,12 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
     let server = Server::new(listener, api::router(Arc::clone(&service)));
-    tokio::select! {
+    let served = tokio::select! {
         served = server.run(stop) => served,
-        never = keep_up(service) => match never {},
-    }
+        never = keep_up(Arc::clone(&service)) => match never {},
+    };
+    service.close().await;
+    served
 }
 
 /// No answer and no acknowledgement for so long, and the other side counts as gone: a device that

@@ -62,10 +62,17 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
+impl Watch {
+    /// Looks no more.
+    pub(super) fn stop(&self) {
         self.waiting.lock().stopped = true;
         self.waiting.changed.notify_all();
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop();
         if let Some(thread) = self.thread.take() {
             // It logs what it panics with; there is nothing else to do about that here.
             let _ = thread.join();

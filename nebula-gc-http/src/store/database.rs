@@ -90,6 +90,16 @@ impl Reading {
         }
     }
 
+    /// Before the writer is closed. Waits for reads under way.
+    pub(crate) fn close(&self) {
+        match self {
+            Self::Sqlite(readers) => readers.close(),
+            // Nothing of a server's is left behind.
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {}
+        }
+    }
+
     pub(crate) fn read<T>(
         &self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, Error>,

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -18,8 +18,16 @@ use crate::store::migrate::check;
 /// A snapshot that is held keeps the log from being cut back: read what is needed and return.
 #[derive(Debug)]
 pub struct Readers {
-    idle: Mutex<Vec<Connection>>,
+    state: Mutex<State>,
     returned: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    idle: Vec<Connection>,
+    /// How many are in use.
+    used: usize,
+    closed: bool,
 }
 
 impl Readers {
@@ -50,15 +58,16 @@ impl Readers {
 
     fn with(count: usize, open: impl Fn() -> Result<Connection, Error>) -> Result<Self, Error> {
         let idle = (0..count.max(1)).map(|_| open()).collect::<Result<_, Error>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
+        let state = Mutex::new(State { idle, used: 0, closed: false });
+        Ok(Self { state, returned: Condvar::new() })
     }
 
     /// Runs `work` on one consistent snapshot. Writing fails.
     ///
     /// # Errors
     ///
-    /// Those of `work`; [`Error::Unavailable`] when all connections stay in use for 5 seconds, or
-    /// the file cannot be read.
+    /// Those of `work`; [`Error::Unavailable`] when all connections stay in use for 5 seconds, the
+    /// file cannot be read, or they are [closed](Self::close).
     pub fn read<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
@@ -72,13 +81,28 @@ impl Readers {
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
+    /// Closes all connections, and blocks until those in use have returned, for 5 seconds at most;
+    /// they are closed then. Before the writer is closed, so that it can remove the log.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.idle.clear();
+        self.returned.notify_all();
+        let waited = self.returned.wait_timeout_while(state, BUSY_TIMEOUT, |state| state.used > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn borrow(&self) -> Result<Connection, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut idle, _) = self
+        let none = |state: &mut State| state.idle.is_empty() && !state.closed;
+        let (mut state, _) = self
             .returned
-            .wait_timeout_while(idle, BUSY_TIMEOUT, |idle| idle.is_empty())
+            .wait_timeout_while(self.state(), BUSY_TIMEOUT, none)
             .unwrap_or_else(PoisonError::into_inner);
-        idle.pop().ok_or_else(|| Error::Unavailable { reason: "all readers are in use".into() })
+        let reason = if state.closed { "the readers are closed" } else { "all readers are in use" };
+        let connection = state.idle.pop();
+        let connection = connection.ok_or_else(|| Error::Unavailable { reason: reason.into() })?;
+        state.used += 1;
+        Ok(connection)
     }
 
     fn put_back(&self, connection: Connection) {
@@ -86,8 +110,19 @@ impl Readers {
             // It read only; if this fails, the next `BEGIN` on the connection fails and tells.
             let _ = connection.execute_batch("ROLLBACK");
         }
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        self.returned.notify_one();
+        let mut state = self.state();
+        state.used = state.used.saturating_sub(1);
+        if state.closed {
+            drop(connection);
+            self.returned.notify_all();
+        } else {
+            state.idle.push(connection);
+            self.returned.notify_one();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
