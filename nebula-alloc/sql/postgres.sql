@@ -208,10 +208,11 @@ SELECT id FROM alloc_pool ORDER BY network, family, first, last DESC;
 SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id;
 
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
-     address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2;
+     address, detail FROM alloc_event
+     WHERE network = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4;
 
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
-     address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3;
+     address, detail FROM alloc_event WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3;
 
 SELECT id, at, network, kind, subject, address, detail FROM alloc_event
      WHERE id > $1 ORDER BY id LIMIT $2;

@@ -193,13 +193,14 @@ SELECT id FROM alloc_pool ORDER BY network, family, first, last DESC;
 -- SEARCH alloc_pool USING COVERING INDEX alloc_pool_by_position (network=?)
 SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id;
 
--- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
+-- SEARCH alloc_event USING INDEX alloc_event_by_network (network=? AND id>? AND id<?)
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
-     address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2;
+     address, detail FROM alloc_event
+     WHERE network = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4;
 
--- SEARCH alloc_event USING INDEX alloc_event_by_network (network=? AND id>?)
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
-     address, detail FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3;
+     address, detail FROM alloc_event WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3;
 
 -- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
 SELECT id, at, network, kind, subject, address, detail FROM alloc_event

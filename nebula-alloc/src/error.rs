@@ -334,14 +334,25 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A setting that durability rests on did not take.
+    /// The role that connects may not do what is needed. `GRANT` it, or connect as the owner of what
+    /// it is about.
+    #[error("role {role} needs {right} on {object}")]
+    MissingRight {
+        /// The role.
+        role: String,
+        /// What it needs: privileges as `GRANT` names them, or to be the owner.
+        right: String,
+        /// On which schema, table or sequence.
+        object: String,
+    },
+    /// A setting that this crate rests on is another.
     #[error("database setting {name} is {found}, expected {expected}")]
     Setting {
         /// The setting.
         name: &'static str,
-        /// What was set.
+        /// What it should be.
         expected: String,
-        /// What was read back.
+        /// What it is.
         found: String,
     },
 }
@@ -424,6 +435,7 @@ impl Error {
             | Error::SchemaTooNew { .. }
             | Error::SchemaTooOld { .. }
             | Error::ForeignSchema { .. }
+            | Error::MissingRight { .. }
             | Error::Setting { .. } => false,
         }
     }

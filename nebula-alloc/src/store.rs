@@ -296,6 +296,16 @@ pub trait Transaction {
         sets.iter().map(|params| self.query_skip_locked(sql, params)).collect()
     }
 
+    /// The last event, by its id, before which no other can appear any more: for who follows them.
+    /// Where several processes write, ids are taken before they are committed, and in another order.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute); [`Error::Unavailable`] on a standby, which cannot tell.
+    fn last_settled_event(&mut self) -> Result<i64, Error> {
+        Ok(i64::MAX)
+    }
+
     /// Runs the statements of a migration.
     ///
     /// # Errors

@@ -2,6 +2,10 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[path = "postgres/connecting.rs"]
+mod connecting;
+#[path = "postgres/following.rs"]
+mod following;
 #[path = "support/postgres.rs"]
 mod server;
 #[path = "support/told.rs"]

@@ -74,6 +74,12 @@ pub fn check(tx: &mut dyn Transaction, component: &Component) -> Result<(), Erro
     Ok(())
 }
 
+/// Whether [`migrate`] would change anything.
+#[cfg(feature = "postgres")]
+pub(crate) fn is_due(tx: &mut dyn Transaction, component: &Component) -> Result<bool, Error> {
+    Ok(!has_versions(tx)? || recorded(tx, component)? < component.newest())
+}
+
 impl Component {
     /// The version of this program.
     fn newest(&self) -> i64 {

@@ -3,13 +3,14 @@
 //! What keeps them from each other: rows are taken with `SKIP LOCKED`, unique keys have the last
 //! word, and the [`Writer`](crate::Writer) holds an advisory lock on each subject of its batch, so
 //! that two steps of one key never run at once in any process. Advisory locks belong to the
-//! schema (the connection's current one, where the tables are too).
+//! schema of the tables.
 //!
 //! A batch takes one of the server's locks for each of its requests; what all processes may take
 //! together is `max_locks_per_transaction` times `max_connections`, 6,400 by default.
 //!
 //! Connect to the server itself or through a pooler in session mode: statements stay prepared and
-//! settings are the session's.
+//! settings are the session's. Another mode is refused: when connecting, where a second connection
+//! is served by the same process, and later, as soon as a transaction begins in another.
 
 mod each;
 mod failure;
@@ -17,12 +18,16 @@ mod gate;
 mod insert;
 mod lock;
 mod pipeline;
+mod place;
+mod pooler;
 mod presence;
 mod readers;
 mod reading;
+mod rights;
 mod server;
 mod session;
 mod settings;
+mod settled;
 mod timeline;
 mod transaction;
 mod value;
@@ -35,19 +40,21 @@ use self::lock::Locks;
 use self::pipeline::{Message, Reply};
 use self::presence::Presence;
 pub use self::readers::PostgresReaders;
+use self::rights::Need;
 use self::session::Session;
-use self::settings::{LOCK_TIMEOUT, Purpose, Settings};
+use self::settings::{LOCK_TIMEOUT, Opened, Purpose, Settings};
+use self::settled::BEGINS_AFTER;
 use self::transaction::OpenPostgres;
 use self::value::Bound;
 use crate::Error;
 use crate::schema::COMPONENT;
 use crate::store::migrate::{Component, migrate};
-use crate::store::writer::{Begin, Begun, LAST_EVENT, Open, Subject};
+use crate::store::writer::{Begin, Begun, Open, Subject};
 use crate::store::{Row, Transaction};
 
-const SHARED: &str = "SELECT 1 FROM pg_advisory_xact_lock_shared($1)";
-const EXCLUSIVE: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
-const EXCLUSIVE_IF_FREE: &str = "SELECT pg_try_advisory_xact_lock($1)";
+const SHARED: &str = "SELECT 1, pg_backend_pid() FROM pg_advisory_xact_lock_shared($1)";
+const EXCLUSIVE: &str = "SELECT 1, pg_backend_pid() FROM pg_advisory_xact_lock($1)";
+const EXCLUSIVE_IF_FREE: &str = "SELECT pg_try_advisory_xact_lock($1), pg_backend_pid()";
 const KEYS: &str = "SELECT pg_try_advisory_xact_lock(key)
      FROM unnest(CAST($1 AS BIGINT[])) WITH ORDINALITY AS asked (key, place) ORDER BY place";
 const CLOCK: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)";
@@ -70,6 +77,8 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Postgres {
     settings: Settings,
     session: Session,
+    /// The server's process that serves it.
+    pid: i64,
     locks: Locks,
     gate: Gate,
     presence: Presence,
@@ -94,22 +103,29 @@ impl Postgres {
     /// timeline, and never with one of a lower timeline than it has seen: one left behind by a
     /// failover. `connect_timeout` (5 seconds) is for each of them.
     ///
-    /// `fsync` and `full_page_writes` must be on and `synchronous_commit` `on` or `remote_apply`.
+    /// The tables are those that are found in the `search_path`, wherever in it; new ones are made
+    /// in its first schema. The connection stays with that schema.
+    ///
+    /// `fsync` and `full_page_writes` must be on, `synchronous_commit` `on` or `remote_apply`, and
+    /// `default_transaction_read_only` off. The database must be UTF-8.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for one of these, for an unusable `url`, and for a `sslmode` that asks
-    /// for more than this build can do; those of [`migrate`]; [`Error::Unavailable`] when the
-    /// server is not there or does not take writes.
+    /// [`Error::Setting`] for one of these, for an unusable `url`, for a `sslmode` that asks for
+    /// more than this build can do, for a `search_path` with tables in two schemas, or of several
+    /// schemas while the tables are in one beyond it, and for a pooler in transaction mode;
+    /// [`Error::MissingRight`] when the role may not do what is needed; those of [`migrate`];
+    /// [`Error::Unavailable`] when the server is not there or does not take writes.
     pub fn connect(url: &str) -> Result<Self, Error> {
         let settings = Settings::parse(url)?;
-        let (session, schema) = settings.open(Purpose::Writing)?;
+        let Opened { session, schema, pid, timeline } = settings.open(Purpose::Writing)?;
         let mut store = Self {
             settings,
             session,
+            pid,
             locks: Locks::new(&schema),
             gate: Gate::default(),
-            presence: Presence::default(),
+            presence: Presence::on(timeline),
             components: Vec::new(),
             tolerance: None,
             agreed: None,
@@ -145,6 +161,7 @@ impl Postgres {
         // Another's migration may take its time, and is worth waiting for.
         open.script("SET LOCAL lock_timeout = '50s'")?;
         open.query(EXCLUSIVE, &[self.locks.migration().into()])?;
+        rights::check(&mut open, component, Need::Write)?;
         migrate(&mut open, component)?;
         finish(open)
     }
@@ -221,10 +238,10 @@ impl Postgres {
     }
 
     fn reconnect(&mut self) -> Result<(), Error> {
-        let (session, schema) = self.settings.open(Purpose::Writing)?;
-        self.session = session;
+        let Opened { session, schema, pid, timeline } = self.settings.open(Purpose::Writing)?;
+        (self.session, self.pid) = (session, pid);
         self.locks = Locks::new(&schema);
-        self.presence.doubt();
+        self.presence.doubt(timeline);
         for component in self.components.clone() {
             self.migrate_under_lock(&component)?;
         }
@@ -272,22 +289,24 @@ impl Postgres {
             (true, Some(_)) => EXCLUSIVE,
             (true, None) => EXCLUSIVE_IF_FREE,
         });
-        let (take, last) = (self.session.text(KEYS), self.session.text(LAST_EVENT));
+        let (take, last) = (self.session.text(KEYS), self.session.text(BEGINS_AFTER));
         self.session.prepare([&gate, &take, &last])?;
         let waiting =
             wait.map(|wait| format!("{BEGIN}; SET LOCAL lock_timeout = {}", wait.as_millis()));
+        let following = self.session.following;
         let all = self.locks.everything().into();
         let mut messages = vec![
             Message::Plain(waiting.as_deref().unwrap_or(BEGIN)),
             Message::Bound(gate.check(1)?, vec![Bound::Given(all)]),
             Message::Bound(take.check(1)?, vec![Bound::Keys(&keys)]),
-            Message::Bound(last.check(0)?, Vec::new()),
+            Message::Bound(last.check(1)?, vec![Bound::Given(i64::from(following).into())]),
         ];
         if wait.is_some() {
             messages.push(Message::Plain(LOCK_TIMEOUT));
         }
         let replies = self.session.send(messages)?;
         let started = match Started::read(replies) {
+            Ok(started) if started.pid.is_some_and(|pid| pid != self.pid) => Err(pooler::refused()),
             Ok(started) if started.shut => Ok(Started::shut_out(subjects)),
             Err(Error::Contended { .. }) if everything => {
                 self.gate.missed();
@@ -314,11 +333,14 @@ struct Started {
     elsewhere: Vec<usize>,
     /// Others are at work, and it wanted to be alone.
     shut: bool,
+    /// The server's process in which it began.
+    pid: Option<i64>,
 }
 
 impl Started {
     fn shut_out(subjects: &[&Subject]) -> Self {
-        Self { last_event: None, elsewhere: (0..subjects.len()).collect(), shut: true }
+        let elsewhere = (0..subjects.len()).collect();
+        Self { last_event: None, elsewhere, shut: true, pid: None }
     }
 
     fn read(replies: Vec<Result<Reply, Error>>) -> Result<Self, Error> {
@@ -330,7 +352,9 @@ impl Started {
         }
         let mut rows = rows.into_iter();
         let refused = |row: &Row| row.integer(0).map(|had| had == 0);
-        let shut = rows.next().unwrap_or_default().first().map(refused).transpose()?;
+        let gate = rows.next().unwrap_or_default();
+        let shut = gate.first().map(refused).transpose()?;
+        let pid = gate.first().map(|row| row.integer(1)).transpose()?;
         let mut elsewhere = Vec::new();
         for (index, row) in rows.next().unwrap_or_default().iter().enumerate() {
             if refused(row)? {
@@ -338,8 +362,8 @@ impl Started {
             }
         }
         let last = rows.next().unwrap_or_default();
-        let last_event = last.first().map(|row| row.integer(0)).transpose()?;
-        Ok(Self { last_event, elsewhere, shut: shut.unwrap_or_default() })
+        let last_event = last.first().map(|row| row.optional_integer(0)).transpose()?.flatten();
+        Ok(Self { last_event, elsewhere, shut: shut.unwrap_or_default(), pid })
     }
 }
 

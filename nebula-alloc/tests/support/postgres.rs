@@ -66,7 +66,19 @@ impl Cluster {
         let wal = format!("--waldir={log}");
         cluster.run(
             "initdb",
-            ["-D", "data", "-U", "postgres", "-A", "trust", "-N", "--wal-segsize=1", &wal],
+            [
+                "-D",
+                "data",
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "-N",
+                "--wal-segsize=1",
+                &wal,
+            ],
         );
         cluster.configure(
             "listen_addresses = ''\nmin_wal_size = 2MB\nmax_wal_size = 4MB\nwal_recycle = off\n",
@@ -145,12 +157,31 @@ impl Cluster {
         url(&[self], options)
     }
 
+    /// The address of a database made for the asker, which the role of that name, made too, may
+    /// connect to and nothing more.
+    pub fn database(&self, role: &str, settings: &str) -> String {
+        self.sql(&format!("CREATE ROLE {role} LOGIN"));
+        self.sql(&format!("CREATE DATABASE {role} TEMPLATE template0 {settings}"));
+        let socket = self.directory.join("socket");
+        format!("host={} user={role} dbname={role}", socket.display())
+    }
+
+    /// The directory of its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("socket")
+    }
+
     /// Runs statements over a connection of their own, and answers what they print.
     pub fn sql(&self, text: &str) -> String {
+        self.sql_in("postgres", text)
+    }
+
+    /// The same in another database.
+    pub fn sql_in(&self, database: &str, text: &str) -> String {
         let socket = self.directory.join("socket");
         let arguments = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-c"];
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.arg("-h").arg(socket).args(arguments).arg(text).arg("postgres");
+        psql.arg("-h").arg(socket).args(arguments).arg(text).arg(database);
         let output = psql.output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{text}: {words}");
@@ -324,7 +355,8 @@ fn other_user() -> Option<(u32, u32)> {
     })
 }
 
-fn as_user(program: impl AsRef<OsStr>) -> Command {
+/// A program as the user that the servers run as.
+pub fn as_user(program: impl AsRef<OsStr>) -> Command {
     match other_user() {
         None => Command::new(program),
         Some((user, group)) => {

@@ -42,9 +42,9 @@ impl Service {
         after: Option<i64>,
         limit: i64,
     ) -> Result<Vec<NumberedEvent>, Error> {
-        self.read(move |tx, shared| {
+        let scope = self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
-            let scope = match network {
+            Ok(match network {
                 Some(network) => {
                     let network =
                         authorize(tx, secrets, &caller, now, Action::ReadEvents, Some(&network))?.1;
@@ -55,7 +55,11 @@ impl Service {
                     principal.permit(Action::ReadEvents)?;
                     principal.scope()
                 }
-            };
+            })
+        });
+        let scope = scope.await?;
+        // A snapshot of its own, so that it can be asked up to where its events are complete.
+        self.read(move |tx, _| {
             let found = event::search(tx, scope, &filter, after, limit)?;
             Ok(found.into_iter().map(|(id, event)| NumberedEvent { id, event }).collect())
         })

@@ -7,8 +7,14 @@ use super::operator_key::Scope;
 use crate::Error;
 use crate::service::EventFilter;
 
+const EVENTS: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event";
+const STORED: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
+     address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2";
+
 /// The events that a scope covers and that pass, each with its id, from the one after `after` on,
-/// at most `limit`.
+/// at most `limit`. Oldest first they can be followed: it should be the first that a snapshot is
+/// asked for, see [`nebula_alloc::event::after`].
 pub(crate) fn search(
     tx: &mut dyn Transaction,
     scope: Scope,
@@ -16,9 +22,8 @@ pub(crate) fn search(
     after: Option<i64>,
     limit: i64,
 ) -> Result<Vec<(i64, Event)>, Error> {
-    let mut sql = "SELECT id, at, network, kind, actor, source_address, request_id, subject, \
-                   address, detail FROM alloc_event"
-        .to_owned();
+    let settled = if filter.newest_first { None } else { Some(tx.last_settled_event()?) };
+    let mut sql = EVENTS.to_owned();
     let mut params: Vec<Param<'_>> = vec![];
     let mut conditions: Vec<String> = vec![];
     let mut require = |before: &str, param, behind: &str| {
@@ -43,6 +48,9 @@ pub(crate) fn search(
     if let Some(after) = after {
         require(&format!("id {beyond}"), after.into(), "");
     }
+    if let Some(settled) = settled {
+        require("id <=", settled.into(), "");
+    }
     if !conditions.is_empty() {
         sql.push_str(" WHERE ");
         sql.push_str(&conditions.join(" AND "));
@@ -50,6 +58,15 @@ pub(crate) fn search(
     params.push(limit.into());
     sql.push_str(&format!(" ORDER BY id {order} LIMIT ${}", params.len()));
     tx.query(&sql, &params)?.iter().map(read).collect()
+}
+
+/// All events that a snapshot has, page by page: for who compares them with its other rows.
+pub(crate) fn stored(
+    tx: &mut dyn Transaction,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Event)>, Error> {
+    tx.query(STORED, &[after.into(), limit.into()])?.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<(i64, Event), Error> {

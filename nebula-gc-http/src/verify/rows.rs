@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::event;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::{Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint, Version};
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::store::ca::{self, Ca};
+use crate::store::event;
 use crate::store::join_token::{self, JoinToken};
 use crate::store::network::{self, Network};
 use crate::store::node::{self, Node};
@@ -19,6 +19,7 @@ use crate::{CaId, Error, JoinTokenId, NodeId};
 
 /// How many rows are read at a time.
 const PAGE: usize = 1024;
+const PAGE_OF_EVENTS: i64 = 1024;
 const LIMIT: i64 = 1024;
 
 pub(super) struct Rows {
@@ -242,7 +243,7 @@ fn blocklist(tx: &mut dyn Transaction) -> Result<BTreeMap<(NetworkId, Fingerprin
 fn events(tx: &mut dyn Transaction) -> Result<Vec<Happened>, Error> {
     let (mut events, mut last) = (vec![], 0);
     loop {
-        let page = event::after(tx, None, last, PAGE)?;
+        let page = event::stored(tx, last, PAGE_OF_EVENTS)?;
         let Some((end, _)) = page.last() else { return Ok(events) };
         last = *end;
         for (_, event) in page {

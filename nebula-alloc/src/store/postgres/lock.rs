@@ -31,6 +31,11 @@ impl Locks {
         self.of(b'k', key)
     }
 
+    /// What all locks on the numbers of events have in common, the first of two numbers.
+    pub(super) fn following(self) -> i32 {
+        i32::try_from(self.of(b'f', &[]) >> 32).unwrap_or_default()
+    }
+
     fn of(self, kind: u8, key: &[u8]) -> i64 {
         mix(fold(fold(self.seed, &[0, kind]), key)).cast_signed()
     }
@@ -63,6 +68,7 @@ mod tests {
             [locks.migration(), locks.everything(), locks.key(b"")],
             [7_126_052_390_288_370_549, 3_203_308_382_547_415_299, -539_962_840_095_830_325]
         );
+        assert_eq!(locks.following(), 1_481_596_824);
     }
 
     #[test]

@@ -21,21 +21,31 @@ const UPDATE: &str = "UPDATE alloc_instance SET seen_at =
      coalesce(CAST($1 AS BIGINT), CAST(extract(epoch FROM clock_timestamp()) AS BIGINT))
      WHERE id = $2 RETURNING id";
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Presence {
     number: Option<i64>,
+    /// Of the server that gave the number.
+    timeline: Option<u32>,
     shown: Option<Instant>,
 }
 
 impl Presence {
+    pub(super) fn on(timeline: Option<u32>) -> Self {
+        Self { number: None, timeline, shown: None }
+    }
+
     /// The number of this process, once it has shown itself.
     pub(super) fn number(&self) -> Option<i64> {
         self.number
     }
 
-    /// Has the row looked at anew: a server that was promoted may never have had it.
-    pub(super) fn doubt(&mut self) {
+    /// Has the row looked at anew after connecting anew. A server that was promoted meanwhile may
+    /// never have had it, and have given the number to another process: then it takes a new one.
+    pub(super) fn doubt(&mut self, timeline: Option<u32>) {
         self.shown = None;
+        if self.timeline != timeline {
+            (self.number, self.timeline) = (None, timeline);
+        }
     }
 
     /// Brings the row up to date when it is due, and makes it anew when somebody took this process

@@ -1,10 +1,13 @@
 //! Reading beside the writer.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::rights::{self, Need};
 use super::session::Session;
 use super::settings::{Purpose, Settings};
+use super::settled;
 use super::transaction::OpenPostgres;
 use crate::Error;
 use crate::schema::COMPONENT;
@@ -24,6 +27,8 @@ pub struct PostgresReaders {
     /// `None` is one that has to be connected anew.
     idle: Mutex<Vec<Option<Session>>>,
     returned: Condvar,
+    /// The last event that was found settled.
+    settled: AtomicI64,
 }
 
 impl std::fmt::Debug for PostgresReaders {
@@ -38,18 +43,27 @@ impl PostgresReaders {
     ///
     /// # Errors
     ///
-    /// As there, but for the settings that writing rests on; those of [`check`] for this crate's
-    /// tables.
+    /// As there, but for what only writing needs; those of [`check`] for this crate's tables.
     pub fn open(url: &str, count: usize) -> Result<Self, Error> {
         let readers = Self::connect(&Settings::parse(url)?, count)?;
-        readers.read(|tx| check(tx, &COMPONENT))?;
+        readers.read(|tx| {
+            rights::check(tx, &COMPONENT, Need::Read)?;
+            check(tx, &COMPONENT)
+        })?;
         Ok(readers)
     }
 
     pub(super) fn connect(settings: &Settings, count: usize) -> Result<Self, Error> {
-        let open = |_| Ok(Some(settings.open(Purpose::Reading)?.0));
-        let idle = (0..count.max(1)).map(open).collect::<Result<_, Error>>()?;
-        Ok(Self { settings: settings.clone(), idle: Mutex::new(idle), returned: Condvar::new() })
+        let open = |_| Ok(settings.open(Purpose::Reading)?.session);
+        let mut idle = (0..count.max(1)).map(open).collect::<Result<Vec<_>, Error>>()?;
+        // There may be no tables yet, and a standby cannot tell.
+        let settled = idle.first_mut().and_then(|session| settled::last(session).ok());
+        Ok(Self {
+            settings: settings.clone(),
+            idle: Mutex::new(idle.into_iter().map(Some).collect()),
+            returned: Condvar::new(),
+            settled: AtomicI64::new(settled.unwrap_or_default()),
+        })
     }
 
     /// Runs `work` on one consistent snapshot. Writing fails.
@@ -63,16 +77,27 @@ impl PostgresReaders {
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut lent = Lent { session: self.borrow()?, readers: self };
+        let known = self.settled.load(Ordering::Acquire);
         let session = match &mut lent.session {
             Some(session) => session,
-            empty => empty.insert(self.settings.open(Purpose::Reading)?.0),
+            empty => empty.insert(self.anew()?),
         };
-        if session.script(BEGIN).is_err() && session.lost().is_some() {
+        let begun = session.script(BEGIN);
+        if begun.is_err() && session.lost().is_some() {
             // It was lost while nobody used it.
-            *session = self.settings.open(Purpose::Reading)?.0;
+            *session = self.anew()?;
             session.script(BEGIN)?;
+        } else {
+            begun?;
         }
-        work(&mut OpenPostgres::new(session, None))
+        work(&mut OpenPostgres::reading(session, BEGIN, (&self.settled, known)))
+    }
+
+    fn anew(&self) -> Result<Session, Error> {
+        let session = self.settings.open(Purpose::Reading)?.session;
+        // A server that was promoted may not have the last events.
+        self.settled.store(0, Ordering::Release);
+        Ok(session)
     }
 
     fn borrow(&self) -> Result<Option<Session>, Error> {

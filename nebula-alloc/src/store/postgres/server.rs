@@ -8,20 +8,27 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use super::pipeline::Reply;
+use super::place::Place;
 use super::session::{Session, resolve};
-use super::value;
+use super::{pooler, value};
 use crate::Error;
 
 const ASK: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
-     current_setting('synchronous_commit'), CAST(current_schema() AS TEXT),
+     current_setting('synchronous_commit'), current_setting('server_encoding'),
      CASE WHEN pg_is_in_recovery() THEN NULL
-         ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
+         ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END,
+     current_setting('default_transaction_read_only')";
 
 /// One that answered, and what it told.
 pub(super) struct Server {
     pub(super) session: Session,
-    pub(super) schema: String,
+    pub(super) place: Place,
     pub(super) synchronous_commit: String,
+    /// Whether transactions write only when they say so.
+    read_only: String,
+    /// The process that served the first question.
+    pub(super) pid: i64,
+    config: Config,
     /// `None` of a standby.
     pub(super) timeline: Option<u32>,
 }
@@ -46,6 +53,7 @@ impl Server {
             (0, "fsync", ["on", "on"]),
             (1, "full_page_writes", ["on", "on"]),
             (2, "synchronous_commit", ["on", "remote_apply"]),
+            (3, "server_encoding", ["UTF8", "UTF8"]),
         ] {
             let found = row.text(index)?;
             if !allowed.contains(&found) {
@@ -58,15 +66,27 @@ impl Server {
             }
         }
         let synchronous_commit = row.text(2)?.to_owned();
-        let Some(schema) = row.optional_text(3)?.map(str::to_owned) else {
-            let expected = "a schema that exists".into();
-            return Err(Error::Setting { name: "search_path", expected, found: "none".into() });
-        };
         let timeline = match row.optional_text(4)? {
             Some(digits) => Some(u32::from_str_radix(digits, 16).map_err(|_| untold())?),
             None => None,
         };
-        Ok(Self { session, schema, synchronous_commit, timeline })
+        let read_only = row.text(5)?.to_owned();
+        let pid = pooler::process(&mut session)?;
+        let place = Place::find(&mut session)?;
+        let config = config.clone();
+        Ok(Self { session, place, synchronous_commit, read_only, pid, config, timeline })
+    }
+
+    /// Sees whether it can be written through this connection.
+    pub(super) fn check_writing(&mut self) -> Result<(), Error> {
+        if self.read_only != "off" {
+            return Err(Error::Setting {
+                name: "default_transaction_read_only",
+                expected: "off".into(),
+                found: self.read_only.clone(),
+            });
+        }
+        pooler::check(&mut self.session, self.pid, &self.config)
     }
 }
 

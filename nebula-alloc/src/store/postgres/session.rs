@@ -89,6 +89,8 @@ pub(super) struct Session {
     client: Client,
     texts: HashMap<String, Arc<Text>>,
     patience: Duration,
+    /// What locks on events of its schema have in common.
+    pub(super) following: i32,
 }
 
 impl Session {
@@ -102,7 +104,7 @@ impl Session {
             tokio::spawn(connection);
             Ok(client)
         })?;
-        Ok(Self { driver, client, texts: HashMap::new(), patience })
+        Ok(Self { driver, client, texts: HashMap::new(), patience, following: 0 })
     }
 
     /// From here on it has next to nothing to do.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
+use super::lock::Locks;
 use super::server::{Server, servers};
 use super::session::Session;
 use super::timeline::Timelines;
@@ -83,25 +84,40 @@ impl Settings {
         Ok(Self { config, timelines: Timelines::default() })
     }
 
-    /// A connection that is as it must be, and the schema that it works in. For reading it is the
-    /// first of the servers that will do; for writing all are asked, because after a failover the
-    /// old primary may be there too.
-    pub(super) fn open(&self, purpose: Purpose) -> Result<(Session, String), Error> {
+    /// A connection that is as it must be. For reading it is the first of the servers that will do;
+    /// for writing all are asked, because after a failover the old primary may be there too.
+    pub(super) fn open(&self, purpose: Purpose) -> Result<Opened, Error> {
         let patience = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
         let servers = servers(&self.config, patience);
-        let server = match purpose {
+        let mut server = match purpose {
             Purpose::Reading => self.timelines.first(servers, patience)?,
             Purpose::Writing => self.timelines.newest(servers, patience)?,
         };
-        let Server { mut session, schema, synchronous_commit, .. } = server;
+        if purpose == Purpose::Writing {
+            server.check_writing()?;
+        }
+        let Server { mut session, place, synchronous_commit, pid, timeline, .. } = server;
         session.script(LOCK_TIMEOUT)?;
         session.script(EVERYWHERE)?;
+        session.script(&place.pin())?;
         if purpose == Purpose::Writing {
             // As it was found, whatever the server's settings become.
             session.script(&format!("SET synchronous_commit = {synchronous_commit}"))?;
             session.script(WRITING)?;
         }
+        session.following = Locks::new(&place.schema).following();
         session.settle();
-        Ok((session, schema))
+        Ok(Opened { session, schema: place.schema, pid, timeline })
     }
+}
+
+/// A connection, and what is known of it.
+pub(super) struct Opened {
+    pub(super) session: Session,
+    /// Where our tables are.
+    pub(super) schema: String,
+    /// The process that serves it.
+    pub(super) pid: i64,
+    /// The server's; `None` of a standby.
+    pub(super) timeline: Option<u32>,
 }

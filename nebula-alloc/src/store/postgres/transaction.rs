@@ -1,11 +1,13 @@
 //! The seam over PostgreSQL.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::each::each;
 use super::insert::arrange;
 use super::pipeline::{Message, Reply};
 use super::session::{Session, Text, misuse};
+use super::settled;
 use super::value::{self, Bound};
 use crate::Error;
 use crate::store::writer::Open;
@@ -20,7 +22,22 @@ pub struct OpenPostgres<'a> {
     instance: Option<i64>,
     /// Whether what may write is refused.
     reading: bool,
+    /// If all its statements see the same.
+    snapshot: Option<Snapshot<'a>>,
     over: bool,
+}
+
+/// Of a transaction that only reads.
+struct Snapshot<'a> {
+    begin: &'static str,
+    /// Whether a statement has made it.
+    is_taken: bool,
+    /// The highest event that is known to be settled, of all who share it.
+    known: &'a AtomicI64,
+    /// What that was before the transaction began.
+    at_begin: i64,
+    /// What was answered already.
+    settled: Option<i64>,
 }
 
 /// Statements that wait for one that answers.
@@ -106,8 +123,22 @@ impl<'a> OpenPostgres<'a> {
             failed: None,
             instance,
             reading: false,
+            snapshot: None,
             over: false,
         }
+    }
+
+    /// One that was begun by `begin`, and sees one snapshot. `known` is the last event that others
+    /// found settled, and what it was before.
+    pub(super) fn reading(
+        session: &'a mut Session,
+        begin: &'static str,
+        (known, at_begin): (&'a AtomicI64, i64),
+    ) -> Self {
+        let snapshot = Snapshot { begin, is_taken: false, known, at_begin, settled: None };
+        let mut open = Self::new(session, None);
+        open.snapshot = Some(snapshot);
+        open
     }
 
     fn query_text(&mut self, sql: &str) -> Result<Arc<Text>, Error> {
@@ -134,6 +165,9 @@ impl<'a> OpenPostgres<'a> {
     }
 
     fn send(&mut self, asked: Vec<Message<'_>>) -> Result<Vec<Reply>, Error> {
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.is_taken = true;
+        }
         let queue = std::mem::take(&mut self.queue);
         self.prepare(&queue.texts)?;
         let units = queue.units()?;
@@ -263,6 +297,27 @@ impl Transaction for OpenPostgres<'_> {
         }
         let sets: Vec<&[Param<'_>]> = sets.iter().map(Vec::as_slice).collect();
         self.run(&text, &sets)?.into_iter().map(Self::rows).collect()
+    }
+
+    fn last_settled_event(&mut self) -> Result<i64, Error> {
+        self.flush()?;
+        self.usable()?;
+        // Without a snapshot each statement sees what has been committed before it.
+        let Some(snapshot) = &mut self.snapshot else { return settled::last(self.session) };
+        if let Some(settled) = snapshot.settled {
+            return Ok(settled);
+        }
+        let settled = if snapshot.is_taken {
+            // What is found out now is for those to come.
+            snapshot.known.fetch_max(settled::last(self.session)?, Ordering::AcqRel);
+            snapshot.at_begin
+        } else {
+            let settled = settled::before(self.session, snapshot.begin)?;
+            snapshot.known.fetch_max(settled, Ordering::AcqRel);
+            settled
+        };
+        snapshot.settled = Some(settled);
+        Ok(settled)
     }
 
     fn script(&mut self, sql: &str) -> Result<(), Error> {

@@ -67,5 +67,5 @@ pub trait Open: Transaction {
     fn commit(self) -> Result<(), Error>;
 }
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(feature = "sqlite")]
 pub(crate) const LAST_EVENT: &str = "SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1";

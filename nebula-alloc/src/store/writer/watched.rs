@@ -107,6 +107,11 @@ impl<T: Transaction> Transaction for Watched<T> {
         self.note(result)
     }
 
+    fn last_settled_event(&mut self) -> Result<i64, Error> {
+        let result = self.inner.last_settled_event();
+        self.note(result)
+    }
+
     fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.check(sql)?;
         let result = self.inner.script(sql);

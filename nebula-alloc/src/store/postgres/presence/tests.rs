@@ -48,3 +48,25 @@ fn a_process_taken_for_gone_gets_another_number() {
     assert_ne!(number, gone);
     assert_eq!(seen(&mut store), [(number, 300)]);
 }
+
+/// A pooler in transaction mode whose other connections were busy when this one was made.
+#[test]
+fn a_transaction_in_another_process_of_the_server_is_refused() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let mut store = Postgres::connect(&cluster.schema()).unwrap();
+    begin(&mut store, 100);
+    store.pid += 1;
+    let refused = store.begin(100, &[]).map(drop);
+    assert!(matches!(refused, Err(crate::Error::Setting { name: "pool_mode", .. })), "{refused:?}");
+    store.recover(100).unwrap();
+    begin(&mut store, 100);
+}
+
+#[test]
+fn a_number_given_before_a_promotion_is_not_used_after_it() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let mut store = Postgres::connect(&cluster.schema()).unwrap();
+    let before = begin(&mut store, 100);
+    store.presence.doubt(Some(u32::MAX));
+    assert_ne!(begin(&mut store, 100), before);
+}
