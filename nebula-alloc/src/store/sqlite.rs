@@ -51,6 +51,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Sqlite {
     path: PathBuf,
     connection: Connection,
+    cache: u64,
     components: Vec<Component>,
     files: Files,
     log: Log,
@@ -75,12 +76,30 @@ impl Sqlite {
         let connection = connect(&path)?;
         let files = Files::of(&path)?;
         let log = Log::new(&connection, files.check(&lock)?)?;
-        let components = Vec::new();
-        let mut store = Self { path, connection, components, files, log, lock: Some(lock) };
+        let (cache, components) = (Self::CACHE, Vec::new());
+        set_cache(&connection, cache)?;
+        let mut store = Self { path, connection, cache, components, files, log, lock: Some(lock) };
         store.migrate(&COMPONENT)?;
         // From here on the file alone is a database with these tables.
         log::empty(&store.connection)?;
         Ok(store)
+    }
+
+    /// How much of the database the writing connection keeps in memory at most, unless told
+    /// otherwise: 32 MiB. It takes what it needs, and no more than the database is large.
+    pub const CACHE: u64 = 32 << 20;
+
+    /// With another bound on what the writing connection keeps in memory, in bytes. What does not fit
+    /// is read from the file each time, and while writing ever more so: random keys have their place
+    /// anywhere in an index.
+    ///
+    /// # Errors
+    ///
+    /// The engine's.
+    pub fn with_cache(mut self, bytes: u64) -> Result<Self, Error> {
+        set_cache(&self.connection, bytes)?;
+        self.cache = bytes;
+        Ok(self)
     }
 
     /// Brings a caller's own tables to the current version, in one transaction.
@@ -177,6 +196,7 @@ impl Begin for Sqlite {
         // The old one is closed first, so that what it believed about the file goes with it.
         self.connection = Connection::open_in_memory().map_err(failure)?;
         let connection = connect(&self.path)?;
+        set_cache(&connection, self.cache)?;
         let files = Files::of(&self.path)?;
         if !files.is_same_database(&self.files) {
             return Err(Error::Unavailable {
@@ -263,6 +283,12 @@ fn rewrite_log(connection: &Connection, path: &Path) -> Result<(), Error> {
     let rewritten = rewrite(&log_of(path)).map_err(unavailable);
     connection.execute_batch("ROLLBACK").map_err(failure)?;
     rewritten
+}
+
+/// SQLite counts in KiB, and takes a negative number for that.
+fn set_cache(connection: &Connection, bytes: u64) -> Result<(), Error> {
+    let pragma = format!("PRAGMA cache_size = -{}", (bytes >> 10).clamp(1, 1 << 30));
+    connection.execute_batch(&pragma).map_err(failure)
 }
 
 /// What writing and reading connections have in common.

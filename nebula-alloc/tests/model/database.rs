@@ -60,7 +60,7 @@ impl Database {
 /// A SQLite database in a directory of its own.
 pub struct Files {
     directory: tempfile::TempDir,
-    store: Option<Sqlite>,
+    store: Option<Box<Sqlite>>,
 }
 
 impl Files {
@@ -83,7 +83,7 @@ impl Files {
 
     fn open(&mut self) {
         self.store = None;
-        self.store = Some(Sqlite::open(self.path()).unwrap());
+        self.store = Some(Box::new(Sqlite::open(self.path()).unwrap()));
     }
 
     fn crash(&mut self, end: End, work: Work<'_, ()>) {
