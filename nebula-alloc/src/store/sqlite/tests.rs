@@ -64,6 +64,17 @@ fn the_cache_is_as_large_as_told_and_survives_recovery() {
 }
 
 #[test]
+fn a_text_that_would_swap_its_parameters_is_refused_each_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    let sql = "SELECT $2, $1";
+    for _ in 0..3 {
+        let refused = store.transaction(|tx| tx.query(sql, &[1.into(), 2.into()]));
+        assert!(matches!(refused, Err(Error::Statement { .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_setting_that_does_not_take_is_refused() {
     let connection = Connection::open_in_memory().unwrap();
     let refused = set(&connection, "journal_mode", "WAL", "wal");

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, ffi};
+use rusqlite::{CachedStatement, Connection, ErrorCode, StatementStatus, ToSql, ffi};
 
 use crate::Error;
 use crate::store::{Param, READS_ONLY, Row, Transaction, Value};
@@ -126,20 +126,30 @@ impl Transaction for SqliteTransaction<'_> {
     }
 }
 
-/// SQLite takes `$2` for a name and numbers names as they appear, so that a text with `$2` before
-/// `$1` would silently swap the values. The texts are few and cached; looking is cheap.
 fn bind(statement: &mut CachedStatement<'_>, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
     if statement.parameter_count() != params.len() {
         return Err(misuse("has more or fewer parameters than values", sql));
     }
-    let mut expected = String::with_capacity(4);
+    // What it is called does not change once it is prepared.
+    if statement.get_status(StatementStatus::Run) == 0 {
+        check_names(statement, sql)?;
+    }
     for (index, param) in (1_usize..).zip(params) {
+        statement.raw_bind_parameter(index, Bound(*param)).map_err(failure)?;
+    }
+    Ok(())
+}
+
+/// SQLite takes `$2` for a name and numbers names as they appear, so that a text with `$2` before
+/// `$1` would silently swap the values.
+fn check_names(statement: &CachedStatement<'_>, sql: &str) -> Result<(), Error> {
+    let mut expected = String::with_capacity(4);
+    for index in 1..=statement.parameter_count() {
         expected.clear();
         let _ = write!(expected, "${index}");
         if statement.parameter_name(index) != Some(expected.as_str()) {
             return Err(misuse("does not number its parameters as they appear", sql));
         }
-        statement.raw_bind_parameter(index, Bound(*param)).map_err(failure)?;
     }
     Ok(())
 }
