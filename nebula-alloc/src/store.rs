@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use crate::{Error, address};
 
 /// A value read from the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// SQL's null.
     Null,

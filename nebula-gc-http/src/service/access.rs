@@ -5,6 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
+use nebula_alloc::store::writer::Query;
 
 use crate::secret::{Bearer, BearerKind, Hashed, ServerSecrets};
 use crate::store::join_token::{self, JoinToken};
@@ -250,6 +251,26 @@ pub(crate) fn authorize(
     let network = find_network(tx, &principal, project)?.ok_or_else(|| not_found(project))?;
     principal.permit(action)?;
     Ok((principal, network))
+}
+
+/// What [`authorize`] is going to read, as far as it is known before: for most requests of a network
+/// the same.
+pub(crate) fn foreseen(
+    secrets: &ServerSecrets,
+    caller: &Caller,
+    project: Option<&ProjectId>,
+) -> Vec<Query> {
+    let credential = match caller {
+        Caller::Local => None,
+        // It is rarely found under another key than the current one.
+        Caller::Bearer(bearer) => secrets.hashes(bearer).next().map(|hashed| match bearer.kind() {
+            BearerKind::OperatorKey => operator_key::hash_query(&hashed),
+            BearerKind::JoinToken => join_token::hash_query(&hashed),
+            BearerKind::NodeToken => node::token_query(&hashed),
+        }),
+    };
+    let network = project.map(|project| network::name_query(project.as_str()));
+    credential.into_iter().chain(network).collect()
 }
 
 /// The network named, by its name or its id, or the only one the principal sees; nothing where

@@ -28,7 +28,7 @@ use super::update::{Certified, Update};
 use crate::store::former_key;
 use crate::store::network::Revision;
 use crate::store::node::{self, Node};
-use crate::{Error, JoinTokenId, NodeId};
+use crate::{Error, JoinTokenId, NodeId, ProjectId};
 
 /// What a node gets.
 #[derive(Debug, Clone)]
@@ -114,6 +114,15 @@ enum Wish {
 }
 
 impl Wish {
+    /// The network it names.
+    fn project(&self) -> Option<&ProjectId> {
+        match self {
+            Self::Device(request) => request.project.as_ref(),
+            Self::Native(request) => request.network.as_ref(),
+            Self::Renewal(_) => None,
+        }
+    }
+
     /// The key it brings.
     fn public_key(&self) -> Option<&PublicKey> {
         match self {

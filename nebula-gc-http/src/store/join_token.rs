@@ -1,3 +1,4 @@
+use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 
@@ -45,6 +46,8 @@ macro_rules! select {
         )
     };
 }
+
+const BY_HASH: &str = select!("WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL");
 
 /// Stores the hash of the same secret under another key, unless it was replaced meanwhile.
 pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
@@ -117,11 +120,13 @@ pub(crate) fn by_hash(
     tx: &mut dyn Transaction,
     hashed: &Hashed,
 ) -> Result<Option<JoinToken>, Error> {
-    let rows = tx.query(
-        select!("WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL"),
-        &[(&hashed.hash).into(), hashed.key_id.into()],
-    )?;
+    let rows = tx.query(BY_HASH, &[(&hashed.hash).into(), hashed.key_id.into()])?;
     rows.first().map(read).transpose()
+}
+
+/// What [`by_hash`] reads, for steps that foresee it.
+pub(crate) fn hash_query(hashed: &Hashed) -> Query {
+    Query::new(BY_HASH, &[(&hashed.hash).into(), hashed.key_id.into()])
 }
 
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: JoinTokenId) -> Result<Option<JoinToken>, Error> {

@@ -1,4 +1,5 @@
 use ipnet::IpNet;
+use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{Family, NetworkId};
 use nebula_pki::{Certificate, Curve, Version};
@@ -151,6 +152,8 @@ macro_rules! select {
     };
 }
 
+const BY_NAME: &str = select!("WHERE name = $1");
+
 fn read(row: &Row) -> Result<Network, Error> {
     let small = |index, what| row.integer(index)?.try_into().map_err(|_| damaged(what));
     Ok(Network {
@@ -191,8 +194,13 @@ fn read(row: &Row) -> Result<Network, Error> {
 }
 
 pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Network>, Error> {
-    let rows = tx.query(select!("WHERE name = $1"), &[name.into()])?;
+    let rows = tx.query(BY_NAME, &[name.into()])?;
     rows.first().map(read).transpose()
+}
+
+/// What [`by_name`] reads, for steps that foresee it.
+pub(crate) fn name_query(name: &str) -> Query {
+    Query::new(BY_NAME, &[name.into()])
 }
 
 /// The networks after the one of this id, in the order of their ids, at most `limit`.

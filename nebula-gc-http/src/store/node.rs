@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 use nebula_bundle::Endpoint;
@@ -98,6 +99,8 @@ macro_rules! select {
     };
 }
 
+const BY_TOKEN: &str = select!("WHERE token_hash = $1 AND token_key = $2");
+
 /// Stores the hash of the same secret under another key, unless it was replaced meanwhile.
 pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
     Ok(tx.queue(
@@ -160,11 +163,13 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: NodeId) -> Result<Option<Node>
 
 /// The node with this token, in whatever state.
 pub(crate) fn by_token(tx: &mut dyn Transaction, token: &Hashed) -> Result<Option<Node>, Error> {
-    let rows = tx.query(
-        select!("WHERE token_hash = $1 AND token_key = $2"),
-        &[(&token.hash).into(), token.key_id.into()],
-    )?;
+    let rows = tx.query(BY_TOKEN, &[(&token.hash).into(), token.key_id.into()])?;
     rows.first().map(read).transpose()
+}
+
+/// What [`by_token`] reads, for steps that foresee it.
+pub(crate) fn token_query(token: &Hashed) -> Query {
+    Query::new(BY_TOKEN, &[(&token.hash).into(), token.key_id.into()])
 }
 
 /// The node with a public key, if not a released one.

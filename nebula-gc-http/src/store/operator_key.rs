@@ -1,4 +1,5 @@
 use nebula_alloc::NetworkId;
+use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Row, Transaction};
 
 use super::stored_words;
@@ -53,6 +54,9 @@ pub struct KeptKey {
     /// When it was revoked.
     pub revoked_at: Option<i64>,
 }
+
+const BY_HASH: &str = "SELECT id, name, role, tenant, network, expires_at FROM gc_operator_key \
+     WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL";
 
 const KEPT: &str = "SELECT id, name, role, tenant, network, expires_at, created_at, revoked_at \
                     FROM gc_operator_key";
@@ -180,12 +184,13 @@ pub(crate) fn by_hash(
     tx: &mut dyn Transaction,
     hashed: &Hashed,
 ) -> Result<Option<OperatorKey>, Error> {
-    let rows = tx.query(
-        "SELECT id, name, role, tenant, network, expires_at FROM gc_operator_key \
-         WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL",
-        &[(&hashed.hash).into(), hashed.key_id.into()],
-    )?;
+    let rows = tx.query(BY_HASH, &[(&hashed.hash).into(), hashed.key_id.into()])?;
     rows.first().map(read).transpose()
+}
+
+/// What [`by_hash`] reads, for steps that foresee it.
+pub(crate) fn hash_query(hashed: &Hashed) -> Query {
+    Query::new(BY_HASH, &[(&hashed.hash).into(), hashed.key_id.into()])
 }
 
 /// Stores the hash of the same secret under another key, unless it was replaced meanwhile.

@@ -187,15 +187,14 @@ fn plan<T: Open>(
     Ok(planned)
 }
 
-/// Makes the reads that the jobs foresee, where that saves round trips.
+/// Makes the reads that the jobs foresee, where that saves round trips or one serves several.
 fn foresee<T: Open>(
     tx: &mut Watched<T>,
     meters: &Meters,
     jobs: Jobs,
 ) -> Result<(Jobs, Vec<Foreseen>), Attempt> {
-    if !T::FORESEES {
-        let nothing = jobs.iter().map(|_| Foreseen::default()).collect();
-        return Ok((jobs, nothing));
+    if jobs.len() == 1 && !T::FORESEES {
+        return Ok((jobs, vec![Foreseen::default()]));
     }
     let mut sound = Jobs::with_capacity(jobs.len());
     let mut asked = Vec::with_capacity(jobs.len());
@@ -212,7 +211,7 @@ fn foresee<T: Open>(
             }
         }
     }
-    match foreseen::read(tx, asked) {
+    match foreseen::read(tx, asked, T::FORESEES) {
         Ok(foreseen) => Ok((sound, foreseen)),
         Err(error) => Err(together(sound, tx.fault.take().unwrap_or(error))),
     }

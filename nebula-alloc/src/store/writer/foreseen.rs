@@ -1,10 +1,13 @@
 //! Reads that steps tell beforehand, made for a whole batch together.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::Error;
 use crate::store::{Param, Row, Transaction, Value};
 
 /// A read with its parameters, see [`Step::foreseen`](super::Step::foreseen).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     sql: &'static str,
     params: Vec<Value>,
@@ -22,19 +25,21 @@ impl Query {
     }
 
     fn is(&self, sql: &str, params: &[Param<'_>]) -> bool {
-        self.sql == sql && self.params().as_slice() == params
+        self.sql == sql
+            && self.params.len() == params.len()
+            && self.params.iter().zip(params).all(|(own, param)| Param::from(own) == *param)
     }
 }
 
 /// What one step was read beforehand and did not ask for yet.
 #[derive(Debug, Default)]
-pub(super) struct Foreseen(Vec<(Query, Vec<Row>)>);
+pub(super) struct Foreseen(Vec<(Arc<Query>, Arc<Vec<Row>>)>);
 
 impl Foreseen {
     /// The answer of a read, if it was foreseen; once.
     pub(super) fn take(&mut self, sql: &str, params: &[Param<'_>]) -> Option<Vec<Row>> {
         let place = self.0.iter().position(|(query, _)| query.is(sql, params))?;
-        Some(self.0.swap_remove(place).1)
+        Some(Arc::unwrap_or_clone(self.0.swap_remove(place).1))
     }
 
     /// It may be otherwise by now.
@@ -43,7 +48,8 @@ impl Foreseen {
     }
 }
 
-/// Makes the reads of all steps: in one round trip for each text, where the engine can.
+/// Makes the reads of all steps, equal ones once: in one round trip for each text, where the engine
+/// can. Where a read costs no trip, those that one step alone foresees are left to it.
 ///
 /// # Errors
 ///
@@ -51,25 +57,107 @@ impl Foreseen {
 pub(super) fn read(
     tx: &mut dyn Transaction,
     asked: Vec<Vec<Query>>,
+    costs_a_trip: bool,
 ) -> Result<Vec<Foreseen>, Error> {
     let mut foreseen: Vec<_> = asked.iter().map(|_| Foreseen::default()).collect();
-    let mut texts: Vec<(&str, Vec<(usize, Query)>)> = Vec::new();
-    for (step, queries) in asked.into_iter().enumerate() {
-        for query in queries {
-            match texts.iter_mut().find(|(sql, _)| *sql == query.sql) {
-                Some((_, members)) => members.push((step, query)),
-                None => texts.push((query.sql, vec![(step, query)])),
-            }
+    let mut texts: Vec<(&str, Vec<Wanted>)> = Vec::new();
+    for wanted in distinct(asked) {
+        if !costs_a_trip && !wanted.is_shared() {
+            continue;
+        }
+        match texts.iter_mut().find(|(sql, _)| *sql == wanted.query.sql) {
+            Some((_, members)) => members.push(wanted),
+            None => texts.push((wanted.query.sql, vec![wanted])),
         }
     }
     for (sql, members) in texts {
-        let sets: Vec<_> = members.iter().map(|(_, query)| query.params()).collect();
+        let sets: Vec<_> = members.iter().map(|wanted| wanted.query.params()).collect();
         let answers = tx.query_each(sql, &sets)?;
-        for ((step, query), rows) in members.into_iter().zip(answers) {
-            if let Some(Foreseen(all)) = foreseen.get_mut(step) {
-                all.push((query, rows));
+        for (Wanted { query, steps }, rows) in members.into_iter().zip(answers) {
+            let rows = Arc::new(rows);
+            for step in steps {
+                if let Some(Foreseen(all)) = foreseen.get_mut(step) {
+                    all.push((Arc::clone(&query), Arc::clone(&rows)));
+                }
             }
         }
     }
     Ok(foreseen)
+}
+
+/// A read, and the steps that foresee it, in ascending order; one may do so more than once.
+struct Wanted {
+    query: Arc<Query>,
+    steps: Vec<usize>,
+}
+
+impl Wanted {
+    fn is_shared(&self) -> bool {
+        self.steps.first() != self.steps.last()
+    }
+}
+
+/// Equal reads as one, in the order in which they were first told.
+fn distinct(asked: Vec<Vec<Query>>) -> Vec<Wanted> {
+    let mut places = HashMap::new();
+    let mut reads: Vec<Wanted> = Vec::new();
+    for (step, queries) in asked.into_iter().enumerate() {
+        for query in queries {
+            let query = Arc::new(query);
+            let place = *places.entry(Arc::clone(&query)).or_insert_with(|| {
+                reads.push(Wanted { query, steps: Vec::new() });
+                reads.len() - 1
+            });
+            if let Some(wanted) = reads.get_mut(place) {
+                wanted.steps.push(step);
+            }
+        }
+    }
+    reads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers each read with its parameter, and counts the reads.
+    struct Counting(usize);
+
+    impl Transaction for Counting {
+        fn execute(&mut self, _: &str, _: &[Param<'_>]) -> Result<u64, Error> {
+            unreachable!("nothing is written")
+        }
+
+        fn query(&mut self, _: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+            self.0 += 1;
+            Ok(vec![Row::new(params.iter().map(Value::from).collect())])
+        }
+
+        fn script(&mut self, _: &str) -> Result<(), Error> {
+            unreachable!("nothing is written")
+        }
+
+        fn tables(&mut self, _: &str) -> Result<Vec<String>, Error> {
+            unreachable!("nothing is listed")
+        }
+    }
+
+    #[test]
+    fn what_several_steps_read_alike_is_read_once() {
+        let query = |number: i64| Query::new("SELECT $1", &[number.into()]);
+        let asked = || (1..=64).map(|own| vec![query(0), query(own), query(own)]).collect();
+        for (costs_a_trip, reads) in [(false, 1), (true, 65)] {
+            let mut tx = Counting(0);
+            let foreseen = read(&mut tx, asked(), costs_a_trip).unwrap();
+            assert_eq!(tx.0, reads);
+            for (own, mut foreseen) in (1..).zip(foreseen) {
+                let mut take = |number: i64| foreseen.take("SELECT $1", &[number.into()]);
+                let row = |number| Some(vec![Row::new(vec![Value::Integer(number)])]);
+                assert_eq!(take(0), row(0));
+                assert_eq!(take(0), None);
+                let told = costs_a_trip.then(|| row(own)).flatten();
+                assert_eq!([take(own), take(own), take(own)], [told.clone(), told, None]);
+            }
+        }
+    }
 }

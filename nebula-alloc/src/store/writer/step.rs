@@ -46,10 +46,10 @@ pub trait Step: Send + 'static {
     fn subject(&self) -> Subject;
 
     /// The reads that [`plan`](Self::plan) and [`write`](Self::write) are going to make, as far as
-    /// they are known before. On PostgreSQL those of all steps of a batch are made together as it
-    /// begins, in one round trip for each text; a later [`query`](Transaction::query) with an equal
-    /// text and parameters is answered from there, once. What is told here and not asked then costs
-    /// a read.
+    /// they are known before. Those that several steps of a batch tell alike are made once, as it
+    /// begins; on PostgreSQL all of them are, in one round trip for each text. A later
+    /// [`query`](Transaction::query) with an equal text and parameters is answered from there, once.
+    /// What is told here and not asked then costs a read.
     ///
     /// So a foreseen read does not see what other steps of the batch have written. It sees what the
     /// step itself has: with its first write, and the first address that it is granted, it is

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use nebula_alloc::event::Actor;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::store::writer::{Query, Step, Subject};
 use serde_json::json;
 
 use super::key::check_curve;
 use super::{Decision, Enrollment, Settled, Wish};
 use crate::service::Shared;
-use crate::service::access::{Action, Caller, authorize};
+use crate::service::access::{Action, Caller, authorize, foreseen};
 use crate::service::audit::{Author, Entry, Origin, addresses};
 use crate::service::pending::Issuing;
 use crate::service::terms::{Ahead, Readiness, Terms};
@@ -73,16 +73,20 @@ impl Step for Enrolling {
         })
     }
 
+    fn foreseen(&self) -> Vec<Query> {
+        foreseen(&self.shared.secrets, &self.caller, self.wish.project())
+    }
+
     fn actor(&self) -> Actor<'_> {
         self.decided.as_ref().map_or(Actor::named(""), |decided| decided.author.actor())
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         self.decided = None;
-        let (project, action) = match &self.wish {
-            Wish::Device(request) => (request.project.as_ref(), Action::Register),
-            Wish::Native(request) => (request.network.as_ref(), Action::Register),
-            Wish::Renewal(_) => (None, Action::BeNode),
+        let project = self.wish.project();
+        let action = match &self.wish {
+            Wish::Device(_) | Wish::Native(_) => Action::Register,
+            Wish::Renewal(_) => Action::BeNode,
         };
         let shared = &self.shared;
         let (principal, network) =
