@@ -126,6 +126,36 @@ ALTER TABLE alloc_lease ADD COLUMN number BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE alloc_lease ADD COLUMN passed_on_by BYTEA;
 
 
+-- Version 5
+ALTER TABLE alloc_pool ADD COLUMN is_full BIGINT NOT NULL DEFAULT 0 CHECK (is_full IN (0, 1));
+DROP INDEX alloc_pool_by_position;
+DROP INDEX alloc_pool_by_parent;
+CREATE INDEX alloc_pool_open ON alloc_pool (network, family, position, id)
+    WHERE parent IS NULL AND is_full = 0;
+CREATE INDEX alloc_pool_by_address ON alloc_pool (network, family, last, first)
+    WHERE parent IS NULL;
+CREATE INDEX alloc_pool_by_network ON alloc_pool (network, id) WHERE parent IS NULL;
+CREATE INDEX alloc_block_by_address ON alloc_pool (network, family, last, first)
+    WHERE parent IS NOT NULL;
+CREATE INDEX alloc_block_by_network ON alloc_pool (network, id) WHERE parent IS NOT NULL;
+CREATE INDEX alloc_block_by_pool ON alloc_pool (parent, last) WHERE parent IS NOT NULL;
+
+DROP INDEX alloc_lease_active;
+DROP INDEX alloc_lease_quarantined;
+DROP INDEX alloc_lease_ending;
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, substr(network, 1), family)
+    WHERE state = 1;
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, substr(network, 1), family)
+    WHERE state = 2;
+CREATE INDEX alloc_lease_ending ON alloc_lease (until)
+    WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL;
+CREATE INDEX alloc_lease_ending_of_network ON alloc_lease (substr(network, 1), until)
+    WHERE state = 1 AND until IS NOT NULL;
+
+CREATE INDEX alloc_event_by_kind ON alloc_event (kind, network, id);
+CREATE INDEX alloc_event_by_subject ON alloc_event (subject, id) WHERE subject IS NOT NULL;
+
+
 -- What is run.
 
 DELETE FROM alloc_interval WHERE pool = $1;
@@ -158,6 +188,10 @@ INSERT INTO alloc_pool
 INSERT INTO alloc_reservation
      (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
+SELECT 1 FROM alloc_interval WHERE pool = $1 LIMIT 1;
+
+SELECT 1 FROM alloc_lease WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT 1;
+
 SELECT 1 FROM alloc_pool AS pool
      WHERE pool.network = $1 AND pool.family = $2 AND pool.parent IS NULL AND (EXISTS (SELECT 1 FROM alloc_interval AS free WHERE free.pool = pool.id)
              OR EXISTS (SELECT 1 FROM alloc_lease AS lease
@@ -176,6 +210,10 @@ SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
      ORDER BY address LIMIT $6;
 
+SELECT address, owner FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND state = 1
+     ORDER BY address LIMIT $5;
+
 SELECT block.id FROM alloc_pool AS block
      LEFT JOIN alloc_pool AS pool ON pool.id = block.parent
      WHERE block.parent IS NOT NULL AND (pool.id IS NULL OR pool.parent IS NOT NULL
@@ -184,6 +222,11 @@ SELECT block.id FROM alloc_pool AS block
         OR block.first < pool.first OR block.last > pool.last);
 
 SELECT coalesce(max(id), 0) + 1 FROM alloc_event;
+
+SELECT count(*) FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5;
+
+SELECT count(*) FROM alloc_lease WHERE pool = $1 AND state = 2;
 
 SELECT first FROM alloc_reservation
      WHERE owner = $1 AND network = $2 AND family = $3;
@@ -196,16 +239,33 @@ SELECT free.pool, free.first FROM alloc_interval AS free
      WHERE pool.id IS NULL OR length(free.first) <> length(pool.first)
         OR free.first < pool.first OR free.last > pool.last;
 
-SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND parent IS NULL AND first <= $3 AND last >= $4
-     ORDER BY first LIMIT 2;
+SELECT id FROM alloc_event WHERE id < $1 ORDER BY id DESC LIMIT $2;
+
+SELECT id FROM alloc_event WHERE id > $1 ORDER BY id ASC LIMIT $2;
+
+SELECT id FROM alloc_event WHERE kind = $1 AND network = $2 AND id < $3 ORDER BY id DESC LIMIT $4;
+
+SELECT id FROM alloc_event WHERE kind = $1 AND network = $2 AND id > $3 ORDER BY id ASC LIMIT $4;
+
+SELECT id FROM alloc_event WHERE kind = $1 AND network IS NULL AND id < $2 ORDER BY id DESC LIMIT $3;
+
+SELECT id FROM alloc_event WHERE kind = $1 AND network IS NULL AND id > $2 ORDER BY id ASC LIMIT $3;
+
+SELECT id FROM alloc_event WHERE network = $1 AND id < $2 ORDER BY id DESC LIMIT $3;
+
+SELECT id FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id ASC LIMIT $3;
 
 SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND parent IS NULL ORDER BY position, id;
+     WHERE network = $1 AND family = $2 AND parent IS NULL LIMIT 1;
 
-SELECT id FROM alloc_pool ORDER BY network, family, first, last DESC;
+SELECT id FROM alloc_pool AS pool
+     WHERE pool.is_full = 1 AND EXISTS (SELECT 1 FROM alloc_interval WHERE pool = pool.id);
 
-SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id;
+SELECT id FROM alloc_pool WHERE id = $1 AND parent IS NULL AND is_full = 0
+     FOR UPDATE SKIP LOCKED;
+
+SELECT id, at, network, kind, actor, source_address, request_id,
+     subject, address, detail FROM alloc_event WHERE id = $1;
 
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event
@@ -214,11 +274,41 @@ SELECT id, at, network, kind, actor, source_address, request_id, subject,
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3;
 
+SELECT id, at, network, kind, actor, source_address, request_id, subject, address, detail
+     FROM alloc_event WHERE subject = $1 AND subject IS NOT NULL AND id < $2 ORDER BY id DESC LIMIT $3;
+
+SELECT id, at, network, kind, actor, source_address, request_id, subject, address, detail
+     FROM alloc_event WHERE subject = $1 AND subject IS NOT NULL AND id > $2 ORDER BY id ASC LIMIT $3;
+
 SELECT id, at, network, kind, subject, address, detail FROM alloc_event
      WHERE id > $1 ORDER BY id LIMIT $2;
 
+SELECT id, first FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $3 ORDER BY last LIMIT 2;
+
+SELECT id, network, family, first, last FROM alloc_pool
+     WHERE parent IS NULL AND (network, family, last, first, id) > ($1, $2, $3, $4, $5)
+     ORDER BY network, family, last, first, id LIMIT $6;
+
+SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $3 AND last < $4 ORDER BY last LIMIT $5) AS inside
+             UNION ALL
+             SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $4 ORDER BY last LIMIT 1) AS beyond WHERE first <= $4 UNION ALL SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NOT NULL AND last >= $3 AND last < $4 ORDER BY last LIMIT $5) AS inside
+             UNION ALL
+             SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NOT NULL AND last >= $4 ORDER BY last LIMIT 1) AS beyond WHERE first <= $4;
+
 SELECT id, network, parent, first, last FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $4 ORDER BY first, id;
+     WHERE id > $1 ORDER BY id LIMIT $2;
+
+SELECT id, network, parent, first, last FROM alloc_pool
+     WHERE parent = $1 AND parent IS NOT NULL AND last >= $2 ORDER BY last LIMIT $3;
 
 SELECT id, network, parent, first, last FROM alloc_pool WHERE id = $1;
 
@@ -229,17 +319,22 @@ SELECT id, network, parent, name, first, last FROM alloc_pool
      WHERE network = $1 AND family = $2 AND name = $3 AND name IS NOT NULL;
 
 SELECT id, network, parent, name, first, last FROM alloc_pool
-     WHERE parent = $1 AND parent IS NOT NULL ORDER BY first;
+     WHERE parent = $1 AND parent IS NOT NULL AND last > $2 ORDER BY last LIMIT $3;
+
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE parent IS NOT NULL AND (network, id) > ($1, $2) ORDER BY network, id LIMIT $3;
 
 SELECT id, network, position, first, last FROM alloc_pool
      WHERE id = $1 AND parent IS NULL;
 
 SELECT id, network, position, first, last FROM alloc_pool
-     WHERE network = $1 AND parent IS NULL ORDER BY position, id;
+     WHERE parent IS NULL AND (network, id) > ($1, $2) ORDER BY network, id LIMIT $3;
 
 SELECT last, first FROM alloc_interval
      WHERE pool = $1 AND holder = $2 AND holder <> 0 ORDER BY last LIMIT $3
      FOR UPDATE SKIP LOCKED;
+
+SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last DESC LIMIT $2;
 
 SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2
      FOR UPDATE SKIP LOCKED;
@@ -258,12 +353,6 @@ SELECT lease.network, lease.address FROM alloc_lease AS lease
         OR length(lease.address) <> length(pool.first)
         OR lease.address < pool.first OR lease.address > pool.last;
 
-SELECT lease.network, lease.address, kept.kind
-     FROM alloc_reservation AS kept
-     JOIN alloc_lease AS lease ON lease.network = kept.network AND lease.family = kept.family
-        AND lease.address >= kept.first AND lease.address <= kept.last
-     WHERE lease.state = 1 AND (kept.kind = 3 OR kept.kind = 2 AND kept.owner <> lease.owner);
-
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
      WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
@@ -274,11 +363,27 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
-     WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
+     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3
+     FOR UPDATE SKIP LOCKED;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
+     WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL AND until <= $1
+     ORDER BY until LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
+     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1
      UNION ALL
      SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
-     WHERE owner = $2 AND family = $3 AND state = 2
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
      UNION ALL
      SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
      WHERE owner = $2 AND network = $1 AND family = $3
@@ -288,17 +393,8 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
-     WHERE pool = $1 AND state = 1 AND until IS NOT NULL AND until <= $2 ORDER BY until LIMIT $3
-     FOR UPDATE SKIP LOCKED;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3
-     FOR UPDATE SKIP LOCKED;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2
+     WHERE substr(network, 1) = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
+     ORDER BY until LIMIT $3
      FOR UPDATE SKIP LOCKED;
 
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
@@ -307,8 +403,17 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2
      UNION ALL
-     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_pool
-     WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
+     SELECT network, first, id, NULL, 3, 0, NULL, NULL, NULL, 0, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS pool
+     WHERE first <= $2
+     UNION ALL
+     SELECT network, first, id, id, 3, 0, NULL, NULL, NULL, 0, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS block
+     WHERE first <= $2
      UNION ALL
      SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
      FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
@@ -316,16 +421,14 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
      WHERE first <= $2;
 
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE owner = $1 AND state = 1
+         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 1
      UNION ALL
      SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE owner = $1 AND state = 2;
+         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 2;
 
-SELECT network, family, last, first FROM alloc_reservation
+SELECT network, family, last, first, kind, owner
+     FROM alloc_reservation
      WHERE (network, family, last) > ($1, $2, $3) ORDER BY network, family, last LIMIT $4;
-
-SELECT network, owner FROM alloc_lease WHERE state = 1
-     GROUP BY network, owner, family HAVING count(*) > 1;
 
 SELECT pool, last FROM alloc_interval
      WHERE holder <> 0 AND NOT EXISTS (
@@ -333,9 +436,20 @@ SELECT pool, last FROM alloc_interval
      LIMIT $2
      FOR UPDATE SKIP LOCKED;
 
-SELECT state, count(*) FROM alloc_lease
-     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
-     GROUP BY state;
+SELECT position, id FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND is_full = 0
+         AND (position, id) > ($3, $4)
+     ORDER BY position, id LIMIT $5;
+
+SELECT position, id FROM alloc_pool AS pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND EXISTS (
+             SELECT 1 FROM alloc_lease AS lease
+             WHERE lease.pool = pool.id AND lease.state = 2 AND lease.hold_until <= $3)
+         AND (position, id) > ($4, $5)
+     ORDER BY position, id LIMIT $6;
+
+SELECT substr(network, 1), owner FROM alloc_lease WHERE state = 1
+     GROUP BY owner, substr(network, 1), family HAVING count(*) > 1;
 
 UPDATE alloc_interval SET first = $1 WHERE pool = $2 AND last = $3;
 
@@ -369,6 +483,19 @@ UPDATE alloc_lease SET hold_until = $1, until = $2, number = $3
 
 UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
 
+UPDATE alloc_pool SET is_full = 0 WHERE id = $1 AND is_full = 1;
+
+UPDATE alloc_pool SET is_full = 1 WHERE id = $1 AND parent IS NULL;
+
 UPDATE alloc_reservation SET first = $1
      WHERE network = $2 AND family = $3 AND last = $4 AND first = $5;
+
+WITH RECURSIVE known (network) AS (
+         SELECT (SELECT network FROM alloc_event
+             WHERE kind = $1 AND network IS NOT NULL ORDER BY network LIMIT 1)
+         UNION ALL
+         SELECT (SELECT network FROM alloc_event
+             WHERE kind = $1 AND network > known.network ORDER BY network LIMIT 1)
+         FROM known WHERE known.network IS NOT NULL)
+     SELECT network FROM known WHERE network IS NOT NULL;
 

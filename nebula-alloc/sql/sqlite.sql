@@ -1,5 +1,12 @@
 -- The tables.
 
+CREATE INDEX alloc_block_by_address ON alloc_pool (network, family, last, first)
+    WHERE parent IS NOT NULL;
+
+CREATE INDEX alloc_block_by_network ON alloc_pool (network, id) WHERE parent IS NOT NULL;
+
+CREATE INDEX alloc_block_by_pool ON alloc_pool (parent, last) WHERE parent IS NOT NULL;
+
 CREATE TABLE alloc_event (
     id INTEGER PRIMARY KEY,
     at BIGINT NOT NULL,
@@ -13,7 +20,11 @@ CREATE TABLE alloc_event (
     detail TEXT
 );
 
+CREATE INDEX alloc_event_by_kind ON alloc_event (kind, network, id);
+
 CREATE INDEX alloc_event_by_network ON alloc_event (network, id);
+
+CREATE INDEX alloc_event_by_subject ON alloc_event (subject, id) WHERE subject IS NOT NULL;
 
 CREATE TABLE alloc_instance (
     id INTEGER PRIMARY KEY,
@@ -44,15 +55,21 @@ CREATE TABLE "alloc_lease" (
     PRIMARY KEY (network, address)
 ) WITHOUT ROWID;
 
-CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, network, family) WHERE state = 1;
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, substr(network, 1), family)
+    WHERE state = 1;
 
-CREATE INDEX alloc_lease_ending ON alloc_lease (pool, until) WHERE state = 1 AND until IS NOT NULL;
+CREATE INDEX alloc_lease_ending ON alloc_lease (until)
+    WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL;
+
+CREATE INDEX alloc_lease_ending_of_network ON alloc_lease (substr(network, 1), until)
+    WHERE state = 1 AND until IS NOT NULL;
 
 CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
 
 CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
 
-CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, family) WHERE state = 2;
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, substr(network, 1), family)
+    WHERE state = 2;
 
 CREATE TABLE alloc_pool (
     id BLOB NOT NULL PRIMARY KEY,
@@ -60,16 +77,20 @@ CREATE TABLE alloc_pool (
     family BIGINT NOT NULL CHECK (family IN (4, 6)),
     position BIGINT NOT NULL,
     first BLOB NOT NULL,
-    last BLOB NOT NULL, parent BLOB REFERENCES alloc_pool (id), name TEXT,
+    last BLOB NOT NULL, parent BLOB REFERENCES alloc_pool (id), name TEXT, is_full BIGINT NOT NULL DEFAULT 0 CHECK (is_full IN (0, 1)),
     CHECK (length(first) = length(last) AND first <= last)
 ) WITHOUT ROWID;
+
+CREATE INDEX alloc_pool_by_address ON alloc_pool (network, family, last, first)
+    WHERE parent IS NULL;
 
 CREATE UNIQUE INDEX alloc_pool_by_name ON alloc_pool (network, family, name)
     WHERE name IS NOT NULL;
 
-CREATE INDEX alloc_pool_by_parent ON alloc_pool (parent) WHERE parent IS NOT NULL;
+CREATE INDEX alloc_pool_by_network ON alloc_pool (network, id) WHERE parent IS NULL;
 
-CREATE INDEX alloc_pool_by_position ON alloc_pool (network, family, position, id);
+CREATE INDEX alloc_pool_open ON alloc_pool (network, family, position, id)
+    WHERE parent IS NULL AND is_full = 0;
 
 CREATE TABLE alloc_reservation (
     network BLOB NOT NULL,
@@ -109,7 +130,7 @@ DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2;
 
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)
 -- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
--- SEARCH alloc_pool USING INDEX alloc_pool_by_parent (parent=?)
+-- SEARCH alloc_pool USING INDEX alloc_block_by_pool (parent=?)
 DELETE FROM alloc_pool WHERE id = $1;
 
 -- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last=?)
@@ -133,6 +154,9 @@ INSERT INTO alloc_pool
 INSERT INTO alloc_reservation
      (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
+-- SEARCH alloc_lease USING COVERING INDEX alloc_lease_held (hold_until<?)
+SELECT 1 FROM alloc_lease WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT 1;
+
 -- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
 SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
@@ -149,7 +173,12 @@ SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
      ORDER BY address LIMIT $6;
 
--- SEARCH block USING INDEX alloc_pool_by_parent (parent>?)
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
+SELECT address, owner FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND state = 1
+     ORDER BY address LIMIT $5;
+
+-- SEARCH block USING INDEX alloc_block_by_pool (parent>?)
 -- SEARCH pool USING PRIMARY KEY (id=?) LEFT-JOIN
 SELECT block.id FROM alloc_pool AS block
      LEFT JOIN alloc_pool AS pool ON pool.id = block.parent
@@ -160,6 +189,13 @@ SELECT block.id FROM alloc_pool AS block
 
 -- SEARCH alloc_event
 SELECT coalesce(max(id), 0) + 1 FROM alloc_event;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
+SELECT count(*) FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5;
+
+-- SEARCH alloc_lease USING COVERING INDEX alloc_lease_held_of_pool (pool=?)
+SELECT count(*) FROM alloc_lease WHERE pool = $1 AND state = 2;
 
 -- SEARCH alloc_reservation USING INDEX alloc_reservation_pinned (owner=? AND network=? AND family=?)
 SELECT first FROM alloc_reservation
@@ -176,22 +212,42 @@ SELECT free.pool, free.first FROM alloc_interval AS free
      WHERE pool.id IS NULL OR length(free.first) <> length(pool.first)
         OR free.first < pool.first OR free.last > pool.last;
 
--- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
--- USE TEMP B-TREE FOR ORDER BY
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid<?)
+SELECT id FROM alloc_event WHERE id < $1 ORDER BY id DESC LIMIT $2;
+
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
+SELECT id FROM alloc_event WHERE id > $1 ORDER BY id ASC LIMIT $2;
+
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_kind (kind=? AND network=? AND id<?)
+SELECT id FROM alloc_event WHERE kind = $1 AND network = $2 AND id < $3 ORDER BY id DESC LIMIT $4;
+
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_kind (kind=? AND network=? AND id>?)
+SELECT id FROM alloc_event WHERE kind = $1 AND network = $2 AND id > $3 ORDER BY id ASC LIMIT $4;
+
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_kind (kind=? AND network=? AND id<?)
+SELECT id FROM alloc_event WHERE kind = $1 AND network IS NULL AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_kind (kind=? AND network=? AND id>?)
+SELECT id FROM alloc_event WHERE kind = $1 AND network IS NULL AND id > $2 ORDER BY id ASC LIMIT $3;
+
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_network (network=? AND id<?)
+SELECT id FROM alloc_event WHERE network = $1 AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_network (network=? AND id>?)
+SELECT id FROM alloc_event WHERE network = $1 AND id > $2 ORDER BY id ASC LIMIT $3;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=?)
 SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND parent IS NULL AND first <= $3 AND last >= $4
-     ORDER BY first LIMIT 2;
+     WHERE network = $1 AND family = $2 AND parent IS NULL LIMIT 1;
 
--- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
-SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND parent IS NULL ORDER BY position, id;
+-- SCAN pool
+-- SEARCH alloc_interval EXISTS USING PRIMARY KEY (pool=?)
+SELECT id FROM alloc_pool AS pool
+     WHERE pool.is_full = 1 AND EXISTS (SELECT 1 FROM alloc_interval WHERE pool = pool.id);
 
--- SCAN alloc_pool USING INDEX alloc_pool_by_position
--- USE TEMP B-TREE FOR LAST 2 TERMS OF ORDER BY
-SELECT id FROM alloc_pool ORDER BY network, family, first, last DESC;
-
--- SEARCH alloc_pool USING COVERING INDEX alloc_pool_by_position (network=?)
-SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id;
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid=?)
+SELECT id, at, network, kind, actor, source_address, request_id,
+     subject, address, detail FROM alloc_event WHERE id = $1;
 
 -- SEARCH alloc_event USING INDEX alloc_event_by_network (network=? AND id>? AND id<?)
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
@@ -202,14 +258,65 @@ SELECT id, at, network, kind, actor, source_address, request_id, subject,
 SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3;
 
+-- SEARCH alloc_event USING INDEX alloc_event_by_subject (subject=? AND id<?)
+SELECT id, at, network, kind, actor, source_address, request_id, subject, address, detail
+     FROM alloc_event WHERE subject = $1 AND subject IS NOT NULL AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- SEARCH alloc_event USING INDEX alloc_event_by_subject (subject=? AND id>?)
+SELECT id, at, network, kind, actor, source_address, request_id, subject, address, detail
+     FROM alloc_event WHERE subject = $1 AND subject IS NOT NULL AND id > $2 ORDER BY id ASC LIMIT $3;
+
 -- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
 SELECT id, at, network, kind, subject, address, detail FROM alloc_event
      WHERE id > $1 ORDER BY id LIMIT $2;
 
--- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
--- USE TEMP B-TREE FOR ORDER BY
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=? AND last>?)
+SELECT id, first FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $3 ORDER BY last LIMIT 2;
+
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_address ((network,family,last,first,id)>(?,?,?,?,?))
+SELECT id, network, family, first, last FROM alloc_pool
+     WHERE parent IS NULL AND (network, family, last, first, id) > ($1, $2, $3, $4, $5)
+     ORDER BY network, family, last, first, id LIMIT $6;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
+-- CO-ROUTINE inside
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=? AND last>? AND last<?)
+-- SCAN inside
+-- UNION ALL
+-- CO-ROUTINE beyond
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=? AND last>?)
+-- SCAN beyond
+-- UNION ALL
+-- CO-ROUTINE inside
+-- SEARCH alloc_pool USING INDEX alloc_block_by_address (network=? AND family=? AND last>? AND last<?)
+-- SCAN inside
+-- UNION ALL
+-- CO-ROUTINE beyond
+-- SEARCH alloc_pool USING INDEX alloc_block_by_address (network=? AND family=? AND last>?)
+-- SCAN beyond
+SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $3 AND last < $4 ORDER BY last LIMIT $5) AS inside
+             UNION ALL
+             SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $4 ORDER BY last LIMIT 1) AS beyond WHERE first <= $4 UNION ALL SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NOT NULL AND last >= $3 AND last < $4 ORDER BY last LIMIT $5) AS inside
+             UNION ALL
+             SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND parent IS NOT NULL AND last >= $4 ORDER BY last LIMIT 1) AS beyond WHERE first <= $4;
+
+-- SEARCH alloc_pool USING PRIMARY KEY (id>?)
 SELECT id, network, parent, first, last FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $4 ORDER BY first, id;
+     WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- SEARCH alloc_pool USING INDEX alloc_block_by_pool (parent=? AND last>?)
+SELECT id, network, parent, first, last FROM alloc_pool
+     WHERE parent = $1 AND parent IS NOT NULL AND last >= $2 ORDER BY last LIMIT $3;
 
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)
 SELECT id, network, parent, first, last FROM alloc_pool WHERE id = $1;
@@ -222,19 +329,24 @@ SELECT id, network, parent, name, first, last FROM alloc_pool
 SELECT id, network, parent, name, first, last FROM alloc_pool
      WHERE network = $1 AND family = $2 AND name = $3 AND name IS NOT NULL;
 
--- SEARCH alloc_pool USING INDEX alloc_pool_by_parent (parent=?)
--- USE TEMP B-TREE FOR ORDER BY
+-- SEARCH alloc_pool USING INDEX alloc_block_by_pool (parent=? AND last>?)
 SELECT id, network, parent, name, first, last FROM alloc_pool
-     WHERE parent = $1 AND parent IS NOT NULL ORDER BY first;
+     WHERE parent = $1 AND parent IS NOT NULL AND last > $2 ORDER BY last LIMIT $3;
+
+-- SEARCH alloc_pool USING INDEX alloc_block_by_network ((network,id)>(?,?))
+SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE parent IS NOT NULL AND (network, id) > ($1, $2) ORDER BY network, id LIMIT $3;
 
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)
 SELECT id, network, position, first, last FROM alloc_pool
      WHERE id = $1 AND parent IS NULL;
 
--- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=?)
--- USE TEMP B-TREE FOR ORDER BY
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_network ((network,id)>(?,?))
 SELECT id, network, position, first, last FROM alloc_pool
-     WHERE network = $1 AND parent IS NULL ORDER BY position, id;
+     WHERE parent IS NULL AND (network, id) > ($1, $2) ORDER BY network, id LIMIT $3;
+
+-- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
+SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last DESC LIMIT $2;
 
 -- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
 SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2;
@@ -251,14 +363,6 @@ SELECT lease.network, lease.address FROM alloc_lease AS lease
         OR length(lease.address) <> length(pool.first)
         OR lease.address < pool.first OR lease.address > pool.last;
 
--- SCAN lease USING COVERING INDEX alloc_lease_active
--- SEARCH kept USING PRIMARY KEY (network=? AND family=? AND last>?)
-SELECT lease.network, lease.address, kept.kind
-     FROM alloc_reservation AS kept
-     JOIN alloc_lease AS lease ON lease.network = kept.network AND lease.family = kept.family
-        AND lease.address >= kept.first AND lease.address <= kept.last
-     WHERE lease.state = 1 AND (kept.kind = 3 OR kept.kind = 2 AND kept.owner <> lease.owner);
-
 -- SEARCH alloc_lease USING PRIMARY KEY ((network,address)>(?,?))
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
@@ -269,11 +373,27 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
          number, passed_on_by FROM alloc_lease
      WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
 
+-- SEARCH alloc_lease USING INDEX alloc_lease_held_of_pool (pool=? AND hold_until<?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
+     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_ending (until>? AND until<?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
+     WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL AND until <= $1
+     ORDER BY until LIMIT $2;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_held (hold_until<?)
+SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
+         number, passed_on_by FROM alloc_lease
+     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2;
+
 -- COMPOUND QUERY
 -- LEFT-MOST SUBQUERY
--- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND network=? AND family=?)
+-- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND <expr>=? AND family=?)
 -- UNION ALL
--- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND family=?)
+-- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND <expr>=? AND family=?)
 -- UNION ALL
 -- SEARCH alloc_reservation USING INDEX alloc_reservation_pinned (owner=? AND network=? AND family=?)
 -- UNION ALL
@@ -282,11 +402,11 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 -- SEARCH alloc_event
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
-     WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1
      UNION ALL
      SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
-     WHERE owner = $2 AND family = $3 AND state = 2
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
      UNION ALL
      SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
      WHERE owner = $2 AND network = $1 AND family = $3
@@ -294,20 +414,11 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
      SELECT $1, $2, $2, $2, 0, 0, NULL, NULL, NULL,
          (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), NULL;
 
--- SEARCH alloc_lease USING INDEX alloc_lease_ending (pool=? AND until>? AND until<?)
+-- SEARCH alloc_lease USING INDEX alloc_lease_ending_of_network (<expr>=? AND until>? AND until<?)
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease
-     WHERE pool = $1 AND state = 1 AND until IS NOT NULL AND until <= $2 ORDER BY until LIMIT $3;
-
--- SEARCH alloc_lease USING INDEX alloc_lease_held_of_pool (pool=? AND hold_until<?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3;
-
--- SEARCH alloc_lease USING INDEX alloc_lease_held (hold_until<?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2;
+     WHERE substr(network, 1) = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
+     ORDER BY until LIMIT $3;
 
 -- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
@@ -317,7 +428,13 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 -- LEFT-MOST SUBQUERY
 -- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
 -- UNION ALL
--- SEARCH alloc_pool USING INDEX alloc_pool_by_position (network=? AND family=?)
+-- CO-ROUTINE pool
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=? AND last>?)
+-- SCAN pool
+-- UNION ALL
+-- CO-ROUTINE block
+-- SEARCH alloc_pool USING INDEX alloc_block_by_address (network=? AND family=? AND last>?)
+-- SCAN block
 -- UNION ALL
 -- CO-ROUTINE nearest
 -- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last>?)
@@ -325,8 +442,17 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
          number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2
      UNION ALL
-     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_pool
-     WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
+     SELECT network, first, id, NULL, 3, 0, NULL, NULL, NULL, 0, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS pool
+     WHERE first <= $2
+     UNION ALL
+     SELECT network, first, id, id, 3, 0, NULL, NULL, NULL, 0, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS block
+     WHERE first <= $2
      UNION ALL
      SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
      FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
@@ -335,28 +461,39 @@ SELECT network, address, pool, owner, state, hold_until, released_at, reason, un
 
 -- COMPOUND QUERY
 -- LEFT-MOST SUBQUERY
--- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=?)
+-- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND <expr>=?)
 -- UNION ALL
--- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=?)
+-- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND <expr>=?)
 SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE owner = $1 AND state = 1
+         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 1
      UNION ALL
      SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE owner = $1 AND state = 2;
+         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 2;
 
 -- SEARCH alloc_reservation USING PRIMARY KEY ((network,family,last)>(?,?,?))
-SELECT network, family, last, first FROM alloc_reservation
+SELECT network, family, last, first, kind, owner
+     FROM alloc_reservation
      WHERE (network, family, last) > ($1, $2, $3) ORDER BY network, family, last LIMIT $4;
 
--- SCAN alloc_lease USING COVERING INDEX alloc_lease_active
-SELECT network, owner FROM alloc_lease WHERE state = 1
-     GROUP BY network, owner, family HAVING count(*) > 1;
+-- SEARCH alloc_pool USING INDEX alloc_pool_open (network=? AND family=? AND (position,id)>(?,?))
+SELECT position, id FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND is_full = 0
+         AND (position, id) > ($3, $4)
+     ORDER BY position, id LIMIT $5;
 
--- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>? AND address<?)
--- USE TEMP B-TREE FOR GROUP BY
-SELECT state, count(*) FROM alloc_lease
-     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
-     GROUP BY state;
+-- SEARCH pool USING INDEX alloc_pool_by_address (network=? AND family=?)
+-- SEARCH lease EXISTS USING COVERING INDEX alloc_lease_held_of_pool (pool=? AND hold_until<?)
+-- USE TEMP B-TREE FOR ORDER BY
+SELECT position, id FROM alloc_pool AS pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND EXISTS (
+             SELECT 1 FROM alloc_lease AS lease
+             WHERE lease.pool = pool.id AND lease.state = 2 AND lease.hold_until <= $3)
+         AND (position, id) > ($4, $5)
+     ORDER BY position, id LIMIT $6;
+
+-- SCAN alloc_lease USING COVERING INDEX alloc_lease_active
+SELECT substr(network, 1), owner FROM alloc_lease WHERE state = 1
+     GROUP BY owner, substr(network, 1), family HAVING count(*) > 1;
 
 -- SEARCH alloc_interval USING PRIMARY KEY (pool=? AND last=?)
 UPDATE alloc_interval SET first = $1 WHERE pool = $2 AND last = $3;
@@ -396,7 +533,32 @@ UPDATE alloc_lease SET hold_until = $1, until = $2, number = $3
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)
 UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3;
 
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+UPDATE alloc_pool SET is_full = 0 WHERE id = $1 AND is_full = 1;
+
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+UPDATE alloc_pool SET is_full = 1 WHERE id = $1 AND parent IS NULL;
+
 -- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last=?)
 UPDATE alloc_reservation SET first = $1
      WHERE network = $2 AND family = $3 AND last = $4 AND first = $5;
+
+-- CO-ROUTINE known
+-- SETUP
+-- SCAN CONSTANT ROW
+-- SCALAR SUBQUERY 1
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_kind (kind=? AND network>?)
+-- RECURSIVE STEP
+-- SCAN known
+-- CORRELATED SCALAR SUBQUERY 3
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_kind (kind=? AND network>?)
+-- SCAN known
+WITH RECURSIVE known (network) AS (
+         SELECT (SELECT network FROM alloc_event
+             WHERE kind = $1 AND network IS NOT NULL ORDER BY network LIMIT 1)
+         UNION ALL
+         SELECT (SELECT network FROM alloc_event
+             WHERE kind = $1 AND network > known.network ORDER BY network LIMIT 1)
+         FROM known WHERE known.network IS NOT NULL)
+     SELECT network FROM known WHERE network IS NOT NULL;
 

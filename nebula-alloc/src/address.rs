@@ -90,6 +90,11 @@ impl AddressRange {
         (number(self.last) - number(self.first)).saturating_add(1)
     }
 
+    /// The same modulo 2¹²⁸: 0 of all of IPv6.
+    pub(crate) fn addresses(&self) -> u128 {
+        number(self.last).wrapping_sub(number(self.first)).wrapping_add(1)
+    }
+
     /// The addresses that both ranges have.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Option<Self> {
@@ -138,6 +143,43 @@ impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.first, self.last)
     }
+}
+
+/// How many addresses several ranges have together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    /// No more than 2¹²⁸ − 1.
+    pub(crate) most: u128,
+    /// Modulo 2¹²⁸: differences of such sums are exact.
+    pub(crate) wrapped: u128,
+}
+
+impl Sum {
+    pub(crate) fn of(ranges: &[AddressRange]) -> Self {
+        let mut sum = Self::default();
+        ranges.iter().for_each(|range| sum.add(range));
+        sum
+    }
+
+    pub(crate) fn add(&mut self, range: &AddressRange) {
+        self.most = self.most.saturating_add(range.capacity());
+        self.wrapped = self.wrapped.wrapping_add(range.addresses());
+    }
+}
+
+/// What is left of each of these ranges without those of others; both are in order.
+pub(crate) fn difference(ranges: &[AddressRange], mut taken: &[AddressRange]) -> Vec<AddressRange> {
+    let mut left = Vec::new();
+    for range in ranges {
+        while let Some((first, rest)) = taken.split_first()
+            && first.last < range.first
+        {
+            taken = rest;
+        }
+        let met = taken.iter().take_while(|taken| taken.first <= range.last).copied().collect();
+        left.extend(range.without(met));
+    }
+    left
 }
 
 /// The addresses of a prefix that nodes may have: all but the first and the last of an IPv4 prefix
@@ -284,6 +326,20 @@ mod tests {
         assert_eq!(whole.without(vec![range(0, 255)]), []);
         let all = AddressRange::new("::".parse().unwrap(), Ipv6Addr::from_bits(u128::MAX).into());
         assert_eq!(all.clone().unwrap().without(vec![all.unwrap(), whole]), []);
+    }
+
+    #[test]
+    fn what_is_left_of_several_ranges() {
+        let range = |first: u8, last: u8| {
+            AddressRange::new(IpAddr::from([10, 0, 0, first]), IpAddr::from([10, 0, 0, last]))
+                .unwrap()
+        };
+        let ranges = [range(1, 5), range(7, 7), range(10, 20), range(22, 30)];
+        let taken = [range(3, 11), range(13, 13), range(18, 24)];
+        let left = [range(1, 2), range(12, 12), range(14, 17), range(25, 30)];
+        assert_eq!(difference(&ranges, &taken), left);
+        assert_eq!(difference(&ranges, &[]), ranges);
+        assert_eq!(difference(&[], &taken), []);
     }
 
     #[test]

@@ -278,7 +278,7 @@ where
     }
 
     fn foreseen(&self) -> Vec<Query> {
-        vec![lease::owner_query(self.owner)]
+        vec![lease::owner_query(self.network, self.owner)]
     }
 
     fn actor(&self) -> Actor<'_> {

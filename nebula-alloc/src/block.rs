@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
-use crate::address::{self, number};
+use crate::address::{self, number, octets};
 use crate::event::{self, Actor, kind};
+use crate::interval::limit;
 use crate::pool::{self, Space};
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval, limits};
@@ -14,7 +15,10 @@ pub(crate) const BY_NAME: &str = "SELECT id, network, parent, name, first, last 
 pub(crate) const BY_ID: &str = "SELECT id, network, parent, name, first, last FROM alloc_pool
      WHERE id = $1 AND parent IS NOT NULL";
 pub(crate) const BY_POOL: &str = "SELECT id, network, parent, name, first, last FROM alloc_pool
-     WHERE parent = $1 AND parent IS NOT NULL ORDER BY first";
+     WHERE parent = $1 AND parent IS NOT NULL AND last > $2 ORDER BY last LIMIT $3";
+/// As for pools: see [`pool::by_network`].
+pub(crate) const BY_NETWORK: &str = "SELECT id, network, parent, name, first, last FROM alloc_pool
+     WHERE parent IS NOT NULL AND (network, id) > ($1, $2) ORDER BY network, id LIMIT $3";
 
 /// A named part of a pool. Its id is a pool's: requests, leases and free space name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +42,8 @@ pub struct Block {
 ///
 /// [`Error::NoSuchPool`], [`Error::OutsidePool`], [`Error::BlockStands`] when another block has some
 /// of its addresses, [`Error::LeasesStand`] (those in quarantine too), [`Error::UnusableText`],
-/// [`Error::TooMany`] reservations, [`Error::Unique`] when its id or name is in use.
+/// [`Error::TooMany`] reservations or runs of free addresses there, [`Error::Unique`] when its id or
+/// name is in use.
 pub fn create(
     tx: &mut dyn Transaction,
     now: i64,
@@ -57,10 +62,9 @@ pub fn create(
     if !parent.range.includes(&range) {
         return Err(Error::OutsidePool { pool, range });
     }
-    if let Some(other) = parent.blocks(tx, range)?.first() {
-        return Err(Error::BlockStands { block: other.id, range: other.range });
-    }
+    parent.check_unblocked(tx, range)?;
     pool::check_unleased(tx, network, range)?;
+    interval::check_runs(tx, pool, range)?;
 
     let free = pool::vacant(tx, network, range)?;
 
@@ -120,52 +124,79 @@ pub fn by_name(
     tx.query(BY_NAME, &params)?.first().map(read).transpose()
 }
 
-/// The blocks of a pool, in address order.
+/// The blocks of a pool in address order, at most `limit` of them, from the one after the block that
+/// ends at `after`.
 ///
 /// # Errors
 ///
 /// The engine's.
-pub fn by_pool(tx: &mut dyn Transaction, pool: PoolId) -> Result<Vec<Block>, Error> {
-    tx.query(BY_POOL, &[pool.as_bytes().into()])?.iter().map(read).collect()
+pub fn by_pool(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    after: Option<IpAddr>,
+    limit: usize,
+) -> Result<Vec<Block>, Error> {
+    let after = after.map(octets);
+    let after = after.as_ref().map_or(&[][..], |octets| octets.as_slice());
+    let params = [pool.as_bytes().into(), after.into(), self::limit(limit).into()];
+    tx.query(BY_POOL, &params)?.iter().map(read).collect()
+}
+
+/// The blocks of a network in the order of their ids, at most `limit` of them, from the one after
+/// `after`.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn by_network(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    after: Option<PoolId>,
+    limit: usize,
+) -> Result<Vec<Block>, Error> {
+    let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let params = [network.as_bytes().into(), after.into(), self::limit(limit).into()];
+    let mut blocks =
+        tx.query(BY_NETWORK, &params)?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    blocks.retain(|block| block.network == network);
+    Ok(blocks)
 }
 
 /// The highest run of `size` free addresses of a pool: where a block is least in the way. It begins
 /// at a multiple of `size` when that is a power of two, so that it is a prefix. Reads the pool's
-/// free space.
+/// free space from above, until there is one.
 ///
 /// # Errors
 ///
-/// [`Error::NoSuchPool`].
+/// [`Error::NoSuchPool`]; [`Error::TooMany`] when the highest [`limits::RUNS`] runs of free addresses
+/// are too short: name the addresses.
 pub fn find_room(
     tx: &mut dyn Transaction,
     pool: PoolId,
     size: u128,
 ) -> Result<Option<AddressRange>, Error> {
-    let space = Space::by_id(tx, pool)?.ok_or(Error::NoSuchPool { pool })?;
-    let mut room = None;
-    let mut before: Option<(IpAddr, IpAddr)> = None;
-    interval::walk(tx, pool, space.range.first(), |first, last| {
+    Space::by_id(tx, pool)?.ok_or(Error::NoSuchPool { pool })?;
+    let mut above: Option<(IpAddr, IpAddr)> = None;
+    interval::find_from_above(tx, pool, |first, last| {
         // What different instances hold is one run all the same.
-        let joined = before.filter(|(_, end)| address::next(*end) == Some(first));
-        let first = joined.map_or(first, |(start, _)| start);
-        before = Some((first, last));
-        let below = number(last).saturating_sub(number(first));
-        let Some(wanted) = size.checked_sub(1).filter(|wanted| *wanted <= below) else { return };
-        let mut skipped = below - wanted;
-        if size.is_power_of_two() {
-            let misaligned = (number(first) + skipped) % size;
-            match skipped.checked_sub(misaligned) {
-                Some(aligned) => skipped = aligned,
-                None => return,
-            }
-        }
-        let ends = address::advance(first, skipped)
-            .and_then(|start| Some((start, address::advance(start, wanted)?)));
-        if let Some((first, last)) = ends {
-            room = AddressRange::new(first, last).ok();
-        }
-    })?;
-    Ok(room)
+        let joined = above.filter(|(start, _)| address::next(last) == Some(*start));
+        let last = joined.map_or(last, |(_, end)| end);
+        above = Some((first, last));
+        room(first, last, size)
+    })
+}
+
+/// The highest `size` of these addresses.
+fn room(first: IpAddr, last: IpAddr, size: u128) -> Option<AddressRange> {
+    let below = number(last).saturating_sub(number(first));
+    let wanted = size.checked_sub(1).filter(|wanted| *wanted <= below)?;
+    let mut skipped = below - wanted;
+    if size.is_power_of_two() {
+        let misaligned = number(first).wrapping_add(skipped) % size;
+        skipped = skipped.checked_sub(misaligned)?;
+    }
+    let start = address::advance(first, skipped)?;
+    AddressRange::new(start, address::advance(start, wanted)?).ok()
 }
 
 fn record(

@@ -2,8 +2,11 @@
 //! transaction; those about leases explain which owner has which address, see
 //! [`verify`](crate::verify::verify).
 
+mod search;
+
 use std::net::IpAddr;
 
+pub use self::search::{Search, search};
 use crate::address::octets;
 use crate::interval::limit;
 use crate::store::{Row, Transaction};
@@ -246,4 +249,12 @@ fn read(row: &Row) -> Result<(i64, Event), Error> {
         detail: owned(row.optional_text(9)?),
     };
     Ok((row.integer(0)?, event))
+}
+
+/// The texts of this module, for tests of their plans.
+#[cfg(test)]
+pub(crate) mod statements {
+    pub(crate) use super::search::{
+        BY_ID, KIND_DOWN, KIND_UP, NETWORK_DOWN, NETWORK_UP, NETWORKS, SUBJECT_DOWN, SUBJECT_UP,
+    };
 }

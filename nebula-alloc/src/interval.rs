@@ -9,9 +9,10 @@ use std::net::IpAddr;
 
 pub(crate) use self::change::{give_back, take_given};
 pub(crate) use self::held::let_go;
-use crate::address::{advance, next, number, octets, previous};
+use crate::address::{Sum, advance, next, octets, previous};
+use crate::limits::RUNS;
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, PoolId};
+use crate::{AddressRange, Error, Family, PoolId, pool};
 
 pub(crate) const LOWEST: &str =
     "SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2";
@@ -26,6 +27,13 @@ pub(crate) const SET_LAST: &str =
 pub(crate) const DELETE: &str = "DELETE FROM alloc_interval WHERE pool = $1 AND last = $2";
 pub(crate) const DELETE_WITHIN: &str =
     "DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3";
+
+pub(crate) const HIGHEST: &str =
+    "SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last DESC LIMIT $2";
+pub(crate) const NEXT_BELOW: &str = "SELECT last, first FROM alloc_interval
+     WHERE pool = $1 AND last < $2 ORDER BY last DESC LIMIT $3";
+pub(crate) const MANY_WITHIN: &str = "SELECT last FROM alloc_interval
+     WHERE pool = $1 AND last >= $2 AND last <= $3 ORDER BY last LIMIT 1 OFFSET $4";
 
 /// How many rows a walk over a pool's free space reads at a time.
 const PAGE: usize = 1024;
@@ -104,7 +112,37 @@ pub(crate) fn fill(
         }
     }
     give_back(tx, &ends)?;
-    others.into_iter().try_for_each(|interval| insert(tx, pool, interval))
+    if others.is_empty() {
+        return Ok(());
+    }
+    others.into_iter().try_for_each(|interval| insert(tx, pool, interval))?;
+    pool::has_room(tx, pool)
+}
+
+/// That one step can take out all that is free in a range.
+///
+/// # Errors
+///
+/// [`Error::TooMany`]
+pub(crate) fn check_runs(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    range: AddressRange,
+) -> Result<(), Error> {
+    if range.capacity() <= u128::try_from(RUNS).unwrap_or(u128::MAX) {
+        return Ok(());
+    }
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    let params = [
+        pool.as_bytes().into(),
+        first.as_slice().into(),
+        last.as_slice().into(),
+        limit(RUNS).into(),
+    ];
+    match tx.query(MANY_WITHIN, &params)?.is_empty() {
+        true => Ok(()),
+        false => Err(Error::TooMany { what: "runs of free addresses in it", limit: RUNS }),
+    }
 }
 
 /// Takes all that is free in a range.
@@ -138,10 +176,12 @@ pub(crate) fn take_range(
 }
 
 /// How many addresses of the pool are free.
-pub(crate) fn count(tx: &mut dyn Transaction, pool: PoolId, from: IpAddr) -> Result<u128, Error> {
-    let mut free = 0_u128;
+pub(crate) fn count(tx: &mut dyn Transaction, pool: PoolId, from: IpAddr) -> Result<Sum, Error> {
+    let mut free = Sum::default();
     walk(tx, pool, from, |first, last| {
-        free = free.saturating_add(number(last).saturating_sub(number(first)).saturating_add(1));
+        if let Ok(run) = AddressRange::new(first, last) {
+            free.add(&run);
+        }
     })?;
     Ok(free)
 }
@@ -169,6 +209,38 @@ pub(crate) fn walk(
         }
     }
     Ok(())
+}
+
+/// Calls `find` with each run of free addresses, the highest first, until it finds what it looks for.
+///
+/// # Errors
+///
+/// [`Error::TooMany`]
+pub(crate) fn find_from_above<T>(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    mut find: impl FnMut(IpAddr, IpAddr) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let (mut count, mut seen) = (1, 0);
+    let mut rows = tx.query(HIGHEST, &[pool.as_bytes().into(), limit(count).into()])?;
+    loop {
+        for row in &rows {
+            let (first, last) = bounds(pool, row)?;
+            if let Some(found) = find(first, last) {
+                return Ok(Some(found));
+            }
+        }
+        seen += rows.len();
+        let Some(lowest) = rows.last().filter(|_| rows.len() == count) else { return Ok(None) };
+        if seen > RUNS {
+            return Err(Error::TooMany { what: "short runs of free addresses", limit: RUNS });
+        }
+        // Mostly the first is the one.
+        count = PAGE;
+        let below = octets(lowest.address(0)?);
+        let params = [pool.as_bytes().into(), below.as_slice().into(), limit(count).into()];
+        rows = tx.query(NEXT_BELOW, &params)?;
+    }
 }
 
 pub(crate) fn limit(count: usize) -> i64 {

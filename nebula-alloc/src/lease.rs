@@ -114,15 +114,15 @@ const ACTIVE: i64 = 1;
 
 pub(crate) const BY_ADDRESS: &str =
     concat!("SELECT ", columns!(), " FROM alloc_lease WHERE network = $1 AND address = $2");
-/// In all networks; see the schema for the reason.
+/// See the schema for the form of `network`.
 pub(crate) const BY_OWNER: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM alloc_lease WHERE owner = $1 AND state = 1
+    " FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 1
      UNION ALL
      SELECT ",
     columns!(),
-    " FROM alloc_lease WHERE owner = $1 AND state = 2"
+    " FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 2"
 );
 pub(crate) const LIST: &str = concat!(
     "SELECT ",
@@ -155,14 +155,14 @@ pub fn by_owner(
     network: NetworkId,
     owner: OwnerId,
 ) -> Result<Vec<Lease>, Error> {
-    let rows = tx.query(BY_OWNER, &[owner.as_bytes().into()])?;
-    of_network(&rows, network)
+    let rows = tx.query(BY_OWNER, &[network.as_bytes().into(), owner.as_bytes().into()])?;
+    in_order(&rows)
 }
 
 /// What [`by_owner`] reads, for [`Step::foreseen`](crate::store::writer::Step::foreseen).
 #[must_use]
-pub fn owner_query(owner: OwnerId) -> Query {
-    Query::new(BY_OWNER, &[owner.as_bytes().into()])
+pub fn owner_query(network: NetworkId, owner: OwnerId) -> Query {
+    Query::new(BY_OWNER, &[network.as_bytes().into(), owner.as_bytes().into()])
 }
 
 /// All leases of each of these owners, as [`by_owner`]: on PostgreSQL in one round trip.
@@ -175,13 +175,14 @@ pub fn by_owners(
     network: NetworkId,
     owners: &[OwnerId],
 ) -> Result<Vec<Vec<Lease>>, Error> {
-    let keys: Vec<_> = owners.iter().map(|owner| vec![owner.as_bytes().into()]).collect();
-    tx.query_each(BY_OWNER, &keys)?.iter().map(|rows| of_network(rows, network)).collect()
+    let network = network.as_bytes();
+    let keys: Vec<_> =
+        owners.iter().map(|owner| vec![network.into(), owner.as_bytes().into()]).collect();
+    tx.query_each(BY_OWNER, &keys)?.iter().map(|rows| in_order(rows)).collect()
 }
 
-fn of_network(rows: &[Row], network: NetworkId) -> Result<Vec<Lease>, Error> {
+fn in_order(rows: &[Row]) -> Result<Vec<Lease>, Error> {
     let mut leases = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    leases.retain(|lease| lease.network == network);
     leases.sort_by_key(|lease| (lease.state != LeaseState::Active, lease.address));
     Ok(leases)
 }
@@ -256,6 +257,7 @@ pub(crate) fn record(
 /// The texts of this module, for tests of their plans.
 #[cfg(test)]
 pub(crate) mod statements {
+    pub(crate) use super::given::AT;
     pub(crate) use super::grant::{ACTIVATE, INSERT};
     pub(crate) use super::hold::{HOLD, QUARANTINE};
     pub(crate) use super::owned::OWNED;

@@ -16,6 +16,9 @@ pub const DETAIL: usize = 1 << 20;
 /// one step.
 pub const STANDING: usize = 1_024;
 
+/// How many runs of free addresses one step takes out of a pool, or looks at for room.
+pub const RUNS: usize = 8_192;
+
 /// How many addresses an owner may have in quarantine, in one network and family, before it can ask
 /// for no further one by name.
 pub const QUARANTINED: usize = 256;

@@ -1,34 +1,34 @@
 //! Pools: ranges from which addresses are given out.
 
 mod resize;
+mod room;
 mod space;
 mod usage;
 
 use crate::address::octets;
 use crate::event::{self, Actor, kind};
+use crate::interval::limit;
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval};
+use crate::{AddressRange, Error, NetworkId, PoolId, interval};
 
 pub(crate) use self::resize::remove;
 pub use self::resize::{delete, resize};
+pub(crate) use self::room::{any, found_empty, has_room, open, with_ended};
 pub(crate) use self::space::{Space, check_others, check_unleased, leased, vacant};
 pub use self::usage::{Usage, free, usage};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_pool
      (id, network, family, position, first, last, parent, name)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-pub(crate) const OVERLAPPING: &str = "SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND parent IS NULL AND first <= $3 AND last >= $4
-     ORDER BY first LIMIT 2";
+/// The first two that end in the pool or behind it; one of them may be itself.
+pub(crate) const OVERLAPPING: &str = "SELECT id, first FROM alloc_pool
+     WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $3 ORDER BY last LIMIT 2";
 pub(crate) const BY_ID: &str = "SELECT id, network, position, first, last FROM alloc_pool
      WHERE id = $1 AND parent IS NULL";
+/// From a place on, also those of the next networks: with `network = $1` a planner could take the
+/// primary key for as good, and walk through all pools.
 pub(crate) const BY_NETWORK: &str = "SELECT id, network, position, first, last FROM alloc_pool
-     WHERE network = $1 AND parent IS NULL ORDER BY position, id";
-pub(crate) const BY_FAMILY: &str = "SELECT id FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND parent IS NULL ORDER BY position, id";
-
-pub(crate) const SPACES: &str =
-    "SELECT id FROM alloc_pool WHERE network = $1 ORDER BY family, position, id";
+     WHERE parent IS NULL AND (network, id) > ($1, $2) ORDER BY network, id LIMIT $3";
 
 /// A range inside a network's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,29 +79,24 @@ pub fn by_id(tx: &mut dyn Transaction, id: PoolId) -> Result<Option<Pool>, Error
     tx.query(BY_ID, &[id.as_bytes().into()])?.first().map(read).transpose()
 }
 
-/// The network's pools, in the order of their use.
+/// The network's pools in the order of their ids, at most `limit` of them, from the one after
+/// `after`. They are used in the order of their positions, those of one position in this order.
 ///
 /// # Errors
 ///
 /// The engine's.
-pub fn by_network(tx: &mut dyn Transaction, network: NetworkId) -> Result<Vec<Pool>, Error> {
-    tx.query(BY_NETWORK, &[network.as_bytes().into()])?.iter().map(read).collect()
-}
-
-/// The network's pools of one family, in the order of their use.
-pub(crate) fn by_family(
+pub fn by_network(
     tx: &mut dyn Transaction,
     network: NetworkId,
-    family: Family,
-) -> Result<Vec<PoolId>, Error> {
-    let rows = tx.query(BY_FAMILY, &[network.as_bytes().into(), family.number().into()])?;
-    rows.iter().map(|row| Ok(PoolId(row.array(0)?))).collect()
-}
-
-/// The ids of all pools and blocks of a network.
-pub(crate) fn spaces(tx: &mut dyn Transaction, network: NetworkId) -> Result<Vec<PoolId>, Error> {
-    let rows = tx.query(SPACES, &[network.as_bytes().into()])?;
-    rows.iter().map(|row| Ok(PoolId(row.array(0)?))).collect()
+    after: Option<PoolId>,
+    limit: usize,
+) -> Result<Vec<Pool>, Error> {
+    let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let params = [network.as_bytes().into(), after.into(), self::limit(limit).into()];
+    let mut pools =
+        tx.query(BY_NETWORK, &params)?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    pools.retain(|pool| pool.network == network);
+    Ok(pools)
 }
 
 /// Stores the row of a pool or block.
@@ -130,19 +125,17 @@ pub(crate) fn insert(
 
 /// That no other pool of the network has one of the pool's addresses.
 fn check_overlap(tx: &mut dyn Transaction, pool: &Pool) -> Result<(), Error> {
-    let (first, last) = (octets(pool.range.first()), octets(pool.range.last()));
     let overlapping = tx.query(
         OVERLAPPING,
         &[
             pool.network.as_bytes().into(),
             pool.range.family().number().into(),
-            last.as_slice().into(),
-            first.as_slice().into(),
+            octets(pool.range.first()).as_slice().into(),
         ],
     )?;
     for row in &overlapping {
         let other = PoolId(row.array(0)?);
-        if other != pool.id {
+        if other != pool.id && row.address(1)? <= pool.range.last() {
             return Err(Error::Overlap { network: pool.network, pool: other, range: pool.range });
         }
     }
@@ -177,4 +170,12 @@ fn read(row: &Row) -> Result<Pool, Error> {
         position: row.integer(2)?,
         range: AddressRange::new(row.address(3)?, row.address(4)?)?,
     })
+}
+
+/// The texts of this module, for tests of their plans.
+#[cfg(test)]
+pub(crate) mod statements {
+    pub(crate) use super::room::OPEN;
+    pub(crate) use super::space::{BLOCKS, WITHIN};
+    pub(crate) use super::{BY_NETWORK, OVERLAPPING};
 }

@@ -6,7 +6,7 @@ use crate::event::{Actor, kind};
 use crate::interval::limit;
 use crate::lease::{self, Hold, Lease, Reason, columns, quarantine, read};
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, NetworkId, PoolId, interval, pool, reservation};
+use crate::{AddressRange, Error, NetworkId, PoolId, interval, reservation};
 
 pub(crate) const ENDED: &str = concat!(
     "SELECT ",
@@ -24,7 +24,16 @@ pub(crate) const EXPIRED: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM alloc_lease
-     WHERE pool = $1 AND state = 1 AND until IS NOT NULL AND until <= $2 ORDER BY until LIMIT $3"
+     WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL AND until <= $1
+     ORDER BY until LIMIT $2"
+);
+/// See the schema for the form of `network`, and why this says nothing of `released_at`.
+pub(crate) const EXPIRED_OF_NETWORK: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
+     ORDER BY until LIMIT $3"
 );
 pub(crate) const DELETE: &str =
     "DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2";
@@ -54,16 +63,12 @@ pub fn reclaim(
 ///
 /// The engine's.
 pub fn any_ended(tx: &mut dyn Transaction, now: i64, network: NetworkId) -> Result<bool, Error> {
-    for space in pool::spaces(tx, network)? {
-        if !tx.query(EXPIRED, &[space.as_bytes().into(), now.into(), 1.into()])?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let params = [network.as_bytes().into(), now.into(), 1.into()];
+    Ok(!tx.query(EXPIRED_OF_NETWORK, &params)?.is_empty())
 }
 
-/// Releases leases of one network whose `until` has passed, at most `limit` of them, into a
-/// quarantine that ends at the later of their `hold_until` and `now + hold_seconds`. Answers them
+/// Releases leases of one network whose `until` has passed, at most `limit` of them, those that ended
+/// first, into a quarantine that ends at the later of their `hold_until` and `now + hold_seconds`. Answers them
 /// as they are then.
 ///
 /// # Errors
@@ -78,19 +83,42 @@ pub fn expire(
     limit: usize,
 ) -> Result<Vec<Lease>, Error> {
     actor.check()?;
-    let hold = Hold { seconds: hold_seconds, reason: Reason::Ended };
-    let mut expired = Vec::new();
-    for space in pool::spaces(tx, network)? {
-        let left = limit.saturating_sub(expired.len());
-        if left == 0 {
-            break;
-        }
-        let params = [space.as_bytes().into(), now.into(), self::limit(left).into()];
-        for row in &tx.query_skip_locked(EXPIRED, &params)? {
-            expired.push(quarantine(tx, now, actor, read(row)?, hold, kind::EXPIRED)?);
-        }
-    }
-    Ok(expired)
+    let params = [network.as_bytes().into(), now.into(), self::limit(limit).into()];
+    let rows = tx.query_skip_locked(EXPIRED_OF_NETWORK, &params)?;
+    end(tx, now, actor, &rows, |_| hold_seconds)
+}
+
+/// [`expire`] for all networks: at most `limit` leases in all, those that ended first. `hold_seconds`
+/// tells for each network how long its quarantines last at least.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn expire_all(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    hold_seconds: impl Fn(NetworkId) -> i64,
+    limit: usize,
+) -> Result<Vec<Lease>, Error> {
+    actor.check()?;
+    let rows = tx.query_skip_locked(EXPIRED, &[now.into(), self::limit(limit).into()])?;
+    end(tx, now, actor, &rows, hold_seconds)
+}
+
+fn end(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    expired: &[Row],
+    hold_seconds: impl Fn(NetworkId) -> i64,
+) -> Result<Vec<Lease>, Error> {
+    let leases = expired.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let one = |lease: Lease| {
+        let hold = Hold { seconds: hold_seconds(lease.network), reason: Reason::Ended };
+        quarantine(tx, now, actor, lease, hold, kind::EXPIRED)
+    };
+    leases.into_iter().map(one).collect()
 }
 
 /// [`reclaim`] for one pool.

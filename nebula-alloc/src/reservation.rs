@@ -55,9 +55,10 @@ pub struct Reservation {
 /// # Errors
 ///
 /// [`Error::ReservationOverlaps`]; [`Error::InvalidRange`] when more than one address is for an
-/// owner; [`Error::PinnedAlready`]; [`Error::UnusableText`]; [`Error::LeasesStand`] when others have active leases there,
-/// unless the addresses are for [asking](Purpose::Asking). What is in quarantine there is not given
-/// to anyone else when that ends.
+/// owner; [`Error::PinnedAlready`]; [`Error::UnusableText`]; [`Error::LeasesStand`] when others have
+/// active leases there, unless the addresses are for [asking](Purpose::Asking); [`Error::TooMany`]
+/// pools, blocks or runs of free addresses there: reserve a part at a time. What is in quarantine
+/// there is not given to anyone else when that ends.
 pub fn make(
     tx: &mut dyn Transaction,
     now: i64,
@@ -88,11 +89,16 @@ pub fn make(
         Purpose::Nobody => pool::check_others(tx, network, range, None)?,
     }
 
-    for space in Space::within(tx, network, range)? {
-        if let Some(range) = space.range.intersection(&range) {
-            interval::take_range(tx, space.id, range)?;
-        }
+    let spaces = Space::within(tx, network, range, limits::STANDING + 1)?;
+    if spaces.len() > limits::STANDING {
+        return Err(Error::TooMany { what: "pools and blocks in it", limit: limits::STANDING });
     }
+    let parts: Vec<_> = spaces
+        .iter()
+        .filter_map(|space| Some((space.id, space.range.intersection(&range)?)))
+        .collect();
+    parts.iter().try_for_each(|(space, part)| interval::check_runs(tx, *space, *part))?;
+    parts.iter().try_for_each(|(space, part)| interval::take_range(tx, *space, *part))?;
     let (first, last) = (octets(range.first()), octets(range.last()));
     let (number, owner) = stored(&purpose);
     tx.queue_one(
@@ -137,7 +143,7 @@ pub fn remove(
     actor.check()?;
     let found = covering(tx, network, range.first())?.filter(|kept| kept.range == range);
     let reservation = found.ok_or(Error::NoSuchReservation { network, range })?;
-    let spaces = Space::within(tx, network, range)?;
+    let spaces = Space::within(tx, network, range, limits::STANDING + 1)?;
     let leased = pool::leased(tx, network, range, limits::STANDING + 1)?;
 
     let mut standing: Vec<_> = spaces.iter().map(|space| space.range.first()).collect();

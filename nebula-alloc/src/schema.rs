@@ -13,15 +13,14 @@ pub const COMPONENT: Component = Component {
         Migration { version: 3, oldest: 2, sql: VERSION_3 },
         // An older program would give a lease the number of the one before it.
         Migration { version: 4, oldest: 4, sql: VERSION_4 },
+        // An older program would take a pool that it made room in for one that is full.
+        Migration { version: 5, oldest: 5, sql: VERSION_5 },
     ],
 };
 
 /// * `alloc_interval` is keyed by `last`, so that taking from below changes the row in place.
 /// * The primary key of `alloc_lease` is rule "one holder"; the partial unique index is "one active
 ///   lease per owner and family". The other indexes hold only the rows that their query is about.
-/// * Apart from the primary key no index of `alloc_lease` begins with the network, and no query
-///   that needs one of them names the network: a planner could take `network = …` for selective and
-///   walk through all leases of the network. The callers compare it themselves.
 /// * `hold_until` of a lease in quarantine is the end of the quarantine.
 const VERSION_1: &str = "
 CREATE TABLE alloc_pool (
@@ -158,4 +157,43 @@ CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE st
 const VERSION_4: &str = "
 ALTER TABLE alloc_lease ADD COLUMN number BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE alloc_lease ADD COLUMN passed_on_by {blob};
+";
+
+/// * Pools of a network do not overlap, nor do blocks: the first that ends at an address or above is
+///   the only one that can have it. Pools and blocks share a table, so each has indexes of its own.
+/// * `is_full` is a promise that nothing is free in a pool, so that those in front are passed over.
+///   It is made by who finds nothing there, and withdrawn by who frees something.
+/// * Indexes of `alloc_lease` that are asked for one network have it as `substr(network, 1)`, which
+///   is the network: a planner whose statistics are of one lease in each network would take
+///   `network = …` for selective, and walk by the primary key through all leases of the network.
+///   For the same reason only who asks for all networks' ends says `released_at IS NULL`, which is so
+///   of every active lease.
+const VERSION_5: &str = "
+ALTER TABLE alloc_pool ADD COLUMN is_full BIGINT NOT NULL DEFAULT 0 CHECK (is_full IN (0, 1));
+DROP INDEX alloc_pool_by_position;
+DROP INDEX alloc_pool_by_parent;
+CREATE INDEX alloc_pool_open ON alloc_pool (network, family, position, id)
+    WHERE parent IS NULL AND is_full = 0;
+CREATE INDEX alloc_pool_by_address ON alloc_pool (network, family, last, first)
+    WHERE parent IS NULL;
+CREATE INDEX alloc_pool_by_network ON alloc_pool (network, id) WHERE parent IS NULL;
+CREATE INDEX alloc_block_by_address ON alloc_pool (network, family, last, first)
+    WHERE parent IS NOT NULL;
+CREATE INDEX alloc_block_by_network ON alloc_pool (network, id) WHERE parent IS NOT NULL;
+CREATE INDEX alloc_block_by_pool ON alloc_pool (parent, last) WHERE parent IS NOT NULL;
+
+DROP INDEX alloc_lease_active;
+DROP INDEX alloc_lease_quarantined;
+DROP INDEX alloc_lease_ending;
+CREATE UNIQUE INDEX alloc_lease_active ON alloc_lease (owner, substr(network, 1), family)
+    WHERE state = 1;
+CREATE INDEX alloc_lease_quarantined ON alloc_lease (owner, substr(network, 1), family)
+    WHERE state = 2;
+CREATE INDEX alloc_lease_ending ON alloc_lease (until)
+    WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL;
+CREATE INDEX alloc_lease_ending_of_network ON alloc_lease (substr(network, 1), until)
+    WHERE state = 1 AND until IS NOT NULL;
+
+CREATE INDEX alloc_event_by_kind ON alloc_event (kind, network, id);
+CREATE INDEX alloc_event_by_subject ON alloc_event (subject, id) WHERE subject IS NOT NULL;
 ";

@@ -8,12 +8,18 @@ mod tiles;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::interval::limit;
 use crate::pool::Space;
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId, PoolId};
 
-pub(crate) const POOLS: &str =
-    "SELECT id FROM alloc_pool ORDER BY network, family, first, last DESC";
+pub(crate) const SPACES: &str = "SELECT id, network, parent, first, last FROM alloc_pool
+     WHERE id > $1 ORDER BY id LIMIT $2";
+pub(crate) const POOLS: &str = "SELECT id, network, family, first, last FROM alloc_pool
+     WHERE parent IS NULL AND (network, family, last, first, id) > ($1, $2, $3, $4, $5)
+     ORDER BY network, family, last, first, id LIMIT $6";
+pub(crate) const PASSED_OVER: &str = "SELECT id FROM alloc_pool AS pool
+     WHERE pool.is_full = 1 AND EXISTS (SELECT 1 FROM alloc_interval WHERE pool = pool.id)";
 pub(crate) const STRAY: &str = "SELECT lease.network, lease.address FROM alloc_lease AS lease
      LEFT JOIN alloc_pool AS pool ON pool.id = lease.pool
      WHERE pool.id IS NULL OR pool.network <> lease.network OR pool.family <> lease.family
@@ -29,8 +35,8 @@ pub(crate) const STRAY_BLOCKS: &str = "SELECT block.id FROM alloc_pool AS block
         OR pool.network <> block.network OR pool.family <> block.family
         OR length(pool.first) <> length(block.first)
         OR block.first < pool.first OR block.last > pool.last)";
-pub(crate) const MANY: &str = "SELECT network, owner FROM alloc_lease WHERE state = 1
-     GROUP BY network, owner, family HAVING count(*) > 1";
+pub(crate) const MANY: &str = "SELECT substr(network, 1), owner FROM alloc_lease WHERE state = 1
+     GROUP BY owner, substr(network, 1), family HAVING count(*) > 1";
 
 /// How many rows are read at a time.
 const PAGE: usize = 1024;
@@ -59,6 +65,11 @@ pub enum Violation {
         pool: PoolId,
         /// The other.
         other: PoolId,
+    },
+    /// A pool with free addresses that is passed over as if it were full.
+    PassedOver {
+        /// The pool.
+        pool: PoolId,
     },
     /// A lease that is not inside the pool it names.
     StrayLease {
@@ -155,6 +166,7 @@ impl fmt::Display for Violation {
             Self::Lost { pool, first } => write!(f, "{first} of pool {pool} is lost"),
             Self::Doubled { pool, address } => write!(f, "{address} of pool {pool} is there twice"),
             Self::OverlappingPools { pool, other } => write!(f, "pools {pool} and {other} overlap"),
+            Self::PassedOver { pool } => write!(f, "pool {pool} is not full, but passed over"),
             Self::StrayLease { network, address } => {
                 write!(f, "the lease of {address} in network {network} is outside its pool")
             }
@@ -204,20 +216,18 @@ impl fmt::Display for Violation {
 /// The engine's; what is found is not an error.
 pub fn verify(tx: &mut dyn Transaction) -> Result<Vec<Violation>, Error> {
     let mut found = Vec::new();
-    let mut before: Option<Space> = None;
-    for row in tx.query(POOLS, &[])? {
-        let Some(space) = Space::by_id(tx, PoolId(row.array(0)?))? else { continue };
-        tiles::check(tx, &space, &mut found)?;
-        if space.parent.is_some() {
-            continue;
+    let mut last = Vec::new();
+    loop {
+        let rows = tx.query(SPACES, &[(&last).into(), limit(PAGE).into()])?;
+        for row in &rows {
+            tiles::check(tx, &Space::read(row)?, &mut found)?;
         }
-        if let Some(before) = before
-            && before.network == space.network
-            && before.range.contains(space.range.first())
-        {
-            found.push(Violation::OverlappingPools { pool: before.id, other: space.id });
-        }
-        before = Some(space);
+        let Some(row) = rows.last().filter(|_| rows.len() == PAGE) else { break };
+        last = row.blob(0)?.to_vec();
+    }
+    overlaps(tx, &mut found)?;
+    for row in tx.query(PASSED_OVER, &[])? {
+        found.push(Violation::PassedOver { pool: PoolId(row.array(0)?) });
     }
     for row in tx.query(STRAY, &[])? {
         let (network, address) = (NetworkId(row.array(0)?), row.address(1)?);
@@ -237,4 +247,37 @@ pub fn verify(tx: &mut dyn Transaction) -> Result<Vec<Violation>, Error> {
     let passed_on = history::check(tx, &mut found)?;
     reserved::check(tx, &passed_on, &mut found)?;
     Ok(found)
+}
+
+/// In the order of their last addresses, one that overlaps any overlaps the one before it.
+fn overlaps(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<(), Error> {
+    let [mut id, mut network, mut first, mut last] = [const { Vec::new() }; 4];
+    let mut family = 0;
+    let mut before: Option<(PoolId, NetworkId, IpAddr)> = None;
+    loop {
+        let params = [
+            (&network).into(),
+            family.into(),
+            (&last).into(),
+            (&first).into(),
+            (&id).into(),
+            limit(PAGE).into(),
+        ];
+        let rows = tx.query(POOLS, &params)?;
+        for row in &rows {
+            let (pool, network) = (PoolId(row.array(0)?), NetworkId(row.array(1)?));
+            let (first, last) = (row.address(3)?, row.address(4)?);
+            if let Some((before, other, end)) = before
+                && other == network
+                && end.is_ipv4() == first.is_ipv4()
+                && first <= end
+            {
+                found.push(Violation::OverlappingPools { pool: before, other: pool });
+            }
+            before = Some((pool, network, last));
+        }
+        let Some(end) = rows.last().filter(|_| rows.len() == PAGE) else { return Ok(()) };
+        (id, network, family) = (end.blob(0)?.to_vec(), end.blob(1)?.to_vec(), end.integer(2)?);
+        (first, last) = (end.blob(3)?.to_vec(), end.blob(4)?.to_vec());
+    }
 }

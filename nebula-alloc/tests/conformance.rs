@@ -111,6 +111,7 @@ suite! {
         each_operation_names_who_asked_from_where_and_in_which_request,
         no_change_is_no_event,
         the_kinds_of_this_crate_are_not_for_others,
+        they_are_found_by_network_kind_and_subject_from_either_end,
     }
     exhaustion {
         a_24_gives_254_addresses_and_then_none,

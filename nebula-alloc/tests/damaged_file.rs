@@ -241,5 +241,5 @@ fn read(store: &mut Sqlite) -> Result<State, Error> {
 fn state(tx: &mut dyn nebula_alloc::store::Transaction) -> Result<State, Error> {
     let leases = list(tx, NETWORK, None, usize::MAX)?;
     let events = event::after(tx, None, 0, usize::MAX)?;
-    Ok((leases, events, pool::by_network(tx, NETWORK)?))
+    Ok((leases, events, pool::by_network(tx, NETWORK, None, usize::MAX)?))
 }

@@ -112,7 +112,7 @@ fn postgres_runs_what_is_committed_and_walks_no_table() {
 
 /// What reads everything: `verify`, because that is what it is for.
 fn walks(sql: &str) -> bool {
-    ["FROM alloc_pool ORDER BY network", "LEFT JOIN", "HAVING", "AS kept"]
+    ["LEFT JOIN", "HAVING", "is_full = 1 AND EXISTS", "(network, family, last, first, id) >"]
         .iter()
         .any(|part| sql.contains(part))
 }
@@ -141,7 +141,8 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
     };
     block::create(tx, NOW, &ACTOR, &block)?;
     block::by_name(tx, NETWORK, Family::V4, "block")?;
-    block::by_pool(tx, POOL)?;
+    block::by_pool(tx, POOL, None, 9)?;
+    block::by_network(tx, NETWORK, None, 9)?;
     block::find_room(tx, POOL, 2)?;
     for (first, last, purpose) in
         [(25, 26, Purpose::Asking), (27, 27, Purpose::Owner(owner(27))), (28, 28, Purpose::Nobody)]
@@ -166,7 +167,9 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
     )?;
     lease::renew(tx, NOW, &ACTOR, NETWORK, owner(10), Some(NOW + 1))?;
     lease::heartbeat(tx, NOW, &ACTOR, NETWORK, owner(10), 9)?;
+    reclaim::any_ended(tx, NOW, NETWORK)?;
     reclaim::expire(tx, NOW + 99, &ACTOR, NETWORK, 9, 9)?;
+    reclaim::expire_all(tx, NOW + 99, &ACTOR, |_| 9, 9)?;
     for number in [1, 4, 5, 6, 7, 8] {
         lease::release(tx, NOW, &ACTOR, NETWORK, owner(number), 9)?;
     }
@@ -192,10 +195,19 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
     reservation::pinned(tx, NETWORK, owner(27), Family::V4)?;
     let lifted = reservation::remove(tx, NOW, &ACTOR, NETWORK, range(28, 28))?;
     assert_eq!(lifted.rest, None);
-    pool::by_network(tx, NETWORK)?;
+    pool::by_network(tx, NETWORK, None, 9)?;
     pool::usage(tx, POOL)?;
     event::after(tx, None, 0, 9)?;
     event::after(tx, Some(NETWORK), 0, 9)?;
+    for newest_first in [false, true] {
+        let all = event::Search { newest_first, ..event::Search::default() };
+        for networks in [None, Some(&[NETWORK][..])] {
+            for kind in [None, Some(event::kind::RELEASED)] {
+                event::search(tx, &event::Search { networks, kind, ..all }, 9)?;
+            }
+        }
+        event::search(tx, &event::Search { subject: Some(&owner(1).0), ..all }, 9)?;
+    }
     event::append(tx, &event::Event::new(NOW, "test", "test"))?;
     assert_eq!(verify(tx)?, []);
 

@@ -74,7 +74,7 @@ fn it_is_migrated_and_sound() {
         let rows = tx.query(version, &[])?;
         Ok((rows.len(), rows[0].integer(0)?, rows[0].integer(1)?))
     });
-    assert_eq!(versions, Ok((1, 4, 4)), "an older program would give leases no numbers");
+    assert_eq!(versions, Ok((1, 5, 5)), "an older program would hide what it frees");
     let count = |store: &mut Sqlite| {
         run(store, |tx| tx.query("SELECT count(*) FROM alloc_event", &[])?[0].integer(0)).unwrap()
     };

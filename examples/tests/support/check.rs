@@ -143,10 +143,14 @@ impl Checker {
             rows.collect::<Result<_, _>>().expect("text")
         };
         // The order of a key's columns is the planner's business. What is unique without exception
-        // must not be a partial index.
+        // must not be a partial index. `substr(network, 1)` is the network.
         let has = |table: &str, columns: &str, partial: bool| {
             let keys = texts(&format!(
-                "SELECT (SELECT group_concat(name, ' ' ORDER BY name) FROM pragma_index_info(list.name)) \
+                "SELECT (SELECT group_concat(name, ' ' ORDER BY name) FROM ( \
+                     SELECT coalesce(info.name, iif(index_of.sql LIKE '%substr(network, 1)%', \
+                         'network', '?')) AS name \
+                     FROM pragma_index_info(list.name) AS info \
+                     LEFT JOIN sqlite_schema AS index_of ON index_of.name = list.name)) \
                  FROM pragma_index_list('{table}') AS list WHERE \"unique\" AND partial = {partial}"
             ));
             keys.iter().any(|key| key == columns)

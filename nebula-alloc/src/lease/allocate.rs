@@ -15,6 +15,9 @@ use crate::{Error, Family, NetworkId, PoolId, interval, limits, reclaim};
 /// Quarantines that have ended are returned this many at a time when a pool runs short.
 const RECLAIM_AT_LEAST: usize = 64;
 
+/// How many pools are looked up at a time, once the first one has too little.
+const POOLS: usize = 16;
+
 /// Gives the owner an address: the one it holds, else the one asked for, else the one pinned to it,
 /// else the one it released last that the request allows, else the lowest free one of the network's
 /// pools in their order.
@@ -171,45 +174,93 @@ fn take(
     answers: &mut Answers,
 ) -> Result<(), Error> {
     let (network, family, pool) = source;
-    let pools = match pool {
-        None => pool::by_family(tx, network, family)?,
-        Some(pool) => match Space::by_id(tx, pool)? {
-            Some(space) if space.network == network && space.range.family() == family => vec![pool],
-            _ => {
-                waiting.into_iter().for_each(|asking| {
-                    answers.give(asking, Err(Error::NoSuchPool { pool }));
-                });
-                return Ok(());
+    let exhausted = match pool {
+        None => {
+            take_in_order(tx, now, (network, family), &mut waiting, answers)?;
+            let is_none = !waiting.is_empty() && !pool::any(tx, network, family)?;
+            match is_none {
+                true => Error::NoPool { network, family },
+                false => Error::PoolExhausted { network, family },
             }
+        }
+        Some(pool) => match Space::by_id(tx, pool)? {
+            Some(space) if space.network == network && space.range.family() == family => {
+                take_lowest(tx, now, pool, &mut waiting, answers)?;
+                take_ended(tx, now, pool, &mut waiting, answers)?;
+                Error::PoolExhausted { network, family }
+            }
+            _ => Error::NoSuchPool { pool },
         },
     };
-    for pool in &pools {
-        take_lowest(tx, now, *pool, &mut waiting, answers)?;
-    }
-    for pool in &pools {
-        // Again when all of it was reserved.
-        while let Some(first) = waiting.front() {
-            let short = waiting.len().max(RECLAIM_AT_LEAST);
-            if reclaim::of_pool(tx, now, first.actor, *pool, short)? == 0 {
-                break;
-            }
-            take_lowest(tx, now, *pool, &mut waiting, answers)?;
-        }
-    }
     // What other processes are at work on was left out, and what one of them freed between two looks
     // was in neither place.
     let contended = !waiting.is_empty()
+        && matches!(exhausted, Error::PoolExhausted { .. })
         && tx.instance().is_some()
         && Space::any_has_more(tx, now, network, family, pool)?;
     for asking in waiting {
         let error = if contended {
             Error::Contended { reason: "others are taking the last addresses".into() }
-        } else if pools.is_empty() {
-            Error::NoPool { network, family }
         } else {
-            Error::PoolExhausted { network, family }
+            exhausted.clone()
         };
         answers.give(asking, Err(error));
+    }
+    Ok(())
+}
+
+/// Serves requests from any of the network's pools. Those that are known to be full are passed over.
+fn take_in_order(
+    tx: &mut dyn Transaction,
+    now: i64,
+    (network, family): (NetworkId, Family),
+    waiting: &mut VecDeque<Asking<'_>>,
+    answers: &mut Answers,
+) -> Result<(), Error> {
+    let (mut behind, mut count) = (None, 1);
+    loop {
+        let pools = pool::open(tx, network, family, behind, count)?;
+        for (_, pool) in &pools {
+            take_lowest(tx, now, *pool, waiting, answers)?;
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            pool::found_empty(tx, *pool)?;
+        }
+        if pools.len() < count {
+            break;
+        }
+        // Mostly the first has what is asked for.
+        (behind, count) = (pools.last().copied(), POOLS);
+    }
+    behind = None;
+    loop {
+        let pools = pool::with_ended(tx, now, (network, family), behind, POOLS)?;
+        for (_, pool) in &pools {
+            take_ended(tx, now, *pool, waiting, answers)?;
+        }
+        if waiting.is_empty() || pools.len() < POOLS {
+            return Ok(());
+        }
+        behind = pools.last().copied();
+    }
+}
+
+/// Serves requests from what a pool has in quarantines that have ended.
+fn take_ended(
+    tx: &mut dyn Transaction,
+    now: i64,
+    pool: PoolId,
+    waiting: &mut VecDeque<Asking<'_>>,
+    answers: &mut Answers,
+) -> Result<(), Error> {
+    // Again when all of it was reserved.
+    while let Some(first) = waiting.front() {
+        let short = waiting.len().max(RECLAIM_AT_LEAST);
+        if reclaim::of_pool(tx, now, first.actor, pool, short)? == 0 {
+            break;
+        }
+        take_lowest(tx, now, pool, waiting, answers)?;
     }
     Ok(())
 }

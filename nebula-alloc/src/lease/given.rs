@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::grant::{activate, insert};
-use super::{BY_OWNER, Lease, LeaseState, Request, columns, of_network, read, record};
+use super::{BY_OWNER, Lease, LeaseState, Request, columns, in_order, read, record};
 use crate::address::octets;
 use crate::error::Keeper;
 use crate::event::{Actor, kind};
@@ -18,8 +18,17 @@ pub(crate) const AT: &str = concat!(
     columns!(),
     " FROM alloc_lease WHERE network = $1 AND address = $2
      UNION ALL
-     SELECT network, first, id, parent, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_pool
-     WHERE network = $1 AND family = $3 AND first <= $2 AND last >= $2
+     SELECT network, first, id, NULL, 3, 0, NULL, NULL, NULL, 0, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS pool
+     WHERE first <= $2
+     UNION ALL
+     SELECT network, first, id, id, 3, 0, NULL, NULL, NULL, 0, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS block
+     WHERE first <= $2
      UNION ALL
      SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
      FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
@@ -133,8 +142,12 @@ pub(crate) fn refusals(
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let owners: Vec<_> =
-        requests.iter().map(|(request, _)| vec![request.owner.as_bytes().into()]).collect();
+    let owners: Vec<_> = requests
+        .iter()
+        .map(|(request, _)| {
+            vec![request.network.as_bytes().into(), request.owner.as_bytes().into()]
+        })
+        .collect();
     let owned = tx.query_each(BY_OWNER, &owners)?;
     let places: Vec<_> =
         requests.iter().map(|(request, address)| (request.network, *address)).collect();
@@ -142,7 +155,7 @@ pub(crate) fn refusals(
     let mut refusals = Vec::with_capacity(requests.len());
     for ((request, asked), (rows, found)) in requests.iter().zip(owned.iter().zip(found)) {
         let Request { network, owner, family, .. } = *request;
-        let held = of_network(rows, network)?
+        let held = in_order(rows)?
             .into_iter()
             .find(|lease| lease.state == LeaseState::Active && lease.family() == family)
             .map(|lease| lease.address);

@@ -10,18 +10,18 @@ use crate::store::{Param, Row, Transaction};
 use crate::{Error, limits};
 
 /// What an owner has: its active lease (state 1), those in quarantine (2) and what is pinned to it
-/// (3); the latter two in all networks, see the schema for the reason. And (0) the number of a lease
-/// that begins now, as [`NEXT_NUMBER`](super::transfer::NEXT_NUMBER).
+/// (3). And (0) the number of a lease that begins now, as
+/// [`NEXT_NUMBER`](super::transfer::NEXT_NUMBER). See the schema for the form of `network`.
 pub(crate) const OWNED: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM alloc_lease
-     WHERE network = $1 AND owner = $2 AND family = $3 AND state = 1
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1
      UNION ALL
      SELECT ",
     columns!(),
     " FROM alloc_lease
-     WHERE owner = $2 AND family = $3 AND state = 2
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
      UNION ALL
      SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
      WHERE owner = $2 AND network = $1 AND family = $3
@@ -82,7 +82,6 @@ impl Owned {
                 _ => released.push(read(row)?),
             }
         }
-        released.retain(|lease| lease.network == request.network);
         if let Some(address) = request.address {
             let is_full = released.len() >= limits::QUARANTINED
                 && released.iter().all(|lease| lease.address != address);

@@ -17,7 +17,8 @@ pub(crate) const DELETE: &str = "DELETE FROM alloc_pool WHERE id = $1";
 ///
 /// [`Error::NoSuchPool`], [`Error::Overlap`], [`Error::WrongFamily`]; when leases (those in
 /// quarantine too) or blocks stand in what it would lose, [`Error::LeasesStand`] or
-/// [`Error::BlockStands`]; [`Error::TooMany`] reservations in what it would gain.
+/// [`Error::BlockStands`]; [`Error::TooMany`] reservations in what it would gain, or runs of free
+/// addresses between those in what it would lose.
 pub fn resize(
     tx: &mut dyn Transaction,
     now: i64,
@@ -64,7 +65,8 @@ pub fn resize(
 /// # Errors
 ///
 /// [`Error::NoSuchPool`]; [`Error::LeasesStand`] (those in quarantine too) and
-/// [`Error::BlockStands`] as long as there are any.
+/// [`Error::BlockStands`] as long as there are any; [`Error::TooMany`] runs of free addresses between
+/// reservations: [`resize`] makes it smaller first.
 pub fn delete(
     tx: &mut dyn Transaction,
     now: i64,
@@ -85,11 +87,9 @@ pub(crate) fn remove(tx: &mut dyn Transaction, id: PoolId) -> Result<(), Error> 
     tx.queue_one(DELETE, &[id.as_bytes().into()])
 }
 
-/// That nothing stands in this range of a pool.
+/// That nothing stands in this range of a pool, and its free space is not in too many pieces.
 fn vacate(tx: &mut dyn Transaction, pool: &Space, range: AddressRange) -> Result<(), Error> {
     check_unleased(tx, pool.network, range)?;
-    match pool.blocks(tx, range)?.first() {
-        Some(block) => Err(Error::BlockStands { block: block.id, range: block.range }),
-        None => Ok(()),
-    }
+    pool.check_unblocked(tx, range)?;
+    interval::check_runs(tx, pool.id, range)
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::address::octets;
+use crate::address::{next, octets};
 use crate::interval::limit;
 use crate::limits::STANDING;
 use crate::store::{Row, Transaction};
@@ -23,8 +23,29 @@ macro_rules! more {
 
 pub(crate) const BY_ID: &str =
     "SELECT id, network, parent, first, last FROM alloc_pool WHERE id = $1";
-pub(crate) const WITHIN: &str = "SELECT id, network, parent, first, last FROM alloc_pool
-     WHERE network = $1 AND family = $2 AND first <= $3 AND last >= $4 ORDER BY first, id";
+/// Those that end inside the range, at most so many, and the one that ends with it or behind it.
+macro_rules! within {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND ",
+            $which,
+            " AND last >= $3 AND last < $4 ORDER BY last LIMIT $5) AS inside
+             UNION ALL
+             SELECT id, network, parent, first, last FROM (
+                 SELECT id, network, parent, first, last FROM alloc_pool
+                 WHERE network = $1 AND family = $2 AND ",
+            $which,
+            " AND last >= $4 ORDER BY last LIMIT 1) AS beyond WHERE first <= $4"
+        )
+    };
+}
+
+pub(crate) const WITHIN: &str =
+    concat!(within!("parent IS NULL"), " UNION ALL ", within!("parent IS NOT NULL"));
+pub(crate) const BLOCKS: &str = "SELECT id, network, parent, first, last FROM alloc_pool
+     WHERE parent = $1 AND parent IS NOT NULL AND last >= $2 ORDER BY last LIMIT $3";
 pub(crate) const LEASED: &str = "SELECT address FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4
      ORDER BY address LIMIT $5";
@@ -48,6 +69,9 @@ pub(crate) const OF_OTHERS: &str = "SELECT address FROM alloc_lease
 /// How many leases that stand in the way are named.
 const NAMED: usize = 100;
 
+/// How many blocks a walk over them reads at a time.
+const PAGE: usize = 256;
+
 /// A pool or a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Space {
@@ -63,11 +87,13 @@ impl Space {
         tx.query(BY_ID, &[id.as_bytes().into()])?.first().map(Self::read).transpose()
     }
 
-    /// The pools and blocks of a network that have some of these addresses.
+    /// The pools and blocks of a network that have some of these addresses, at least the `limit`
+    /// lowest of either, in the order of their first addresses.
     pub(crate) fn within(
         tx: &mut dyn Transaction,
         network: NetworkId,
         range: AddressRange,
+        limit: usize,
     ) -> Result<Vec<Self>, Error> {
         let (first, last) = (octets(range.first()), octets(range.last()));
         let rows = tx.query(
@@ -75,11 +101,14 @@ impl Space {
             &[
                 network.as_bytes().into(),
                 range.family().number().into(),
-                last.as_slice().into(),
                 first.as_slice().into(),
+                last.as_slice().into(),
+                self::limit(limit).into(),
             ],
         )?;
-        rows.iter().map(Self::read).collect()
+        let mut spaces = rows.iter().map(Self::read).collect::<Result<Vec<_>, _>>()?;
+        spaces.sort_unstable_by_key(|space| (space.range.first(), space.parent));
+        Ok(spaces)
     }
 
     /// Whether there is an address that can be given to anyone, in this pool or block or in any pool
@@ -101,18 +130,50 @@ impl Space {
         Ok(!rows.is_empty())
     }
 
-    /// The blocks in it that have some of these addresses, in order.
+    /// The blocks in it that end at this address or above, in order, at most `limit`.
     pub(crate) fn blocks(
         &self,
         tx: &mut dyn Transaction,
-        range: AddressRange,
+        from: IpAddr,
+        limit: usize,
     ) -> Result<Vec<Self>, Error> {
-        let mut spaces = Self::within(tx, self.network, range)?;
-        spaces.retain(|space| space.parent == Some(self.id));
-        Ok(spaces)
+        let from = octets(from);
+        let params = [self.id.as_bytes().into(), from.as_slice().into(), self::limit(limit).into()];
+        tx.query(BLOCKS, &params)?.iter().map(Self::read).collect()
     }
 
-    fn read(row: &Row) -> Result<Self, Error> {
+    /// Calls `visit` with the range of each block in it, in order.
+    pub(crate) fn walk_blocks(
+        &self,
+        tx: &mut dyn Transaction,
+        mut visit: impl FnMut(AddressRange),
+    ) -> Result<(), Error> {
+        let mut from = Some(self.range.first());
+        while let Some(at) = from.take() {
+            let page = self.blocks(tx, at, PAGE)?;
+            page.iter().for_each(|block| visit(block.range));
+            if page.len() == PAGE {
+                from = page.last().and_then(|block| next(block.range.last()));
+            }
+        }
+        Ok(())
+    }
+
+    /// That no block in it has one of these addresses.
+    pub(crate) fn check_unblocked(
+        &self,
+        tx: &mut dyn Transaction,
+        range: AddressRange,
+    ) -> Result<(), Error> {
+        match self.blocks(tx, range.first(), 1)?.first() {
+            Some(block) if block.range.first() <= range.last() => {
+                Err(Error::BlockStands { block: block.id, range: block.range })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             id: PoolId(row.array(0)?),
             network: NetworkId(row.array(1)?),

@@ -1,13 +1,17 @@
 //! How full pools are, in exact numbers.
 
 use super::Space;
-use crate::address::octets;
-use crate::store::Transaction;
-use crate::{Error, PoolId, interval};
+use crate::address::{Sum, difference, octets};
+use crate::store::{Row, Transaction};
+use crate::{AddressRange, Error, PoolId, interval, reservation};
 
-pub(crate) const COUNT: &str = "SELECT state, count(*) FROM alloc_lease
-     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5
-     GROUP BY state";
+pub(crate) const QUARANTINED: &str =
+    "SELECT count(*) FROM alloc_lease WHERE pool = $1 AND state = 2";
+pub(crate) const LEASED: &str = "SELECT count(*) FROM alloc_lease
+     WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND pool = $5";
+
+/// How many reserved ranges are looked at together.
+const PAGE: usize = 256;
 
 /// The addresses of a pool or block, by what becomes of them. `capacity` is the sum of `free`,
 /// `active`, `quarantined`, `reserved` and `blocks`.
@@ -36,47 +40,82 @@ impl Usage {
     }
 }
 
-/// Counts the addresses of a pool or block. It reads all rows of its free space and leases: run it
-/// on a reader.
+/// Counts the addresses of a pool or block. It reads the rows of its free space, of its quarantines,
+/// of blocks in it and of what is reserved in it, not those of all leases: run it on a reader.
 ///
 /// # Errors
 ///
 /// [`Error::NoSuchPool`], and the engine's.
 pub fn usage(tx: &mut dyn Transaction, pool: PoolId) -> Result<Usage, Error> {
     let space = Space::by_id(tx, pool)?.ok_or(Error::NoSuchPool { pool })?;
-    let (first, last) = (octets(space.range.first()), octets(space.range.last()));
-    let params = [
-        space.network.as_bytes().into(),
-        first.as_slice().into(),
-        last.as_slice().into(),
-        space.range.family().number().into(),
-        pool.as_bytes().into(),
-    ];
-    let (mut active, mut quarantined) = (0, 0);
-    for row in tx.query(COUNT, &params)? {
-        let count = u64::try_from(row.integer(1)?).unwrap_or_default();
-        match row.integer(0)? {
-            1 => active = count,
-            _ => quarantined = count,
-        }
-    }
-    let capacity = space.range.capacity();
     let free = interval::count(tx, pool, space.range.first())?;
-    let blocks = space.blocks(tx, space.range)?.iter().map(|block| block.range.capacity()).sum();
-    // Whatever else there is, is reserved.
-    let rest = [free, blocks, active.into(), quarantined.into()];
-    let reserved = rest.into_iter().fold(capacity, u128::saturating_sub);
-    Ok(Usage { capacity, free, active, quarantined, reserved, blocks })
+    let mut blocked = Vec::new();
+    space.walk_blocks(tx, |block| blocked.push(block))?;
+    let blocks = Sum::of(&blocked);
+    let kept: Vec<_> = reservation::within(tx, space.network, space.range)?
+        .iter()
+        .filter_map(|kept| kept.range.intersection(&space.range))
+        .collect();
+    // What is reserved inside a block is the block's.
+    let kept = difference(&kept, &blocked);
+    let leased = leased(tx, &space, &kept)?;
+    let reserved = Sum::of(&kept);
+    let quarantined = count(&tx.query(QUARANTINED, &[pool.as_bytes().into()])?)?;
+    // Whatever else there is, has an owner.
+    let mut rest = space.range.addresses();
+    for part in [free.wrapped, blocks.wrapped, reserved.wrapped, quarantined.into()] {
+        rest = rest.wrapping_sub(part);
+    }
+    let active = u64::try_from(rest.wrapping_add(leased.into())).unwrap_or(u64::MAX);
+    Ok(Usage {
+        capacity: space.range.capacity(),
+        free: free.most,
+        active,
+        quarantined,
+        reserved: reserved.most.saturating_sub(leased.into()),
+        blocks: blocks.most,
+    })
 }
 
-/// How many addresses of a pool or block are free. Zero for an unknown one.
+/// How many addresses of these ranges of a pool are leased.
+fn leased(tx: &mut dyn Transaction, space: &Space, ranges: &[AddressRange]) -> Result<u64, Error> {
+    let mut sum = 0_u64;
+    for page in ranges.chunks(PAGE) {
+        let ends: Vec<_> =
+            page.iter().map(|range| (octets(range.first()), octets(range.last()))).collect();
+        let sets: Vec<_> = ends
+            .iter()
+            .map(|(first, last)| {
+                vec![
+                    space.network.as_bytes().into(),
+                    first.as_slice().into(),
+                    last.as_slice().into(),
+                    space.range.family().number().into(),
+                    space.id.as_bytes().into(),
+                ]
+            })
+            .collect();
+        for rows in tx.query_each(LEASED, &sets)? {
+            sum = sum.saturating_add(count(&rows)?);
+        }
+    }
+    Ok(sum)
+}
+
+fn count(rows: &[Row]) -> Result<u64, Error> {
+    let count = rows.first().map_or(Ok(0), |row| row.integer(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// How many addresses of a pool or block are free: reads the rows of its free space. Zero for an
+/// unknown one.
 ///
 /// # Errors
 ///
 /// The engine's.
 pub fn free(tx: &mut dyn Transaction, pool: PoolId) -> Result<u128, Error> {
     match Space::by_id(tx, pool)? {
-        Some(space) => interval::count(tx, pool, space.range.first()),
+        Some(space) => Ok(interval::count(tx, pool, space.range.first())?.most),
         None => Ok(0),
     }
 }

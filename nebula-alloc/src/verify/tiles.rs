@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{PAGE, Violation};
-use crate::address::{advance, next, octets};
+use crate::address::{advance, difference, next, octets};
 use crate::interval::{self, limit};
 use crate::pool::Space;
 use crate::store::Transaction;
@@ -33,13 +33,11 @@ pub(super) fn check(
     if let Some(error) = misplaced {
         return Err(error);
     }
-    let blocks = space.blocks(tx, space.range)?;
-    for block in &blocks {
-        // What is reserved inside a block is the block's.
-        tiles.push(block.range);
-    }
-    let blocked: Vec<_> = blocks.iter().map(|block| block.range).collect();
-    tiles.extend(reserved.iter().flat_map(|kept| kept.without(blocked.clone())));
+    let mut blocked = Vec::new();
+    space.walk_blocks(tx, |block| blocked.push(block))?;
+    // What is reserved inside a block is the block's.
+    tiles.extend(difference(&reserved, &blocked));
+    tiles.extend(blocked);
     tiles.sort_unstable_by_key(AddressRange::first);
 
     let mut tiles = tiles.into_iter().peekable();

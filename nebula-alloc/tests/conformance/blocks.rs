@@ -205,9 +205,9 @@ pub fn it_is_found_by_name_id_and_pool_and_is_no_pool(new: New) {
     assert_eq!(store.run(|tx| block::by_id(tx, POOL)), Ok(None));
     assert_eq!(store.run(|tx| block::by_name(tx, NETWORK, Family::V4, "none")), Ok(None));
     assert_eq!(store.run(|tx| block::by_name(tx, NETWORK, Family::V6, "printers")), Ok(None));
-    assert_eq!(store.run(|tx| block::by_pool(tx, POOL)), Ok(vec![first, second]));
+    assert_eq!(store.run(|tx| block::by_pool(tx, POOL, None, 9)), Ok(vec![first, second]));
     assert_eq!(store.run(|tx| pool::by_id(tx, BLOCK)), Ok(None));
-    assert_eq!(store.run(|tx| pool::by_network(tx, NETWORK)).unwrap().len(), 1);
+    assert_eq!(store.run(|tx| pool::by_network(tx, NETWORK, None, 9)).unwrap().len(), 1);
     let no_pool = Err(Error::NoSuchPool { pool: BLOCK });
     assert_eq!(store.run(|tx| pool::delete(tx, NOW, &ACTOR, BLOCK)), no_pool);
     let resized = store.run(|tx| pool::resize(tx, NOW, &ACTOR, BLOCK, part(1, 4)).map(drop));

@@ -1,7 +1,7 @@
 //! Is what happened written down?
 
 use nebula_alloc::block::{self, Block};
-use nebula_alloc::event::{Event, after, append};
+use nebula_alloc::event::{Event, Search, after, append, search};
 use nebula_alloc::import::{self, Assignment};
 use nebula_alloc::lease::{self, Hold, Reason, Request};
 use nebula_alloc::reservation::{self, Purpose, Reservation};
@@ -204,4 +204,57 @@ pub fn the_kinds_of_this_crate_are_not_for_others(new: New) {
     }
     store.run(|tx| append(tx, &Event::new(NOW, "leasehold", "somebody"))).unwrap();
     assert_eq!(store.run(|tx| after(tx, None, 0, 10)).unwrap().len(), 1);
+}
+
+/// Each way to ask, from either end, page by page, against all events looked through.
+pub fn they_are_found_by_network_kind_and_subject_from_either_end(new: New) {
+    let mut store = new();
+    let other = NetworkId([9; 16]);
+    let pick = |number: usize, of: usize| number.is_multiple_of(of);
+    let written: Vec<Event> = (0..600_usize)
+        .map(|number| Event {
+            network: (!pick(number, 7)).then_some(if pick(number, 3) { other } else { NETWORK }),
+            subject: (!pick(number, 5)).then(|| vec![u8::from(pick(number, 11)); 16]),
+            ..Event::new(NOW, if pick(number, 4) { "rare" } else { "common" }, "somebody")
+        })
+        .collect();
+    store.run(|tx| written.iter().try_for_each(|event| append(tx, event))).unwrap();
+    let all = store.run(|tx| after(tx, None, 0, 1000)).unwrap();
+    assert_eq!(all.len(), written.len());
+
+    let (one, both) = ([NETWORK], [NETWORK, other]);
+    for networks in [None, Some(&[][..]), Some(&one[..]), Some(&both[..])] {
+        for kind in [None, Some("rare"), Some("none such"), Some("\0")] {
+            for subject in [None, Some(&[0; 16][..]), Some(&[1; 16][..]), Some(&[7; 16][..])] {
+                let mut expected: Vec<_> = all
+                    .iter()
+                    .filter(|(id, event)| {
+                        *id <= 597
+                            && networks.is_none_or(|all: &[NetworkId]| {
+                                event.network.is_some_and(|network| all.contains(&network))
+                            })
+                            && kind.is_none_or(|kind| kind == event.kind)
+                            && subject.is_none_or(|id| event.subject.as_deref() == Some(id))
+                    })
+                    .cloned()
+                    .collect();
+                for newest_first in [false, true] {
+                    let mut found: Vec<(i64, Event)> = Vec::new();
+                    loop {
+                        let behind = found.last().map(|(id, _)| *id);
+                        let up_to = Some(i64::try_from(written.len()).unwrap() - 3);
+                        let asked = Search { networks, kind, subject, newest_first, behind, up_to };
+                        let page = store.run(|tx| search(tx, &asked, 70)).unwrap();
+                        let is_last = page.len() < 70;
+                        found.extend(page);
+                        if is_last {
+                            break;
+                        }
+                    }
+                    assert!(found == expected, "{networks:?} {kind:?} {subject:?}");
+                    expected.reverse();
+                }
+            }
+        }
+    }
 }

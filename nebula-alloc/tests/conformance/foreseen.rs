@@ -55,7 +55,9 @@ fn start(new: New) -> (Writer, impl Sized) {
 
 pub fn a_step_sees_what_it_was_granted_and_what_it_wrote(new: New) {
     let (writer, _keep) = start(new);
-    let twice = |owner| vec![owner_query(owner), owner_query(owner), owner_query(owner)];
+    let twice = |owner| {
+        vec![owner_query(NETWORK, owner), owner_query(NETWORK, owner), owner_query(NETWORK, owner)]
+    };
     let look = |number: u64| Look {
         owner: request(number).owner,
         wishes: vec![request(number)],
@@ -78,7 +80,7 @@ pub fn foreseeing_nonsense_fails_the_step_alone(new: New) {
     let nonsense = |_| vec![Query::new("SELECT nonsense", &[])];
     let panics = |_| panic!("in foreseen");
     let fates: [fn(OwnerId) -> Vec<Query>; 4] =
-        [|_| Vec::new(), nonsense, panics, |owner| vec![owner_query(owner)]];
+        [|_| Vec::new(), nonsense, panics, |owner| vec![owner_query(NETWORK, owner)]];
     let busy = occupy(&writer);
     let answers: Vec<_> = (1..)
         .zip(fates)

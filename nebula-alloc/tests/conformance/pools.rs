@@ -107,7 +107,7 @@ pub fn pools_are_used_in_the_order_of_their_position(new: New) {
     store.pool(3, "fd00::/64");
     let got: Vec<_> = (1..=4).map(|n| store.allocate(n).unwrap().to_string()).collect();
     assert_eq!(got, ["10.0.9.1", "10.0.9.2", "10.0.0.1", "10.0.0.2"]);
-    let pools = store.run(|tx| pool::by_network(tx, NETWORK)).unwrap();
+    let pools = store.run(|tx| pool::by_network(tx, NETWORK, None, 9)).unwrap();
     assert_eq!(pools.iter().map(|pool| pool.position).collect::<Vec<_>>(), [1, 2, 3]);
 }
 

@@ -196,10 +196,10 @@ impl Whole {
         };
         for number in NETWORKS {
             let of = network(number);
-            for pool in pool::by_network(tx, of)? {
+            for pool in pool::by_network(tx, of, None, usize::MAX)? {
                 assert_eq!(pool::by_id(tx, pool.id)?, Some(pool));
                 whole.pools.insert(pool.id, (pool, pool::usage(tx, pool.id)?));
-                for block in block::by_pool(tx, pool.id)? {
+                for block in block::by_pool(tx, pool.id, None, usize::MAX)? {
                     let family = block.range.family();
                     assert_eq!(block::by_name(tx, of, family, &block.name)?, Some(block.clone()));
                     whole.blocks.insert(block.id, (block.clone(), pool::usage(tx, block.id)?));

@@ -397,7 +397,7 @@ impl Model {
         count
     }
 
-    /// Of leases that end at once, any.
+    /// The first to end; of those that end at once, any.
     pub fn expire(
         &mut self,
         now: i64,
@@ -407,25 +407,20 @@ impl Model {
         seen: &Seen<'_>,
     ) -> Vec<Lease> {
         let hold = Hold { seconds, reason: Reason::Ended };
-        let mut expired = Vec::new();
-        for pool in self.all_in_order(network) {
-            let mut ended: Vec<_> = self
-                .leases
-                .values()
-                .filter(|lease| lease.pool == pool && lease.state == LeaseState::Active)
-                .filter_map(|lease| Some((lease.until?, *lease)))
-                .filter(|(until, _)| *until <= now)
-                .collect();
-            let place =
-                |lease: &Lease| (0..limit).find(|index| seen.given(*index) == Some(lease.address));
-            ended.sort_by_key(|(until, lease)| {
-                (*until, place(lease).unwrap_or(usize::MAX), lease.address)
-            });
-            for (_, lease) in ended.into_iter().take(limit - expired.len()) {
-                expired.push(self.quarantine(now, lease, hold));
-            }
-        }
-        expired
+        let mut ended: Vec<_> = self
+            .leases
+            .values()
+            .filter(|lease| lease.network == network && lease.state == LeaseState::Active)
+            .filter_map(|lease| Some((lease.until?, *lease)))
+            .filter(|(until, _)| *until <= now)
+            .collect();
+        let place =
+            |lease: &Lease| (0..limit).find(|index| seen.given(*index) == Some(lease.address));
+        ended.sort_by_key(|(until, lease)| {
+            (*until, place(lease).unwrap_or(usize::MAX), lease.address)
+        });
+        ended.truncate(limit);
+        ended.into_iter().map(|(_, lease)| self.quarantine(now, lease, hold)).collect()
     }
 
     /// Of quarantines that end at once, any.

@@ -99,20 +99,6 @@ impl Model {
         pools.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// All pools and blocks of a network: by family, position (a block has 0) and id.
-    pub fn all_in_order(&self, network: NetworkId) -> Vec<PoolId> {
-        let position = |space: &Space| {
-            self.pools.iter().find(|pool| pool.id == space.id).map_or(0, |pool| pool.position)
-        };
-        let mut spaces: Vec<_> = self
-            .spaces()
-            .filter(|space| space.network == network)
-            .map(|space| (space.range.family(), position(&space), space.id))
-            .collect();
-        spaces.sort_unstable();
-        spaces.into_iter().map(|(_, _, id)| id).collect()
-    }
-
     pub fn reservation(&self, network: NetworkId, address: IpAddr) -> Option<&Reservation> {
         let mut all = self.reservations.iter();
         all.find(|(of, kept)| *of == network && kept.range.contains(address)).map(|(_, kept)| kept)

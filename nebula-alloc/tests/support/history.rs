@@ -105,7 +105,7 @@ impl History {
                     verify(tx)?,
                     list(tx, NETWORK, None, usize::MAX)?,
                     event::after(tx, Some(NETWORK), 0, usize::MAX)?,
-                    pool::by_network(tx, NETWORK)?,
+                    pool::by_network(tx, NETWORK, None, usize::MAX)?,
                 ))
             })
             .map_err(text)?;
@@ -202,7 +202,7 @@ impl History {
                 Ok::<_, Error>((
                     list(tx, NETWORK, None, usize::MAX)?,
                     event::after(tx, Some(NETWORK), 0, usize::MAX)?,
-                    pool::by_network(tx, NETWORK)?,
+                    pool::by_network(tx, NETWORK, None, usize::MAX)?,
                 ))
             })
             .unwrap();

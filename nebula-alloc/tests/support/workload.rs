@@ -44,7 +44,8 @@ impl Workload {
     pub fn run(self, path: &Path) {
         let allocator = allocator(path);
         say("open");
-        let pools = allocator.writer().transaction(|tx, _| by_network(tx, NETWORK)).unwrap();
+        let pools =
+            allocator.writer().transaction(|tx, _| by_network(tx, NETWORK, None, 9)).unwrap();
         if pools.is_empty() {
             make_pool(&allocator, 1, POOL);
         }

@@ -57,10 +57,8 @@ impl Service {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
                 authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
-            let mut pools = pool::by_network(tx, network.id)?;
-            pools.retain(|pool| after.is_none_or(|after| pool.id > after));
-            pools.sort_by_key(|pool| pool.id);
-            pools.truncate(usize::try_from(limit).unwrap_or_default());
+            let limit = usize::try_from(limit).unwrap_or_default();
+            let pools = pool::by_network(tx, network.id, after, limit)?;
             pools.into_iter().map(|pool| with_usage(tx, pool)).collect()
         })
         .await

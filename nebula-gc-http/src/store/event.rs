@@ -1,14 +1,13 @@
 //! Looking through the audit log, which is a table of [`nebula_alloc`].
 
-use nebula_alloc::event::Event;
-use nebula_alloc::store::{Param, Row, Transaction};
+use nebula_alloc::NetworkId;
+use nebula_alloc::event::{self, Event, Search};
+use nebula_alloc::store::{Row, Transaction};
 
 use super::operator_key::Scope;
 use crate::Error;
 use crate::service::EventFilter;
 
-const EVENTS: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
-     address, detail FROM alloc_event";
 const STORED: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2";
 
@@ -23,41 +22,25 @@ pub(crate) fn search(
     limit: i64,
 ) -> Result<Vec<(i64, Event)>, Error> {
     let settled = if filter.newest_first { None } else { Some(tx.last_settled_event()?) };
-    let mut sql = EVENTS.to_owned();
-    let mut params: Vec<Param<'_>> = vec![];
-    let mut conditions: Vec<String> = vec![];
-    let mut require = |before: &str, param, behind: &str| {
-        params.push(param);
-        conditions.push(format!("{before} ${}{behind}", params.len()));
-    };
-    match &scope {
-        Scope::Root => {}
+    let networks: Option<Vec<NetworkId>> = match scope {
+        Scope::Root => None,
         Scope::Tenant(tenant) => {
-            let networks = "network IN (SELECT id FROM gc_network WHERE tenant =";
-            require(networks, tenant.as_bytes().into(), ")");
+            let sql = "SELECT id FROM gc_network WHERE tenant = $1 ORDER BY id";
+            let rows = tx.query(sql, &[tenant.as_bytes().into()])?;
+            let ids = rows.iter().map(|row| Ok(row.array(0)?.into()));
+            Some(ids.collect::<Result<_, Error>>()?)
         }
-        Scope::Network(network) => require("network =", network.as_bytes().into(), ""),
-    }
-    if let Some(kind) = &filter.kind {
-        require("kind =", kind.into(), "");
-    }
-    if let Some(subject) = &filter.subject {
-        require("subject =", subject.into(), "");
-    }
-    let (beyond, order) = if filter.newest_first { ("<", "DESC") } else { (">", "ASC") };
-    if let Some(after) = after {
-        require(&format!("id {beyond}"), after.into(), "");
-    }
-    if let Some(settled) = settled {
-        require("id <=", settled.into(), "");
-    }
-    if !conditions.is_empty() {
-        sql.push_str(" WHERE ");
-        sql.push_str(&conditions.join(" AND "));
-    }
-    params.push(limit.into());
-    sql.push_str(&format!(" ORDER BY id {order} LIMIT ${}", params.len()));
-    tx.query(&sql, &params)?.iter().map(read).collect()
+        Scope::Network(network) => Some(vec![network]),
+    };
+    let search = Search {
+        networks: networks.as_deref(),
+        kind: filter.kind.as_deref(),
+        subject: filter.subject.as_ref().map(|subject| subject.as_slice()),
+        newest_first: filter.newest_first,
+        behind: after,
+        up_to: settled,
+    };
+    Ok(event::search(tx, &search, usize::try_from(limit).unwrap_or_default())?)
 }
 
 /// All events that a snapshot has, page by page: for who compares them with its other rows.

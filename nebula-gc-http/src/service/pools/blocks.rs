@@ -2,7 +2,7 @@
 
 use nebula_alloc::block::{self, Block};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::{NetworkId, PoolId, pool};
+use nebula_alloc::{NetworkId, PoolId};
 
 use super::{Addresses, find as find_pool, refusal};
 use crate::service::Service;
@@ -47,14 +47,8 @@ impl Service {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
                 authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
-            let mut blocks = vec![];
-            for pool in pool::by_network(tx, network.id)? {
-                blocks.extend(block::by_pool(tx, pool.id)?);
-            }
-            blocks.retain(|block| after.is_none_or(|after| block.id > after));
-            blocks.sort_by_key(|block| block.id);
-            blocks.truncate(usize::try_from(limit).unwrap_or_default());
-            Ok(blocks)
+            let limit = usize::try_from(limit).unwrap_or_default();
+            Ok(block::by_network(tx, network.id, after, limit)?)
         })
         .await
     }
@@ -101,7 +95,8 @@ impl Service {
                     let pool = find_pool(work.tx, network.id, request.pool)?;
                     let range = match request.room {
                         Room::At(range) => range.of(&network)?,
-                        Room::Of(size) => block::find_room(work.tx, pool.id, size)?
+                        Room::Of(size) => block::find_room(work.tx, pool.id, size)
+                            .map_err(refusal)?
                             .ok_or_else(|| Error::conflict("size: no such run is free"))?,
                     };
                     let name = request.name.as_str();
