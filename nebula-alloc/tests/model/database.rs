@@ -20,6 +20,7 @@ use super::step::{End, address, network};
 
 type Work<'a, T> = &'a mut dyn FnMut(&mut dyn Transaction) -> Result<T, Error>;
 
+#[allow(clippy::large_enum_variant, reason = "a few of them, in tests")]
 pub enum Database {
     Sqlite(Files),
     #[cfg(feature = "postgres")]
