@@ -7,6 +7,7 @@
 
 mod cost;
 mod counted;
+mod crowds;
 mod database;
 mod durable;
 mod load;
@@ -77,6 +78,9 @@ struct Arguments {
 enum Part {
     /// Time, VM steps and changed rows of an allocation, by the addresses given out (SQLite)
     Cost,
+    /// The same beside 8,000 pools, blocks, full pools and networks of the owner, against 8 of them;
+    /// and time of verifying 8,000 blocks with 104,000 leases (SQLite)
+    Crowds,
     /// Time and changed rows of making a pool, by its size (SQLite)
     Pools,
     /// Time of opening a database, by the addresses given out (SQLite)
@@ -116,6 +120,9 @@ fn main() -> Outcome<ExitCode> {
         if wants(Part::Opening) {
             opening::measure(&databases, rounds, &mut bars)?;
         }
+    }
+    if wants(Part::Crowds) {
+        crowds::measure(work.path(), rounds, &mut bars)?;
     }
     if wants(Part::Pools) {
         pools::measure(work.path(), rounds, &mut bars)?;

@@ -16,6 +16,7 @@ mod support;
 mod questions {
     pub mod asking_again;
     pub mod blocks;
+    pub mod crowded;
     pub mod events;
     pub mod exhaustion;
     pub mod failed_commit;
@@ -104,6 +105,13 @@ suite! {
         leases_in_it_end_by_themselves_and_return_to_it,
         a_request_names_a_pool_of_its_network_and_family,
         room_is_found_at_the_end_and_is_a_prefix,
+    }
+    crowded {
+        full_pools_are_passed_over_until_something_in_them_is_free,
+        a_pool_that_a_block_goes_back_to_is_full_no_more,
+        pools_and_blocks_are_listed_page_by_page,
+        leases_end_over_all_networks_in_one_bounded_step,
+        one_step_takes_no_more_runs_of_free_addresses_than_it_may,
     }
     events {
         an_event_comes_back_as_it_was_written,
@@ -296,6 +304,7 @@ suite! {
         a_violation_names_the_address,
     }
     verification_of_rules {
+        a_pool_with_free_addresses_that_is_passed_over,
         a_lease_with_other_times_than_its_events_tell,
         a_hold_that_went_back,
         a_quarantine_that_ended_early,

@@ -358,3 +358,59 @@ fn room_for_a_block_is_found_across_runs() {
     let room = store.transaction(|tx| block::find_room(tx, POOL, 4));
     assert_eq!(room, Ok::<_, Error>(Some(range)));
 }
+
+/// Who frees an address and who finds none are at work at once: in no order is the pool passed over.
+#[test]
+fn what_is_freed_while_another_finds_the_pool_empty_is_found() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut first = sized(&url, "10.0.0.0/30");
+    let mut second = open(&url);
+    let full = "SELECT count(*) FROM alloc_pool WHERE is_full = 1";
+    for number in 1..=2 {
+        allocate(&mut first, number).unwrap();
+    }
+    let (network, family) = (NETWORK, numbered(0).family);
+    let exhausted = Err(Error::PoolExhausted { network, family });
+    // Looks, and commits what it found.
+    let look = |store: &mut Postgres, key| {
+        beside(store, key, |tx| {
+            let wish = [(ACTOR, numbered(9))];
+            Ok(lease::allocate_many(tx, NOW, &wish)?.remove(0).map(|lease| lease.address))
+        })
+        .unwrap()
+    };
+    beside(&mut first, 1, |tx| {
+        lease::release(tx, NOW, &ACTOR, NETWORK, numbered(1).owner, 0)?;
+        assert_eq!(reclaim(tx, NOW, &ACTOR, 9)?, 1);
+        tx.flush()?;
+        // It sees the quarantine that is about to end, not the address.
+        let found = look(&mut second, 2);
+        assert!(matches!(found, Err(Error::Contended { .. })) || found == exhausted, "{found:?}");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(count(&mut first, full), 0);
+    assert_eq!(look(&mut second, 2), Ok(ip("10.0.0.1")));
+    assert_eq!(look(&mut second, 2), Ok(ip("10.0.0.1")), "asked again");
+
+    // And found empty first: who frees waits for that.
+    let mut third = open(&url);
+    let freed = beside(&mut second, 2, |tx| {
+        let wish = [(ACTOR, numbered(10))];
+        assert_eq!(lease::allocate_many(tx, NOW, &wish)?.remove(0).map(drop), exhausted.map(drop));
+        let freeing = thread::spawn(move || {
+            beside(&mut third, 3, |tx| {
+                lease::release(tx, NOW, &ACTOR, NETWORK, numbered(2).owner, 0)?;
+                reclaim(tx, NOW, &ACTOR, 9)
+            })
+        });
+        thread::sleep(std::time::Duration::from_millis(50));
+        Ok(freeing)
+    })
+    .unwrap();
+    assert_eq!(freed.join().unwrap(), Ok(1));
+    assert_eq!(count(&mut first, full), 0);
+    assert_eq!(allocate(&mut first, 11), Ok(ip("10.0.0.2")));
+    assert_sound(&mut first);
+}

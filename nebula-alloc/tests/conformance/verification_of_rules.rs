@@ -192,3 +192,8 @@ pub fn a_pinned_address_may_be_passed_on(new: New) {
     store.run(|tx| tx.execute(forget, &[])).unwrap();
     assert_eq!(store.run(|tx| verify(tx)).unwrap(), [against(5)], "but not if it is excluded");
 }
+
+pub fn a_pool_with_free_addresses_that_is_passed_over(new: New) {
+    let found = broken(new, "UPDATE alloc_pool SET is_full = 1 WHERE parent IS NULL", &[]);
+    assert_eq!(found, [Violation::PassedOver { pool: PoolId([1; 16]) }]);
+}
