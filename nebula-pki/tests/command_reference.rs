@@ -60,7 +60,7 @@ fn sign() {
 
 #[test]
 fn print_and_verify() {
-    assert_eq!(compare(PRINT_AND_VERIFY), 78);
+    assert_eq!(compare(PRINT_AND_VERIFY), 88);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn run(scratch: &Scratch, line: &str) -> Outcome {
     let (variables, arguments): (Vec<_>, Vec<_>) =
         words.iter().map(|word| if word == "''" { "" } else { word }).partition(|word| {
             word.split_once('=')
-                .is_some_and(|(name, _)| ["TZ", "NEBULA_CA_PASSPHRASE"].contains(&name))
+                .is_some_and(|(name, _)| ["TZ", "TZDIR", "NEBULA_CA_PASSPHRASE"].contains(&name))
         });
     let variables: Vec<_> = variables.iter().filter_map(|word| word.split_once('=')).collect();
     scratch.run_with(&arguments, &variables, &stdin)

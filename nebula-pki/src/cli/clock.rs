@@ -1,5 +1,7 @@
 //! The system's clock and time zone.
 
+#[cfg(unix)]
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -42,24 +44,43 @@ impl Now {
 }
 
 /// Gives the offset from UTC, in seconds east, of the process's time zone at a Unix time.
-///
-/// As in Go the variable TZ names a file of the zone database, or one by its path; what cannot be
-/// read is UTC.
 pub(crate) fn zone() -> impl Fn(i64) -> i32 {
-    let zone = match std::env::var("TZ") {
-        Err(std::env::VarError::NotPresent) => TimeZone::try_system().ok(),
-        Err(std::env::VarError::NotUnicode(_)) => None,
-        Ok(name) => match name.strip_prefix(':').unwrap_or(&name) {
-            "" => None,
-            path if path.starts_with('/') => {
-                std::fs::read(path).ok().and_then(|file| TimeZone::tzif(path, &file).ok())
-            }
-            name => TimeZone::get(name).ok(),
-        },
-    }
-    .unwrap_or(TimeZone::UTC);
+    let zone = local().unwrap_or(TimeZone::UTC);
     move |unix| {
         // Times beyond the year 9999 are never shown, whatever their zone.
         Timestamp::from_second(unix).map_or(0, |time| zone.to_offset(time).seconds())
     }
+}
+
+/// The zone that Go's package `time` takes for the local one, and from the same files: jiff, asked for
+/// it, would first list all there are. The variable TZ names a file of the zone database, or one by
+/// its path; without it there is `/etc/localtime`. What cannot be read is UTC.
+#[cfg(unix)]
+fn local() -> Option<TimeZone> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let Some(variable) = std::env::var_os("TZ") else { return read(Path::new("/etc/localtime")) };
+    let name = variable.as_bytes();
+    let name = OsStr::from_bytes(name.strip_prefix(b":").unwrap_or(name));
+    if name.is_empty() || name == "UTC" {
+        return None;
+    }
+    // What begins with a slash replaces the directory.
+    DATABASES.iter().find_map(|directory| read(&Path::new(directory).join(name)))
+}
+
+/// Where Unix systems keep the zone database.
+#[cfg(unix)]
+const DATABASES: [&str; 4] =
+    ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/usr/lib/locale/TZ", "/etc/zoneinfo"];
+
+#[cfg(unix)]
+fn read(path: &Path) -> Option<TimeZone> {
+    TimeZone::tzif("local", &std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(not(unix))]
+fn local() -> Option<TimeZone> {
+    TimeZone::try_system().ok()
 }
