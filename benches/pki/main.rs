@@ -136,7 +136,7 @@ impl Plan {
         let mut next_key = (0..ENTRIES).cycle();
         self.add(
             name,
-            Bar::AtMost(5.0),
+            Bar::AtMost(3.0),
             move || {
                 let verified = next.next().and_then(|index| verified.get(index));
                 verified.is_some_and(|verified| {

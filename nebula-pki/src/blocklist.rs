@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use crate::fingerprint::TableState;
 use crate::{Error, Fingerprint};
 
 /// Fingerprints of certificates that must not be trusted although they are signed and not expired.
@@ -7,7 +8,7 @@ use crate::{Error, Fingerprint};
 /// Blocking a CA's fingerprint does nothing to the certificates it signed: only the certificate
 /// being verified is looked up, as in the reference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Blocklist(HashSet<Fingerprint>);
+pub struct Blocklist(HashSet<Fingerprint, TableState>);
 
 impl Blocklist {
     /// An empty list.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 pub(crate) use bundle::MAX_PEM_LEN;
 
+use crate::fingerprint::TableState;
 use crate::signature::{self, Ed25519Claim, VerifyingKey};
 use crate::{Certificate, Error, Fingerprint};
 
@@ -12,7 +13,7 @@ use crate::{Certificate, Error, Fingerprint};
 /// Expired ones stay in the pool, where [`expired`](Self::expired) tells of them, and verify
 /// nothing.
 #[derive(Debug, Clone, Default)]
-pub struct CaPool(HashMap<Fingerprint, Ca>);
+pub struct CaPool(HashMap<Fingerprint, Ca, TableState>);
 
 /// A CA certificate that was found to be one.
 #[derive(Debug, Clone)]

@@ -1,3 +1,7 @@
+mod table;
+
+pub(crate) use table::TableState;
+
 use std::fmt;
 use std::str::FromStr;
 
