@@ -6,6 +6,8 @@
 //! primary key that the engine counts up, and `{clustered}` after a table's closing parenthesis
 //! for storage in the order of its primary key, where the engine has that.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod control;
 pub mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -214,8 +216,8 @@ pub trait Transaction {
     /// # Errors
     ///
     /// [`Error::Unique`] when a unique key forbids it, [`Error::Statement`] before anything is
-    /// changed when it returns rows (`RETURNING` belongs into [`query`](Self::query)), and the
-    /// engine's failures.
+    /// changed when it returns rows (`RETURNING` belongs into [`query`](Self::query)) or would begin
+    /// or end the transaction, and the engine's failures.
     fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error>;
 
     /// Runs a statement and collects its rows.
@@ -306,7 +308,7 @@ pub trait Transaction {
         Ok(i64::MAX)
     }
 
-    /// Runs the statements of a migration.
+    /// Runs the statements of a migration, as part of the transaction.
     ///
     /// # Errors
     ///

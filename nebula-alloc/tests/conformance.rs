@@ -319,6 +319,7 @@ suite! {
         a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same,
         one_owner_asking_from_many_threads_gets_one_address,
         one_that_fails_among_a_hundred_fails_alone,
+        a_step_cannot_end_the_transaction_that_it_shares,
         several_that_fail_in_different_ways_fail_alone,
         a_key_that_another_of_the_batch_uses_fails_the_later_alone,
         exhaustion_refuses_those_it_concerns_alone,

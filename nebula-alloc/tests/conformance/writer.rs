@@ -22,7 +22,7 @@ struct Enroll {
     fate: Fate,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     Succeeds,
     PlanRefuses,
@@ -36,6 +36,16 @@ enum Fate {
     ComputePanics,
     WriteRefuses,
     WritePanics,
+    /// With a text that would end the transaction.
+    Ends(How, &'static str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum How {
+    Execute,
+    Query,
+    Queue,
+    Script,
 }
 
 const BY_QUERY: &str = "INSERT INTO mine (number) VALUES ($1) RETURNING number";
@@ -120,6 +130,15 @@ impl Step for Enroll {
         match self.fate {
             Fate::WriteRefuses => Err(Refusal::Own),
             Fate::WritePanics => panic!("in write"),
+            Fate::Ends(how, sql) => {
+                match how {
+                    How::Execute => tx.execute(sql, &[]).map(drop),
+                    How::Query => tx.query(sql, &[]).map(drop),
+                    How::Queue => tx.queue(sql, &[]),
+                    How::Script => tx.script(sql),
+                }?;
+                Ok(Vec::new())
+            }
             _ => Ok(leases.iter().map(|lease| lease.address).collect()),
         }
     }
@@ -274,6 +293,35 @@ pub fn one_that_fails_among_a_hundred_fails_alone(new: New) {
             assert_eq!(writer.counters().panics, u64::from(panicked));
         }
     }
+}
+
+/// Else what its neighbours were answered would be gone, or what it wrote be there although refused.
+pub fn a_step_cannot_end_the_transaction_that_it_shares(new: New) {
+    let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
+    let mut ends = vec![];
+    for sql in ["ROLLBACK", "COMMIT", "END"] {
+        ends.extend([How::Execute, How::Query, How::Queue, How::Script].map(|how| (how, sql)));
+    }
+    ends.extend(["SELECT 1; ROLLBACK; BEGIN", "COMMIT; BEGIN"].map(|sql| (How::Script, sql)));
+    let fate = |number: u64| match ends.get(usize::try_from(number / 3).unwrap()) {
+        Some((how, sql)) if number % 3 == 1 => Fate::Ends(*how, sql),
+        _ => Fate::Succeeds,
+    };
+    let mut all = vec![];
+    for first in (0..3 * u64::try_from(ends.len()).unwrap()).step_by(3) {
+        let answers = batch(&writer, (first..first + 3).map(|n| Enroll::new(n, fate(n))).collect());
+        for (number, answer) in &answers {
+            match (fate(*number), answer) {
+                (Fate::Succeeds, Ok(_)) | (_, Err(Refusal::Store(Error::Statement { .. }))) => {}
+                (fate, answer) => panic!("{fate:?}: {answer:?}"),
+            }
+        }
+        all.extend(answers);
+        assert_answers_are_stored(&writer, &all);
+    }
+    // Savepoints are its own affair.
+    let own = Fate::Ends(How::Script, "SAVEPOINT a; ROLLBACK TO a; RELEASE a");
+    assert_eq!(batch(&writer, vec![Enroll::new(1_000, own)])[0].1, Ok(vec![]));
 }
 
 pub fn several_that_fail_in_different_ways_fail_alone(new: New) {

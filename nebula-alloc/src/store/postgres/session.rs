@@ -18,6 +18,7 @@ use super::reading::reads;
 use super::value::Bound;
 use crate::Error;
 use crate::store::READS_ONLY;
+use crate::store::control::{CONTROLS, controls};
 
 /// Statements kept prepared; beyond it all are forgotten and prepared anew as they come.
 const STATEMENTS: usize = 1024;
@@ -37,6 +38,7 @@ pub(super) struct Text {
     pub(super) sql: String,
     pub(super) insert: Option<Insert>,
     reads: bool,
+    controls: bool,
     statement: OnceLock<Statement>,
     many: OnceLock<Option<Arc<Self>>>,
 }
@@ -47,6 +49,7 @@ impl Text {
             sql: sql.to_owned(),
             insert: Insert::parse(sql),
             reads: reads(sql),
+            controls: controls(sql),
             statement: OnceLock::new(),
             many: OnceLock::new(),
         }
@@ -55,6 +58,11 @@ impl Text {
     /// Prepared already, unless this is asked before [`Session::prepare`].
     pub(super) fn statement(&self) -> Result<&Statement, Error> {
         self.statement.get().ok_or_else(|| misuse("is not prepared", &self.sql))
+    }
+
+    /// Refuses what would end the transaction.
+    pub(super) fn staying(&self) -> Result<(), Error> {
+        if self.controls { Err(misuse(CONTROLS, &self.sql)) } else { Ok(()) }
     }
 
     /// Refuses what may write.

@@ -10,6 +10,7 @@ use super::session::{Session, Text, misuse};
 use super::settled;
 use super::value::{self, Bound};
 use crate::Error;
+use crate::store::control::{CONTROLS, controls};
 use crate::store::writer::Open;
 use crate::store::{Param, Row, Transaction, Value, not_one};
 
@@ -141,8 +142,14 @@ impl<'a> OpenPostgres<'a> {
         open
     }
 
-    fn query_text(&mut self, sql: &str) -> Result<Arc<Text>, Error> {
+    fn text(&mut self, sql: &str) -> Result<Arc<Text>, Error> {
         let text = self.session.text(sql);
+        text.staying()?;
+        Ok(text)
+    }
+
+    fn query_text(&mut self, sql: &str) -> Result<Arc<Text>, Error> {
+        let text = self.text(sql)?;
         if self.reading {
             text.reading()?;
         }
@@ -232,7 +239,7 @@ fn exchange(
 impl Transaction for OpenPostgres<'_> {
     fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
         self.usable()?;
-        let text = self.session.text(sql);
+        let text = self.text(sql)?;
         self.prepare([&text])?;
         if !text.statement()?.columns().is_empty() {
             return Err(misuse("returns rows, which need a query", sql));
@@ -322,6 +329,9 @@ impl Transaction for OpenPostgres<'_> {
 
     fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.usable()?;
+        if controls(sql) {
+            return Err(misuse(CONTROLS, sql));
+        }
         self.flush()?;
         let sql = sql
             .replace("{blob}", "BYTEA")
@@ -373,7 +383,7 @@ impl OpenPostgres<'_> {
 
     fn enqueue(&mut self, sql: &str, params: &[Param<'_>], one: bool) -> Result<(), Error> {
         self.usable()?;
-        let text = self.session.text(sql);
+        let text = self.text(sql)?;
         self.queue.texts.push(text);
         self.queue.entries.push((self.queue.values.len(), one));
         self.queue.values.extend(params.iter().map(Value::from));

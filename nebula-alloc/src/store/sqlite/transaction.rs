@@ -6,6 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, StatementStatus, ToSql, ffi};
 
 use crate::Error;
+use crate::store::control::{CONTROLS, controls};
 use crate::store::{Param, READS_ONLY, Row, Transaction, Value};
 
 /// The seam over a `rusqlite` transaction, for callers that have one of their own: what is done
@@ -59,7 +60,12 @@ impl<'a> SqliteTransaction<'a> {
 
     fn prepare(&mut self, sql: &str) -> Result<CachedStatement<'a>, Error> {
         self.check()?;
-        self.connection.prepare_cached(sql).map_err(|error| self.failed(error))
+        let statement = self.connection.prepare_cached(sql).map_err(|error| self.failed(error))?;
+        // SQLite takes a `COMMIT` for one that reads, without columns.
+        if statement.readonly() && statement.column_count() == 0 && controls(sql) {
+            return Err(misuse(CONTROLS, sql));
+        }
+        Ok(statement)
     }
 
     /// Full disks, failed input or output, and lack of memory end the whole transaction, after
@@ -109,6 +115,9 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.check()?;
+        if controls(sql) {
+            return Err(misuse(CONTROLS, sql));
+        }
         let sql = sql
             .replace("{blob}", "BLOB")
             .replace("{identity}", "INTEGER PRIMARY KEY")

@@ -1,0 +1,140 @@
+//! Texts that would end a transaction, which is not theirs alone: the writer's has other requests in
+//! it, and a caller's own has an owner.
+
+/// Why they are refused.
+pub(crate) const CONTROLS: &str = "begins or ends the transaction, which others share";
+
+/// How many words tell what a statement does.
+const HEAD: usize = 3;
+
+/// Whether one of these statements begins, ends or prepares a transaction. Savepoints don't.
+///
+/// It is for accidents, not against malice: what a text does the engine alone knows, after the fact.
+pub(crate) fn controls(sql: &str) -> bool {
+    let (mut head, mut depth) = (Vec::new(), 0_usize);
+    for token in (Tokens { rest: sql }).chain([";"]) {
+        let token = token.to_ascii_uppercase();
+        // A trigger's body, or a function's.
+        let creates = head.first().is_some_and(|first| first == "CREATE");
+        match token.as_str() {
+            ";" if depth == 0 => {
+                if is_control(&head) {
+                    return true;
+                }
+                head.clear();
+                continue;
+            }
+            "BEGIN" | "CASE" if creates => depth += 1,
+            "END" if creates => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if head.len() < HEAD {
+            head.push(token);
+        }
+    }
+    false
+}
+
+fn is_control(head: &[String]) -> bool {
+    let mut words = head.iter().map(String::as_str);
+    match words.next() {
+        Some("BEGIN" | "START" | "COMMIT" | "END" | "ABORT") => true,
+        Some("PREPARE") => words.next() == Some("TRANSACTION"),
+        Some("ROLLBACK") => !words.any(|word| word == "TO"),
+        _ => false,
+    }
+}
+
+/// Words and signs, without comments; what is quoted is one of them.
+struct Tokens<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            self.rest = self.rest.trim_start();
+            let length = if self.rest.starts_with("--") {
+                behind(self.rest, 2, "\n")
+            } else if self.rest.starts_with("/*") {
+                behind(self.rest, 2, "*/")
+            } else {
+                break;
+            };
+            self.rest = self.rest.get(length..)?;
+        }
+        let first = self.rest.chars().next()?;
+        let word = |text: &str| {
+            text.find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                .unwrap_or(text.len())
+        };
+        let length = match first {
+            '\'' | '"' | '`' => behind(self.rest, 1, first.encode_utf8(&mut [0; 4])),
+            // `$tag$ … $tag$`, but not `$1`.
+            '$' => match self.rest.get(1..).and_then(|rest| rest.get(..=word(rest))) {
+                Some(tag) if tag.ends_with('$') => {
+                    behind(self.rest, 1 + tag.len(), &format!("${tag}"))
+                }
+                _ => 1,
+            },
+            _ => word(self.rest).max(first.len_utf8()),
+        };
+        let (token, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(token)
+    }
+}
+
+/// Where `end` ends, which is looked for from `from` on.
+fn behind(text: &str, from: usize, end: &str) -> usize {
+    let found = text.get(from..).and_then(|rest| rest.find(end));
+    found.map_or(text.len(), |at| from + at + end.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::controls;
+
+    #[test]
+    fn transactions_are_begun_and_ended() {
+        for sql in [
+            "BEGIN",
+            "begin immediate",
+            "START TRANSACTION",
+            "COMMIT",
+            "Commit And Chain",
+            "END",
+            "ABORT",
+            "ROLLBACK",
+            "ROLLBACK WORK",
+            "PREPARE TRANSACTION 'x'",
+            " ;; -- why\n/* TO */ COMMIT",
+            "DELETE FROM t WHERE a = 'x''y;'; COMMIT; BEGIN",
+            "CREATE TRIGGER a AFTER INSERT ON t BEGIN SELECT CASE 1 WHEN 1 THEN 2 END; END; END",
+            "CREATE FUNCTION f() RETURNS void AS $$ BEGIN NULL; END $$ LANGUAGE plpgsql; ROLLBACK",
+        ] {
+            assert!(controls(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn everything_else_does_not_touch_them() {
+        for sql in [
+            "",
+            "/* COMMIT",
+            "SELECT 'COMMIT; COMMIT', \"END\", $1 FROM t -- ; COMMIT",
+            "INSERT INTO t VALUES ($1); UPDATE t SET a = $2",
+            "SAVEPOINT a; RELEASE a",
+            "ROLLBACK TO a",
+            "ROLLBACK TRANSACTION TO SAVEPOINT a",
+            "PREPARE plan AS SELECT 1",
+            "CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM u; DELETE FROM v; END",
+            "CREATE FUNCTION f() RETURNS void AS $body$ BEGIN COMMIT; END $body$ LANGUAGE plpgsql",
+            "SELECT CASE a WHEN 1 THEN 2 END FROM t",
+        ] {
+            assert!(!controls(sql), "{sql}");
+        }
+    }
+}
