@@ -12,6 +12,9 @@ pub const NOTE: usize = 1_024;
 /// How many bytes the detail of an event may have.
 pub const DETAIL: usize = 1 << 20;
 
+/// How many addresses a step of the writer may ask for.
+pub const WISHES: usize = 256;
+
 /// How many leases, reservations and blocks may stand in a range of which the rest becomes free in
 /// one step.
 pub const STANDING: usize = 1_024;

@@ -156,6 +156,7 @@ suite! {
         a_conflict_says_what_it_is,
     }
     limits {
+        a_step_asks_for_so_many_addresses_and_no_more,
         an_actor_that_events_cannot_name_is_refused_by_each_operation,
         names_notes_and_details_have_a_longest,
         a_reservation_over_many_leases_is_lifted_in_steps,

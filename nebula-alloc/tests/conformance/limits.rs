@@ -9,7 +9,7 @@ use nebula_alloc::lease::{self, Request, allocate_many, release};
 use nebula_alloc::reclaim::{expire, reclaim};
 use nebula_alloc::reservation::{self, Lifted, Purpose, Reservation};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::{Actor, AddressRange, Error, PoolId, limits, pool};
+use nebula_alloc::{Actor, AddressRange, Allocator, Error, PoolId, WriterOptions, limits, pool};
 
 use crate::support::*;
 
@@ -243,4 +243,17 @@ pub fn assignments_are_taken_over_so_many_at_a_time(new: New) {
         |list: &[Assignment]| store.run(|tx| import::take_over(tx, NOW, &ACTOR, NETWORK, list));
     too_many(take(&list), import::STEP);
     assert_eq!(take(&list[1..]).unwrap().len(), import::STEP);
+}
+
+/// Who wants more at once would have everybody else wait for it.
+pub fn a_step_asks_for_so_many_addresses_and_no_more(new: New) {
+    let mut store = new();
+    store.pool(1, "10.0.0.0/16");
+    let (writer, _directory) = store.writer(WriterOptions::default());
+    let allocator = Allocator::new(writer, "test");
+    let some = |count| (0..number(count)).map(request).collect::<Vec<_>>();
+    too_many(allocator.allocate_all(some(limits::WISHES + 1)).wait(), limits::WISHES);
+    let leases = allocator.allocate_all(some(limits::WISHES)).wait().unwrap();
+    assert_eq!(leases.len(), limits::WISHES);
+    assert!(allocator.writer().is_ready());
 }

@@ -13,7 +13,7 @@ use super::watched::{Watched, is_of_all};
 use super::{Begin, Begun, Open};
 use crate::lease::{Lease, Request, allocate_many};
 use crate::store::Transaction;
-use crate::{Error, clock};
+use crate::{Error, clock, limits};
 
 /// Starting a thread costs about as much as one signature.
 const WORTH_A_THREAD: usize = 4;
@@ -157,6 +157,11 @@ fn plan<T: Open>(
     for (mut job, foreseen) in jobs.into_iter().zip(foreseen) {
         tx.foreseen = foreseen;
         let (wishes, refused) = match job.plan(tx, now) {
+            Phase::Done(wishes) if wishes.len() > limits::WISHES => {
+                let (what, limit) = ("addresses that a step asks for", limits::WISHES);
+                job.fail(Error::TooMany { what, limit });
+                (Vec::new(), true)
+            }
             Phase::Done(wishes) => (wishes, false),
             Phase::Refused => (Vec::new(), true),
             Phase::Panicked => {

@@ -64,8 +64,8 @@ pub trait Step: Send + 'static {
     fn actor(&self) -> Actor<'_>;
 
     /// Reads and decides; writing is refused, by a query too (but for functions that write, on
-    /// PostgreSQL). Answers the addresses it wants. `now` is in seconds
-    /// since the Unix epoch.
+    /// PostgreSQL). Answers the addresses it wants, at most [`limits::WISHES`](crate::limits::WISHES):
+    /// more are refused with [`Error::TooMany`]. `now` is in seconds since the Unix epoch.
     ///
     /// # Errors
     ///
