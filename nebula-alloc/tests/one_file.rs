@@ -224,6 +224,46 @@ fn a_file_that_another_takes_the_place_of_is_not_written_to() {
     for owner in 10..13 {
         assert_refused(&mut child, owner);
     }
+    // And what it leaves is not mixed with the other.
+    child.kill();
+    let log = fs::read(beside(&path, "-wal")).unwrap();
+    assert!(!log.is_empty());
+    let refused = [Sqlite::open(&path).map(drop), Readers::open(&path, 1).map(drop)];
+    for refused in refused {
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    }
+    assert_eq!(fs::read(beside(&path, "-wal")).unwrap(), log);
+    fs::remove_file(beside(&path, "-wal")).unwrap();
+    assert_eq!(held(&path).len(), 5);
+}
+
+#[test]
+fn a_log_is_not_mixed_with_an_older_copy_of_its_database() {
+    let (_directory, path) = place();
+    let mut child = serve(&path);
+    given(&mut child, 0..5);
+    child.kill();
+    assert_eq!(held(&path).len(), 5);
+    let old = fs::read(&path).unwrap();
+    let mut child = serve(&path);
+    given(&mut child, 5..600);
+    child.kill();
+    fs::write(&path, old).unwrap();
+    let refused = Sqlite::open(&path).map(drop);
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+}
+
+#[test]
+fn all_files_of_a_killed_program_can_be_copied() {
+    let (directory, path) = place();
+    let mut child = serve(&path);
+    let acknowledged = given(&mut child, 0..5);
+    child.kill();
+    let copy = directory.path().join("copy.db");
+    for suffix in ["", "-wal", ".writer"] {
+        fs::copy(beside(&path, suffix), beside(&copy, suffix)).unwrap();
+    }
+    assert_eq!(held(&copy), acknowledged);
 }
 
 #[test]
@@ -275,7 +315,12 @@ fn a_clean_stop_leaves_one_file_that_is_the_whole_database() {
         fs::copy(&path, &copy).unwrap();
         assert_eq!(held(&copy).len(), 50, "{order}");
         drop(readers);
-        for suffix in ["-wal", "-shm"] {
+        for suffix in [
+            "-wal",
+            "-shm",
+            #[cfg(target_os = "linux")]
+            ".writer",
+        ] {
             assert!(!beside(&path, suffix).exists(), "{order}: {suffix} is left");
         }
     }

@@ -5,6 +5,7 @@ mod files;
 mod lock;
 mod log;
 mod open;
+mod owner;
 mod readers;
 #[cfg(test)]
 mod tests;
@@ -68,12 +69,18 @@ impl Sqlite {
     /// # Errors
     ///
     /// [`Error::SecondWriter`]; those of [`migrate`]; [`Error::Setting`] when a setting did not
-    /// take; [`Error::Unavailable`] when the file cannot be used, or has a second name (a hard link).
+    /// take; [`Error::Unavailable`] when the file cannot be used, has a second name (a hard link), or the
+    /// log beside it belongs to another file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = create(path.as_ref()).map_err(unavailable)?;
         check_names(&path, &path.metadata().map_err(unavailable)?)?;
         let lock = lock(&path)?;
+        let was_closed = owner::is_empty(&path);
         let connection = connect(&path)?;
+        if !was_closed {
+            owner::refuse_contradictions(&connection, &path)?;
+        }
+        trust(&connection)?;
         let files = Files::of(&path)?;
         let log = Log::new(&connection, files.check(&lock)?)?;
         let (cache, components) = (Self::CACHE, Vec::new());
@@ -82,6 +89,7 @@ impl Sqlite {
         store.migrate(&COMPONENT)?;
         // From here on the file alone is a database with these tables.
         log::empty(&store.connection)?;
+        owner::record(&store.path)?;
         Ok(store)
     }
 
@@ -212,6 +220,8 @@ impl Begin for Sqlite {
         if verdict != "ok" {
             return Err(Error::Unavailable { reason: verdict });
         }
+        trust(&self.connection)?;
+        owner::record(&self.path)?;
         for component in self.components.clone() {
             self.transaction(|tx| migrate(tx, &component))?;
         }
@@ -228,7 +238,10 @@ impl Begin for Sqlite {
         }
         copied?;
         match self.files.log_length() {
-            0 => Ok(()),
+            0 => {
+                owner::forget(&self.path);
+                Ok(())
+            }
             length => {
                 let reason = format!(
                     "the log of {} still holds {length} bytes that are needed: \
@@ -255,12 +268,17 @@ fn closed() -> Error {
     Error::Unavailable { reason: "the database is closed".into() }
 }
 
+/// To be [trusted](trust) before it is written to.
 fn connect(path: &Path) -> Result<Connection, Error> {
+    owner::refuse_anothers_log(path)?;
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(failure)?;
+    // What is refused is left as it is.
+    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    kept.map_err(failure)?;
     refuse_stump(&connection, path)?;
     // What cannot be opened for writing SQLite opens for reading, and never tries again.
     if connection.is_readonly("main").map_err(failure)? {
@@ -272,6 +290,12 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     set(&connection, "foreign_keys", "ON", "1")?;
     rewrite_log(&connection, path)?;
     Ok(connection)
+}
+
+/// From here on, closing the database copies the log into it.
+fn trust(connection: &Connection) -> Result<(), Error> {
+    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+    kept.map(drop).map_err(failure)
 }
 
 /// Writes what the log holds once more. Linux takes pages whose synchronisation failed for written:

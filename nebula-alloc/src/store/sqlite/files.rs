@@ -23,6 +23,16 @@ impl FileId {
         Self(0, 0)
     }
 
+    /// Of the file at a path, if there is one.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        path.metadata().ok().map(|found| Self::of(&found))
+    }
+
+    /// Without the device, whose number another start of the machine may change.
+    pub(super) fn inode(self) -> String {
+        self.1.to_string()
+    }
+
     /// Whether the file was removed.
     pub(super) fn is_unnamed(file: &Metadata) -> bool {
         names(file) == 0

@@ -19,7 +19,7 @@ use super::files::FileId;
 use crate::Error;
 
 /// Whether the lock is on the database itself.
-const ON_ITSELF: bool = cfg!(any(target_os = "linux", target_os = "android"));
+pub(super) const ON_ITSELF: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Held until it is dropped.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::owner::refuse_anothers_log;
 use super::transaction::{SqliteTransaction, failure};
 use super::{BUSY_TIMEOUT, prepare};
 use crate::Error;
@@ -36,9 +37,10 @@ impl Readers {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when the file cannot be read; those of [`check`] for this crate's
-    /// tables.
+    /// [`Error::Unavailable`] when the file cannot be read, or the log beside it belongs to another;
+    /// those of [`check`] for this crate's tables.
     pub fn open(path: impl AsRef<Path>, count: usize) -> Result<Self, Error> {
+        refuse_anothers_log(path.as_ref())?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let readers = Self::with(count, || connect(path.as_ref(), flags))?;
         readers.read(|tx| check(tx, &COMPONENT))?;
