@@ -178,7 +178,7 @@ fn make(path: &Path, crowd: Crowd, size: u32) -> Outcome<()> {
                 }
             }
         }
-        Ok(())
+        Ok::<_, Error>(())
     })?;
     Ok(())
 }
