@@ -1,9 +1,12 @@
 //! How long the log may get, and how it is emptied.
 //!
-//! SQLite copies the log into the database every thousand pages, but begins it anew only when no
+//! SQLite copies the log into the database when it has so many pages, but begins it anew only when no
 //! reader needs it at that moment: under readers that overlap it would grow without end. So where it
 //! has outgrown the database, the writer waits, briefly, between two transactions, until those who
 //! read are done; who begins to read meanwhile needs the log no more, in whatever process.
+//!
+//! The larger the database, the more pages are changed at random, each for itself: of a longer log
+//! more are copied once instead of again and again.
 
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ use crate::Error;
 /// still less than four times a database without rows.
 const SHORTEST: u64 = 1 << 19;
 const LONGEST: u64 = 1 << 26;
+
+/// After how many pages of 4 KiB the log is copied, at least and at most.
+const COPIED: (u64, u64) = (1000, 4000);
 
 /// How long the writer waits for readers before it lets the log grow by a quarter.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -69,6 +75,10 @@ impl Log {
         if kept != self.kept {
             let limit = format!("PRAGMA journal_size_limit = {kept}");
             connection.query_row(&limit, [], |_| Ok(())).map_err(failure)?;
+            let (least, most) = COPIED;
+            let pages = (kept / 4 / 4096).clamp(least, most);
+            let every = format!("PRAGMA wal_autocheckpoint = {pages}");
+            connection.query_row(&every, [], |_| Ok(())).map_err(failure)?;
             self.kept = kept;
         }
         Ok(())
