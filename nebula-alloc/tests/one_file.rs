@@ -77,7 +77,8 @@ fn child_serves() {
     };
     let writer = Writer::start(store, || NOW, WriterOptions::default()).unwrap();
     let allocator = Allocator::new(writer, "child");
-    let pools = allocator.transaction(|tx, _, _| nebula_alloc::pool::by_network(tx, NETWORK));
+    let pools =
+        allocator.transaction(|tx, _, _| nebula_alloc::pool::by_network(tx, NETWORK, None, 1));
     if pools.wait().unwrap().is_empty() {
         make_pool(&allocator);
     }
@@ -175,8 +176,10 @@ fn a_renamed_file_has_no_second_writer_and_is_written_to_where_it_was() {
     let acknowledged = given(&mut child, 0..5);
     let other = directory.path().join("other.db");
     fs::rename(&path, &other).unwrap();
-    let refused = Sqlite::open(&other).map(drop);
-    assert!(matches!(refused, Err(Error::SecondWriter { .. })), "{refused:?}");
+    if cfg!(target_os = "linux") {
+        let refused = Sqlite::open(&other).map(drop);
+        assert!(matches!(refused, Err(Error::SecondWriter { .. })), "{refused:?}");
+    }
     assert_refused(&mut child, 5);
     fs::rename(&other, &path).unwrap();
     let more = given(&mut child, 5..7);
