@@ -110,6 +110,91 @@ fn postgres_runs_what_is_committed_and_walks_no_table() {
     compare("sql/postgres.sql", &text);
 }
 
+/// With no statistics, and with those of whatever the database held when it was analysed. Not what
+/// looks through events: where all are of one kind the primary key is as good.
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_asks_the_index_that_was_made_for_the_question_whatever_it_knows() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let (one, each) =
+        ("decode(lpad('1', 32, '0'), 'hex')", "decode(lpad(i::text, 32, '0'), 'hex')");
+    for (state, count, network, owner) in [
+        ("nothing analysed", 0, one, one),
+        ("no leases", 0, one, one),
+        ("one lease", 1, one, one),
+        ("one network", 8_000, one, each),
+        ("one lease in each network", 8_000, each, each),
+        ("one owner in all networks", 8_000, each, one),
+    ] {
+        let mut store = nebula_alloc::Postgres::connect(&cluster.schema()).unwrap();
+        let seen = store.transaction(run).unwrap();
+        let numbers = format!("FROM generate_series(1, {count}) AS n (i)");
+        store
+            .transaction(|tx| {
+                tx.script(
+                    "DELETE FROM alloc_lease; DELETE FROM alloc_interval;
+                     DELETE FROM alloc_pool WHERE parent IS NOT NULL; DELETE FROM alloc_pool;
+                     DELETE FROM alloc_event",
+                )?;
+                tx.script(&format!(
+                    "INSERT INTO alloc_pool (id, network, family, position, first, last)
+                         SELECT {each}, {network}, 4, 0, {each}, {each} {numbers};
+                     INSERT INTO alloc_pool
+                             (id, network, family, position, first, last, parent, name)
+                         SELECT decode(lpad(i::text, 32, 'f'), 'hex'), {network}, 4, 0, {each},
+                             {each}, {each}, i::text {numbers};
+                     INSERT INTO alloc_lease
+                             (network, address, family, pool, owner, state, hold_until, until)
+                         SELECT {network}, {each}, 4, {each}, {owner}, 1 + i % 2, i, i {numbers};
+                     INSERT INTO alloc_event (at, network, kind, actor, subject)
+                         SELECT i, {network}, 'kind', 'actor', {owner} {numbers}"
+                ))?;
+                if state != "nothing analysed" {
+                    tx.script("ANALYZE alloc_pool, alloc_lease, alloc_event")?;
+                }
+                tx.script("SET LOCAL plan_cache_mode = force_generic_plan")?;
+                tx.script("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")?;
+                for (index, (part, ways)) in INDEXES.iter().enumerate() {
+                    let sql = seen.keys().find(|sql| sql.contains(part)).unwrap();
+                    let name = format!("ask_{count}_{index}");
+                    tx.script(&format!("PREPARE {name} AS {sql}"))?;
+                    let nulls = vec!["NULL"; nulls(sql).len()].join(", ");
+                    let plan = tx.query(&format!("EXPLAIN EXECUTE {name}({nulls})"), &[])?;
+                    let plan: Vec<_> = plan.iter().map(|row| row.text(0).unwrap()).collect();
+                    let plan = plan.join("\n");
+                    for way in *ways {
+                        assert!(plan.contains(&format!("using {way} ")), "{state}: {sql}\n{plan}");
+                    }
+                    tx.script(&format!("DEALLOCATE {name}"))?;
+                }
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+    }
+}
+
+/// By a part of the text.
+#[cfg(feature = "postgres")]
+const INDEXES: &[(&str, &[&str])] = &[
+    (
+        "substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1",
+        &["alloc_lease_active", "alloc_lease_quarantined"],
+    ),
+    (
+        "substr(network, 1) = $1 AND owner = $2 AND state = 1",
+        &["alloc_lease_active", "alloc_lease_quarantined"],
+    ),
+    ("(position, id) > ($3, $4)", &["alloc_pool_open"]),
+    ("SELECT id, first FROM alloc_pool", &["alloc_pool_by_address"]),
+    ("AS beyond", &["alloc_pool_by_address", "alloc_block_by_address"]),
+    ("LIMIT 1) AS block", &["alloc_pool_by_address", "alloc_block_by_address"]),
+    ("parent = $1 AND parent IS NOT NULL AND last >= $2", &["alloc_block_by_pool"]),
+    ("parent IS NULL AND (network, id) > ($1, $2)", &["alloc_pool_by_network"]),
+    ("parent IS NOT NULL AND (network, id) > ($1, $2)", &["alloc_block_by_network"]),
+    ("released_at IS NULL AND until <= $1", &["alloc_lease_ending"]),
+    ("substr(network, 1) = $1 AND state = 1 AND until", &["alloc_lease_ending_of_network"]),
+];
+
 /// What reads everything: `verify`, because that is what it is for.
 fn walks(sql: &str) -> bool {
     ["LEFT JOIN", "HAVING", "is_full = 1 AND EXISTS", "(network, family, last, first, id) >"]
