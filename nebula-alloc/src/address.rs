@@ -186,7 +186,9 @@ pub(crate) fn difference(ranges: &[AddressRange], mut taken: &[AddressRange]) ->
 /// shorter than /31, all but the first of an IPv6 prefix shorter than /127, all of the others. Host
 /// bits are ignored.
 ///
-/// `None` for an IPv6 prefix of IPv4-mapped addresses (`::ffff:0:0/96`), which Nebula refuses.
+/// Nebula refuses `0.0.0.0`, `::` and IPv4-mapped addresses (`::ffff:0:0/96`): they are left out. Of an
+/// IPv6 prefix that has mapped ones in its middle, the larger part beside them is usable. `None` where
+/// nothing else is in the prefix.
 ///
 /// ```
 /// let range = nebula_alloc::usable("10.1.2.3/24".parse()?).ok_or("mapped")?;
@@ -202,13 +204,22 @@ pub fn usable(prefix: IpNet) -> Option<AddressRange> {
             first = next(first)?;
             last = previous(last)?;
         }
-        IpNet::V6(v6) if v6.prefix_len() >= 96 && v6.network().to_ipv4_mapped().is_some() => {
-            return None;
-        }
         IpNet::V6(v6) if v6.prefix_len() < 127 => first = next(first)?,
         IpNet::V4(_) | IpNet::V6(_) => {}
     }
-    AddressRange::new(first, last).ok()
+    let refused = refused().into_iter().collect();
+    let parts = AddressRange::new(first, last).ok()?.without(refused);
+    parts.into_iter().max_by_key(AddressRange::capacity)
+}
+
+/// What Nebula refuses as an address of a node.
+fn refused() -> [AddressRange; 3] {
+    let [zero, mapped, last] = [0, 0xffff_0000_0000, 0xffff_ffff_ffff].map(Ipv6Addr::from_bits);
+    [
+        AddressRange::single(Ipv4Addr::UNSPECIFIED.into()),
+        AddressRange::single(zero.into()),
+        AddressRange { first: mapped.into(), last: last.into() },
+    ]
 }
 
 /// The stored form of an address.
@@ -292,13 +303,26 @@ mod tests {
         assert_eq!(shown("fd00::9/126").unwrap(), "fd00::9-fd00::b");
         assert_eq!(shown("fd00::8/127").unwrap(), "fd00::8-fd00::9");
         assert_eq!(shown("fd00::8/128").unwrap(), "fd00::8-fd00::8");
-        assert_eq!(shown("::ffff:10.0.0.0/120"), None);
+    }
+
+    #[test]
+    fn what_nebula_refuses_is_left_out() {
+        for none in ["::ffff:10.0.0.0/120", "::ffff:0:0/96", "0.0.0.0/32", "::/128"] {
+            assert_eq!(shown(none), None, "{none}");
+        }
+        assert_eq!(shown("0.0.0.0/31").unwrap(), "0.0.0.1-0.0.0.1");
+        assert_eq!(shown("::/127").unwrap(), "::1-::1");
+        // The mapped ones are its end, or in its middle.
+        assert_eq!(shown("::/80").unwrap(), "::1-::fffe:ffff:ffff");
+        assert_eq!(shown("::/79").unwrap(), "::1:0:0:0-::1:ffff:ffff:ffff");
+        let most = "::1:0:0:0-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        assert_eq!(shown("::/0").unwrap(), most);
     }
 
     #[test]
     fn capacity_does_not_overflow() {
         let all = usable("::/0".parse().unwrap()).unwrap();
-        assert_eq!(all.capacity(), u128::MAX);
+        assert_eq!(all.capacity(), u128::MAX - 0xffff_ffff_ffff);
         let every = AddressRange::new("::".parse().unwrap(), all.last()).unwrap();
         assert_eq!(every.capacity(), u128::MAX);
         assert_eq!(usable("10.0.0.0/8".parse().unwrap()).unwrap().capacity(), (1 << 24) - 2);

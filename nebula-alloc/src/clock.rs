@@ -58,14 +58,19 @@ pub(crate) fn after(last_event: Option<i64>, clock: i64) -> Result<i64, Error> {
 ///
 /// ```
 /// use nebula_alloc::Clock;
-/// use std::time::{Instant, SystemTime, UNIX_EPOCH};
+/// use rustix::time::{ClockId, clock_gettime};
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///
-/// let started = Instant::now();
 /// let wall = || {
 ///     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
 ///     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 /// };
-/// let clock = Clock::new(wall, move || started.elapsed());
+/// // It goes on while the machine sleeps, which `Instant` does not on Linux.
+/// let steady = || {
+///     let since_boot = clock_gettime(ClockId::Boottime);
+///     Duration::from_secs(u64::try_from(since_boot.tv_sec).unwrap_or_default())
+/// };
+/// let clock = Clock::new(wall, steady);
 /// let watch = clock.clone();
 /// let for_the_writer = move || clock.now();
 /// # assert!(for_the_writer() > 1_700_000_000);
