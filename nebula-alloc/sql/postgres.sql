@@ -487,6 +487,8 @@ UPDATE alloc_pool SET is_full = 0 WHERE id = $1 AND is_full = 1;
 
 UPDATE alloc_pool SET is_full = 1 WHERE id = $1 AND parent IS NULL;
 
+UPDATE alloc_pool SET position = $1 WHERE id = $2;
+
 UPDATE alloc_reservation SET first = $1
      WHERE network = $2 AND family = $3 AND last = $4 AND first = $5;
 

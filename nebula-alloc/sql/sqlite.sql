@@ -539,6 +539,9 @@ UPDATE alloc_pool SET is_full = 0 WHERE id = $1 AND is_full = 1;
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)
 UPDATE alloc_pool SET is_full = 1 WHERE id = $1 AND parent IS NULL;
 
+-- SEARCH alloc_pool USING PRIMARY KEY (id=?)
+UPDATE alloc_pool SET position = $1 WHERE id = $2;
+
 -- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last=?)
 UPDATE alloc_reservation SET first = $1
      WHERE network = $2 AND family = $3 AND last = $4 AND first = $5;

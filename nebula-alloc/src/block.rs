@@ -75,6 +75,61 @@ pub fn create(
     record(tx, now, actor, block, kind::BLOCK_CREATED)
 }
 
+/// Gives a block another range inside its pool: grows it, shrinks it, or both. Answers it as it is
+/// then.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`], [`Error::OutsidePool`], [`Error::WrongFamily`]; [`Error::LeasesStand`] (those
+/// in quarantine too) in what it would lose, and in what it would gain; [`Error::BlockStands`] when
+/// another block has some of that; [`Error::TooMany`] reservations, or free runs.
+pub fn resize(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    id: PoolId,
+    range: AddressRange,
+) -> Result<Block, Error> {
+    actor.check()?;
+    let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
+    let (network, pool, family) = (old.network, old.pool, old.range.family());
+    if range == old.range {
+        return Ok(old);
+    }
+    if range.family() != family {
+        return Err(Error::WrongFamily { address: range.first(), family });
+    }
+    let parent = Space::by_id(tx, pool)?.ok_or(Error::NoSuchPool { pool })?;
+    if !parent.range.includes(&range) {
+        return Err(Error::OutsidePool { pool, range });
+    }
+
+    // All is judged before anything is written.
+    let (lost, gained) = (old.range.without(vec![range]), range.without(vec![old.range]));
+    let mut moved = Vec::new();
+    for (part, from, to) in lost
+        .into_iter()
+        .map(|part| (part, id, pool))
+        .chain(gained.into_iter().map(|part| (part, pool, id)))
+    {
+        if from == pool {
+            parent.check_unblocked(tx, part)?;
+        }
+        pool::check_unleased(tx, network, part)?;
+        interval::check_runs(tx, from, part)?;
+        moved.push((part, from, to, pool::vacant(tx, network, part)?));
+    }
+
+    for (part, from, to, free) in moved {
+        interval::take_range(tx, from, part)?;
+        interval::fill(tx, to, part, &free)?;
+    }
+    pool::set_range(tx, id, range)?;
+    let block = Block { range, ..old };
+    record(tx, now, actor, &block, kind::BLOCK_RESIZED)?;
+    Ok(block)
+}
+
 /// Gives a block's addresses back to its pool and answers what it was.
 ///
 /// # Errors

@@ -75,10 +75,14 @@ pub mod kind {
     pub const POOL_CREATED: &str = "pool.created";
     /// A pool has another range.
     pub const POOL_RESIZED: &str = "pool.resized";
+    /// A pool has another position.
+    pub const POOL_MOVED: &str = "pool.moved";
     /// A pool is gone.
     pub const POOL_DELETED: &str = "pool.deleted";
     /// A block was made.
     pub const BLOCK_CREATED: &str = "block.created";
+    /// A block has another range.
+    pub const BLOCK_RESIZED: &str = "block.resized";
     /// A block is gone; its addresses are its pool's again.
     pub const BLOCK_DELETED: &str = "block.deleted";
     /// Addresses are reserved.

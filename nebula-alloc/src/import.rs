@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::event::Actor;
 use crate::lease::{self, Lease, Request};
 use crate::store::Transaction;
-use crate::{Error, Family, NetworkId, OwnerId};
+use crate::{Error, Family, NetworkId, OwnerId, PoolId};
 
 /// An address that somebody has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +17,21 @@ pub struct Assignment {
     pub owner: OwnerId,
     /// Which.
     pub address: IpAddr,
+    /// The pool or block that it is from: named as in [`Request::pool`] where it is a block.
+    pub pool: Option<PoolId>,
     /// As in [`Request::hold_until`].
     pub hold_until: i64,
     /// As in [`Request::until`].
     pub until: Option<i64>,
+}
+
+/// What a lease is for a network that takes it over, whose pool has the same id: an export is a
+/// [`list`](lease::list).
+impl From<&Lease> for Assignment {
+    fn from(lease: &Lease) -> Self {
+        let Lease { owner, address, pool, hold_until, until, .. } = *lease;
+        Self { owner, address, pool: Some(pool), hold_until, until }
+    }
 }
 
 /// Why an assignment cannot be taken over.
@@ -153,7 +164,7 @@ impl Conflict {
 }
 
 fn request(network: NetworkId, assignment: &Assignment) -> Request {
-    let Assignment { owner, address, hold_until, until } = *assignment;
+    let Assignment { owner, address, pool, hold_until, until } = *assignment;
     let family = Family::of(address);
-    Request { network, owner, family, address: Some(address), pool: None, hold_until, until }
+    Request { network, owner, family, address: Some(address), pool, hold_until, until }
 }

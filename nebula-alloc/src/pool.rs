@@ -11,11 +11,11 @@ use crate::interval::limit;
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, NetworkId, PoolId, interval};
 
-pub(crate) use self::resize::remove;
-pub use self::resize::{delete, resize};
+pub use self::resize::{delete, resize, set_position};
+pub(crate) use self::resize::{remove, set_range};
 pub(crate) use self::room::{any, found_empty, has_room, open, with_ended};
 pub(crate) use self::space::{Space, check_others, check_unleased, leased, vacant};
-pub use self::usage::{Usage, free, usage};
+pub use self::usage::{Usage, free, free_ranges, usage};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_pool
      (id, network, family, position, first, last, parent, name)

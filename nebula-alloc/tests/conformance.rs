@@ -105,6 +105,7 @@ suite! {
         leases_in_it_end_by_themselves_and_return_to_it,
         a_request_names_a_pool_of_its_network_and_family,
         room_is_found_at_the_end_and_is_a_prefix,
+        it_grows_and_shrinks_inside_its_pool,
     }
     crowded {
         full_pools_are_passed_over_until_something_in_them_is_free,
@@ -154,6 +155,7 @@ suite! {
         taking_over_again_changes_nothing,
         many_are_taken_over_in_steps,
         a_conflict_says_what_it_is,
+        into_a_block_and_out_again,
     }
     limits {
         a_step_asks_for_so_many_addresses_and_no_more,
@@ -192,6 +194,8 @@ suite! {
         a_pool_does_not_spill_into_its_neighbour,
         networks_do_not_share_addresses_or_owners,
         both_families_live_side_by_side,
+        a_pool_is_moved_before_another,
+        what_is_free_is_listed_in_pages,
     }
     quarantine {
         it_ends_at_the_later_of_hold_until_and_the_hold_time,
@@ -284,6 +288,7 @@ suite! {
         a_31_and_a_127_give_two_addresses,
         an_ipv6_64_begins_after_its_routers_anycast_address,
         an_unknown_pool_is_an_error,
+        a_pool_of_all_ipv6_in_two_blocks_is_counted,
     }
     verification {
         a_deleted_lease_loses_its_address,

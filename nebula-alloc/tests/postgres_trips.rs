@@ -103,6 +103,7 @@ fn costs_of_given(allocator: &Allocator, owners: &Range<u32>) -> Vec<(&'static s
         let assignments: Vec<_> = owners
             .clone()
             .map(|number| Assignment {
+                pool: None,
                 owner: owner(1000 + number),
                 address: address(number),
                 hold_until: NOW,

@@ -217,6 +217,8 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
         &Pool { id: POOL, network: NETWORK, range: range(1, 20), position: 0 },
     )?;
     pool::resize(tx, NOW, &ACTOR, POOL, range(2, 30))?;
+    pool::set_position(tx, NOW, &ACTOR, POOL, 1)?;
+    pool::free_ranges(tx, POOL, address(2), 9)?;
     let block = Block {
         id: BLOCK,
         network: NETWORK,
@@ -225,6 +227,8 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
         range: range(20, 21),
     };
     block::create(tx, NOW, &ACTOR, &block)?;
+    block::resize(tx, NOW, &ACTOR, BLOCK, range(19, 21))?;
+    let block = block::resize(tx, NOW, &ACTOR, BLOCK, range(20, 21))?;
     block::by_name(tx, NETWORK, Family::V4, "block")?;
     block::by_pool(tx, POOL, None, 9)?;
     block::by_network(tx, NETWORK, None, 9)?;
@@ -273,8 +277,13 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
             Err(error) => return Err(error),
         }
     }
-    let assignment =
-        Assignment { owner: owner(27), address: address(27), hold_until: 0, until: None };
+    let assignment = Assignment {
+        pool: None,
+        owner: owner(27),
+        address: address(27),
+        hold_until: 0,
+        until: None,
+    };
     assert_eq!(import::conflicts(tx, NOW, NETWORK, &[assignment])?, []);
 
     reservation::pinned(tx, NETWORK, owner(27), Family::V4)?;

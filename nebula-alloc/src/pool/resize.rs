@@ -8,6 +8,7 @@ use crate::store::Transaction;
 use crate::{AddressRange, Error, PoolId, interval};
 
 pub(crate) const RESIZE: &str = "UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3";
+pub(crate) const SET_POSITION: &str = "UPDATE alloc_pool SET position = $1 WHERE id = $2";
 pub(crate) const EMPTY: &str = "DELETE FROM alloc_interval WHERE pool = $1";
 pub(crate) const DELETE: &str = "DELETE FROM alloc_pool WHERE id = $1";
 
@@ -51,12 +52,33 @@ pub fn resize(
     for part in lost {
         interval::take_range(tx, id, part)?;
     }
-    let (first, last) = (octets(range.first()), octets(range.last()));
-    tx.queue_one(RESIZE, &[first.as_slice().into(), last.as_slice().into(), id.as_bytes().into()])?;
+    set_range(tx, id, range)?;
     for (part, free) in gained {
         interval::fill(tx, id, part, &free)?;
     }
     record(tx, now, actor, &pool, kind::POOL_RESIZED)?;
+    Ok(pool)
+}
+
+/// Has a pool used earlier or later than others of its network and family. Answers it as it is then.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`].
+pub fn set_position(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    id: PoolId,
+    position: i64,
+) -> Result<Pool, Error> {
+    actor.check()?;
+    let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
+    let pool = Pool { position, ..old };
+    if pool != old {
+        tx.queue_one(SET_POSITION, &[position.into(), id.as_bytes().into()])?;
+        record(tx, now, actor, &pool, kind::POOL_MOVED)?;
+    }
     Ok(pool)
 }
 
@@ -79,6 +101,16 @@ pub fn delete(
     vacate(tx, &space, pool.range)?;
     remove(tx, id)?;
     record(tx, now, actor, &pool, kind::POOL_DELETED)
+}
+
+/// Stores the range of a pool or block.
+pub(crate) fn set_range(
+    tx: &mut dyn Transaction,
+    id: PoolId,
+    range: AddressRange,
+) -> Result<(), Error> {
+    let (first, last) = (octets(range.first()), octets(range.last()));
+    tx.queue_one(RESIZE, &[first.as_slice().into(), last.as_slice().into(), id.as_bytes().into()])
 }
 
 /// Deletes the rows of a pool or block and of what is free in it.

@@ -1,5 +1,7 @@
 //! How full pools are, in exact numbers.
 
+use std::net::IpAddr;
+
 use super::Space;
 use crate::address::{Sum, difference, octets};
 use crate::store::{Row, Transaction};
@@ -105,6 +107,24 @@ fn leased(tx: &mut dyn Transaction, space: &Space, ranges: &[AddressRange]) -> R
 fn count(rows: &[Row]) -> Result<u64, Error> {
     let count = rows.first().map_or(Ok(0), |row| row.integer(0))?;
     Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// What is free in a pool or block, in order: at most `limit` runs of addresses, from the one that has
+/// `from` or is the next above it. Where several instances hold parts of a run, each part is one.
+///
+/// # Errors
+///
+/// The engine's.
+pub fn free_ranges(
+    tx: &mut dyn Transaction,
+    pool: PoolId,
+    from: IpAddr,
+    limit: usize,
+) -> Result<Vec<AddressRange>, Error> {
+    let from = octets(from);
+    let params = [pool.as_bytes().into(), from.as_slice().into(), interval::limit(limit).into()];
+    let rows = tx.query(interval::AT_OR_ABOVE, &params)?;
+    rows.iter().map(|row| AddressRange::new(row.address(1)?, row.address(0)?)).collect()
 }
 
 /// How many addresses of a pool or block are free: reads the rows of its free space. Zero for an

@@ -334,3 +334,32 @@ pub fn room_is_found_at_the_end_and_is_a_prefix(new: New) {
     let unknown = store.run(|tx| block::find_room(tx, PoolId([77; 16]), 1));
     assert_eq!(unknown, Err(Error::NoSuchPool { pool: PoolId([77; 16]) }));
 }
+
+pub fn it_grows_and_shrinks_inside_its_pool(new: New) {
+    let mut store = with_block(new);
+    let resize = |store: &mut Store, first, last| {
+        store.run(|tx| block::resize(tx, NOW, &ACTOR, BLOCK, part(first, last)))
+    };
+    store.at(NOW, &from(BLOCK, 1)).unwrap();
+    store.at(NOW, &given(2, "10.0.0.9")).unwrap();
+    assert_eq!(resize(&mut store, 1, 5).unwrap().range, part(1, 5));
+    assert_eq!([store.free(BLOCK), store.free(POOL)], [4, 3]);
+    store.assert_sound();
+    assert_eq!(resize(&mut store, 1, 2).unwrap().range, part(1, 2));
+    assert_eq!([store.free(BLOCK), store.free(POOL)], [1, 6]);
+    assert_eq!(resize(&mut store, 1, 2).unwrap().range, part(1, 2), "the same again");
+    store.assert_sound();
+
+    let before = store.leases();
+    let stands = |error: Error| matches!(error, Error::LeasesStand { .. });
+    assert!(resize(&mut store, 2, 4).is_err_and(stands), "in what it loses");
+    assert!(resize(&mut store, 1, 9).is_err_and(stands), "in what it gains");
+    let outside = resize(&mut store, 1, 10);
+    assert_eq!(outside, Err(Error::OutsidePool { pool: POOL, range: part(1, 10) }));
+    make(&mut store, &block_of(51, "screens", part(5, 6))).unwrap();
+    assert!(matches!(resize(&mut store, 1, 5), Err(Error::BlockStands { .. })));
+    let other = store.run(|tx| block::resize(tx, NOW, &ACTOR, POOL, part(1, 2)));
+    assert_eq!(other, Err(Error::NoSuchPool { pool: POOL }));
+    assert_eq!(store.leases(), before);
+    store.assert_sound();
+}

@@ -106,7 +106,7 @@ pub fn each_operation_names_who_asked_from_where_and_in_which_request(new: New) 
     operation(&|tx, _| reclaim::reclaim(tx, NOW + DAY, &who, 10).map(drop));
     operation(&|tx, now| {
         let (owner, address) = (owner(4), ip("10.0.0.4"));
-        let assignment = Assignment { owner, address, hold_until: 0, until: None };
+        let assignment = Assignment { pool: None, owner, address, hold_until: 0, until: None };
         import::take_over(tx, now, &who, NETWORK, &[assignment]).map(drop)
     });
     operation(&|tx, now| {

@@ -10,7 +10,13 @@ use nebula_alloc::{Error, Keeper, PoolId};
 use crate::support::*;
 
 fn assigned(number: u64, address: &str) -> Assignment {
-    Assignment { owner: owner(number), address: ip(address), hold_until: NOW + 5, until: None }
+    Assignment {
+        pool: None,
+        owner: owner(number),
+        address: ip(address),
+        hold_until: NOW + 5,
+        until: None,
+    }
 }
 
 fn found(store: &mut Store, assignments: &[Assignment]) -> Vec<Conflict> {
@@ -177,4 +183,23 @@ pub fn a_conflict_says_what_it_is(new: New) {
             format!("assignment 2 (10.0.0.2 to {}): assignment 0 is of the same owner", owner(1)),
         ]
     );
+}
+
+pub fn into_a_block_and_out_again(new: New) {
+    let mut store = new();
+    let pool = store.pool(1, "10.0.0.0/24");
+    let id = PoolId([2; 16]);
+    let range = range("10.0.0.1", "10.0.0.9");
+    let block = Block { id, network: NETWORK, pool, name: "printers".into(), range };
+    store.run(|tx| block::create(tx, NOW, &ACTOR, &block)).unwrap();
+    let one = assigned(1, "10.0.0.4");
+    let refused = store.run(|tx| take_over(tx, NOW, &ACTOR, NETWORK, &[one]));
+    assert!(matches!(refused, Err(Error::AddressReserved { .. })));
+    let one = Assignment { pool: Some(id), ..one };
+    let leases = store.run(|tx| take_over(tx, NOW, &ACTOR, NETWORK, &[one])).unwrap();
+    assert_eq!((leases[0].address, leases[0].pool), (ip("10.0.0.4"), id));
+    // What is exported is what was imported.
+    let exported: Vec<_> = store.leases().iter().map(Assignment::from).collect();
+    assert_eq!(exported, [one]);
+    store.assert_sound();
 }

@@ -48,19 +48,26 @@ pub fn an_actor_that_events_cannot_name_is_refused_by_each_operation(new: New) {
         range: part(1, 2),
     };
     let kept = Reservation { range: part(9, 9), purpose: Purpose::Nobody, note: None };
-    let assigned = Assignment { owner: owner(1), address: nth(4), hold_until: 0, until: None };
+    let assigned =
+        Assignment { pool: None, owner: owner(1), address: nth(4), hold_until: 0, until: None };
     let (me, other) = (owner(1), owner(2));
-    let operations: [Work<'_>; 17] = [
+    let name = nebula_alloc::LeaseId { network: NETWORK, address: nth(1), owner: me, number: 1 };
+    let operations: [Work<'_>; 22] = [
         &|tx, actor| pool::create(tx, NOW, actor, &pool),
         &|tx, actor| pool::resize(tx, NOW, actor, POOL, part(1, 5)).map(drop),
+        &|tx, actor| pool::set_position(tx, NOW, actor, POOL, 9).map(drop),
         &|tx, actor| pool::delete(tx, NOW, actor, POOL),
         &|tx, actor| block::create(tx, NOW, actor, &block),
+        &|tx, actor| block::resize(tx, NOW, actor, block.id, part(1, 3)).map(drop),
         &|tx, actor| block::delete(tx, NOW, actor, block.id).map(drop),
         &|tx, actor| reservation::make(tx, NOW, actor, NETWORK, &kept),
         &|tx, actor| reservation::remove(tx, NOW, actor, NETWORK, kept.range).map(drop),
         &|tx, actor| import::take_over(tx, NOW, actor, NETWORK, &[assigned]).map(drop),
         &|tx, actor| lease::allocate(tx, NOW, actor, &request(1)).map(drop),
         &|tx, actor| release(tx, NOW, actor, NETWORK, me, 0).map(drop),
+        &|tx, actor| lease::release_one(tx, NOW, actor, &name, 0).map(drop),
+        &|tx, actor| lease::renew_one(tx, NOW, actor, &name, None).map(drop),
+        &|tx, actor| lease::transfer_one(tx, NOW, actor, &name, other).map(drop),
         &|tx, actor| lease::renew(tx, NOW, actor, NETWORK, me, None).map(drop),
         &|tx, actor| lease::heartbeat(tx, NOW, actor, NETWORK, me, 1).map(drop),
         &|tx, actor| lease::extend_hold(tx, NOW, actor, NETWORK, me, 1).map(drop),
@@ -233,6 +240,7 @@ pub fn assignments_are_taken_over_so_many_at_a_time(new: New) {
     store.ranged(1, part(1, 999));
     let list: Vec<_> = (1..=import::STEP + 1)
         .map(|place| Assignment {
+            pool: None,
             owner: owner(number(place)),
             address: nth(place),
             hold_until: NOW,

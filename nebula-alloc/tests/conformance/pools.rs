@@ -155,3 +155,31 @@ pub fn both_families_live_side_by_side(new: New) {
     assert_eq!(found.owner, owner(1));
     store.assert_sound();
 }
+
+pub fn a_pool_is_moved_before_another(new: New) {
+    let mut store = new();
+    let (first, second) = (store.pool(1, "10.0.0.0/30"), store.pool(2, "10.0.1.0/30"));
+    assert_eq!(store.allocate(1), Ok(ip("10.0.0.1")));
+    let moved = store.run(|tx| pool::set_position(tx, NOW, &ACTOR, second, 0)).unwrap();
+    assert_eq!((moved.id, moved.position), (second, 0));
+    assert_eq!(store.allocate(2), Ok(ip("10.0.1.1")));
+    let order = store.run(|tx| pool::by_network(tx, NETWORK, None, 9)).unwrap();
+    assert_eq!(order.iter().map(|pool| pool.id).collect::<Vec<_>>(), [second, first]);
+    store.assert_sound();
+}
+
+pub fn what_is_free_is_listed_in_pages(new: New) {
+    let mut store = new();
+    let pool = store.ranged(1, range("10.0.0.1", "10.0.0.9"));
+    for (number, address) in [(1, "10.0.0.3"), (2, "10.0.0.6")] {
+        store.at(NOW, &given(number, address)).unwrap();
+    }
+    let mut page = |from, limit| store.run(|tx| pool::free_ranges(tx, pool, ip(from), limit));
+    let (low, middle) = (range("10.0.0.1", "10.0.0.2"), range("10.0.0.4", "10.0.0.5"));
+    let high = range("10.0.0.7", "10.0.0.9");
+    assert_eq!(page("10.0.0.0", 9), Ok(vec![low, middle, high]));
+    assert_eq!(page("10.0.0.0", 2), Ok(vec![low, middle]));
+    assert_eq!(page("10.0.0.6", 9), Ok(vec![high]));
+    assert_eq!(page("10.0.0.8", 9), Ok(vec![high]), "the one that has it");
+    assert_eq!(page("10.0.0.10", 9), Ok(vec![]));
+}

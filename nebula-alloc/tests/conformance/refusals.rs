@@ -52,6 +52,7 @@ pub fn shrinking_at_one_end_does_not_begin_before_the_other_is_judged(new: New) 
 pub fn none_is_taken_over_before_all_are_judged(new: New) {
     let mut store = leased(new);
     let assigned = |number, address| Assignment {
+        pool: None,
         owner: owner(number),
         address: ip(address),
         hold_until: NOW,

@@ -118,3 +118,22 @@ pub fn an_unknown_pool_is_an_error(new: New) {
     let pool = PoolId([77; 16]);
     assert_eq!(new().run(|tx| usage(tx, pool)), Err(Error::NoSuchPool { pool }));
 }
+
+/// Two to the power of 128 addresses, which no number here holds.
+pub fn a_pool_of_all_ipv6_in_two_blocks_is_counted(new: New) {
+    let mut store = new();
+    let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    let pool = store.ranged(1, range("::", last));
+    let halves = [("::", "7fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), ("8000::", last)];
+    for (id, (first, last)) in (2..).zip(halves) {
+        let (id, name) = (PoolId([id; 16]), format!("half {id}"));
+        let block = Block { id, network: NETWORK, pool, name, range: range(first, last) };
+        store.run(|tx| block::create(tx, NOW, &ACTOR, &block)).unwrap();
+        let half = store.run(|tx| usage(tx, id)).unwrap();
+        assert_eq!((half.capacity, half.free), (1 << 127, 1 << 127));
+    }
+    let whole = store.run(|tx| usage(tx, pool)).unwrap();
+    assert_eq!((whole.capacity, whole.blocks), (u128::MAX, u128::MAX));
+    assert_eq!((whole.free, whole.reserved), (0, 0));
+    store.assert_sound();
+}

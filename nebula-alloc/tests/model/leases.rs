@@ -497,7 +497,7 @@ impl Model {
 }
 
 fn request(network: NetworkId, assignment: &Assignment) -> Request {
-    let Assignment { owner, address, hold_until, until } = *assignment;
+    let Assignment { owner, address, pool, hold_until, until } = *assignment;
     let family = Family::of(address);
-    Request { network, owner, family, address: Some(address), pool: None, hold_until, until }
+    Request { network, owner, family, address: Some(address), pool, hold_until, until }
 }

@@ -8,7 +8,7 @@ use nebula_alloc::lease::{self, Lease, Request};
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::reservation::{self, Lifted, Purpose, Reservation};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::{Actor, AddressRange, Error, Family, reclaim};
+use nebula_alloc::{Actor, AddressRange, Error, Family, PoolId, reclaim};
 
 use super::state::{Leases, Model};
 use super::step::{self, Kept, Operation, Wish, assignments, hold, network, owner, range};
@@ -76,6 +76,13 @@ impl Operation {
             }
             Self::CreateBlock { .. } => {
                 block::create(tx, now, &ACTOR, &self.block(model)).map(|()| Answer::Nothing)
+            }
+            Self::ResizeBlock { id, part } => {
+                let range = in_pool(model, model.parent(step::pool(*id)), *part);
+                block::resize(tx, now, &ACTOR, step::pool(*id), range).map(Answer::Block)
+            }
+            Self::MovePool { id, position } => {
+                pool::set_position(tx, now, &ACTOR, step::pool(*id), *position).map(Answer::Pool)
             }
             Self::DeleteBlock(id) => {
                 block::delete(tx, now, &ACTOR, step::pool(*id)).map(Answer::Block)
@@ -165,6 +172,13 @@ impl Operation {
             Self::CreateBlock { .. } => {
                 let block = self.block(model);
                 model.create_block(block).map(|()| Answer::Nothing)
+            }
+            Self::ResizeBlock { id, part } => {
+                let range = in_pool(model, model.parent(step::pool(*id)), *part);
+                model.resize_block(step::pool(*id), range).map(Answer::Block)
+            }
+            Self::MovePool { id, position } => {
+                model.move_pool(step::pool(*id), *position).map(Answer::Pool)
             }
             Self::DeleteBlock(id) => model.delete_block(step::pool(*id)).map(Answer::Block),
             Self::FindRoom { pool, size } => {
@@ -267,19 +281,13 @@ impl Operation {
             unreachable!("asked of another operation")
         };
         let pool = step::pool(pool);
-        let parent = model.space(pool);
-        let own = parent.map_or(1, |parent| parent.network.0[0]);
-        let family = parent.map_or(Family::V4, |parent| parent.range.family());
-        let first = parent.map_or(0, |parent| {
-            let offset = |offset: &u8| step::address(own, family, *offset) == parent.range.first();
-            (0..step::ADDRESSES).find(offset).unwrap()
-        });
+        let own = model.space(pool).map_or(1, |parent| parent.network.0[0]);
         Block {
             id: step::pool(id),
             network: network(of.unwrap_or(own)),
             pool,
             name: format!("block {name}"),
-            range: range(own, family, ((first + skipped).min(step::ADDRESSES - 1), more)),
+            range: in_pool(model, pool, (skipped, more)),
         }
     }
 
@@ -296,6 +304,18 @@ impl Operation {
         let note = (more == 0).then(|| format!("{purpose:?}"));
         Reservation { range: range(network, family, (first, more)), purpose, note }
     }
+}
+
+/// So many addresses from the beginning of a pool on, so many more.
+fn in_pool(model: &Model, pool: PoolId, (skipped, more): (u8, u8)) -> AddressRange {
+    let parent = model.space(pool);
+    let own = parent.map_or(1, |parent| parent.network.0[0]);
+    let family = parent.map_or(Family::V4, |parent| parent.range.family());
+    let first = parent.map_or(0, |parent| {
+        let offset = |offset: &u8| step::address(own, family, *offset) == parent.range.first();
+        (0..step::ADDRESSES).find(offset).unwrap()
+    });
+    range(own, family, ((first + skipped).min(step::ADDRESSES - 1), more))
 }
 
 fn one(lease: Lease) -> Answer {

@@ -77,6 +77,51 @@ impl Model {
         Ok(())
     }
 
+    /// The pool of a block, or of the block that is not there.
+    pub fn parent(&self, block: PoolId) -> PoolId {
+        self.blocks.iter().find(|one| one.id == block).map_or(block, |one| one.pool)
+    }
+
+    /// What it loses, then what it gains, each at its beginning and at its end.
+    pub fn resize_block(&mut self, id: PoolId, range: AddressRange) -> Result<Block, Error> {
+        let place = self.blocks.iter().position(|block| block.id == id);
+        let place = place.ok_or(Error::NoSuchPool { pool: id })?;
+        let old = self.blocks[place].clone();
+        let parent = self.pool(old.pool)?;
+        if !addresses(range).all(|address| parent.range.contains(address)) {
+            return Err(Error::OutsidePool { pool: parent.id, range });
+        }
+        for (had, has) in [(old.range, range), (range, old.range)] {
+            let moved: Vec<_> = addresses(had).filter(|address| !has.contains(*address)).collect();
+            let below = |address: &&std::net::IpAddr| **address < has.first();
+            for part in [
+                moved.iter().filter(below).collect::<Vec<_>>(),
+                moved.iter().filter(|address| !below(address)).collect(),
+            ] {
+                if let (Some(first), Some(last)) = (part.first(), part.last()) {
+                    let part = AddressRange::new(**first, **last).unwrap();
+                    self.check_no_other_block(&old, part)?;
+                    self.check_unleased(old.network, part)?;
+                }
+            }
+        }
+        self.blocks[place].range = range;
+        Ok(self.blocks[place].clone())
+    }
+
+    fn check_no_other_block(&self, block: &Block, range: AddressRange) -> Result<(), Error> {
+        let mut others = self.clone();
+        others.blocks.retain(|other| other.id != block.id);
+        others.check_no_block(block.pool, range)
+    }
+
+    pub fn move_pool(&mut self, id: PoolId, position: i64) -> Result<Pool, Error> {
+        let pool = Pool { position, ..self.pool(id)? };
+        self.pools.retain(|other| other.id != id);
+        self.pools.push(pool);
+        Ok(pool)
+    }
+
     pub fn delete_block(&mut self, id: PoolId) -> Result<Block, Error> {
         let place = self.blocks.iter().position(|block| block.id == id);
         let place = place.ok_or(Error::NoSuchPool { pool: id })?;

@@ -58,6 +58,15 @@ pub enum Operation {
         name: u8,
     },
     DeleteBlock(u8),
+    /// Its range begins somewhere in its pool.
+    ResizeBlock {
+        id: u8,
+        part: (u8, u8),
+    },
+    MovePool {
+        id: u8,
+        position: i64,
+    },
     FindRoom {
         pool: u8,
         size: u8,
@@ -224,6 +233,7 @@ pub fn assignments(
 ) -> Vec<Assignment> {
     list.iter()
         .map(|(of, family, offset)| Assignment {
+            pool: None,
             owner: owner(*of),
             address: address(number, *family, *offset),
             hold_until: now,
@@ -263,6 +273,9 @@ fn operation() -> impl Strategy<Value = Operation> {
                 id, pool, network, part, name
             }),
         1 => id().prop_map(Operation::DeleteBlock),
+        2 => (id(), (0..12_u8, 0..6_u8))
+            .prop_map(|(id, part)| Operation::ResizeBlock { id, part }),
+        1 => (id(), 0..3_i64).prop_map(|(id, position)| Operation::MovePool { id, position }),
         1 => (id(), 0..9_u8).prop_map(|(pool, size)| Operation::FindRoom { pool, size }),
         4 => (net(), family(), (0..ADDRESSES, 0..4_u8), kept()).prop_map(
             |(network, family, part, purpose)| Operation::Reserve {

@@ -177,6 +177,7 @@ fn judge_alone(
     let addresses = certificates.last().map(|newest| newest.details().networks().to_vec());
     let end = certificates.iter().map(|one| one.details().not_after()).max().unwrap_or(now);
     let assign = |net: IpNet| Assignment {
+        pool: None,
         owner: node.id.owner(),
         address: net.addr(),
         hold_until: end.saturating_add(1),
