@@ -1,5 +1,7 @@
 //! Allocation for programs that have no rows of their own to write along.
 
+use std::future::Future;
+
 use crate::event::Actor;
 use crate::lease::{self, Hold, Lease, Request};
 use crate::pool::{self, Pool};
@@ -45,13 +47,37 @@ use crate::{AddressRange, Error, LeaseId, NetworkId, OwnerId, PoolId, reclaim};
 pub struct Allocator {
     writer: Writer,
     actor: String,
+    waits: bool,
 }
 
 impl Allocator {
     /// Allocates through `writer`; events name `actor`.
     #[must_use]
     pub fn new(writer: Writer, actor: impl Into<String>) -> Self {
-        Self { writer, actor: actor.into() }
+        Self { writer, actor: actor.into(), waits: false }
+    }
+
+    /// Where the queue is full, requests wait for room instead of being refused with
+    /// [`Error::QueueFull`]: see [`Writer::send_when_room`].
+    #[must_use]
+    pub fn waiting_for_room(self) -> Self {
+        Self { waits: true, ..self }
+    }
+
+    /// [`Writer::close`]: what is queued is done, then the database is closed. [`Writer::shutdown`], or
+    /// dropping the allocator, blocks until then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::close`].
+    pub fn close(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        self.writer.close()
+    }
+
+    /// The writer, on which others may go on.
+    #[must_use]
+    pub fn into_writer(self) -> Writer {
+        self.writer
     }
 
     /// The writer, for other work on the same database.
@@ -77,13 +103,13 @@ impl Allocator {
 
     /// [`lease::allocate`].
     pub fn allocate(&self, request: Request) -> Answer<Lease, Error> {
-        self.writer.send(AllocateOne { request, actor: self.actor.clone() })
+        self.send(AllocateOne { request, actor: self.actor.clone() })
     }
 
     /// [`lease::allocate`] for several requests, all or none: for an IPv4 and an IPv6 address, say.
     /// More than [`limits::WISHES`](crate::limits::WISHES) are [`Error::TooMany`].
     pub fn allocate_all(&self, requests: Vec<Request>) -> Answer<Vec<Lease>, Error> {
-        self.writer.send(Allocate { requests, actor: self.actor.clone() })
+        self.send(Allocate { requests, actor: self.actor.clone() })
     }
 
     /// [`lease::renew`].
@@ -175,8 +201,7 @@ impl Allocator {
         E: From<Error> + Send + 'static,
     {
         let actor = self.actor.clone();
-        self.writer
-            .send(Once(move |tx: &mut dyn Transaction, now| work(tx, now, &Actor::named(&actor))))
+        self.send(Once(move |tx: &mut dyn Transaction, now| work(tx, now, &Actor::named(&actor))))
     }
 
     /// The same for operations on what one owner has, which share a commit with those of others. On
@@ -191,7 +216,13 @@ impl Allocator {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.writer.send(About { network, owner, actor: self.actor.clone(), work })
+        self.send(About { network, owner, actor: self.actor.clone(), work })
+    }
+}
+
+impl Allocator {
+    fn send<S: Step>(&self, step: S) -> Answer<S::Output, S::Error> {
+        if self.waits { self.writer.send_when_room(step) } else { self.writer.send(step) }
     }
 }
 

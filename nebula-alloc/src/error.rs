@@ -294,6 +294,10 @@ pub enum Error {
         /// How many requests it holds.
         capacity: usize,
     },
+    /// Code that a writer runs, a step or what is called with an answer, waited for an answer of a
+    /// writer, which could wait for ever. What was queued is under way all the same.
+    #[error("code that the writer runs must not wait for an answer; return, and wait outside")]
+    WaitsInside,
     /// The request's own code panicked. Nothing of the request was stored.
     #[error("request panicked: {message}")]
     Panicked {
@@ -430,6 +434,7 @@ impl Error {
             | Error::Statement { .. }
             | Error::Inconsistent { .. }
             | Error::QueueFull { .. }
+            | Error::WaitsInside
             | Error::Panicked { .. }
             | Error::SecondWriter { .. }
             | Error::SchemaTooNew { .. }

@@ -39,6 +39,7 @@ mod questions {
     pub mod usage;
     pub mod verification;
     pub mod verification_of_rules;
+    pub mod waiting;
     pub mod writer;
     pub mod writer_faces;
     pub mod wrong_clock;
@@ -320,6 +321,16 @@ suite! {
         a_block_that_is_not_inside_its_pool,
         an_active_lease_of_what_is_kept_for_others,
         a_pinned_address_may_be_passed_on,
+    }
+    waiting {
+        waiting_for_an_answer_in_a_step_is_refused_at_once,
+        so_it_is_where_an_answer_is_handed_on,
+        a_writer_that_is_dropped_in_its_own_step_ends_behind_it,
+        where_the_queue_is_full_a_request_waits_for_room,
+        who_drops_its_answer_waits_no_longer,
+        when_the_writer_ends_whoever_waits_for_room_is_told_so,
+        an_allocator_waits_for_room_where_it_shall,
+        an_allocator_is_closed_and_waited_for,
     }
     writer {
         a_thousand_owners_from_64_threads_get_a_thousand_addresses_and_again_the_same,

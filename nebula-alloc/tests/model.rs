@@ -53,7 +53,7 @@ const LONGEST: usize = 240;
 #[test]
 fn sqlite_does_what_the_model_does() {
     run(setting("MODEL_OPERATIONS", 100_000) / 10 * 9, || {
-        Checked::new(Database::Sqlite(Files::new()), true)
+        Checked::new(Database::Sqlite(Box::new(Files::new())), true)
     });
 }
 

@@ -30,8 +30,10 @@ mod counters;
 mod engine;
 mod foreseen;
 mod guard;
+mod inside;
 mod line;
 mod options;
+mod room;
 mod run;
 mod slot;
 mod step;
@@ -41,8 +43,8 @@ pub(crate) mod tests;
 mod watched;
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
@@ -58,10 +60,11 @@ pub use self::foreseen::Query;
 use self::guard::guard;
 use self::line::Line;
 pub use self::options::WriterOptions;
+use self::room::{Full, Queue, Room, Unqueued, stopped};
 use self::run::{Confirmed, Run};
 use self::slot::{Await, slot};
 pub(crate) use self::step::Once;
-use self::step::{Job, Task};
+use self::step::Task;
 pub use self::step::{Step, Subject};
 use crate::Error;
 use crate::store::Transaction;
@@ -73,15 +76,12 @@ use crate::store::Transaction;
 #[derive(Debug)]
 pub struct Writer {
     /// `None` once it is closed.
-    sender: RwLock<Option<Sender<Box<dyn Job>>>>,
+    queue: RwLock<Option<Arc<Queue>>>,
     thread: Option<JoinHandle<()>>,
     ended: Mutex<Option<Await<Result<(), Error>>>>,
     ready: Arc<AtomicBool>,
     meters: Arc<Meters>,
-    /// How many requests wait.
-    waiting: Arc<AtomicUsize>,
     confirmed: Confirmed,
-    queue: usize,
 }
 
 impl Writer {
@@ -95,10 +95,9 @@ impl Writer {
         clock: impl Fn() -> i64 + Send + 'static,
         options: WriterOptions,
     ) -> Result<Self, Error> {
-        let queue = options.queue.max(1);
-        // Bounded by what waits, here and in line.
+        // Bounded by the room there is, for what waits here and in line.
         let (sender, receiver) = mpsc::channel();
-        let waiting = Arc::<AtomicUsize>::default();
+        let room = Arc::new(Room::new(options.queue.max(1)));
         let ready = Arc::new(AtomicBool::new(true));
         let meters = Arc::<Meters>::default();
         let (end, ended) = slot();
@@ -113,7 +112,7 @@ impl Writer {
             receiver,
             line: Line::default(),
             passing: None,
-            waiting: Arc::clone(&waiting),
+            room: Arc::clone(&room),
             batch: options.batch.max(1),
             ready: Arc::clone(&ready),
             meters: Arc::clone(&meters),
@@ -124,6 +123,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("nebula-alloc-writer".into())
             .spawn(move || {
+                inside::work_for(thread::current().id());
                 run.run();
                 let closed = run.engine.close();
                 // Whoever waits for the end finds nothing that still runs.
@@ -131,15 +131,14 @@ impl Writer {
                 end.fill(closed);
             })
             .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
+        let queue = Queue { sender, room, meters: Arc::clone(&meters) };
         Ok(Self {
-            sender: RwLock::new(Some(sender)),
+            queue: RwLock::new(Some(Arc::new(queue))),
             thread: Some(thread),
             ended: Mutex::new(Some(ended)),
             ready,
             meters,
             confirmed,
-            waiting,
-            queue,
         })
     }
 
@@ -155,18 +154,13 @@ impl Writer {
         step: S,
         answer: impl FnOnce(Result<S::Output, S::Error>) + Send + 'static,
     ) -> Result<(), Error> {
-        let gone = || Error::Unavailable { reason: "the writer has stopped".into() };
-        let task = Box::new(Task::new(step, answer));
-        let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
-        let sender = sender.as_ref().ok_or_else(gone)?;
-        let room = |waiting| (waiting < self.queue).then_some(waiting + 1);
-        if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            self.meters.full.count();
-            return Err(Error::QueueFull { capacity: self.queue });
+        match self.queue()?.put(Box::new(Task::new(step, answer))) {
+            Ok(queued) => queued,
+            Err(Full { capacity, .. }) => {
+                self.meters.full.count();
+                Err(Error::QueueFull { capacity })
+            }
         }
-        sender.send(task).map_err(|_| gone())?;
-        self.meters.accepted.count();
-        Ok(())
     }
 
     /// Queues a request at once; its answer, or why it was not queued, is a future. No particular
@@ -176,6 +170,24 @@ impl Writer {
         match self.submit(step, move |result| fill.fill(result)) {
             Ok(()) => Answer::awaited(answer),
             Err(error) => Answer::refused(error.into()),
+        }
+    }
+
+    /// As [`send`](Self::send), but where the queue is full the request waits for room instead of being
+    /// refused. Until there is some it is kept by its answer: who drops that, or neither awaits it nor
+    /// waits for it, takes it back. Those that wait come in no particular order, and after others that
+    /// find room at once.
+    pub fn send_when_room<S: Step>(&self, step: S) -> Answer<S::Output, S::Error> {
+        let queue = match self.queue() {
+            Ok(queue) => queue,
+            Err(error) => return Answer::refused(error.into()),
+        };
+        let (fill, answer) = slot();
+        let task = Task::new(step, move |result| fill.fill(result));
+        match queue.put(Box::new(task)) {
+            Ok(Ok(())) => Answer::awaited(answer),
+            Ok(Err(error)) => Answer::refused(error.into()),
+            Err(Full { job, .. }) => Answer::unqueued(Unqueued::new(job, &queue), answer),
         }
     }
 
@@ -232,7 +244,8 @@ impl Writer {
 
     /// Takes no more requests, finishes what is queued, and ends, also while others still have the
     /// writer. It begins at once, and what is answered is done when all is answered and the database
-    /// closed. No particular runtime is needed.
+    /// closed. No particular runtime is needed. A step of its own, or what is called with an answer,
+    /// must not wait for it.
     ///
     /// # Errors
     ///
@@ -251,11 +264,22 @@ impl Writer {
         })
     }
 
-    fn hang_up(&self) {
-        *self.sender.write().unwrap_or_else(PoisonError::into_inner) = None;
+    fn queue(&self) -> Result<Arc<Queue>, Error> {
+        self.queue.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopped)
     }
 
-    /// Finishes what is queued, and ends; blocks until then. Dropping does the same.
+    fn hang_up(&self) {
+        let queue = self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(queue) = queue {
+            let room = Arc::clone(&queue.room);
+            drop(queue);
+            // What waits for room is told that there will be none.
+            room.wake();
+        }
+    }
+
+    /// Finishes what is queued, and ends; blocks until then, unless it is called by code that the
+    /// writer itself runs. Dropping does the same.
     pub fn shutdown(self) {
         drop(self);
     }
@@ -265,8 +289,8 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.hang_up();
         if let Some(thread) = self.thread.take()
-            // The last handle may be dropped by an answer.
-            && thread.thread().id() != thread::current().id()
+            // The last handle may be dropped by a step or an answer: nothing waits for itself.
+            && inside::writer() != Some(thread.thread().id())
         {
             // A panic of the writer's own thread was reported where it happened.
             let _ = thread.join();

@@ -22,7 +22,7 @@ type Work<'a, T> = &'a mut dyn FnMut(&mut dyn Transaction) -> Result<T, Error>;
 
 #[allow(clippy::large_enum_variant, reason = "a few of them, in tests")]
 pub enum Database {
-    Sqlite(Files),
+    Sqlite(Box<Files>),
     #[cfg(feature = "postgres")]
     Postgres(Box<Server>),
 }

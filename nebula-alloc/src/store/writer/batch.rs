@@ -7,6 +7,7 @@ use std::thread;
 
 use super::counters::Meters;
 use super::foreseen::{self, Foreseen};
+use super::inside;
 use super::run::answer;
 use super::step::{Job, Phase};
 use super::watched::{Watched, is_of_all};
@@ -284,10 +285,15 @@ fn compute(planned: &mut [Planned], now: i64, meters: &Meters) {
             }
         }
     };
+    let writer = thread::current().id();
+    let help = || {
+        inside::work_for(writer);
+        work();
+    };
     thread::scope(|scope| {
         for _ in 1..threads {
             // Where there is no thread to be had, the others do its share.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
+            let _ = thread::Builder::new().spawn_scoped(scope, help);
         }
         work();
     });

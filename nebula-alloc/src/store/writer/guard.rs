@@ -6,7 +6,7 @@
 //! | `Step::foreseen`, `plan`, `actor`, `compute`, `write` | fails the request |
 //! | `Step::COMPUTES` | a constant: does not compile |
 //! | `From<Error>` of a step's error | leaves the request without an answer: whoever waits is told so |
-//! | the answer, and whom it wakes | is the end of it |
+//! | the answer, and whom it wakes; whom room in the queue wakes | is the end of it |
 //! | the drop of a step, its output, its error | is ignored |
 //! | the clock | has the store unavailable until it tells the time again |
 

@@ -1,6 +1,6 @@
 //! The writing thread: takes what is queued, has it tried batch by batch, and recovers.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::batch::{Attempt, Jobs, attempt};
 use super::counters::Meters;
 use super::line::Line;
+use super::room::Room;
 use super::step::Job;
 use super::{Begun, Engine, Open, Subject};
 use crate::store::Transaction;
@@ -46,8 +47,7 @@ pub(super) struct Run<E, C> {
     pub(super) line: Line,
     /// Until when steps of keys pass those about everything.
     pub(super) passing: Option<Instant>,
-    /// How many requests wait, in the queue and in line.
-    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) room: Arc<Room>,
     pub(super) batch: usize,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) meters: Arc<Meters>,
@@ -75,7 +75,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
                 self.line.pass_everything();
             }
             let jobs = self.line.next(self.batch);
-            self.waiting.fetch_sub(jobs.len(), Ordering::Relaxed);
+            self.room.give(jobs.len());
             self.process(jobs);
         }
     }
@@ -171,7 +171,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
             self.meters.deferrals.count();
             let alone = *job.subject() == Subject::Everything;
             if job.put_off() <= if alone { DEFERRAL_ALONE } else { DEFERRAL } {
-                self.waiting.fetch_add(1, Ordering::Relaxed);
+                self.room.take_back();
                 self.line.put_back(job);
             } else {
                 let reason = "another process is at work on the same subject".into();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Query;
 use super::guard::{discard, guard};
+use super::inside;
 use crate::event::Actor;
 use crate::lease::{Lease, Request};
 use crate::store::Transaction;
@@ -35,7 +36,8 @@ impl Subject {
 ///
 /// Its methods may run again, after a rollback: what they do outside the transaction belongs into
 /// [`Output`](Self::Output), to be done after the answer. They run between the writer's other
-/// work, so nothing slow belongs there either.
+/// work, so nothing slow belongs there either, and they must not wait for answers:
+/// [`Error::WaitsInside`].
 pub trait Step: Send + 'static {
     /// What it answers.
     type Output: Send + 'static;
@@ -172,16 +174,16 @@ where
     }
 
     fn foreseen(&self) -> Result<Vec<Query>, Error> {
-        guard(|| self.step.foreseen())
+        guard(|| inside::step(|| self.step.foreseen()))
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<Vec<Request>> {
-        let result = guard(|| self.step.plan(tx, now));
+        let result = guard(|| inside::step(|| self.step.plan(tx, now)));
         self.settle(result)
     }
 
     fn actor(&self) -> Result<Actor<'_>, Error> {
-        guard(|| self.step.actor())
+        guard(|| inside::step(|| self.step.actor()))
     }
 
     fn computes(&self) -> bool {
@@ -189,12 +191,12 @@ where
     }
 
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()> {
-        let result = guard(|| self.step.compute(now, leases));
+        let result = guard(|| inside::step(|| self.step.compute(now, leases)));
         self.settle(result)
     }
 
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()> {
-        let result = guard(|| self.step.write(tx, now, leases));
+        let result = guard(|| inside::step(|| self.step.write(tx, now, leases)));
         match self.settle(result) {
             Phase::Done(output) => {
                 self.replace(Some(Ok(output)));

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 
 use super::batch::Jobs;
 use super::run::ATTEMPTS;
+use super::step::Job;
 use super::*;
 use crate::lease::{Lease, Request};
 use crate::pool::{self, Pool};
