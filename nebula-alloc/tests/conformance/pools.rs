@@ -163,8 +163,9 @@ pub fn a_pool_is_moved_before_another(new: New) {
     let moved = store.run(|tx| pool::set_position(tx, NOW, &ACTOR, second, 0)).unwrap();
     assert_eq!((moved.id, moved.position), (second, 0));
     assert_eq!(store.allocate(2), Ok(ip("10.0.1.1")));
-    let order = store.run(|tx| pool::by_network(tx, NETWORK, None, 9)).unwrap();
-    assert_eq!(order.iter().map(|pool| pool.id).collect::<Vec<_>>(), [second, first]);
+    let pools = store.run(|tx| pool::by_network(tx, NETWORK, None, 9)).unwrap();
+    let places: Vec<_> = pools.iter().map(|pool| (pool.id, pool.position)).collect();
+    assert_eq!(places, [(first, 1), (second, 0)]);
     store.assert_sound();
 }
 
