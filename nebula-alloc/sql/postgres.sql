@@ -158,6 +158,12 @@ CREATE INDEX alloc_event_by_subject ON alloc_event (subject, id) WHERE subject I
 
 -- What is run.
 
+DELETE FROM alloc_instance WHERE seen_at < $1 AND id IN (
+         SELECT id FROM alloc_instance AS gone
+         WHERE seen_at < $1 AND NOT EXISTS (
+             SELECT 1 FROM alloc_interval WHERE holder <> 0 AND holder = gone.id)
+         ORDER BY id LIMIT $2);
+
 DELETE FROM alloc_interval WHERE pool = $1;
 
 DELETE FROM alloc_interval WHERE pool = $1 AND last = $2;
@@ -213,6 +219,8 @@ SELECT address FROM alloc_lease
 SELECT address, owner FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND state = 1
      ORDER BY address LIMIT $5;
+
+SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1;
 
 SELECT block.id FROM alloc_pool AS block
      LEFT JOIN alloc_pool AS pool ON pool.id = block.parent

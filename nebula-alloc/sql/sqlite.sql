@@ -178,6 +178,9 @@ SELECT address, owner FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND state = 1
      ORDER BY address LIMIT $5;
 
+-- SCAN alloc_event
+SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1;
+
 -- SEARCH block USING INDEX alloc_block_by_pool (parent>?)
 -- SEARCH pool USING PRIMARY KEY (id=?) LEFT-JOIN
 SELECT block.id FROM alloc_pool AS block

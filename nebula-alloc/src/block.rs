@@ -50,7 +50,7 @@ pub fn create(
     actor: &Actor<'_>,
     block: &Block,
 ) -> Result<(), Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     limits::check("name", &block.name, limits::NAME)?;
     if by_id(tx, block.id)?.as_ref() == Some(block) {
         return Ok(());
@@ -142,7 +142,7 @@ pub fn delete(
     actor: &Actor<'_>,
     id: PoolId,
 ) -> Result<Block, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let block = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     pool::check_unleased(tx, block.network, block.range)?;
     let free = pool::vacant(tx, block.network, block.range)?;

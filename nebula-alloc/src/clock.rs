@@ -49,7 +49,10 @@ pub(crate) fn after(last_event: Option<i64>, clock: i64) -> Result<i64, Error> {
     match last.abs_diff(clock) {
         0..=TOLERANCE => Ok(last),
         seconds => Err(Error::Unavailable {
-            reason: format!("the last event is {seconds} s ahead of the clock"),
+            reason: format!(
+                "the last event is {seconds} s ahead of the clock: put the clock right, or \
+                 confirm it (`Writer::confirm_clock`, `nebula-gc confirm-clock`)"
+            ),
         }),
     }
 }

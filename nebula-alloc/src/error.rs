@@ -214,6 +214,16 @@ pub enum Error {
         last: IpAddr,
     },
 
+    /// An operation or event was given another time than its transaction has. What happened at
+    /// another time says so in its event's `detail`.
+    #[error("time {given} is not the transaction's, {time}")]
+    AnotherTime {
+        /// What was given, in seconds since the Unix epoch.
+        given: i64,
+        /// The transaction's time: what the writer gave its step, or of a transaction of a caller's
+        /// own the last event's, which is more than an hour later.
+        time: i64,
+    },
     /// An event of a caller's is called as those of this crate.
     #[error("events of kind {kind} are nebula-alloc's own")]
     ReservedKind {
@@ -423,6 +433,7 @@ impl Error {
             | Error::UnusableText { .. }
             | Error::TooMany { .. }
             | Error::InvalidRange { .. }
+            | Error::AnotherTime { .. }
             | Error::ReservedKind { .. } => true,
             Error::Unique
             | Error::Contended { .. }

@@ -9,8 +9,9 @@ use std::net::IpAddr;
 pub use self::search::{Search, search};
 use crate::address::octets;
 use crate::interval::limit;
+use crate::store::writer::LAST_EVENT;
 use crate::store::{Row, Transaction};
-use crate::{Error, NetworkId, address, limits};
+use crate::{Error, NetworkId, address, clock, limits};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_event
      (at, network, kind, actor, source_address, request_id, subject, address, detail)
@@ -40,7 +41,13 @@ impl<'a> Actor<'a> {
         Self { name, source_address: None, request_id: None }
     }
 
-    /// That its events can be stored; asked before anything is written.
+    /// That it may do something now: asked before anything is written.
+    pub(crate) fn admit(&self, tx: &dyn Transaction, now: i64) -> Result<(), Error> {
+        at_its_time(tx, now)?;
+        self.check()
+    }
+
+    /// That its events can be stored.
     pub(crate) fn check(&self) -> Result<(), Error> {
         limits::check("actor", self.name, limits::NAME)?;
         limits::check("source address", self.source_address.unwrap_or_default(), limits::NAME)?;
@@ -102,6 +109,30 @@ pub(crate) struct Entry<'a> {
     pub(crate) detail: Option<&'a str>,
 }
 
+/// Refuses another time than the transaction's: by what was written at a wrong one, later ones are
+/// judged.
+pub(crate) fn at_its_time(tx: &dyn Transaction, now: i64) -> Result<(), Error> {
+    match tx.time() {
+        Some(time) if time != now => Err(Error::AnotherTime { given: now, time }),
+        _ => Ok(()),
+    }
+}
+
+/// The same where nobody but the caller tells the time: not of long before the last event.
+fn not_of_long_ago(tx: &mut dyn Transaction, now: i64) -> Result<(), Error> {
+    at_its_time(tx, now)?;
+    if tx.time().is_some() {
+        return Ok(());
+    }
+    let last = tx.query(LAST_EVENT, &[])?.first().map(|row| row.integer(0)).transpose()?;
+    match last {
+        Some(last) if now < last && last.abs_diff(now) > clock::TOLERANCE => {
+            Err(Error::AnotherTime { given: now, time: last })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Appends an event of this crate.
 pub(crate) fn record(
     tx: &mut dyn Transaction,
@@ -109,6 +140,7 @@ pub(crate) fn record(
     actor: &Actor<'_>,
     entry: &Entry<'_>,
 ) -> Result<(), Error> {
+    at_its_time(tx, now)?;
     let address = entry.address.map(octets);
     tx.queue_one(
         INSERT,
@@ -129,7 +161,8 @@ pub(crate) fn record(
 /// What happened, to what, at whose request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When, in seconds since the Unix epoch.
+    /// When, in seconds since the Unix epoch: the time of its transaction. That of a record of
+    /// something else belongs into `detail`.
     pub at: i64,
     /// In which network, if in one.
     pub network: Option<NetworkId>,
@@ -175,11 +208,14 @@ const RESERVED: [&str; 5] = ["lease.", "pool.", "block.", "reservation.", "clock
 ///
 /// # Errors
 ///
-/// [`Error::ReservedKind`], [`Error::UnusableText`], and the engine's.
+/// [`Error::ReservedKind`], [`Error::UnusableText`], and the engine's; [`Error::AnotherTime`] when
+/// the event is not of the transaction's time. In a transaction that a writer did not begin that is
+/// the caller's word, but not more than an hour before the last event.
 pub fn append(tx: &mut dyn Transaction, event: &Event) -> Result<(), Error> {
     if RESERVED.iter().any(|reserved| event.kind.starts_with(reserved)) {
         return Err(Error::ReservedKind { kind: event.kind.clone() });
     }
+    not_of_long_ago(tx, event.at)?;
     let Event { source_address, request_id, .. } = event;
     let (source_address, request_id) = (source_address.as_deref(), request_id.as_deref());
     Actor { name: &event.actor, source_address, request_id }.check()?;

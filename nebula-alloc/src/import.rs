@@ -128,7 +128,7 @@ pub fn take_over(
     network: NetworkId,
     assignments: &[Assignment],
 ) -> Result<Vec<Lease>, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     if assignments.len() > STEP {
         return Err(Error::TooMany { what: "assignments at a time", limit: STEP });
     }

@@ -58,7 +58,7 @@ pub fn create(
     actor: &Actor<'_>,
     pool: &Pool,
 ) -> Result<(), Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     if by_id(tx, pool.id)? == Some(*pool) {
         return Ok(());
     }

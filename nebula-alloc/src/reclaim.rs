@@ -51,7 +51,7 @@ pub fn reclaim(
     actor: &Actor<'_>,
     limit: usize,
 ) -> Result<u64, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     interval::let_go(tx, now, limit)?;
     let rows = tx.query_skip_locked(ENDED, &[now.into(), self::limit(limit).into()])?;
     free(tx, now, actor, &rows)
@@ -82,7 +82,7 @@ pub fn expire(
     hold_seconds: i64,
     limit: usize,
 ) -> Result<Vec<Lease>, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let params = [network.as_bytes().into(), now.into(), self::limit(limit).into()];
     let rows = tx.query_skip_locked(EXPIRED_OF_NETWORK, &params)?;
     end(tx, now, actor, &rows, |_| hold_seconds)
@@ -101,7 +101,7 @@ pub fn expire_all(
     hold_seconds: impl Fn(NetworkId) -> i64,
     limit: usize,
 ) -> Result<Vec<Lease>, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let rows = tx.query_skip_locked(EXPIRED, &[now.into(), self::limit(limit).into()])?;
     end(tx, now, actor, &rows, hold_seconds)
 }

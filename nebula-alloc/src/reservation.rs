@@ -66,7 +66,7 @@ pub fn make(
     network: NetworkId,
     reservation: &Reservation,
 ) -> Result<(), Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     limits::check("note", reservation.note.as_deref().unwrap_or_default(), limits::NOTE)?;
     let Reservation { range, purpose, .. } = *reservation;
     if let Some(other) = first_within(tx, network, range, 1)?.first() {
@@ -140,7 +140,7 @@ pub fn remove(
     network: NetworkId,
     range: AddressRange,
 ) -> Result<Lifted, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let found = covering(tx, network, range.first())?.filter(|kept| kept.range == range);
     let reservation = found.ok_or(Error::NoSuchReservation { network, range })?;
     let spaces = Space::within(tx, network, range, limits::STANDING + 1)?;

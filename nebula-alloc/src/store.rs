@@ -298,6 +298,12 @@ pub trait Transaction {
         sets.iter().map(|params| self.query_skip_locked(sql, params)).collect()
     }
 
+    /// The transaction's time, in seconds since the Unix epoch, where the writer began it: what is
+    /// done in it is done then.
+    fn time(&self) -> Option<i64> {
+        None
+    }
+
     /// The last event, by its id, before which no other can appear any more: for who follows them.
     /// Where several processes write, ids are taken before they are committed, and in another order.
     ///

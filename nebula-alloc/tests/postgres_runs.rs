@@ -249,6 +249,35 @@ fn the_run_of_a_silent_process_returns_to_everyone() {
     assert_sound(&mut next);
 }
 
+#[test]
+fn rows_of_ended_processes_go_away_a_few_at_a_time() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let url = cluster.schema();
+    let mut store = sized(&url, "10.0.0.0/16");
+    for number in 1..=5 {
+        let ended = Allocator::new(writer(open(&url)), "test");
+        ended.allocate(numbered(number)).wait().unwrap();
+    }
+    // The store's own, which is seen by the server's clock, is as good as gone.
+    let rows = "SELECT count(*) FROM alloc_instance";
+    let mut left = |now, limit| {
+        store.transaction(|tx| reclaim(tx, now, &ACTOR, limit)).unwrap();
+        count(&mut store, rows)
+    };
+    assert!(left(NOW + 60, 9) >= 5, "they may be slow");
+    let runs_first = left(NOW + 61, 2);
+    assert!((3..=5).contains(&runs_first), "{runs_first}");
+    assert!(left(NOW + 61, 2) < runs_first);
+    for _ in 0..4 {
+        left(NOW + 61, 2);
+    }
+    assert_eq!(left(NOW + 61, 2), 0);
+    assert_eq!(count(&mut store, "SELECT count(*) FROM alloc_interval WHERE holder <> 0"), 0);
+    let mut next = open(&url);
+    assert_eq!(allocate(&mut next, 6), Ok(ip("10.0.0.2")), "the lowest that was held");
+    assert_sound(&mut next);
+}
+
 /// A process that was taken for gone but is not finds its run gone, and takes another.
 #[test]
 fn who_was_taken_for_gone_goes_on() {

@@ -25,6 +25,13 @@ pub(crate) const OF_SILENT: &str = "SELECT pool, last FROM alloc_interval
      WHERE holder <> 0 AND NOT EXISTS (
          SELECT 1 FROM alloc_instance WHERE id = holder AND seen_at >= $1)
      LIMIT $2";
+/// What has no run any more goes; one that comes back meanwhile stays, and one that comes back later
+/// takes another number.
+pub(crate) const FORGET: &str = "DELETE FROM alloc_instance WHERE seen_at < $1 AND id IN (
+         SELECT id FROM alloc_instance AS gone
+         WHERE seen_at < $1 AND NOT EXISTS (
+             SELECT 1 FROM alloc_interval WHERE holder <> 0 AND holder = gone.id)
+         ORDER BY id LIMIT $2)";
 
 /// Takes the lowest addresses of what the instance holds, which first takes more into its hands
 /// when that is too little.
@@ -93,7 +100,7 @@ fn hold(
     Ok(!rows.is_empty())
 }
 
-/// Returns what silent instances hold, at most `limit` runs.
+/// Returns what silent instances hold, at most `limit` runs, and forgets at most as many of them.
 pub(crate) fn let_go(tx: &mut dyn Transaction, now: i64, limit: usize) -> Result<(), Error> {
     if tx.instance().is_none() {
         return Ok(());
@@ -102,5 +109,5 @@ pub(crate) fn let_go(tx: &mut dyn Transaction, now: i64, limit: usize) -> Result
     for row in tx.query_skip_locked(OF_SILENT, &[seen.into(), self::limit(limit).into()])? {
         tx.queue_one(HOLD, &[NOBODY.into(), row.blob(0)?.into(), row.blob(1)?.into()])?;
     }
-    Ok(())
+    tx.queue(FORGET, &[seen.into(), self::limit(limit).into()])
 }

@@ -10,7 +10,7 @@ use super::{Lease, Request, record};
 use crate::event::{Actor, kind};
 use crate::pool::{self, Space};
 use crate::store::Transaction;
-use crate::{Error, Family, NetworkId, PoolId, interval, limits, reclaim};
+use crate::{Error, Family, NetworkId, PoolId, event, interval, limits, reclaim};
 
 /// Quarantines that have ended are returned this many at a time when a pool runs short.
 const RECLAIM_AT_LEAST: usize = 64;
@@ -63,6 +63,7 @@ pub fn allocate_many(
     now: i64,
     requests: &[(Actor<'_>, Request)],
 ) -> Result<Vec<Result<Lease, Error>>, Error> {
+    event::at_its_time(tx, now)?;
     let mut answers = Answers(requests.iter().map(|_| None).collect());
     let mut sound = Vec::with_capacity(requests.len());
     for (index, (actor, request)) in requests.iter().enumerate() {

@@ -99,7 +99,7 @@ pub fn release(
     owner: OwnerId,
     hold: impl Into<Hold>,
 ) -> Result<Vec<Lease>, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let hold = hold.into();
     let (active, mut released): (Vec<_>, Vec<_>) = by_owner(tx, network, owner)?
         .into_iter()
@@ -129,7 +129,7 @@ pub fn extend_hold(
     owner: OwnerId,
     hold_until: i64,
 ) -> Result<u64, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let mut moved = 0;
     for lease in by_owner(tx, network, owner)? {
         if lease.hold_until < hold_until {
@@ -154,7 +154,7 @@ pub fn shorten_hold(
     owner: OwnerId,
     hold_seconds: i64,
 ) -> Result<u64, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let mut moved = 0;
     for lease in by_owner(tx, network, owner)? {
         let Some(released_at) = lease.released_at else { continue };

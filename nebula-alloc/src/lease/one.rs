@@ -23,7 +23,7 @@ pub fn release_one(
     lease: &LeaseId,
     hold: impl Into<Hold>,
 ) -> Result<Lease, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let held = find(tx, lease)?.ok_or(Error::LeaseEnded { lease: *lease })?;
     match held.state {
         LeaseState::Active => quarantine(tx, now, actor, held, hold.into(), kind::RELEASED),
@@ -43,7 +43,7 @@ pub fn renew_one(
     lease: &LeaseId,
     until: Option<i64>,
 ) -> Result<Lease, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let held = active(find(tx, lease)?).ok_or(Error::LeaseEnded { lease: *lease })?;
     prolong(tx, now, actor, held, Lease { until, ..held })
 }
@@ -62,7 +62,7 @@ pub fn transfer_one(
     lease: &LeaseId,
     to: OwnerId,
 ) -> Result<Lease, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let held = active(find(tx, lease)?);
     if let Some(held) = held
         && lease.owner == to

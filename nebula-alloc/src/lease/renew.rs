@@ -26,7 +26,7 @@ pub fn renew(
     owner: OwnerId,
     until: Option<i64>,
 ) -> Result<Vec<Lease>, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     active(tx, network, owner)?
         .into_iter()
         .map(|lease| prolong(tx, now, actor, lease, Lease { until, ..lease }))
@@ -48,7 +48,7 @@ pub fn heartbeat(
     owner: OwnerId,
     seconds: i64,
 ) -> Result<Vec<Lease>, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let seconds = seconds.max(0);
     let due = now.saturating_add(seconds - seconds / 4);
     let until = now.saturating_add(seconds);

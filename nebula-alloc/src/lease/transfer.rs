@@ -32,7 +32,7 @@ pub fn transfer(
     from: OwnerId,
     to: OwnerId,
 ) -> Result<Vec<Lease>, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let leases = by_owner(tx, network, from)?;
     let active = |lease: &&Lease| lease.state == LeaseState::Active;
     let has_active = leases.iter().any(|lease| active(&lease));
@@ -86,7 +86,7 @@ pub fn take_over(
     from: OwnerId,
     to: OwnerId,
 ) -> Result<u64, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let mut moved = 0;
     for lease in by_owner(tx, network, from)? {
         if lease.state == LeaseState::Quarantined {

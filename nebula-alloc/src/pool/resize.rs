@@ -27,7 +27,7 @@ pub fn resize(
     id: PoolId,
     range: AddressRange,
 ) -> Result<Pool, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     if range.family() != old.range.family() {
         return Err(Error::WrongFamily { address: range.first(), family: old.range.family() });
@@ -95,7 +95,7 @@ pub fn delete(
     actor: &Actor<'_>,
     id: PoolId,
 ) -> Result<(), Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let pool = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     let space = Space { id, network: pool.network, range: pool.range, parent: None };
     vacate(tx, &space, pool.range)?;

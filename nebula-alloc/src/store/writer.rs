@@ -53,7 +53,6 @@ pub use self::answer::Answer;
 pub use self::counters::Counters;
 use self::counters::Meters;
 pub use self::engine::Engine;
-#[cfg(feature = "sqlite")]
 pub(crate) use self::engine::LAST_EVENT;
 pub(crate) use self::engine::{Begin, Begun, Open};
 pub use self::foreseen::Query;

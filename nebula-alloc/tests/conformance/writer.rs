@@ -554,10 +554,10 @@ pub fn time_never_runs_before_the_last_event(new: New) {
     store.run(|tx| event::append(tx, &event::Event::new(NOW + 500, "before", "test"))).unwrap();
     let (writer, _directory) = store.writer(WriterOptions::default());
     assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(NOW + 500));
-    writer
-        .transaction(|tx, now| event::append(tx, &event::Event::new(now + 40, "later", "test")))
-        .unwrap();
-    assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(NOW + 540));
+    let now =
+        |tx: &mut dyn Transaction, now| event::append(tx, &event::Event::new(now, "now", "test"));
+    writer.transaction(now).unwrap();
+    assert_eq!(writer.transaction(|_, now| Ok::<_, Error>(now)), Ok(NOW + 500));
 }
 
 pub fn a_handle_is_shared_between_threads(new: New) {

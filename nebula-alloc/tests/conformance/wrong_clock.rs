@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_alloc::event::{self, Event};
-use nebula_alloc::lease::release;
+use nebula_alloc::lease::{allocate, release};
+use nebula_alloc::reclaim::reclaim;
 use nebula_alloc::{Allocator, Error, Family, Writer, WriterOptions, clock};
 
 use crate::support::*;
@@ -53,6 +54,43 @@ pub fn further_ahead_it_ends_no_quarantine_and_the_writer_is_not_ready(new: New)
     assert!(is_unavailable(allocator.allocate(request(2)).wait()));
     assert!(is_unavailable(allocator.reclaim().wait()));
     assert!(!allocator.writer().is_ready());
+}
+
+/// Whatever a step says, its transaction has one time: another ends no quarantine, and stops nobody.
+pub fn what_a_step_does_is_at_the_time_of_its_transaction(new: New) {
+    let (allocator, _, _directory) = after(new, 0);
+    let writer = allocator.writer();
+    for moved in [-400 * DAY, -1, 1, 400 * DAY] {
+        let refused = Err(Error::AnotherTime { given: NOW + moved, time: NOW });
+        let event = writer.transaction(move |tx, now| {
+            event::append(tx, &Event::new(now + moved, "record", "test"))
+        });
+        assert_eq!(event, refused);
+        let freed = allocator
+            .transaction(move |tx, now, actor| reclaim(tx, now + moved, actor, 9).map(drop));
+        assert_eq!(freed.wait(), refused);
+        let asked = allocator.transaction(move |tx, now, actor| {
+            allocate(tx, now + moved, actor, &request(2)).map(drop)
+        });
+        assert_eq!(asked.wait(), refused);
+    }
+    assert_eq!(allocator.allocate(request(2)).wait(), Err(EXHAUSTED));
+    assert!(writer.is_ready());
+    assert_eq!(time(writer), Ok(NOW));
+}
+
+/// By a transaction without a writer, which is told no time: a record of long ago would have later
+/// ones believe a clock that is behind.
+pub fn an_old_record_does_not_have_the_clock_believed(new: New) {
+    let mut store = quarantined(new);
+    let old = Event::new(NOW - 400 * DAY, "record", "test");
+    let refused = Err(Error::AnotherTime { given: old.at, time: NOW });
+    assert_eq!(store.run(|tx| event::append(tx, &old)), refused);
+    let last_year = move || NOW - 365 * DAY;
+    let (writer, _directory) = store.writer_by(last_year, WriterOptions::default());
+    assert!(!writer.is_ready());
+    let stopped = time(&writer).expect_err("it is a year before the last event").to_string();
+    assert!(stopped.contains("confirm"), "the remedy is named: {stopped}");
 }
 
 pub fn once_confirmed_time_goes_on_from_the_clock(new: New) {

@@ -89,7 +89,7 @@ pub(super) fn attempt<E: Begin>(
         }
     };
     let jobs = present(jobs, &elsewhere, later);
-    let tx = Watched::new(open);
+    let tx = Watched::new(open, now);
     let outcome = phases(tx, now, meters, jobs, later);
     meters.round_trips.add(engine.round_trips().saturating_sub(trips));
     match outcome {

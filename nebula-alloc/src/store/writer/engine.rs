@@ -67,5 +67,4 @@ pub trait Open: Transaction {
     fn commit(self) -> Result<(), Error>;
 }
 
-#[cfg(feature = "sqlite")]
 pub(crate) const LAST_EVENT: &str = "SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1";

@@ -9,6 +9,7 @@ use crate::store::{Param, READS_ONLY, Row, Transaction};
 /// makes of them.
 pub(super) struct Watched<T> {
     pub(super) inner: T,
+    now: i64,
     planning: bool,
     pub(super) fault: Option<Error>,
     /// What the step at work has foreseen.
@@ -16,9 +17,9 @@ pub(super) struct Watched<T> {
 }
 
 impl<T: Open> Watched<T> {
-    pub(super) fn new(mut inner: T) -> Self {
+    pub(super) fn new(mut inner: T, now: i64) -> Self {
         inner.only_read(true);
-        Self { inner, planning: true, fault: None, foreseen: Foreseen::default() }
+        Self { inner, now, planning: true, fault: None, foreseen: Foreseen::default() }
     }
 
     /// From now on steps may write.
@@ -105,6 +106,10 @@ impl<T: Transaction> Transaction for Watched<T> {
     ) -> Result<Vec<Vec<Row>>, Error> {
         let result = self.inner.query_each_skip_locked(sql, sets);
         self.note(result)
+    }
+
+    fn time(&self) -> Option<i64> {
+        Some(self.now)
     }
 
     fn last_settled_event(&mut self) -> Result<i64, Error> {
