@@ -86,7 +86,7 @@ The operator key is in {operator_key}
 
 Bring a device in, from the directory you started this in:
 
-  cargo run --release --example keygen -- device-1
+  cargo run --release -p examples --example keygen -- device-1
   curl -fsS -o device-1/registered.json 'http://{address}/api/nebula/register' -H "Authorization: Bearer $(cat '{in_quotes}')" -H 'Content-Type: application/json' -d '{{"projectId":"demo","deviceId":"device-1","deviceName":"device-1","publicKey":"'"$(sed -n 2p device-1/node.pub)"'"}}'
   curl -fsS -o device-1/device-1.zip 'http://{address}/api/nebula/bundle/device-1?projectId=demo' -H "Authorization: Bearer $(cat '{in_quotes}')"
 
