@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use nebula_alloc::block::{self, Block};
@@ -93,7 +93,7 @@ pub(crate) fn measure(directory: &Path, rounds: usize, bars: &mut Bars) -> Outco
 
 /// One transaction that is counted and one that is timed; both rolled back, so that each finds the
 /// database as the others did.
-fn allocate(path: &PathBuf, crowd: Crowd, figures: &mut Figures) -> Outcome<()> {
+fn allocate(path: &Path, crowd: Crowd, figures: &mut Figures) -> Outcome<()> {
     let mut connection = connect(path)?;
     let transaction = connection.transaction_with_behavior(Immediate)?;
     let mut seam = Counted::new(&transaction);

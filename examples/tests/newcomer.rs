@@ -281,7 +281,8 @@ fn keygen_makes_a_pair_that_nebula_cert_signs_and_never_overwrites_it() {
 }
 
 /// The lines of the guide to be run, by how they begin.
-const LINES: [&str; 3] = ["  cargo run --release -p examples --example keygen", "  curl ", "  curl "];
+const LINES: [&str; 3] =
+    ["  cargo run --release -p examples --example keygen", "  curl ", "  curl "];
 
 /// Runs these lines of the guide as they are printed, but for building `keygen` anew.
 fn follow<const N: usize>(guide: &str, home: &Path, expected: [&str; N]) {
@@ -292,7 +293,8 @@ fn follow<const N: usize>(guide: &str, home: &Path, expected: [&str; N]) {
     );
     let keygen = program("keygen");
     let keygen = keygen.to_str().expect("UTF-8");
-    let script = lines.join("\n").replace("cargo run --release -p examples --example keygen --", keygen);
+    let script =
+        lines.join("\n").replace("cargo run --release -p examples --example keygen --", keygen);
     let output = run(Command::new("sh").args(["-e", "-c", &script]), home);
     assert!(output.status.success(), "{script}\n{output:?}");
 }

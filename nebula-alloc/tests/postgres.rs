@@ -1,6 +1,6 @@
 //! What does PostgreSQL need, refuse and tell that SQLite does not know?
 #![cfg(feature = "postgres")]
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
 
 #[path = "postgres/connecting.rs"]
 mod connecting;

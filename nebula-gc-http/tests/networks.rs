@@ -302,7 +302,9 @@ async fn blocks_and_reservations(plane: Plane) {
     let made = reserve(gateway.clone()).await;
     assert_eq!(made.expect(201), gateway);
     let path = made.header("location").strip_prefix("/api/v1").unwrap().to_owned();
-    reserve(gateway).await.problem(409, "conflict");
+    assert_eq!(reserve(gateway.clone()).await.expect(201), gateway, "asking again is safe");
+    let other = json!({"range": "10.1.0.2-10.1.0.9", "purpose": "nobody", "note": "switches"});
+    reserve(other).await.problem(409, "conflict");
     let pinned = json!({"range": "10.1.0.77", "purpose": "node", "node": node});
     assert_eq!(reserve(pinned.clone()).await.expect(201)["node"], node);
     reserve(json!({"range": "10.1.0.78", "purpose": "node", "node": node}))

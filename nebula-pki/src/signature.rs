@@ -10,6 +10,7 @@ pub(crate) mod ecdsa;
 #[cfg(all(feature = "graviola", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod graviola;
 #[cfg(any(test, not(feature = "aws-lc-rs")))]
+#[cfg_attr(feature = "aws-lc-rs", allow(dead_code, reason = "the tests compare with a part of it"))]
 mod rust_crypto;
 #[cfg(test)]
 mod tests;

@@ -89,7 +89,7 @@ pub fn an_old_record_does_not_have_the_clock_believed(new: New) {
     let last_year = move || NOW - 365 * DAY;
     let (writer, _directory) = store.writer_by(last_year, WriterOptions::default());
     assert!(!writer.is_ready());
-    let stopped = time(&writer).expect_err("it is a year before the last event").to_string();
+    let stopped = time(&writer).unwrap_err().to_string();
     assert!(stopped.contains("confirm"), "the remedy is named: {stopped}");
 }
 

@@ -11,7 +11,7 @@ use crate::server::{self, Cluster};
 use crate::told::{POOL, open, with_pool};
 
 fn refusal(url: &str) -> Error {
-    Postgres::connect(url).map(drop).expect_err("it connects")
+    Postgres::connect(url).map(drop).unwrap_err()
 }
 
 fn pools(url: &str) -> i64 {

@@ -116,10 +116,10 @@ fn a_transaction_of_somebody_else_keeps_nothing_from_followers() {
         page.iter().map(|(id, _)| *id).collect::<Vec<_>>()
     };
     let touch = "UPDATE mine SET value = value + 1 WHERE id = 1";
-    let ours = Subject::Key(vec![1]);
+    let ours = [Subject::Key(vec![1])];
     let about = [Subject::Key(vec![2])];
     other
-        .transaction_about(&[ours.clone()], |tx| {
+        .transaction_about(&ours, |tx| {
             tx.execute(touch, &[])?;
             // What is rolled back leaves a gap, which might be somebody's.
             let undone = store.transaction_about(&about, |tx| {
@@ -130,7 +130,7 @@ fn a_transaction_of_somebody_else_keeps_nothing_from_followers() {
             assert_eq!(undone, Err(Error::Unique));
             store.transaction_about(&about, |tx| note(tx, NETWORK))?;
             assert_eq!(seen(0), [1, 3]);
-            slow.transaction_about(&[ours], |tx| {
+            slow.transaction_about(&ours, |tx| {
                 note(tx, NETWORK)?;
                 tx.flush()?;
                 store.transaction_about(&about, |tx| note(tx, NETWORK))?;

@@ -68,7 +68,7 @@ fn the_log_of_a_larger_database_is_copied_more_rarely() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     for (database, pages) in [(0, 1000), (16 << 20, 1024), (32 << 20, 2048), (1 << 30, 4000)] {
-        log::Log::new(&store.connection, Lengths { database, log: 0 }).unwrap();
+        Log::new(&store.connection, Lengths { database, log: 0 }).unwrap();
         assert_eq!(setting(&store, "wal_autocheckpoint"), pages.into(), "{database}");
     }
 }
