@@ -90,7 +90,7 @@ pub fn resize(
     id: PoolId,
     range: AddressRange,
 ) -> Result<Block, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     let (network, pool, family) = (old.network, old.pool, old.range.family());
     if range == old.range {

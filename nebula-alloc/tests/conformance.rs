@@ -364,6 +364,7 @@ suite! {
         an_hour_ahead_the_last_event_is_believed,
         further_ahead_it_ends_no_quarantine_and_the_writer_is_not_ready,
         what_a_step_does_is_at_the_time_of_its_transaction,
+        no_operation_is_at_another_time_than_its_transaction,
         an_old_record_does_not_have_the_clock_believed,
         once_confirmed_time_goes_on_from_the_clock,
         it_can_be_confirmed_before_the_writer_starts,

@@ -72,7 +72,7 @@ pub fn set_position(
     id: PoolId,
     position: i64,
 ) -> Result<Pool, Error> {
-    actor.check()?;
+    actor.admit(tx, now)?;
     let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
     let pool = Pool { position, ..old };
     if pool != old {

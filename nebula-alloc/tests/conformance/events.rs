@@ -114,6 +114,10 @@ pub fn each_operation_names_who_asked_from_where_and_in_which_request(new: New) 
         reclaim::reclaim(tx, now, &who, 10).map(drop)
     });
     operation(&|tx, now| reservation::remove(tx, now, &who, NETWORK, pinned).map(drop));
+    operation(&|tx, now| pool::set_position(tx, now, &who, pool.id, 7).map(drop));
+    operation(&|tx, now| {
+        block::resize(tx, now, &who, block.id, range("10.0.0.8", "10.0.0.10")).map(drop)
+    });
     operation(&|tx, now| block::delete(tx, now, &who, block.id).map(drop));
     operation(&|tx, now| pool::delete(tx, now, &who, pool.id));
 
@@ -161,13 +165,15 @@ pub fn each_operation_names_who_asked_from_where_and_in_which_request(new: New) 
             format!("16 lease.released 10.0.0.4 released, lease 15, held until {}", NOW + 16),
             format!("16 lease.freed 10.0.0.4 lease 15, held until {}", NOW + 16),
             "17 reservation.removed  10.0.0.7-10.0.0.7 for its owner: the printer".to_owned(),
-            "18 block.deleted  printers 10.0.0.8-10.0.0.9".to_owned(),
-            "19 pool.deleted  10.0.0.1-10.0.0.10".to_owned(),
+            "18 pool.moved  10.0.0.1-10.0.0.10".to_owned(),
+            "19 block.resized  printers 10.0.0.8-10.0.0.10".to_owned(),
+            "20 block.deleted  printers 10.0.0.8-10.0.0.10".to_owned(),
+            "21 pool.deleted  10.0.0.1-10.0.0.10".to_owned(),
         ]
     );
     let subjects: Vec<_> =
         events.iter().map(|(_, event)| event.subject.clone().unwrap()[15]).collect();
-    assert_eq!(subjects, [1, 1, 50, 7, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 7, 50, 1]);
+    assert_eq!(subjects, [1, 1, 50, 7, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 7, 1, 50, 50, 1]);
     store.assert_sound();
 }
 

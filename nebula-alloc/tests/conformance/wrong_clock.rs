@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use nebula_alloc::block::{self, Block};
 use nebula_alloc::event::{self, Event};
-use nebula_alloc::lease::{allocate, release};
-use nebula_alloc::reclaim::reclaim;
-use nebula_alloc::{Allocator, Error, Family, Writer, WriterOptions, clock};
+use nebula_alloc::import::{self, Assignment};
+use nebula_alloc::lease::{self, allocate, release};
+use nebula_alloc::reclaim::{self, reclaim};
+use nebula_alloc::reservation::{self, Purpose, Reservation};
+use nebula_alloc::{Allocator, Error, Family, LeaseId, PoolId, Writer, WriterOptions, clock, pool};
 
 use crate::support::*;
 
@@ -77,6 +80,61 @@ pub fn what_a_step_does_is_at_the_time_of_its_transaction(new: New) {
     assert_eq!(allocator.allocate(request(2)).wait(), Err(EXHAUSTED));
     assert!(writer.is_ready());
     assert_eq!(time(writer), Ok(NOW));
+}
+
+/// Each operation, whatever it is asked to do.
+pub fn no_operation_is_at_another_time_than_its_transaction(new: New) {
+    let (allocator, _, _directory) = after(new, 0);
+    /// Runs each expression as a step of its own, whose time is a second ahead.
+    macro_rules! refused {
+        (|$tx:ident, $now:ident, $actor:ident| { $($operation:expr;)* }) => {$(
+            let asked = allocator.transaction(move |$tx, now, $actor| {
+                let $now = now + 1;
+                $operation.map(drop)
+            });
+            let other = Error::AnotherTime { given: NOW + 1, time: NOW };
+            assert_eq!(asked.wait(), Err(other), "{}", stringify!($operation));
+        )*};
+    }
+    let id = PoolId([1; 16]);
+    let some = range("10.0.0.1", "10.0.0.1");
+    let lease = LeaseId { network: NETWORK, address: ip("10.0.0.1"), owner: owner(1), number: 1 };
+    let block = move || Block { id, network: NETWORK, pool: id, name: "b".into(), range: some };
+    let kept = move || Reservation { range: some, purpose: Purpose::Nobody, note: None };
+    let held = Assignment {
+        pool: None,
+        owner: owner(3),
+        address: ip("10.0.0.1"),
+        hold_until: 0,
+        until: None,
+    };
+    refused!(|tx, now, actor| {
+        pool::create(tx, now, actor, &pool_of(2, some));
+        pool::resize(tx, now, actor, id, some);
+        pool::set_position(tx, now, actor, id, 3);
+        pool::delete(tx, now, actor, id);
+        block::create(tx, now, actor, &block());
+        block::resize(tx, now, actor, id, some);
+        block::delete(tx, now, actor, id);
+        reservation::make(tx, now, actor, NETWORK, &kept());
+        reservation::remove(tx, now, actor, NETWORK, some);
+        allocate(tx, now, actor, &request(2));
+        lease::renew(tx, now, actor, NETWORK, owner(1), None);
+        lease::renew_one(tx, now, actor, &lease, None);
+        lease::heartbeat(tx, now, actor, NETWORK, owner(1), 9);
+        release(tx, now, actor, NETWORK, owner(1), DAY);
+        lease::release_one(tx, now, actor, &lease, DAY);
+        lease::transfer(tx, now, actor, NETWORK, owner(1), owner(2));
+        lease::transfer_one(tx, now, actor, &lease, owner(2));
+        lease::take_over(tx, now, actor, NETWORK, owner(1), owner(2));
+        lease::extend_hold(tx, now, actor, NETWORK, owner(1), now + 9);
+        lease::shorten_hold(tx, now, actor, NETWORK, owner(1), 9);
+        import::take_over(tx, now, actor, NETWORK, &[held]);
+        reclaim(tx, now, actor, 9);
+        reclaim::expire(tx, now, actor, NETWORK, DAY, 9);
+        reclaim::expire_all(tx, now, actor, |_| DAY, 9);
+        event::append(tx, &Event::new(now, "record", actor.name));
+    });
 }
 
 /// By a transaction without a writer, which is told no time: a record of long ago would have later
