@@ -175,7 +175,8 @@ impl Writer {
     /// As [`send`](Self::send), but where the queue is full the request waits for room instead of being
     /// refused. Until there is some it is kept by its answer: who drops that, or neither awaits it nor
     /// waits for it, takes it back. Those that wait come in no particular order, and after others that
-    /// find room at once.
+    /// find room at once. Many that are to share commits have to be awaited together: awaited one after
+    /// the other, they are queued one after the other.
     pub fn send_when_room<S: Step>(&self, step: S) -> Answer<S::Output, S::Error> {
         let queue = match self.queue() {
             Ok(queue) => queue,
