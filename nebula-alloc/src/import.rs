@@ -25,8 +25,11 @@ pub struct Assignment {
     pub until: Option<i64>,
 }
 
-/// What a lease is for a network that takes it over, whose pool has the same id: an export is a
-/// [`list`](lease::list).
+/// For an export: a [`list`](lease::list) of leases, to be taken over in another database, where pools
+/// and blocks have the same ids. For one where they have others, set `pool` to those, or to `None`
+/// for what is in no block.
+///
+/// Leave out what is in quarantine: taken over, it would be an active lease of its former owner.
 impl From<&Lease> for Assignment {
     fn from(lease: &Lease) -> Self {
         let Lease { owner, address, pool, hold_until, until, .. } = *lease;

@@ -187,8 +187,8 @@ fn in_order(rows: &[Row]) -> Result<Vec<Lease>, Error> {
     Ok(leases)
 }
 
-/// The network's leases in the byte order of their addresses, at most `limit` of them, from the
-/// one after `after`. In a network of both families IPv4 and IPv6 addresses are mixed.
+/// The network's leases, active and in quarantine, in the byte order of their addresses, at most
+/// `limit` of them, from the one after `after`. In a network of both families IPv4 and IPv6 addresses are mixed.
 ///
 /// # Errors
 ///
