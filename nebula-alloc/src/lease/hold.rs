@@ -65,11 +65,11 @@ impl Reason {
     }
 }
 
-/// How long a released address stays in quarantine at least, and why it does. A number of seconds
-/// is one whose owner gave it up.
+/// How long a released address stays in quarantine at least, and why it was released. Where a `Hold`
+/// is asked for, a plain number of seconds will do: it stands for [`Reason::Released`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// For how many seconds from now; none below 0.
+    /// For how many seconds from now; a negative number counts as 0.
     pub seconds: i64,
     /// Why.
     pub reason: Reason,

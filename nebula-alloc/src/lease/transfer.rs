@@ -73,7 +73,8 @@ pub(super) fn next_number(tx: &mut dyn Transaction) -> Result<i64, Error> {
 }
 
 /// Gives the leases that `from` has in quarantine to `to`, so that `to` gets the old address when
-/// it asks. Answers how many.
+/// it asks. Answers how many. Not to be confused with [`import::take_over`](crate::import::take_over),
+/// for addresses that were assigned elsewhere.
 ///
 /// # Errors
 ///

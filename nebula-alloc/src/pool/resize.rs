@@ -12,12 +12,13 @@ pub(crate) const SET_POSITION: &str = "UPDATE alloc_pool SET position = $1 WHERE
 pub(crate) const EMPTY: &str = "DELETE FROM alloc_interval WHERE pool = $1";
 pub(crate) const DELETE: &str = "DELETE FROM alloc_pool WHERE id = $1";
 
-/// Gives a pool another range: grows it, shrinks it, or both. Answers it as it is then.
+/// Gives a pool another range: grows it, shrinks it, or both. Answers it as it is then. A block has
+/// [`block::resize`](crate::block::resize).
 ///
 /// # Errors
 ///
-/// [`Error::NoSuchPool`], [`Error::Overlap`], [`Error::WrongFamily`]; when leases (those in
-/// quarantine too) or blocks stand in what it would lose, [`Error::LeasesStand`] or
+/// [`Error::NoSuchPool`], for the id of a block, too; [`Error::Overlap`], [`Error::WrongFamily`]; when
+/// leases (those in quarantine too) or blocks stand in what it would lose, [`Error::LeasesStand`] or
 /// [`Error::BlockStands`]; [`Error::TooMany`] reservations in what it would gain, or runs of free
 /// addresses between those in what it would lose.
 pub fn resize(

@@ -111,6 +111,7 @@ fn count(rows: &[Row]) -> Result<u64, Error> {
 
 /// What is free in a pool or block, in order: at most `limit` runs of addresses, from the one that has
 /// `from` or is the next above it. Where several instances hold parts of a run, each part is one.
+/// None for an unknown pool.
 ///
 /// # Errors
 ///
