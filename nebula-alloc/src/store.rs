@@ -330,7 +330,7 @@ pub trait Transaction {
 }
 
 /// For engines: why a statement that may write is refused while a step plans.
-pub(crate) const READS_ONLY: &str = "a plan only reads";
+pub(crate) const READS_ONLY: &str = "writes, where only reading is allowed";
 
 /// For engines: a statement of [`Transaction::queue_one`] changed another number of rows.
 pub(crate) fn not_one(changed: u64, sql: &str) -> Error {

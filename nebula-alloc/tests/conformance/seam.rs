@@ -1,8 +1,8 @@
 //! What does the seam refuse, so that one text can serve two engines?
 
-use nebula_alloc::Error;
 use nebula_alloc::event::{self, Event};
-use nebula_alloc::store::{Row, Value};
+use nebula_alloc::store::{Row, Transaction, Value};
+use nebula_alloc::{Error, PoolId, lease, pool};
 
 use crate::support::*;
 
@@ -88,11 +88,21 @@ pub fn readers_see_one_snapshot_and_cannot_write(new: New) {
             assert_eq!(tx.query(count, &[])?[0].integer(0)?, 0);
             store.allocate(1)?;
             assert_eq!(tx.query(count, &[])?[0].integer(0)?, 0, "the snapshot does not move");
-            let refused = tx.execute("DELETE FROM alloc_lease", &[]);
-            assert!(refused.is_err());
-            Ok(())
+            Ok::<_, Error>(())
         })
         .unwrap();
+    let delete = "DELETE FROM alloc_lease";
+    let writes: [&dyn Fn(&mut dyn Transaction) -> Result<(), Error>; 5] = [
+        &|tx| tx.execute(delete, &[]).map(drop),
+        &|tx| tx.queue(delete, &[]),
+        &|tx| tx.script(delete),
+        &|tx| lease::release(tx, NOW, &ACTOR, NETWORK, owner(1), 0).map(drop),
+        &|tx| pool::set_position(tx, NOW, &ACTOR, PoolId([1; 16]), 9).map(drop),
+    ];
+    for write in writes {
+        let refused = readers.read(write);
+        assert!(matches!(refused, Err(Error::Statement { .. })), "{refused:?}");
+    }
     let now = readers.read(|tx| tx.query(count, &[])?[0].integer(0)).unwrap();
     assert_eq!(now, 1);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -12,7 +12,7 @@ use super::value::{self, Bound};
 use crate::Error;
 use crate::store::control::{CONTROLS, controls};
 use crate::store::writer::Open;
-use crate::store::{Param, Row, Transaction, Value, not_one};
+use crate::store::{Param, READS_ONLY, Row, Transaction, Value, not_one};
 
 /// A transaction of a connection; rolled back when dropped.
 pub struct OpenPostgres<'a> {
@@ -148,6 +148,20 @@ impl<'a> OpenPostgres<'a> {
         Ok(text)
     }
 
+    /// The text of a statement that may write.
+    fn writing_text(&mut self, sql: &str) -> Result<Arc<Text>, Error> {
+        self.writable(sql)?;
+        self.text(sql)
+    }
+
+    /// That this is no plan, and no snapshot of [readers](super::PostgresReaders).
+    fn writable(&self, sql: &str) -> Result<(), Error> {
+        match self.reading || self.snapshot.is_some() {
+            true => Err(misuse(READS_ONLY, sql)),
+            false => Ok(()),
+        }
+    }
+
     fn query_text(&mut self, sql: &str) -> Result<Arc<Text>, Error> {
         let text = self.text(sql)?;
         if self.reading {
@@ -239,7 +253,7 @@ fn exchange(
 impl Transaction for OpenPostgres<'_> {
     fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
         self.usable()?;
-        let text = self.text(sql)?;
+        let text = self.writing_text(sql)?;
         self.prepare([&text])?;
         if !text.statement()?.columns().is_empty() {
             return Err(misuse("returns rows, which need a query", sql));
@@ -329,6 +343,7 @@ impl Transaction for OpenPostgres<'_> {
 
     fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.usable()?;
+        self.writable(sql)?;
         if controls(sql) {
             return Err(misuse(CONTROLS, sql));
         }
@@ -383,7 +398,7 @@ impl OpenPostgres<'_> {
 
     fn enqueue(&mut self, sql: &str, params: &[Param<'_>], one: bool) -> Result<(), Error> {
         self.usable()?;
-        let text = self.text(sql)?;
+        let text = self.writing_text(sql)?;
         self.queue.texts.push(text);
         self.queue.entries.push((self.queue.values.len(), one));
         self.queue.values.extend(params.iter().map(Value::from));

@@ -77,7 +77,9 @@ impl Readers {
         let connection = self.borrow()?;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             connection.execute_batch("BEGIN DEFERRED").map_err(failure)?;
-            work(&mut SqliteTransaction::of(&connection))
+            let mut tx = SqliteTransaction::of(&connection);
+            tx.only_read(true);
+            work(&mut tx)
         }));
         self.put_back(connection);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))

@@ -58,6 +58,11 @@ impl<'a> SqliteTransaction<'a> {
         }
     }
 
+    /// That this is no plan, and no snapshot of [readers](super::Readers).
+    fn writable(&self, sql: &str) -> Result<(), Error> {
+        if self.reading { Err(misuse(READS_ONLY, sql)) } else { Ok(()) }
+    }
+
     fn prepare(&mut self, sql: &str) -> Result<CachedStatement<'a>, Error> {
         self.check()?;
         let statement = self.connection.prepare_cached(sql).map_err(|error| self.failed(error))?;
@@ -83,6 +88,7 @@ impl<'a> SqliteTransaction<'a> {
 
 impl Transaction for SqliteTransaction<'_> {
     fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        self.writable(sql)?;
         let mut statement = self.prepare(sql)?;
         if statement.column_count() != 0 {
             return Err(misuse("returns rows, which need a query", sql));
@@ -115,6 +121,7 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.check()?;
+        self.writable(sql)?;
         if controls(sql) {
             return Err(misuse(CONTROLS, sql));
         }
