@@ -205,6 +205,12 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
+    /// An owner can have one reserved address of a family, not a range.
+    #[error("only one address can be reserved for an owner, not {range}")]
+    RangeForOwner {
+        /// What was to be reserved.
+        range: AddressRange,
+    },
     /// The two ends are of different families, or in the wrong order.
     #[error("{first} to {last} is not a range of addresses")]
     InvalidRange {
@@ -433,6 +439,7 @@ impl Error {
             | Error::UnusableText { .. }
             | Error::TooMany { .. }
             | Error::InvalidRange { .. }
+            | Error::RangeForOwner { .. }
             | Error::AnotherTime { .. }
             | Error::ReservedKind { .. } => true,
             Error::Unique

@@ -54,7 +54,7 @@ pub struct Reservation {
 ///
 /// # Errors
 ///
-/// [`Error::ReservationOverlaps`]; [`Error::InvalidRange`] when more than one address is for an
+/// [`Error::ReservationOverlaps`]; [`Error::RangeForOwner`] when more than one address is for an
 /// owner; [`Error::PinnedAlready`]; [`Error::UnusableText`]; [`Error::LeasesStand`] when others have
 /// active leases there, unless the addresses are for [asking](Purpose::Asking); [`Error::TooMany`]
 /// pools, blocks or runs of free addresses there: reserve a part at a time. What is in quarantine
@@ -77,7 +77,7 @@ pub fn make(
     }
     if let Purpose::Owner(owner) = purpose {
         if range.first() != range.last() {
-            return Err(Error::InvalidRange { first: range.first(), last: range.last() });
+            return Err(Error::RangeForOwner { range });
         }
         if pinned(tx, network, owner, range.family())?.is_some() {
             return Err(Error::PinnedAlready { network, owner });

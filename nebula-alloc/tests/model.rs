@@ -254,7 +254,7 @@ fn word(answer: Result<(), &Error>) -> &'static str {
         Err(Error::Overlap { .. } | Error::ReservationOverlaps { .. }) => "overlaps",
         Err(Error::AddressInAnotherPool { .. }) => "another pool",
         Err(Error::PinnedAlready { .. }) => "pinned already",
-        Err(Error::WrongFamily { .. } | Error::InvalidRange { .. }) => "wrong",
+        Err(Error::WrongFamily { .. } | Error::RangeForOwner { .. }) => "wrong",
         Err(_) => "otherwise",
     }
 }

@@ -219,10 +219,10 @@ impl Writer {
 
     /// Whether the writer would try what it is given: `false` from a failure of storage until the
     /// database has been opened anew and found sound, on a disk with room; while the last event is
-    /// more than an hour ahead of the clock; and after the writer stopped.
+    /// more than an hour ahead of the clock; and once the writer is closed.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.ready.load(Ordering::Acquire) && self.queue().is_ok()
     }
 
     /// The clock is right, although the last event is more than an hour ahead of it: the events were

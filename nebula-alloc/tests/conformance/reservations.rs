@@ -274,9 +274,8 @@ pub fn an_owner_has_one_pinned_address_of_a_family(new: New) {
     reserve(&mut store, part(5, 5), purpose).unwrap();
     let refused = reserve(&mut store, part(6, 6), purpose);
     assert_eq!(refused, Err(Error::PinnedAlready { network: NETWORK, owner }));
-    let (first, last) = (ip("10.0.0.7"), ip("10.0.0.8"));
     let refused = reserve(&mut store, part(7, 8), purpose);
-    assert_eq!(refused, Err(Error::InvalidRange { first, last }));
+    assert_eq!(refused, Err(Error::RangeForOwner { range: part(7, 8) }));
     reserve(&mut store, range("fd00::5", "fd00::5"), purpose).unwrap();
     let mut pinned =
         |family| store.run(|tx| reservation::pinned(tx, NETWORK, owner, family)).unwrap();

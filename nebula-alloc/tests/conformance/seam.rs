@@ -92,7 +92,8 @@ pub fn readers_see_one_snapshot_and_cannot_write(new: New) {
         })
         .unwrap();
     let delete = "DELETE FROM alloc_lease";
-    let writes: [&dyn Fn(&mut dyn Transaction) -> Result<(), Error>; 5] = [
+    type Write = dyn Fn(&mut dyn Transaction) -> Result<(), Error>;
+    let writes: [&Write; 5] = [
         &|tx| tx.execute(delete, &[]).map(drop),
         &|tx| tx.queue(delete, &[]),
         &|tx| tx.script(delete),

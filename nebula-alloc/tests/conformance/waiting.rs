@@ -258,6 +258,7 @@ pub fn an_allocator_is_closed_and_waited_for(new: New) {
     let gate = occupy(allocator.writer());
     let answers: Vec<_> = (0..5).map(|number| allocator.allocate(request(number))).collect();
     let closed = allocator.close();
+    assert!(!allocator.writer().is_ready(), "it takes nothing more");
     drop(gate);
     block_on(closed).unwrap();
     for answer in answers {

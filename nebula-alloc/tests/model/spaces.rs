@@ -163,7 +163,7 @@ impl Model {
         }
         if let Purpose::Owner(owner) = new.purpose {
             if range.first() != range.last() {
-                return Err(Error::InvalidRange { first: range.first(), last: range.last() });
+                return Err(Error::RangeForOwner { range });
             }
             let pinned = |(of, kept): &(NetworkId, Reservation)| {
                 *of == network

@@ -199,7 +199,7 @@ pub(super) fn refusal(error: AllocError) -> Error {
         AllocError::WrongFamily { .. } => {
             Error::invalid("range", "must be of the family that the pool has")
         }
-        AllocError::InvalidRange { .. } => {
+        AllocError::RangeForOwner { .. } => {
             Error::invalid("range", "must be one address, where it is for a node")
         }
         AllocError::Unique => Error::conflict("name: another block is called so"),

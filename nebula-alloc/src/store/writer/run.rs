@@ -112,7 +112,10 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
             if !self.ready.load(Ordering::Acquire)
                 && let Err(error) = self.recover()
             {
-                let reason = format!("recovering: {error}");
+                let reason = match error {
+                    Error::Unavailable { reason } => reason,
+                    other => other.to_string(),
+                };
                 answer_all(jobs, &Error::Unavailable { reason }, &self.meters);
                 continue;
             }
