@@ -1,16 +1,13 @@
 //! Texts that would end a transaction, which is not theirs alone: the writer's has other requests in
-//! it, and a caller's own has an owner. And those that would change the settings of the session, by
-//! which later transactions would no longer be durable.
+//! it, and a caller's own has an owner.
 
 /// Why they are refused.
-pub(crate) const CONTROLS: &str = "ends the transaction or changes the session, which others share";
+pub(crate) const CONTROLS: &str = "begins or ends the transaction, which others share";
 
 /// How many words tell what a statement does.
 const HEAD: usize = 3;
 
-/// Whether one of these statements begins, ends or prepares a transaction, or changes a setting of
-/// the session, or what the commit waits for. Savepoints don't, nor what a setting is for this
-/// transaction alone.
+/// Whether one of these statements begins, ends or prepares a transaction. Savepoints don't.
 ///
 /// It is for accidents, not against malice: what a text does the engine alone knows, after the fact.
 pub(crate) fn controls(sql: &str) -> bool {
@@ -41,12 +38,7 @@ pub(crate) fn controls(sql: &str) -> bool {
 fn is_control(head: &[String]) -> bool {
     let mut words = head.iter().map(String::as_str);
     match words.next() {
-        Some("BEGIN" | "START" | "COMMIT" | "END" | "ABORT" | "RESET" | "DISCARD") => true,
-        Some("SET") => match words.next() {
-            Some("CONSTRAINTS") => false,
-            Some("LOCAL") => words.next() == Some("SYNCHRONOUS_COMMIT"),
-            _ => true,
-        },
+        Some("BEGIN" | "START" | "COMMIT" | "END" | "ABORT") => true,
         Some("PREPARE") => words.next() == Some("TRANSACTION"),
         Some("ROLLBACK") => !words.any(|word| word == "TO"),
         _ => false,
@@ -118,10 +110,6 @@ mod tests {
             "ROLLBACK",
             "ROLLBACK WORK",
             "PREPARE TRANSACTION 'x'",
-            "SET synchronous_commit = off",
-            "SET LOCAL synchronous_commit = off",
-            "RESET ALL",
-            "DISCARD ALL",
             " ;; -- why\n/* TO */ COMMIT",
             "DELETE FROM t WHERE a = 'x''y;'; COMMIT; BEGIN",
             "CREATE TRIGGER a AFTER INSERT ON t BEGIN SELECT CASE 1 WHEN 1 THEN 2 END; END; END",
@@ -142,8 +130,6 @@ mod tests {
             "ROLLBACK TO a",
             "ROLLBACK TRANSACTION TO SAVEPOINT a",
             "PREPARE plan AS SELECT 1",
-            "SET CONSTRAINTS ALL IMMEDIATE",
-            "SET LOCAL enable_seqscan = off",
             "CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM u; DELETE FROM v; END",
             "CREATE FUNCTION f() RETURNS void AS $body$ BEGIN COMMIT; END $body$ LANGUAGE plpgsql",
             "SELECT CASE a WHEN 1 THEN 2 END FROM t",

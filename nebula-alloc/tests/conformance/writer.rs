@@ -302,10 +302,7 @@ pub fn a_step_cannot_end_the_transaction_that_it_shares(new: New) {
     for sql in ["ROLLBACK", "COMMIT", "END"] {
         ends.extend([How::Execute, How::Query, How::Queue, How::Script].map(|how| (how, sql)));
     }
-    ends.extend(
-        ["SELECT 1; ROLLBACK; BEGIN", "COMMIT; BEGIN", "SET synchronous_commit = off"]
-            .map(|sql| (How::Script, sql)),
-    );
+    ends.extend(["SELECT 1; ROLLBACK; BEGIN", "COMMIT; BEGIN"].map(|sql| (How::Script, sql)));
     let fate = |number: u64| match ends.get(usize::try_from(number / 3).unwrap()) {
         Some((how, sql)) if number % 3 == 1 => Fate::Ends(*how, sql),
         _ => Fate::Succeeds,
