@@ -46,6 +46,50 @@ fn settings_that_endanger_what_was_acknowledged_are_refused() {
 }
 
 #[test]
+fn no_step_changes_where_leases_are_written_or_how_durable_they_are_for_others() {
+    let Some(cluster) = server::cluster_in_memory() else { return };
+    let (url, other) = (cluster.schema(), cluster.schema());
+    drop(with_pool(&other));
+    let other = open(&other)
+        .transaction(|tx| tx.query("SELECT CAST(current_schema() AS TEXT)", &[]))
+        .and_then(|rows| rows[0].text(0).map(str::to_owned))
+        .unwrap();
+    let allocator = Allocator::new(writer(with_pool(&url)), "test");
+    type Run = fn(&mut dyn Transaction, &str) -> Result<(), Error>;
+    let ways: [Run; 4] = [
+        |tx, sql| tx.script(sql),
+        |tx, sql| tx.query(sql, &[]).map(drop),
+        |tx, sql| tx.query_each(sql, &[vec![], vec![]]).map(drop),
+        |tx, sql| tx.queue(sql, &[]),
+    ];
+    for (number, sql) in [
+        format!("SET search_path = {other}"),
+        format!("SET LOCAL search_path = {other}"),
+        format!("SELECT CAST(set_config('search_path', '{other}', false) AS TEXT)"),
+        format!("DO $$ BEGIN SET search_path = {other}; END $$"),
+        "SET synchronous_commit = off".into(),
+        "RESET ALL".into(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for run in ways {
+            let step = sql.clone();
+            let refused = allocator.transaction(move |tx, _, _| run(tx, &step)).wait();
+            assert!(matches!(refused, Err(Error::Statement { .. })), "{sql}: {refused:?}");
+        }
+        let owner = u8::try_from(number).unwrap() + 1;
+        let lease = allocator.allocate(request(owner)).wait().unwrap();
+        let held = open(&url)
+            .transaction(|tx| nebula_alloc::lease::by_owner(tx, lease.network, lease.owner));
+        assert_eq!(held, Ok::<_, Error>(vec![lease]), "{sql}");
+    }
+    let own = |tx: &mut dyn Transaction| tx.script("SET LOCAL enable_seqscan = on; SET my.own = 1");
+    assert_eq!(allocator.transaction(move |tx, _, _| own(tx)).wait(), Ok(()));
+    assert_eq!(open(&url).readers(1).unwrap().read(|tx| verify(tx)), Ok(vec![]));
+}
+
+#[test]
 fn a_connection_is_never_silently_plain_and_no_error_holds_the_password() {
     let Some(cluster) = server::cluster_in_memory() else { return };
     for mode in ["require", "verify-ca", "verify-full"] {

@@ -35,6 +35,19 @@ pub(crate) fn controls(sql: &str) -> bool {
     false
 }
 
+/// Whether one of these statements may change a setting. What is set for a row, a function or a table
+/// is none.
+#[cfg(feature = "postgres")]
+pub(crate) fn sets(sql: &str) -> bool {
+    let mut begins = true;
+    (Tokens { rest: sql }).any(|token| {
+        let first = std::mem::replace(&mut begins, token == ";");
+        let token = token.to_ascii_uppercase();
+        token == "SET_CONFIG"
+            || first && matches!(token.as_str(), "SET" | "RESET" | "DISCARD" | "DO" | "CALL")
+    })
+}
+
 fn is_control(head: &[String]) -> bool {
     let mut words = head.iter().map(String::as_str);
     match words.next() {
@@ -72,6 +85,9 @@ impl<'a> Iterator for Tokens<'a> {
         };
         let length = match first {
             '\'' | '"' | '`' => behind(self.rest, 1, first.encode_utf8(&mut [0; 4])),
+            'E' | 'e' if self.rest.get(1..).is_some_and(|rest| rest.starts_with('\'')) => {
+                behind_escaped(self.rest)
+            }
             // `$tag$ … $tag$`, but not `$1`.
             '$' => match self.rest.get(1..).and_then(|rest| rest.get(..=word(rest))) {
                 Some(tag) if tag.ends_with('$') => {
@@ -93,9 +109,24 @@ fn behind(text: &str, from: usize, end: &str) -> usize {
     found.map_or(text.len(), |at| from + at + end.len())
 }
 
+/// Where PostgreSQL's `E'…'` ends, in which a backslash takes away what a quote means.
+fn behind_escaped(text: &str) -> usize {
+    let mut letters = text.char_indices().skip(2).peekable();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '\\' => drop(letters.next()),
+            '\'' if letters.next_if(|(_, next)| *next == '\'').is_none() => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::controls;
+    #[cfg(feature = "postgres")]
+    use super::sets;
 
     #[test]
     fn transactions_are_begun_and_ended() {
@@ -114,8 +145,34 @@ mod tests {
             "DELETE FROM t WHERE a = 'x''y;'; COMMIT; BEGIN",
             "CREATE TRIGGER a AFTER INSERT ON t BEGIN SELECT CASE 1 WHEN 1 THEN 2 END; END; END",
             "CREATE FUNCTION f() RETURNS void AS $$ BEGIN NULL; END $$ LANGUAGE plpgsql; ROLLBACK",
+            "INSERT INTO t VALUES (E'it\\'s'); COMMIT",
+            "INSERT INTO t VALUES (e'\\\\', E'a''b\\''); COMMIT -- '",
         ] {
             assert!(controls(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "postgres")]
+    fn settings_are_changed() {
+        for sql in [
+            "SET search_path = b",
+            "-- why\nset local synchronous_commit TO off",
+            "RESET ALL",
+            "SELECT 1; DISCARD PLANS",
+            "DO $$ BEGIN SET search_path = b; END $$",
+            "CALL p()",
+            "SELECT pg_catalog.set_config('search_path', '', false)",
+        ] {
+            assert!(sets(sql), "{sql}");
+        }
+        for sql in [
+            "UPDATE t SET a = $1",
+            "ALTER TABLE t ALTER a SET NOT NULL",
+            "INSERT INTO t VALUES ($1) ON CONFLICT DO NOTHING",
+            "SELECT 'SET a', \"set\", set_configs FROM t -- ; SET a",
+        ] {
+            assert!(!sets(sql), "{sql}");
         }
     }
 
@@ -133,6 +190,7 @@ mod tests {
             "CREATE TRIGGER a AFTER INSERT ON t BEGIN DELETE FROM u; DELETE FROM v; END",
             "CREATE FUNCTION f() RETURNS void AS $body$ BEGIN COMMIT; END $body$ LANGUAGE plpgsql",
             "SELECT CASE a WHEN 1 THEN 2 END FROM t",
+            "SELECT E'\\'; COMMIT; --'",
         ] {
             assert!(!controls(sql), "{sql}");
         }

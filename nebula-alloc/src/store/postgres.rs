@@ -16,6 +16,7 @@ mod each;
 mod failure;
 mod gate;
 mod insert;
+mod kept;
 mod lock;
 mod pipeline;
 mod place;
@@ -156,10 +157,9 @@ impl Postgres {
     }
 
     fn migrate_under_lock(&mut self, component: &Component) -> Result<(), Error> {
-        self.session.script(BEGIN)?;
-        let mut open = OpenPostgres::new(&mut self.session, None);
         // Another's migration may take its time, and is worth waiting for.
-        open.script("SET LOCAL lock_timeout = '50s'")?;
+        self.session.script(&format!("{BEGIN}; SET LOCAL lock_timeout = '50s'"))?;
+        let mut open = OpenPostgres::new(&mut self.session, None);
         open.query(EXCLUSIVE, &[self.locks.migration().into()])?;
         rights::check(&mut open, component, Need::Write)?;
         migrate(&mut open, component)?;

@@ -17,8 +17,8 @@ use super::pipeline::{Boxed, Message, Reply, all};
 use super::reading::reads;
 use super::value::Bound;
 use crate::Error;
-use crate::store::READS_ONLY;
-use crate::store::control::{CONTROLS, controls};
+use crate::store::control::{CONTROLS, controls, sets};
+use crate::store::{READS_ONLY, Row};
 
 /// Statements kept prepared; beyond it all are forgotten and prepared anew as they come.
 const STATEMENTS: usize = 1024;
@@ -39,6 +39,8 @@ pub(super) struct Text {
     pub(super) insert: Option<Insert>,
     reads: bool,
     controls: bool,
+    /// Whether it may change a setting.
+    pub(super) sets: bool,
     statement: OnceLock<Statement>,
     many: OnceLock<Option<Arc<Self>>>,
 }
@@ -50,6 +52,7 @@ impl Text {
             insert: Insert::parse(sql),
             reads: reads(sql),
             controls: controls(sql),
+            sets: sets(sql),
             statement: OnceLock::new(),
             many: OnceLock::new(),
         }
@@ -99,6 +102,8 @@ pub(super) struct Session {
     patience: Duration,
     /// What locks on events of its schema have in common.
     pub(super) following: i32,
+    /// The settings that nobody may change.
+    pub(super) kept: Option<Row>,
 }
 
 impl Session {
@@ -112,7 +117,7 @@ impl Session {
             tokio::spawn(connection);
             Ok(client)
         })?;
-        Ok(Self { driver, client, texts: HashMap::new(), patience, following: 0 })
+        Ok(Self { driver, client, texts: HashMap::new(), patience, following: 0, kept: None })
     }
 
     /// From here on it has next to nothing to do.

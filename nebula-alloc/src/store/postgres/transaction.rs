@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::each::each;
 use super::insert::arrange;
+use super::kept;
 use super::pipeline::{Message, Reply};
 use super::session::{Session, Text, misuse};
 use super::settled;
 use super::value::{self, Bound};
 use crate::Error;
-use crate::store::control::{CONTROLS, controls};
+use crate::store::control::{CONTROLS, controls, sets};
 use crate::store::writer::Open;
 use crate::store::{Param, READS_ONLY, Row, Transaction, Value, not_one};
 
@@ -182,7 +183,16 @@ impl<'a> OpenPostgres<'a> {
                 Ok(Message::Bound(text.check(set.len())?, bound))
             })
             .collect::<Result<_, Error>>()?;
-        self.send(asked)
+        let replies = self.send(asked)?;
+        if text.sets {
+            self.check_settings(&text.sql)?;
+        }
+        Ok(replies)
+    }
+
+    /// Behind a text that may have changed some.
+    fn check_settings(&mut self, sql: &str) -> Result<(), Error> {
+        kept::check(self.session, sql).map_err(|error| self.fail(error))
     }
 
     fn send(&mut self, asked: Vec<Message<'_>>) -> Result<Vec<Reply>, Error> {
@@ -352,7 +362,8 @@ impl Transaction for OpenPostgres<'_> {
             .replace("{blob}", "BYTEA")
             .replace("{identity}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
             .replace("{clustered}", "");
-        self.session.migrate(&sql).map_err(|error| self.fail(error))
+        self.session.migrate(&sql).map_err(|error| self.fail(error))?;
+        if sets(&sql) { self.check_settings(&sql) } else { Ok(()) }
     }
 
     fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
@@ -382,7 +393,11 @@ impl OpenPostgres<'_> {
         let bound = (0..parameters).map(|index| Bound::Array(column(index))).collect();
         let asked = vec![Message::Bound(text.check(parameters)?, bound)];
         let mut answers = vec![Vec::new(); sets.len()];
-        for reply in self.send(asked)? {
+        let replies = self.send(asked)?;
+        if text.sets {
+            self.check_settings(&text.sql)?;
+        }
+        for reply in replies {
             for mut row in Self::rows(reply)? {
                 if let Some(Value::Integer(place)) = row.0.pop()
                     && let Some(index) = place.checked_sub(1)
@@ -399,10 +414,15 @@ impl OpenPostgres<'_> {
     fn enqueue(&mut self, sql: &str, params: &[Param<'_>], one: bool) -> Result<(), Error> {
         self.usable()?;
         let text = self.writing_text(sql)?;
+        let sets = text.sets;
         self.queue.texts.push(text);
         self.queue.entries.push((self.queue.values.len(), one));
         self.queue.values.extend(params.iter().map(Value::from));
-        Ok(())
+        if !sets {
+            return Ok(());
+        }
+        self.flush()?;
+        self.check_settings(sql)
     }
 }
 
