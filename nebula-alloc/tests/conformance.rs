@@ -174,6 +174,7 @@ suite! {
         a_lease_keeps_its_name_as_long_as_it_lasts,
         one_family_is_released_and_the_other_stays,
         one_that_was_passed_on_is_not_its_former_owners_to_release,
+        one_that_was_passed_on_and_released_is_not_passed_on_again,
         an_owner_never_has_an_address_under_one_number_twice,
     }
     one_holder {

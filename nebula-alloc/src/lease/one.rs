@@ -53,8 +53,8 @@ pub fn renew_one(
 ///
 /// # Errors
 ///
-/// [`Error::LeaseEnded`] when it is in quarantine, or no longer this owner's;
-/// [`Error::OwnerHasAnother`] when `to` has an active one of the same family.
+/// [`Error::LeaseEnded`] when it is in quarantine, or no longer this owner's, and `to` does not have it
+/// from this owner; [`Error::OwnerHasAnother`] when `to` has an active one of the same family.
 pub fn transfer_one(
     tx: &mut dyn Transaction,
     now: i64,
@@ -80,6 +80,7 @@ pub fn transfer_one(
             .into_iter()
             .find(|one| {
                 one.address == lease.address
+                    && one.state == LeaseState::Active
                     && one.passed_on_by == Some(lease.owner)
                     && one.number > lease.number
             })

@@ -125,6 +125,20 @@ pub fn one_that_was_passed_on_is_not_its_former_owners_to_release(new: New) {
     store.assert_sound();
 }
 
+pub fn one_that_was_passed_on_and_released_is_not_passed_on_again(new: New) {
+    let mut store = new();
+    store.pool(1, "10.0.0.0/24");
+    let name = store.at(NOW, &request(1)).unwrap().id();
+    let pass = |store: &mut Store| store.run(|tx| transfer_one(tx, NOW, &ACTOR, &name, owner(2)));
+    let passed = pass(&mut store).unwrap();
+    let released = let_go(&mut store, NOW, &passed.id()).unwrap();
+    assert_eq!(pass(&mut store), Err(Error::LeaseEnded { lease: name }));
+    assert_eq!(store.leases(), [released]);
+    store.at(NOW, &request(2)).unwrap();
+    assert_eq!(pass(&mut store), Err(Error::LeaseEnded { lease: name }));
+    store.assert_sound();
+}
+
 /// Nobody could tell them apart otherwise: all of it happens within one second.
 pub fn an_owner_never_has_an_address_under_one_number_twice(new: New) {
     let mut store = new();

@@ -297,6 +297,7 @@ impl Model {
         }
         let passed = self.leases.get(&(name.network, name.address)).filter(|lease| {
             lease.owner == to
+                && lease.state == LeaseState::Active
                 && lease.passed_on_by == Some(name.owner)
                 && lease.number > name.number
         });
