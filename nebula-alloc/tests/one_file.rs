@@ -187,6 +187,50 @@ fn a_renamed_file_has_no_second_writer_and_is_written_to_where_it_was() {
     assert_eq!(held(&path), &acknowledged | &more);
 }
 
+/// What runs a test of this program with a file mounted at another place, too, where it may.
+#[cfg(target_os = "linux")]
+fn mounted(path: &Path, at: &Path) -> Command {
+    let mut program = Command::new("unshare");
+    let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\" || echo 'child: no mount'";
+    program.args(["-rm", "sh", "-c", script]).arg(path).arg(at);
+    program.arg(std::env::current_exe().unwrap());
+    program
+}
+
+/// Not a test of its own: a program that only reads.
+#[test]
+fn child_reads() {
+    let Some(path) = child::argument() else { return };
+    match Readers::open(&path, 1) {
+        Ok(_) => say("open"),
+        Err(error) => say(&format!("refused {error:?}")),
+    }
+}
+
+/// Where this process may make a namespace of its own. A log that a killed program left is not beside it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_is_mounted_by_itself_is_refused() {
+    let (directory, path) = place();
+    let mut child = serve(&path);
+    let acknowledged = given(&mut child, 0..5);
+    child.kill();
+    let elsewhere = directory.path().join("else where\\");
+    fs::create_dir(&elsewhere).unwrap();
+    let second = elsewhere.join("live.db");
+    fs::write(&second, "").unwrap();
+    for child in ["child_serves", "child_reads"] {
+        match Child::start_by(mounted(&path, &second), child, &second).line() {
+            Some(line) if line != "no mount" => {
+                assert!(line.starts_with("refused Unavailable"), "{line}");
+                assert!(line.contains("mount its directory"), "{line}");
+            }
+            _ => println!("skipped: needs namespaces"),
+        }
+    }
+    assert_eq!(held(&path), acknowledged);
+}
+
 /// Where this process may make a namespace of its own.
 #[test]
 #[cfg(target_os = "linux")]
@@ -198,11 +242,7 @@ fn a_bind_mount_of_the_file_opens_no_second_writer() {
     fs::create_dir(&elsewhere).unwrap();
     let second = elsewhere.join("live.db");
     fs::write(&second, "").unwrap();
-    let mut program = Command::new("unshare");
-    let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\" || echo 'child: no mount'";
-    program.args(["-rm", "sh", "-c", script]).arg(&path).arg(&second);
-    program.arg(std::env::current_exe().unwrap());
-    let mut other = Child::start_by(program, "child_serves", &second);
+    let mut other = Child::start_by(mounted(&path, &second), "child_serves", &second);
     match other.line() {
         Some(line) if line != "no mount" => {
             assert!(line.starts_with("refused SecondWriter"), "{line}");

@@ -18,7 +18,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use self::disk::{log_of, refuse_stump, rewrite, try_room, unavailable};
-use self::files::{Files, Lengths, check_names};
+use self::files::{Files, Lengths, check_names, refuse_mount};
 use self::lock::{Lock, create, lock};
 use self::log::Log;
 use self::open::OpenSqlite;
@@ -69,12 +69,13 @@ impl Sqlite {
     /// # Errors
     ///
     /// [`Error::SecondWriter`]; those of [`migrate`]; [`Error::Setting`] when a setting did not
-    /// take; [`Error::Unavailable`] when the file cannot be used, has a second name (a hard link), or the
-    /// log beside it belongs to another file.
+    /// take; [`Error::Unavailable`] when the file cannot be used, has a second name (a hard link), is
+    /// mounted by itself, or the log beside it belongs to another file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = create(path.as_ref()).map_err(unavailable)?;
         check_names(&path, &path.metadata().map_err(unavailable)?)?;
         let lock = lock(&path)?;
+        refuse_mount(&path)?;
         let was_closed = owner::is_empty(&path);
         let connection = connect(&path)?;
         if !was_closed {

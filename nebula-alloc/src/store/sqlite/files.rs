@@ -126,6 +126,27 @@ pub(super) fn check_names(path: &Path, found: &Metadata) -> Result<(), Error> {
     }
 }
 
+/// That the file is not mounted by itself, as a container may have it: then its directory is another
+/// than under its own name, and so is its log.
+pub(super) fn refuse_mount(path: &Path) -> Result<(), Error> {
+    // Where there is no such list, there is nothing to be known.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if mounts.lines().filter_map(|mount| mount.split(' ').nth(4)).any(|at| is_named(path, at)) {
+        return Err(changed(path, "is mounted without its log", "mount its directory instead"));
+    }
+    Ok(())
+}
+
+/// Whether this is the path as the list of mounts has it: spaces and the like as `\040`.
+fn is_named(path: &Path, mount: &str) -> bool {
+    let Some(path) = path.to_str() else { return false };
+    let name = path.replace('\\', "\\134");
+    [(' ', "\\040"), ('\t', "\\011"), ('\n', "\\012")]
+        .iter()
+        .fold(name, |name, (letter, escaped)| name.replace(*letter, escaped))
+        == mount
+}
+
 fn id_of(path: &Path) -> Result<FileId, Error> {
     let found = path.metadata().map_err(|error| unusable(path, &error, RESTART))?;
     Ok(FileId::of(&found))

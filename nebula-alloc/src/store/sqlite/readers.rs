@@ -6,6 +6,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::disk::unavailable;
+use super::files::refuse_mount;
 use super::owner::refuse_anothers_log;
 use super::transaction::{SqliteTransaction, failure};
 use super::{BUSY_TIMEOUT, prepare};
@@ -37,10 +39,12 @@ impl Readers {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when the file cannot be read, or the log beside it belongs to another;
+    /// [`Error::Unavailable`] when the file cannot be read, is mounted by itself, or the log beside it
+    /// belongs to another;
     /// those of [`check`] for this crate's tables.
     pub fn open(path: impl AsRef<Path>, count: usize) -> Result<Self, Error> {
         refuse_anothers_log(path.as_ref())?;
+        refuse_mount(&path.as_ref().canonicalize().map_err(unavailable)?)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let readers = Self::with(count, || connect(path.as_ref(), flags))?;
         readers.read(|tx| check(tx, &COMPONENT))?;
