@@ -335,6 +335,25 @@ fn what_was_acknowledged_outlasts_the_removal_of_the_log() {
 }
 
 #[test]
+fn after_the_log_was_cut_off_nothing_is_acknowledged() {
+    let (_directory, path) = place();
+    let mut child = serve(&path);
+    given(&mut child, 0..5);
+    // Another program may do so, once it has copied what was in it.
+    let other = Connection::open(&path).unwrap();
+    let emptied = other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    assert_eq!(emptied, Ok(0));
+    let acknowledged = given(&mut child, 5..7).len();
+    drop(other);
+    fs::OpenOptions::new().write(true).open(beside(&path, "-wal")).unwrap().set_len(0).unwrap();
+    for owner in 7..10 {
+        assert_refused(&mut child, owner);
+    }
+    child.kill();
+    assert_eq!((acknowledged, held(&path).len()), (2, 5), "what had been copied before");
+}
+
+#[test]
 fn a_clean_stop_leaves_one_file_that_is_the_whole_database() {
     // Readers that are closed after the writer, before it, and none.
     for order in ["after", "before", "none"] {

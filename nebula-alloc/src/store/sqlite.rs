@@ -171,7 +171,11 @@ impl Sqlite {
             self.connection.execute_batch("ROLLBACK").map_err(failure)?;
         }
         let lock = self.lock.as_ref().ok_or_else(closed)?;
-        check(&self.files, lock, &self.connection)?;
+        let lengths = check(&self.files, lock, &self.connection)?;
+        if self.log.is_cut(&self.connection, lengths.log) {
+            self.files.note_cut_log();
+            self.files.check(lock)?;
+        }
         self.log.bound(&self.connection)?;
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(failure)?;
         Ok(OpenSqlite::new(&self.connection, &self.files, lock, &mut self.log))

@@ -15,8 +15,8 @@ const SMALLEST_PAGE: u64 = 512;
 
 /// In bytes; <https://sqlite.org/fileformat2.html#wal_file_format>. A frame's begins with the number
 /// of its page.
-const LOG_HEADER: u64 = 32;
-const FRAME_HEADER: u64 = 24;
+pub(super) const LOG_HEADER: u64 = 32;
+pub(super) const FRAME_HEADER: u64 = 24;
 
 /// Bytes of the log held in memory while it is written again.
 const REWRITTEN_AT_ONCE: u64 = 1 << 20;

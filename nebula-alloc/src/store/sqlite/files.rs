@@ -64,6 +64,7 @@ pub(super) struct Files {
     log: PathBuf,
     database_id: FileId,
     log_id: FileId,
+    log_is_cut: bool,
 }
 
 impl Files {
@@ -71,7 +72,7 @@ impl Files {
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         let log = log_of(path);
         let (database_id, log_id) = (id_of(path)?, id_of(&log)?);
-        Ok(Self { path: path.to_owned(), log, database_id, log_id })
+        Ok(Self { path: path.to_owned(), log, database_id, log_id, log_is_cut: false })
     }
 
     /// That the database is still the file at its path, under one name, and its log the one beside
@@ -79,6 +80,9 @@ impl Files {
     pub(super) fn check(&self, lock: &Lock) -> Result<Lengths, Error> {
         let database = self.check_database()?;
         lock.check()?;
+        if self.log_is_cut {
+            return Err(changed(&self.log, "was cut off", RESTART));
+        }
         match self.log.metadata() {
             Ok(log) if FileId::of(&log) == self.log_id => {
                 Ok(Lengths { database: database.len(), log: log.len() })
@@ -97,6 +101,11 @@ impl Files {
             Ok(_) => Err(changed(&self.path, "was replaced by another file", put_back)),
             Err(error) => Err(unusable(&self.path, &error, put_back)),
         }
+    }
+
+    /// What was in the log is lost, and stays so.
+    pub(super) fn note_cut_log(&mut self) {
+        self.log_is_cut = true;
     }
 
     /// Whether these are of the same database file.

@@ -11,8 +11,10 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
 
 use super::BUSY_TIMEOUT;
+use super::disk::{FRAME_HEADER, LOG_HEADER};
 use super::files::Lengths;
 use super::transaction::failure;
 use crate::Error;
@@ -51,6 +53,12 @@ impl Log {
     /// What was found after a commit.
     pub(super) fn note(&mut self, lengths: Lengths) {
         self.lengths = lengths;
+    }
+
+    /// Whether somebody cut off what of the log, which is `length` bytes now, is still needed. Another
+    /// program may have had it copied into the database and cut back.
+    pub(super) fn is_cut(&self, connection: &Connection, length: u64) -> bool {
+        length < self.lengths.log && lacks_pages(connection, length)
     }
 
     /// Sees that the log begins anew where it is too long. Between two transactions.
@@ -100,6 +108,27 @@ pub(super) fn empty(connection: &Connection) -> Result<bool, Error> {
 pub(super) fn save(connection: &Connection) {
     // Who asks has an error to tell already.
     let _ = checkpoint(connection, "PASSIVE", Duration::ZERO);
+}
+
+/// Whether the log has pages that are not in the database, as SQLite counts them, and is too short for
+/// them.
+fn lacks_pages(connection: &Connection, length: u64) -> bool {
+    let counts = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    });
+    let page = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
+    match (counts, page) {
+        (Ok((pages, copied)), Ok(page)) => {
+            // Negative where that could not be found out.
+            let frames = u64::try_from(pages).unwrap_or_default();
+            let frame = u64::try_from(page).unwrap_or_default() + FRAME_HEADER;
+            copied < pages && length < frames.saturating_mul(frame).saturating_add(LOG_HEADER)
+        }
+        (Err(rusqlite::Error::SqliteFailure(error, _)), _) => {
+            error.extended_code == SQLITE_IOERR_SHORT_READ
+        }
+        _ => false,
+    }
 }
 
 fn checkpoint(connection: &Connection, how: &str, patience: Duration) -> Result<bool, Error> {
