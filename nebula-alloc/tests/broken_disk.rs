@@ -65,7 +65,7 @@ fn a_disk_that_fails_and_recovers() {
 
 #[test]
 fn a_full_disk() {
-    for after in [0, 1, 24, 4_000, 4_120, 10_000, 50_000] {
+    for after in [0, 1, 24, 4_000, 4_120, 10_000] {
         let refusals = run("child_meets_a_fault", Fault::DiskFull, after, ALL);
         assert!(refusals > 0, "after {after}");
     }

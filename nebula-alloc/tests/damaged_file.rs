@@ -175,7 +175,7 @@ fn sample() -> Sample {
     work(0..200, &mut Vec::new());
     let mut states = Vec::new();
     // Few enough for the log not to begin anew meanwhile.
-    let (database, log) = work(200..212, &mut states);
+    let (database, log) = work(200..206, &mut states);
     assert_eq!((database.len() % PAGE, (log.len() - LOG_HEADER) % FRAME), (0, 0));
     Sample { database, log, states }
 }
