@@ -136,6 +136,19 @@ impl Service {
         clock: impl Fn() -> i64 + Send + Sync + 'static,
         keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
     ) -> Result<Self, Error> {
+        let keep = |key| keep(&key).map(|()| key);
+        Self::start_keeping(database, secrets, signers, clock, keep)
+    }
+
+    /// As [`start_with`](Self::start_with); `keep` answers the key that it keeps, which may be
+    /// another that was kept before.
+    pub(crate) fn start_keeping(
+        database: impl Into<Database>,
+        secrets: ServerSecrets,
+        signers: Signers,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+        keep: impl FnOnce(Bearer) -> Result<Bearer, Error>,
+    ) -> Result<Self, Error> {
         let mut database = database.into();
         database.migrate(&store::COMPONENT)?;
         database.transaction(|tx| secrets::verify(tx, &secrets))?;
@@ -289,7 +302,7 @@ const QUEUE: usize = 4096;
 fn prepare(
     writer: &Writer,
     secrets: &ServerSecrets,
-    keep: impl FnOnce(&Bearer) -> Result<(), Error>,
+    keep: impl FnOnce(Bearer) -> Result<Bearer, Error>,
 ) -> Result<(), Error> {
     let has_key = writer.transaction(|tx, now| {
         if tenant::by_name(tx, tenant::DEFAULT)?.is_none() {
@@ -301,9 +314,7 @@ fn prepare(
         return Ok(());
     }
     // The copy comes first: a key that was stored but not handed out would lock everyone out.
-    let secret = Bearer::new_operator_key()?;
-    let hashed = secrets.hash(&secret)?;
-    keep(&secret)?;
+    let hashed = secrets.hash(&keep(Bearer::new_operator_key()?)?)?;
     let key = OperatorKey {
         id: OperatorKeyId::new(),
         name: "root".to_owned(),

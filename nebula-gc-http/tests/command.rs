@@ -513,3 +513,109 @@ fn secrets_may_lie_elsewhere() {
     let open = failed(place.path(), &[&["secrets", "rotate"][..], &elsewhere].concat());
     assert!(open.contains("elsewhere.json: is open to others"), "{open}");
 }
+
+/// What a server says that does not begin to serve.
+#[track_caller]
+fn does_not_serve(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = command(directory);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if !line.is_empty() {
+        process.kill().unwrap();
+    }
+    let output = process.wait_with_output().unwrap();
+    assert_eq!((line.as_str(), output.status.code()), ("", Some(1)));
+    text(&output.stderr)
+}
+
+/// A data directory as a server that was stopped leaves it, without some of its files.
+fn data_without(names: &[&str]) -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &[]);
+    server.make_network();
+    server.stop();
+    let data = place.path().join("nebula-gc-data");
+    for name in names {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    (place, data)
+}
+
+#[test]
+fn a_server_whose_database_is_lost_does_not_begin_anew() {
+    for (lost, told) in [
+        (&["nebula-gc.db", "operator.key"][..], "secrets.json"),
+        (&["nebula-gc.db", "secrets.json"], "operator.key"),
+        (&["nebula-gc.db"], "secrets.json"),
+    ] {
+        for (is_empty, what) in [(false, "missing"), (true, "empty")] {
+            let (place, data) = data_without(lost);
+            let database = data.join("nebula-gc.db");
+            if is_empty {
+                std::fs::write(&database, "").unwrap();
+            }
+            let key = std::fs::read(data.join("operator.key")).ok();
+            let refused = does_not_serve(place.path(), &[]);
+            let reason = format!(
+                "nebula-gc.db: is {what}, although {told} is there: put the database back, or move \
+                 secrets.json and operator.key away to begin anew"
+            );
+            assert!(refused.contains(&reason), "{refused}");
+            assert_eq!(std::fs::read(data.join("operator.key")).ok(), key);
+            assert_eq!(database.metadata().ok().map(|found| found.len()), is_empty.then_some(0));
+            for name in ["secrets.json", "operator.key"] {
+                let _ = std::fs::remove_file(data.join(name));
+            }
+            Server::start(place.path(), &[]).stop();
+        }
+    }
+}
+
+#[test]
+fn a_first_start_that_was_cut_off_goes_on() {
+    // Before the database had anything in it.
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("nebula-gc-data");
+    std::fs::create_dir(&data).unwrap();
+    assert!(Command::new("chmod").arg("700").arg(&data).status().unwrap().success());
+    std::fs::write(data.join("nebula-gc.db"), "").unwrap();
+    Server::start(place.path(), &[]).stop();
+    // With tables only, with or without secrets; then with secrets, with or without the key's file.
+    let cut_off = "DELETE FROM gc_operator_key; DELETE FROM gc_network";
+    let earlier = format!("{cut_off}; DELETE FROM gc_secret_check");
+    for (sql, lost) in [
+        (earlier.as_str(), &["secrets.json", "operator.key"][..]),
+        (&earlier, &["operator.key"]),
+        (cut_off, &["operator.key"]),
+        (cut_off, &[]),
+    ] {
+        let (place, data) = data_without(lost);
+        let database = rusqlite::Connection::open(data.join("nebula-gc.db")).unwrap();
+        database.execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
+        drop(database);
+        let kept = std::fs::read_to_string(data.join("operator.key")).ok();
+        let server = Server::start(place.path(), &[]);
+        assert!(kept.is_none_or(|kept| kept.trim_end() == server.key));
+        assert_eq!(server.get("/api/v1/networks"), 200);
+        server.stop();
+    }
+}
+
+#[test]
+fn an_operator_key_is_never_overwritten() {
+    let (place, data) = data_without(&[]);
+    let key = std::fs::read(data.join("operator.key")).unwrap();
+    let database = rusqlite::Connection::open(data.join("nebula-gc.db")).unwrap();
+    let sql = "PRAGMA foreign_keys = OFF; DELETE FROM gc_operator_key; DELETE FROM gc_secret_check";
+    database.execute_batch(sql).unwrap();
+    drop(database);
+    let refused = does_not_serve(place.path(), &[]);
+    assert!(refused.contains("operator.key: is there, although the database is new"), "{refused}");
+    assert_eq!(std::fs::read(data.join("operator.key")).unwrap(), key);
+    let Some(cluster) = postgres::cluster_in_memory() else { return };
+    let refused = does_not_serve(place.path(), &["--database", &cluster.schema()]);
+    assert!(refused.contains("operator.key: is there, although the database is new"), "{refused}");
+    assert_eq!(std::fs::read(data.join("operator.key")).unwrap(), key);
+}

@@ -1,6 +1,7 @@
 //! The directory in which a server keeps what is its own.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,9 @@ use zeroize::Zeroizing;
 use super::clock::watched_clock;
 use super::file::{path_error, refuse_others, write_durably};
 use super::{SecretsFile, ServerError};
+use crate::secret::BearerKind;
 use crate::service::secrets::{self, Pruned};
-use crate::{Database, Error, ServerSecrets, Service, Signers, Violation, verify};
+use crate::{Bearer, Database, Error, ServerSecrets, Service, Signers, Violation, verify};
 
 /// How far, in seconds, a server's clock may be from its PostgreSQL's.
 #[cfg(feature = "postgres")]
@@ -76,30 +78,20 @@ impl DataDirectory {
     }
 
     /// Starts the service over the SQLite database in the directory, making at the first start what
-    /// is not there yet: the server's secrets, the database, and the root operator key.
+    /// is not there yet: the database, the server's secrets, and the root operator key.
     ///
     /// # Errors
-    /// [`ServerError::Path`] where a file is unusable or missing, [`ServerError::Service`].
+    /// [`ServerError::Path`] where a file is unusable or missing, also for a database that was there
+    /// before; [`ServerError::Service`].
     pub fn start(&self) -> Result<Service, ServerError> {
-        let (database, operator_key) = (self.database(), self.operator_key());
-        // The first start makes the secrets, then the database, then the operator key.
-        if exists(&operator_key)? && !exists(&database)? {
-            let reason = "is missing, although operator.key is there: put the database back, \
-                          or move operator.key away to begin anew";
-            return Err(path_error(&database, &reason));
+        if let Some(what) = lack(&self.database())? {
+            self.refuse_to_begin_anew(what)?;
         }
-        let file = self.secrets();
-        let secrets = file.load_or_make(|| {
-            if exists(&database)? {
-                return Err(path_error(file.path(), &MISSING));
-            }
-            Ok(())
-        })?;
-        self.start_service(self.sqlite()?, secrets)
+        self.start_with(self.sqlite()?)
     }
 
     /// Starts the service over a PostgreSQL, which other servers may share, making at the first
-    /// start what is not there yet: the server's secrets, the tables, and the root operator key.
+    /// start what is not there yet: the tables, the server's secrets, and the root operator key.
     ///
     /// Connecting waits: not to be called on a thread that serves.
     ///
@@ -108,16 +100,7 @@ impl DataDirectory {
     /// unusable, and for secrets that are to be had from another server; [`ServerError::Service`].
     #[cfg(feature = "postgres")]
     pub fn start_over(&self, url: &str) -> Result<Service, ServerError> {
-        let mut database = postgres(url)?;
-        let file = self.secrets();
-        let secrets = file.load_or_make(|| {
-            database.migrate(&crate::COMPONENT)?;
-            if database.transaction(secrets::is_written)? {
-                return Err(path_error(file.path(), &MISSING));
-            }
-            Ok(())
-        })?;
-        self.start_service(database, secrets)
+        self.start_with(postgres(url)?)
     }
 
     /// Drops the former keys of the server that nothing needs any more; says for each what became
@@ -175,19 +158,45 @@ impl DataDirectory {
         Ok(found)
     }
 
-    fn start_service(
-        &self,
-        database: Database,
-        secrets: ServerSecrets,
-    ) -> Result<Service, ServerError> {
-        let key_file = self.operator_key();
-        let keep = move |key: &crate::Bearer| {
-            let line = Zeroizing::new([key.expose(), "\n"].concat());
-            write_durably(&key_file, line.as_bytes())
+    /// The first start makes the database and its tables, then the secrets, notes in the database
+    /// which those are, then writes the operator key. So it can go on wherever it was cut off, and
+    /// what is there without what comes before it was left by a database that is lost.
+    fn start_with(&self, mut database: Database) -> Result<Service, ServerError> {
+        let (file, key_file) = (self.secrets(), self.operator_key());
+        let secrets = file.load_or_make(|is_there| {
+            database.migrate(&crate::COMPONENT)?;
+            let is_written = database.transaction(secrets::is_written)?;
+            if is_written && !is_there {
+                return Err(path_error(file.path(), &MISSING));
+            }
+            if !is_written && exists(&key_file)? {
+                return Err(path_error(&key_file, &OF_ANOTHER));
+            }
+            Ok(())
+        })?;
+        let keep = move |key| {
+            keep_first(&key_file, key)
                 .map_err(|error| Error::Unavailable { internal: error.to_string() })
         };
         let signers = self.signers.clone();
-        Ok(Service::start_with(database, secrets, signers, watched_clock(), keep)?)
+        Ok(Service::start_keeping(database, secrets, signers, watched_clock(), keep)?)
+    }
+
+    /// Refuses a database that is to be made, but was there before, as other files in the directory
+    /// tell. Secrets from elsewhere tell nothing: they may have been made for it beforehand.
+    fn refuse_to_begin_anew(&self, what: &str) -> Result<(), ServerError> {
+        let mut left = Vec::new();
+        for name in ["secrets.json", "operator.key"] {
+            if exists(&self.path.join(name))? {
+                left.push(name);
+            }
+        }
+        let Some(first) = left.first() else { return Ok(()) };
+        let reason = format!(
+            "{what}, although {first} is there: put the database back, or move secrets.json and \
+             operator.key away to begin anew"
+        );
+        Err(path_error(&self.database(), &reason))
     }
 
     /// A database that is there already.
@@ -197,8 +206,10 @@ impl DataDirectory {
             Some(url) => postgres(url),
             #[cfg(not(feature = "postgres"))]
             Some(_) => Err(ServerError::Database("built without PostgreSQL".to_owned())),
-            None if exists(&self.database())? => self.sqlite(),
-            None => Err(path_error(&self.database(), &"is missing")),
+            None => match lack(&self.database())? {
+                None => self.sqlite(),
+                Some(what) => Err(path_error(&self.database(), &what)),
+            },
         }
     }
 
@@ -228,6 +239,37 @@ fn unreadable(error: &nebula_alloc::Error) -> String {
 }
 
 const MISSING: &str = "is missing, and the database can't be read without it";
+const OF_ANOTHER: &str = "is there, although the database is new: name the database that it \
+                          belongs to, or move operator.key away to begin anew";
+
+/// What is wrong with a database file that holds nothing.
+fn lack(database: &Path) -> Result<Option<&'static str>, ServerError> {
+    match database.metadata() {
+        Ok(found) if found.len() == 0 => Ok(Some("is empty")),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some("is missing")),
+        Err(error) => Err(path_error(database, &error)),
+    }
+}
+
+/// Writes the operator key, unless a first start that was cut off did before: that one is used.
+fn keep_first(file: &Path, key: Bearer) -> Result<Bearer, ServerError> {
+    if !exists(file)? {
+        let line = Zeroizing::new([key.expose(), "\n"].concat());
+        return write_durably(file, line.as_bytes()).map(|()| key);
+    }
+    refuse_others(file)?;
+    let mut line = Zeroizing::new(String::new());
+    File::open(file)
+        .and_then(|file| file.take(KEY_LIMIT).read_to_string(&mut line))
+        .map_err(|error| path_error(file, &error))?;
+    Bearer::from_client(line.trim_end())
+        .filter(|key| key.kind() == BearerKind::OperatorKey)
+        .ok_or_else(|| path_error(file, &"holds no operator key: move it away and start again"))
+}
+
+/// What is read of an operator key's file at most, in bytes.
+const KEY_LIMIT: u64 = 1 << 10;
 
 fn exists(path: &Path) -> Result<bool, ServerError> {
     path.try_exists().map_err(|error| path_error(path, &error))

@@ -37,17 +37,18 @@ impl SecretsFile {
         ServerSecrets::from_json(&text).map_err(|error| path_error(&self.0, &error))
     }
 
-    /// Reads it, or makes it with new keys where `may_make` finds nothing that was written under
-    /// others.
+    /// Reads it, or makes it with new keys. `check` is asked first, is told whether it is there, and
+    /// refuses new keys where something was written under others.
     pub(super) fn load_or_make(
         &self,
-        may_make: impl FnOnce() -> Result<(), ServerError>,
+        check: impl FnOnce(bool) -> Result<(), ServerError>,
     ) -> Result<ServerSecrets, ServerError> {
         let _lock = self.lock()?;
-        if self.0.try_exists().map_err(|error| path_error(&self.0, &error))? {
+        let is_there = self.0.try_exists().map_err(|error| path_error(&self.0, &error))?;
+        check(is_there)?;
+        if is_there {
             return self.load();
         }
-        may_make()?;
         let secrets = ServerSecrets::generate()?;
         self.write(&secrets)?;
         Ok(secrets)

@@ -18,7 +18,7 @@ use crate::store::{ca, join_token, node, operator_key};
 const AT_ONCE: i64 = 100;
 
 /// Whether something was written under secrets that are to be had from elsewhere.
-#[cfg(all(feature = "server", feature = "postgres"))]
+#[cfg(feature = "server")]
 pub(crate) fn is_written(tx: &mut dyn Transaction) -> Result<bool, Error> {
     Ok(!secret_check::all(tx)?.is_empty())
 }
