@@ -322,6 +322,29 @@ fn a_file_that_was_removed_is_not_written_to() {
 }
 
 #[test]
+fn a_log_whose_database_is_gone_is_refused_and_nothing_is_made() {
+    let (directory, path) = place();
+    let mut child = serve(&path);
+    let acknowledged = given(&mut child, 0..5);
+    child.kill();
+    let elsewhere = directory.path().join("elsewhere.db");
+    fs::rename(&path, &elsewhere).unwrap();
+    let reason = format!(
+        "{} is not there, but its log is: the database was moved or removed; put it back",
+        path.display()
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            Sqlite::open(&path).map(drop),
+            Err(Error::Unavailable { reason: reason.as_str().into() })
+        );
+        assert!(!path.exists(), "it left a file");
+    }
+    fs::rename(&elsewhere, &path).unwrap();
+    assert_eq!(held(&path), acknowledged);
+}
+
+#[test]
 fn what_was_acknowledged_outlasts_the_removal_of_the_log() {
     let (_directory, path) = place();
     let mut child = serve(&path);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use self::disk::{log_of, refuse_stump, rewrite, try_room, unavailable};
+use self::disk::{log_of, refuse_log_alone, refuse_stump, rewrite, try_room, unavailable};
 use self::files::{Files, Lengths, check_names, refuse_mount};
 use self::lock::{Lock, create, lock};
 use self::log::Log;
@@ -72,6 +72,7 @@ impl Sqlite {
     /// take; [`Error::Unavailable`] when the file cannot be used, has a second name (a hard link), is
     /// mounted by itself, or the log beside it belongs to another file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        refuse_log_alone(path.as_ref())?;
         let path = create(path.as_ref()).map_err(unavailable)?;
         check_names(&path, &path.metadata().map_err(unavailable)?)?;
         let lock = lock(&path)?;

@@ -59,6 +59,20 @@ pub(super) fn refuse_stump(connection: &Connection, path: &Path) -> Result<(), E
     Ok(())
 }
 
+/// Refuses to make a database beside a log: one was there. The log is looked at first, since another
+/// process that makes the database makes its log later.
+pub(super) fn refuse_log_alone(path: &Path) -> Result<(), Error> {
+    let has_log = log_of(path).metadata().is_ok_and(|log| log.len() > 0);
+    if has_log && !path.try_exists().map_err(unavailable)? {
+        let reason = format!(
+            "{} is not there, but its log is: the database was moved or removed; put it back",
+            path.display()
+        );
+        return Err(Error::Unavailable { reason });
+    }
+    Ok(())
+}
+
 fn number(connection: &Connection, sql: &str) -> Result<u64, Error> {
     let number: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(failure)?;
     Ok(u64::try_from(number).unwrap_or_default())
