@@ -619,3 +619,23 @@ fn an_operator_key_is_never_overwritten() {
     assert!(refused.contains("operator.key: is there, although the database is new"), "{refused}");
     assert_eq!(std::fs::read(data.join("operator.key")).unwrap(), key);
 }
+
+#[test]
+fn what_is_wrong_with_a_database_is_told_with_its_path() {
+    let (place, data) = data_without(&[]);
+    let database = data.join("nebula-gc.db");
+    let half = database.metadata().unwrap().len() / 2 / 4096 * 4096;
+    let file = std::fs::File::options().write(true).open(&database).unwrap();
+    file.set_len(half).unwrap();
+    let told = failed(place.path(), &["verify"]);
+    assert!(told.contains("nebula-gc-data/nebula-gc.db: "), "{told}");
+    file.set_len(half + 100).unwrap();
+    let told = does_not_serve(place.path(), &[]);
+    assert!(told.contains(": put a whole copy in its place"), "{told}");
+    file.set_len(0).unwrap();
+    let told = failed(place.path(), &["verify"]);
+    assert!(told.contains("nebula-gc-data/nebula-gc.db: is empty"), "{told}");
+    let told = does_not_serve(place.path(), &["--database", "/some/path"]);
+    let reason = "is not the address of a PostgreSQL server, expected postgresql://user:password@";
+    assert!(told.contains(reason), "{told}");
+}

@@ -68,8 +68,8 @@ fn serve(
         tracing::warn!(
             max_connections = limits.connections,
             files,
-            "more connections than this process may open files: raise its hard limit (ulimit -Hn, \
-             LimitNOFILE= in systemd), or lower max-connections"
+            "max-connections leaves too few files for the server itself: raise the hard limit of \
+             open files (ulimit -Hn, LimitNOFILE= in systemd), or lower max-connections"
         );
     }
     let signers = settings.signers()?;

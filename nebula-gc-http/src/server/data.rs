@@ -150,10 +150,16 @@ impl DataDirectory {
                 .read(look)?,
             #[cfg(not(feature = "postgres"))]
             Some(_) => return Err(ServerError::Database("built without PostgreSQL".to_owned())),
-            None if exists(&self.database())? => Readers::open(self.database(), 1)
-                .map_err(|error| path_error(&self.database(), &unreadable(&error)))?
-                .read(look)?,
-            None => return Err(path_error(&self.database(), &"is missing")),
+            None => {
+                let database = self.database();
+                if let Some(what) = lack(&database)? {
+                    return Err(path_error(&database, &what));
+                }
+                Readers::open(&database, 1)
+                    .map_err(|error| path_error(&database, &unreadable(&error)))?
+                    .read(look)
+                    .map_err(|error: Error| path_error(&database, &error))?
+            }
         };
         Ok(found)
     }

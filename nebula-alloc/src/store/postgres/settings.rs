@@ -62,7 +62,8 @@ impl Settings {
         }
         // The parser's words may quote what it did not understand, and that may be a password.
         let mut config: Config = url.parse().map_err(|_| {
-            refused("url", "postgresql://user:password@host/database?option=value", "another text")
+            let expected = "postgresql://user:password@host/database?option=value";
+            refused("url", expected, "not the address of a PostgreSQL server")
         })?;
         if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
             return Err(tls("require"));

@@ -53,7 +53,10 @@ pub(super) fn refuse_stump(connection: &Connection, path: &Path) -> Result<(), E
         }
     };
     if is_stump {
-        let reason = format!("the database is cut off after {length} bytes, its log has {log}");
+        let reason = format!(
+            "the database is cut off after {length} bytes, its log has {log}: put a whole copy in \
+             its place"
+        );
         return Err(Error::Unavailable { reason });
     }
     Ok(())
