@@ -1,4 +1,4 @@
-//! Is what was acknowledged there after `kill -9`? `KILL_ROUNDS` times, 200 by default, at a random
+//! Is what was acknowledged there after `kill -9`? `KILL_ROUNDS` times, 60 by default, at a random
 //! moment each, of the child's work or of its whole life.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![cfg(unix)]
@@ -36,7 +36,7 @@ fn child_works_until_it_is_killed() {
 
 #[test]
 fn every_acknowledged_operation_is_there_after_a_kill_at_any_moment() {
-    let rounds = setting("KILL_ROUNDS", 200);
+    let rounds = setting("KILL_ROUNDS", 60);
     let mut random = Random(setting("KILL_SEED", 1));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.db");

@@ -1,7 +1,7 @@
 //! Do many at once get answers that one after the other could have got, for each address and each
 //! owner? 64 threads on one SQLite writer; eight processes on one PostgreSQL database.
 //!
-//! `OPERATIONS` is how many operations there are on each engine, 100,000 by default, half of them on
+//! `OPERATIONS` is how many operations there are on each engine, 40,000 by default, half of them on
 //! few addresses and half on more than an instance holds at once; `SEED` is where the choices begin.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 #![allow(unreachable_pub)]
@@ -60,7 +60,7 @@ fn on_sqlite(what: &str, ground: Ground) {
     let path = directory.path().join("test.db");
     let mut store = Sqlite::open(&path).unwrap();
     store.transaction(|tx| work::prepare(tx, ground)).unwrap();
-    let operations = setting("OPERATIONS", 100_000) / 2;
+    let operations = setting("OPERATIONS", 40_000) / 2;
     let start = Instant::now();
     let (seed, clock) = (setting("SEED", 1), ON_SQLITE);
     let work = Work { process: 1, threads: 64, operations, seed, clock, ground };
@@ -117,7 +117,7 @@ fn on_postgresql(what: &str, ground: Ground, wide: &str) {
     let url = cluster.schema();
     let mut store = nebula_alloc::Postgres::connect(&url).unwrap();
     store.transaction(|tx| work::prepare(tx, ground)).unwrap();
-    let operations = (setting("OPERATIONS", 100_000) / 2).div_ceil(PROCESSES);
+    let operations = (setting("OPERATIONS", 40_000) / 2).div_ceil(PROCESSES);
     let directory = tempfile::tempdir().unwrap();
     let start = Instant::now();
     let children: Vec<_> = (1..=PROCESSES)

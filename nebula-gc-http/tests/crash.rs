@@ -1,7 +1,7 @@
 //! Do all rules hold, and is all there that was acknowledged, after SIGKILL or a loss of power at any
 //! moment of enrolment, renewal, revocation and remote signing?
 //!
-//! `GC_CRASHES` kills on each engine, 40 by default; `GC_CRASH_SEED` repeats the same choices, as far
+//! `GC_CRASHES` kills on each engine, 15 by default; `GC_CRASH_SEED` repeats the same choices, as far
 //! as the machine's timing lets it. `POWER_CUTS` losses of power, 150 by default, as in the test
 //! `power_loss` of `nebula-alloc`.
 #![cfg(unix)]
@@ -50,7 +50,7 @@ use random::{Random, setting};
 use told::Told;
 
 /// How often one database is crashed; then the next begins empty.
-const KILLS_OF_ONE: u64 = 10;
+const KILLS_OF_ONE: u64 = 5;
 /// The load lasts at most this long before a kill, in microseconds after its first outcome.
 const LOAD: usize = 500_000;
 /// The latest kill of one that starts, in microseconds.
@@ -93,7 +93,7 @@ fn all_rules_hold_after_a_kill_at_any_moment_on_postgresql() {
 }
 
 fn crash(new: impl Fn() -> Option<Store>) {
-    let kills = setting("GC_CRASHES", 40);
+    let kills = setting("GC_CRASHES", 15);
     let mut random = Random(setting("GC_CRASH_SEED", 1));
     let mut done = 0;
     let mut total = 0;
@@ -127,7 +127,7 @@ fn an_instance_sees_to_what_a_killed_one_left() {
     let Some(plane) = Store::postgres().and_then(Plane::new) else { return };
     let mut random = Random(setting("GC_CRASH_SEED", 1));
     let mut told = Told::default();
-    for round in 0..setting("GC_CRASHES", 40).div_ceil(20) {
+    for round in 0..setting("GC_CRASHES", 15).div_ceil(20) {
         let mut one = plane.child(&format!("one{round}"));
         let mut other = plane.child(&format!("other{round}"));
         told.wait(&mut one);
