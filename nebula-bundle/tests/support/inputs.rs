@@ -13,7 +13,7 @@ use nebula_pki::{
 };
 
 /// Valid now, whenever that is, because `nebula -test` has no other clock.
-const VALIDITY: Validity = Validity { not_before: 1_700_000_000, not_after: 4_000_000_000 };
+pub const VALIDITY: Validity = Validity { not_before: 1_700_000_000, not_after: 4_000_000_000 };
 
 /// The same "random" bytes in every run.
 struct Counted(u8);
