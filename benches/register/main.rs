@@ -7,12 +7,10 @@
 //! machine that is slow for a while is slow for all of them. The median of the rounds' ratios counts.
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
+mod load;
 mod peer;
 mod server;
 
-#[allow(dead_code, unreachable_pub, clippy::expect_used, reason = "shared with tests")]
-#[path = "../../examples/tests/support/client.rs"]
-mod client;
 #[path = "../place.rs"]
 mod place;
 #[allow(dead_code, reason = "shared with other measurements")]
@@ -22,14 +20,11 @@ mod report;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use clap::{Parser, Subcommand};
 
-use client::Client;
+use load::Load;
 use peer::{SigningPeer, find_nebula_cert};
 use report::{Bar, Bars, median, percentile, ratios};
 use server::{ServerProcess, Used, serve_until_closed};
@@ -103,8 +98,8 @@ fn measure(arguments: &Arguments) -> Outcome<ExitCode> {
     let work = tempfile::Builder::new().prefix("register-").tempdir_in(&arguments.directory)?;
     let signing = SigningPeer::prepare(nebula_cert, work.path())?;
     let server = ServerProcess::start(&work.path().join("data"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let load = Load { server: &server, next: AtomicUsize::new(0) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let load = Load::new(&server);
 
     let connections =
         [(1, arguments.devices / 20), (8, arguments.devices / 4), (64, arguments.devices)];
@@ -175,58 +170,4 @@ impl Series {
         let (name, per_second) = (self.name, median(&self.per_second));
         format!("{name:<32} {per_second:>10.0} {p50:>10} {p99:>10}")
     }
-}
-
-/// New devices, registered from several connections.
-struct Load<'a> {
-    server: &'a ServerProcess,
-    next: AtomicUsize,
-}
-
-impl Load<'_> {
-    async fn run(&self, connections: usize, devices: usize) -> Outcome<Vec<Duration>> {
-        let first = self.next.fetch_add(devices, Ordering::Relaxed);
-        let next = Arc::new(AtomicUsize::new(first));
-        let mut tasks = vec![];
-        for _ in 0..connections {
-            let mut client =
-                Client::connect(self.server.address, &self.server.operator_key).await?;
-            let next = Arc::clone(&next);
-            tasks.push(tokio::spawn(async move {
-                let mut latencies = vec![];
-                loop {
-                    let device = next.fetch_add(1, Ordering::Relaxed);
-                    if device >= first + devices {
-                        return Outcome::Ok(latencies);
-                    }
-                    let body = registration(device);
-                    let start = Instant::now();
-                    let answer = client.post("/api/nebula/register", body).await?;
-                    latencies.push(start.elapsed());
-                    if answer.status != 200 || !contains(&answer.body, b"\"zipBundle\":\"UEsDB") {
-                        return Err(String::from_utf8_lossy(&answer.body).into());
-                    }
-                }
-            }));
-        }
-        let mut latencies = vec![];
-        for task in tasks {
-            latencies.extend(task.await??);
-        }
-        Ok(latencies)
-    }
-}
-
-/// A device of its own for each number. Almost any 32 bytes are an X25519 public key.
-fn registration(device: usize) -> String {
-    let mut key = [0x5a; 32];
-    key[..8].copy_from_slice(&device.to_be_bytes());
-    let key = base64::engine::general_purpose::STANDARD.encode(key);
-    format!(
-        r#"{{"projectId":"bench","deviceId":"device-{device}","deviceName":"device-{device}","publicKey":"{key}","groups":["servers"]}}"#
-    )
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
 }

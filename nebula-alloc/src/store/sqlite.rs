@@ -96,8 +96,11 @@ impl Sqlite {
     }
 
     /// How much of the database the writing connection keeps in memory at most, unless told
-    /// otherwise: 32 MiB. It takes what it needs, and no more than the database is large.
-    pub const CACHE: u64 = 32 << 20;
+    /// otherwise: 8 MiB. It takes what it needs, and no more than the database is large.
+    ///
+    /// More is not always faster: after many a commit SQLite walks its whole cache. The system keeps
+    /// the rest of the file in memory as well.
+    pub const CACHE: u64 = 8 << 20;
 
     /// With another bound on what the writing connection keeps in memory, in bytes. What does not fit
     /// is read from the file each time, and while writing ever more so: random keys have their place

@@ -56,7 +56,7 @@ fn durability_is_set_and_survives_recovery() {
 fn the_cache_is_as_large_as_told_and_survives_recovery() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(&directory);
-    assert_eq!(setting(&store, "cache_size"), (-32 * 1024).into());
+    assert_eq!(setting(&store, "cache_size"), (-8 * 1024).into());
     store = store.with_cache(3 << 20).unwrap();
     store.recover(1).unwrap();
     assert_eq!(setting(&store, "cache_size"), (-3 * 1024).into());

@@ -2,7 +2,7 @@
 
 use std::mem::take;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use super::counters::Meters;
@@ -269,11 +269,14 @@ fn grant<T: Open>(
     Ok(planned)
 }
 
+/// Asked once: finding out reads several files.
+static PROCESSORS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
+
 /// Lets all jobs compute, on all processors where that is worth it.
 fn compute(planned: &mut [Planned], now: i64, meters: &Meters) {
     let busy = planned.iter().filter(|entry| !entry.is_out() && entry.job.computes()).count();
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = threads.min(busy / WORTH_A_THREAD);
+    let threads = (*PROCESSORS).min(busy / WORTH_A_THREAD);
     let rest = Mutex::new(planned.iter_mut().filter(|entry| !entry.is_out()));
     let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
