@@ -1,6 +1,5 @@
 //! SQLite. One file, one writer; readers beside it.
 
-mod copier;
 mod disk;
 mod files;
 mod lock;
@@ -79,13 +78,13 @@ impl Sqlite {
         let lock = lock(&path)?;
         refuse_mount(&path)?;
         let was_closed = owner::is_empty(&path);
-        let mut connection = connect(&path)?;
+        let connection = connect(&path)?;
         if !was_closed {
             owner::refuse_contradictions(&connection, &path)?;
         }
         trust(&connection)?;
         let files = Files::of(&path)?;
-        let log = Log::new(&mut connection, &path, files.check(&lock)?)?;
+        let log = Log::new(&connection, files.check(&lock)?)?;
         let (cache, components) = (Self::CACHE, Vec::new());
         set_cache(&connection, cache)?;
         let mut store = Self { path, connection, cache, components, files, log, lock: Some(lock) };
@@ -176,7 +175,7 @@ impl Sqlite {
             self.connection.execute_batch("ROLLBACK").map_err(failure)?;
         }
         let lock = self.lock.as_ref().ok_or_else(closed)?;
-        let lengths = check(&self.files, lock, &self.log, &self.connection)?;
+        let lengths = check(&self.files, lock, &self.connection)?;
         if self.log.is_cut(&self.connection, lengths.log) {
             self.files.note_cut_log();
             self.files.check(lock)?;
@@ -209,12 +208,11 @@ impl Begin for Sqlite {
     /// refuse others, for as long as it lasts.
     fn recover(&mut self, _: i64) -> Result<(), Error> {
         let lock = self.lock.as_ref().ok_or_else(closed)?;
-        check(&self.files, lock, &self.log, &self.connection)?;
-        self.log.stop();
+        check(&self.files, lock, &self.connection)?;
         try_room(&self.path).map_err(unavailable)?;
         // The old one is closed first, so that what it believed about the file goes with it.
         self.connection = Connection::open_in_memory().map_err(failure)?;
-        let mut connection = connect(&self.path)?;
+        let connection = connect(&self.path)?;
         set_cache(&connection, self.cache)?;
         let files = Files::of(&self.path)?;
         if !files.is_same_database(&self.files) {
@@ -222,7 +220,7 @@ impl Begin for Sqlite {
                 reason: "the database was replaced meanwhile".into(),
             });
         }
-        self.log = Log::new(&mut connection, &self.path, files.check(lock)?)?;
+        self.log = Log::new(&connection, files.check(lock)?)?;
         (self.connection, self.files) = (connection, files);
         let verdict: String = self
             .connection
@@ -241,7 +239,6 @@ impl Begin for Sqlite {
 
     fn close(&mut self) -> Result<(), Error> {
         let Some(lock) = self.lock.take() else { return Ok(()) };
-        self.log.stop();
         // Without an answer to what is still open, nothing is copied.
         let copied = self.files.check(&lock).and_then(|_| log::empty(&self.connection));
         // Closed before somebody else can have the lock.
@@ -268,10 +265,10 @@ impl Begin for Sqlite {
 
 /// [`Files::check`], outside a transaction. What was acknowledged should not depend on a log that may
 /// be lost with this process.
-fn check(files: &Files, lock: &Lock, log: &Log, connection: &Connection) -> Result<Lengths, Error> {
+fn check(files: &Files, lock: &Lock, connection: &Connection) -> Result<Lengths, Error> {
     files.check(lock).inspect_err(|_| {
         if files.has_no_other_log() {
-            log.save(connection);
+            log::save(connection);
         }
     })
 }

@@ -1,24 +1,19 @@
 //! How long the log may get, and how it is emptied.
 //!
-//! It is copied into the database, by a thread beside the writer, when it has so many pages. SQLite
-//! begins it anew only when no reader needs it at that moment: under readers that overlap it would grow without end. So where it
+//! SQLite copies the log into the database when it has so many pages, but begins it anew only when no
+//! reader needs it at that moment: under readers that overlap it would grow without end. So where it
 //! has outgrown the database, the writer waits, briefly, between two transactions, until those who
 //! read are done; who begins to read meanwhile needs the log no more, in whatever process.
 //!
 //! The larger the database, the more pages are changed at random, each for itself: of a longer log
 //! more are copied once instead of again and again.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
-use rusqlite::hooks::Wal;
 
 use super::BUSY_TIMEOUT;
-use super::copier::Copier;
 use super::disk::{FRAME_HEADER, LOG_HEADER};
 use super::files::Lengths;
 use super::transaction::failure;
@@ -30,7 +25,7 @@ const SHORTEST: u64 = 1 << 19;
 const LONGEST: u64 = 1 << 26;
 
 /// After how many pages of 4 KiB the log is copied, at least and at most.
-const COPIED: (i32, i32) = (1000, 4000);
+const COPIED: (u64, u64) = (1000, 4000);
 
 /// How long the writer waits for readers before it lets the log grow by a quarter.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -46,35 +41,13 @@ pub(super) struct Log {
     again: u64,
     /// SQLite cuts the file to this when it begins the log anew.
     kept: u64,
-    /// After how many pages it is copied.
-    copied: Arc<AtomicI32>,
-    copier: Copier,
 }
 
 impl Log {
-    /// Of `connection`, to the file at `path`.
-    pub(super) fn new(
-        connection: &mut Connection,
-        path: &Path,
-        lengths: Lengths,
-    ) -> Result<Self, Error> {
-        let (copied, copier) = (Arc::default(), Copier::start(path)?);
-        let mut log = Self { lengths, again: 0, kept: 0, copied, copier };
+    pub(super) fn new(connection: &Connection, lengths: Lengths) -> Result<Self, Error> {
+        let mut log = Self { lengths, again: 0, kept: 0 };
         log.keep(connection)?;
-        log.tell_copier(connection)?;
         Ok(log)
-    }
-
-    /// After each commit, in place of SQLite's own hook, which copies in the writer.
-    fn tell_copier(&self, connection: &mut Connection) -> Result<(), Error> {
-        let (copied, waker) = (Arc::clone(&self.copied), self.copier.waker());
-        let hook = move |_: &mut Wal, pages| {
-            if pages >= copied.load(Ordering::Relaxed) {
-                let _ = waker.try_send(());
-            }
-            Ok(())
-        };
-        connection.wal_hook(Some(hook)).map_err(failure)
     }
 
     /// What was found after a commit.
@@ -85,11 +58,7 @@ impl Log {
     /// Whether somebody cut off what of the log, which is `length` bytes now, is still needed. Another
     /// program may have had it copied into the database and cut back.
     pub(super) fn is_cut(&self, connection: &Connection, length: u64) -> bool {
-        if length >= self.lengths.log {
-            return false;
-        }
-        let _still = self.copier.pause();
-        lacks_pages(connection, length)
+        length < self.lengths.log && lacks_pages(connection, length)
     }
 
     /// Sees that the log begins anew where it is too long. Between two transactions.
@@ -99,10 +68,8 @@ impl Log {
             self.keep(connection)?;
         }
         if log <= allowed(database).max(self.again) {
-            self.copier.finish(connection);
             return Ok(());
         }
-        let _still = self.copier.pause();
         // What fails here fails again in the next transaction, and is told there.
         let is_empty = checkpoint(connection, "RESTART", PATIENCE).unwrap_or(false);
         self.again = if is_empty { 0 } else { log.saturating_add(log / 4) };
@@ -111,31 +78,15 @@ impl Log {
         Ok(())
     }
 
-    /// Copies of the log into the database what can be copied at once.
-    pub(super) fn save(&self, connection: &Connection) {
-        let _still = self.copier.pause();
-        // Who asks has an error to tell already.
-        let _ = checkpoint(connection, "PASSIVE", Duration::ZERO);
-    }
-
-    /// Before the connection is closed: nothing is copied any more.
-    pub(super) fn stop(&mut self) {
-        self.copier.stop();
-    }
-
-    #[cfg(test)]
-    pub(super) fn pages(&self) -> i32 {
-        self.copied.load(Ordering::Relaxed)
-    }
-
     fn keep(&mut self, connection: &Connection) -> Result<(), Error> {
         let kept = self.lengths.database.clamp(SHORTEST, LONGEST);
         if kept != self.kept {
             let limit = format!("PRAGMA journal_size_limit = {kept}");
             connection.query_row(&limit, [], |_| Ok(())).map_err(failure)?;
             let (least, most) = COPIED;
-            let pages = i32::try_from(kept / 4 / 4096).unwrap_or(most).clamp(least, most);
-            self.copied.store(pages, Ordering::Relaxed);
+            let pages = (kept / 4 / 4096).clamp(least, most);
+            let every = format!("PRAGMA wal_autocheckpoint = {pages}");
+            connection.query_row(&every, [], |_| Ok(())).map_err(failure)?;
             self.kept = kept;
         }
         Ok(())
@@ -151,6 +102,12 @@ fn allowed(database: u64) -> u64 {
 /// a second it waits for others who read.
 pub(super) fn empty(connection: &Connection) -> Result<bool, Error> {
     checkpoint(connection, "TRUNCATE", LAST_PATIENCE)
+}
+
+/// Copies of the log into the database what can be copied at once.
+pub(super) fn save(connection: &Connection) {
+    // Who asks has an error to tell already.
+    let _ = checkpoint(connection, "PASSIVE", Duration::ZERO);
 }
 
 /// Whether the log has pages that are not in the database, as SQLite counts them, and is too short for
@@ -174,11 +131,7 @@ fn lacks_pages(connection: &Connection, length: u64) -> bool {
     }
 }
 
-pub(super) fn checkpoint(
-    connection: &Connection,
-    how: &str,
-    patience: Duration,
-) -> Result<bool, Error> {
+fn checkpoint(connection: &Connection, how: &str, patience: Duration) -> Result<bool, Error> {
     connection.busy_timeout(patience).map_err(failure)?;
     let done = connection
         .query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(0))

@@ -45,8 +45,7 @@ impl Open for OpenSqlite<'_> {
         // A commit that was merely busy leaves the transaction open; dropping it rolls it back.
         self.inner.connection().execute_batch("COMMIT").map_err(failure)?;
         // What went into a file that nobody will find was not stored.
-        let lengths = check(self.files, self.lock, self.log, self.inner.connection())?;
-        self.log.note(lengths);
+        self.log.note(check(self.files, self.lock, self.inner.connection())?);
         Ok(())
     }
 }

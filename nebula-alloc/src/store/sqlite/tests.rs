@@ -66,38 +66,11 @@ fn the_cache_is_as_large_as_told_and_survives_recovery() {
 #[test]
 fn the_log_of_a_larger_database_is_copied_more_rarely() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = open(&directory);
+    let store = open(&directory);
     for (database, pages) in [(0, 1000), (16 << 20, 1024), (32 << 20, 2048), (1 << 30, 4000)] {
-        let lengths = Lengths { database, log: 0 };
-        let log = Log::new(&mut store.connection, &store.path, lengths).unwrap();
-        assert_eq!(log.pages(), pages, "{database}");
+        Log::new(&store.connection, Lengths { database, log: 0 }).unwrap();
+        assert_eq!(setting(&store, "wal_autocheckpoint"), pages.into(), "{database}");
     }
-}
-
-#[test]
-fn the_log_is_copied_while_the_writer_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut store = open(&directory);
-    let lengths = Lengths { database: 1 << 30, log: 0 };
-    store.log = Log::new(&mut store.connection, &store.path, lengths).unwrap();
-    store.connection.execute_batch("CREATE TABLE t (a BLOB NOT NULL)").unwrap();
-    let length = || directory.path().join("test.db").metadata().unwrap().len();
-    let (mut rows, before) = (0, length());
-    // Without asking the log for its bound, so that nothing but the thread copies.
-    while length() == before {
-        store.connection.execute("INSERT INTO t VALUES (zeroblob(20000))", []).unwrap();
-        rows += 1;
-        assert!(rows < 100_000, "nothing was copied");
-    }
-    // A row is five pages of its own, one that names them, and sometimes a few more.
-    assert!(rows * 8 >= store.log.pages(), "copied after {rows} rows");
-    store.recover(1).unwrap();
-    let path = store.path.clone();
-    store.close().unwrap();
-    assert_eq!(log_of(&path).metadata().map_or(0, |log| log.len()), 0);
-    let store = Sqlite::open(&path).unwrap();
-    let count = store.connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0));
-    assert_eq!(count, Ok(rows));
 }
 
 #[test]
