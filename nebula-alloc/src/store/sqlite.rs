@@ -98,8 +98,8 @@ impl Sqlite {
     /// How much of the database the writing connection keeps in memory at most, unless told
     /// otherwise: 8 MiB. It takes what it needs, and no more than the database is large.
     ///
-    /// More is not always faster: after many a commit SQLite walks its whole cache. The system keeps
-    /// the rest of the file in memory as well.
+    /// More is not always faster: SQLite walks its whole cache after a commit that split a page. The
+    /// system keeps what it can of the rest of the file in memory.
     pub const CACHE: u64 = 8 << 20;
 
     /// With another bound on what the writing connection keeps in memory, in bytes. What does not fit
