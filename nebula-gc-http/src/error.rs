@@ -73,6 +73,14 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The name is the id of another thing, which it would hide.
+    #[error("{name:?} is the id of another {what}; choose another name")]
+    NameIsId {
+        /// The name.
+        name: String,
+        /// What kind of thing has the id, as in `network`.
+        what: &'static str,
+    },
     /// Another node of the network has this public key.
     #[error("another node of the network has this key; make a new pair on this device")]
     KeyTaken,

@@ -92,9 +92,15 @@ text_types! {
 impl ProjectId {
     /// The id of a network, where it is written as one.
     pub(crate) fn as_network_id(&self) -> Option<nebula_alloc::NetworkId> {
-        let id = uuid::Uuid::try_parse(&self.0).ok()?;
-        Some(nebula_alloc::NetworkId::from(id.into_bytes()))
+        as_id(&self.0).map(nebula_alloc::NetworkId::from)
     }
+}
+
+/// The id that a text is, in any form that UUIDs have: no name of a thing may be the id of another.
+/// Names of the form alone are usual, because clients make UUIDs too; an id that is made later is
+/// too random for anybody to have its name before.
+pub(crate) fn as_id(text: &str) -> Option<[u8; 16]> {
+    uuid::Uuid::try_parse(text).ok().map(uuid::Uuid::into_bytes)
 }
 
 /// The groups of a node, each once and in the order given: 64 at most, 1 to 253 bytes each and 4096

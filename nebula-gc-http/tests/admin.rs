@@ -305,12 +305,30 @@ fn nodes(shell: &Shell) {
     let enrolled = shell.json("events of office --kind node.enrolled", &[]);
     assert_eq!(enrolled["items"][0]["subject"], node.as_str());
     one_node(shell, &node);
+    nodes_are_named_by_name_or_id(shell, &node);
     let zip = ["admin", "nodes", "bundle", "office", &node, "--out", "laptop.zip"];
     shell.says(&zip);
     assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));
     assert!(shell.says(&["admin", "events", "list", "--limit", "3"]).lines().count() == 4);
     assert_eq!(shell.says(&["admin", "nodes", "delete", "office", &node]), "");
     assert_eq!(shell.json("nodes list office", &[])["items"], serde_json::json!([]));
+}
+
+/// Ids come before names, and a name may look like one.
+fn nodes_are_named_by_name_or_id(shell: &Shell, node: &str) {
+    let name = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let refused = shell.fails(1, &format!("admin nodes show office {name}"));
+    assert!(refused.contains("none in office is called"), "{refused}");
+    for called in [name, &name.to_uppercase(), "laptop"] {
+        shell.json(&format!("nodes set office {node}"), &["--name", called]);
+        assert_eq!(shell.json(&format!("nodes show office {called}"), &[])["id"], node);
+        assert_eq!(shell.json(&format!("nodes show office {node}"), &[])["name"], called);
+    }
+    for called in ["laptop", node] {
+        let range = ["--range", "10.42.9.9", "--purpose", "node", "--node", called];
+        assert_eq!(shell.json("reservations create office", &range)["node"], node);
+        shell.says(&["admin", "reservations", "delete", "office", "10.42.9.9"]);
+    }
 }
 
 /// What operators do with a node in its life.

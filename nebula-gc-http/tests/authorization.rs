@@ -3,6 +3,8 @@
 //! A new route needs a line in [`entries`], or this fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure here is a failed test")]
 
+#[path = "authorization/names.rs"]
+mod names;
 #[path = "support/native.rs"]
 mod native;
 #[path = "../../nebula-alloc/tests/support/postgres.rs"]

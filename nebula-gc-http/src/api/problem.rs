@@ -80,6 +80,7 @@ impl From<Error> for Problem {
             Error::PoolExhausted { .. } => Code::PoolExhausted,
             Error::KeyMismatch { .. } => Code::KeyMismatch,
             Error::NameTaken { .. }
+            | Error::NameIsId { .. }
             | Error::KeyTaken
             | Error::Overtaken
             | Error::Conflict { .. }
@@ -92,6 +93,9 @@ impl From<Error> for Problem {
         let detail = match &error {
             Error::NameTaken { name } => {
                 format!("deviceName: another device of the network is called {name:?}")
+            }
+            Error::NameIsId { name, .. } => {
+                format!("deviceName: {name:?} is the id of another node; choose another name")
             }
             Error::KeyTaken => "publicKey: another device of the network has this key; \
                 make a new pair on this device"

@@ -126,7 +126,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let operation = operations.iter().find(|it| it.id == entry.operation);
     let operation = operation.ok_or("the API's document lacks this operation")?;
     let (request, name) = match fields::request(operation, said) {
-        Ok(request) => (request, names::node_by_name(operation, said)),
+        Ok(request) => (request, names::node_meant(operation, said)),
         Err(reason) => {
             eprintln!("nebula-gc: {reason}");
             return Ok(ExitCode::from(USAGE));

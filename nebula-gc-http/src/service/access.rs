@@ -269,8 +269,9 @@ pub(crate) fn foreseen(
             BearerKind::NodeToken => node::token_query(&hashed),
         }),
     };
-    let network = project.map(|project| network::name_query(project.as_str()));
-    credential.into_iter().chain(network).collect()
+    let by_id = project.and_then(ProjectId::as_network_id).map(network::id_query);
+    let by_name = project.map(|project| network::name_query(project.as_str()));
+    credential.into_iter().chain(by_id).chain(by_name).collect()
 }
 
 /// The network named, by its name or its id, or the only one the principal sees; nothing where
@@ -281,15 +282,7 @@ pub(crate) fn find_network(
     project: Option<&ProjectId>,
 ) -> Result<Option<Network>, Error> {
     if let Some(project) = project {
-        let named = network::by_name(tx, project.as_str())?;
-        if let Some(network) = named.filter(|network| principal.sees(network)) {
-            return Ok(Some(network));
-        }
-        // A name may look like an id, but must not hide what has that id.
-        return match project.as_network_id() {
-            Some(id) => Ok(network::by_id(tx, id)?.filter(|network| principal.sees(network))),
-            None => Ok(None),
-        };
+        return called(tx, project, |network| principal.sees(network));
     }
     // Two are enough to know that it is ambiguous.
     let first = NetworkId::from([0; 16]);
@@ -305,6 +298,21 @@ pub(crate) fn find_network(
             "must be given, because there is more than one network",
         )),
     }
+}
+
+/// The network of this id or name that is one of those. Ids come first: no name may hide what has
+/// that id.
+pub(crate) fn called(
+    tx: &mut dyn Transaction,
+    project: &ProjectId,
+    sees: impl Fn(&Network) -> bool,
+) -> Result<Option<Network>, Error> {
+    if let Some(id) = project.as_network_id()
+        && let Some(network) = network::by_id(tx, id)?.filter(&sees)
+    {
+        return Ok(Some(network));
+    }
+    Ok(network::by_name(tx, project.as_str())?.filter(sees))
 }
 
 pub(crate) fn not_found(project: Option<&ProjectId>) -> Error {

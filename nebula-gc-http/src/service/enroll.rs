@@ -25,6 +25,7 @@ use super::access::Caller;
 use super::audit::Origin;
 use super::bundles::View;
 use super::update::{Certified, Update};
+use crate::names::as_id;
 use crate::store::former_key;
 use crate::store::network::Revision;
 use crate::store::node::{self, Node};
@@ -211,6 +212,16 @@ impl Decision {
     }
 }
 
+/// Refuses a name that is another node's id.
+pub(super) fn check_no_id(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
+    match as_id(&node.name).map(NodeId::from) {
+        Some(id) if id != node.id && node::by_id(tx, id)?.is_some() => {
+            Err(Error::NameIsId { name: node.name.clone(), what: "node" })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a name or a key that another node of the network has, and a key that it had: who is
 /// kept out must not come back with a former one.
 pub(super) fn check_unique(
@@ -222,6 +233,9 @@ pub(super) fn check_unique(
         && node::by_name(tx, node.network, &node.name)?.is_some_and(|holder| holder != node.id)
     {
         return Err(Error::NameTaken { name: node.name.clone() });
+    }
+    if former.is_none_or(|former| former.name != node.name) {
+        check_no_id(tx, node)?;
     }
     if former.is_none_or(|former| former.public_key != node.public_key)
         && former_key::is_of_another(tx, node.network, &node.public_key, node.id)?

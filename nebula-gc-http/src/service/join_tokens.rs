@@ -8,6 +8,7 @@ use super::Service;
 use super::access::{Action, Caller, authorize};
 use super::alone::{Created, Repeat};
 use super::audit::{Entry, Origin};
+use crate::names::as_id;
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
 use crate::{Error, Groups, JoinTokenId, Label, NodeName, ProjectId};
@@ -113,6 +114,13 @@ impl Service {
                     let expires_at = request.expires.check(work.now)?;
                     if let Some(pool) = request.pool {
                         check_pool(work.tx, network.id, pool)?;
+                    }
+                    let name = request.name.as_str();
+                    if let Some(id) = as_id(name)
+                        && join_token::by_id(work.tx, id.into())?.is_some()
+                    {
+                        let name = name.to_owned();
+                        return Err(Error::NameIsId { name, what: "join token" });
                     }
                     let secret = Bearer::new_join_token()?;
                     let token = JoinToken {

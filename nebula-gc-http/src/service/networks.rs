@@ -17,7 +17,7 @@ use serde_json::json;
 
 pub use self::native::{NetworkPatch, NewNetwork};
 pub use self::settings::NetworkSettings;
-use super::access::{Action, Caller, Principal, find_network, not_found};
+use super::access::{Action, Caller, Principal, called, find_network, not_found};
 use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared, authority};
 use crate::store::network::{self, Network, Revision, Versions};
@@ -165,7 +165,7 @@ impl Adding {
             })?;
             check_family(*prefix, version == &Some(Version::V2))?;
             // A network that exists but isn't the caller's to see is not found, like any other.
-            let taken = network::by_name(tx, project.as_str())?.is_some();
+            let taken = called(tx, &project, |_| true)?.is_some();
             if taken || principal.home(tx).is_err() {
                 return Err(not_found(Some(&project)));
             }

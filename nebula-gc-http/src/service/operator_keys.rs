@@ -7,6 +7,7 @@ use super::Service;
 use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
+use crate::names::as_id;
 use crate::secret::Bearer;
 use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
 use crate::store::{network, tenant};
@@ -91,6 +92,13 @@ impl Service {
                 |work| {
                     if request.expires_at.is_some_and(|end| end <= work.now) {
                         return Err(Error::invalid("expiresAt", "must lie in the future"));
+                    }
+                    let name = request.name.as_str();
+                    if let Some(id) = as_id(name)
+                        && operator_key::by_id(work.tx, id.into())?.is_some()
+                    {
+                        let name = name.to_owned();
+                        return Err(Error::NameIsId { name, what: "operator key" });
                     }
                     let secret = Bearer::new_operator_key()?;
                     let key = OperatorKey {

@@ -7,6 +7,7 @@ use super::access::{Action, Caller, Principal};
 use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
 use super::precondition::{Expected, Tag};
+use crate::names::as_id;
 use crate::store::network;
 use crate::store::operator_key::{self, Scope};
 use crate::store::tenant::{self, Tenant};
@@ -188,6 +189,11 @@ fn require_root(work: &Work<'_>) -> Result<(), Error> {
 }
 
 fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
+    if let Some(id) = as_id(name)
+        && tenant::by_id(work.tx, id.into())?.is_some()
+    {
+        return Err(Error::NameIsId { name: name.to_owned(), what: "tenant" });
+    }
     match tenant::by_name(work.tx, name)? {
         None => Ok(()),
         Some(_) if work.principal.scope() == Scope::Root => {

@@ -152,6 +152,7 @@ macro_rules! select {
     };
 }
 
+const BY_ID: &str = select!("WHERE id = $1");
 const BY_NAME: &str = select!("WHERE name = $1");
 
 fn read(row: &Row) -> Result<Network, Error> {
@@ -231,8 +232,13 @@ pub(crate) fn after_of_tenant(
 }
 
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: NetworkId) -> Result<Option<Network>, Error> {
-    let rows = tx.query(select!("WHERE id = $1"), &[id.as_bytes().into()])?;
+    let rows = tx.query(BY_ID, &[id.as_bytes().into()])?;
     rows.first().map(read).transpose()
+}
+
+/// What [`by_id`] reads, for steps that foresee it.
+pub(crate) fn id_query(id: NetworkId) -> Query {
+    Query::new(BY_ID, &[id.as_bytes().into()])
 }
 
 /// What tells whether somebody in a network has to be woken.

@@ -173,7 +173,9 @@ impl From<Error> for Problem {
             Error::InvalidPublicKey { reason } => {
                 return Self::new(Code::InvalidPublicKey, reason).about("publicKey");
             }
-            Error::NameTaken { .. } => return Self::new(Code::Conflict, detail).about("name"),
+            Error::NameTaken { .. } | Error::NameIsId { .. } => {
+                return Self::new(Code::Conflict, detail).about("name");
+            }
             Error::KeyTaken => return Self::new(Code::Conflict, detail).about("publicKey"),
             Error::LeasesStand { addresses, more } => {
                 let leases = Some(Box::new((addresses, more)));

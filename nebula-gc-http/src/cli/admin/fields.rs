@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::operation::{Field, Kind, Operation, Place};
 
-/// The path's parameter that a node is named by.
+/// The parameter or field that a node is named by.
 pub(super) const NODE: &str = "node";
 const UNSET: &str = "unset";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -60,8 +60,13 @@ pub(super) fn request_for(
     let mut query = vec![];
     let unset: Vec<&String> =
         matches.try_get_many(UNSET).ok().flatten().into_iter().flatten().collect();
+    let node = node.map(str::to_owned);
     for field in operation.fields.iter().filter(|field| is_flag(field)) {
         let values: Vec<&String> = matches.get_many(&field.name).into_iter().flatten().collect();
+        let values = match &node {
+            Some(id) if field.name == NODE && !values.is_empty() => vec![id],
+            _ => values,
+        };
         let Some(first) = values.first() else {
             if unset.iter().any(|name| **name == flag(field)) {
                 body.insert(field.name.clone(), Value::Null);
@@ -69,10 +74,7 @@ pub(super) fn request_for(
             continue;
         };
         match field.place {
-            Place::Path => {
-                let id = node.filter(|_| field.name == NODE).unwrap_or(first);
-                in_path.push((field.name.clone(), id.to_owned()));
-            }
+            Place::Path => in_path.push((field.name.clone(), (*first).clone())),
             Place::Query => query.push((field.name.clone(), plain(&value(field, &values)?))),
             Place::Body => {
                 let value = value(field, &values)?;
@@ -165,6 +167,7 @@ fn argument(field: &Field) -> Arg {
         }
         IF_MATCH => "Only where the ETag is still this one, as `show` prints it".to_owned(),
         NODE if field.place == Place::Path => "Its name or id".to_owned(),
+        NODE => format!("{}: its name or id", field.help),
         _ if field.place == Place::Path && field.help.is_empty() => "Its id".to_owned(),
         _ => [field.help.as_str(), &hint].concat().trim_start_matches("; ").to_owned(),
     };

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use clap::ArgMatches;
-use nebula_gc_http::client::{Client, Request};
+use nebula_gc_http::client::{Client, ClientError, Request};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,20 +16,36 @@ pub(super) struct Named {
     name: String,
 }
 
-/// The node that is meant, where it is named by something that is no id.
-pub(super) fn node_by_name(operation: &Operation, said: &ArgMatches) -> Option<Named> {
+/// The node that is meant, by its name or id.
+pub(super) fn node_meant(operation: &Operation, said: &ArgMatches) -> Option<Named> {
     let text = |name: &str| said.try_get_one::<String>(name).ok().flatten().cloned();
-    if !operation.has(Place::Path, NODE) {
+    if ![Place::Path, Place::Body].iter().any(|place| operation.has(*place, NODE)) {
         return None;
     }
     let (network, name) = (text("network")?, text(NODE)?);
-    Uuid::parse_str(&name).is_err().then_some(Named { network, name })
+    Some(Named { network, name })
 }
 
 impl Named {
-    /// Its id. Names are unique among the nodes that are not released.
+    /// Whether it is written as an id is; a name may be, too.
+    fn may_be_id(&self) -> bool {
+        Uuid::parse_str(&self.name).is_ok_and(|id| id.to_string() == self.name)
+    }
+
+    /// Its id: what has it as its id comes first. Names are unique among the nodes that are not
+    /// released.
     pub(super) async fn look_up(&self, client: &Client) -> Result<String, Box<dyn Error>> {
         let path = format!("/networks/{}/nodes", Request::segment(&self.network));
+        if self.may_be_id() {
+            let one = Request::get(&format!("{path}/{}", Request::segment(&self.name)));
+            match client.send(one).await {
+                Err(ClientError::Refused(problem)) if problem.status == 404 => {}
+                found => {
+                    found?;
+                    return Ok(self.name.clone());
+                }
+            }
+        }
         let mut pages = client.pages(Request::get(&path).query("namePrefix", self.name.clone()));
         while let Some(nodes) = pages.next().await? {
             let called = |node: &&Value| node["name"] == self.name && node["state"] != "released";

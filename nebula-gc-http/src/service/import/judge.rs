@@ -9,6 +9,7 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate, Version};
 
 use super::{Host, Newcomer};
+use crate::service::enroll::check_no_id;
 use crate::service::enroll::key::check_canonical;
 use crate::store::network::Network;
 use crate::store::node::{self, Applied, Generation, Node, NodeState};
@@ -164,6 +165,12 @@ fn judge_alone(
     }
     if node::by_name(tx, network.id, &node.name)?.is_some() {
         return Ok(Verdict::Conflict("another node has its name".to_owned()));
+    }
+    match check_no_id(tx, &node) {
+        Err(Error::NameIsId { .. }) => {
+            return Ok(Verdict::Conflict("its name is another node's id".to_owned()));
+        }
+        checked => checked?,
     }
     // Under its name it is found again by clients that call a device so; where that can't be, it is
     // as a native node that gives none.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::{NetworkSettings, check_initiating};
 use super::{check_prefix, family};
+use crate::names::as_id;
 use crate::service::access::{Action, Caller, Principal, authorize};
 use crate::service::alone::{Created, Repeat, Work};
 use crate::service::audit::{Entry, Origin};
@@ -420,6 +421,11 @@ fn create_pool(
 
 fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
     let tx: &mut dyn Transaction = work.tx;
+    if let Some(id) = as_id(name)
+        && network::by_id(tx, NetworkId(id))?.is_some()
+    {
+        return Err(Error::NameIsId { name: name.to_owned(), what: "network" });
+    }
     match network::by_name(tx, name)? {
         None => Ok(()),
         Some(other) if work.principal.sees(&other) => {

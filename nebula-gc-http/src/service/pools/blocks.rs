@@ -2,9 +2,10 @@
 
 use nebula_alloc::block::{self, Block};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::{NetworkId, PoolId};
+use nebula_alloc::{NetworkId, PoolId, pool};
 
 use super::{Addresses, find as find_pool, refusal};
+use crate::names::as_id;
 use crate::service::Service;
 use crate::service::access::{Action, Caller, authorize};
 use crate::service::alone::{Created, Repeat};
@@ -103,6 +104,13 @@ impl Service {
                     if block::by_name(work.tx, network.id, range.family(), name)?.is_some() {
                         let reason = format!("name: another block is called {name:?}");
                         return Err(Error::conflict(reason));
+                    }
+                    if let Some(id) = as_id(name).map(PoolId)
+                        && (pool::by_id(work.tx, id)?.is_some()
+                            || block::by_id(work.tx, id)?.is_some())
+                    {
+                        let name = name.to_owned();
+                        return Err(Error::NameIsId { name, what: "pool or block" });
                     }
                     let (id, name) = (id::new_pool(), name.to_owned());
                     let block = Block { id, network: network.id, pool: pool.id, name, range };
