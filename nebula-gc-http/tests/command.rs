@@ -13,6 +13,7 @@ mod postgres;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -456,6 +457,19 @@ fn rotate_and_prune(database: &[&str]) {
 #[test]
 fn rotated_secrets_take_over_what_was_written_before() {
     rotate_and_prune(&[]);
+}
+
+#[test]
+fn rotated_secrets_stay_their_owners() {
+    let (place, data) = data_without(&[]);
+    let file = data.join("secrets.json");
+    if std::os::unix::fs::chown(&file, Some(65_534), Some(65_534)).is_err() {
+        eprintln!("skipped: this process can't give files away");
+        return;
+    }
+    said(place.path(), &["secrets", "rotate"]);
+    let found = file.metadata().unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (65_534, 65_534, 0o600));
 }
 
 #[test]

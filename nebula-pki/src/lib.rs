@@ -58,6 +58,8 @@ mod curve;
 mod der;
 mod display;
 mod error;
+#[cfg(feature = "files")]
+pub mod files;
 mod fingerprint;
 #[cfg(doc)]
 pub mod guide;

@@ -1,29 +1,15 @@
 //! Files that hold secrets.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::ServerError;
 
-/// Writes a secret so that after a crash there is either all of it or the former file.
+/// Writes a secret so that after a crash there is either all of it or the former file. A former file
+/// keeps its owner: whoever writes may be root, for a server that is not.
 pub(super) fn write_durably(path: &Path, contents: &[u8]) -> Result<(), ServerError> {
-    let write = || {
-        let new = path.with_extension("new");
-        // Left behind by a crash; it was never used.
-        if let Err(error) = fs::remove_file(&new)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(contents)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(directory_of(path))?.sync_all()
-    };
-    write().map_err(|error| path_error(path, &error))
+    nebula_pki::files::replace(path, contents, 0o600).map_err(|error| path_error(path, &error))
 }
 
 /// The directory that a file is in.

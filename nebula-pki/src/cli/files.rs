@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
+use nebula_pki::files;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -69,7 +70,7 @@ pub(crate) fn claim_inputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
 }
 
 /// Refuses a second output to standard output, before anything is written; and one file for two
-/// outputs, where the reference leaves the last and loses a key.
+/// outputs, however it is spelled, where the reference leaves the last and loses a key.
 pub(crate) fn claim_outputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
     if let Some(both) = claimed_twice(flags, STANDARD.as_ref()) {
         return Err(Failure::new(
@@ -77,13 +78,23 @@ pub(crate) fn claim_outputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
             format!("{both} both set to \"-\", only one output may write to stdout"),
         ));
     }
-    for (_, path) in flags.iter().filter(|(_, path)| !path.is_empty()) {
-        if let Some(both) = claimed_twice(flags, path) {
-            let path = quote(path.as_encoded_bytes());
-            return Err(Failure::new("usage", format!("{both} both set to {path}")));
+    let mut others = flags.iter().filter(|(_, path)| !path.is_empty() && !is_standard(path));
+    while let Some((first, path)) = others.next() {
+        for (second, other) in others.clone().filter(|(_, other)| is_one(path, other)) {
+            let quoted = quote(path.as_encoded_bytes());
+            let which = match path == other {
+                true => format!("both set to {quoted}"),
+                false => format!("set to one file: {quoted}, {}", quote(other.as_encoded_bytes())),
+            };
+            return Err(Failure::new("usage", format!("-{first} and -{second} {which}")));
         }
     }
     Ok(())
+}
+
+/// Whether what is written to one path takes the place of what is at the other.
+pub(crate) fn is_one(path: &OsStr, other: &OsStr) -> bool {
+    files::is_one_file(path.as_ref(), other.as_ref())
 }
 
 /// The first two flags with this path.
@@ -144,51 +155,29 @@ pub(crate) fn write(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
     write_to(path, options().create(true).truncate(true).open(path), bytes)
 }
 
-/// The mode of a file that replaces another.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// The old one's.
-    Kept,
-    /// Only for its owner.
-    Private,
-}
-
-/// Replaces a file as a whole: whatever fails, the old one is still there. Standard output is just
-/// written.
-pub(crate) fn replace(path: &OsStr, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
+/// Replaces a file as a whole: whatever fails, the old one is still there, and who may read it stays
+/// as it was. Standard output is just written.
+pub(crate) fn replace(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
     if is_standard(path) {
         return print(bytes);
     }
-    // What a link points to is replaced, not the link.
-    let target = Path::new(path).canonicalize().unwrap_or_else(|_| path.into());
-    let mut beside = target.clone().into_os_string();
-    beside.push(format!(".{}.new", std::process::id()));
-    let file = options()
-        .create_new(true)
-        .open(&beside)
-        .map_err(|error| FileError::new("open", &beside, error))?;
-    let written = write_beside(file, &target, bytes, mode)
-        .and_then(|()| fs::rename(&beside, &target))
-        .map_err(|error| FileError::new("replace", path, error));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-        return written;
-    }
-    // The file is whole already; this makes sure that a power failure does not bring the old one back.
-    if let Some(directory) = target.parent().and_then(|parent| File::open(parent).ok()) {
-        let _ = directory.sync_all();
-    }
-    Ok(())
+    files::replace(path.as_ref(), bytes, 0o600)
+        .map_err(|error| FileError::new("replace", path, error))
 }
 
-fn write_beside(mut file: File, target: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
-    file.write_all(bytes)?;
-    if mode == Mode::Kept
-        && let Ok(old) = target.metadata()
+/// Takes from a key's file what everybody may do with it; whom its owner let in stays.
+pub(crate) fn close_to_others(path: &OsStr) {
+    #[cfg(unix)]
+    if let Ok(found) = Path::new(path).metadata()
+        && found.is_file()
     {
-        file.set_permissions(old.permissions())?;
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = found.permissions().mode() & !0o007;
+        // Who may write to the file, but is not its owner, can't change that.
+        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
     }
-    file.sync_all()
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 /// Writes to standard output.

@@ -14,10 +14,13 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     }
     let (out_key, out_pub) = (flags.required("out-key")?, flags.required("out-pub")?);
     let curve = curve(flags.text("curve")?)?;
-    files::claim_outputs(&[("out-key", out_key), ("out-pub", out_pub)])?;
+    let outputs = [("out-key", out_key), ("out-pub", out_pub)];
+    files::claim_outputs(&outputs)?;
     let key = generate(curve)?;
     files::write(out_key, key.to_pem().as_bytes())
         .map_err(|error| error.failure("error while writing out-key: "))?;
+    // Where names that differ in case are one file, it shows only now.
+    files::claim_outputs(&outputs)?;
     files::write(out_pub, key.public_key().to_pem().as_bytes())
         .map_err(|error| error.failure("error while writing out-pub: "))?;
     Ok(())

@@ -72,8 +72,10 @@ pub(crate) const MODES: &[Mode] = &[
         name: "renew",
         about: "sign a certificate anew: same key and details, new validity",
         details: "The certificate may be expired, but it must have been signed by the CA that signs \
-                  it anew, or by one of those given. A file that is replaced is never lost: the new \
-                  one is written beside it and then takes its name.",
+                  it anew, or by one of those given. A file that is replaced keeps its owner, mode and \
+                  access control list, and is never lost: the new one is written beside it and then \
+                  takes its name. Where that is not possible it is overwritten: a file that is \
+                  mounted by itself, or in a directory that can't be written to.",
         flags: tables::RENEW,
         run: renew::run,
         ..MODE
@@ -82,8 +84,8 @@ pub(crate) const MODES: &[Mode] = &[
         name: "rekey",
         about: "encrypt a CA key, or change its passphrase",
         details: "The old passphrase is asked for if the key is encrypted, the new one twice. A file \
-                  that is replaced is never lost: the new one is written beside it and then takes its \
-                  name.",
+                  that is replaced is written as renew does it, and closed to everybody whom its \
+                  owner, group or access control list does not name.",
         flags: tables::REKEY,
         run: rekey::run,
         ..MODE

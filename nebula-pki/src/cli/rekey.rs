@@ -18,13 +18,15 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let ca_key = flags.required("ca-key")?;
     let parameters = encryption::parameters(flags)?;
     let out_key = Some(flags.raw("out-key")).filter(|path| !path.is_empty()).unwrap_or(ca_key);
-    if out_key != ca_key && files::exists(out_key) {
+    let in_place = out_key == ca_key || files::is_one(out_key, ca_key);
+    if !in_place && files::exists(out_key) {
         return Err(sign::exists("key", out_key).into());
     }
     let key = authority::read_key(ca_key)?.map_err(|error| authority::unreadable_key(&error))?;
     let sealed = encryption::seal(&key, &new_passphrase()?, parameters)?;
-    let written = if out_key == ca_key {
-        files::replace(out_key, sealed.as_bytes(), files::Mode::Private)
+    let written = if in_place {
+        files::close_to_others(out_key);
+        files::replace(out_key, sealed.as_bytes())
     } else {
         files::write_new(out_key, sealed.as_bytes())
     };

@@ -29,6 +29,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
         ("blocklist", list),
     ])?;
     files::claim_outputs(&[("out-crt", out_crt), ("out-qr", out_qr)])?;
+    let in_place = out_crt == in_crt || files::is_one(out_crt, in_crt);
 
     let issuer = authority::read(ca_key, token, ca_crt)?;
     let pool = trusted(ca, issuer.certificate())?;
@@ -39,7 +40,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     if issuer.certificate().is_expired(now.seconds) {
         return Err(Failure::new("ca_expired", "ca certificate is expired").into());
     }
-    if out_crt != in_crt && files::exists(out_crt) {
+    if !in_place && files::exists(out_crt) {
         return Err(sign::exists("cert", out_crt).into());
     }
 
@@ -58,8 +59,8 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
             terms(now, flags.duration("duration"), verified.details(), issuer.certificate());
         pem.push_str(&renew(&issuer, &verified, &terms)?.to_pem());
     }
-    let written = if out_crt == in_crt {
-        files::replace(out_crt, pem.as_bytes(), files::Mode::Kept)
+    let written = if in_place {
+        files::replace(out_crt, pem.as_bytes())
     } else {
         files::write_new(out_crt, pem.as_bytes())
     };

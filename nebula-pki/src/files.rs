@@ -1,0 +1,286 @@
+//! Files that a program replaces (feature `files`). Nothing else in this crate knows files; this is
+//! here because it is the one crate that every program of the workspace is built on.
+//!
+//! [`replace`] puts new contents into a file. Who may read it is somebody else's decision, made when
+//! the file was set up, so that owner, group, mode, access control list and security label stay as
+//! they were. To replace several files, or none, [`Replacement::stage`] them all first:
+//!
+//! ```
+//! use std::io;
+//! use std::path::Path;
+//!
+//! use nebula_pki::files::Replacement;
+//!
+//! fn install(directory: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
+//!     let stage = |(name, contents): &(&str, &[u8])| {
+//!         // 0o600 is for a file that is not there yet.
+//!         Replacement::stage(&directory.join(name), contents, 0o600)
+//!     };
+//!     // What can't be written shows here, before anything was changed.
+//!     let staged = files.iter().map(stage).collect::<io::Result<Vec<_>>>()?;
+//!     staged.into_iter().try_for_each(Replacement::commit)
+//! }
+//! # let scratch = tempfile::tempdir()?;
+//! # install(scratch.path(), &[("node.crt", b"a"), ("ca.crt", b"b")])?;
+//! # assert_eq!(std::fs::read(scratch.path().join("ca.crt"))?, b"b");
+//! # Ok::<(), io::Error>(())
+//! ```
+
+mod kept;
+mod place;
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+pub use place::is_one_file;
+
+/// Replaces the contents of a file, durably; makes it, with `mode` (and the process's umask), where
+/// there is none. See [`Replacement`] for what is kept, and what happens to what is no file.
+///
+/// # Errors
+///
+/// As [`Replacement::stage`] and [`Replacement::commit`]. The former contents are still there.
+pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    Replacement::stage(path, contents, mode)?.commit()
+}
+
+/// New contents for a file, which wait to take the place of the old.
+///
+/// They are written beside the file, under its name with `.new`, and take its name when they are
+/// committed. So whoever reads it, and whoever finds it after a crash, has the old or the new contents
+/// as a whole. (What a crash left under the name with `.new` goes with the next replacement.) Owner, group, mode and, on Linux, access control list, security
+/// label and the other extended attributes are those of the old file. A link stays, and what it
+/// points to is replaced; other hard links keep the old contents.
+///
+/// Where that is not possible the old file itself is overwritten: in a directory that can't be
+/// written to, a file that is mounted by itself (`docker -v`), one whose owner or label this process
+/// can't give to another file. If that fails halfway, the old contents are put back; only a crash in
+/// the middle leaves neither.
+///
+/// Devices, pipes and terminals are just written to.
+///
+/// Contents are wiped from memory, and what is dropped without having been committed leaves nothing
+/// behind.
+#[derive(Debug)]
+pub struct Replacement {
+    target: PathBuf,
+    /// The file as it was; none where there was none.
+    old: Option<Metadata>,
+    /// The file beside it; none if the old one is to be overwritten.
+    beside: Option<Beside>,
+    contents: Zeroizing<Vec<u8>>,
+}
+
+impl Replacement {
+    /// Gets everything ready, and changes nothing. `mode` is for a file that is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system, if the file can be replaced neither way; one of the kind
+    /// [`WouldBlock`](ErrorKind::WouldBlock) while another replacement of it waits.
+    pub fn stage(path: &Path, contents: &[u8], mode: u32) -> io::Result<Self> {
+        let target = place::resolve(path)?;
+        let old = match fs::metadata(&target) {
+            Ok(old) => Some(old),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let beside = match &old {
+            Some(old) if !old.is_file() => None,
+            old => Beside::write(&target, old.as_ref(), contents, mode)?,
+        };
+        let contents = Zeroizing::new(contents.to_vec());
+        let staged = Self { target, old, beside, contents };
+        if staged.beside.is_none() {
+            staged.open_old()?;
+        }
+        Ok(staged)
+    }
+
+    /// Puts the new contents in the old ones' place. After it they survive a loss of power.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system. The old contents are still there, unless only making them
+    /// durable failed.
+    pub fn commit(mut self) -> io::Result<()> {
+        let Some(mut beside) = self.beside.take() else { return self.overwrite() };
+        match beside.rename(&self.target) {
+            Ok(()) => sync_directory(&self.target),
+            Err(error) if self.old.is_some() && is_barred(&error) => self.overwrite(),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The old file, to be overwritten, if it is still the same one.
+    fn open_old(&self) -> io::Result<File> {
+        let is_file = self.old.as_ref().is_some_and(Metadata::is_file);
+        let file = OpenOptions::new().read(is_file).write(true).open(&self.target)?;
+        match &self.old {
+            Some(old) if place::is_same(old, &file.metadata()?) => Ok(file),
+            _ => Err(io::Error::other("it was replaced by somebody else meanwhile")),
+        }
+    }
+
+    fn overwrite(&self) -> io::Result<()> {
+        let mut file = self.open_old()?;
+        if !file.metadata()?.is_file() {
+            return file.write_all(&self.contents);
+        }
+        let mut before = Zeroizing::new(Vec::new());
+        file.read_to_end(&mut before)?;
+        fill(&mut file, &self.contents).inspect_err(|_| {
+            // What was there needs no more room than it had.
+            let _ = fill(&mut file, &before);
+        })
+    }
+}
+
+/// Overwrites, and cuts off the rest only then: a full disk is found out while nothing is lost.
+fn fill(file: &mut File, contents: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(contents)?;
+    file.set_len(contents.len().try_into().map_err(io::Error::other)?)?;
+    file.sync_all()
+}
+
+/// A complete new file beside the one that it is to replace; removed when dropped. Its lock tells
+/// others that it is not left over.
+#[derive(Debug)]
+struct Beside {
+    path: PathBuf,
+    file: File,
+    is_renamed: bool,
+}
+
+impl Beside {
+    /// None if no file here can take the old one's place.
+    fn write(
+        target: &Path,
+        old: Option<&Metadata>,
+        contents: &[u8],
+        mode: u32,
+    ) -> io::Result<Option<Self>> {
+        // For nobody else until it is known who may read it.
+        let mode = if old.is_some() { 0o600 } else { mode };
+        let mut beside = match Self::create(name_beside(target), mode) {
+            Ok(beside) => beside,
+            Err(error) if old.is_some() && is_barred(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Some(old) = old
+            && kept::keep(&beside.file, target, old).is_err()
+        {
+            return Ok(None);
+        }
+        beside.file.write_all(contents)?;
+        beside.file.sync_all()?;
+        Ok(Some(beside))
+    }
+
+    /// A new file: one that is there already may be open elsewhere, and is taken away, unless somebody
+    /// still works with it.
+    fn create(path: PathBuf, mode: u32) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        #[cfg(not(unix))]
+        let _ = mode;
+        // Others may come in between, but not for ever.
+        for _ in 0..100 {
+            match options.open(&path) {
+                // Else somebody took it for left over before it was locked.
+                Ok(file) if lock(&file) && is_at(&file, &path) => {
+                    return Ok(Self { path, file, is_renamed: false });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => clear(&path)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(busy(&path))
+    }
+
+    fn rename(&mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.is_renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.is_renamed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn name_beside(target: &Path) -> PathBuf {
+    let mut name = OsString::from(target);
+    name.push(".new");
+    name.into()
+}
+
+/// Takes away what a crash left behind.
+fn clear(path: &Path) -> io::Result<()> {
+    // A pipe would have to be waited for.
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+        && File::open(path).is_ok_and(|file| !lock(&file))
+    {
+        return Err(busy(path));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn busy(path: &Path) -> io::Error {
+    let reason = format!("somebody else is writing {}", path.display());
+    io::Error::new(ErrorKind::WouldBlock, reason)
+}
+
+/// Whether nobody else has locked it. Where the file system has no locks, nobody has.
+fn lock(file: &File) -> bool {
+    !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Whether this file is still the one at the path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let found = file.metadata().and_then(|file| Ok((file, fs::symlink_metadata(path)?)));
+    found.is_ok_and(|(file, found)| place::is_same(&file, &found))
+}
+/// Whether this says that no other file can take the old one's place, and nothing of the old file.
+fn is_barred(error: &io::Error) -> bool {
+    use ErrorKind::{
+        CrossesDevices, InvalidFilename, PermissionDenied, ReadOnlyFilesystem, ResourceBusy,
+    };
+    matches!(
+        error.kind(),
+        // EXDEV and EBUSY are what a file that is mounted by itself answers.
+        CrossesDevices | InvalidFilename | PermissionDenied | ReadOnlyFilesystem | ResourceBusy
+    )
+}
+
+/// Makes sure that a loss of power does not bring the old file back.
+fn sync_directory(file: &Path) -> io::Result<()> {
+    match File::open(place::directory(file)) {
+        Ok(directory) => match directory.sync_all() {
+            // A file system that does not know it.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        },
+        // One may write to a directory that one can't read. Elsewhere than on Unix none can be opened.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
