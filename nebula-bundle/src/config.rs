@@ -5,9 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use nebula_pki::Fingerprint;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{Endpoint, Error};
+
+/// A whole `nebula.yml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Whom the node trusts and who it is.
+    pub pki: Pki,
+    /// Keeping NAT mappings open.
+    pub punchy: Punchy,
+    /// Overlay address of a lighthouse → where it is on the underlay.
+    pub static_host_map: BTreeMap<IpAddr, Vec<Endpoint>>,
+    /// How the node finds the others, or helps them find each other.
+    pub lighthouse: LighthouseSection,
+    /// The UDP socket.
+    pub listen: Listen,
+    /// Help for nodes that can't reach each other.
+    pub relay: RelaySection,
+    /// The overlay's network device.
+    pub tun: Tun,
+    /// What may pass.
+    pub firewall: Firewall,
+}
 
 /// The sections that are the same for all nodes of a network. With [`Own`] they make a
 /// `nebula.yml`: the texts of two mappings, one after the other, are one mapping.
@@ -37,7 +59,8 @@ pub struct Own {
 }
 
 /// The section `pki`. Paths are relative to the directory `nebula` is started in, or absolute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pki {
     /// The trusted CAs' file.
     pub ca: String,
@@ -47,19 +70,20 @@ pub struct Pki {
     pub key: String,
     /// Certificates that are refused although a trusted CA signed them. Nebula has no other form of
     /// revocation list; the comparison is by exact lower-case hexadecimal text.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(serialize_with = "as_hex", deserialize_with = "from_hex")]
     pub blocklist: BTreeSet<Fingerprint>,
     /// Ends tunnels to peers whose certificate became invalid (the default since Nebula 1.8).
     pub disconnect_invalid: bool,
     /// With which of its two certificates a node begins handshakes, 1 or 2; where nothing is said,
     /// with version 1. Nebula reads it since 1.10, and does not start with a version that the node
     /// has no certificate of.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initiating_version: Option<u8>,
 }
 
 /// The section `lighthouse`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LighthouseSection {
     /// Whether this node is one.
     pub am_lighthouse: bool,
@@ -70,7 +94,8 @@ pub struct LighthouseSection {
 }
 
 /// The section `relay` (since Nebula 1.6).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RelaySection {
     /// Whether this node passes on packets between others.
     pub am_relay: bool,
@@ -81,7 +106,8 @@ pub struct RelaySection {
 }
 
 /// The section `listen`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Listen {
     /// The local address; `::` is every address of both families.
     pub host: String,
@@ -90,14 +116,16 @@ pub struct Listen {
 }
 
 /// The section `punchy`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Punchy {
     /// Whether to send packets that keep NAT mappings open.
     pub punch: bool,
 }
 
 /// The section `tun`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tun {
     /// The device's name, at most 15 bytes on Linux.
     pub dev: String,
@@ -131,7 +159,8 @@ impl Tun {
 }
 
 /// The section `firewall`: everything is denied but what a rule allows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Firewall {
     /// What the node may send.
     pub outbound: Vec<Rule>,
@@ -141,7 +170,8 @@ pub struct Firewall {
 
 /// One allowing rule. The port is always written, because releases before 1.11 refuse a rule
 /// without one, for ICMP too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenRule")]
 pub struct Rule {
     /// `any`, a number, or a range `a-b`.
     pub port: String,
@@ -161,7 +191,7 @@ impl Rule {
 }
 
 /// A rule's protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Proto {
     /// All of them.
@@ -190,6 +220,34 @@ impl Peer {
     pub fn any() -> Self {
         Self::Host("any".to_owned())
     }
+}
+
+/// A [`Rule`] as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRule {
+    port: String,
+    proto: Proto,
+    host: Option<String>,
+    group: Option<String>,
+}
+
+impl TryFrom<WrittenRule> for Rule {
+    type Error = &'static str;
+
+    fn try_from(rule: WrittenRule) -> Result<Self, Self::Error> {
+        let peer = match (rule.host, rule.group) {
+            (Some(host), None) => Peer::Host(host),
+            (None, Some(group)) => Peer::Group(group),
+            _ => return Err("a firewall rule names either a host or a group"),
+        };
+        Ok(Self { port: rule.port, proto: rule.proto, peer })
+    }
+}
+
+fn from_hex<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Fingerprint>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
 }
 
 fn as_hex<S: Serializer>(list: &BTreeSet<Fingerprint>, serializer: S) -> Result<S::Ok, S::Error> {

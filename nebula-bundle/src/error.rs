@@ -1,6 +1,6 @@
 use nebula_pki::Fingerprint;
 
-/// Why a bundle could not be made.
+/// Why a bundle could not be made, or is not one to install.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -73,5 +73,33 @@ pub enum Error {
     Archive {
         /// The archiver's own words.
         reason: String,
+    },
+    /// A received bundle lacks one of its files.
+    #[error("the bundle lacks {file}")]
+    MissingFile {
+        /// The file's name.
+        file: &'static str,
+    },
+    /// A received bundle holds a file that no bundle has.
+    #[error("the bundle holds {name:?}, which is no file of a bundle")]
+    UnknownFile {
+        /// The file's name, cut to 100 characters.
+        name: String,
+    },
+    /// A file of a received bundle holds something that no bundle of this version has.
+    #[error("{file}: {reason}")]
+    File {
+        /// The file's name.
+        file: &'static str,
+        /// What is wrong with it. It may quote the file, but holds no control characters.
+        reason: String,
+    },
+    /// A received certificate is not one that this node can use.
+    #[error("{file}: {source}")]
+    Certificate {
+        /// The file's name.
+        file: &'static str,
+        /// What is wrong with it.
+        source: nebula_pki::Error,
     },
 }

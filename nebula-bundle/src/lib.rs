@@ -40,6 +40,7 @@
 mod archive;
 mod bundle;
 mod certificates;
+mod check;
 pub mod config;
 mod endpoint;
 mod error;
@@ -48,6 +49,7 @@ mod render;
 
 pub use bundle::{Bundle, Digest};
 pub use certificates::Certificates;
+pub use check::{CheckedBundle, check};
 pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
 pub use error::Error;

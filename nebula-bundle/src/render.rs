@@ -142,7 +142,7 @@ impl Renderer {
     }
 }
 
-fn yaml(sections: &impl Serialize) -> Result<String, Error> {
+pub(crate) fn yaml(sections: &impl Serialize) -> Result<String, Error> {
     // A fingerprint of digits alone, or with one 'e', would be read as a number.
     let options = serde_saphyr::ser_options! { quote_all: true };
     serde_saphyr::to_string_with_options(sections, options)
