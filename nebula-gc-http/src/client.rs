@@ -22,6 +22,7 @@ mod connect;
 mod error;
 mod link;
 mod pages;
+mod printable;
 mod request;
 mod trust;
 
@@ -38,6 +39,7 @@ use self::connect::Server;
 pub use self::error::{ClientError, Problem};
 pub use self::link::{JoinLink, parse_pin};
 pub use self::pages::Pages;
+pub use self::printable::printable;
 pub use self::request::{Answer, Request};
 
 /// No answer is longer, in bytes: the largest are bundles and imports' reports.

@@ -357,7 +357,7 @@ fn one_node(shell: &Shell, node: &str) {
     let mut wait = shell.command(&[&unapplied[..], &["--wait"]].concat());
     let mut wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(wait.stderr.take().unwrap()).lines();
-    assert_eq!(told.next().unwrap().unwrap(), "1 active nodes have not applied it yet");
+    assert_eq!(told.next().unwrap().unwrap(), "1 active node has not applied it yet");
     let generation = of("show", &[])["generation"].as_i64().unwrap();
     let report = serde_json::json!({
         "revision": revision.parse::<i64>().unwrap(),

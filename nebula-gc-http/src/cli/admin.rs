@@ -14,7 +14,7 @@ mod show;
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use self::commands::{COMMANDS, Entry, GROUPS};
 use self::operation::Operation;
+use crate::terminal::{self, print};
 
 const SERVER: &str = "server";
 const KEY_FILE: &str = "key-file";
@@ -128,7 +129,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (request, name) = match fields::request(operation, said) {
         Ok(request) => (request, names::node_meant(operation, said)),
         Err(reason) => {
-            eprintln!("nebula-gc: {reason}");
+            terminal::warn(&reason.to_string());
             return Ok(ExitCode::from(USAGE));
         }
     };
@@ -186,7 +187,7 @@ impl Asked<'_> {
             return Ok(());
         }
         if self.as_json {
-            print(&(serde_json::to_string_pretty(&body)? + "\n"))?;
+            terminal::print_json(&body)?;
         } else {
             self.show(&body, answer.header("etag"))?;
         }
@@ -222,7 +223,7 @@ impl Asked<'_> {
         }
         // As a page would be that had room for all.
         let whole = Pages::filled(beside, items);
-        Ok(print(&(serde_json::to_string_pretty(&whole)? + "\n"))?)
+        terminal::print_json(&whole)
     }
 
     fn show(&self, body: &Value, etag: Option<&str>) -> Result<(), Box<dyn Error>> {
@@ -242,7 +243,7 @@ impl Asked<'_> {
             None if io::stdout().is_terminal() && std::str::from_utf8(&answer.body).is_err() => {
                 Err("this is not for a terminal: give --out FILE".into())
             }
-            None => Ok(io::stdout().write_all(&answer.body)?),
+            None => Ok(terminal::print_bytes(&answer.body)?),
         }
     }
 }
@@ -270,14 +271,5 @@ fn client(said: &ArgMatches) -> Result<Client, Box<dyn Error>> {
             let pin = parse_pin(&pin).ok_or("pin: must be SHA-256 in Base64 or hexadecimal")?;
             Ok(client.with_pin(pin)?)
         }
-    }
-}
-
-/// Prints; who has read enough is no failure.
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
     }
 }

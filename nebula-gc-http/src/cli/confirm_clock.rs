@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 use nebula_gc_http::server::DataDirectory;
 
-use crate::{arguments, now};
+use crate::{arguments, now, terminal};
 
 pub(crate) fn command() -> Command {
     let command = Command::new("confirm-clock")
@@ -26,6 +26,6 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
     let url = settings.database.as_ref().map(|url| url.expose());
     DataDirectory::at(settings.data).confirm_clock(url, now()?)?;
-    println!("Time goes on from now.");
+    terminal::print("Time goes on from now.\n")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,31 +1,43 @@
 //! `nebula-gc join`.
 
+mod files;
+mod identity;
+
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
-use nebula_gc_http::Bearer;
-use nebula_gc_http::client::{Client, ClientError, JoinLink, Request};
-use nebula_pki::key::AgreementKey;
-use nebula_pki::{Curve, SystemRandom};
+use nebula_bundle::CheckedBundle;
+use nebula_gc_http::client::{Client, ClientError, JoinLink, Request, printable};
+use nebula_pki::Curve;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
+
+use self::identity::Identity;
+use crate::{now, terminal};
 
 const LINK: &str = "link";
 const NAME: &str = "name";
 const OUT: &str = "out";
 const ENDPOINT: &str = "endpoint";
 const CURVE: &str = "curve";
-const KEY: &str = "node.key";
-const TOKEN: &str = "node.token";
-/// What a bundle may hold; nothing else is written, whatever a server sends.
-const FILES: [&str; 4] = ["ca.crt", "node.crt", "nebula.yml", "README.md"];
+/// The server's answer, as far as it is used.
+#[derive(Deserialize)]
+struct Enrolled {
+    network: String,
+    bundle: Files,
+}
+
+#[derive(Deserialize)]
+struct Files {
+    files: BTreeMap<String, String>,
+}
 
 pub(crate) fn command() -> Command {
     Command::new("join")
@@ -85,7 +97,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let identity = Identity::load_or_make(&directory, curve)?;
     let kept = identity.key.curve();
     if kept != curve && matches.value_source(CURVE) == Some(ValueSource::CommandLine) {
-        let key = directory.join(KEY);
+        let key = identity::key_file(&directory);
         return Err(format!(
             "{}: is on {kept:?} already; --out names another directory, for a new key",
             key.display()
@@ -95,26 +107,35 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let enrolled = runtime.block_on(enroll(&link, &request(matches, &identity)));
     let enrolled = enrolled.map_err(|error| explained(error, &directory))?;
-    let files = enrolled.pointer("/bundle/files").and_then(Value::as_object);
-    let files = files.ok_or("the answer holds no bundle")?;
-    for name in FILES {
-        let contents = files.get(name).and_then(Value::as_str);
-        let contents = contents.ok_or_else(|| format!("the answer's bundle lacks {name}"))?;
-        write(&directory.join(name), contents.as_bytes(), 0o644)?;
-    }
-    let addresses = enrolled.get("addresses").and_then(Value::as_array).into_iter().flatten();
-    let addresses: Vec<_> = addresses.filter_map(Value::as_str).collect();
-    let text_of = |name: &str| enrolled.get(name).and_then(Value::as_str).unwrap_or_default();
-    if text_of("name") != text(NAME) {
+    let bundle = checked(&enrolled, &identity)?;
+    let files = bundle.files().map(|(name, contents)| (Path::new(name), contents.as_bytes()));
+    files::write_all(&directory, files, 0o644)?;
+    let node = bundle.certificates().details();
+    let (name, asked) = (node.name(), text(NAME));
+    if name != asked {
         // It is asked again, for a bundle as it is now.
-        eprintln!(
-            "nebula-gc: it is called {:?} already; an operator can change its name",
-            text_of("name")
-        );
+        terminal::warn(&format!(
+            "it is called {:?} already; an operator can change its name",
+            printable(&name)
+        ));
     }
-    println!("{} is {} in {}", text_of("name"), addresses.join(" and "), text_of("network"));
-    println!("Start it: cd {} && nebula -config nebula.yml", directory.display());
+    let addresses: Vec<_> = node.networks().iter().map(ToString::to_string).collect();
+    terminal::print(&format!(
+        "{} is {} in {}\nStart it: cd {} && nebula -config nebula.yml\n",
+        printable(&name),
+        addresses.join(" and "),
+        printable(&enrolled.network),
+        directory.display()
+    ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The bundle, if this device can trust it: a server may have been taken over.
+fn checked(enrolled: &Enrolled, identity: &Identity) -> Result<CheckedBundle, Box<dyn Error>> {
+    let files = enrolled.bundle.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    nebula_bundle::check(files, &identity.key.public_key(), now()?).map_err(|error| {
+        format!("the server's answer can't be used, so nothing was installed: {error}").into()
+    })
 }
 
 /// What is sent.
@@ -132,13 +153,18 @@ fn request(matches: &ArgMatches, identity: &Identity) -> Value {
     body
 }
 
-async fn enroll(link: &JoinLink, body: &Value) -> Result<Value, Box<dyn Error>> {
+async fn enroll(link: &JoinLink, body: &Value) -> Result<Enrolled, Box<dyn Error>> {
     let mut client = Client::new(&link.server)?.with_key(&link.token);
     if let Some(pin) = link.pin {
         client = client.with_pin(pin)?;
     }
     let answer = client.send(Request::post("/enroll", body.clone()).repeatable()).await?;
-    Ok(answer.json()?)
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        format!(
+            "the server's answer is not that of an enrolment, so nothing was installed: {error}"
+        )
+        .into()
+    })
 }
 
 /// A refusal, with what to do about it here.
@@ -155,68 +181,4 @@ fn explained(error: Box<dyn Error>, directory: &Path) -> Box<dyn Error> {
         .into(),
         _ => error,
     }
-}
-
-/// What a device is known by, and keeps.
-struct Identity {
-    key: AgreementKey,
-    token: Zeroizing<String>,
-}
-
-impl Identity {
-    fn load_or_make(directory: &Path, curve: Curve) -> Result<Self, Box<dyn Error>> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| format!("{}: {error}", directory.display()))?;
-        let pem = secret(&directory.join(KEY), || {
-            Ok(AgreementKey::generate(curve, &mut SystemRandom)?.to_pem())
-        })?;
-        let key = AgreementKey::from_pem(pem.as_bytes()).map_err(|error| {
-            let path = directory.join(KEY);
-            format!("{}: {error}; --out names another directory, for a new key", path.display())
-        })?;
-        let token = secret(&directory.join(TOKEN), || {
-            Ok(Zeroizing::new([Bearer::new_node_token()?.expose(), "\n"].concat()))
-        })?;
-        Ok(Self { key, token: Zeroizing::new(token.trim().to_owned()) })
-    }
-}
-
-/// The secret in a file, which is written first where there is none.
-fn secret(
-    path: &Path,
-    make: impl FnOnce() -> Result<Zeroizing<String>, Box<dyn Error>>,
-) -> Result<Zeroizing<String>, Box<dyn Error>> {
-    match fs::read_to_string(path) {
-        Ok(kept) => Ok(Zeroizing::new(kept)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let made = make()?;
-            write(path, made.as_bytes(), 0o600)?;
-            Ok(made)
-        }
-        Err(error) => Err(format!("{}: {error}", path.display()).into()),
-    }
-}
-
-/// Writes so that after a crash there is either all of it or the former file.
-fn write(path: &Path, contents: &[u8], mode: u32) -> Result<(), Box<dyn Error>> {
-    let write = || {
-        let new = path.with_extension("new");
-        // Left behind by a crash.
-        if let Err(error) = fs::remove_file(&new)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        file.write_all(contents)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(|error: io::Error| format!("{}: {error}", path.display()).into())
 }

@@ -1,5 +1,4 @@
 //! `nebula-gc`: the server, its operators' commands, and how a device joins.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod admin;
 mod arguments;
@@ -7,6 +6,7 @@ mod confirm_clock;
 mod join;
 mod secrets;
 mod serve;
+mod terminal;
 mod verify;
 
 use std::error::Error;
@@ -31,7 +31,10 @@ fn main() -> ExitCode {
         _ => Ok(ExitCode::FAILURE),
     };
     done.unwrap_or_else(|error: Box<dyn Error>| {
-        eprintln!("nebula-gc: {error}");
+        if terminal::has_read_enough(&*error) {
+            return ExitCode::SUCCESS;
+        }
+        terminal::complain(&*error);
         ExitCode::FAILURE
     })
 }

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use nebula_gc_http::server::DataDirectory;
 use nebula_gc_http::settings::Settings;
 
-use crate::arguments;
+use crate::{arguments, terminal};
 
 const STAGE: &str = "stage";
 
@@ -54,12 +54,12 @@ fn rotate(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let path = file.path().display();
     if matches.get_flag(STAGE) {
         file.change(|secrets| Ok(secrets.stage()?))?;
-        println!(
-            "{path}: new keys are staged. Copy the file to every server, restart them, then rotate"
-        );
+        terminal::print(&format!(
+            "{path}: new keys are staged. Copy the file to every server, restart them, then rotate\n"
+        ))?;
     } else {
         file.change(|secrets| Ok(secrets.rotate()?))?;
-        println!("{path}: new keys are in use from the server's next start");
+        terminal::print(&format!("{path}: new keys are in use from the server's next start\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +68,7 @@ fn prune(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
     let directory = directory(&settings);
     for line in directory.prune_secrets(settings.database.as_ref().map(|url| url.expose()))? {
-        println!("{line}");
+        terminal::print(&format!("{line}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 use nebula_gc_http::server::DataDirectory;
 
-use crate::{arguments, now};
+use crate::{arguments, now, terminal};
 
 pub(crate) fn command() -> Command {
     let command = Command::new("verify")
@@ -26,11 +26,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
     let url = settings.database.as_ref().map(|url| url.expose());
     let found = DataDirectory::at(settings.data).verify(url, now()?)?;
-    for violation in &found {
-        println!("{violation}");
-    }
+    let lines: String = found.iter().map(|violation| format!("{violation}\n")).collect();
+    terminal::print(&lines)?;
     if found.is_empty() {
-        println!("Nothing is wrong.");
+        terminal::print("Nothing is wrong.\n")?;
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)

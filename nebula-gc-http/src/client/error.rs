@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::printable;
+
 /// Why there is no answer, or none to use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,14 +95,14 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.field {
-            Some(field) if !self.detail.starts_with(field.as_str()) => {
-                write!(f, "{field}: {} ({})", self.detail, self.code)?;
-            }
-            _ => write!(f, "{} ({})", self.detail, self.code)?,
+        if let Some(field) = &self.field
+            && !self.detail.starts_with(field.as_str())
+        {
+            write!(f, "{}: ", printable(field))?;
         }
+        write!(f, "{} ({})", printable(&self.detail), printable(&self.code))?;
         for lease in &self.leases {
-            write!(f, "\n  {lease}")?;
+            write!(f, "\n  {}", printable(lease))?;
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use nebula_gc_http::client::Request;
 use serde_json::Value;
 
 use super::commands::Entry;
-use super::{Asked, print, show};
+use super::{Asked, show};
+use crate::terminal::{self, print};
 
 const FOLLOW: &str = "follow";
 const WAIT: &str = "wait";
@@ -62,7 +63,8 @@ async fn follow(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error
     }
     loop {
         if asked.as_json {
-            print(&items.iter().map(|item| format!("{item}\n")).collect::<String>())?;
+            let lines = items.iter().map(|item| terminal::safe_json(&item.to_string()) + "\n");
+            print(&lines.collect::<String>())?;
         } else if !items.is_empty() {
             print(&show::table(&items, asked.entry.columns))?;
         }
@@ -84,7 +86,10 @@ async fn wait(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>>
             break;
         }
         if told.replace(count) != Some(count) {
-            eprintln!("{count} active nodes have not applied it yet");
+            terminal::note(&match count {
+                1 => "1 active node has not applied it yet".to_owned(),
+                _ => format!("{count} active nodes have not applied it yet"),
+            });
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -1,5 +1,6 @@
 //! Answers as people read them.
 
+use nebula_gc_http::client::printable;
 use serde_json::{Map, Value};
 
 /// A list as a table: one line for each, the columns aligned.
@@ -80,7 +81,7 @@ fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
-        Some(Value::String(text)) => printable(text),
+        Some(Value::String(text)) => shown(text),
         Some(Value::Number(number)) => number.to_string(),
         Some(Value::Array(items)) if items.is_empty() => "-".to_owned(),
         Some(Value::Array(items)) => {
@@ -93,15 +94,12 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// Names and reasons are others' texts: none of them commands the terminal.
-fn printable(text: &str) -> String {
-    let is_pem = text.starts_with("-----BEGIN ");
-    let shown = |c: char| match c {
-        '\n' if is_pem => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(shown).collect()
+/// Names and reasons are others' texts: none of them commands the terminal. PEM keeps its lines.
+fn shown(text: &str) -> String {
+    match text.starts_with("-----BEGIN ") {
+        true => text.lines().map(|line| printable(line) + "\n").collect(),
+        false => printable(text),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,88 @@
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nebula_gc_http::Bearer;
+use nebula_pki::key::AgreementKey;
+use nebula_pki::{Curve, SystemRandom};
+use zeroize::Zeroizing;
+
+use super::files;
+use crate::terminal;
+
+const KEY: &str = "node.key";
+const TOKEN: &str = "node.token";
+/// Neither file is longer, in bytes.
+const LIMIT: u64 = 4096;
+
+/// What a device is known by, and keeps: its key never leaves it.
+pub(super) struct Identity {
+    pub(super) key: AgreementKey,
+    pub(super) token: Zeroizing<String>,
+}
+
+impl Identity {
+    /// Reads `node.key` and `node.token`; makes what is not there, before anything is asked, because
+    /// an answer may be lost.
+    pub(super) fn load_or_make(directory: &Path, curve: Curve) -> Result<Self, Box<dyn Error>> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| format!("{}: {error}", directory.display()))?;
+        let path = key_file(directory);
+        let pem = secret(&path, || Ok(AgreementKey::generate(curve, &mut SystemRandom)?.to_pem()))?;
+        let key = AgreementKey::from_pem(pem.as_bytes()).map_err(|error| {
+            format!("{}: {error}; --out names another directory, for a new key", path.display())
+        })?;
+        let token = secret(&directory.join(TOKEN), || {
+            Ok(Zeroizing::new([Bearer::new_node_token()?.expose(), "\n"].concat()))
+        })?;
+        Ok(Self { key, token: Zeroizing::new(token.trim().to_owned()) })
+    }
+}
+
+/// Where a device's private key is.
+pub(super) fn key_file(directory: &Path) -> PathBuf {
+    directory.join(KEY)
+}
+
+/// The secret in a file, which is written first where there is none.
+fn secret(
+    path: &Path,
+    make: impl FnOnce() -> Result<Zeroizing<String>, Box<dyn Error>>,
+) -> Result<Zeroizing<String>, Box<dyn Error>> {
+    let said = |error: io::Error| format!("{}: {error}", path.display());
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = make()?;
+            files::write(path, made.as_bytes(), 0o600)?;
+            Ok(made)
+        }
+        Err(error) => Err(said(error).into()),
+        Ok(found) if !found.is_file() || found.len() > LIMIT => {
+            Err(format!("{}: is no file of a secret", path.display()).into())
+        }
+        Ok(found) => {
+            close_to_others(path, &found).map_err(said)?;
+            Ok(Zeroizing::new(fs::read_to_string(path).map_err(said)?))
+        }
+    }
+}
+
+/// A secret that others could read is closed to them, and its owner told: they may have it.
+fn close_to_others(path: &Path, found: &fs::Metadata) -> io::Result<()> {
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))?;
+    terminal::warn(&format!(
+        "{}: was open to others (mode {mode:04o}), and is no longer. If somebody may have read it, \
+         join anew with another --out, and have this node revoked",
+        path.display()
+    ));
+    Ok(())
+}

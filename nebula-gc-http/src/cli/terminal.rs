@@ -1,0 +1,63 @@
+//! What the program says, on streams whose reader may be gone.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+
+use nebula_gc_http::client::printable;
+use serde_json::Value;
+
+/// Writes an answer to the standard output.
+///
+/// # Errors
+/// [`io::ErrorKind::BrokenPipe`] when its reader has read enough, which [`has_read_enough`] tells.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print`], for what may be no text.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush())
+}
+
+/// As [`print`], as JSON over several lines.
+pub(crate) fn print_json(value: &Value) -> Result<(), Box<dyn Error>> {
+    Ok(print(&(safe_json(&serde_json::to_string_pretty(value)?) + "\n"))?)
+}
+
+/// The same JSON, in which no text commands a terminal. What lies below the space is escaped already.
+pub(crate) fn safe_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || printable(c.encode_utf8(&mut [0; 4])).len() == c.len_utf8() {
+            safe.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe += &format!("\\u{unit:04x}");
+            }
+        }
+    }
+    safe
+}
+
+/// Whether a command ended because nobody reads its output any more (`| head`), which is no failure.
+pub(crate) fn has_read_enough(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes a line to the standard error; where that is closed, nobody wants it.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// As [`note`], of something that is not as it should be.
+pub(crate) fn warn(line: &str) {
+    note(&format!("nebula-gc: {line}"));
+}
+
+/// Says why a command failed. Its text may hold what a server said.
+pub(crate) fn complain(error: &dyn Error) {
+    let lines: Vec<_> = error.to_string().lines().map(printable).collect();
+    warn(&lines.join("\n"));
+}
