@@ -1,6 +1,5 @@
 //! `nebula-gc join`.
 
-mod files;
 mod identity;
 
 use std::collections::BTreeMap;
@@ -15,6 +14,7 @@ use clap::{Arg, ArgMatches, Command};
 use nebula_bundle::CheckedBundle;
 use nebula_gc_http::client::{Client, ClientError, JoinLink, Request, printable};
 use nebula_pki::Curve;
+use nebula_pki::files::Replacement;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -108,8 +108,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let enrolled = runtime.block_on(enroll(&link, &request(matches, &identity)));
     let enrolled = enrolled.map_err(|error| explained(error, &directory))?;
     let bundle = checked(&enrolled, &identity)?;
-    let files = bundle.files().map(|(name, contents)| (Path::new(name), contents.as_bytes()));
-    files::write_all(&directory, files, 0o644)?;
+    install(&bundle, &directory)?;
     let node = bundle.certificates().details();
     let (name, asked) = (node.name(), text(NAME));
     if name != asked {
@@ -136,6 +135,20 @@ fn checked(enrolled: &Enrolled, identity: &Identity) -> Result<CheckedBundle, Bo
     nebula_bundle::check(files, &identity.key.public_key(), now()?).map_err(|error| {
         format!("the server's answer can't be used, so nothing was installed: {error}").into()
     })
+}
+
+/// All of the files, or none: those that are there stay until all new ones are on the disk.
+fn install(bundle: &CheckedBundle, directory: &Path) -> Result<(), Box<dyn Error>> {
+    let mut staged = vec![];
+    for (name, contents) in bundle.files() {
+        let path = directory.join(name);
+        let file = Replacement::stage(&path, contents.as_bytes(), 0o644);
+        staged.push(file.map_err(|error| format!("{}: {error}", path.display()))?);
+    }
+    staged
+        .into_iter()
+        .try_for_each(Replacement::commit)
+        .map_err(|error| format!("{}: {error}; join again", directory.display()).into())
 }
 
 /// What is sent.

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use nebula_gc_http::Bearer;
 use nebula_pki::key::AgreementKey;
-use nebula_pki::{Curve, SystemRandom};
+use nebula_pki::{Curve, SystemRandom, files};
 use zeroize::Zeroizing;
 
-use super::files;
 use crate::terminal;
 
 const KEY: &str = "node.key";
@@ -58,7 +57,7 @@ fn secret(
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = make()?;
-            files::write(path, made.as_bytes(), 0o600)?;
+            files::replace(path, made.as_bytes(), 0o600).map_err(said)?;
             Ok(made)
         }
         Err(error) => Err(said(error).into()),
