@@ -24,7 +24,7 @@ mod soundness;
 mod tenants;
 mod terms;
 mod update;
-mod upkeep;
+pub(crate) mod upkeep;
 mod watch;
 
 use std::sync::Arc;

@@ -200,12 +200,37 @@ fn it_serves_again_once_a_clock_that_events_contradict_is_confirmed() {
     drop(store);
     let refused = failed(place.path(), &["serve", "--listen", "127.0.0.1:0"]);
     assert!(refused.contains("ahead of the clock"), "{refused}");
+    assert!(refused.contains("nebula-gc confirm-clock"), "{refused}");
     let missing = failed(place.path(), &["confirm-clock", "--data", "elsewhere"]);
     assert!(missing.contains("is missing"), "{missing}");
     assert_eq!(said(place.path(), &["confirm-clock"]), "Time goes on from now.\n");
     let server = Server::start(place.path(), &[]);
     assert_eq!(server.get("/health/ready"), 200);
     server.register("a");
+}
+
+/// As a clock leaves it that was ahead for a while.
+#[test]
+fn verify_names_a_certificate_that_is_no_longer_blocked_and_repairs_it_on_request() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &[]);
+    server.make_network();
+    server.register("gone");
+    let released = server.ask("POST", "/api/nebula/release/gone?projectId=demo", &json!({}));
+    assert_eq!(released.0, 200);
+    server.stop();
+    let database = place.path().join("nebula-gc-data/nebula-gc.db");
+    let sql =
+        |text: &str| rusqlite::Connection::open(&database).unwrap().execute(text, []).unwrap();
+    assert_eq!(sql("DELETE FROM gc_blocklist"), 1);
+    let wrong = run(place.path(), &["verify"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stdout).contains("is not blocked"));
+    let repaired = said(place.path(), &["verify", "--repair"]);
+    assert_eq!(repaired, "1 certificate was repaired.\nNothing is wrong.\n");
+    assert_eq!(sql("UPDATE gc_blocklist SET revision = revision"), 1);
+    let again = said(place.path(), &["verify", "--repair"]);
+    assert_eq!(again, "There was nothing to repair.\nNothing is wrong.\n");
 }
 
 #[test]

@@ -37,6 +37,10 @@ on_both_engines! {
     the_ledger_follows_time
     replaced_certificates_are_blocked_once_reported_or_after_an_hour
     blocklists_are_pruned_once_a_day
+    what_ended_under_a_clock_that_was_ahead_is_undone
+    a_clock_that_was_ahead_and_told_nothing_is_noticed
+    who_is_released_after_the_clock_was_put_right_is_blocked
+    what_is_due_once_in_a_while_is_due_again_when_time_goes_back
     silent_nodes_are_released
     who_could_not_be_heard_was_not_silent
     who_is_let_in_again_was_not_silent
@@ -213,6 +217,103 @@ async fn blocklists_are_pruned_once_a_day(fleet: Fleet) {
     fleet.pass(DAY);
     assert_eq!(fleet.upkeep().await.pruned, 0);
     assert_eq!(fleet.revision().await, revision + 1);
+    fleet.verify();
+}
+
+/// As a server sees it that was started with a clock ahead: everything has expired.
+async fn live_ahead(fleet: &Fleet, seconds: i64) {
+    fleet.pass(seconds);
+    fleet.upkeep().await;
+    assert_eq!(fleet.blocked().await.len(), 0);
+}
+
+async fn what_ended_under_a_clock_that_was_ahead_is_undone(fleet: Fleet) {
+    let members = [fleet.enroll("gone").await, fleet.enroll("suspended").await];
+    let (other_key, less) = (fleet.enroll("rekeyed").await, fleet.enroll("less").await);
+    let stays = fleet.enroll("stays").await;
+    let mut wrong = vec![];
+    for member in members.iter().chain([&other_key, &less]) {
+        let fingerprint = fleet.node(member).await.certificates[0].fingerprint.unwrap();
+        wrong.push(fingerprint.to_string());
+    }
+    let current = fleet.node(&stays).await.certificates;
+    fleet.pass(1);
+    let [gone, suspended] = &members;
+    fleet.release(gone).await.unwrap();
+    let local = || (Caller::Local, Origin::local());
+    let ((caller, origin), about) = (local(), (demo(), suspended.id));
+    let reason = StateReason::new("lost").unwrap();
+    fleet.service.suspend_node(caller, origin, about, Expected::Anything, reason).await.unwrap();
+    fleet.service.renew(other_key.caller(), local().1, Some(fleet::new_key())).await.unwrap();
+    for names in [&["a"][..], &["a", "b"]] {
+        fleet.pass(1);
+        let change = NodeChange { groups: Change::Set(groups(names)), ..NodeChange::default() };
+        let ((caller, origin), about) = (local(), (demo(), less.id));
+        let any = Expected::Anything;
+        fleet.service.change_node(caller, origin, about, any, change).await.unwrap();
+    }
+    fleet.verify();
+
+    live_ahead(&fleet, 400 * DAY).await;
+    let fleet = fleet.put_back(400 * DAY);
+    let found = fleet.violations();
+    for fingerprint in &wrong {
+        assert!(found.iter().any(|it| it.what.contains(fingerprint)), "{found:?}");
+    }
+    fleet.upkeep().await;
+    let blocked = fleet.blocked().await;
+    assert!(wrong.iter().all(|fingerprint| blocked.contains(fingerprint)), "{blocked:?}");
+    assert_eq!(blocked.len(), wrong.len());
+    assert_eq!(fleet.node(&stays).await.certificates, current);
+    fleet.verify();
+    let revision = fleet.revision().await;
+    fleet.upkeep().await;
+    assert_eq!(fleet.revision().await, revision);
+}
+
+async fn a_clock_that_was_ahead_and_told_nothing_is_noticed(fleet: Fleet) {
+    let (gone, stays) = (fleet.enroll("gone").await, fleet.enroll("stays").await);
+    fleet.release(&gone).await.unwrap();
+    fleet.upkeep().await;
+    let current = fleet.node(&stays).await.certificates;
+    live_ahead(&fleet, 400 * DAY).await;
+    // As if each event had been told before.
+    fleet.sql(&format!("UPDATE alloc_event SET at = {0} WHERE at > {0}", fleet::START));
+    let fleet = fleet.put_back(400 * DAY);
+    fleet.upkeep().await;
+    assert_eq!(fleet.blocked().await.len(), 1);
+    assert_eq!(fleet.node(&stays).await.certificates, current);
+}
+
+async fn who_is_released_after_the_clock_was_put_right_is_blocked(fleet: Fleet) {
+    let late = fleet.enroll("late").await;
+    let fingerprint = fleet.node(&late).await.certificates[0].fingerprint.unwrap();
+    live_ahead(&fleet, 400 * DAY).await;
+    let fleet = fleet.put_back(400 * DAY);
+    fleet.release(&late).await.unwrap();
+    assert_eq!(fleet.blocked().await, [fingerprint.to_string()]);
+    fleet.upkeep().await;
+    fleet.verify();
+}
+
+async fn what_is_due_once_in_a_while_is_due_again_when_time_goes_back(fleet: Fleet) {
+    let stays = fleet.enroll("stays").await;
+    live_ahead(&fleet, 400 * DAY).await;
+    let renewed = fleet.enroll_as(stays.request.clone()).await.unwrap();
+    let fleet = fleet.put_back(400 * DAY);
+    // Another instance has the duty, until a time that is far off now.
+    assert!(fleet.service.upkeep().await.unwrap().is_some());
+    // What it was given is not valid yet: it gets another.
+    let own = fleet.service.own_node(stays.caller()).await.unwrap();
+    assert!(own.renew_at.unwrap() <= fleet.now());
+    let answer = fleet.service.renew(stays.caller(), Origin::local(), None).await.unwrap();
+    assert!(answer.renewed);
+    assert!(answer.certificates[0].unverified_details().not_before() <= fleet.now());
+    assert_ne!(answer.certificates[0].to_pem(), renewed.enrolled.certificates[0].to_pem());
+    for _ in 0..2 {
+        fleet.service.renew(stays.caller(), Origin::local(), Some(fleet::new_key())).await.unwrap();
+        fleet.pass(61);
+    }
     fleet.verify();
 }
 

@@ -72,7 +72,7 @@ async fn node(plane: &Plane, network: &str, name: &str) -> String {
 async fn it_is_migrated_and_sound() {
     let plane = opened();
     let versions = "SELECT version FROM nebula_schema WHERE component = 'gc'";
-    assert_eq!(plane.place.number(versions), 2);
+    assert_eq!(plane.place.number(versions), 3);
     let rows = plane.place.rows();
     let Plane { place, service, router, key, .. } = plane;
     drop((service, router));

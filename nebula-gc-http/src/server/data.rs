@@ -15,6 +15,7 @@ use super::file::{path_error, refuse_others, write_durably};
 use super::{SecretsFile, ServerError};
 use crate::secret::BearerKind;
 use crate::service::secrets::{self, Pruned};
+use crate::service::upkeep;
 use crate::{Bearer, Database, Error, ServerSecrets, Service, Signers, Violation, verify};
 
 /// How far, in seconds, a server's clock may be from its PostgreSQL's.
@@ -130,6 +131,22 @@ impl DataDirectory {
         let actor = Actor::named("nebula-gc confirm-clock");
         let mut database = self.existing(url)?;
         Ok(database.transaction(|tx| Ok(clock::confirm(tx, now, &actor)?))?)
+    }
+
+    /// Blocks again what is valid at `now` (seconds since the Unix epoch) and was taken away, and puts
+    /// back what a clock that was ahead let expire. Answers how many certificates it found. `url` is
+    /// of the PostgreSQL, where the database is not in the directory.
+    ///
+    /// # Errors
+    /// [`ServerError::Path`], also while a server uses the database in the directory;
+    /// [`ServerError::Database`]; [`ServerError::Service`] for tables of another version, and where
+    /// the clock is to be confirmed first.
+    pub fn repair(&self, url: Option<&str>, now: i64) -> Result<u64, ServerError> {
+        let mut database = self.existing(url)?;
+        Ok(database.transaction(|tx| {
+            check(tx, &crate::COMPONENT)?;
+            upkeep::repair(tx, now, "nebula-gc verify --repair")
+        })?)
     }
 
     /// Everything that is wrong in the database at `now` (seconds since the Unix epoch), also while

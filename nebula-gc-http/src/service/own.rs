@@ -42,8 +42,8 @@ pub struct OwnNode {
     pub mtu: Option<u32>,
     /// The certificates it has now, the older version first.
     pub certificates: Vec<OwnCertificate>,
-    /// When it should renew, in seconds since the Unix epoch; past already where the network has grown
-    /// since it did.
+    /// When it should renew, in seconds since the Unix epoch; not later than now where the network has
+    /// grown since it did, or what it has is not valid yet because the clock was wrong.
     pub renew_at: Option<i64>,
     /// Of what its bundle is.
     pub desired: Desired,
@@ -75,6 +75,8 @@ impl Service {
             let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
             let certificates = certificate::current(tx, node.id)?;
             let is_outgrown = certificates.iter().any(|it| network.has_outgrown(it));
+            let now = shared.now();
+            let begin = certificates.iter().map(|it| OwnCertificate::of(it).not_before).max();
             Ok(OwnNode {
                 id: node.id,
                 network: network.name,
@@ -86,10 +88,11 @@ impl Service {
                 relay: node.relay,
                 mtu: node.mtu,
                 certificates: certificates.iter().map(OwnCertificate::of).collect(),
-                renew_at: match is_outgrown {
-                    // From when it has the last ones on.
-                    true => certificates.iter().map(|it| OwnCertificate::of(it).not_before).max(),
-                    false => renew_at(node.id, &certificates),
+                // Outgrown, from when it has the last ones on.
+                renew_at: match (begin, is_outgrown) {
+                    (Some(begin), _) if begin > now => Some(now),
+                    (begin, true) => begin,
+                    (_, false) => renew_at(node.id, &certificates),
                 },
                 desired: Desired { revision: network.revision.0, generation: node.generation.0 },
                 applied: reported(&node.applied),

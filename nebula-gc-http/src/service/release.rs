@@ -113,7 +113,7 @@ pub(super) fn release_node(
     reason: Option<&str>,
 ) -> Result<Revision, Error> {
     let revision = network::move_revision(tx, network.id, now)?;
-    let blocked = revoke_certificates(tx, network, node, revision)?;
+    let blocked = revoke_certificates(tx, now, node, revision)?;
     node::release(tx, node, reason, now)?;
     network::note_move(tx, network.id)?;
     let (actor, owner, hold) = (author.actor(), node.id.owner(), network.hold_seconds);
@@ -137,36 +137,36 @@ pub(super) fn release_node(
     Ok(revision)
 }
 
-/// Takes a node's certificates away, and blocks them.
+/// Takes a node's certificates away, and what it waits for, and blocks them.
 pub(super) fn revoke_certificates(
     tx: &mut dyn Transaction,
-    network: &Network,
+    now: i64,
     node: &Node,
     revision: Revision,
 ) -> Result<Vec<Fingerprint>, Error> {
-    let revoked = certificate::revoke(tx, node.id)?;
-    block(tx, network, revoked, revision)
+    let revoked = certificate::revoke(tx, node.id, now)?;
+    block(tx, node, revoked, revision)
 }
 
-/// Blocks whatever of a node's certificates other nodes might still accept.
+/// Takes a node's certificates away, and blocks them; what it waits for, it gets.
 pub(super) fn block_certificates(
     tx: &mut dyn Transaction,
-    network: &Network,
+    now: i64,
     node: &Node,
     revision: Revision,
 ) -> Result<Vec<Fingerprint>, Error> {
-    let former = certificate::acceptable(tx, node.id)?;
-    block(tx, network, former, revision)
+    let revoked = certificate::revoke_signed(tx, node.id, now)?;
+    block(tx, node, revoked, revision)
 }
 
 fn block(
     tx: &mut dyn Transaction,
-    network: &Network,
+    node: &Node,
     former: Vec<Blockable>,
     revision: Revision,
 ) -> Result<Vec<Fingerprint>, Error> {
     for Blockable { fingerprint, not_after } in &former {
-        blocklist::insert(tx, network.id, fingerprint, *not_after, revision)?;
+        blocklist::insert(tx, node.network, fingerprint, *not_after, revision)?;
     }
     Ok(former.into_iter().map(|certificate| certificate.fingerprint).collect())
 }

@@ -87,14 +87,17 @@ impl Terms {
         Ok(self.network.families().map(wish).collect())
     }
 
-    /// Whether certificates are near their end, and new ones would end later, or the network has grown
-    /// since.
+    /// Whether certificates are near their end, and new ones would end later, or they are not valid
+    /// yet because the clock was wrong, or the network has grown since.
     pub(super) fn is_due(&self, current: &[Certificate]) -> bool {
         current.iter().any(|certificate| {
             if self.network.has_outgrown(certificate) {
                 return true;
             }
             let details = certificate.unverified_details();
+            if details.not_before() > self.now {
+                return true;
+            }
             let lifetime = details.not_after().saturating_sub(details.not_before());
             let left = details.not_after().saturating_sub(self.now);
             left < lifetime / DUE_FRACTION && self.validity.not_after > details.not_after()

@@ -20,7 +20,7 @@ use crate::store::node::{self, Node};
 
 /// How long a node that has another key may go on with its former certificates, in seconds, unless
 /// it reports the new ones before.
-const GIVEN_UP: i64 = 3600;
+pub(super) const GIVEN_UP: i64 = 3600;
 
 /// What follows from a change of a node.
 pub(super) struct Update {
@@ -120,7 +120,7 @@ impl Update {
             moved = Some(revision.0);
         }
         if self.blocks_former {
-            blocked = block_certificates(tx, network, node, revision)?;
+            blocked = block_certificates(tx, terms.now, node, revision)?;
         }
         if self.blocks_former_later {
             certificate::block_later(tx, node.id, terms.now.saturating_add(GIVEN_UP))?;

@@ -3,6 +3,7 @@
 //! What is to be done is looked up beside the writer; each step decides again where it writes.
 
 mod networks;
+mod wrong_time;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,8 @@ use super::{Service, Shared};
 use crate::Error;
 use crate::store::{certificate, duty, idempotency, node};
 
+pub(crate) use self::wrong_time::repair;
+
 /// What a pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upkeep {
@@ -32,6 +35,9 @@ pub struct Upkeep {
     pub expired: u64,
     /// Nodes whose replaced certificates are blocked now.
     pub blocked: u64,
+    /// Certificates that had ended or were no longer blocked by a clock that was ahead, and that are
+    /// again what they were.
+    pub undone: u64,
     /// Networks whose blocklist lost expired entries.
     pub pruned: u64,
     /// Nodes that were released because they were silent.
@@ -78,6 +84,7 @@ impl Service {
     }
 
     async fn keep_up(&self, done: &mut Upkeep) -> Result<(), Stop> {
+        self.undo_wrong_time(done).await?;
         loop {
             let freed = self
                 .chore(|tx, now, author| Ok(reclaim(tx, now, &author.actor(), usize::from(STEP))?))

@@ -175,14 +175,14 @@ pub(crate) fn contained(
         .collect()
 }
 
-/// Nobody accepts an expired certificate, so nobody needs to block it.
+/// Nobody accepts a certificate that expired before then, so nobody needs to block it.
 pub(super) fn remove_expired(
     tx: &mut dyn Transaction,
     network: NetworkId,
-    now: i64,
+    before: i64,
 ) -> Result<(), Error> {
     Ok(tx.queue(
         "DELETE FROM gc_blocklist WHERE network = $1 AND not_after < $2",
-        &[network.as_bytes().into(), now.into()],
+        &[network.as_bytes().into(), before.into()],
     )?)
 }

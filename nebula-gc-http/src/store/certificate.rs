@@ -1,4 +1,5 @@
 mod ledger;
+mod wrong_time;
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
@@ -11,6 +12,9 @@ pub use self::ledger::{CertificateState, LedgerEntry};
 pub(crate) use self::ledger::{
     Checked, checked, current_entries, due_for_blocking, expire, ledger, mark_unsound,
     settle_blocked, to_block,
+};
+pub(crate) use self::wrong_time::{
+    Unblocked, block_no_later, revive, revived, revoke_one, revoked_and_not_blocked,
 };
 
 stored_words! {
@@ -123,11 +127,17 @@ pub(crate) fn block_later(tx: &mut dyn Transaction, node: NodeId, at: i64) -> Re
     )?)
 }
 
-/// When a node was last issued a certificate for another key than before.
-pub(crate) fn last_rekeyed(tx: &mut dyn Transaction, node: NodeId) -> Result<Option<i64>, Error> {
+/// When a node was last issued a certificate for another key than before; not at a time that is still
+/// to come.
+pub(crate) fn last_rekeyed(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    now: i64,
+) -> Result<Option<i64>, Error> {
     let rows = tx.query(
-        "SELECT max(created_at) FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed' AND state <> 'pending'",
-        &[node.as_bytes().into()],
+        "SELECT max(created_at) FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed' \
+         AND state <> 'pending' AND created_at <= $2",
+        &[node.as_bytes().into(), now.into()],
     )?;
     Ok(match rows.first() {
         Some(row) => row.optional_integer(0)?,
@@ -140,26 +150,16 @@ pub(crate) fn last_rekeyed_but(
     tx: &mut dyn Transaction,
     node: NodeId,
     later: i64,
+    now: i64,
 ) -> Result<Option<i64>, Error> {
     // Those of both versions were issued at once.
     let rows = tx.query(
         "SELECT DISTINCT created_at FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed' \
-         AND state NOT IN ('pending', 'cancelled') ORDER BY created_at DESC LIMIT 1 OFFSET $2",
-        &[node.as_bytes().into(), later.into()],
+         AND state NOT IN ('pending', 'cancelled') AND created_at <= $2 \
+         ORDER BY created_at DESC LIMIT 1 OFFSET $3",
+        &[node.as_bytes().into(), now.into(), later.into()],
     )?;
     rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
-}
-
-/// Every certificate of a node that other nodes might still accept, whatever the clock says of it.
-/// Two queries, because each state has an index of its own.
-pub(crate) fn acceptable(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Blockable>, Error> {
-    let rows = tx.query(
-        "SELECT fingerprint, not_after FROM gc_certificate WHERE node = $1 AND state = 'issued' \
-         UNION ALL \
-         SELECT fingerprint, not_after FROM gc_certificate WHERE node = $1 AND state = 'superseded'",
-        &[node.as_bytes().into()],
-    )?;
-    rows.iter().map(blockable).collect()
 }
 
 fn blockable(row: &Row) -> Result<Blockable, Error> {
@@ -173,12 +173,26 @@ fn blockable(row: &Row) -> Result<Blockable, Error> {
 /// What waits goes first: where another transaction is just completing it, this waits for that, and
 /// then takes away what it completed. What is answered is what was taken away, not what was there
 /// a moment before.
-pub(crate) fn revoke(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Blockable>, Error> {
-    let node = node.as_bytes();
+pub(crate) fn revoke(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    now: i64,
+) -> Result<Vec<Blockable>, Error> {
     tx.queue(
         "UPDATE gc_certificate SET state = 'cancelled' WHERE node = $1 AND state = 'pending'",
-        &[node.into()],
+        &[node.as_bytes().into()],
     )?;
+    revoke_signed(tx, node, now)
+}
+
+/// Nothing that a node has had so far is its certificate any more. Answers what other nodes might
+/// still accept: also what the clock says has ended, and what ended at a time that is still to come.
+pub(crate) fn revoke_signed(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    now: i64,
+) -> Result<Vec<Blockable>, Error> {
+    let node = node.as_bytes();
     let mut revoked = tx.query(
         "UPDATE gc_certificate SET state = 'revoked' WHERE node = $1 AND state = 'issued' \
          RETURNING fingerprint, not_after",
@@ -188,6 +202,11 @@ pub(crate) fn revoke(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Block
         "UPDATE gc_certificate SET state = 'revoked', block_after = NULL \
          WHERE node = $1 AND state = 'superseded' RETURNING fingerprint, not_after",
         &[node.into()],
+    )?);
+    revoked.extend(tx.query(
+        "UPDATE gc_certificate SET state = 'revoked' \
+         WHERE node = $1 AND state = 'expired' AND not_after >= $2 RETURNING fingerprint, not_after",
+        &[node.into(), now.into()],
     )?);
     revoked.iter().map(blockable).collect()
 }

@@ -7,7 +7,8 @@ use crate::Error;
 const INTERRUPTION: i64 = 600;
 
 /// Takes on what one instance at a time does, until then, where nobody else has it at `now`. Whoever
-/// has it keeps it. Whether it is this instance's.
+/// has it keeps it, unless it was taken at a time that is still to come: that clock was wrong. Whether
+/// it is this instance's.
 pub(crate) fn take(
     tx: &mut dyn Transaction,
     name: &str,
@@ -18,26 +19,53 @@ pub(crate) fn take(
     let changed = tx.execute(
         "INSERT INTO gc_duty (name, instance, until, since) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (name) DO UPDATE SET instance = $2, until = $3, \
-         since = CASE WHEN gc_duty.until < $5 THEN $4 ELSE gc_duty.since END \
-         WHERE gc_duty.instance = $2 OR gc_duty.until <= $4",
+         since = CASE WHEN gc_duty.until < $5 OR gc_duty.until > $6 THEN $4 ELSE gc_duty.since END \
+         WHERE gc_duty.instance = $2 OR gc_duty.until <= $4 OR gc_duty.until > $6",
         &[
             name.into(),
             instance.into(),
             until.into(),
             now.into(),
             now.saturating_sub(INTERRUPTION).into(),
+            until.saturating_add(INTERRUPTION).into(),
         ],
     )?;
     Ok(changed == 1)
 }
 
-/// Whether what is done once in a while is due.
-pub(crate) fn is_due(tx: &mut dyn Transaction, name: &str, now: i64) -> Result<bool, Error> {
+/// Whether what is done every so many seconds is due; also where it was done at a time that is still
+/// to come.
+pub(crate) fn is_due(
+    tx: &mut dyn Transaction,
+    name: &str,
+    now: i64,
+    every: i64,
+) -> Result<bool, Error> {
     let rows = tx.query(
-        "SELECT 1 FROM gc_duty WHERE name = $1 AND until > $2",
-        &[name.into(), now.into()],
+        "SELECT 1 FROM gc_duty WHERE name = $1 AND until > $2 AND until <= $3",
+        &[name.into(), now.into(), now.saturating_add(every).into()],
     )?;
     Ok(rows.is_empty())
+}
+
+/// Whether it was taken for a term that is still to come: the clock was ahead then.
+pub(crate) fn is_ahead(
+    tx: &mut dyn Transaction,
+    name: &str,
+    now: i64,
+    term: i64,
+) -> Result<bool, Error> {
+    let latest = now.saturating_add(term).saturating_add(INTERRUPTION);
+    let rows = tx.query(
+        "SELECT 1 FROM gc_duty WHERE name = $1 AND until > $2",
+        &[name.into(), latest.into()],
+    )?;
+    Ok(!rows.is_empty())
+}
+
+/// Has it be due.
+pub(crate) fn forget(tx: &mut dyn Transaction, name: &str) -> Result<(), Error> {
+    Ok(tx.queue("DELETE FROM gc_duty WHERE name = $1", &[name.into()])?)
 }
 
 /// Notes that it is done until then.

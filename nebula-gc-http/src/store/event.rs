@@ -43,6 +43,12 @@ pub(crate) fn search(
     Ok(event::search(tx, &search, usize::try_from(limit).unwrap_or_default())?)
 }
 
+/// When the last event happened, in seconds since the Unix epoch.
+pub(crate) fn last_at(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
+    let rows = tx.query("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1", &[])?;
+    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+}
+
 /// All events that a snapshot has, page by page: for who compares them with its other rows.
 pub(crate) fn stored(
     tx: &mut dyn Transaction,

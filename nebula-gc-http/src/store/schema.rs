@@ -6,6 +6,7 @@ pub const COMPONENT: Component = Component {
     migrations: &[
         Migration { version: 1, oldest: 1, sql: VERSION_1 },
         Migration { version: 2, oldest: 2, sql: VERSION_2 },
+        Migration { version: 3, oldest: 3, sql: VERSION_3 },
     ],
 };
 
@@ -224,4 +225,14 @@ CREATE TABLE gc_duty (
     until BIGINT NOT NULL,
     since BIGINT NOT NULL DEFAULT 0
 );
+";
+
+/// A certificate of the ledger is `revoked` from when it is blocked, whoever has another since.
+const VERSION_3: &str = "
+UPDATE gc_certificate SET state = 'revoked', block_after = NULL
+    WHERE state = 'superseded' AND EXISTS (SELECT 1 FROM gc_blocklist
+    WHERE gc_blocklist.network = gc_certificate.network
+    AND gc_blocklist.fingerprint = gc_certificate.fingerprint);
+CREATE INDEX gc_certificate_expired ON gc_certificate (not_after) WHERE state = 'expired';
+CREATE INDEX gc_certificate_revoked ON gc_certificate (not_after) WHERE state = 'revoked';
 ";

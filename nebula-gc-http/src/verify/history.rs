@@ -39,12 +39,11 @@ fn issued(rows: &Rows, found: &mut Found) {
 
 /// What was blocked stays blocked until it expires, since the revision that its event tells.
 fn blocked(rows: &Rows, now: i64, found: &mut Found) {
-    let mut since: BTreeMap<(NetworkId, Fingerprint), Option<i64>> = BTreeMap::new();
+    let mut since: BTreeMap<(NetworkId, Fingerprint), Vec<Option<i64>>> = BTreeMap::new();
     for event in &rows.events {
         let Some(network) = event.network else { continue };
         for fingerprint in event.told.blocked.iter().filter_map(|text| text.parse().ok()) {
-            // Blocked again, it stays as it was.
-            since.entry((network, fingerprint)).or_insert(event.told.revision);
+            since.entry((network, fingerprint)).or_default().push(event.told.revision);
         }
     }
     for ((network, fingerprint), revision) in &rows.blocklist {
@@ -52,7 +51,9 @@ fn blocked(rows: &Rows, now: i64, found: &mut Found) {
         found.unless(told.is_some(), Rule::AllOrNothing, || {
             format!("no event tells that {fingerprint} was blocked")
         });
-        let same = told.copied().flatten().is_none_or(|told| told == *revision);
+        // Blocked again, it stays as it was; gone meanwhile, it is blocked since then.
+        let is_it = |told: &Option<i64>| told.is_none_or(|told| told == *revision);
+        let same = told.is_none_or(|told| told.iter().any(is_it));
         found.unless(same, Rule::OneMove, || {
             format!("{fingerprint} is blocked since another revision than its event tells")
         });

@@ -158,6 +158,9 @@ pub(super) fn check_keys(
     }
 }
 
+/// By how much, in seconds, two clocks may differ that are both right.
+const CLOCKS_APART: i64 = 60;
+
 pub(super) fn check_blocked(
     rows: &Rows,
     certificates: &HashMap<[u8; 16], Certificate>,
@@ -185,6 +188,13 @@ pub(super) fn check_blocked(
             ("revoked", _) if valid => found.unless(blocked, Rule::Blocked, || {
                 format!("the revoked certificate {fingerprint} is not blocked")
             }),
+            // In its last seconds it may be either.
+            ("expired", _) if entry.not_after > now.saturating_add(CLOCKS_APART) => {
+                found.add(
+                    Rule::Blocked,
+                    format!("the certificate {fingerprint} counts as expired and is valid"),
+                );
+            }
             ("superseded", Some(node)) if valid && node.state != NodeState::Active => {
                 found.unless(blocked, Rule::Blocked, || {
                     format!(

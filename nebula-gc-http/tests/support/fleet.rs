@@ -95,6 +95,19 @@ impl Fleet {
         Self { service: instance(&place, &secrets, &now), secrets, now, place }
     }
 
+    /// The same after its server was stopped, its clock put back by so many seconds, and the clock
+    /// confirmed where the last event is later by more than is believed.
+    pub fn put_back(self, seconds: i64) -> Self {
+        let Self { service, secrets, now, place } = self;
+        assert_eq!(Arc::strong_count(&service), 1);
+        drop(service);
+        let at = now.fetch_sub(seconds, Ordering::Relaxed) - seconds;
+        if place.number("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1") > at + 3_600 {
+            place.confirm_clock(at);
+        }
+        Self { service: instance(&place, &secrets, &now), secrets, now, place }
+    }
+
     pub fn is_shared(&self) -> bool {
         self.place.is_shared()
     }

@@ -113,11 +113,11 @@ impl Renewal {
 fn check_rate(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<(), Error> {
     let wait = |since: i64, seconds: i64| since.saturating_add(seconds).saturating_sub(now);
     let limited = |reason: String, retry_after| Err(Error::RateLimited { reason, retry_after });
-    let last = certificate::last_rekeyed(tx, node.id)?;
+    let last = certificate::last_rekeyed(tx, node.id, now)?;
     if let Some(left) = last.map(|last| wait(last, REKEY_SECONDS)).filter(|left| *left > 0) {
         return limited("publicKey: this node has had another key just now".to_owned(), left);
     }
-    let first = certificate::last_rekeyed_but(tx, node.id, REKEYS_PER_DAY - 1)?;
+    let first = certificate::last_rekeyed_but(tx, node.id, REKEYS_PER_DAY - 1, now)?;
     if let Some(left) = first.map(|first| wait(first, DAY)).filter(|left| *left > 0) {
         let reason =
             format!("publicKey: this node has had {REKEYS_PER_DAY} other keys within a day");

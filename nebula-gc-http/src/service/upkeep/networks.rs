@@ -38,7 +38,8 @@ struct Due {
 impl Service {
     /// What fails for one network is told, and keeps nobody from the others. Fails with the last.
     pub(super) async fn keep_up_networks(&self, done: &mut Upkeep) -> Result<(), Stop> {
-        let checks = self.read(|tx, shared| duty::is_due(tx, SOUNDNESS, shared.now())).await?;
+        let checks =
+            self.read(|tx, shared| duty::is_due(tx, SOUNDNESS, shared.now(), CHECK_EVERY)).await?;
         let mut failed = None;
         let mut last = NetworkId::from([0; 16]);
         loop {

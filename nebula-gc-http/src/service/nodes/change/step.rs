@@ -163,7 +163,7 @@ fn keep_out(
     if former.state == NodeState::Active {
         revision = network::move_revision(tx, network.id, now)?;
         moved = Some(revision.0);
-        blocked = revoke_certificates(tx, network, former, revision)?;
+        blocked = revoke_certificates(tx, now, former, revision)?;
     }
     node::update(tx, node)?;
     network::note_move(tx, network.id)?;

@@ -1,0 +1,132 @@
+//! What the ledger shows of a clock that was ahead: certificates that count as expired and are valid,
+//! or that were taken away and are not blocked any more.
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::{Row, Transaction};
+use nebula_pki::{Certificate, Fingerprint};
+
+use super::read;
+use crate::store::node::{Node, NodeState};
+use crate::{CertificateId, Error, NodeId};
+
+/// A certificate that others accept, although its node may not use it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unblocked {
+    pub(crate) network: NetworkId,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) not_after: i64,
+}
+
+/// Certificates that were taken away, are valid at `now` and are not blocked, at most `limit`. It
+/// walks all that were taken away and are valid.
+pub(crate) fn revoked_and_not_blocked(
+    tx: &mut dyn Transaction,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<Unblocked>, Error> {
+    let rows = tx.query(
+        "SELECT network, fingerprint, not_after FROM gc_certificate \
+         WHERE state = 'revoked' AND not_after >= $1 AND NOT EXISTS \
+         (SELECT 1 FROM gc_blocklist AS list WHERE list.network = gc_certificate.network \
+         AND list.fingerprint = gc_certificate.fingerprint) ORDER BY not_after LIMIT $2",
+        &[now.into(), limit.into()],
+    )?;
+    let unblocked = |row: &Row| {
+        Ok(Unblocked {
+            network: row.array(0)?.into(),
+            fingerprint: Fingerprint::from_bytes(row.array(1)?),
+            not_after: row.integer(2)?,
+        })
+    };
+    rows.iter().map(unblocked).collect()
+}
+
+/// Nodes with a certificate that counts as expired and is valid at `now`, at most `limit`.
+pub(crate) fn revived(
+    tx: &mut dyn Transaction,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<NodeId>, Error> {
+    let rows = tx.query(
+        "SELECT DISTINCT node FROM (SELECT node FROM gc_certificate \
+         WHERE state = 'expired' AND not_after >= $1 ORDER BY not_after LIMIT $2) AS ended",
+        &[now.into(), limit.into()],
+    )?;
+    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
+}
+
+/// Puts those of a node's certificates that count as expired and are valid at `now` where they
+/// belong: the newest of each version is its current one again, unless it has one; what the node may
+/// not use is revoked, and to be blocked. Answers how many there were.
+pub(crate) fn revive(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<u64, Error> {
+    let id = node.id.as_bytes();
+    let rows = tx.query(
+        "SELECT version, contents, id FROM gc_certificate \
+         WHERE node = $1 AND state = 'expired' AND not_after >= $2 ORDER BY not_after DESC, id DESC",
+        &[id.into(), now.into()],
+    )?;
+    let current = tx.query(
+        "SELECT version FROM gc_certificate WHERE node = $1 AND state = 'issued'",
+        &[id.into()],
+    )?;
+    let mut has = current.iter().map(|row| row.integer(0)).collect::<Result<Vec<_>, _>>()?;
+    for row in &rows {
+        let (version, row_id) = (row.integer(0)?, CertificateId::from(row.array(2)?));
+        let state = match standing(node, &read(row)?) {
+            Standing::NotItsOwn => "revoked",
+            Standing::AsItIs if !has.contains(&version) => {
+                has.push(version);
+                "issued"
+            }
+            Standing::AsItIs | Standing::AsItWas => "superseded",
+        };
+        tx.queue(
+            "UPDATE gc_certificate SET state = $1 WHERE id = $2",
+            &[state.into(), row_id.as_bytes().into()],
+        )?;
+    }
+    Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+}
+
+/// What a certificate is to its node.
+enum Standing {
+    /// It says what the node is.
+    AsItIs,
+    /// It says less.
+    AsItWas,
+    /// It says more than the node may, or is for another key.
+    NotItsOwn,
+}
+
+fn standing(node: &Node, certificate: &Certificate) -> Standing {
+    let details = certificate.unverified_details();
+    let own = node.state == NodeState::Active
+        && certificate.public_key() == node.public_key
+        && details.name() == node.name;
+    let mut groups = details.groups();
+    if !own || !groups.all(|group| node.groups.iter().any(|has| **has == *group)) {
+        return Standing::NotItsOwn;
+    }
+    match details.groups().count() == node.groups.len() {
+        true => Standing::AsItIs,
+        false => Standing::AsItWas,
+    }
+}
+
+/// Takes a certificate away that was to be blocked, whatever became of it since, unless it is its
+/// node's current one.
+pub(crate) fn revoke_one(tx: &mut dyn Transaction, fingerprint: &Fingerprint) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_certificate SET state = 'revoked', block_after = NULL \
+         WHERE fingerprint = $1 AND state IN ('superseded', 'expired')",
+        &[fingerprint.as_bytes().into()],
+    )?)
+}
+
+/// What is to be blocked later than then is to be blocked then.
+pub(crate) fn block_no_later(tx: &mut dyn Transaction, then: i64) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_certificate SET block_after = $1 WHERE block_after > $1",
+        &[then.into()],
+    )?)
+}
