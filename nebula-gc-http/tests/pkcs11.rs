@@ -30,7 +30,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
     let Some(place) = place("a_node_enrols_with_a_ca_in_a_token") else { return };
     let module = module().unwrap();
     let uri = format!("pkcs11:token=test;object=ca?module-path={module}&pin-value=1234");
-    Pkcs11Signer::generate(uri.parse().unwrap()).unwrap();
+    Pkcs11Signer::generate(uri.parse().unwrap(), Curve::P256).unwrap();
     let mut signers = Signers::default();
     signers.add_pkcs11("hsm", &uri).unwrap();
     assert!(signers.add_pkcs11("other", "pkcs11:nonsense").is_err());

@@ -179,6 +179,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The token shows its private keys to those who log in, and the PKCS#11 URI has no PIN.
+    #[error("the token asks for a PIN: the PKCS#11 URI needs pin-value or pin-source")]
+    NoPin,
     /// A PKCS#11 module refused something.
     #[error("cannot {action}: {reason}")]
     Pkcs11 {

@@ -44,7 +44,7 @@ const P384: &[u8] = b"\x06\x05\x2b\x81\x04\x00\x22";
 #[test]
 fn the_reference_accepts_what_it_signs() {
     let Some(token) = Token::new("the_reference_accepts_what_it_signs") else { return };
-    Pkcs11Signer::generate(token.uri("object=nebula%20ca;id=%01%ff")).unwrap();
+    Pkcs11Signer::generate(token.uri("object=nebula%20ca;id=%01%ff"), Curve::P256).unwrap();
     let open = || Pkcs11Signer::open(token.uri("object=nebula%20ca")).unwrap();
     let now: i64 =
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap();
@@ -80,7 +80,7 @@ fn the_reference_accepts_what_it_signs() {
 #[test]
 fn the_key_stays_in_the_token() {
     let Some(token) = Token::new("the_key_stays_in_the_token") else { return };
-    let signer = Pkcs11Signer::generate(token.uri("object=ca")).unwrap();
+    let signer = Pkcs11Signer::generate(token.uri("object=ca"), Curve::P256).unwrap();
     let session = token.session();
     let key = only(&session, ObjectClass::PRIVATE_KEY);
     let info = session.get_attribute_info(key, &[AttributeType::Value]).unwrap();
@@ -120,10 +120,10 @@ fn the_key_has_to_be_the_one() {
     let refused = |path: &str| Pkcs11Signer::open(token.uri(path)).unwrap_err();
     let none = Error::TokenKeySelection { found: 0 };
     assert_eq!(refused("object=ca"), none);
-    let first = Pkcs11Signer::generate(token.uri("object=ca;id=%01")).unwrap();
-    let again = Pkcs11Signer::generate(token.uri("object=ca;id=%02")).unwrap_err();
+    let first = Pkcs11Signer::generate(token.uri("object=ca;id=%01"), Curve::P256).unwrap();
+    let again = Pkcs11Signer::generate(token.uri("object=ca;id=%02"), Curve::P256).unwrap_err();
     assert_eq!(again, Error::TokenKeySelection { found: 1 });
-    let unnamed = Pkcs11Signer::generate(token.uri("id=%02")).unwrap_err();
+    let unnamed = Pkcs11Signer::generate(token.uri("id=%02"), Curve::P256).unwrap_err();
     assert!(matches!(unnamed, Error::Pkcs11Uri { attribute, .. } if attribute == "object"));
     // A single key needs no name.
     for path in ["object=ca", "id=%01", "type=private", "object=ca;id=%01;serial="] {
@@ -148,11 +148,13 @@ fn the_key_has_to_be_the_one() {
     assert_eq!(Pkcs11Signer::open(token.uri("id=%01")).unwrap().public_key(), first.public_key());
 
     generate(&session, P384, "p384", &[3]);
-    assert_eq!(refused("id=%03"), Error::TokenKey { reason: "it is on another curve than P256" });
+    let reason = "it is on another curve than P256 and Ed25519";
+    assert_eq!(refused("id=%03"), Error::TokenKey { reason });
     let bits = Attribute::ModulusBits(2_048.into());
     let mechanism = Mechanism::RsaPkcsKeyPairGen;
     generate_with(&session, &mechanism, bits, "rsa", &[4]);
-    assert_eq!(refused("id=%04"), Error::TokenKey { reason: "it is not for elliptic curves" });
+    let reason = "it is not for signatures on elliptic curves";
+    assert_eq!(refused("id=%04"), Error::TokenKey { reason });
 
     // A host's key agrees, and signs nothing.
     let named = [Attribute::Token(true), Attribute::Id(vec![7])];
@@ -182,7 +184,7 @@ fn the_key_has_to_be_the_one() {
 #[test]
 fn the_token_has_to_be_the_one() {
     let Some(token) = Token::new("the_token_has_to_be_the_one") else { return };
-    Pkcs11Signer::generate(token.uri("object=ca")).unwrap();
+    Pkcs11Signer::generate(token.uri("object=ca"), Curve::P256).unwrap();
     token.util(&["--init-token", "--free", "--label", "other", "--pin", PIN, "--so-pin", "5678"]);
     // The module looks for new tokens when it starts.
     token.module().finalize().unwrap();
@@ -201,18 +203,120 @@ fn the_token_has_to_be_the_one() {
 }
 
 #[test]
+fn every_attribute_of_the_rfc_tells_one_from_another() {
+    let test = "every_attribute_of_the_rfc_tells_one_from_another";
+    let Some(token) = Token::new(test) else { return };
+    Pkcs11Signer::generate(token.uri("object=ca;id=%01"), Curve::P256).unwrap();
+    let module = token.module();
+    let (library, slot) = (module.get_library_info().unwrap(), token.slot());
+    let slot_info = module.get_slot_info(slot.try_into().unwrap()).unwrap();
+    let info = module.get_token_info(slot.try_into().unwrap()).unwrap();
+    let version = library.library_version();
+    for (name, value) in [
+        ("object", "ca".to_owned()),
+        ("type", "private".to_owned()),
+        ("type", "public".to_owned()),
+        ("token", "test".to_owned()),
+        ("manufacturer", info.manufacturer_id().to_owned()),
+        ("model", info.model().to_owned()),
+        ("serial", info.serial_number().to_owned()),
+        ("slot-id", slot.to_string()),
+        ("slot-description", slot_info.slot_description().to_owned()),
+        ("slot-manufacturer", slot_info.manufacturer_id().to_owned()),
+        ("library-description", library.library_description().to_owned()),
+        ("library-manufacturer", library.manufacturer_id().to_owned()),
+        ("library-version", format!("{}.{}", version.major(), version.minor())),
+    ] {
+        let open = |value: &str| {
+            let uri = format!("pkcs11:{name}={}?{}", value.replace(' ', "%20"), token.query());
+            Pkcs11Signer::open(uri.parse().unwrap())
+        };
+        open(&value).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+        let other = match name {
+            "type" => continue,
+            "library-version" | "slot-id" => "7".to_owned(),
+            _ => format!("{value}x"),
+        };
+        let none = match name {
+            "object" => Error::TokenKeySelection { found: 0 },
+            _ => Error::TokenSelection { found: 0 },
+        };
+        assert_eq!(open(&other).unwrap_err(), none, "{name}={other}");
+    }
+}
+
+#[test]
+fn a_module_is_found_by_its_name() {
+    let Some(token) = Token::new("a_module_is_found_by_its_name") else { return };
+    Pkcs11Signer::generate(token.uri("object=ca"), Curve::P256).unwrap();
+    let directory = Path::new(&token.module_path).parent().unwrap().display().to_string();
+    let open = |module: &str| {
+        let uri = format!("pkcs11:object=ca?{module}&pin-value={ESCAPED_PIN}");
+        Pkcs11Signer::open(uri.parse().unwrap())
+    };
+    for module in [
+        format!("module-path={directory}&module-name=softhsm2"),
+        format!("module-path={directory}&module-name=LIBSOFTHSM2"),
+        format!("module-path={}&module-name=softhsm2", token.module_path),
+        "module-name=softhsm2".to_owned(),
+    ] {
+        assert!(open(&module).is_ok(), "{module}");
+    }
+    // Not the beginning of another's name.
+    for module in [
+        format!("module-path={directory}&module-name=softhsm"),
+        "module-name=there-is-no-such-module".to_owned(),
+        "module-path=/nonexistent&module-name=softhsm2".to_owned(),
+    ] {
+        let error = open(&module).unwrap_err();
+        assert!(matches!(error, Error::Pkcs11 { .. }), "{module}: {error}");
+    }
+}
+
+#[test]
+fn an_ed25519_key_signs_in_its_token() {
+    let Some(token) = Token::new("an_ed25519_key_signs_in_its_token") else { return };
+    let made = Pkcs11Signer::generate(token.uri("object=ca"), Curve::Curve25519).unwrap();
+    let signer = Pkcs11Signer::open(token.uri("object=ca")).unwrap();
+    assert_eq!((signer.curve(), signer.public_key()), (Curve::Curve25519, made.public_key()));
+    let now: i64 =
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap();
+    let validity = Validity { not_before: now - 60, not_after: now + 3_600 };
+    let key = AgreementKey::generate(Curve::Curve25519, &mut Seeded(5)).unwrap();
+    let ca = CaParameters::new("In a token", validity);
+    let issuer = Issuer::self_signed(Version::V2, ca, signer).unwrap();
+    let networks = vec!["10.1.2.3/16".parse().unwrap()];
+    let host = HostParameters::new("host", networks, key.public_key(), validity);
+    let verified = issuer.issue(Version::V2, &host).unwrap();
+    let mut pool = CaPool::new();
+    pool.add(issuer.certificate().clone()).unwrap();
+    pool.verify_strict(verified.certificate(), now, &Blocklist::new()).unwrap();
+    if let Some(tool) = peer::nebula_cert("1.11.0") {
+        let (ca, crt) = (token.file("ca.crt"), token.file("host.crt"));
+        fs::write(&ca, issuer.certificate().to_pem()).unwrap();
+        fs::write(&crt, verified.certificate().to_pem()).unwrap();
+        let output =
+            Command::new(tool).args(["verify", "-ca", &ca, "-crt", &crt]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    // It signs, but a host's key has to agree.
+    let error = token.uri("object=ca").public_key().unwrap_err();
+    assert_eq!(error, Error::UnsupportedCurve { curve: Curve::Curve25519 });
+}
+
+#[test]
 fn the_pin_has_to_be_right() {
     let Some(token) = Token::new("the_pin_has_to_be_right") else { return };
-    drop(Pkcs11Signer::generate(token.uri("object=ca")).unwrap());
+    drop(Pkcs11Signer::generate(token.uri("object=ca"), Curve::P256).unwrap());
     let open = |query: &str| {
         let module = token.module_path.replace('/', "%2f");
         let uri = format!("pkcs11:token=test;object=ca?module-path={module}{query}");
         Pkcs11Signer::open(uri.parse().unwrap())
     };
+    // Private keys are seen after logging in only.
+    assert_eq!(open("").unwrap_err(), Error::NoPin);
     let wrong = open("&pin-value=12%2634").unwrap_err();
     assert_eq!(wrong, Error::Pkcs11 { action: "log in", reason: "PinIncorrect".to_owned() });
-    // Private keys are seen after logging in only.
-    assert_eq!(open("").unwrap_err(), Error::TokenKeySelection { found: 0 });
 
     let pin = token.file("pin");
     assert!(matches!(
@@ -234,7 +338,7 @@ fn the_pin_has_to_be_right() {
 #[test]
 fn threads_share_a_signer() {
     let Some(token) = Token::new("threads_share_a_signer") else { return };
-    let signer = Pkcs11Signer::generate(token.uri("object=ca")).unwrap();
+    let signer = Pkcs11Signer::generate(token.uri("object=ca"), Curve::P256).unwrap();
     let validity = Validity { not_before: 1_000, not_after: 9_000 };
     let issuer =
         Issuer::self_signed(Version::V2, CaParameters::new("ca", validity), signer).unwrap();
@@ -261,7 +365,7 @@ fn threads_share_a_signer() {
 #[test]
 fn a_lost_session_is_opened_again() {
     let Some(token) = Token::new("a_lost_session_is_opened_again") else { return };
-    let signer = Pkcs11Signer::generate(token.uri("object=ca")).unwrap();
+    let signer = Pkcs11Signer::generate(token.uri("object=ca"), Curve::P256).unwrap();
     signer.sign(b"before").unwrap();
     token.module().finalize().unwrap();
     signer.sign(b"after the module was shut down").unwrap();
@@ -300,7 +404,9 @@ fn uris() {
         ("pkcs11:object=a?module-path=m.so", "module-path"),
         ("pkcs11:object=a?module-path=/m&module-path=/m", "module-path"),
         ("pkcs11:object=a?module-path=/%ff", "module-path"),
-        ("pkcs11:object=a?module-name=softhsm2", "module-name"),
+        ("pkcs11:object=a?module-name=lib/softhsm2", "module-name"),
+        ("pkcs11:object=a?module-name=", "module-name"),
+        ("pkcs11:object=a?module-name=a&module-name=a", "module-name"),
         ("pkcs11:object=a?token=b&module-path=/m", "token"),
         ("pkcs11:object=a;module-path=/m", "module-path"),
         ("pkcs11:object=a;pin-value=1?module-path=/m", "pin-value"),
@@ -316,11 +422,14 @@ fn uris() {
         ("pkcs11:object=ä?module-path=/m", "object"),
         ("pkcs11:id=%0g?module-path=/m", "id"),
         ("pkcs11:type=cert?module-path=/m", "type"),
+        ("pkcs11:slot-manufacturer=a;slot-manufacturer=a?module-path=/m", "slot-manufacturer"),
         ("pkcs11:slot-id=one?module-path=/m", "slot-id"),
         ("pkcs11:slot-id=-1?module-path=/m", "slot-id"),
         ("pkcs11:slot-id=18446744073709551616?module-path=/m", "slot-id"),
         ("pkcs11:token=%ff?module-path=/m", "token"),
-        ("pkcs11:library-version=3?module-path=/m", "library-version"),
+        ("pkcs11:library-version=3.?module-path=/m", "library-version"),
+        ("pkcs11:library-version=3.0.1?module-path=/m", "library-version"),
+        ("pkcs11:library-version=256?module-path=/m", "library-version"),
         ("pkcs11:x-vendor=3?module-path=/m", "x-vendor"),
         ("pkcs11:object=a?module-path=/m&pin-source=pin", "pin-source"),
         ("pkcs11:object=a?module-path=/m&pin-source=|/bin/ask", "pin-source"),

@@ -96,7 +96,17 @@ fn a_ca_whose_key_is_in_a_token() {
     succeed(&["renew", "-in-crt", "h.crt", "-duration", "1h", "-pkcs11", &uri]);
     succeed(&["verify", "-strict", "-ca", "ca.crt", "-crt", "h.crt"]);
 
-    succeed(&["keygen", "-curve", "P256", "-pkcs11", &uri, "-out-pub", "token.pub"]);
+    let keygen = ["keygen", "-curve", "P256", "-out-pub", "token.pub", "-pkcs11"];
+    succeed(&[&keygen[..], &[&uri]].concat());
+    let standard = "pkcs11:library-manufacturer=SoftHSM;token=t;object=ca;type=public\
+         ?module-name=libsofthsm2&module-path=/usr/lib/softhsm&pin-value=1234";
+    succeed(&[&keygen[..], &[standard]].concat());
+    let no_pin = uri.replace("&pin-value=1234", "");
+    refuse(
+        &[&keygen[..], &[&no_pin]].concat(),
+        "Error: error while creating PKCS#11 client: the token asks for a PIN: the PKCS#11 URI \
+         needs pin-value or pin-source",
+    );
     let shown = token.run(&["inspect", "-json", "-path", "token.pub"]).stdout();
     let key: String = certificate.public_key().iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(shown.contains(&key), "{shown}");
@@ -109,6 +119,31 @@ fn a_ca_whose_key_is_in_a_token() {
     );
     assert!(!outcome.stderr.contains("4321"), "the PIN is not shown");
 
+    if let Some(reference) = command::reference() {
+        let verify = Scratch::of(reference);
+        ["ca.crt", "h.crt"].iter().for_each(|name| verify.write(name, token.scratch.read(name)));
+        verify.succeed(&["verify", "-ca", "ca.crt", "-crt", "h.crt"]);
+    }
+}
+
+#[test]
+fn a_ca_whose_ed25519_key_is_in_a_token() {
+    let Some(token) = Token::new() else { return };
+    let made = token.call("openssl", "genpkey -algorithm ED25519 -out ed")
+        && token.call("softhsm2-util", "--import ed --token t --label ed --id 02 --pin 1234");
+    assert!(made);
+    let uri = format!("pkcs11:token=t;object=ed?module-path={MODULE}&pin-value=1234");
+    let succeed = |arguments: &[&str]| {
+        let outcome = token.run(arguments);
+        assert_eq!((outcome.exit, &*outcome.stderr), (0, ""), "{arguments:?}");
+    };
+    let p256 = token.run(&["ca", "-name", "CA", "-curve", "P256", "-pkcs11", &uri]);
+    assert_eq!((p256.exit, &*p256.stderr), (1, "Error: invalid curve for PKCS#11: P256\n"));
+    succeed(&["ca", "-name", "CA", "-pkcs11", &uri]);
+    succeed(&["keygen", "-out-key", "h.key", "-out-pub", "h.pub"]);
+    let sign = ["sign", "-name", "h", "-networks", "10.1.1.1/24", "-in-pub", "h.pub"];
+    succeed(&[&sign[..], &["-pkcs11", &uri]].concat());
+    succeed(&["verify", "-strict", "-ca", "ca.crt", "-crt", "h.crt"]);
     if let Some(reference) = command::reference() {
         let verify = Scratch::of(reference);
         ["ca.crt", "h.crt"].iter().for_each(|name| verify.write(name, token.scratch.read(name)));

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use ipnet::IpNet;
 use nebula_pki::key::SigningKey;
-use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
+use nebula_pki::{CaParameters, Curve, Issuer, Signer, SystemRandom, Validity, Version};
 
 use crate::authority::CaKey;
 use crate::clock::Now;
@@ -43,8 +43,9 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     };
     let key = match token {
         Some(uri) => {
-            keygen::token_curve(flags)?;
-            authority::open_token(uri)?
+            let key = authority::open_token(uri)?;
+            keygen::token_curve(flags, key.curve())?;
+            key
         }
         None => CaKey::File(generate(keygen::curve(flags.text("curve")?)?)?),
     };

@@ -29,18 +29,19 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
 /// Writes the public half of a key that a node has in a token.
 fn public_key_of_token(flags: &Values, uri: &str) -> Result<(), Failures> {
     let out_pub = flags.required("out-pub")?;
-    token_curve(flags)?;
+    token_curve(flags, Curve::P256)?;
     let public_key = authority::token_public_key(uri)?;
     files::write(out_pub, public_key.to_pem().as_bytes())
         .map_err(|error| error.failure("error while writing out-pub: "))?;
     Ok(())
 }
 
-/// Tokens have keys on one curve only.
-pub(crate) fn token_curve(flags: &Values) -> Result<(), Failure> {
-    match flags.text("curve")? {
-        "P256" => Ok(()),
-        other => Err(Failure::new("usage", format!("invalid curve for PKCS#11: {other}"))),
+/// The curve asked for must be that of the key in the token. What nodes agree with is on P256.
+pub(crate) fn token_curve(flags: &Values, curve: Curve) -> Result<(), Failure> {
+    let name = flags.text("curve")?;
+    match self::curve(name) {
+        Ok(asked) if asked == curve => Ok(()),
+        _ => Err(Failure::new("usage", format!("invalid curve for PKCS#11: {name}"))),
     }
 }
 

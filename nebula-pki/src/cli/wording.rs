@@ -133,6 +133,7 @@ pub(crate) fn code(error: &Error) -> &'static str {
         | Error::CorruptSigningKey => "invalid_key",
         Error::EncryptedKey => "encrypted_key",
         Error::WrongPassphrase => "wrong_passphrase",
+        Error::NoPin => "no_pin",
         Error::MalformedEncryptedKey { .. }
         | Error::Argon2Range { .. }
         | Error::UnsupportedCipher { .. }

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use cryptoki::slot::TokenInfo;
+use cryptoki::context::Info;
+use cryptoki::slot::{SlotInfo, TokenInfo};
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -11,18 +13,33 @@ use crate::Error;
 /// Which key in which token of which module (RFC 7512):
 /// `pkcs11:token=ca;object=nebula?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-value=1234`.
 ///
-/// The path may name the token by `token` (its label), `manufacturer`, `model`, `serial` and
-/// `slot-id`, and the key by `object` (its label), `id` and `type=private`. What it does not name
-/// must not be needed to tell one from another. The query has `module-path` (absolute, required)
-/// and `pin-value`, or `pin-source`: the absolute path of a file, whose last line end is not part
-/// of the PIN. Without either nobody logs in. Other attributes are refused.
+/// All attributes of the RFC are known. What the path does not name must not be needed to tell one
+/// from another:
+///
+/// | of | attributes |
+/// |---|---|
+/// | the key | `object` (its label), `id`, `type` (`private` or `public`: a pair has both) |
+/// | the token | `token` (its label), `manufacturer`, `model`, `serial` |
+/// | the slot it is in | `slot-id`, `slot-description`, `slot-manufacturer` |
+/// | the module | `library-description`, `library-manufacturer`, `library-version` |
+///
+/// The query says where the module is and how to log in:
+///
+/// | attribute | |
+/// |---|---|
+/// | `module-path` | absolute: a file, or the directory in which `module-name` is |
+/// | `module-name` | such as `softhsm2` for `libsofthsm2.so`; without `module-path` in the directories where systems keep modules |
+/// | `pin-value` | the PIN; without it and `pin-source` nobody logs in |
+/// | `pin-source` | the absolute path, or `file:` URI, of a file whose last line end is not part of the PIN. The RFC's `\|` before a program is refused |
+///
+/// Other attributes are refused, because a slip would otherwise name another key.
 #[derive(Default)]
 pub struct Pkcs11Uri {
-    module: PathBuf,
-    token: Option<String>,
-    manufacturer: Option<String>,
-    model: Option<String>,
-    serial: Option<String>,
+    module_path: Option<PathBuf>,
+    module_name: Option<String>,
+    /// What token, slot and module are to be called, by the names of the attributes.
+    texts: BTreeMap<&'static str, String>,
+    library_version: Option<(u8, u8)>,
     slot_id: Option<u64>,
     object: Option<Value>,
     id: Option<Value>,
@@ -30,12 +47,54 @@ pub struct Pkcs11Uri {
     pin_source: Option<PathBuf>,
 }
 
+/// The attributes that are compared as text.
+const TEXTS: [&str; 8] = [
+    "token",
+    "manufacturer",
+    "model",
+    "serial",
+    "slot-description",
+    "slot-manufacturer",
+    "library-description",
+    "library-manufacturer",
+];
+
+/// Where systems keep modules.
+const DIRECTORIES: [&str; 10] = [
+    "/usr/lib/pkcs11",
+    "/usr/lib64/pkcs11",
+    "/usr/lib/x86_64-linux-gnu/pkcs11",
+    "/usr/lib/aarch64-linux-gnu/pkcs11",
+    "/usr/lib/softhsm",
+    "/usr/lib64/softhsm",
+    "/usr/local/lib/pkcs11",
+    "/usr/local/lib/softhsm",
+    "/opt/homebrew/lib/pkcs11",
+    "/opt/homebrew/lib/softhsm",
+];
+
 /// Decoded, and perhaps a PIN.
 type Value = Zeroizing<Vec<u8>>;
 
 impl Pkcs11Uri {
-    pub(super) fn module(&self) -> &Path {
-        &self.module
+    /// The file of the module.
+    pub(super) fn module(&self) -> Result<PathBuf, Error> {
+        let Some(name) = &self.module_name else {
+            return Ok(self.module_path.clone().unwrap_or_default());
+        };
+        match &self.module_path {
+            Some(path) if !path.is_dir() => Ok(path.clone()),
+            Some(directory) => find_module(directory, name),
+            None => DIRECTORIES
+                .iter()
+                .find_map(|directory| find_module(directory.as_ref(), name).ok())
+                .ok_or_else(|| Error::Pkcs11 {
+                    action: "find the module",
+                    reason: format!(
+                        "none of the usual directories has a file named {name}; module-path names it"
+                    ),
+                }),
+        }
     }
 
     pub(super) fn object(&self) -> Option<&[u8]> {
@@ -46,15 +105,48 @@ impl Pkcs11Uri {
         self.id.as_ref().map(|id| id.as_slice())
     }
 
-    pub(super) fn is_token(&self, slot_id: u64, token: &TokenInfo) -> bool {
-        let is = |wanted: &Option<String>, found: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted == found)
-        };
-        self.slot_id.is_none_or(|wanted| wanted == slot_id)
-            && is(&self.token, token.label())
-            && is(&self.manufacturer, token.manufacturer_id())
-            && is(&self.model, token.model())
-            && is(&self.serial, token.serial_number())
+    pub(super) fn is_token(&self, token: &TokenInfo) -> bool {
+        self.is("token", token.label())
+            && self.is("manufacturer", token.manufacturer_id())
+            && self.is("model", token.model())
+            && self.is("serial", token.serial_number())
+    }
+
+    /// `info` is asked only if it matters: not all modules answer.
+    pub(super) fn is_slot(
+        &self,
+        id: u64,
+        info: impl FnOnce() -> Result<SlotInfo, Error>,
+    ) -> Result<bool, Error> {
+        if self.slot_id.is_some_and(|wanted| wanted != id) {
+            return Ok(false);
+        }
+        if !self.texts.keys().any(|name| name.starts_with("slot-")) {
+            return Ok(true);
+        }
+        let info = info()?;
+        Ok(self.is("slot-description", info.slot_description())
+            && self.is("slot-manufacturer", info.manufacturer_id()))
+    }
+
+    /// The same for the module.
+    pub(super) fn is_library(
+        &self,
+        info: impl FnOnce() -> Result<Info, Error>,
+    ) -> Result<bool, Error> {
+        let is_asked = self.texts.keys().any(|name| name.starts_with("library-"));
+        if !is_asked && self.library_version.is_none() {
+            return Ok(true);
+        }
+        let info = info()?;
+        let version = (info.library_version().major(), info.library_version().minor());
+        Ok(self.is("library-description", info.library_description())
+            && self.is("library-manufacturer", info.manufacturer_id())
+            && self.library_version.is_none_or(|wanted| wanted == version))
+    }
+
+    fn is(&self, name: &str, found: &str) -> bool {
+        self.texts.get(name).is_none_or(|wanted| wanted == found)
     }
 
     /// The PIN, or that in the file that `pin-source` names.
@@ -73,18 +165,24 @@ impl Pkcs11Uri {
 
     /// Sets an attribute of the path.
     fn locate(&mut self, name: &str, value: Value) -> Result<(), &'static str> {
+        if let Some(name) = TEXTS.iter().find(|text| **text == name) {
+            return match self.texts.insert(name, text(value)?) {
+                None => Ok(()),
+                Some(_) => Err(TWICE),
+            };
+        }
         match name {
-            "token" => set(&mut self.token, text(value)?),
-            "manufacturer" => set(&mut self.manufacturer, text(value)?),
-            "model" => set(&mut self.model, text(value)?),
-            "serial" => set(&mut self.serial, text(value)?),
             "slot-id" => {
                 set(&mut self.slot_id, text(value)?.parse().map_err(|_| "it is not a number")?)
             }
+            "library-version" => set(&mut self.library_version, version(&text(value)?)?),
             "object" => set(&mut self.object, value),
             "id" => set(&mut self.id, value),
-            "type" if value.as_slice() == b"private" => Ok(()),
-            "type" => Err("it is not \"private\""),
+            "type" => match value.as_slice() {
+                // A pair has one label and one id.
+                b"private" | b"public" => Ok(()),
+                _ => Err("it names no key pair: it has to be private or public"),
+            },
             _ => Err(UNKNOWN),
         }
     }
@@ -92,14 +190,20 @@ impl Pkcs11Uri {
     /// Sets an attribute of the query.
     fn access(&mut self, name: &str, value: Value) -> Result<(), &'static str> {
         match name {
-            "module-path" if self.module.as_os_str().is_empty() => {
-                self.module = absolute(text(value)?)?;
-                Ok(())
+            "module-path" => set(&mut self.module_path, absolute(text(value)?)?),
+            "module-name" => {
+                let name = text(value)?;
+                if name.contains(['/', '\\']) {
+                    return Err("it is a path: say module-path");
+                }
+                set(&mut self.module_name, name)
             }
-            "module-path" => Err(TWICE),
             "pin-value" => set(&mut self.pin, value),
             "pin-source" => {
                 let path = text(value)?;
+                if path.starts_with('|') {
+                    return Err("programs are not run for it: name a file");
+                }
                 let path = path.strip_prefix("file:").unwrap_or(&path);
                 // An empty authority.
                 let path = path.strip_prefix("//").unwrap_or(path);
@@ -108,6 +212,39 @@ impl Pkcs11Uri {
             _ => Err(UNKNOWN),
         }
     }
+}
+
+/// The file in the directory that has this name, but for `lib` and the like before it and a suffix
+/// such as `.so` behind it; case does not count.
+fn find_module(directory: &Path, name: &str) -> Result<PathBuf, Error> {
+    let missing = |reason: String| Error::Pkcs11 { action: "find the module", reason };
+    let place = directory.display();
+    let entries =
+        fs::read_dir(directory).map_err(|error| missing(format!("{place}: {}", error.kind())))?;
+    let wanted = name.to_lowercase();
+    let is_named = |file: &str| {
+        let file = file.to_lowercase();
+        file.find(&wanted)
+            .and_then(|at| file.get(at + wanted.len()..))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|file| is_named(file))
+        .collect();
+    // Of libx.so and libx.so.1 the first.
+    found.sort_by_key(|file| (file.len(), file.clone()));
+    match found.first() {
+        Some(file) => Ok(directory.join(file)),
+        None => Err(missing(format!("{place} has no file named {name}"))),
+    }
+}
+
+/// `MAJOR` or `MAJOR.MINOR`; the latter is 0 where it is left out.
+fn version(text: &str) -> Result<(u8, u8), &'static str> {
+    let number = |text: &str| text.parse().map_err(|_| "it is not a version such as 2.6");
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    Ok((number(major)?, number(minor)?))
 }
 
 const UNKNOWN: &str = "it is not known here";
@@ -148,8 +285,8 @@ impl FromStr for Pkcs11Uri {
         if parsed.pin.is_some() && parsed.pin_source.is_some() {
             return refused("pin-source", "there is a pin-value as well");
         }
-        if parsed.module.as_os_str().is_empty() {
-            return refused("module-path", "it is missing");
+        if parsed.module_path.is_none() && parsed.module_name.is_none() {
+            return refused("module-path", "it is missing, and so is module-name");
         }
         Ok(parsed)
     }
@@ -159,7 +296,7 @@ impl fmt::Debug for Pkcs11Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let object = self.object().map(String::from_utf8_lossy);
         f.debug_struct("Pkcs11Uri")
-            .field("token", &self.token)
+            .field("token", &self.texts.get("token"))
             .field("object", &object)
             .finish_non_exhaustive()
     }
