@@ -109,10 +109,10 @@ impl<S: Signer> Issuer<S> {
     /// [`Error::TooLarge`] above [`MAX_ENCODED_LEN`].
     pub fn prepare(&self, version: Version, host: &HostParameters) -> Result<Prepared, Error> {
         let details = Details {
-            name: host.name.as_bytes().to_vec(),
+            name: host.name.clone(),
             networks: host.networks.clone(),
             unsafe_networks: host.unsafe_networks.clone(),
-            groups: host.groups.iter().map(|group| group.as_bytes().to_vec()).collect(),
+            groups: host.groups.clone(),
             is_ca: false,
             not_before: host.validity.not_before,
             not_after: host.validity.not_after,

@@ -1,6 +1,9 @@
+use std::fmt;
+
 use ipnet::IpNet;
 
 use crate::key::PublicKey;
+use crate::{Error, VerifiedCertificate};
 
 /// When a certificate is valid: signed Unix seconds, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +59,15 @@ impl CaParameters {
 }
 
 /// What a new host certificate is to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HostParameters {
-    pub(crate) name: String,
+    /// That of a renewal need not be UTF-8.
+    pub(crate) name: Vec<u8>,
     pub(crate) networks: Vec<IpNet>,
     pub(crate) public_key: PublicKey,
     pub(crate) validity: Validity,
-    pub(crate) groups: Vec<String>,
+    /// The same.
+    pub(crate) groups: Vec<Vec<u8>>,
     pub(crate) unsafe_networks: Vec<IpNet>,
 }
 
@@ -79,7 +84,7 @@ impl HostParameters {
         validity: Validity,
     ) -> Self {
         Self {
-            name: name.into(),
+            name: name.into().into_bytes(),
             networks,
             public_key,
             validity,
@@ -88,15 +93,57 @@ impl HostParameters {
         }
     }
 
+    /// What a certificate says, byte for byte and in its order, for the same key and another
+    /// validity. Issue it in the same [`version`](crate::Certificate::version).
+    ///
+    /// Names and groups that are not UTF-8 stay as they are, and so do groups that stand twice. The
+    /// certificate is a verified one, so that nobody extends what was blocked or was never ours; one
+    /// that is expired can be verified at its own first second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CaAsHost`], and those of [`PublicKey::from_raw`]: the reference also certifies keys
+    /// that nobody can use.
+    pub fn renewal_of(old: &VerifiedCertificate, validity: Validity) -> Result<Self, Error> {
+        let (certificate, details) = (old.certificate(), old.details());
+        if details.is_ca() {
+            return Err(Error::CaAsHost { name: details.name().into_owned() });
+        }
+        Ok(Self {
+            name: details.name_bytes().to_vec(),
+            networks: details.networks().to_vec(),
+            public_key: PublicKey::from_raw(certificate.curve(), certificate.public_key())?,
+            validity,
+            groups: details.groups_bytes().to_vec(),
+            unsafe_networks: details.unsafe_networks().to_vec(),
+        })
+    }
+
     /// The groups it is in, none of them empty. Order and repetition are kept.
     #[must_use]
     pub fn groups(self, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { groups: groups.into_iter().map(Into::into).collect(), ..self }
+        let groups = groups.into_iter().map(|group| group.into().into_bytes()).collect();
+        Self { groups, ..self }
     }
 
     /// The networks beyond the overlay that it routes.
     #[must_use]
     pub fn unsafe_networks(self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         Self { unsafe_networks: networks.into_iter().collect(), ..self }
+    }
+}
+
+impl fmt::Debug for HostParameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups: Vec<_> =
+            self.groups.iter().map(|group| String::from_utf8_lossy(group)).collect();
+        f.debug_struct("HostParameters")
+            .field("name", &String::from_utf8_lossy(&self.name))
+            .field("networks", &self.networks)
+            .field("public_key", &self.public_key)
+            .field("validity", &self.validity)
+            .field("groups", &groups)
+            .field("unsafe_networks", &self.unsafe_networks)
+            .finish()
     }
 }

@@ -514,6 +514,20 @@ fn names_and_groups_that_are_not_text() {
 }
 
 #[test]
+fn a_renewal_keeps_names_and_groups_that_are_not_text() {
+    let scratch = with_ca(&[]);
+    scratch.write("old.crt", include_str!("support/not_text/ca.crt"));
+    scratch.write("n.crt", include_str!("support/not_text/n.crt"));
+    let before = certificates(&scratch, "n.crt").remove(0);
+    scratch.succeed(&["renew", "-in-crt", "n.crt", "-ca", "old.crt", "-duration", "1h"]);
+    let after = certificates(&scratch, "n.crt").remove(0);
+    let (before, after) = (before.unverified_details(), after.unverified_details());
+    assert_ne!(after.not_after(), before.not_after());
+    assert_eq!(after.name_bytes(), b"g\xe9rant");
+    assert_eq!(after.groups_bytes(), [b"\xe9quipe", b"\xe8quipe"]);
+}
+
+#[test]
 fn output_that_nobody_reads() {
     let scratch = with_ca(&[]);
     let path = ours();

@@ -10,8 +10,8 @@ mod vector;
 
 use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{
-    CaParameters, Certificate, Curve, Details, Error, HostParameters, Issuer, Signer, Validity,
-    Version,
+    Blocklist, CaParameters, CaPool, Certificate, Curve, Details, Error, HostParameters, Issuer,
+    Signer, Validity, Version,
 };
 use vector::{files, read, text};
 
@@ -24,10 +24,9 @@ fn host_certificates() {
         let ca = text(&file, "issuer_file");
         let issuer = Issuer::new(Certificate::from_pem(&read(ca)).unwrap(), key_of(ca)).unwrap();
 
-        let public_key =
-            PublicKey::from_raw(certificate.curve(), certificate.public_key()).unwrap();
         let networks = details.networks().to_vec();
-        let host = HostParameters::new(details.name(), networks, public_key, validity(details))
+        let key = public_key(&certificate);
+        let host = HostParameters::new(details.name(), networks, key, validity(details))
             .groups(details.groups())
             .unsafe_networks(details.unsafe_networks().iter().copied());
         let version = certificate.version();
@@ -50,6 +49,48 @@ fn host_certificates() {
         }
     }
     assert_eq!((v1, v2, p256, high), (54, 54, 53, 4));
+}
+
+/// A certificate that the reference made under a throw-away CA: a name that is not UTF-8, and two groups
+/// that differ only in what is not.
+const NOT_TEXT: &str = include_str!("support/not_text/n.crt");
+const ITS_CA: &str = include_str!("support/not_text/ca.crt");
+const ITS_CA_KEY: &str = include_str!("support/not_text/ca.key");
+
+#[test]
+fn a_renewal_keeps_every_byte_but_the_validity() {
+    let ca = Certificate::from_pem(ITS_CA.as_bytes()).unwrap();
+    let issuer = Issuer::new(ca, SigningKey::from_pem(ITS_CA_KEY.as_bytes()).unwrap()).unwrap();
+    let mut pool = CaPool::new();
+    pool.add(issuer.certificate().clone()).unwrap();
+    let certificate = Certificate::from_pem(NOT_TEXT.as_bytes()).unwrap();
+    let before = certificate.unverified_details();
+    let old = pool.verify(&certificate, before.not_before(), &Blocklist::new()).unwrap();
+
+    let same = HostParameters::renewal_of(&old, validity(before)).unwrap();
+    let same = issuer.issue(certificate.version(), &same).unwrap();
+    assert_eq!(same.certificate().to_pem(), NOT_TEXT, "with the same validity the same");
+
+    let other = Validity { not_after: before.not_after() - 1, ..validity(before) };
+    let renewed = HostParameters::renewal_of(&old, other).unwrap();
+    let renewed = issuer.issue(certificate.version(), &renewed).unwrap();
+    let after = renewed.details();
+    assert_eq!(after.name_bytes(), b"g\xe9rant");
+    assert_eq!(after.groups_bytes(), [b"\xe9quipe", b"\xe8quipe"]);
+    assert_eq!(after.networks(), before.networks());
+    assert_eq!(validity(after), other);
+
+    let twice =
+        HostParameters::new("n", after.networks().to_vec(), public_key(&certificate), other)
+            .groups(["b", "a", "b"]);
+    let twice = issuer.issue(Version::V1, &twice).unwrap();
+    let renewed = HostParameters::renewal_of(&twice, other).unwrap();
+    let renewed = issuer.issue(Version::V1, &renewed).unwrap();
+    assert_eq!(renewed.certificate(), twice.certificate(), "order and repetition are kept");
+}
+
+fn public_key(certificate: &Certificate) -> PublicKey {
+    PublicKey::from_raw(certificate.curve(), certificate.public_key()).unwrap()
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 
-use nebula_pki::key::PublicKey;
 use nebula_pki::{
     CaPool, Certificate, Details, Error, HostParameters, Issuer, Validity, VerifiedCertificate,
 };
@@ -88,14 +87,7 @@ fn renew(
     let certificate = verified.certificate();
     let failure =
         |error: Error| Failure::library("error while signing: ", &error, certificate.version());
-    let details = verified.details();
-    let public_key =
-        PublicKey::from_raw(certificate.curve(), certificate.public_key()).map_err(failure)?;
-    if details.is_ca() {
-        let name = details.name().into_owned();
-        return Err(failure(Error::CaAsHost { name }));
-    }
-    let host = parameters(details, public_key, terms.validity)?;
+    let host = HostParameters::renewal_of(verified, terms.validity).map_err(failure)?;
     terms
         .issue(issuer, certificate.version(), &host)
         .map(VerifiedCertificate::into_certificate)
@@ -115,25 +107,4 @@ fn terms(now: Now, duration: i64, before: &Details, ca: &Certificate) -> Terms {
     } else {
         longest
     }
-}
-
-fn parameters(
-    details: &Details,
-    public_key: PublicKey,
-    validity: Validity,
-) -> Result<HostParameters, Failure> {
-    let text = |bytes: &[u8]| {
-        String::from_utf8(bytes.to_vec()).map_err(|_| {
-            Failure::new(
-                "invalid_certificate",
-                "error while parsing in-crt: name or group is not UTF-8",
-            )
-        })
-    };
-    let groups =
-        details.groups_bytes().iter().map(|group| text(group)).collect::<Result<Vec<_>, _>>()?;
-    let networks = details.networks().to_vec();
-    Ok(HostParameters::new(text(details.name_bytes())?, networks, public_key, validity)
-        .unsafe_networks(details.unsafe_networks().iter().copied())
-        .groups(groups))
 }
