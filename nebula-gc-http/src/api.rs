@@ -5,6 +5,7 @@ pub mod dialect;
 mod extract;
 mod health;
 mod incoming;
+mod json;
 mod log_limit;
 mod problem;
 mod v1;

@@ -131,13 +131,14 @@ pub(super) trait Parse: Sized {
 
 /// Reads a JSON object into its wire form.
 pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| Error::invalid("body", error.to_string()).into())
+    super::json::read(bytes)
+        .map_err(|unreadable| Error::invalid(&unreadable.field, unreadable.reason).into())
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     incoming::body(headers, body, incoming::BODY_LIMIT).await.map_err(|error| match error {
         BodyError::TooLarge(_) => Problem::new(Code::TooLarge, error.detail()),
-        BodyError::ContentType | BodyError::Incomplete(_) => {
+        BodyError::ContentType | BodyError::ContentEncoding | BodyError::Incomplete(_) => {
             Error::invalid("body", error.detail()).into()
         }
     })

@@ -34,6 +34,8 @@ pub(super) fn caller(headers: &HeaderMap) -> Result<Caller, &'static str> {
 pub(super) enum BodyError {
     /// It is not said to be JSON.
     ContentType,
+    /// It is compressed.
+    ContentEncoding,
     /// It has more bytes than this.
     TooLarge(usize),
     /// It ended too early, or took too long.
@@ -45,6 +47,9 @@ impl BodyError {
     pub(super) fn detail(&self) -> String {
         match self {
             Self::ContentType => "must be sent with \"Content-Type: application/json\"".to_owned(),
+            Self::ContentEncoding => {
+                "must be sent uncompressed, without \"Content-Encoding\"".to_owned()
+            }
             Self::TooLarge(limit) => format!("the body may have {limit} bytes at most"),
             Self::Incomplete(detail) => detail.clone(),
         }
@@ -61,6 +66,9 @@ pub(super) async fn body(
     let essence = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(BodyError::ContentType);
+    }
+    if !["", "identity"].contains(&text(header::CONTENT_ENCODING)) {
+        return Err(BodyError::ContentEncoding);
     }
     let declared = text(header::CONTENT_LENGTH).parse::<usize>();
     if declared.is_ok_and(|length| length > limit) {

@@ -13,6 +13,7 @@ use super::tag::Conditions;
 use super::{ROOT, path};
 use crate::api::Public;
 use crate::api::incoming::{self, BODY_LIMIT, BodyError};
+use crate::api::json;
 use crate::service::Repeat;
 use crate::{Caller, Origin, Service};
 
@@ -85,7 +86,7 @@ where
             let (path, query, conditions) = read_parts(&mut parts).await?;
             let bytes = incoming::body(&parts.headers, body, LIMIT).await.map_err(body_problem)?;
             let repeat = repeat(&parts, &bytes)?;
-            Ok((path, query, conditions, json(&bytes)?, repeat))
+            Ok((path, query, conditions, read_json(&bytes)?, repeat))
         };
         match read.await {
             Ok((path, query, conditions, body, repeat)) => {
@@ -141,7 +142,7 @@ fn query_problem(text: &str) -> Problem {
     let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
     match text.split_once(": ") {
         Some((field, reason)) if field.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-            Problem::invalid(field, reason)
+            Problem::invalid(field, json::plain(reason))
         }
         _ => Problem::invalid("query", text),
     }
@@ -149,35 +150,16 @@ fn query_problem(text: &str) -> Problem {
 
 fn body_problem(error: BodyError) -> Problem {
     match error {
-        BodyError::ContentType => Problem::new(Code::UnsupportedMediaType, error.detail()),
+        BodyError::ContentType | BodyError::ContentEncoding => {
+            Problem::new(Code::UnsupportedMediaType, error.detail())
+        }
         BodyError::TooLarge(_) => Problem::new(Code::TooLarge, error.detail()),
         BodyError::Incomplete(detail) => Problem::invalid("body", detail),
     }
 }
 
-fn json<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
-    // serde would take the fields' values in an array, too.
-    if bytes.trim_ascii_start().first().is_some_and(|byte| *byte == b'[') {
-        return Err(Problem::invalid("body", "must be a JSON object"));
-    }
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        // What ended too early has no name yet.
-        let field = if path.contains('?') || path == "." { "body".to_owned() } else { path };
-        Problem::invalid(field, reason(&error.into_inner()))
-    })?;
-    json.end().map_err(|error| Problem::invalid("body", error.to_string()))?;
-    Ok(body)
-}
-
-/// Without the place in the text where the field is named: what was sent may be one long line, and
-/// not its sender's own.
-fn reason(error: &serde_json::Error) -> String {
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let whole = error.to_string();
-    let named = whole.strip_suffix(&place).filter(|_| error.is_data());
-    named.map(str::to_owned).unwrap_or(whole)
+fn read_json<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
+    json::read(bytes).map_err(|unreadable| Problem::invalid(unreadable.field, unreadable.reason))
 }
 
 /// By what a repeat of this request is recognised, where the client wants that.

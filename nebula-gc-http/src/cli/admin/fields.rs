@@ -1,7 +1,7 @@
 //! Fields of requests as flags, and back.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches};
@@ -237,11 +237,23 @@ fn value(field: &Field, given: &[&String]) -> Result<Value, String> {
 fn contents(text: &str) -> Result<String, String> {
     let read = match text.strip_prefix('@') {
         None => return Ok(text.to_owned()),
-        Some("-") => io::read_to_string(io::stdin()),
-        Some(path) => fs::read_to_string(path),
+        Some("-") => read_all(io::stdin()),
+        Some(path) => fs::read(path),
     };
     let read = read.map_err(|error| error.to_string())?;
-    Ok(read.strip_suffix('\n').unwrap_or(&read).to_owned())
+    if read.starts_with(&[0xff, 0xfe]) || read.starts_with(&[0xfe, 0xff]) {
+        return Err("is UTF-16: save it as UTF-8".to_owned());
+    }
+    let read = String::from_utf8(read).map_err(|_| "is no text in UTF-8".to_owned())?;
+    // Some editors put a byte order mark there.
+    let read = read.strip_prefix('\u{feff}').unwrap_or(&read);
+    Ok(read.strip_suffix('\n').unwrap_or(read).to_owned())
+}
+
+fn read_all(mut from: impl Read) -> io::Result<Vec<u8>> {
+    let mut read = vec![];
+    from.read_to_end(&mut read)?;
+    Ok(read)
 }
 
 /// `14d`, `12h`, `30m`, `90s`, `90`, or several of them: `1d12h`.
