@@ -73,6 +73,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Outcome<()> {
 
 pub(crate) async fn enroll(service: &Service, network: usize, node: usize) -> Outcome<()> {
     let request = Enrollment {
+        former_token: None,
         network: Some(ProjectId::new(network_name(network))?),
         name: NodeName::new(node_name(node))?,
         public_key: PublicKey::from_raw(Curve::Curve25519, &key(network, node))?,

@@ -16,7 +16,7 @@ pub use self::allocate::{allocate, allocate_many};
 pub(crate) use self::given::refusals;
 pub(crate) use self::hold::quarantine;
 pub use self::hold::{Hold, Reason, extend_hold, release, shorten_hold};
-pub use self::one::{release_one, renew_one, transfer_one};
+pub use self::one::{release_one, renew_one, take_over_one, transfer_one};
 pub use self::renew::{heartbeat, renew};
 pub(crate) use self::terms::Terms;
 pub use self::transfer::{take_over, transfer};

@@ -175,6 +175,7 @@ suite! {
         one_family_is_released_and_the_other_stays,
         one_that_was_passed_on_is_not_its_former_owners_to_release,
         one_that_was_passed_on_and_released_is_not_passed_on_again,
+        one_in_quarantine_is_taken_over_alone,
         an_owner_never_has_an_address_under_one_number_twice,
     }
     one_holder {

@@ -96,6 +96,11 @@ pub enum Error {
         /// What is in the way.
         reason: String,
     },
+    /// The node token that is to be a new node's was that of a released one.
+    #[error(
+        "nodeToken: its node was released; make a new token, and send this one as formerNodeToken to have the address back"
+    )]
+    NodeReleased,
     /// The join token lets nobody join any more, or not this node.
     #[error("{reason}")]
     JoinTokenRefused {

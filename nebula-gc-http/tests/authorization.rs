@@ -3,6 +3,8 @@
 //! A new route needs a line in [`entries`], or this fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure here is a failed test")]
 
+#[path = "authorization/identity.rs"]
+mod identity;
 #[path = "authorization/names.rs"]
 mod names;
 #[path = "support/native.rs"]
@@ -12,7 +14,9 @@ mod postgres;
 
 use std::collections::BTreeMap;
 
-use native::{Plane, enrollment};
+use axum::body::Body;
+use axum::http::Request;
+use native::{Answer, Plane, enrollment};
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
 use serde_json::{Value, json};
@@ -282,6 +286,21 @@ struct World {
     plane: Plane,
     parameters: BTreeMap<&'static str, String>,
     secrets: Vec<(Caller, String)>,
+}
+
+/// As whoever has the secret, in the dialect; an empty one is none.
+async fn dialect(plane: &Plane, path: &str, secret: &str, body: Option<&Value>) -> Answer {
+    let method = match (body, path.starts_with("/release")) {
+        (None, false) => "GET",
+        _ => "POST",
+    };
+    let mut request = Request::builder().method(method).uri(format!("/api/nebula{path}"));
+    if !secret.is_empty() {
+        request = request.header("authorization", format!("Bearer {secret}"));
+    }
+    let request = request.header("content-type", "application/json");
+    let body = body.map(Value::to_string).unwrap_or_default();
+    plane.send(request.body(Body::from(body)).unwrap()).await
 }
 
 fn text(value: &Value, field: &str) -> String {

@@ -26,6 +26,7 @@ async fn enroll(plane: &Plane) -> (PublicKey, Bearer) {
     let token = join_token(plane).await;
     let public_key = new_key();
     let request = Enrollment {
+        former_token: None,
         network: None,
         name: NodeName::new("device").unwrap(),
         public_key: public_key.clone(),

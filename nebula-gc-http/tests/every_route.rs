@@ -89,6 +89,7 @@ fn body(operation: &str) -> Value {
             let mut body = enrollment("x");
             body["network"] = json!("demo");
             body["device"] = json!("x");
+            body["formerNodeToken"] = enrollment("x")["nodeToken"].clone();
             body["groups"] = json!(["x"]);
             body["lighthouse"] = json!({"endpoint": "192.0.2.1:4242"});
             body["relay"] = json!(true);

@@ -30,6 +30,7 @@ async fn enrolled(plane: &Plane) -> String {
     plane.service.add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
     let token = Bearer::new_node_token().unwrap();
     let request = Enrollment {
+        former_token: None,
         network: None,
         name: NodeName::new("one").unwrap(),
         public_key: AgreementKey::generate(Curve::Curve25519, &mut SystemRandom)

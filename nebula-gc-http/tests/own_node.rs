@@ -75,6 +75,7 @@ impl Plane {
     async fn enroll(&self, name: &str) -> Member {
         let token = Bearer::new_node_token().unwrap();
         let request = Enrollment {
+            former_token: None,
             network: None,
             name: NodeName::new(name).unwrap(),
             public_key: new_key(),

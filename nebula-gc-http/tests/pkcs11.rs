@@ -58,6 +58,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
         let origin = Origin::local();
         service.create_network_with(Caller::Local, origin, network, None, source).await.unwrap();
         let request = Enrollment {
+            former_token: None,
             network: Some(ProjectId::new(name).unwrap()),
             name: NodeName::new("node").unwrap(),
             public_key: AgreementKey::generate(Curve::P256, &mut SystemRandom)

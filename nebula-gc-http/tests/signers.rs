@@ -194,6 +194,7 @@ fn new_key() -> PublicKey {
 
 fn enrollment(name: &str) -> Enrollment {
     Enrollment {
+        former_token: None,
         network: None,
         name: NodeName::new(name).unwrap(),
         public_key: new_key(),

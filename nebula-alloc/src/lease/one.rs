@@ -88,6 +88,27 @@ pub fn transfer_one(
     }
 }
 
+/// As [`take_over`](super::take_over), of this lease alone, which keeps its number.
+///
+/// # Errors
+///
+/// [`Error::LeaseEnded`] when it is not in quarantine, or no longer this owner's.
+pub fn take_over_one(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    lease: &LeaseId,
+    to: OwnerId,
+) -> Result<Lease, Error> {
+    actor.admit(tx, now)?;
+    match find(tx, lease)? {
+        Some(held) if held.state == LeaseState::Quarantined => {
+            pass_on(tx, now, actor, held, to, held.number)
+        }
+        _ => Err(Error::LeaseEnded { lease: *lease }),
+    }
+}
+
 /// The lease, as long as it is its owner's.
 fn find(tx: &mut dyn Transaction, lease: &LeaseId) -> Result<Option<Lease>, Error> {
     let leases = by_owner(tx, lease.network, lease.owner)?;

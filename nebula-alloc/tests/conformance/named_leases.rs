@@ -1,7 +1,8 @@
 //! Does a request that names a lease find that one, and no later one of the same owner?
 
 use nebula_alloc::lease::{
-    Lease, LeaseState, Request, release, release_one, renew, renew_one, transfer, transfer_one,
+    Lease, LeaseState, Request, release, release_one, renew, renew_one, take_over_one, transfer,
+    transfer_one,
 };
 use nebula_alloc::reclaim::{expire, reclaim};
 use nebula_alloc::{Error, Family, LeaseId};
@@ -136,6 +137,25 @@ pub fn one_that_was_passed_on_and_released_is_not_passed_on_again(new: New) {
     assert_eq!(store.leases(), [released]);
     store.at(NOW, &request(2)).unwrap();
     assert_eq!(pass(&mut store), Err(Error::LeaseEnded { lease: name }));
+    store.assert_sound();
+}
+
+pub fn one_in_quarantine_is_taken_over_alone(new: New) {
+    let mut store = new();
+    store.pool(1, "10.0.0.0/24");
+    store.pool(2, "fd00::/64");
+    let v4 = store.at(NOW, &request(1)).unwrap();
+    let v6 = store.at(NOW, &Request { family: Family::V6, ..request(1) }).unwrap();
+    let name = v4.id();
+    let take = |store: &mut Store| store.run(|tx| take_over_one(tx, NOW, &ACTOR, &name, owner(2)));
+    let ended = || Err(Error::LeaseEnded { lease: name });
+    assert_eq!(take(&mut store), ended(), "it is active");
+    store.run(|tx| release(tx, NOW, &ACTOR, NETWORK, owner(1), 50)).unwrap();
+    let taken = take(&mut store).unwrap();
+    assert_eq!((taken.owner, taken.state), (owner(2), LeaseState::Quarantined));
+    assert_eq!(take(&mut store), ended(), "it is another's");
+    assert_eq!(store.at(NOW, &request(2)).unwrap().address, v4.address);
+    assert_eq!(store.leases()[1].id(), v6.id(), "the other stays");
     store.assert_sound();
 }
 

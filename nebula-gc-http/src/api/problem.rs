@@ -81,6 +81,7 @@ impl From<Error> for Problem {
             Error::KeyMismatch { .. } => Code::KeyMismatch,
             Error::NameTaken { .. }
             | Error::NameIsId { .. }
+            | Error::NodeReleased
             | Error::KeyTaken
             | Error::Overtaken
             | Error::Conflict { .. }

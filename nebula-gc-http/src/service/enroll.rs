@@ -5,6 +5,7 @@ pub(super) mod key;
 pub(super) mod native;
 pub(super) mod renewal;
 mod step;
+mod succession;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use self::key::check_canonical;
 use self::native::Enrollment;
 use self::renewal::Renewal;
 use self::step::Enrolling;
+use self::succession::Succession;
 use super::Service;
 use super::access::Caller;
 use super::audit::Origin;
@@ -176,8 +178,8 @@ enum Decision {
     Unchanged { node: Node, certificates: Vec<Certificate> },
     /// A device that never had a node.
     New { node: Node, spends: Option<JoinTokenId> },
-    /// A device that had one and released it.
-    Returned { node: Node, predecessor: NodeId, spends: Option<JoinTokenId> },
+    /// One that gets back what a released node had.
+    Returned { node: Node, succession: Succession, spends: Option<JoinTokenId> },
     /// A node whose first certificates are not signed yet.
     Waiting { node: Node },
     /// A node that changes.

@@ -61,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) token: Option<Hashed>,
     /// The join token it came with.
     pub(crate) join_token: Option<JoinTokenId>,
+    /// Until when it may have no other key by itself, in seconds since the Unix epoch.
+    pub(crate) key_until: Option<i64>,
     pub(crate) generation: Generation,
     /// What it reported last; 0 for one that never did.
     pub(crate) applied: Applied,
@@ -93,7 +95,7 @@ macro_rules! select {
         concat!(
             "SELECT id, network, device, name, public_key, state, state_reason, groups, lighthouse, relay, \
              mtu, pool, token_key, token_hash, join_token, generation, applied_revision, \
-             applied_generation, reported_at, changes, created_at, seen_at FROM gc_node ",
+             applied_generation, reported_at, changes, created_at, seen_at, key_until FROM gc_node ",
             $rest
         )
     };
@@ -153,6 +155,7 @@ fn read(row: &Row) -> Result<Node, Error> {
         changes: row.integer(19)?,
         created_at: row.integer(20)?,
         seen_at: row.optional_integer(21)?,
+        key_until: row.optional_integer(22)?,
     })
 }
 
@@ -203,13 +206,15 @@ pub(crate) fn last_released(
     tx: &mut dyn Transaction,
     network: NetworkId,
     device: &str,
-) -> Result<Option<NodeId>, Error> {
+) -> Result<Option<Node>, Error> {
     let rows = tx.query(
-        "SELECT id FROM gc_node WHERE network = $1 AND device = $2 AND state = 'released' \
-         ORDER BY released_at DESC, id DESC LIMIT 1",
+        select!(
+            "WHERE network = $1 AND device = $2 AND state = 'released' \
+             ORDER BY released_at DESC, id DESC LIMIT 1"
+        ),
         &[network.as_bytes().into(), device.into()],
     )?;
-    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+    rows.first().map(read).transpose()
 }
 
 /// Who has a name, if not a released node.
@@ -279,8 +284,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
     Ok(tx.queue(
         "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, relay, mtu, \
-         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         &[
             node.id.as_bytes().into(),
             node.network.as_bytes().into(),
@@ -300,6 +305,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.changes.into(),
             node.created_at.into(),
             node.seen_at.into(),
+            node.key_until.into(),
         ],
     )?)
 }
@@ -312,8 +318,8 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     Ok(tx.queue_one(
         "UPDATE gc_node SET name = $1, public_key = $2, state = $3, state_reason = $4, groups = $5, \
          lighthouse = $6, relay = $7, mtu = $8, generation = $9, \
-         seen_at = CASE WHEN seen_at < $10 THEN $10 ELSE seen_at END, changes = changes + 1 \
-         WHERE id = $11 AND changes = $12 AND state <> 'released'",
+         seen_at = CASE WHEN seen_at < $10 THEN $10 ELSE seen_at END, key_until = $11, \
+         changes = changes + 1 WHERE id = $12 AND changes = $13 AND state <> 'released'",
         &[
             (&node.name).into(),
             (&node.public_key).into(),
@@ -325,6 +331,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.mtu.map(i64::from).into(),
             node.generation.0.into(),
             node.seen_at.into(),
+            node.key_until.into(),
             node.id.as_bytes().into(),
             node.changes.into(),
         ],

@@ -7,6 +7,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 1, oldest: 1, sql: VERSION_1 },
         Migration { version: 2, oldest: 2, sql: VERSION_2 },
         Migration { version: 3, oldest: 3, sql: VERSION_3 },
+        Migration { version: 4, oldest: 4, sql: VERSION_4 },
     ],
 };
 
@@ -235,4 +236,15 @@ UPDATE gc_certificate SET state = 'revoked', block_after = NULL
     AND gc_blocklist.fingerprint = gc_certificate.fingerprint);
 CREATE INDEX gc_certificate_expired ON gc_certificate (not_after) WHERE state = 'expired';
 CREATE INDEX gc_certificate_revoked ON gc_certificate (not_after) WHERE state = 'revoked';
+";
+
+/// * `gc_node.key_until` is until when a node may have no other key: it has an address back by its
+///   public key alone.
+/// * The device comes first in its indexes, so that it is found without its network, too.
+const VERSION_4: &str = "
+ALTER TABLE gc_node ADD COLUMN key_until BIGINT;
+DROP INDEX gc_node_device;
+CREATE UNIQUE INDEX gc_node_device ON gc_node (device, network) WHERE state <> 'released';
+DROP INDEX gc_node_released;
+CREATE INDEX gc_node_released ON gc_node (device, network, released_at, id) WHERE state = 'released';
 ";

@@ -1,11 +1,9 @@
 //! A name takes nothing from what has it as its id.
 
-use axum::body::Body;
-use axum::http::Request;
 use serde_json::{Value, json};
 
 use crate::native::{Answer, Plane, enrollment};
-use crate::{on_both_engines, text};
+use crate::{dialect, on_both_engines, text};
 
 on_both_engines! {
     a_name_that_is_anothers_id_is_refused
@@ -15,18 +13,6 @@ on_both_engines! {
 /// The forms in which an id can be written.
 fn forms(id: &str) -> [String; 4] {
     [id.to_owned(), id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}")]
-}
-
-/// As whoever has the secret, in the dialect.
-async fn dialect(plane: &Plane, path: &str, secret: &str, body: Option<&Value>) -> Answer {
-    let method = if body.is_some() { "POST" } else { "GET" };
-    let mut request = Request::builder().method(method).uri(format!("/api/nebula{path}"));
-    if !secret.is_empty() {
-        request = request.header("authorization", format!("Bearer {secret}"));
-    }
-    let request = request.header("content-type", "application/json");
-    let body = body.map(Value::to_string).unwrap_or_default();
-    plane.send(request.body(Body::from(body)).unwrap()).await
 }
 
 /// A network of the default tenant, and the key of another tenant's operator.

@@ -83,6 +83,7 @@ impl Node {
 
     fn enrollment(&self) -> Enrollment {
         Enrollment {
+            former_token: None,
             network: Some(self.project()),
             name: NodeName::new(&*self.name).unwrap(),
             public_key: self.key.clone(),

@@ -413,6 +413,7 @@ fn unless(holds: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
 
 fn enrollment(device: &str, known: &Known, curve: Curve) -> Enrollment {
     Enrollment {
+        former_token: None,
         network: Some(ProjectId::new(NETWORKS[known.network].0).unwrap()),
         name: NodeName::new(&*known.name).unwrap(),
         public_key: PublicKey::from_raw(curve, &known.key).unwrap_or_else(|_| new_key(curve)),

@@ -209,6 +209,7 @@ pub fn groups(names: &[&str]) -> Groups {
 
 pub fn enrollment(name: &str) -> Enrollment {
     Enrollment {
+        former_token: None,
         network: None,
         name: NodeName::new(name).unwrap(),
         public_key: new_key(),

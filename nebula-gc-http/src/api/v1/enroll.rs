@@ -39,7 +39,13 @@ struct EnrollmentBody {
     /// the device can.
     #[schema(min_length = 32, max_length = 256)]
     node_token: String,
-    /// The device's own id, where it has one: after a release it gets its addresses back by it.
+    /// The node token of the node that the device was before, where that was released: by it the device
+    /// gets its addresses back, as far as the new node may have them.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 32, max_length = 256)]
+    former_node_token: Option<String>,
+    /// The device's own id, where it has one. After a release it gets its addresses back by it with an
+    /// operator key, or for the same public key, which it then has to keep for a while.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     device: Option<DeviceId>,
@@ -142,6 +148,13 @@ impl From<Enrolled> for EnrolledView {
     }
 }
 
+fn former(text: &str) -> Result<Bearer, Error> {
+    Bearer::from_device(text).map_err(|error| match error {
+        Error::InvalidRequest { reason, .. } => Error::invalid("formerNodeToken", reason),
+        other => other,
+    })
+}
+
 fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
     body.mtu.map(check_mtu).transpose()?;
     Ok(Enrollment {
@@ -149,6 +162,7 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
         name: body.name,
         public_key: public_key(&body.public_key)?,
         token: Bearer::from_device(&body.node_token)?,
+        former_token: body.former_node_token.as_deref().map(former).transpose()?,
         device: body.device,
         groups: body.groups,
         lighthouse: body.lighthouse.map(|at| at.endpoint()).transpose()?,

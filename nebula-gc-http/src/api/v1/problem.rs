@@ -58,6 +58,8 @@ codes! {
     Conflict = CONFLICT, "In conflict with what is there";
     /// The device is known with another public key, or the key with another node token.
     KeyMismatch = CONFLICT, "Known with another key";
+    /// The node token is that of a node that was released; a new node needs a new one.
+    NodeReleased = CONFLICT, "The node is released";
     /// The network has no free address left.
     PoolExhausted = CONFLICT, "No address is free";
     /// Leases are in the way; `leases` has their addresses.
@@ -196,6 +198,9 @@ impl From<Error> for Problem {
             Error::NotFound { .. } => Code::NotFound,
             Error::PoolExhausted { .. } => Code::PoolExhausted,
             Error::KeyMismatch { .. } => Code::KeyMismatch,
+            Error::NodeReleased => {
+                return Self::new(Code::NodeReleased, detail).about("nodeToken");
+            }
             Error::Conflict { .. } | Error::Overtaken => Code::Conflict,
             Error::Precondition { .. } => Code::PreconditionFailed,
             Error::IdempotencyKeyReused => Code::IdempotencyKeyReused,

@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
+use super::succession::Proof;
 use super::{Decision, check_unique};
 use crate::service::access::Principal;
 use crate::service::terms::Terms;
@@ -62,16 +63,16 @@ impl Registration {
             let node = self.new_node(network, terms.now, &join);
             check_unique(tx, &node, None)?;
             let spends = join.token.map(|token| token.id);
-            return Ok(match node::last_released(tx, network, &node.device)? {
-                Some(predecessor) => Decision::Returned { node, predecessor, spends },
-                None => Decision::New { node, spends },
-            });
+            let predecessor = node::last_released(tx, network, &node.device)?;
+            let proof = Proof::of(principal);
+            return Ok(Decision::joined(node, spends, predecessor, proof, terms.now));
         };
         if former.is_native() && !principal.is_operator() {
             return Err(Error::KeyMismatch {
                 reason: "deviceId: this device is enrolled with a node token, and gets what it has with that through the native API".to_owned(),
             });
         }
+        self.check_repeat(principal, &former, terms.now)?;
         check_active(&former)?;
         if former.public_key != self.public_key.as_bytes() && !principal.is_operator() {
             return Err(Error::KeyMismatch {
@@ -104,6 +105,25 @@ impl Registration {
                 )))
             }
             _ => Ok(decision),
+        }
+    }
+
+    /// Whether who asks may have what the device's node has: with a join token only the one that it
+    /// came with, for no more than that gives or the node has, and not for ever.
+    fn check_repeat(&self, principal: &Principal, former: &Node, now: i64) -> Result<(), Error> {
+        let Principal::JoinToken(token) = principal else { return Ok(()) };
+        if former.join_token != Some(token.id) {
+            return Err(Error::JoinTokenRefused {
+                reason: "deviceId: this device came with another credential; ask with the join token that it came with, or with an operator key".to_owned(),
+            });
+        }
+        check_time(token, now)?;
+        if self.name.as_str() != former.name {
+            check_name(token, self.name.as_str())?;
+        }
+        match self.asked_groups() {
+            Some(asked) if !same_groups(asked, &former.groups) => check_groups(token, asked),
+            _ => Ok(()),
         }
     }
 
@@ -141,6 +161,10 @@ impl Registration {
         if let Change::Set(lighthouse) = &self.lighthouse {
             node.lighthouse.clone_from(lighthouse);
         }
+        if node.public_key != former.public_key {
+            // Only an operator key does that.
+            node.key_until = None;
+        }
         node
     }
 }
@@ -172,22 +196,14 @@ impl<'a> Join<'a> {
         let Principal::JoinToken(token) = principal else {
             return Ok(Self { token: None, groups: groups.unwrap_or_default().to_vec() });
         };
-        let refuse = |reason: String| Err(Error::JoinTokenRefused { reason });
-        if now >= token.expires_at {
-            return refuse("this join token is expired".to_owned());
-        }
+        check_time(token, now)?;
         if token.used >= token.uses {
-            return refuse("this join token is used up".to_owned());
+            let reason = "this join token is used up".to_owned();
+            return Err(Error::JoinTokenRefused { reason });
         }
-        if let Some(pattern) = &token.name_pattern
-            && !matches_pattern(pattern, name)
-        {
-            return refuse(format!("this join token is for names like {pattern:?}"));
-        }
+        check_name(token, name)?;
         let asked = groups.unwrap_or(&token.groups);
-        if let Some(other) = asked.iter().find(|group| !token.groups.contains(group)) {
-            return refuse(format!("groups: this join token does not give {other:?}"));
-        }
+        check_groups(token, asked)?;
         Ok(Self { token: Some(token), groups: asked.to_vec() })
     }
 
@@ -215,12 +231,41 @@ impl<'a> Join<'a> {
             pool: self.token.and_then(|token| token.pool),
             token: None,
             join_token: self.token.map(|token| token.id),
+            key_until: None,
             generation: Generation::FIRST,
             applied: Applied::default(),
             seen_at: None,
             changes: 1,
             created_at: now,
         }
+    }
+}
+
+fn refuse(reason: String) -> Result<(), Error> {
+    Err(Error::JoinTokenRefused { reason })
+}
+
+/// Refuses a join token that is expired.
+pub(super) fn check_time(token: &JoinToken, now: i64) -> Result<(), Error> {
+    match now < token.expires_at {
+        true => Ok(()),
+        false => refuse("this join token is expired".to_owned()),
+    }
+}
+
+fn check_name(token: &JoinToken, name: &str) -> Result<(), Error> {
+    match &token.name_pattern {
+        Some(pattern) if !matches_pattern(pattern, name) => {
+            refuse(format!("this join token is for names like {pattern:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_groups(token: &JoinToken, asked: &[String]) -> Result<(), Error> {
+    match asked.iter().find(|group| !token.groups.contains(group)) {
+        Some(other) => refuse(format!("groups: this join token does not give {other:?}")),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,8 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
-use super::device::Join;
+use super::device::{Join, check_time};
+use super::succession::Proof;
 use super::{Decision, check_unique};
 use crate::secret::Bearer;
 use crate::service::Shared;
@@ -27,7 +28,11 @@ pub struct Enrollment {
     pub public_key: PublicKey,
     /// The node token that the device has made.
     pub token: Bearer,
-    /// The device's own id, where it has one: after a release it gets its addresses back by it.
+    /// The node token of the node that it was before, which was released: by it, it gets that one's
+    /// addresses back.
+    pub former_token: Option<Bearer>,
+    /// The device's own id, where it has one: after a release it gets its addresses back by it, with
+    /// an operator key or for the same public key.
     pub device: Option<DeviceId>,
     /// Its groups: those of the join token where left out, and with one no others.
     pub groups: Option<Groups>,
@@ -49,28 +54,47 @@ impl Enrollment {
     ) -> Result<Decision, Error> {
         let network = terms.network.id;
         if let Some(node) = node::with_public_key(tx, network, self.public_key.as_bytes())? {
-            return self.repeat(tx, shared, node, terms);
+            return self.repeat(tx, shared, principal, node, terms);
         }
         let groups = self.groups.as_ref().map(Groups::as_slice);
         let join = Join::check(principal, self.name.as_str(), groups, terms.now)?;
         let node = self.new_node(shared, &join, terms)?;
         check_unique(tx, &node, None)?;
-        for hashed in shared.secrets.hashes(&self.token) {
-            if node::by_token(tx, &hashed)?.is_some() {
+        match with_token(tx, shared, &self.token)? {
+            Some(other) if other.network == network && other.state == NodeState::Released => {
+                return Err(Error::NodeReleased);
+            }
+            Some(_) => {
                 return Err(Error::conflict("nodeToken: another node has it; make a new one"));
             }
+            None => {}
         }
         let spends = join.token.map(|token| token.id);
-        let Some(device) = &self.device else { return Ok(Decision::New { node, spends }) };
-        if node::by_device(tx, network, device.as_str())?.is_some() {
+        if let Some(device) = &self.device
+            && node::by_device(tx, network, device.as_str())?.is_some()
+        {
             return Err(Error::KeyMismatch {
                 reason: "device: this device is enrolled with another key; renew with its node token, or have it released".to_owned(),
             });
         }
-        Ok(match node::last_released(tx, network, device.as_str())? {
-            Some(predecessor) => Decision::Returned { node, predecessor, spends },
-            None => Decision::New { node, spends },
-        })
+        let (predecessor, proof) = match (&self.former_token, &self.device) {
+            (Some(token), _) => {
+                let former = with_token(tx, shared, token)?
+                    .filter(|node| node.network == network && node.state == NodeState::Released);
+                let former = former.ok_or_else(|| Error::KeyMismatch {
+                    reason: "formerNodeToken: no released node of the network had it; leave it out"
+                        .to_owned(),
+                })?;
+                let proof =
+                    if principal.is_operator() { Proof::Operator } else { Proof::NodeToken };
+                (Some(former), proof)
+            }
+            (None, Some(device)) => {
+                (node::last_released(tx, network, device.as_str())?, Proof::of(principal))
+            }
+            (None, None) => (None, Proof::of(principal)),
+        };
+        Ok(Decision::joined(node, spends, predecessor, proof, terms.now))
     }
 
     /// The same key and node token get what they have, whatever became of the join token.
@@ -78,12 +102,16 @@ impl Enrollment {
         &self,
         tx: &mut dyn Transaction,
         shared: &Shared,
+        principal: &Principal,
         node: Node,
         terms: &Terms,
     ) -> Result<Decision, Error> {
         let matches =
             |token| shared.secrets.hashes(&self.token).any(|hashed| hashed.matches(token));
         let is_own = node.token.as_ref().is_some_and(matches);
+        if let (false, Principal::JoinToken(token)) = (is_own, principal) {
+            check_time(token, terms.now)?;
+        }
         if node.state != NodeState::Active {
             // Before the token, so that a key that is kept out is not told to try another. Why is
             // for the node alone: anybody may have its public key.
@@ -133,4 +161,18 @@ impl Enrollment {
             ..preset
         })
     }
+}
+
+/// The node that has a node token, in whatever state.
+fn with_token(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    token: &Bearer,
+) -> Result<Option<Node>, Error> {
+    for hashed in shared.secrets.hashes(token) {
+        if let Some(node) = node::by_token(tx, &hashed)? {
+            return Ok(Some(node));
+        }
+    }
+    Ok(None)
 }

@@ -94,6 +94,7 @@ impl Renewal {
             && key.as_bytes() != former.public_key
         {
             node.public_key = key.as_bytes().to_vec();
+            check_free(former, terms.now)?;
             check_unique(tx, &node, Some(former))?;
             if !again {
                 check_rate(tx, former, terms.now)?;
@@ -105,6 +106,20 @@ impl Renewal {
             Ok(update) => Decision::Changed { node, update: update.by_its_node() },
             Err(certificates) => Decision::Unchanged { node: former.clone(), certificates },
         })
+    }
+}
+
+/// Refuses another key of a node that has its address by the former key alone, as long as others may
+/// still know the address by that key.
+fn check_free(node: &Node, now: i64) -> Result<(), Error> {
+    match node.key_until.map(|until| until.saturating_sub(now)) {
+        Some(left @ 1..) => Err(Error::KeyMismatch {
+            reason: format!(
+                "publicKey: this node has its address back by its public key alone, and may have no \
+                 other for {left} s; renew with the same key, or have an operator key enrol it anew"
+            ),
+        }),
+        _ => Ok(()),
     }
 }
 

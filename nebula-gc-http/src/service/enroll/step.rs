@@ -163,19 +163,19 @@ impl Step for Enrolling {
                     Err(ends) => return Ok(ends),
                 }
             }
-            Decision::Returned { node, predecessor, spends } => {
+            Decision::Returned { node, succession, spends } => {
                 spend(tx, spends, now)?;
                 let actor = author.actor();
-                let (former, owner) = (predecessor.owner(), node.id.owner());
-                lease::take_over(tx, now, &actor, terms.network.id, former, owner)?;
-                let leases = terms
-                    .wishes(tx, &node)?
+                let wishes = terms.wishes(tx, &node)?;
+                let key_until = succession.take_over(tx, now, &actor, &wishes)?;
+                let node = Node { key_until, ..node };
+                let leases = wishes
                     .iter()
                     .map(|wish| lease::allocate(tx, now, &actor, wish))
                     .collect::<Result<Vec<_>, _>>()?;
                 let detail = json!({
                     "addresses": addresses(&leases),
-                    "predecessor": predecessor.to_string(),
+                    "predecessor": succession.predecessor.to_string(),
                 });
                 let writing = Writing { author: &author, leases: &leases, signed: None };
                 match admit_node(tx, &terms, &node, detail, writing)?.done() {

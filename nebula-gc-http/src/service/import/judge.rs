@@ -254,6 +254,7 @@ fn new_node(
         pool: None,
         token: None,
         join_token: None,
+        key_until: None,
         generation: Generation::FIRST,
         applied: Applied::default(),
         seen_at: None,
