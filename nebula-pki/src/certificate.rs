@@ -256,7 +256,16 @@ impl Certificate {
     /// Whether it is expired or not yet valid at this time, in Unix seconds.
     #[must_use]
     pub fn is_expired(&self, at: i64) -> bool {
-        self.0.body.details.is_expired(at)
+        self.check_validity(at).is_err()
+    }
+
+    /// Whether it is valid at this time, in Unix seconds; both ends are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotYetValid`] before its first second, [`Error::Expired`] after its last.
+    pub fn check_validity(&self, at: i64) -> Result<(), Error> {
+        self.0.body.details.check_validity(at)
     }
 
     /// The fingerprint of the other certificate that anybody can make of this one: on

@@ -1,3 +1,5 @@
+mod code;
+
 use ipnet::IpNet;
 
 use crate::{Curve, Fingerprint};
@@ -395,15 +397,37 @@ pub enum Error {
         /// The issuer as the certificate names it, in hex.
         issuer: String,
     },
-    /// The CA is not valid at the time asked about.
-    #[error("CA {issuer} is expired or not yet valid")]
+    /// The CA ended before the time asked about.
+    #[error("CA {issuer} is expired: valid from {not_before} to {not_after}")]
     CaExpired {
         /// The CA's fingerprint.
         issuer: Fingerprint,
+        /// First valid second.
+        not_before: i64,
+        /// Last valid second.
+        not_after: i64,
     },
-    /// The certificate is not valid at the time asked about.
-    #[error("certificate is expired or not yet valid: valid from {not_before} to {not_after}")]
+    /// The CA begins after the time asked about.
+    #[error("CA {issuer} is not yet valid: valid from {not_before} to {not_after}")]
+    CaNotYetValid {
+        /// The CA's fingerprint.
+        issuer: Fingerprint,
+        /// First valid second.
+        not_before: i64,
+        /// Last valid second.
+        not_after: i64,
+    },
+    /// The certificate ended before the time asked about.
+    #[error("certificate is expired: valid from {not_before} to {not_after}")]
     Expired {
+        /// First valid second.
+        not_before: i64,
+        /// Last valid second.
+        not_after: i64,
+    },
+    /// The certificate begins after the time asked about: a clock is wrong, or somebody is early.
+    #[error("certificate is not yet valid: valid from {not_before} to {not_after}")]
+    NotYetValid {
         /// First valid second.
         not_before: i64,
         /// Last valid second.

@@ -60,7 +60,8 @@ impl CaPool {
     /// # Errors
     ///
     /// In the order of the checks: [`Error::Blocked`], [`Error::NoIssuer`], [`Error::UnknownCa`],
-    /// [`Error::CurveMismatch`], [`Error::CaExpired`], [`Error::Expired`],
+    /// [`Error::CurveMismatch`], [`Error::CaNotYetValid`], [`Error::CaExpired`],
+    /// [`Error::NotYetValid`], [`Error::Expired`],
     /// [`Error::SignatureMismatch`], [`Error::ExpiresAfterCa`], [`Error::ValidBeforeCa`],
     /// [`Error::GroupNotPermitted`], [`Error::NetworkNotPermitted`],
     /// [`Error::UnsafeNetworkNotPermitted`], [`Error::Blocked`].
@@ -114,8 +115,8 @@ impl CaPool {
     ///
     /// # Errors
     ///
-    /// [`Error::Blocked`], [`Error::UnknownCa`], [`Error::CurveMismatch`], [`Error::CaExpired`],
-    /// [`Error::Expired`].
+    /// [`Error::Blocked`], [`Error::UnknownCa`], [`Error::CurveMismatch`],
+    /// [`Error::CaNotYetValid`], [`Error::CaExpired`], [`Error::NotYetValid`], [`Error::Expired`].
     pub fn reverify(
         &self,
         verified: &VerifiedCertificate,
@@ -140,17 +141,22 @@ impl CaPool {
         if curve != certificate.curve() {
             return Err(Error::CurveMismatch { expected: curve, found: certificate.curve() });
         }
-        if ca.certificate.is_expired(at) {
-            return Err(Error::CaExpired { issuer });
-        }
-        if certificate.is_expired(at) {
-            let details = certificate.unverified_details();
-            return Err(Error::Expired {
-                not_before: details.not_before(),
-                not_after: details.not_after(),
-            });
-        }
+        ca.certificate.check_validity(at).map_err(|error| of_ca(error, issuer))?;
+        certificate.check_validity(at)?;
         Ok(ca)
+    }
+}
+
+/// What is wrong with a certificate's time, said of a CA's.
+fn of_ca(error: Error, issuer: Fingerprint) -> Error {
+    match error {
+        Error::Expired { not_before, not_after } => {
+            Error::CaExpired { issuer, not_before, not_after }
+        }
+        Error::NotYetValid { not_before, not_after } => {
+            Error::CaNotYetValid { issuer, not_before, not_after }
+        }
+        other => other,
     }
 }
 

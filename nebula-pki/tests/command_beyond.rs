@@ -18,9 +18,13 @@ mod vector;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use command::{Scratch, ours};
-use nebula_pki::{Certificate, Version};
+use nebula_pki::key::{AgreementKey, SigningKey};
+use nebula_pki::{
+    CaParameters, Certificate, Curve, HostParameters, Issuer, SystemRandom, Validity, Version,
+};
 use serde_json::{Value, json};
 
 /// A directory with the CA `ca.crt` and `ca.key`.
@@ -491,10 +495,43 @@ fn errors_for_programs() {
     for (error, certificate) in verify.iter().zip(certificates(&scratch, "both.crt")) {
         assert_eq!(error["fingerprint"], certificate.fingerprint().to_string());
     }
+
+    // Before its beginning and after its end are two, with the same words as the reference's.
+    for (file, code) in [("early.crt", "not_yet_valid"), ("late.crt", "expired")] {
+        let (certificate, ca) = at_another_time(code);
+        scratch.write(file, certificate.to_pem());
+        scratch.write("times.crt", ca.to_pem());
+        let error = errors(&["verify", "-ca", "times.crt", "-crt", file]).remove(0);
+        assert_eq!(error["code"], code);
+        assert!(error["message"].as_str().unwrap().ends_with(": certificate is expired"));
+        let json: Value =
+            serde_json::from_str(&certificate.to_json(nebula_pki::utc).unwrap()).unwrap();
+        for name in ["notBefore", "notAfter"] {
+            assert_eq!(error[name], json["details"][name]);
+        }
+    }
     // Help is no error.
     let help = scratch.run_with(&["sign", "-h"], &[("NEBULA_CERT_ERRORS", "json")], b"");
     assert_eq!(help.exit, 0);
     assert!(help.stderr.starts_with("Usage of nebula-cert sign"));
+}
+
+/// A certificate that begins in a year or ended a year ago, and its CA.
+fn at_another_time(code: &str) -> (Certificate, Certificate) {
+    let now: i64 =
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap();
+    let year = 365 * 86_400;
+    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let validity = Validity { not_before: now - 9 * year, not_after: now + 9 * year };
+    let ca = CaParameters::new("CA", validity);
+    let issuer = Issuer::self_signed(Version::V2, ca, key).unwrap();
+    let shift = if code == "expired" { -year } else { year };
+    let validity = Validity { not_before: now + shift - 9, not_after: now + shift + 9 };
+    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let networks = vec!["10.1.1.1/24".parse().unwrap()];
+    let host = HostParameters::new("n", networks, key.public_key(), validity);
+    let certificate = issuer.issue(Version::V2, &host).unwrap().into_certificate();
+    (certificate, issuer.certificate().clone())
 }
 
 #[test]

@@ -27,11 +27,25 @@ fn both_ends_of_the_validity_are_inclusive() {
     let certificate = issue(&issuer, NOW + 10, NOW + 20);
     let pool = pool(&issuer);
     let verify = |at| pool.verify(&certificate, at, &Blocklist::new());
-    let expired = Error::Expired { not_before: NOW + 10, not_after: NOW + 20 };
-    assert_eq!(verify(NOW + 9).unwrap_err(), expired);
+    let (not_before, not_after) = (NOW + 10, NOW + 20);
+    let early = Error::NotYetValid { not_before, not_after };
+    assert_eq!(verify(NOW + 9).unwrap_err(), early);
     verify(NOW + 10).unwrap();
     verify(NOW + 20).unwrap();
-    assert_eq!(verify(NOW + 21).unwrap_err(), expired);
+    let late = Error::Expired { not_before, not_after };
+    assert_eq!(verify(NOW + 21).unwrap_err(), late);
+    assert_eq!((early.code(), late.code()), ("not_yet_valid", "expired"));
+    assert_eq!(certificate.check_validity(NOW + 9), Err(early));
+    assert_eq!(certificate.check_validity(NOW + 21), Err(late));
+
+    // So with the CA, before which nobody is asked.
+    let (not_before, not_after) = (NOW, NOW + 1_000);
+    let ca = issuer.certificate().fingerprint();
+    let early = Error::CaNotYetValid { issuer: ca, not_before, not_after };
+    let late = Error::CaExpired { issuer: ca, not_before, not_after };
+    assert_eq!((early.code(), late.code()), ("ca_not_yet_valid", "ca_expired"));
+    assert_eq!(verify(NOW - 1).unwrap_err(), early);
+    assert_eq!(verify(NOW + 1_001).unwrap_err(), late);
 }
 
 /// As `nebula-cert verify` takes them for CAs. Found by generated certificates: aws-lc refuses what
@@ -62,7 +76,9 @@ fn an_expired_ca_stays_and_verifies_nothing() {
     assert_eq!(pool.expired(NOW + 11).next(), Some(issuer.certificate()));
     let ca = issuer.certificate().fingerprint();
     let verdict = pool.verify(&certificate, NOW + 11, &Blocklist::new());
-    assert_eq!(verdict.unwrap_err(), Error::CaExpired { issuer: ca });
+    let (not_before, not_after) = (NOW, NOW + 10);
+    let expired = Error::CaExpired { issuer: ca, not_before, not_after };
+    assert_eq!(verdict.unwrap_err(), expired);
 }
 
 #[test]
@@ -86,7 +102,7 @@ fn the_other_form_is_looked_up_last_and_again_first() {
     let blocklist: Blocklist = [fingerprint].into_iter().collect();
     let verify = |at| pool.verify(&certificate, at, &blocklist).map(drop);
     let (not_before, not_after) = (NOW + 1, NOW + 10);
-    assert_eq!(verify(NOW), Err(Error::Expired { not_before, not_after }));
+    assert_eq!(verify(NOW), Err(Error::NotYetValid { not_before, not_after }));
     assert_eq!(verify(NOW + 1), Err(Error::Blocked { fingerprint }));
 
     let verified = pool.verify(&certificate, NOW + 1, &Blocklist::new()).unwrap();
@@ -154,7 +170,9 @@ fn trust_is_asked_for_again_without_the_signature() {
         let (not_before, not_after) = (NOW + 10, NOW + 20);
         assert_eq!(ask(&pool, NOW + 21), Err(Error::Expired { not_before, not_after }));
         let ca = issuer.certificate().fingerprint();
-        assert_eq!(ask(&pool, NOW + 1_001), Err(Error::CaExpired { issuer: ca }));
+        let (not_before, not_after) = (NOW, NOW + 1_000);
+        let expired = Err(Error::CaExpired { issuer: ca, not_before, not_after });
+        assert_eq!(ask(&pool, NOW + 1_001), expired);
         let issuer = ca.to_string();
         assert_eq!(ask(&CaPool::new(), NOW + 10), Err(Error::UnknownCa { issuer }));
 

@@ -3,7 +3,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use crate::Fingerprint;
+use crate::{Error, Fingerprint};
 
 /// What a certificate says about its holder.
 ///
@@ -91,9 +91,16 @@ impl Details {
         &self.issuer
     }
 
-    pub(crate) fn is_expired(&self, at: i64) -> bool {
+    pub(crate) fn check_validity(&self, at: i64) -> Result<(), Error> {
+        let Self { not_before, not_after, .. } = *self;
         let at = go_time(at);
-        go_time(self.not_before) > at || go_time(self.not_after) < at
+        if go_time(not_before) > at {
+            return Err(Error::NotYetValid { not_before, not_after });
+        }
+        if go_time(not_after) < at {
+            return Err(Error::Expired { not_before, not_after });
+        }
+        Ok(())
     }
 }
 

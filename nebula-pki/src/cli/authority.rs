@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{Certificate, Curve, Error, Issuer, Signer, Version};
 
+use crate::clock::Now;
 use crate::failure::Failure;
 use crate::flags::Values;
 use crate::{certificates, encryption, files, wording};
@@ -100,14 +101,24 @@ pub(crate) fn read(
     };
     let certificate = read_certificate(ca_crt)?;
     let mismatch = "refusing to sign, root certificate does not match private key";
-    let key =
-        key.map_err(|error| Failure::new(wording::code(&error), format!("{mismatch}: {error}")))?;
+    let key = key.map_err(|error| Failure::new(error.code(), format!("{mismatch}: {error}")))?;
     Issuer::new(certificate, key).map_err(|error| match error {
         Error::SignerMismatch | Error::NotCa { .. } => Failure::new("key_mismatch", mismatch),
         other => Failure::new(
-            wording::code(&other),
+            other.code(),
             format!("refusing to sign, {}", wording::of(&other, Version::V2)),
         ),
+    })
+}
+
+/// Whether the CA may sign now. The reference says the same of one that begins later.
+pub(crate) fn check_time(ca: &Certificate, now: Now) -> Result<(), Failure> {
+    ca.check_validity(now.seconds).map_err(|error| {
+        let code = match error {
+            Error::NotYetValid { .. } => "ca_not_yet_valid",
+            _ => "ca_expired",
+        };
+        Failure::new(code, "ca certificate is expired").about(ca.fingerprint()).timed(&error)
     })
 }
 
@@ -132,7 +143,7 @@ pub(crate) fn usable(key: Result<SigningKey, Error>) -> Result<Result<SigningKey
 /// Why the CA's key could not be read.
 pub(crate) fn unreadable_key(error: &Error) -> Failure {
     let reason = wording::of_key(error, "Ed25519/ECDSA private key");
-    Failure::new(wording::code(error), format!("error while parsing ca-key: {reason}"))
+    Failure::new(error.code(), format!("error while parsing ca-key: {reason}"))
 }
 
 fn read_certificate(path: &OsStr) -> Result<Certificate, Failure> {

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use nebula_pki::{Blocklist, Error};
 
 use crate::failure::Failure;
-use crate::{files, wording};
+use crate::files;
 
 /// Reads a list with one fingerprint per line; `#` begins a comment. No path is an empty list.
 pub(crate) fn read(path: &OsStr) -> Result<Blocklist, Failure> {
@@ -25,8 +25,5 @@ pub(crate) fn read(path: &OsStr) -> Result<Blocklist, Failure> {
 
 /// A list of which a part is not understood would let through what it was to stop.
 fn invalid(line: usize, error: &Error) -> Failure {
-    Failure::new(
-        wording::code(error),
-        format!("error while parsing blocklist: line {line}: {error}"),
-    )
+    Failure::new(error.code(), format!("error while parsing blocklist: line {line}: {error}"))
 }

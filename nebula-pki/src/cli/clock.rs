@@ -43,6 +43,11 @@ impl Now {
     }
 }
 
+/// A Unix time as people write it, in UTC; the number of its seconds if it has no such form.
+pub(crate) fn in_utc(unix: i64) -> String {
+    Timestamp::from_second(unix).map_or_else(|_| unix.to_string(), |time| time.to_string())
+}
+
 /// Gives the offset from UTC, in seconds east, of the process's time zone at a Unix time.
 pub(crate) fn zone() -> impl Fn(i64) -> i32 {
     let zone = local().unwrap_or(TimeZone::UTC);

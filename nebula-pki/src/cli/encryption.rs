@@ -41,10 +41,7 @@ pub(crate) fn open(pem: &[u8]) -> Result<Result<SigningKey, Error>, Failure> {
         // This is said in another way of keys that are not encrypted.
         let reason = wording::of_key(&error, "encrypted Ed25519/ECDSA private key")
             .replace("invalid Ed25519", "invalid ed25519");
-        Failure::new(
-            wording::code(&error),
-            format!("error while parsing encrypted ca-key: {reason}"),
-        )
+        Failure::new(error.code(), format!("error while parsing encrypted ca-key: {reason}"))
     })
 }
 

@@ -4,11 +4,11 @@ use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use nebula_pki::{Error, Fingerprint, Version};
+use nebula_pki::{Error, Fingerprint, Validity, Version};
 
 use crate::flags::Refusal;
 use crate::quote::json;
-use crate::wording;
+use crate::{clock, wording};
 
 /// Set to `json`, this variable makes errors machine-readable: one JSON object per line on standard
 /// error, without usage texts. A variable, because a script sets it once for all its calls, and the
@@ -24,6 +24,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// The certificate it is about.
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// When that is valid, if that is what is wrong with it.
+    validity: Option<Validity>,
     style: Style,
 }
 
@@ -45,12 +47,18 @@ pub(crate) struct Failures(pub(crate) Vec<Failure>);
 
 impl Failure {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), fingerprint: None, style: Style::Plain }
+        Self {
+            code,
+            message: message.into(),
+            fingerprint: None,
+            validity: None,
+            style: Style::Plain,
+        }
     }
 
     /// The library refused a certificate of this version; `doing` begins the message.
     pub(crate) fn library(doing: &str, error: &Error, version: Version) -> Self {
-        Self::new(wording::code(error), format!("{doing}{}", wording::of(error, version)))
+        Self::new(error.code(), format!("{doing}{}", wording::of(error, version))).timed(error)
     }
 
     /// The command was called wrongly: its usage is shown too.
@@ -73,6 +81,20 @@ impl Failure {
     /// The reader of our output went away.
     pub(crate) fn silent() -> Self {
         Self { style: Style::Silent, ..Self::new("broken_pipe", "") }
+    }
+
+    /// With the times of an error that is about time.
+    pub(crate) fn timed(self, error: &Error) -> Self {
+        let validity = match *error {
+            Error::Expired { not_before, not_after }
+            | Error::NotYetValid { not_before, not_after }
+            | Error::CaExpired { not_before, not_after, .. }
+            | Error::CaNotYetValid { not_before, not_after, .. } => {
+                Some(Validity { not_before, not_after })
+            }
+            _ => None,
+        };
+        Self { validity, ..self }
     }
 
     pub(crate) fn about(self, fingerprint: Fingerprint) -> Self {
@@ -136,6 +158,11 @@ impl Failure {
         );
         if let Some(fingerprint) = self.fingerprint {
             let _ = write!(text, ",\"fingerprint\":\"{fingerprint}\"");
+        }
+        if let Some(Validity { not_before, not_after }) = self.validity {
+            for (name, time) in [("notBefore", not_before), ("notAfter", not_after)] {
+                let _ = write!(text, ",\"{name}\":{}", json(&clock::in_utc(time)));
+            }
         }
         text.push('}');
         text

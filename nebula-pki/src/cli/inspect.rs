@@ -49,7 +49,7 @@ fn unreadable(error: &Error, pem: &[u8]) -> Failure {
     if certificates::is_certificate(pem) {
         certificates::failure(error, pem, doing)
     } else {
-        Failure::new(wording::code(error), format!("{doing}{}", wording::of_key(error, "key")))
+        Failure::new(error.code(), format!("{doing}{}", wording::of_key(error, "key")))
     }
 }
 

@@ -36,9 +36,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let input =
         files::read(in_crt).map_err(|error| error.failure("error while reading in-crt: "))?;
     let now = Now::read();
-    if issuer.certificate().is_expired(now.seconds) {
-        return Err(Failure::new("ca_expired", "ca certificate is expired").into());
-    }
+    authority::check_time(issuer.certificate(), now)?;
     if !in_place && files::exists(out_crt) {
         return Err(sign::exists("cert", out_crt).into());
     }

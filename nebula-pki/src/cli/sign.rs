@@ -36,9 +36,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     files::claim_outputs(&[("out-key", &out_key), ("out-crt", &out_crt), ("out-qr", out_qr)])?;
 
     let issuer = authority::read(ca_key, token, ca_crt)?;
-    if issuer.certificate().is_expired(Now::read().seconds) {
-        return Err(Failure::new("ca_expired", "ca certificate is expired").into());
-    }
+    authority::check_time(issuer.certificate(), Now::read())?;
     let host = Host::read(flags)?;
     let (public_key, private_key) = key_pair(in_pub, issuer.certificate().curve())?;
     if files::exists(&out_crt) {
@@ -194,7 +192,7 @@ fn key_pair(in_pub: &OsStr, curve: Curve) -> Result<(PublicKey, Option<Agreement
     let pem = files::read(in_pub).map_err(|error| error.failure("error while reading in-pub: "))?;
     let key = PublicKey::from_pem(&pem).map_err(|error| {
         let reason = wording::of_key(&error, "public key");
-        Failure::new(wording::code(&error), format!("error while parsing in-pub: {reason}"))
+        Failure::new(error.code(), format!("error while parsing in-pub: {reason}"))
     })?;
     if key.curve() != curve {
         return Err(Failure::new("curve_mismatch", "curve of in-pub does not match ca"));

@@ -54,7 +54,7 @@ pub(crate) fn refused(certificate: &Certificate, error: &Error) -> Failure {
             text(certificate, clock::zone())
         ),
     };
-    Failure::new(wording::code(error), message).about(certificate.fingerprint())
+    Failure::new(error.code(), message).about(certificate.fingerprint()).timed(error)
 }
 
 /// The CAs of a bundle.

@@ -52,8 +52,11 @@ pub(crate) fn of(error: &Error, version: Version) -> String {
         Error::NoIssuer => "no issuer in certificate".to_owned(),
         Error::UnknownCa { .. } => "could not find ca for the certificate".to_owned(),
         Error::CurveMismatch { .. } => "certificate curve does not match CA".to_owned(),
-        Error::CaExpired { .. } => "root certificate is expired".to_owned(),
-        Error::Expired { .. } => "certificate is expired".to_owned(),
+        // It says the same before the beginning and after the end; codes and times tell them apart.
+        Error::CaExpired { .. } | Error::CaNotYetValid { .. } => {
+            "root certificate is expired".to_owned()
+        }
+        Error::Expired { .. } | Error::NotYetValid { .. } => "certificate is expired".to_owned(),
         Error::SignatureMismatch => "certificate signature did not match".to_owned(),
         Error::QrCodeTooLong { .. } => "content too long to encode".to_owned(),
         other => other.to_string(),
@@ -104,65 +107,6 @@ pub(crate) fn of_key(error: &Error, kind: &str) -> String {
 /// What the reference says of a parameter of Argon2.
 pub(crate) fn argon_range(what: &str, most: u32, unit: &str) -> String {
     format!("{what} must be be greater than 0 and no more than {most}{unit}")
-}
-
-/// Names the kind of error for programs. Stable: only ever added to.
-pub(crate) fn code(error: &Error) -> &'static str {
-    match error {
-        Error::NoPemBlock => "no_pem_block",
-        Error::WrongBanner { .. } => "wrong_banner",
-        Error::Malformed { .. }
-        | Error::NoPublicKey
-        | Error::NoNetworks
-        | Error::InvalidPrefix { .. }
-        | Error::Ipv6InV1 { .. }
-        | Error::ZeroAddress { .. }
-        | Error::MappedNetwork { .. }
-        | Error::DuplicateNetwork { .. }
-        | Error::UnsafeNetworkFamily { .. }
-        | Error::NameLength { .. }
-        | Error::EmptyGroup { .. }
-        | Error::InvalidValidity { .. }
-        | Error::TooManyNetworks { .. }
-        | Error::TooLarge { .. } => "invalid_certificate",
-        Error::KeyLength { .. }
-        | Error::SmallOrderKey
-        | Error::PointFormat { .. }
-        | Error::PointNotOnCurve
-        | Error::ScalarRange { .. }
-        | Error::CorruptSigningKey => "invalid_key",
-        Error::EncryptedKey => "encrypted_key",
-        Error::WrongPassphrase => "wrong_passphrase",
-        Error::NoPin => "no_pin",
-        Error::MalformedEncryptedKey { .. }
-        | Error::Argon2Range { .. }
-        | Error::UnsupportedCipher { .. }
-        | Error::Argon2Version { .. }
-        | Error::SaltLength { .. }
-        | Error::CiphertextLength { .. } => "invalid_encrypted_key",
-        Error::Argon2Limit { .. } => "argon2_limit",
-        Error::OutOfMemory { .. } => "out_of_memory",
-        Error::UnsupportedCurve { .. } => "unsupported_curve",
-        Error::CurveMismatch { .. } => "curve_mismatch",
-        Error::KeyMismatch | Error::SignerMismatch => "key_mismatch",
-        Error::ExpiresAfterCa { .. } => "expires_after_ca",
-        Error::ValidBeforeCa { .. } => "valid_before_ca",
-        Error::GroupNotPermitted { .. } => "group_not_permitted",
-        Error::NetworkNotPermitted { .. } => "network_not_permitted",
-        Error::UnsafeNetworkNotPermitted { .. } => "unsafe_network_not_permitted",
-        Error::NotCa { .. } => "not_ca",
-        Error::NotSelfSigned { .. } => "not_self_signed",
-        Error::Blocked { .. } => "blocked",
-        Error::NoIssuer => "no_issuer",
-        Error::UnknownCa { .. } => "unknown_ca",
-        Error::CaExpired { .. } => "ca_expired",
-        Error::Expired { .. } => "expired",
-        Error::SignatureMismatch => "signature_mismatch",
-        Error::CaAsHost { .. } => "ca_as_host",
-        Error::HighS => "high_s",
-        Error::QrCodeTooLong { .. } => "too_long_for_qr",
-        _ => "refused",
-    }
 }
 
 /// `networks` is one network, `unsafe_networks` one unsafe network.
