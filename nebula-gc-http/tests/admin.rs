@@ -311,7 +311,28 @@ fn nodes(shell: &Shell) {
     assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));
     assert!(shell.says(&["admin", "events", "list", "--limit", "3"]).lines().count() == 4);
     assert_eq!(shell.says(&["admin", "nodes", "delete", "office", &node]), "");
+    a_released_device_joins_again(shell);
     assert_eq!(shell.json("nodes list office", &[])["items"], serde_json::json!([]));
+}
+
+/// By its token it has its address back, however often it asks.
+fn a_released_device_joins_again(shell: &Shell) {
+    let token = shell.json("join-tokens create office --name again --uses 3", &[]);
+    let join = ["join", token["link"].as_str().unwrap(), "--name", "again", "--out", "again"];
+    let kept = || std::fs::read(shell.place.path().join("again/node.token")).unwrap();
+    let (first, mut had) = (shell.says(&join), kept());
+    for _ in 0..2 {
+        shell.says(&["admin", "nodes", "delete", "office", "again"]);
+        assert_eq!(shell.says(&join), first);
+        assert_ne!(kept(), had);
+        // As if the answer had been lost.
+        let has = kept();
+        std::fs::write(shell.place.path().join("again/node.token"), &had).unwrap();
+        assert_eq!(shell.says(&join), first);
+        assert_eq!(kept(), has);
+        had = has;
+    }
+    shell.says(&["admin", "nodes", "delete", "office", "again"]);
 }
 
 /// Ids come before names, and a name may look like one.

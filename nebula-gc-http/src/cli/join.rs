@@ -47,7 +47,7 @@ pub(crate) fn command() -> Command {
              Makes a key, which never leaves the device, and a token that the device is known by \
              (node.key and node.token, mode 0600), sends the public key, and writes the files that \
              nebula starts with. Doing it again uses the same key and token, and gets the same \
-             address.",
+             address; after a release it takes another token, and has its address back.",
         )
         .after_help(
             "Example:\n  nebula-gc join 'https://nebula.example.org/join#token=…' --name laptop\n  \
@@ -94,7 +94,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let link = JoinLink::parse(&link)?;
     let curve = if text(CURVE) == "P256" { Curve::P256 } else { Curve::Curve25519 };
     let directory = PathBuf::from(text(OUT));
-    let identity = Identity::load_or_make(&directory, curve)?;
+    let mut identity = Identity::load_or_make(&directory, curve)?;
     let kept = identity.key.curve();
     if kept != curve && matches.value_source(CURVE) == Some(ValueSource::CommandLine) {
         let key = identity::key_file(&directory);
@@ -105,9 +105,18 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         .into());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let enrolled = runtime.block_on(enroll(&link, &request(matches, &identity)));
+    let mut enrolled = runtime.block_on(enroll(&link, &request(matches, &identity, None)));
+    let is_released = enrolled.as_ref().is_err_and(|error| code_of(error) == "node_released");
+    if is_released {
+        // It shows whose address it was, and has it back.
+        let former = identity.succeed()?;
+        enrolled = runtime.block_on(enroll(&link, &request(matches, &identity, Some(&former))));
+    }
     let enrolled = enrolled.map_err(|error| explained(error, &directory))?;
     let bundle = checked(&enrolled, &identity)?;
+    if is_released {
+        identity.keep_token(&directory)?;
+    }
     install(&bundle, &directory)?;
     let node = bundle.certificates().details();
     let (name, asked) = (node.name(), text(NAME));
@@ -152,16 +161,17 @@ fn install(bundle: &CheckedBundle, directory: &Path) -> Result<(), Box<dyn Error
 }
 
 /// What is sent.
-fn request(matches: &ArgMatches, identity: &Identity) -> Value {
+fn request(matches: &ArgMatches, identity: &Identity, former_token: Option<&str>) -> Value {
     let mut body = json!({
         "name": matches.get_one::<String>(NAME),
         "publicKey": identity.key.public_key().to_pem(),
         "nodeToken": identity.token.as_str(),
     });
-    if let (Some(endpoint), Some(body)) =
-        (matches.get_one::<String>(ENDPOINT), body.as_object_mut())
-    {
-        body.insert("lighthouse".to_owned(), json!({"endpoint": endpoint}));
+    if let Some(endpoint) = matches.get_one::<String>(ENDPOINT) {
+        body["lighthouse"] = json!({"endpoint": endpoint});
+    }
+    if let Some(token) = former_token {
+        body["formerNodeToken"] = json!(token);
     }
     body
 }
@@ -180,13 +190,17 @@ async fn enroll(link: &JoinLink, body: &Value) -> Result<Enrolled, Box<dyn Error
     })
 }
 
+/// What a refusal is for programs.
+fn code_of(error: &Box<dyn Error>) -> &str {
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Refused(problem)) => problem.code.as_str(),
+        _ => "",
+    }
+}
+
 /// A refusal, with what to do about it here.
 fn explained(error: Box<dyn Error>, directory: &Path) -> Box<dyn Error> {
-    let refused = match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused(problem)) => problem.code.as_str(),
-        _ => return error,
-    };
-    match refused {
+    match code_of(&error) {
         "invalid_public_key" => format!(
             "{error}; here: join with --curve, and with another --out than {}, which has a key",
             directory.display()

@@ -4,9 +4,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use nebula_gc_http::Bearer;
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom, files};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::terminal;
@@ -40,6 +42,28 @@ impl Identity {
             Ok(Zeroizing::new([Bearer::new_node_token()?.expose(), "\n"].concat()))
         })?;
         Ok(Self { key, token: Zeroizing::new(token.trim().to_owned()) })
+    }
+
+    /// Takes another token, in place of that of a node that was released, and answers that one. It
+    /// comes from the key and the former token, so that an answer may be lost before it is kept;
+    /// who has the former token alone does not know it.
+    pub(super) fn succeed(&mut self) -> Result<Zeroizing<String>, Box<dyn Error>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.to_pem().as_bytes())?;
+        mac.update(b"nebula-gc node token after ");
+        mac.update(self.token.as_bytes());
+        let mut token = Zeroizing::new(String::new());
+        for byte in mac.finalize().into_bytes() {
+            token.push_str(&format!("{byte:02x}"));
+        }
+        Ok(std::mem::replace(&mut self.token, token))
+    }
+
+    /// Keeps the token that it has taken.
+    pub(super) fn keep_token(&self, directory: &Path) -> Result<(), Box<dyn Error>> {
+        let path = directory.join(TOKEN);
+        let text = Zeroizing::new([self.token.as_str(), "\n"].concat());
+        files::replace(&path, text.as_bytes(), 0o600)
+            .map_err(|error| format!("{}: {error}; join again", path.display()).into())
     }
 }
 

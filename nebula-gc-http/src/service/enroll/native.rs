@@ -1,5 +1,6 @@
 //! What a native enrolment means.
 
+use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
@@ -60,14 +61,12 @@ impl Enrollment {
         let join = Join::check(principal, self.name.as_str(), groups, terms.now)?;
         let node = self.new_node(shared, &join, terms)?;
         check_unique(tx, &node, None)?;
-        match with_token(tx, shared, &self.token)? {
-            Some(other) if other.network == network && other.state == NodeState::Released => {
-                return Err(Error::NodeReleased);
-            }
-            Some(_) => {
-                return Err(Error::conflict("nodeToken: another node has it; make a new one"));
-            }
-            None => {}
+        let other = with_token(tx, shared, &self.token)?;
+        if other.is_some() {
+            return Err(match is_released(other, network) {
+                true => Error::NodeReleased,
+                false => Error::conflict("nodeToken: another node has it; make a new one"),
+            });
         }
         let spends = join.token.map(|token| token.id);
         if let Some(device) = &self.device
@@ -117,6 +116,10 @@ impl Enrollment {
             // for the node alone: anybody may have its public key.
             let reason = node.state_reason.filter(|_| is_own);
             return Err(Error::NodeKeptOut { state: node.state, reason });
+        }
+        if !is_own && is_released(with_token(tx, shared, &self.token)?, node.network) {
+            // It may have taken another since, and not have heard of that.
+            return Err(Error::NodeReleased);
         }
         if !is_own {
             return Err(Error::KeyMismatch {
@@ -175,4 +178,9 @@ fn with_token(
         }
     }
     Ok(None)
+}
+
+/// Whether it is a node of this network that was released.
+fn is_released(node: Option<Node>, network: NetworkId) -> bool {
+    node.is_some_and(|node| node.network == network && node.state == NodeState::Released)
 }
