@@ -1,4 +1,5 @@
-//! Makes the first inputs of each fuzz target from the vectors of `nebula-pki`.
+//! Makes the first inputs of each fuzz target from the vectors of `nebula-pki` and the bundles of
+//! `nebula-bundle`.
 //! usage: cargo run -p nebula-fuzz --example seeds DIRECTORY
 #![allow(
     clippy::expect_used,
@@ -17,6 +18,7 @@ use nebula_pki::{Certificate, Curve, Version};
 use serde_json::Value;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../nebula-pki/tests/vectors");
+const BUNDLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../nebula-bundle/tests/snapshots");
 
 fn main() {
     let directory = PathBuf::from(env::args().nth(1).expect("a directory"));
@@ -45,6 +47,12 @@ fn main() {
     write(&directory.join("keys"), &keys);
     write(&directory.join("ca_pool"), &bundles);
     write(&directory.join("handshake"), &certificates.iter().map(handshake).collect::<Vec<_>>());
+    let bundles = files(Path::new(BUNDLES)).into_iter();
+    let configurations: Vec<_> = bundles
+        .filter(|path| path.ends_with("nebula.yml"))
+        .map(|path| fs::read(path).unwrap())
+        .collect();
+    write(&directory.join("nebula_yml"), &configurations);
 }
 
 /// The inputs in the vectors, each once.

@@ -45,8 +45,8 @@ pub struct CheckedBundle {
 /// # Errors
 /// [`Error::MissingFile`], [`Error::UnknownFile`], [`Error::File`], [`Error::Certificate`],
 /// [`Error::TunDevice`], [`Error::TunMtu`], and those of [`Certificates::new`].
-pub fn check<'a>(
-    files: impl IntoIterator<Item = (&'a str, &'a str)>,
+pub fn check<'n, 'c>(
+    files: impl IntoIterator<Item = (&'n str, &'c str)>,
     key: &PublicKey,
     now: i64,
 ) -> Result<CheckedBundle, Error> {
@@ -88,9 +88,9 @@ impl CheckedBundle {
 }
 
 /// The contents in the order of [`FILES`].
-fn sorted<'a>(
-    files: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Result<[&'a str; FILES.len()], Error> {
+fn sorted<'n, 'c>(
+    files: impl IntoIterator<Item = (&'n str, &'c str)>,
+) -> Result<[&'c str; FILES.len()], Error> {
     let mut found = [None; FILES.len()];
     for (name, contents) in files {
         let place = FILES.iter().zip(&mut found).find(|(known, _)| **known == name);

@@ -258,34 +258,42 @@ fn hostile() -> Vec<(&'static str, Replies)> {
 }
 
 #[test]
-fn a_hostile_answer_changes_nothing_on_disk_and_commands_no_terminal() {
-    let server = Server::start();
-    let [fresh, joined] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+fn a_hostile_answer_leaves_nothing_but_the_devices_own_secrets() {
+    let place = tempfile::tempdir().unwrap();
+    refuse_all(&Server::start(), &place);
+}
+
+#[test]
+fn a_hostile_answer_changes_nothing_of_a_node_that_joined() {
+    let (server, place) = (Server::start(), tempfile::tempdir().unwrap());
     server.answers(|key| http(201, &honest(key).to_string()));
-    let output = join(joined.path(), &server);
+    let output = join(place.path(), &server);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(everything(&joined.path().join("device")).len(), 6);
+    assert_eq!(everything(&place.path().join("device")).len(), 6);
+    refuse_all(&server, &place);
+}
+
+/// Lets the server answer in every wrong way.
+fn refuse_all(server: &Server, place: &TempDir) {
     for (what, reply) in hostile() {
         server.answers(reply);
-        for place in [&joined, &fresh] {
-            let device = place.path().join("device");
-            let before = everything(&device);
-            let output = join(place.path(), &server);
-            let said = [text(&output.stdout), text(&output.stderr)].concat();
-            assert_eq!(output.status.code(), Some(1), "{what}: {said}");
-            assert!(said.starts_with("nebula-gc: "), "{what}: {said}");
-            assert!(said.trim_end().lines().skip(1).all(|line| line.starts_with("  ")), "{said}");
-            let commands = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
-            assert!(!said.contains(commands), "{what}: {said:?}");
-            let mut after = everything(&device);
-            if before.is_empty() {
-                // They are made before anything is asked, and are what a repeat is known by.
-                assert!(after.keys().eq(["node.key", "node.token"]), "{what}: {:?}", after.keys());
-                after.clear();
-            }
+        let device = place.path().join("device");
+        let before = everything(&device);
+        let output = join(place.path(), server);
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
+        assert!(said.starts_with("nebula-gc: "), "{what}: {said}");
+        assert!(said.trim_end().lines().skip(1).all(|line| line.starts_with("  ")), "{said}");
+        let commands = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!said.contains(commands), "{what}: {said:?}");
+        let after = everything(&device);
+        if before.is_empty() {
+            // They are made before anything is asked, and are what a repeat is known by.
+            assert!(after.keys().eq(["node.key", "node.token"]), "{what}: {:?}", after.keys());
+        } else {
             assert!(after == before, "{what}");
-            assert!(everything_else_is_untouched(place), "{what}");
         }
+        assert!(everything_else_is_untouched(place), "{what}");
     }
 }
 
