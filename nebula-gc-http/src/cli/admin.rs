@@ -227,7 +227,7 @@ impl Asked<'_> {
     }
 
     fn show(&self, body: &Value, etag: Option<&str>) -> Result<(), Box<dyn Error>> {
-        let Some(thing) = body.as_object() else { return Ok(print(&format!("{body}\n"))?) };
+        let Some(thing) = body.as_object() else { return terminal::print_json(body) };
         let mut thing = thing.clone();
         if let Some(etag) = etag {
             thing.insert("etag".to_owned(), etag.trim_matches('"').into());

@@ -66,7 +66,7 @@ fn at<'a>(item: &'a Value, column: &str) -> Option<&'a Value> {
 
 /// `usage.free` is FREE, `createdAt` CREATED AT.
 fn heading(column: &str) -> String {
-    let name = column.rsplit('.').next().unwrap_or(column);
+    let name = printable(column.rsplit('.').next().unwrap_or(column));
     let mut heading = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() {
@@ -88,7 +88,9 @@ fn cell(value: Option<&Value>) -> String {
             items.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(",")
         }
         Some(Value::Object(map)) => {
-            let parts = map.iter().map(|(name, value)| format!("{name}={}", cell(Some(value))));
+            let parts = map
+                .iter()
+                .map(|(name, value)| [&printable(name), "=", &cell(Some(value))].concat());
             parts.collect::<Vec<_>>().join(" ")
         }
     }
@@ -131,5 +133,16 @@ mod tests {
             &["png"],
         );
         assert_eq!(shown, "NAME  x\\u{1b}[2J\nA     1,2\nFREE  yes\n");
+    }
+
+    #[test]
+    fn no_field_of_an_answer_commands_the_terminal() {
+        let it =
+            json!({"a\u{9b}": "\u{1b}", "b": {"\u{1b}": 1}, "c": [{"\u{202e}": {"\u{7}": 2}}]});
+        let shown = thing(it.as_object().unwrap(), &[], &[]);
+        assert!(
+            !shown.contains(|c: char| c != '\n' && c.is_control() || c == '\u{202e}'),
+            "{shown:?}"
+        );
     }
 }
