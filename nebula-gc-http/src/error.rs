@@ -124,6 +124,33 @@ pub enum Error {
         /// Whether there are more.
         more: bool,
     },
+    /// The network's CA has ended: nothing can be issued.
+    #[error("the CA of network {network:?} expired at {}; an operator has to add another: \
+        nebula-gc admin networks add-ca {network} --name NAME", time(*at))]
+    CaExpired {
+        /// The network, by name.
+        network: String,
+        /// When, in seconds since the Unix epoch.
+        at: i64,
+    },
+    /// The network's CA has not begun: nothing can be issued yet.
+    #[error("the CA of network {network:?} is not valid before {}; wait, or put the server's clock \
+        right", time(*at))]
+    CaNotYetValid {
+        /// The network, by name.
+        network: String,
+        /// When it begins, in seconds since the Unix epoch.
+        at: i64,
+    },
+    /// Nodes have certificates of the CA.
+    #[error("nodes have certificates of this CA, and nobody would accept them: {}; have them renewed \
+        first, or force it", names(nodes, *more))]
+    CaNeeded {
+        /// Their names; the first 100.
+        nodes: Vec<String>,
+        /// Whether there are more.
+        more: bool,
+    },
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request; make a new one")]
     IdempotencyKeyReused,
@@ -171,6 +198,19 @@ impl From<AllocError> for Error {
             other => Self::unavailable(other),
         }
     }
+}
+
+/// As RFC 3339 writes it.
+fn time(at: i64) -> String {
+    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+}
+
+/// The first few names.
+fn names(all: &[String], more: bool) -> String {
+    const SHOWN: usize = 5;
+    let shown = all.iter().take(SHOWN).map(|name| format!("{name:?}")).collect::<Vec<_>>();
+    let is_cut = more || all.len() > SHOWN;
+    shown.join(", ") + if is_cut { " and others" } else { "" }
 }
 
 fn count(addresses: &[IpAddr], more: bool) -> String {

@@ -43,7 +43,7 @@ pub use self::audit::Origin;
 use self::authority::Authorities;
 use self::bundles::Views;
 pub use self::bundles::{NodeBundle, NodeStatus};
-pub use self::cas::{ActiveCa, CaFiles, CaSource};
+pub use self::cas::{ActiveCa, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, NetworkCa};
 pub use self::enroll::Enrolled;
 pub use self::enroll::device::{Change, Registration};
 pub use self::enroll::native::Enrollment;
@@ -186,7 +186,16 @@ impl Service {
 
     /// Whether it can do its work: the writer is up and the database answers.
     pub async fn is_ready(&self) -> bool {
-        self.writer.is_ready() && self.read(|tx, _| operator_key::any(tx)).await.is_ok()
+        self.readiness().await.is_some()
+    }
+
+    /// How many networks need another CA, which keeps it from no other work; nothing where it can't do
+    /// its work.
+    pub async fn readiness(&self) -> Option<CaWarnings> {
+        if !self.writer.is_ready() {
+            return None;
+        }
+        self.read(|tx, shared| cas::warnings(tx, shared.now())).await.ok()
     }
 
     /// Ends its work, also while others still have it: nothing more is read or written, what was

@@ -406,6 +406,18 @@ fn another_ca(shell: &Shell) {
     assert_eq!(added["network"], "office");
     let both = shell.says(&["admin", "networks", "ca", "office"]);
     assert_eq!(both.matches("BEGIN").count(), 2);
+    let cas = shell.says(&["admin", "networks", "cas", "office"]);
+    assert_eq!(cas.lines().count(), 3, "{cas}");
+    let all = shell.json("networks cas office", &[]);
+    let former = all["items"][0]["id"].as_str().unwrap();
+    let shown = shell.says(&["admin", "networks", "show-ca", "office", former]);
+    assert!(shown.contains("trusted") && shown.contains("BEGIN NEBULA CERTIFICATE"), "{shown}");
+    assert!(shell.says(&["admin", "networks", "renew", "office"]).contains("valid"));
+    let retire = format!("admin networks retire-ca office {former}");
+    let needed = shell.fails(1, &retire);
+    assert!(needed.contains("nodes have certificates of this CA"), "{needed}");
+    let retired = shell.says(&["admin", "networks", "retire-ca", "office", former, "--force"]);
+    assert!(retired.contains("retired"), "{retired}");
     let shown = "admin networks add-ca office --certificate @old.crt --key secret";
     assert!(shell.fails(2, shown).contains("other users see flags"));
     let refused = shell.fails(1, "admin networks add-ca office --signer none");

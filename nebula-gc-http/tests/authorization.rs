@@ -206,6 +206,11 @@ fn entries() -> Vec<Entry> {
         // The second time it signs already.
         entry("add_ca", 200, network_operator)
             .body(json!({"certificate": ca, "key": ca_key.as_str()})),
+        entry("list_cas", 200, network_viewer),
+        entry("read_ca", 200, network_viewer),
+        // It signs, or nodes need it.
+        entry("retire_ca", 409, network_operator).body(json!({})),
+        entry("renew_certificates", 200, network_operator),
         entry("import_hosts", 200, network_operator)
             .body(json!({"certificates": ca, "dryRun": true})),
         entry("list_pools", 200, network_viewer),
@@ -319,6 +324,8 @@ impl World {
         make("/networks", beside).await;
         let pool = plane.get("/networks/demo/pools").await.expect(200)["items"][0].clone();
         let pool = text(&pool, "id");
+        let cas = plane.get("/networks/demo/cas").await.expect(200);
+        let ca = text(&cas["items"][0], "id");
         let block = json!({"name": "block", "pool": pool, "size": 4});
         let block = text(&make("/networks/demo/blocks", block).await, "id");
         let token = json!({"name": "token", "uses": 1000});
@@ -356,6 +363,7 @@ impl World {
             ("tenant", tenant),
             ("network", "demo".to_owned()),
             ("pool", pool),
+            ("ca", ca),
             ("block", block),
             ("joinToken", text(&token, "id")),
             ("operatorKey", operator_key),

@@ -69,6 +69,7 @@ fn body(operation: &str) -> Value {
             "name": "x", "lifetimeSeconds": 86_400, "signer": "x", "certificate": "x", "key": "x",
             "passphrase": "x"
         }),
+        "retire_ca" => json!({"force": true}),
         "import_hosts" => json!({"certificates": "x", "dryRun": true, "skipConflicts": true}),
         "change_network" => json!({
             "name": "x", "prefixes": ["10.1.0.0/16"], "versions": "2", "lifetimeSeconds": 3600,

@@ -9,13 +9,17 @@ mod postgres;
 use native::{Plane, START, enrollment};
 use nebula_pki::key::{AgreementKey, Argon2Parameters, EncryptedKey, SigningKey};
 use nebula_pki::{CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
-use serde_json::json;
+use serde_json::{Value, json};
 
 on_both_engines! {
     a_network_with_its_hosts_is_taken_over
     what_is_wrong_is_told_by_field
     nothing_is_opened_or_parsed_for_who_may_not_import
     a_key_may_cost_what_the_reference_demands
+    cas_are_listed_with_what_hangs_on_them
+    a_ca_goes_once_nobody_needs_it
+    who_has_certificates_of_a_retired_ca_gets_others
+    an_expired_ca_is_named_and_is_no_outage
 }
 
 fn ca() -> Issuer<SigningKey> {
@@ -50,7 +54,7 @@ async fn a_network_with_its_hosts_is_taken_over(plane: Plane) {
     // More than any other route reads.
     let hosts: String = (0..300).map(|number| host(&issuer, number)).collect();
     assert!(hosts.len() > 64 * 1024);
-    let import = |more: serde_json::Value| {
+    let import = |more: Value| {
         let mut body = json!({"certificates": hosts});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let plane = &plane;
@@ -105,7 +109,7 @@ async fn what_is_wrong_is_told_by_field(plane: Plane) {
 }
 
 /// A CA whose encrypted key costs next to nothing to open.
-fn with_encrypted_key() -> serde_json::Value {
+fn with_encrypted_key() -> Value {
     let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
     let parameters = Argon2Parameters { memory_kib: 64, iterations: 1, parallelism: 1 };
     let sealed = EncryptedKey::seal(&key, b"horse", parameters, &mut SystemRandom).unwrap();
@@ -118,7 +122,7 @@ fn with_encrypted_key() -> serde_json::Value {
 
 async fn nothing_is_opened_or_parsed_for_who_may_not_import(plane: Plane) {
     let make = async |path: &str, body| plane.post(path, &body).await.expect(201);
-    let text = |value: &serde_json::Value, field: &str| value[field].as_str().unwrap().to_owned();
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap().to_owned();
     let tenant = text(&make("/tenants", json!({"name": "own"})).await, "id");
     let other = text(&make("/tenants", json!({"name": "other"})).await, "id");
     let demo = json!({"name": "demo", "tenant": tenant, "prefixes": ["10.1.0.0/16"]});
@@ -219,4 +223,190 @@ fn key_that_demands(parameters: Argon2Parameters) -> String {
     let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     let banner = "NEBULA ED25519 ENCRYPTED PRIVATE KEY";
     format!("-----BEGIN {banner}-----\n{}\n-----END {banner}-----\n", lines.join("\n"))
+}
+
+/// A network `demo` of one node `a`, and the id of its CA.
+async fn demo(plane: &Plane) -> (String, Value) {
+    plane
+        .post("/networks", &json!({"name": "demo", "prefixes": ["10.1.0.0/16"]}))
+        .await
+        .expect(201);
+    let node = enrollment("a");
+    plane.post("/enroll", &node).await.expect(201);
+    let cas = plane.get("/networks/demo/cas").await.expect(200);
+    (cas["items"][0]["id"].as_str().unwrap().to_owned(), node)
+}
+
+async fn revision(plane: &Plane) -> i64 {
+    plane.get("/networks/demo").await.expect(200)["revision"].as_i64().unwrap()
+}
+
+/// What the node with this token is answered.
+async fn own(plane: &Plane, node: &Value, method: &str, path: &str) -> native::Answer {
+    let body = json!({});
+    let body = (method == "POST").then_some(&body);
+    plane.ask(method, &format!("/node{path}"), node["nodeToken"].as_str().unwrap(), body).await
+}
+
+async fn cas_are_listed_with_what_hangs_on_them(plane: Plane) {
+    let (first, _) = demo(&plane).await;
+    let added = plane.post("/networks/demo/cas", &json!({"name": "next"})).await.expect(200);
+    plane.post("/enroll", &enrollment("b")).await.expect(201);
+    plane.post("/enroll", &enrollment("c")).await.expect(201);
+    let cas = plane.get("/networks/demo/cas").await.expect(200);
+    let shown = |ca: &Value| json!([ca["name"], ca["state"], ca["standing"], ca["certificates"]]);
+    let shown: Vec<_> = cas["items"].as_array().unwrap().iter().map(shown).collect();
+    assert_eq!(
+        shown,
+        [json!(["demo", "trusted", "valid", 1]), json!(["next", "active", "valid", 2])]
+    );
+    let one = plane.get(&format!("/networks/demo/cas/{first}")).await.expect(200);
+    assert_eq!(one, cas["items"][0]);
+    assert_eq!(one["signer"], Value::Null);
+    let pem = one["certificate"].as_str().unwrap();
+    let certificate = nebula_pki::Certificate::from_pem(pem.as_bytes()).unwrap();
+    assert_eq!(one["fingerprint"], certificate.fingerprint().to_string());
+    assert_eq!(cas["items"][1]["id"], added["id"]);
+    let network = plane.get("/networks/demo").await.expect(200);
+    assert_eq!(network["ca"]["fingerprint"], added["fingerprint"]);
+    let nodes = plane.get(&format!("/networks/demo/nodes?ca={first}")).await.expect(200);
+    assert_eq!(nodes["items"].as_array().unwrap().len(), 1);
+    assert_eq!(nodes["items"][0]["name"], "a");
+    let page = plane.get("/networks/demo/cas?limit=1").await.expect(200);
+    let next = page["next"].as_str().unwrap();
+    let page = plane.get(&format!("/networks/demo/cas?limit=1&cursor={next}")).await.expect(200);
+    assert_eq!(page["items"][0]["id"], added["id"]);
+    plane
+        .get("/networks/demo/cas/01890a5d-ac96-774b-bcce-b302099a8057")
+        .await
+        .problem(404, "not_found");
+    // One network's CA is not there in another.
+    plane
+        .post("/networks", &json!({"name": "beside", "prefixes": ["10.1.0.0/16"]}))
+        .await
+        .expect(201);
+    plane.get(&format!("/networks/beside/cas/{first}")).await.problem(404, "not_found");
+    let force = json!({"force": true});
+    let foreign = plane.post(&format!("/networks/beside/cas/{first}/retire"), &force).await;
+    foreign.problem(404, "not_found");
+}
+
+async fn a_ca_goes_once_nobody_needs_it(plane: Plane) {
+    let (first, a) = demo(&plane).await;
+    let retire = format!("/networks/demo/cas/{first}/retire");
+    let retire = async |body: Value| plane.post(&retire, &body).await;
+    let signs = retire(json!({"force": true})).await.problem(409, "conflict");
+    assert!(signs["detail"].as_str().unwrap().contains("add another first"), "{signs}");
+    plane.post("/networks/demo/cas", &json!({"name": "next"})).await.expect(200);
+    let before = revision(&plane).await;
+    let needed = retire(json!({})).await.problem(409, "ca_needed");
+    assert_eq!((&needed["nodes"], &needed["moreNodes"]), (&json!(["a"]), &json!(false)));
+    assert_eq!(revision(&plane).await, before);
+    // Not due by itself, but when it is asked.
+    plane.pass(60);
+    assert_eq!(own(&plane, &a, "POST", "/renew").await.expect(200)["renewed"], false);
+    plane.post("/networks/demo/renew", &json!({})).await.expect(200);
+    assert_eq!(revision(&plane).await, before + 1);
+    let told = own(&plane, &a, "GET", "").await.expect(200);
+    assert!(
+        told["renewAt"].as_str().unwrap() <= told["certificates"][0]["notBefore"].as_str().unwrap()
+    );
+    assert_eq!(own(&plane, &a, "POST", "/renew").await.expect(200)["renewed"], true);
+    assert_eq!(own(&plane, &a, "POST", "/renew").await.expect(200)["renewed"], false);
+    let retired = retire(json!({})).await.expect(200);
+    assert_eq!((&retired["state"], &retired["certificates"]), (&json!("retired"), &json!(0)));
+    assert_eq!(revision(&plane).await, before + 2);
+    assert_eq!(retire(json!({})).await.expect(200), retired);
+    assert_eq!(revision(&plane).await, before + 2);
+    let pem = String::from_utf8(plane.get("/networks/demo/ca").await.bytes).unwrap();
+    assert_eq!(pem.matches("BEGIN").count(), 1);
+    let bundle = plane.post("/enroll", &a).await.expect(200);
+    assert_eq!(bundle["bundle"]["files"]["ca.crt"], pem);
+    assert_eq!(plane.place.number("SELECT count(*) FROM gc_ca WHERE sealed_key IS NOT NULL"), 1);
+    plane.place.verify(plane.now());
+}
+
+async fn who_has_certificates_of_a_retired_ca_gets_others(plane: Plane) {
+    let (first, asks) = demo(&plane).await;
+    let (repeats, key) = (enrollment("b"), enrollment("")["publicKey"].clone());
+    plane.post("/enroll", &repeats).await.expect(201);
+    let dialect = async |method: &str, path: &str, body: Option<&Value>| {
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(format!("/api/nebula{path}"))
+            .header("authorization", format!("Bearer {}", plane.key))
+            .header("content-type", "application/json");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        plane.send(request.body(body.into()).unwrap()).await
+    };
+    let device = json!({"projectId": "demo", "deviceId": "d", "deviceName": "d", "publicKey": key});
+    let registered = dialect("POST", "/register", Some(&device)).await.expect(200);
+    plane.post("/networks/demo/cas", &json!({"name": "next"})).await.expect(200);
+    let force = json!({"force": true});
+    plane.post(&format!("/networks/demo/cas/{first}/retire"), &force).await.expect(200);
+    plane.service.upkeep().await.unwrap();
+    plane.place.verify(plane.now());
+
+    let own_node = own(&plane, &asks, "GET", "").await.expect(200);
+    assert_eq!(own_node["certificates"], json!([]));
+    assert!(own_node["renewAt"].is_string());
+    own(&plane, &asks, "GET", "/bundle").await.problem(404, "not_found");
+    assert_eq!(own(&plane, &asks, "POST", "/renew").await.expect(200)["renewed"], true);
+    assert_eq!(own(&plane, &asks, "GET", "/bundle").await.status, 200);
+    let again = plane.post("/enroll", &repeats).await.expect(200);
+    let pem = again["bundle"]["files"]["ca.crt"].as_str().unwrap();
+    assert_eq!(pem.matches("BEGIN").count(), 1);
+    assert_eq!(dialect("GET", "/bundle/d?projectId=demo", None).await.status, 404);
+    let anew = dialect("POST", "/register", Some(&device)).await.expect(200);
+    assert_eq!(anew["data"]["nebulaIp"], registered["data"]["nebulaIp"]);
+    assert_ne!(anew["data"]["fingerprint"], registered["data"]["fingerprint"]);
+    assert_eq!(dialect("GET", "/bundle/d?projectId=demo", None).await.status, 200);
+    // What the retired one signed is still blocked when its node goes.
+    plane.post("/networks/demo/cas", &json!({"name": "third"})).await.expect(200);
+    let nodes = plane.get("/networks/demo/nodes?namePrefix=a").await.expect(200);
+    let node = nodes["items"][0]["id"].as_str().unwrap();
+    assert_eq!(plane.delete(&format!("/networks/demo/nodes/{node}")).await.status, 204);
+    let blocked = plane.get("/networks/demo/blocklist").await.expect(200);
+    assert_eq!(blocked["items"].as_array().unwrap().len(), 2);
+    plane.place.verify(plane.now());
+}
+
+async fn an_expired_ca_is_named_and_is_no_outage(plane: Plane) {
+    let ca = json!({"name": "short", "lifetimeSeconds": 86_400});
+    let body = json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "ca": ca});
+    assert_eq!(plane.post("/networks", &body).await.expect(201)["ca"]["standing"], "valid");
+    let node = enrollment("a");
+    plane.post("/enroll", &node).await.expect(201);
+    let ready = async || {
+        let request = axum::http::Request::builder().uri("/health/ready");
+        plane.send(request.body(axum::body::Body::empty()).unwrap()).await.expect(200)
+    };
+    assert_eq!(ready().await, json!({"status": "ready"}));
+    plane.pass(80_000);
+    let warning = |code| json!({"status": "ready", "warnings": [{"code": code, "networks": 1}]});
+    assert_eq!(ready().await, warning("ca_ends_soon"));
+    let shown = plane.get("/networks/demo").await;
+    assert_eq!(shown.expect(200)["ca"]["standing"], "ends_soon");
+    plane.pass(7_000);
+    assert_eq!(ready().await, warning("ca_expired"));
+    let known = [("if-none-match", shown.header("etag"))];
+    let later = plane.ask_with("GET", "/networks/demo", &plane.key, &known, None).await;
+    assert_eq!(later.expect(200)["ca"]["standing"], "expired");
+    let refused = plane.post("/enroll", &enrollment("b")).await.problem(409, "ca_expired");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("\"demo\" expired at 2027-01-16") && detail.contains("add-ca"),
+        "{detail}"
+    );
+    own(&plane, &node, "POST", "/renew").await.problem(409, "ca_expired");
+    let nodes = plane.get("/networks/demo/nodes").await.expect(200);
+    let path = format!("/networks/demo/nodes/{}", nodes["items"][0]["id"].as_str().unwrap());
+    plane.patch(&path, &json!({"groups": ["x"]})).await.problem(409, "ca_expired");
+    plane.service.upkeep().await.unwrap();
+    plane.place.verify(plane.now());
+    plane.post("/networks/demo/cas", &json!({"name": "next"})).await.expect(200);
+    assert_eq!(ready().await, json!({"status": "ready"}));
+    assert_eq!(own(&plane, &node, "POST", "/renew").await.expect(200)["renewed"], true);
+    plane.post("/enroll", &enrollment("b")).await.expect(201);
+    plane.place.verify(plane.now());
 }

@@ -12,6 +12,22 @@ use crate::Service;
 #[derive(Serialize)]
 pub(super) struct Health {
     status: &'static str,
+    /// What operators have to see to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
+}
+
+/// What keeps some networks from their work, or will: which, only operators are told.
+#[derive(Serialize)]
+struct Warning {
+    code: &'static str,
+    networks: usize,
+}
+
+impl Health {
+    fn of(status: &'static str) -> Self {
+        Self { status, warnings: vec![] }
+    }
 }
 
 #[derive(Serialize)]
@@ -22,16 +38,18 @@ pub(super) struct Version {
 
 /// The process answers.
 pub(super) async fn live() -> Json<Health> {
-    Json(Health { status: "live" })
+    Json(Health::of("live"))
 }
 
 /// The process can do its work: the writer is up and the database answers.
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Health>) {
-    if service.is_ready().await {
-        (StatusCode::OK, Json(Health { status: "ready" }))
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "unavailable" }))
-    }
+    let Some(cas) = service.readiness().await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(Health::of("unavailable")));
+    };
+    let warnings = [("ca_expired", cas.expired), ("ca_ends_soon", cas.ends_soon)];
+    let warnings = warnings.into_iter().filter(|(_, networks)| *networks > 0);
+    let warnings = warnings.map(|(code, networks)| Warning { code, networks }).collect();
+    (StatusCode::OK, Json(Health { status: "ready", warnings }))
 }
 
 pub(super) async fn version() -> Json<Version> {

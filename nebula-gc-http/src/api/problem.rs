@@ -87,6 +87,9 @@ impl From<Error> for Problem {
             | Error::Conflict { .. }
             | Error::Precondition { .. }
             | Error::LeasesStand { .. }
+            | Error::CaExpired { .. }
+            | Error::CaNotYetValid { .. }
+            | Error::CaNeeded { .. }
             | Error::IdempotencyKeyReused => Code::Conflict,
             Error::Unavailable { .. } => Code::Unavailable,
         };

@@ -77,7 +77,7 @@ actions! {
     Release,
     /// Read the audit log.
     ReadEvents,
-    /// Bring in a CA or a running network.
+    /// Bring in a CA or a running network, block certificates from elsewhere, and retire a CA.
     Import,
     /// Be a node, and ask about oneself.
     BeNode,
@@ -349,6 +349,7 @@ mod tests {
             silence_seconds: None,
             mtu: 1300,
             initiating_version: None,
+            renew_before: None,
             revision: network::Revision::FIRST,
             moves: 0,
             rendering: 1,

@@ -1,6 +1,7 @@
 //! CAs that operators name: made here, for the key of a signer, or by `nebula-cert`.
 
 mod files;
+mod trust;
 
 use ipnet::IpNet;
 use nebula_alloc::NetworkId;
@@ -11,6 +12,8 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 pub use self::files::CaFiles;
+pub use self::trust::{CaDetails, CaStanding, CaWarnings, NetworkCa};
+pub(super) use self::trust::{ending, warnings};
 use super::access::{Action, Caller, Principal, authorize, find_network, not_found};
 use super::alone::Work;
 use super::audit::{Entry, Origin};
@@ -213,7 +216,11 @@ impl NewCa {
             if known.state == CaState::Active {
                 return Ok(active(known.id));
             }
-            return Err(Error::conflict("certificate: the network had this CA before"));
+            let reason = match known.state {
+                CaState::Retired => "certificate: this CA was retired, which is for good",
+                _ => "certificate: the network had this CA before, and trusts it still",
+            };
+            return Err(Error::conflict(reason));
         }
         self.check_name(work, network)?;
         let network = self.adapt(work, network)?;

@@ -230,6 +230,7 @@ impl Adding {
             silence_seconds: None,
             mtu: MTU,
             initiating_version: None,
+            renew_before: None,
             revision: Revision::FIRST,
             moves: 0,
             rendering: nebula_bundle::RENDERING,

@@ -42,8 +42,8 @@ pub struct OwnNode {
     pub mtu: Option<u32>,
     /// The certificates it has now, the older version first.
     pub certificates: Vec<OwnCertificate>,
-    /// When it should renew, in seconds since the Unix epoch; not later than now where the network has
-    /// grown since it did, or what it has is not valid yet because the clock was wrong.
+    /// When it should renew, in seconds since the Unix epoch; not later than now where it has
+    /// none, or all are due, or what it has is not valid yet because the clock was wrong.
     pub renew_at: Option<i64>,
     /// Of what its bundle is.
     pub desired: Desired,
@@ -74,8 +74,8 @@ impl Service {
             let node = heard(tx, shared, &caller)?;
             let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
             let certificates = certificate::current(tx, node.id)?;
-            let is_outgrown = certificates.iter().any(|it| network.has_outgrown(it));
             let now = shared.now();
+            let is_left = certificates.iter().any(|it| network.has_left(it, now));
             let begin = certificates.iter().map(|it| OwnCertificate::of(it).not_before).max();
             Ok(OwnNode {
                 id: node.id,
@@ -88,11 +88,13 @@ impl Service {
                 relay: node.relay,
                 mtu: node.mtu,
                 certificates: certificates.iter().map(OwnCertificate::of).collect(),
-                // Outgrown, from when it has the last ones on.
-                renew_at: match (begin, is_outgrown) {
-                    (Some(begin), _) if begin > now => Some(now),
-                    (begin, true) => begin,
-                    (_, false) => renew_at(node.id, &certificates),
+                renew_at: match begin {
+                    // It has none, or none that is valid yet.
+                    None => Some(now),
+                    Some(begin) if begin > now => Some(now),
+                    // From when it has the last ones on.
+                    Some(begin) if is_left => Some(begin),
+                    Some(_) => renew_at(node.id, &certificates),
                 },
                 desired: Desired { revision: network.revision.0, generation: node.generation.0 },
                 applied: reported(&node.applied),

@@ -23,7 +23,7 @@ use crate::{CertificateId, Error};
 /// because it can't renew by itself.
 const DEVICE_LIFETIME: i64 = 365 * 86_400;
 /// How long before now a certificate begins, in seconds, so that a lagging clock can use it.
-const BACKDATED: i64 = 300;
+pub(super) const BACKDATED: i64 = 300;
 /// A certificate is due for renewal in the last third of its lifetime.
 const DUE_FRACTION: i64 = 3;
 /// How often the end of a certificate is moved back, at most, until its fingerprint is new.
@@ -56,8 +56,11 @@ impl Terms {
             not_before: now.saturating_sub(BACKDATED).max(ca.not_before()),
             not_after: now.saturating_add(lifetime).min(ca.not_after()),
         };
-        if now < validity.not_before || validity.not_after - TRIES <= now {
-            return Err(Error::unavailable("the network's CA is expired or not yet valid"));
+        if now < ca.not_before() {
+            return Err(Error::CaNotYetValid { network: network.name, at: ca.not_before() });
+        }
+        if ca.not_after() - TRIES <= now {
+            return Err(Error::CaExpired { network: network.name, at: ca.not_after() });
         }
         let waiting = Waiting::new(shared, now);
         Ok(Self { network, now, authority, validity, waiting })
@@ -88,10 +91,10 @@ impl Terms {
     }
 
     /// Whether certificates are near their end, and new ones would end later, or they are not valid
-    /// yet because the clock was wrong, or the network has grown since.
+    /// yet because the clock was wrong, or [all are](Network::has_left).
     pub(super) fn is_due(&self, current: &[Certificate]) -> bool {
         current.iter().any(|certificate| {
-            if self.network.has_outgrown(certificate) {
+            if self.network.has_left(certificate, self.now) {
                 return true;
             }
             let details = certificate.unverified_details();

@@ -2,6 +2,7 @@
 //!
 //! What is to be done is looked up beside the writer; each step decides again where it writes.
 
+mod cas;
 mod networks;
 mod wrong_time;
 
@@ -110,6 +111,7 @@ impl Service {
                 break;
             }
         }
+        self.tell_of_cas().await?;
         self.block_after_an_hour(done).await?;
         let networks = self.keep_up_networks(done).await;
         if let Err(Stop::Elsewhere) = networks {

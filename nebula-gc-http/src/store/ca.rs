@@ -8,7 +8,7 @@ use crate::{CaId, Error};
 
 stored_words! {
     /// What a CA is used for.
-    pub(crate) enum CaState {
+    pub enum CaState {
         /// It signs.
         Active = "active",
         /// It no longer signs, or does not sign yet; what it signed is accepted.
@@ -28,6 +28,109 @@ pub(crate) struct Ca {
     pub(crate) key: Option<Sealed>,
     /// The signer that holds its private key, by its name in the server's settings.
     pub(crate) signer: Option<String>,
+}
+
+/// What of a CA is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) id: CaId,
+    pub(crate) state: CaState,
+    pub(crate) certificate: Certificate,
+    pub(crate) signer: Option<String>,
+    pub(crate) created_at: i64,
+}
+
+/// When a CA is valid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) id: CaId,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+}
+
+const KEPT: &str = "SELECT id, state, certificate, signer, created_at FROM gc_ca";
+
+/// A network's CAs after the one of this id, oldest first, at most `limit`.
+pub(crate) fn after(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    id: CaId,
+    limit: i64,
+) -> Result<Vec<Kept>, Error> {
+    let rows = tx.query(
+        &format!("{KEPT} WHERE network = $1 AND id > $2 ORDER BY id LIMIT $3"),
+        &[network.as_bytes().into(), id.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(kept).collect()
+}
+
+/// A network's CA.
+pub(crate) fn kept_by_id(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    id: CaId,
+) -> Result<Option<Kept>, Error> {
+    let rows = tx.query(
+        &format!("{KEPT} WHERE network = $1 AND id = $2"),
+        &[network.as_bytes().into(), id.as_bytes().into()],
+    )?;
+    rows.first().map(kept).transpose()
+}
+
+fn kept(row: &Row) -> Result<Kept, Error> {
+    Ok(Kept {
+        id: row.array(0)?.into(),
+        state: CaState::from_word(row.text(1)?)?,
+        certificate: certificate(row.text(2)?)?,
+        signer: row.optional_text(3)?.map(str::to_owned),
+        created_at: row.integer(4)?,
+    })
+}
+
+/// When these CAs are valid, in their order.
+pub(crate) fn spans(tx: &mut dyn Transaction, ids: &[CaId]) -> Result<Vec<Span>, Error> {
+    let keys: Vec<_> = ids.iter().map(|id| vec![id.as_bytes().into()]).collect();
+    let found = tx.query_each(
+        "SELECT id, fingerprint, not_before, not_after FROM gc_ca WHERE id = $1",
+        &keys,
+    )?;
+    let first = |rows: &Vec<Row>| span(rows.first().ok_or_else(|| damaged("CA"))?);
+    found.iter().map(first).collect()
+}
+
+fn span(row: &Row) -> Result<Span, Error> {
+    Ok(Span {
+        id: row.array(0)?.into(),
+        fingerprint: Fingerprint::from_bytes(row.array(1)?),
+        not_before: row.integer(2)?,
+        not_after: row.integer(3)?,
+    })
+}
+
+/// The CAs that sign and end before then, the first to end first, each with its network's name, at
+/// most `limit`.
+pub(crate) fn ending(
+    tx: &mut dyn Transaction,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<(Span, String)>, Error> {
+    let rows = tx.query(
+        "SELECT gc_ca.id, fingerprint, not_before, not_after, name \
+         FROM gc_ca JOIN gc_network ON gc_network.id = gc_ca.network \
+         WHERE state = 'active' AND not_after < $1 ORDER BY not_after LIMIT $2",
+        &[before.into(), limit.into()],
+    )?;
+    rows.iter().map(|row| Ok((span(row)?, row.text(4)?.to_owned()))).collect()
+}
+
+/// A CA is trusted no more, for good: it can't sign again, so its key goes.
+pub(crate) fn retire(tx: &mut dyn Transaction, id: CaId) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_ca SET state = 'retired', seal_key = NULL, sealed_key = NULL \
+         WHERE id = $1 AND state = 'trusted'",
+        &[id.as_bytes().into()],
+    )?)
 }
 
 pub(crate) fn insert(tx: &mut dyn Transaction, ca: &Ca, now: i64) -> Result<(), Error> {

@@ -10,8 +10,8 @@ use crate::{CaId, CertificateId, Error, NodeId};
 
 pub use self::ledger::{CertificateState, LedgerEntry};
 pub(crate) use self::ledger::{
-    Checked, checked, current_entries, due_for_blocking, expire, ledger, mark_unsound,
-    settle_blocked, to_block,
+    Checked, checked, count_of, current_entries, due_for_blocking, expire, ledger, mark_unsound,
+    named_by, settle_blocked, to_block,
 };
 pub(crate) use self::wrong_time::{
     Unblocked, block_no_later, revive, revived, revoke_one, revoked_and_not_blocked,
@@ -72,10 +72,13 @@ pub(crate) fn any(tx: &mut dyn Transaction, node: NodeId) -> Result<bool, Error>
     Ok(!rows.is_empty())
 }
 
-/// The certificates a node has now, one of each version, the older version first.
+/// The certificates a node has now, one of each version, the older version first: none of a CA that
+/// nobody trusts any more.
 pub(crate) fn current(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Certificate>, Error> {
     let rows = tx.query(
-        "SELECT version, contents FROM gc_certificate WHERE node = $1 AND state = 'issued' ORDER BY version",
+        "SELECT version, contents FROM gc_certificate WHERE node = $1 AND state = 'issued' \
+         AND EXISTS (SELECT 1 FROM gc_ca WHERE gc_ca.id = gc_certificate.issuer \
+         AND gc_ca.state <> 'retired') ORDER BY version",
         &[node.as_bytes().into()],
     )?;
     rows.iter().map(read).collect()

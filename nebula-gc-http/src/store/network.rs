@@ -95,6 +95,8 @@ pub struct Network {
     /// The version in which nodes with certificates of both versions begin handshakes, where an
     /// operator chose one.
     pub initiating_version: Option<Version>,
+    /// A certificate that begins before then is due, in seconds since the Unix epoch.
+    pub(crate) renew_before: Option<i64>,
     /// Counts the changes of what other nodes' bundles hold.
     pub revision: Revision,
     /// Counts the changes of single nodes which those nodes did not make themselves.
@@ -115,9 +117,18 @@ impl Network {
         }
     }
 
+    /// Whether a node is to have another certificate, whatever time that one has left: an operator had
+    /// all renewed since, or the network has grown.
+    pub(crate) fn has_left(&self, certificate: &Certificate, now: i64) -> bool {
+        let begin = certificate.unverified_details().not_before();
+        // A time that is still to come is a wrong clock's.
+        let renew_before = self.renew_before.filter(|before| *before <= now);
+        renew_before.is_some_and(|before| begin < before) || self.has_outgrown(certificate)
+    }
+
     /// Whether a certificate is of a time when the network was smaller: a node with it does not reach
     /// all of the addresses that there are now.
-    pub(crate) fn has_outgrown(&self, certificate: &Certificate) -> bool {
+    fn has_outgrown(&self, certificate: &Certificate) -> bool {
         certificate.unverified_details().networks().iter().any(|net| {
             let prefix = self.prefix(Family::of(net.addr()));
             prefix.is_some_and(|prefix| prefix.prefix_len() < net.prefix_len())
@@ -146,7 +157,7 @@ macro_rules! select {
         concat!(
             "SELECT id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, prefix_v6, \
              active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, initiating_version, \
-             revision, moves, rendering, changes, created_at FROM gc_network ",
+             revision, moves, rendering, changes, created_at, renew_before FROM gc_network ",
             $rest
         )
     };
@@ -191,6 +202,7 @@ fn read(row: &Row) -> Result<Network, Error> {
         rendering: small(17, "rendering")?,
         changes: row.integer(18)?,
         created_at: row.integer(19)?,
+        renew_before: row.optional_integer(20)?,
     })
 }
 
@@ -351,6 +363,18 @@ pub(crate) fn set_curve(
     Ok(tx.queue_one(
         "UPDATE gc_network SET curve = $1, changes = changes + 1 WHERE id = $2",
         &[i64::from(curve.number()).into(), id.as_bytes().into()],
+    )?)
+}
+
+/// Has every certificate that begins before then be due.
+pub(crate) fn renew_before(
+    tx: &mut dyn Transaction,
+    id: NetworkId,
+    then: i64,
+) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_network SET renew_before = $1 WHERE id = $2",
+        &[then.into(), id.as_bytes().into()],
     )?)
 }
 

@@ -8,6 +8,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 2, oldest: 2, sql: VERSION_2 },
         Migration { version: 3, oldest: 3, sql: VERSION_3 },
         Migration { version: 4, oldest: 4, sql: VERSION_4 },
+        Migration { version: 5, oldest: 5, sql: VERSION_5 },
     ],
 };
 
@@ -247,4 +248,11 @@ DROP INDEX gc_node_device;
 CREATE UNIQUE INDEX gc_node_device ON gc_node (device, network) WHERE state <> 'released';
 DROP INDEX gc_node_released;
 CREATE INDEX gc_node_released ON gc_node (device, network, released_at, id) WHERE state = 'released';
+";
+
+/// `gc_network.renew_before`: a node's certificate that begins before then is due.
+const VERSION_5: &str = "
+ALTER TABLE gc_network ADD COLUMN renew_before BIGINT;
+CREATE INDEX gc_certificate_issuer ON gc_certificate (issuer, node) WHERE state = 'issued';
+CREATE INDEX gc_ca_end ON gc_ca (not_after) WHERE state = 'active';
 ";

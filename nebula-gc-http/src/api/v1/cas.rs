@@ -9,20 +9,26 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
-use super::ask::{AskWith, checked};
+use super::ask::{Ask, AskWith, checked};
+use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, json};
+use super::time::Timestamp;
 use super::values::{Id, not_null};
 use crate::service::{
-    Action, ActiveCa, CaFiles, CaSource, HostImport, ImportConflict, ImportReport,
+    Action, ActiveCa, CaDetails, CaFiles, CaSource, HostImport, ImportConflict, ImportReport,
 };
-use crate::{Error, Label, ProjectId, Service};
+use crate::{CaId, Error, Label, ProjectId, Service};
 
 /// No import is larger, in bytes: that of about 10,000 hosts.
 pub(super) const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::new().routes(routes!(add_ca)).routes(routes!(import_hosts))
+    OpenApiRouter::new()
+        .routes(routes!(list_cas, add_ca))
+        .routes(routes!(read_ca))
+        .routes(routes!(retire_ca))
+        .routes(routes!(import_hosts))
 }
 
 /// A CA: a new one by `name`, or for the key of a `signer`, or one with `certificate` and `key`.
@@ -115,6 +121,66 @@ impl From<ActiveCa> for ActiveCaView {
     }
 }
 
+/// A CA of a network.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Ca)]
+struct CaView {
+    #[schema(value_type = Id)]
+    id: CaId,
+    name: String,
+    /// `active`: it signs; `trusted`: what it signed is accepted; `retired`: nothing of it is any
+    /// more.
+    state: &'static str,
+    /// SHA-256, in hex.
+    fingerprint: String,
+    /// Of its certificate.
+    version: u8,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    /// `valid`, `not_yet_valid`, `ends_soon` (within 60 days, or the last third of its lifetime
+    /// where that is shorter) or `expired`.
+    standing: &'static str,
+    /// The signer that holds its key; null where this server does, or did before it was retired.
+    #[schema(required)]
+    signer: Option<String>,
+    /// How many current certificates of nodes it has signed.
+    certificates: i64,
+    /// Its certificate, as PEM.
+    certificate: String,
+    created_at: Timestamp,
+}
+
+impl From<CaDetails> for CaView {
+    fn from(ca: CaDetails) -> Self {
+        let details = ca.certificate.unverified_details();
+        Self {
+            id: ca.id,
+            name: details.name().into_owned(),
+            state: ca.state.word(),
+            fingerprint: ca.certificate.fingerprint().to_string(),
+            version: ca.certificate.version().number(),
+            not_before: Timestamp(details.not_before()),
+            not_after: Timestamp(details.not_after()),
+            standing: ca.standing.word(),
+            signer: ca.signer,
+            certificates: ca.certificates,
+            certificate: ca.certificate.to_pem(),
+            created_at: Timestamp(ca.created_at),
+        }
+    }
+}
+
+/// How a CA is to go.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RetireBody {
+    /// Even where nodes have certificates of it: nobody accepts them any more, and each gets others
+    /// when it asks. False where left out.
+    #[serde(default)]
+    force: bool,
+}
+
 /// Hosts of a running network.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -179,6 +245,46 @@ async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, Projec
     let source = checked(&service, &ask.caller, ask.body.read()).await?;
     let ca = service.add_ca(ask.caller, ask.origin, Some(ask.path), source).await?;
     Ok(json(ActiveCaView::from(ca)))
+}
+
+/// List a network's CAs, retired ones too, oldest first.
+#[utoipa::path(get, path = "/networks/{network}/cas", operation_id = "list_cas", tag = "networks",
+    params(("network" = String, Path, description = "Its name or id."), Paging),
+    responses((status = 200, description = "A page of CAs.", body = Page<CaView>)))]
+async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
+    let Paging { cursor, limit } = ask.query;
+    let after = after(&service, &ask.caller, cursor, "cas").await?.map(CaId::from);
+    let cas = service.cas(ask.caller, ask.path, after, limit.and_one()).await?;
+    let page: Page<CaView> = Page::new(cas, limit, "cas", |ca| ca.id.as_bytes().to_vec());
+    Ok(json(page))
+}
+
+/// Read a CA.
+#[utoipa::path(get, path = "/networks/{network}/cas/{ca}", operation_id = "read_ca",
+    tag = "networks",
+    params(("network" = String, Path, description = "Its name or id."), ("ca" = Id, Path)),
+    responses((status = 200, description = "The CA.", body = CaView)))]
+async fn read_ca(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, CaId)>) -> Answer {
+    let (network, id) = ask.path;
+    let ca = service.ca(ask.caller, network, id).await?;
+    Ok(json(CaView::from(ca)))
+}
+
+/// Take a CA out of all bundles, for good: once nodes have applied the revision that this moves to,
+/// they accept nothing that it has signed. Refused for the one that signs, and, unless forced, with
+/// the nodes that have current certificates of it (all of them: the nodes' list with `ca`).
+#[utoipa::path(post, path = "/networks/{network}/cas/{ca}/retire", operation_id = "retire_ca",
+    tag = "networks",
+    params(("network" = String, Path, description = "Its name or id."), ("ca" = Id, Path)),
+    request_body = RetireBody,
+    responses((status = 200, description = "It is retired, or was already.", body = CaView)))]
+async fn retire_ca(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<RetireBody, (ProjectId, CaId)>,
+) -> Answer {
+    let ((network, id), force) = (ask.path, ask.body.force);
+    let ca = service.retire_ca(ask.caller, ask.origin, network, id, force).await?;
+    Ok(json(CaView::from(ca)))
 }
 
 /// Take over the hosts of a running network, whose CA it has: nodes with their addresses and

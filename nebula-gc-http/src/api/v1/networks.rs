@@ -16,14 +16,15 @@ use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::time::Timestamp;
 use super::values::{Id, Prefix, Range, given, not_null};
-use crate::service::{NetworkPatch, NetworkSettings, NewNetwork};
-use crate::{Network, ProjectId, Service, TenantId};
+use crate::service::{NetworkCa, NetworkPatch, NetworkSettings, NewNetwork, Tag};
+use crate::{CaId, Error, Network, ProjectId, Service, TenantId};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(list_networks, create_network))
         .routes(routes!(read_network, change_network))
         .routes(routes!(read_network_ca))
+        .routes(routes!(renew_certificates))
 }
 
 /// Which versions of certificates nodes have.
@@ -91,13 +92,57 @@ struct NetworkView {
     /// Null where nodes have certificates of one version only.
     #[schema(required)]
     initiating_version: Option<InitiatingVersion>,
+    /// The CA that signs.
+    ca: SigningCaView,
     /// Counts the changes of what other nodes' bundles hold.
     revision: i64,
     created_at: Timestamp,
 }
 
-impl From<Network> for NetworkView {
-    fn from(network: Network) -> Self {
+/// The CA that signs for a network.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SigningCa)]
+struct SigningCaView {
+    #[schema(value_type = Id)]
+    id: CaId,
+    /// SHA-256, in hex.
+    fingerprint: String,
+    not_after: Timestamp,
+    /// `valid`, `not_yet_valid`, `ends_soon` (within 60 days, or the last third of its lifetime
+    /// where that is shorter) or `expired`: then nothing is issued until another is added.
+    standing: &'static str,
+}
+
+impl From<NetworkCa> for SigningCaView {
+    fn from(ca: NetworkCa) -> Self {
+        Self {
+            id: ca.id,
+            fingerprint: ca.fingerprint.to_string(),
+            not_after: Timestamp(ca.not_after),
+            standing: ca.standing.word(),
+        }
+    }
+}
+
+/// Networks with the CAs that sign for them.
+async fn with_cas(
+    service: &Service,
+    networks: Vec<Network>,
+) -> Result<Vec<(Network, NetworkCa)>, Error> {
+    let cas = service.active_cas(&networks).await?;
+    Ok(networks.into_iter().zip(cas).collect())
+}
+
+/// A network as it is answered, with its tag.
+async fn view(service: &Service, network: Network) -> Result<(Tag, NetworkView), Error> {
+    let both = with_cas(service, vec![network]).await?.pop();
+    let both = both.ok_or_else(|| Error::unavailable("a network without a CA"))?;
+    Ok((both.0.tag().and(both.1.standing.word()), both.into()))
+}
+
+impl From<(Network, NetworkCa)> for NetworkView {
+    fn from((network, ca): (Network, NetworkCa)) -> Self {
         let begins_with =
             (network.versions == crate::Versions::Both).then(|| network.begins_with());
         let prefixes = [network.prefix_v4, network.prefix_v6].into_iter().flatten();
@@ -124,6 +169,7 @@ impl From<Network> for NetworkView {
                 nebula_pki::Version::V1 => InitiatingVersion::One,
                 _ => InitiatingVersion::Two,
             }),
+            ca: ca.into(),
             revision: network.revision.0,
             created_at: Timestamp(network.created_at),
         }
@@ -301,8 +347,9 @@ async fn list_networks(State(service): State<Arc<Service>>, ask: Ask<Nothing, Pa
     let Paging { cursor, limit } = ask.query;
     let after = after(&service, &ask.caller, cursor, "networks").await?.map(NetworkId);
     let networks = service.networks(ask.caller, after, limit.and_one()).await?;
+    let networks = with_cas(&service, networks).await?;
     let page: Page<NetworkView> =
-        Page::new(networks, limit, "networks", |network| network.id.as_bytes().to_vec());
+        Page::new(networks, limit, "networks", |(network, _)| network.id.as_bytes().to_vec());
     Ok(json(page))
 }
 
@@ -322,8 +369,9 @@ async fn create_network(
     let ca = checked(&service, &ask.caller, ca).await?;
     let made =
         service.create_network_with(ask.caller, ask.origin, body.into(), ask.repeat, ca).await?;
-    let (tag, location) = (made.resource.tag(), format!("{}/{}", ask.list, made.resource.id));
-    Ok(created(made.is_new, &location, tagged(&tag, NetworkView::from(made.resource))))
+    let location = format!("{}/{}", ask.list, made.resource.id);
+    let (tag, view) = view(&service, made.resource).await?;
+    Ok(created(made.is_new, &location, tagged(&tag, view)))
 }
 
 /// Read a network, by its name or id.
@@ -333,7 +381,8 @@ async fn create_network(
         (status = 304, description = "It has not changed.")))]
 async fn read_network(State(service): State<Arc<Service>>, ask: Ask<ProjectId>) -> Answer {
     let network = service.network(ask.caller, ask.path).await?;
-    Ok(unless_known(&ask.conditions, &network.tag(), NetworkView::from(network.clone())))
+    let (tag, view) = view(&service, network).await?;
+    Ok(unless_known(&ask.conditions, &tag, view))
 }
 
 /// Change a network's settings.
@@ -348,7 +397,20 @@ async fn change_network(
 ) -> Answer {
     let (expected, patch) = (ask.conditions.expected, ask.body.into());
     let network = service.change_network(ask.caller, ask.origin, ask.path, expected, patch).await?;
-    Ok(tagged(&network.tag(), NetworkView::from(network.clone())))
+    let (tag, view) = view(&service, network).await?;
+    Ok(tagged(&tag, view))
+}
+
+/// Make the certificates due that a network's nodes have now: whoever asks gets new ones, signed by
+/// the CA that signs now. The revision moves, so that nodes that wait are told.
+#[utoipa::path(post, path = "/networks/{network}/renew", operation_id = "renew_certificates",
+    tag = "networks",
+    params(("network" = String, Path, description = "Its name or id.")),
+    responses((status = 200, description = "They are due.", body = NetworkView)))]
+async fn renew_certificates(State(service): State<Arc<Service>>, ask: Ask<ProjectId>) -> Answer {
+    let network = service.renew_all(ask.caller, ask.origin, ask.path).await?;
+    let (tag, view) = view(&service, network).await?;
+    Ok(tagged(&tag, view))
 }
 
 /// Read the certificates of the CAs that a network trusts.

@@ -64,6 +64,12 @@ codes! {
     PoolExhausted = CONFLICT, "No address is free";
     /// Leases are in the way; `leases` has their addresses.
     LeasesStand = CONFLICT, "Leases stand in the way";
+    /// The network's CA has ended, and nothing can be issued until an operator adds another.
+    CaExpired = CONFLICT, "The network's CA has expired";
+    /// The network's CA has not begun, and nothing can be issued yet.
+    CaNotYetValid = CONFLICT, "The network's CA is not valid yet";
+    /// Nodes have certificates of the CA; `nodes` has their names.
+    CaNeeded = CONFLICT, "Nodes need the CA";
     /// The resource is not what `If-Match` expects.
     PreconditionFailed = PRECONDITION_FAILED, "Changed meanwhile";
     /// The body is too large.
@@ -88,6 +94,8 @@ pub(in crate::api) struct Problem {
     field: Option<String>,
     /// Which, and whether there are more.
     leases: Option<Box<(Vec<IpAddr>, bool)>>,
+    /// The names of nodes that are in the way, and whether there are more.
+    nodes: Option<Box<(Vec<String>, bool)>>,
     /// Seconds after which to ask again.
     retry_after: Option<i64>,
     /// What only the log is told.
@@ -123,6 +131,14 @@ pub(super) struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     more_leases: Option<bool>,
+    /// The names of the nodes that are in the way, the first 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    nodes: Option<Vec<String>>,
+    /// Whether there are more nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    more_nodes: Option<bool>,
     /// What the log and the events call this request.
     request_id: String,
 }
@@ -130,7 +146,8 @@ pub(super) struct Document {
 impl Problem {
     pub(in crate::api) fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { code, detail, field: None, leases: None, retry_after: None, internal: None }
+        let (leases, nodes) = (None, None);
+        Self { code, detail, field: None, leases, nodes, retry_after: None, internal: None }
     }
 
     /// What is wrong with a field or parameter.
@@ -149,6 +166,7 @@ impl Problem {
 
     fn document(self, request_id: String) -> Document {
         let (leases, more_leases) = self.leases.map(|leases| *leases).unzip();
+        let (nodes, more_nodes) = self.nodes.map(|nodes| *nodes).unzip();
         Document {
             kind: "about:blank",
             title: self.code.title(),
@@ -158,6 +176,8 @@ impl Problem {
             field: self.field,
             leases,
             more_leases,
+            nodes,
+            more_nodes,
             request_id,
         }
     }
@@ -183,6 +203,12 @@ impl From<Error> for Problem {
                 let leases = Some(Box::new((addresses, more)));
                 return Self { leases, ..Self::new(Code::LeasesStand, detail) };
             }
+            Error::CaNeeded { nodes, more } => {
+                let nodes = Some(Box::new((nodes, more)));
+                return Self { nodes, ..Self::new(Code::CaNeeded, detail) };
+            }
+            Error::CaExpired { .. } => Code::CaExpired,
+            Error::CaNotYetValid { .. } => Code::CaNotYetValid,
             Error::Unavailable { internal } => {
                 let internal = Some(internal);
                 return Self { internal, ..Self::new(Code::Unavailable, detail) };

@@ -42,7 +42,10 @@ pub(super) const WITHOUT: &[(&str, &str)] = &[
 const OWN: &str = "a node's own, with its node token";
 
 const TENANT: &[&str] = &["id", "name", "createdAt"];
-const NETWORK: &[&str] = &["id", "name", "prefixes", "versions", "revision", "createdAt"];
+const NETWORK: &[&str] =
+    &["id", "name", "prefixes", "versions", "revision", "ca.standing", "createdAt"];
+const CA: &[&str] =
+    &["id", "name", "state", "standing", "notAfter", "certificates", "signer", "fingerprint"];
 const ACTIVE_CA: &[&str] = &["network", "id", "fingerprint"];
 const POOL: &[&str] = &[
     "id",
@@ -89,6 +92,10 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "networks" "set" change_network NETWORK, "office --lifetime 30d --hold 2d";
     "networks" "ca" read_network_ca &[], "office --out ca.crt";
     "networks" "add-ca" add_ca ACTIVE_CA, "office --certificate @ca.crt --key @ca.key";
+    "networks" "cas" list_cas CA, "office";
+    "networks" "show-ca" read_ca CA, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "networks" "renew" renew_certificates NETWORK, "office";
+    "networks" "retire-ca" retire_ca CA, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
     "networks" "import" import_hosts &[], "office --certificates @hosts.pem --dry-run";
 
     "pools" "list" list_pools POOL, "office";

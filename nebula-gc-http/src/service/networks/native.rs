@@ -388,6 +388,7 @@ fn create(
         silence_seconds: None,
         mtu: 0,
         initiating_version: None,
+        renew_before: None,
         revision: Revision::FIRST,
         moves: 0,
         rendering: nebula_bundle::RENDERING,

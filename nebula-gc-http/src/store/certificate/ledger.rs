@@ -101,15 +101,42 @@ pub(crate) fn ledger(
     rows.iter().map(read).collect()
 }
 
-/// The rows of the certificates that each of these nodes has now, the older version first.
+/// The rows of the certificates that each of these nodes has now, the older version first: none of a
+/// CA that nobody trusts any more.
 pub(crate) fn current_entries<'a>(
     tx: &mut dyn Transaction,
     nodes: impl Iterator<Item = &'a NodeId>,
 ) -> Result<Vec<Vec<LedgerEntry>>, Error> {
     let keys: Vec<_> = nodes.map(|node| vec![node.as_bytes().into()]).collect();
-    let found =
-        tx.query_each(select!("WHERE node = $1 AND state = 'issued' ORDER BY version"), &keys)?;
+    let current = select!(
+        "WHERE node = $1 AND state = 'issued' AND EXISTS (SELECT 1 FROM gc_ca \
+         WHERE gc_ca.id = gc_certificate.issuer AND gc_ca.state <> 'retired') ORDER BY version"
+    );
+    let found = tx.query_each(current, &keys)?;
     found.iter().map(|rows| rows.iter().map(read).collect()).collect()
+}
+
+/// How many current certificates are of a CA.
+pub(crate) fn count_of(tx: &mut dyn Transaction, issuer: CaId) -> Result<i64, Error> {
+    let rows = tx.query(
+        "SELECT count(*) FROM gc_certificate WHERE issuer = $1 AND state = 'issued'",
+        &[issuer.as_bytes().into()],
+    )?;
+    Ok(rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default())
+}
+
+/// The names of nodes whose current certificates are of a CA, at most `limit`.
+pub(crate) fn named_by(
+    tx: &mut dyn Transaction,
+    issuer: CaId,
+    limit: i64,
+) -> Result<Vec<String>, Error> {
+    let rows = tx.query(
+        "SELECT name FROM gc_node WHERE id IN (SELECT DISTINCT node FROM gc_certificate \
+         WHERE issuer = $1 AND state = 'issued' ORDER BY node LIMIT $2) ORDER BY name",
+        &[issuer.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
 }
 
 /// Nodes with a superseded certificate whose time to be blocked has come.
@@ -188,7 +215,9 @@ pub(crate) fn checked(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Chec
         "SELECT id, issuer, version, fingerprint, not_before, not_after, contents, \
          (SELECT count(*) FROM gc_blocklist AS list WHERE list.network = gc_certificate.network \
          AND list.fingerprint = gc_certificate.fingerprint) \
-         FROM gc_certificate WHERE node = $1 AND state = 'issued' AND unsound_at IS NULL",
+         FROM gc_certificate WHERE node = $1 AND state = 'issued' AND unsound_at IS NULL \
+         AND EXISTS (SELECT 1 FROM gc_ca WHERE gc_ca.id = gc_certificate.issuer \
+         AND gc_ca.state <> 'retired')",
         &[node.as_bytes().into()],
     )?;
     rows.iter()

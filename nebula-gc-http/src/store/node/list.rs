@@ -4,7 +4,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Param, Transaction};
 
 use super::{Node, NodeState, read};
-use crate::{Error, NodeId};
+use crate::{CaId, Error, NodeId};
 
 /// Which nodes of a network to list; released ones only by their state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct NodeFilter {
     pub role: Option<NodeRole>,
     /// Active ones that have not reported this revision of the network, or a later one.
     pub not_applied: Option<i64>,
+    /// Whose current certificates are of this CA.
+    pub ca: Option<CaId>,
 }
 
 /// What a node does for others.
@@ -75,6 +77,11 @@ fn page(
     }
     if let Some(group) = &group {
         conditions.push(("replace(groups, ?, '') <> groups", group.into()));
+    }
+    if let Some(ca) = &filter.ca {
+        let is_of = "EXISTS (SELECT 1 FROM gc_certificate WHERE gc_certificate.issuer = ? \
+                     AND gc_certificate.node = gc_node.id AND gc_certificate.state = 'issued')";
+        conditions.push((is_of, ca.as_bytes().into()));
     }
     if let Some(revision) = filter.not_applied {
         conditions.push(("applied_revision < ? AND state = 'active'", revision.into()));

@@ -14,7 +14,7 @@ use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
 use crate::api::v1::respond::{Answer, json};
 use crate::api::v1::values::{Id, not_negative};
 use crate::{
-    CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodeRole, NodeState,
+    CaId, CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodeRole, NodeState,
     ProjectId, Service,
 };
 
@@ -53,6 +53,9 @@ struct NodesQuery {
     #[serde(default, deserialize_with = "not_negative")]
     #[param(minimum = 0)]
     not_applied_revision: Option<i64>,
+    /// Only nodes whose current certificates are of this CA.
+    #[param(value_type = Option<Id>)]
+    ca: Option<CaId>,
 }
 
 /// Where a node stands.
@@ -89,6 +92,7 @@ impl NodesQuery {
                 RoleWord::Relay => NodeRole::Relay,
             }),
             not_applied: self.not_applied_revision,
+            ca: self.ca,
         }
     }
 }
