@@ -6,7 +6,7 @@ pub(crate) use bundle::MAX_PEM_LEN;
 
 use crate::fingerprint::TableState;
 use crate::signature::{self, Ed25519Claim, VerifyingKey};
-use crate::{Certificate, Error, Fingerprint};
+use crate::{Certificate, Error, Fingerprint, pem};
 
 /// The CAs that are trusted.
 ///
@@ -45,7 +45,10 @@ impl CaPool {
     /// the first is reported.
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
         let mut candidates = Vec::new();
-        let outcome = read_bundle(input, &mut candidates);
+        let outcome = read_bundle(input, &mut candidates).map_err(|error| match error {
+            Error::NoPemBlock => pem::no_block(input),
+            other => other,
+        });
         if !are_self_signed(&candidates) {
             candidates.iter().try_for_each(Candidate::check_signature)?;
         }

@@ -163,7 +163,8 @@ impl Certificate {
     ///
     /// # Errors
     ///
-    /// [`Error::NoPemBlock`], [`Error::WrongBanner`], and those of [`from_bytes`](Self::from_bytes).
+    /// [`Error::NoPemBlock`] ([`Error::Utf16`] where that is why), [`Error::WrongBanner`], and those of
+    /// [`from_bytes`](Self::from_bytes).
     pub fn from_pem(input: &[u8]) -> Result<Self, Error> {
         Self::split_pem(input).map(|(certificate, _)| certificate)
     }
@@ -175,7 +176,7 @@ impl Certificate {
     ///
     /// As [`from_pem`](Self::from_pem).
     pub fn split_pem(input: &[u8]) -> Result<(Self, &[u8]), Error> {
-        let (block, rest) = pem::decode(input).ok_or(Error::NoPemBlock)?;
+        let (block, rest) = pem::decode(input).ok_or_else(|| pem::no_block(input))?;
         Ok((Self::from_block(&block)?, rest))
     }
 

@@ -45,6 +45,43 @@ impl Certificate {
         self.write(Writer::new(Style::Indented), zone)
     }
 
+    /// One line of JSON, without a line feed, as `nebula-cert print -json` up to release 1.9 writes it
+    /// for programs that read those: `ips` and `subnets` in place of `networks` and
+    /// `unsafeNetworks`, no `version`, and one object a line instead of an array. Those releases know
+    /// no version 2; one is shown in the same form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnprintableTime`].
+    pub fn to_legacy_json(&self, zone: impl Fn(i64) -> i32) -> Result<String, Error> {
+        let details = self.unverified_details();
+        let (not_after, not_before) = (details.not_after(), details.not_before());
+        let mut out = Writer::new(Style::Compact);
+        out.open('{');
+        out.key("details");
+        out.open('{');
+        out.member("curve", &self.curve().to_string());
+        out.key("groups");
+        out.list(details.groups_bytes(), true);
+        out.key("ips");
+        out.list(&texts(details.networks()), true);
+        out.key("isCa");
+        out.raw(if details.is_ca() { "true" } else { "false" });
+        out.member("issuer", &hex(details.issuer_bytes()));
+        out.key("name");
+        out.string(details.name_bytes());
+        out.member("notAfter", &rfc3339(not_after, zone(not_after))?);
+        out.member("notBefore", &rfc3339(not_before, zone(not_before))?);
+        out.member("publicKey", &hex(self.public_key()));
+        out.key("subnets");
+        out.list(&texts(details.unsafe_networks()), true);
+        out.close('}');
+        out.member("fingerprint", &self.fingerprint().to_string());
+        out.member("signature", &hex(self.signature()));
+        out.close('}');
+        Ok(out.text)
+    }
+
     /// Writes the members in the order of their names; what version 2 keeps out of the signed
     /// details stands outside of them here, too.
     fn write(&self, mut out: Writer, zone: impl Fn(i64) -> i32) -> Result<String, Error> {

@@ -15,6 +15,10 @@ pub enum Error {
     /// The input holds no PEM block that can be decoded.
     #[error("no valid PEM block")]
     NoPemBlock,
+    /// The input is text in UTF-16, as Windows PowerShell writes it with `>`, which no reader of PEM
+    /// understands.
+    #[error("UTF-16 text, where PEM has to be ASCII: save it as UTF-8")]
+    Utf16,
     /// The PEM block is of another kind than asked for.
     #[error("wrong PEM banner: expected {expected}, found {found:?}")]
     WrongBanner {

@@ -62,5 +62,5 @@ fn secret(key: &'static str, bytes: &[u8]) -> Result<Secret, Error> {
 
 /// The first PEM block.
 fn first_block(input: &[u8]) -> Result<pem::Block<'_>, Error> {
-    pem::decode(input).map(|(block, _)| block).ok_or(Error::NoPemBlock)
+    pem::decode(input).map(|(block, _)| block).ok_or_else(|| pem::no_block(input))
 }

@@ -96,6 +96,16 @@ pub(crate) fn decode(input: &[u8]) -> Option<(Block<'_>, &[u8])> {
     }
 }
 
+/// Why there is no block in this.
+pub(crate) fn no_block(input: &[u8]) -> Error {
+    match input {
+        // Its byte order mark, or an ASCII character and its other half.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Error::Utf16,
+        [0x01..=0x7f, 0, 0x01..=0x7f, 0, ..] | [0, 0x01..=0x7f, 0, 0x01..=0x7f, ..] => Error::Utf16,
+        _ => Error::NoPemBlock,
+    }
+}
+
 /// Writes a block that is not secret: LF, 64 columns.
 pub(crate) fn encode(banner: &str, contents: &[u8]) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);

@@ -18,12 +18,14 @@ mod vector;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use command::{Outcome, Scratch, ours};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
@@ -235,11 +237,7 @@ fn programs() -> Vec<PathBuf> {
 /// Runs the program with a terminal as standard input, and types a line whenever the terminal is
 /// made to hide what is typed.
 fn at_terminal(scratch: &Scratch, program: &Path, arguments: &[&str], lines: &[&str]) -> Outcome {
-    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&keyboard).unwrap();
-    unlockpt(&keyboard).unwrap();
-    let name = ptsname(&keyboard, Vec::new()).unwrap();
-    let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let (mut keyboard, terminal) = terminal();
     let mut child = Command::new(program)
         .args(arguments)
         .current_dir(scratch.path(""))
@@ -250,7 +248,6 @@ fn at_terminal(scratch: &Scratch, program: &Path, arguments: &[&str], lines: &[&
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut keyboard = File::from(keyboard);
     for line in lines {
         wait_until_hidden(&terminal);
         keyboard.write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -273,6 +270,66 @@ fn at_terminal(scratch: &Scratch, program: &Path, arguments: &[&str], lines: &[&
     let shown = tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
     assert!(shown, "the terminal is left as it was");
     Outcome { exit, stdout, stderr }
+}
+
+#[test]
+fn an_interrupted_prompt_leaves_the_terminal_as_it_was() {
+    let scratch = with_encrypted_ca();
+    for (signal, in_shell) in [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)] {
+        let (keyboard, terminal) = terminal();
+        let mut child = Command::new(ours())
+            .args(["rekey"])
+            .current_dir(scratch.path(""))
+            .env_remove(PASSPHRASE)
+            .env_remove(NEW_PASSPHRASE)
+            .stdin(terminal.try_clone().unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until_hidden(&terminal);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(in_shell), "it ends by the signal");
+        let modes = tcgetattr(&terminal).unwrap().local_modes;
+        assert!(modes.contains(LocalModes::ECHO), "what is typed is shown again");
+        drop(keyboard);
+    }
+}
+
+#[test]
+fn a_stopped_prompt_shows_what_is_typed_until_it_goes_on() {
+    let scratch = with_encrypted_ca();
+    let (mut keyboard, terminal) = terminal();
+    let mut child = Command::new(ours())
+        .args([&["rekey", "-out-key", "new.key"], &QUICK[..]].concat())
+        .current_dir(scratch.path(""))
+        .env_remove(PASSPHRASE)
+        .env(NEW_PASSPHRASE, "new")
+        .stdin(terminal.try_clone().unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let process = Pid::from_child(&child);
+    wait_until_hidden(&terminal);
+    kill_process(process, Signal::TSTP).unwrap();
+    let patience = Instant::now();
+    while !tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO) {
+        assert!(patience.elapsed() < Duration::from_secs(20), "it stays hidden");
+        thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(process, Signal::CONT).unwrap();
+    wait_until_hidden(&terminal);
+    keyboard.write_all(b"old\n").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+/// A terminal's two ends: what is typed into, and what a program reads.
+fn terminal() -> (File, File) {
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&keyboard).unwrap();
+    unlockpt(&keyboard).unwrap();
+    let name = ptsname(&keyboard, Vec::new()).unwrap();
+    let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    (File::from(keyboard), terminal)
 }
 
 fn wait_until_hidden(terminal: &File) {

@@ -99,9 +99,11 @@ pub(crate) fn read(
         Some(uri) => Ok(open_token(uri)?),
         None => read_key(ca_key)?.map(CaKey::File),
     };
-    let certificate = read_certificate(ca_crt)?;
+    let pem = files::read(ca_crt).map_err(|error| error.failure("error while reading ca-crt: "))?;
+    let (certificate, rest) = certificates::next(&pem, "error while parsing ca-crt: ")?;
     let mismatch = "refusing to sign, root certificate does not match private key";
     let key = key.map_err(|error| Failure::new(error.code(), format!("{mismatch}: {error}")))?;
+    let certificate = fitting(certificate, rest, &key);
     Issuer::new(certificate, key).map_err(|error| match error {
         Error::SignerMismatch | Error::NotCa { .. } => Failure::new("key_mismatch", mismatch),
         other => Failure::new(
@@ -109,6 +111,27 @@ pub(crate) fn read(
             format!("refusing to sign, {}", wording::of(&other, Version::V2)),
         ),
     })
+}
+
+/// Of the CAs in a file the first one that is the key's, and valid now if there is such a one. The
+/// reference looks at the first only, and so does this when that one will do.
+fn fitting(first: Certificate, mut rest: &[u8], key: &CaKey) -> Certificate {
+    let now = Now::read().seconds;
+    let fits = |ca: &Certificate| {
+        ca.curve() == key.curve()
+            && ca.public_key() == key.public_key()
+            && ca.unverified_details().is_ca()
+    };
+    let mut found = fits(&first).then(|| first.clone());
+    while found.as_ref().is_none_or(|ca| ca.is_expired(now)) {
+        // What follows a certificate that will do may be anything, there as here.
+        let Ok((next, after)) = Certificate::split_pem(rest) else { break };
+        rest = after;
+        if fits(&next) && (found.is_none() || !next.is_expired(now)) {
+            found = Some(next);
+        }
+    }
+    found.unwrap_or(first)
 }
 
 /// Whether the CA may sign now. The reference says the same of one that begins later.
@@ -144,10 +167,4 @@ pub(crate) fn usable(key: Result<SigningKey, Error>) -> Result<Result<SigningKey
 pub(crate) fn unreadable_key(error: &Error) -> Failure {
     let reason = wording::of_key(error, "Ed25519/ECDSA private key");
     Failure::new(error.code(), format!("error while parsing ca-key: {reason}"))
-}
-
-fn read_certificate(path: &OsStr) -> Result<Certificate, Failure> {
-    let pem = files::read(path).map_err(|error| error.failure("error while reading ca-crt: "))?;
-    let (certificate, _) = certificates::next(&pem, "error while parsing ca-crt: ")?;
-    Ok(certificate)
 }

@@ -2,10 +2,30 @@
 
 use std::ffi::OsStr;
 
-use nebula_pki::{Blocklist, Error};
+use nebula_pki::{Blocklist, CaPool, Error};
 
 use crate::failure::Failure;
 use crate::files;
+use crate::quote::quote;
+
+/// Says which entries are of these CAs: they look as if they blocked what those signed.
+pub(crate) fn warn_of_cas(blocklist: &Blocklist, pool: &CaPool) {
+    for ca in pool.certificates() {
+        let fingerprint = ca.fingerprint();
+        let alternate = ca.alternate_fingerprint();
+        if blocklist.contains(&fingerprint)
+            || alternate.is_some_and(|alternate| blocklist.contains(&alternate))
+        {
+            let name = ca.unverified_details().name().into_owned();
+            let message = format!(
+                "blocklist names the CA {}, which blocks nothing that it signed; take it out of the \
+                 CAs instead",
+                quote(name.as_bytes())
+            );
+            Failure::new("ca_in_blocklist", message).about(fingerprint).warn();
+        }
+    }
+}
 
 /// Reads a list with one fingerprint per line; `#` begins a comment. No path is an empty list.
 pub(crate) fn read(path: &OsStr) -> Result<Blocklist, Failure> {
@@ -14,6 +34,9 @@ pub(crate) fn read(path: &OsStr) -> Result<Blocklist, Failure> {
     }
     let list =
         files::read(path).map_err(|error| error.failure("error while reading blocklist: "))?;
+    if matches!(**list, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Err(invalid(1, &Error::Utf16));
+    }
     let list = String::from_utf8_lossy(&list);
     list.lines()
         .enumerate()

@@ -24,7 +24,10 @@ pub(crate) fn is_blank(text: &[u8]) -> bool {
 
 /// Whether the first block is one of a certificate, readable or not.
 pub(crate) fn is_certificate(pem: &[u8]) -> bool {
-    !matches!(Certificate::from_pem(pem), Err(Error::WrongBanner { .. } | Error::NoPemBlock))
+    !matches!(
+        Certificate::from_pem(pem),
+        Err(Error::WrongBanner { .. } | Error::NoPemBlock | Error::Utf16)
+    )
 }
 
 /// The version that the first banner names. Some rules that both versions have are worded

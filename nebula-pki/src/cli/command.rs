@@ -12,7 +12,8 @@ use crate::{files, usage};
 /// The release of the reference that this program stands in for.
 const RELEASE: &str = "1.11.0";
 
-const GLOBAL_FLAGS: [Flag; 3] = [global("h"), global("help"), global("version")];
+const GLOBAL_FLAGS: [Flag; 4] =
+    [global("h"), global("help"), global("version"), global("implementation")];
 
 const fn global(name: &'static str) -> Flag {
     Flag { name, kind: Kind::Switch, about: "", beyond: "", values: &[] }
@@ -26,8 +27,13 @@ pub(crate) fn run(program: &str, arguments: &[OsString]) -> ExitCode {
         Err(Refusal::Help) => return fail(program, ""),
         Err(Refusal::Invalid(message)) => return fail(program, &message),
     };
-    if values.switch("version") {
-        return match files::print(format!("Version: {RELEASE}\n").as_bytes()) {
+    // What tells this program from the reference is said only to those who ask.
+    let implementation = match values.switch("implementation") {
+        true => concat!("Implementation: nebula-pki ", env!("CARGO_PKG_VERSION"), "\n"),
+        false => "",
+    };
+    if values.switch("version") || !implementation.is_empty() {
+        return match files::print(format!("Version: {RELEASE}\n{implementation}").as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };

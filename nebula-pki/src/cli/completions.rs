@@ -84,7 +84,7 @@ _nebula_cert() {{
     fi
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W \"{names} -h -help -version\" -- \"$cur\")
+        mapfile -t COMPREPLY < <(compgen -W \"{names} -h -help -version -implementation\" -- \"$cur\")
         return
     fi
     case \"${{COMP_WORDS[1]}} $prev\" in

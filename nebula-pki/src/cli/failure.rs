@@ -120,7 +120,7 @@ impl Failures {
         let code = u8::from(style != Style::Help);
         if style != Style::Help && as_json() {
             for failure in &self.0 {
-                text.push_str(&failure.to_json(mode));
+                text.push_str(&failure.to_json(&format!("\"mode\":{}", json(mode))));
                 text.push('\n');
             }
         } else {
@@ -149,13 +149,18 @@ impl Failures {
 }
 
 impl Failure {
-    fn to_json(&self, mode: &str) -> String {
-        let mut text = format!(
-            "{{\"mode\":{},\"code\":{},\"message\":{}",
-            json(mode),
-            json(self.code),
-            json(&self.message)
-        );
+    /// Tells of something that is no failure: the exit status stays as it is.
+    pub(crate) fn warn(&self) {
+        let text = match as_json() {
+            true => self.to_json("\"warning\":true"),
+            false => format!("Warning: {}", self.message),
+        };
+        let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+    }
+
+    fn to_json(&self, first: &str) -> String {
+        let mut text =
+            format!("{{{first},\"code\":{},\"message\":{}", json(self.code), json(&self.message));
         if let Some(fingerprint) = self.fingerprint {
             let _ = write!(text, ",\"fingerprint\":\"{fingerprint}\"");
         }

@@ -80,7 +80,7 @@ pub(crate) fn claim_outputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
     }
     let mut others = flags.iter().filter(|(_, path)| !path.is_empty() && !is_standard(path));
     while let Some((first, path)) = others.next() {
-        for (second, other) in others.clone().filter(|(_, other)| is_one(path, other)) {
+        if let Some((second, other)) = others.clone().find(|(_, other)| is_one(path, other)) {
             let quoted = quote(path.as_encoded_bytes());
             let which = match path == other {
                 true => format!("both set to {quoted}"),

@@ -73,20 +73,23 @@ fn encrypted_key(pem: &[u8]) -> Result<Members, Error> {
 }
 
 fn agreement_key(pem: &[u8]) -> Result<Members, Error> {
-    let key = AgreementKey::from_pem(pem)?.public_key();
-    Ok(key_members("host private key", key.curve(), key.as_bytes()))
+    Ok(host_members("host private key", &AgreementKey::from_pem(pem)?.public_key()))
 }
 
 fn public_key(pem: &[u8]) -> Result<Members, Error> {
-    let key = PublicKey::from_pem(pem)?;
-    Ok(key_members("host public key", key.curve(), key.as_bytes()))
+    Ok(host_members("host public key", &PublicKey::from_pem(pem)?))
 }
 
 fn certificate(pem: &[u8]) -> Result<Members, Error> {
     let certificate = Certificate::from_pem(pem)?;
     let details = certificate.unverified_details();
     let kind = if details.is_ca() { "ca certificate" } else { "host certificate" };
-    let mut members = key_members(kind, certificate.curve(), certificate.public_key());
+    let (curve, public_key) = (certificate.curve(), certificate.public_key());
+    let mut members = match PublicKey::from_raw(curve, public_key) {
+        Ok(key) if !details.is_ca() => host_members(kind, &key),
+        // A CA's is no key that a host could have, and some certificates have none that works.
+        _ => key_members(kind, curve, public_key),
+    };
     let text = |text: &str| json(text);
     members.insert("fingerprint", text(&certificate.fingerprint().to_string()));
     if let Some(alternate) = certificate.alternate_fingerprint() {
@@ -96,6 +99,13 @@ fn certificate(pem: &[u8]) -> Result<Members, Error> {
     members.insert("name", text(&details.name()));
     members.insert("version", certificate.version().number().to_string());
     Ok(members)
+}
+
+/// Those of a key that can be signed: also as the file that `-in-pub` takes.
+fn host_members(kind: &str, key: &PublicKey) -> Members {
+    let mut members = key_members(kind, key.curve(), key.as_bytes());
+    members.insert("publicKeyPem", json(&key.to_pem()));
+    members
 }
 
 fn key_members(kind: &str, curve: Curve, public_key: &[u8]) -> Members {

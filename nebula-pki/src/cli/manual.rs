@@ -21,7 +21,9 @@ fn page() -> String {
         "nebula\\-cert \\- make, show and verify certificates of Nebula overlay networks\n",
     );
     section(&mut page, "SYNOPSIS");
-    page.push_str(".B nebula\\-cert\n.RI [ \\-version ]\n.RI [ \\-h ]\n.br\n");
+    page.push_str(
+        ".B nebula\\-cert\n.RI [ \\-version ]\n.RI [ \\-implementation ]\n.RI [ \\-h ]\n.br\n",
+    );
     page.push_str(".B nebula\\-cert\n.I mode\n.RI [ flags ]\n");
     section(&mut page, "DESCRIPTION");
     for text in DESCRIPTION {
@@ -52,12 +54,14 @@ fn page() -> String {
     page
 }
 
-const DESCRIPTION: [&str; 3] = [
+const DESCRIPTION: [&str; 4] = [
     "Takes the place of the program of the same name that comes with Nebula, release 1.11.0: same \
      modes, flags, files and messages. The modes renew, rekey, inspect, completions and man are its \
      own.",
     "A flag is written with one dash or two, and its value after a blank or after =. Of several flags \
      of one name the last one counts. Flags end at the first argument that is none.",
+    "With -version it says which release it takes the place of, as that one does; with \
+     -implementation also that it is not that one.",
     "In place of a path, - means standard input or standard output. New files can be read and written \
      by their owner only.",
 ];

@@ -63,7 +63,8 @@ pub(crate) const MODES: &[Mode] = &[
         name: "verify",
         about: "verifies a certificate isn't expired and was signed by a trusted authority.",
         details: "Prints nothing if all certificates of the file are valid. A P256 certificate is \
-                  blocked if the list has either of its two fingerprints.",
+                  blocked if the list has either of its two fingerprints; a CA's fingerprint in it blocks \
+                  nothing, and is warned of.",
         flags: tables::VERIFY,
         run: verify::run,
         ..MODE
@@ -72,7 +73,9 @@ pub(crate) const MODES: &[Mode] = &[
         name: "renew",
         about: "sign a certificate anew: same key and details, new validity",
         details: "The certificate may be expired, but it must have been signed by the CA that signs \
-                  it anew, or by one of those given. A file that is replaced keeps its owner, mode and \
+                  it anew, or by one of those given. A CA's own certificate can't be renewed, since \
+                  hosts name it by its fingerprint: make a new CA, trust both, renew the hosts with \
+                  -ca OLD.crt -ca-crt NEW.crt, then take the old one out of what they trust. A file that is replaced keeps its owner, mode and \
                   access control list, and is never lost: the new one is written beside it and then \
                   takes its name. Where that is not possible it is overwritten: a file that is \
                   mounted by itself, or in a directory that can't be written to.",
@@ -93,8 +96,9 @@ pub(crate) const MODES: &[Mode] = &[
     Mode {
         name: "inspect",
         about: "shows what a key or an encrypted key is, without needing its passphrase",
-        details: "Shows kind and curve, the public key where it can be derived, and the parameters of \
-                  an encrypted key; never a secret. Like everything that reads keys it looks at the \
+        details: "Shows kind and curve, the public key where it can be derived, in hexadecimal and for \
+                  hosts also as the file that -in-pub takes, and the parameters of an encrypted key; \
+                  never a secret. Like everything that reads keys it looks at the \
                   first PEM block only. For certificates it shows the fingerprints to block.",
         flags: tables::INSPECT,
         run: inspect::run,

@@ -69,8 +69,13 @@ fn say(text: &str) {
 #[cfg(unix)]
 mod terminal {
     use std::io::{self, ErrorKind, IsTerminal};
+    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+    use std::thread;
 
     use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+    use signal_hook::iterator::Signals;
+    use signal_hook::low_level::emulate_default_handler;
     use zeroize::Zeroizing;
 
     /// The longest line that a terminal gives.
@@ -108,25 +113,68 @@ mod terminal {
         }
     }
 
-    /// A terminal that shows nothing of what is typed, until this is dropped.
-    struct Hidden(Termios);
+    /// A terminal that shows nothing of what is typed, until this is dropped or the process is
+    /// interrupted, stopped or told to end.
+    struct Hidden;
+
+    /// The terminal as it was and as it is now, while it is hidden.
+    static HIDDEN: Mutex<Option<(Termios, Termios)>> = Mutex::new(None);
 
     impl Hidden {
         fn new() -> io::Result<Self> {
+            // Without its thread the terminal stays hidden after a signal, as the reference leaves it.
+            static WATCHED: Once = Once::new();
+            WATCHED.call_once(|| drop(watch()));
             let before = tcgetattr(io::stdin())?;
             let mut hidden = before.clone();
             hidden.local_modes.remove(LocalModes::ECHO);
             hidden.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
             hidden.input_modes.insert(InputModes::ICRNL);
+            let mut state = state();
             tcsetattr(io::stdin(), OptionalActions::Now, &hidden)?;
-            Ok(Self(before))
+            *state = Some((before, hidden));
+            Ok(Self)
         }
     }
 
     impl Drop for Hidden {
         fn drop(&mut self) {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+            if let Some((before, _)) = state().take() {
+                let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+            }
         }
+    }
+
+    fn state() -> MutexGuard<'static, Option<(Termios, Termios)>> {
+        HIDDEN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows again what is typed before a signal has its usual effect, and hides it when the process
+    /// goes on. For the rest of the process: a signal that somebody once listened to has no effect of
+    /// its own any more.
+    fn watch() -> io::Result<()> {
+        let mut signals = Signals::new([SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP])?;
+        let show = move || {
+            for signal in signals.forever() {
+                // Held until the signal has had its effect: the terminal is not hidden meanwhile.
+                let state = state();
+                match &*state {
+                    Some((_, hidden)) if signal == SIGCONT => {
+                        let _ = tcsetattr(io::stdin(), OptionalActions::Now, hidden);
+                    }
+                    Some((before, _)) => {
+                        let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+                        // The shell's prompt begins on a line of its own.
+                        super::say("\n");
+                    }
+                    None => {}
+                }
+                if signal != SIGCONT {
+                    let _ = emulate_default_handler(signal);
+                }
+            }
+        };
+        thread::Builder::new().spawn(show).map(drop)
     }
 }
 

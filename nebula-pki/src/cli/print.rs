@@ -20,7 +20,15 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     loop {
         let (certificate, next) = certificates::next(rest, "error while unmarshaling cert: ")?;
         rest = next;
-        if flags.switch("json") {
+        if flags.switch("json-legacy") {
+            let object = certificate.to_legacy_json(&zone);
+            let object = object.map_err(|error| {
+                Failure::library("error while printing cert: ", &error, certificate.version())
+            })?;
+            if !quiet {
+                print(&format!("{object}\n"))?;
+            }
+        } else if flags.switch("json") {
             objects.push(certificate.to_json(&zone));
         } else if !quiet {
             print(&format!("{}\n", text(&certificate, &zone)))?;
@@ -30,7 +38,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
             break;
         }
     }
-    if flags.switch("json") && !quiet {
+    if flags.switch("json") && !flags.switch("json-legacy") && !quiet {
         // The reference shows nothing of any when one cannot be shown.
         let objects: Result<Vec<_>, _> = objects.into_iter().collect();
         print(&objects.map_or("\n".to_owned(), |objects| format!("[{}]\n", objects.join(","))))?;

@@ -10,6 +10,7 @@ use crate::authority::{self, CaKey};
 use crate::clock::Now;
 use crate::failure::{Failure, Failures};
 use crate::flags::{SECOND, Values};
+use crate::quote::quote;
 use crate::terms::Terms;
 use crate::{blocklist, certificates, files, qr, sign, verify};
 
@@ -33,6 +34,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let issuer = authority::read(ca_key, token, ca_crt)?;
     let pool = trusted(ca, issuer.certificate())?;
     let blocklist = blocklist::read(list)?;
+    blocklist::warn_of_cas(&blocklist, &pool);
     let input =
         files::read(in_crt).map_err(|error| error.failure("error while reading in-crt: "))?;
     let now = Now::read();
@@ -46,6 +48,9 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     while pem.is_empty() || !certificates::is_blank(rest) {
         let (certificate, next) = certificates::next(rest, "error while parsing in-crt: ")?;
         rest = next;
+        if certificate.unverified_details().is_ca() {
+            return Err(not_a_host(&certificate).into());
+        }
         // What somebody forged must not be signed because it looks like a certificate of ours. Its
         // own first second is a time at which it was valid, if it ever was.
         let then = certificate.unverified_details().not_before();
@@ -64,6 +69,19 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     written.map_err(|error| error.failure("error while writing out-crt: "))?;
     qr::write(out_qr, &pem)?;
     Ok(())
+}
+
+/// A CA's certificate can't be had anew.
+fn not_a_host(certificate: &Certificate) -> Failure {
+    let name = certificate.unverified_details().name().into_owned();
+    let message = format!(
+        "in-crt is the certificate of the ca {}, which can't be renewed: hosts name their ca by its \
+         fingerprint, and a new certificate has another. Make a new ca with nebula-cert ca, trust both, \
+         renew the hosts with -ca OLD.crt -ca-crt NEW.crt -ca-key NEW.key, then take the old one out of \
+         what they trust",
+        quote(name.as_bytes())
+    );
+    Failure::new("ca_as_host", message).about(certificate.fingerprint())
 }
 
 /// The CAs of a bundle, or just the one that signs.

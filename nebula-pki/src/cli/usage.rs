@@ -10,7 +10,7 @@ use crate::quote::quote;
 pub(crate) fn program(program: &str) -> String {
     let mut text = format!(
         "Usage of {program} <global flags> <mode>:\n  Global flags:\n    -version: Prints the \
-         version\n    -h, -help: Prints this help message\n\n  Modes:\n"
+         version\n    -implementation: Prints what tells this program from the reference\n    -h, -help: Prints this help message\n\n  Modes:\n"
     );
     for mode in MODES {
         let _ = writeln!(text, "    {}", summary(mode));

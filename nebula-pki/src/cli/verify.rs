@@ -2,26 +2,34 @@
 
 use std::ffi::OsStr;
 
+use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{CaPool, Certificate, Error};
 
 use crate::failure::{Failure, Failures};
 use crate::flags::Values;
 use crate::print::text;
+use crate::quote::quote;
 use crate::{blocklist, certificates, clock, files, wording};
 
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let (ca, crt) = (flags.required("ca")?, flags.required("crt")?);
     let (list, strict) = (flags.raw("blocklist"), flags.switch("strict"));
-    files::claim_inputs(&[("ca", ca), ("crt", crt), ("blocklist", list)])?;
+    let (key, soon) = (flags.raw("key"), flags.duration("expires-within"));
+    files::claim_inputs(&[("ca", ca), ("crt", crt), ("blocklist", list), ("key", key)])?;
 
     let pool = read_pool(ca)?;
     let blocklist = blocklist::read(list)?;
+    blocklist::warn_of_cas(&blocklist, &pool);
+    let key = if key.is_empty() { None } else { Some(PrivateKey::read(key)?) };
 
     let input = files::read(crt).map_err(|error| error.failure("unable to read crt: "))?;
     if strict && input.is_empty() {
         return Err(Failure::new("no_pem_block", "error while parsing crt: no certificate").into());
     }
-    let now = clock::Now::read().seconds;
+    let (now, until) = {
+        let now = clock::Now::read();
+        (now.seconds, now.plus(soon))
+    };
     let mut failures = Vec::new();
     let mut rest = input.as_slice();
     // Unlike `print` the reference takes a blank rest for a certificate, and an empty file for none.
@@ -35,9 +43,59 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
         };
         if let Err(error) = verdict {
             failures.push(refused(&certificate, &error));
+            continue;
+        }
+        if soon > 0 && until.is_after(certificate.unverified_details().not_after()) {
+            failures.push(expires_soon(&certificate));
+        }
+        if let Some(Err(error)) = key.as_ref().map(|key| key.check_pair(&certificate)) {
+            failures.push(of_key(&error).about(certificate.fingerprint()));
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
+}
+
+/// A private key, of a host or a CA.
+enum PrivateKey {
+    Host(AgreementKey),
+    Ca(Box<SigningKey>),
+}
+
+impl PrivateKey {
+    fn read(path: &OsStr) -> Result<Self, Failure> {
+        let pem = files::read(path).map_err(|error| error.failure("error while reading key: "))?;
+        let key = match AgreementKey::from_pem(&pem) {
+            Err(Error::WrongBanner { .. }) => {
+                SigningKey::from_pem(&pem).map(|key| Self::Ca(Box::new(key)))
+            }
+            key => key.map(Self::Host),
+        };
+        key.map_err(|error| {
+            let reason = wording::of_key(&error, "private key");
+            Failure::new(error.code(), format!("error while parsing key: {reason}"))
+        })
+    }
+
+    fn check_pair(&self, certificate: &Certificate) -> Result<(), Error> {
+        match self {
+            Self::Host(key) => key.check_pair(certificate),
+            Self::Ca(key) => key.check_pair(certificate),
+        }
+    }
+}
+
+fn of_key(error: &Error) -> Failure {
+    Failure::new(error.code(), format!("error while verifying key: {error}"))
+}
+
+/// It is valid, but not for long.
+fn expires_soon(certificate: &Certificate) -> Failure {
+    let details = certificate.unverified_details();
+    let (name, not_after) = (details.name().into_owned(), details.not_after());
+    let (name, at) = (quote(name.as_bytes()), clock::in_utc(not_after));
+    let error = Error::Expired { not_before: details.not_before(), not_after };
+    let message = format!("certificate {name} expires within -expires-within, at {at}");
+    Failure::new("expires_soon", message).about(certificate.fingerprint()).timed(&error)
 }
 
 /// Why a certificate is not to be trusted.

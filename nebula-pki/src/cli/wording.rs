@@ -3,10 +3,13 @@
 use ipnet::IpNet;
 use nebula_pki::{Error, Version};
 
+const NO_BLOCK: &str = "input did not contain a valid PEM encoded block";
+
 /// What the reference says of this error. The version is that of the certificate it is about.
 pub(crate) fn of(error: &Error, version: Version) -> String {
     match error {
-        Error::NoPemBlock => "input did not contain a valid PEM encoded block".to_owned(),
+        Error::NoPemBlock => NO_BLOCK.to_owned(),
+        Error::Utf16 => format!("{NO_BLOCK}: {error}"),
         Error::WrongBanner { .. } => "bytes did not contain a proper certificate banner".to_owned(),
         Error::Malformed { reason } => malformed(version, reason).to_owned(),
         Error::NoPublicKey => "invalid public key".to_owned(),
@@ -66,7 +69,8 @@ pub(crate) fn of(error: &Error, version: Version) -> String {
 /// What the reference says of a key that it cannot read.
 pub(crate) fn of_key(error: &Error, kind: &str) -> String {
     match error {
-        Error::NoPemBlock => "input did not contain a valid PEM encoded block".to_owned(),
+        Error::NoPemBlock => NO_BLOCK.to_owned(),
+        Error::Utf16 => format!("{NO_BLOCK}: {error}"),
         Error::WrongBanner { .. } => format!("bytes did not contain a proper {kind} banner"),
         Error::KeyLength { key, expected, .. } => {
             // The reference names keys for agreement by their curve.

@@ -14,6 +14,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoPemBlock => "no_pem_block",
+            Self::Utf16 => "utf_16",
             Self::WrongBanner { .. } => "wrong_banner",
             Self::Malformed { .. }
             | Self::NoPublicKey

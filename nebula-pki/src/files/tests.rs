@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};

@@ -143,8 +143,19 @@ pub(crate) fn without_additions(text: &str) -> String {
     ADDITIONS.iter().fold(text.to_owned(), |text, addition| text.replace(addition, ""))
 }
 
-const ADDITIONS: [&str; 8] = [
+const ADDITIONS: [&str; 13] = [
     "; 1,2 makes both, v1 first, for the same key",
+    "; of several in one file the one that fits the key signs",
+    "    -implementation: Prints what tells this program from the reference\n",
+    "  -json-legacy
+    \tOptional: outputs certificates in the json format of release 1.9 and older: one object per line, with ips and subnets
+",
+    "  -expires-within duration
+    \tOptional: also refuses certificates that expire within this time
+",
+    "  -key string
+    \tOptional: path to a private key, which must be that of the certificates in crt
+",
     "  -blocklist string
     \tOptional: path to a list of fingerprints that must not be trusted, one per line, with # before comments
 ",

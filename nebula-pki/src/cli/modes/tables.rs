@@ -97,6 +97,10 @@ pub(super) const SIGN: &[Flag] = &[
 
 pub(super) const PRINT: &[Flag] = &[
     switch("json", "Optional: outputs certificates in json format"),
+    switch(
+        "json-legacy",
+        "Optional: outputs certificates in the json format of release 1.9 and older: one object per line, with ips and subnets",
+    ),
     OUT_QR,
     path("path", "", "Required: path to the certificate"),
 ];
@@ -105,6 +109,16 @@ pub(super) const VERIFY: &[Flag] = &[
     path("ca", "", "Required: path to a file containing one or more ca certificates"),
     path("crt", "", "Required: path to a file containing a single certificate"),
     BLOCKLIST,
+    path(
+        "key",
+        "",
+        "Optional: path to a private key, which must be that of the certificates in crt",
+    ),
+    duration(
+        "expires-within",
+        0,
+        "Optional: also refuses certificates that expire within this time",
+    ),
     switch(
         "strict",
         "Optional: also refuses ca certificates, P256 signatures with a high s, and a crt without any certificate",
@@ -158,7 +172,10 @@ pub(super) const REKEY: &[Flag] = &[
 ];
 
 const CA_KEY: Flag = path("ca-key", "ca.key", "Optional: path to the signing CA key");
-const CA_CRT: Flag = path("ca-crt", "ca.crt", "Optional: path to the signing CA cert");
+const CA_CRT: Flag = Flag {
+    beyond: "; of several in one file the one that fits the key signs",
+    ..path("ca-crt", "ca.crt", "Optional: path to the signing CA cert")
+};
 const BLOCKLIST: Flag = path(
     "blocklist",
     "",

@@ -9,22 +9,21 @@
 )]
 
 #[allow(dead_code, reason = "shared by several tests")]
-#[path = "support/command.rs"]
+#[path = "../support/command.rs"]
 mod command;
 #[allow(dead_code, reason = "shared by several tests")]
-#[path = "support/vector.rs"]
+#[path = "../support/vector.rs"]
 mod vector;
 
+mod files;
+mod scripts;
+
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use command::{Scratch, ours};
-use nebula_pki::key::{AgreementKey, SigningKey};
-use nebula_pki::{
-    CaParameters, Certificate, Curve, HostParameters, Issuer, SystemRandom, Validity, Version,
-};
+use nebula_pki::{Certificate, Version};
 use serde_json::{Value, json};
 
 /// A directory with the CA `ca.crt` and `ca.key`.
@@ -85,48 +84,6 @@ fn a_pair_of_versions_in_one_call() {
     let other = scratch.run(&["sign", "-version", "2,1", "-name", "m", "-networks", "10.1.1.9/24"]);
     let message = "invalid value \"2,1\" for flag -version: parse error";
     assert_eq!((other.exit, other.stderr), (1, format!("{message}\nError: {message}\n")));
-}
-
-#[test]
-fn two_outputs_into_one_file_are_refused() {
-    let scratch = with_ca(&[]);
-    let both = "-out-key and -out-crt both set to \"x\"";
-    refuse(&scratch, &["ca", "-name", "n", "-out-key", "x", "-out-crt", "x"], both);
-    let sign = ["sign", "-name", "n", "-networks", "10.1.1.1/24", "-out-key", "x", "-out-crt", "x"];
-    refuse(&scratch, &sign, both);
-    let keygen = ["keygen", "-out-key", "x", "-out-pub", "x"];
-    refuse(&scratch, &keygen, "-out-key and -out-pub both set to \"x\"");
-    assert!(!scratch.path("x").exists());
-
-    let one_file = "-out-key and -out-pub set to one file: \"k\", ";
-    let keygen = |other| {
-        scratch.run(&["keygen", "-out-key", "k", "-out-pub", other]).stderr.contains(one_file)
-    };
-    assert!(keygen("./k") && !scratch.path("k").exists());
-    scratch.write("k", "a key");
-    symlink("k", scratch.path("link")).unwrap();
-    fs::hard_link(scratch.path("k"), scratch.path("hard")).unwrap();
-    assert!(keygen("./k") && keygen("link") && keygen("hard"));
-    assert_eq!(scratch.read("k"), "a key");
-    refuse(
-        &scratch,
-        &["sign", "-name", "n", "-networks", "10.1.1.1/24", "-out-qr", "./n.key"],
-        "-out-key and -out-qr set to one file: \"n.key\", \"./n.key\"",
-    );
-}
-
-#[test]
-fn two_outputs_into_one_pipe_or_device_come_one_after_the_other() {
-    let scratch = Scratch::new();
-    let keygen = |path| scratch.run(&["keygen", "-out-key", path, "-out-pub", path]);
-    let both = keygen("/dev/stdout");
-    assert_eq!((both.exit, &*both.stderr), (0, ""));
-    let banners: Vec<_> =
-        both.stdout().lines().filter(|line| line.contains("BEGIN")).map(str::to_owned).collect();
-    let names = ["PRIVATE KEY", "PUBLIC KEY"];
-    assert_eq!(banners, names.map(|name| format!("-----BEGIN NEBULA X25519 {name}-----")));
-    let neither = keygen("/dev/null");
-    assert_eq!((neither.exit, &*neither.stderr), (0, ""));
 }
 
 #[test]
@@ -247,98 +204,6 @@ fn renew_in_place() {
     assert_eq!(details.not_after() - details.not_before(), 20 * 3_600, "as long as before");
 }
 
-/// A shell as another user, or with mounts of its own; false where this process may not have one.
-fn shell(scratch: &Scratch, around: &[&str], script: &str) -> bool {
-    let run = |script: &str| {
-        Command::new(around[0])
-            .args(&around[1..])
-            .args(["sh", "-euc", script])
-            .env("NEBULA_CERT", ours())
-            .current_dir(scratch.path(""))
-            .status()
-    };
-    if !run("true").is_ok_and(|status| status.success()) {
-        println!("skipped: {around:?} is not possible here");
-        return false;
-    }
-    assert!(run(script).unwrap().success(), "{script}");
-    true
-}
-
-fn owner(scratch: &Scratch, name: &str) -> (u32, u32, u32) {
-    let found = scratch.path(name).metadata().unwrap();
-    (found.uid(), found.gid(), found.mode() & 0o7777)
-}
-
-#[test]
-fn replaced_files_keep_their_owner() {
-    let scratch = with_ca(&[]);
-    scratch.succeed(&["sign", "-name", "n", "-networks", "10.1.1.1/24"]);
-    for name in ["n.crt", "ca.key"] {
-        if chown(scratch.path(name), Some(65_534), Some(65_534)).is_err() {
-            println!("skipped: this process can't give files away");
-            return;
-        }
-        fs::set_permissions(scratch.path(name), Permissions::from_mode(0o640)).unwrap();
-    }
-    scratch.succeed(&["renew", "-in-crt", "n.crt"]);
-    assert_eq!(owner(&scratch, "n.crt"), (65_534, 65_534, 0o640));
-    let rekey = ["rekey", "-argon-memory", "64", "-argon-parallelism", "1"];
-    let done = scratch.run_with(&rekey, &[("NEBULA_CA_NEW_PASSPHRASE", "new")], b"");
-    assert_eq!(done.exit, 0, "{}", done.stderr);
-    assert_eq!(owner(&scratch, "ca.key"), (65_534, 65_534, 0o640));
-}
-
-#[test]
-fn a_file_mounted_by_itself_is_renewed() {
-    let scratch = with_ca(&[]);
-    scratch.succeed(&["sign", "-name", "n", "-networks", "10.1.1.1/24"]);
-    scratch.write("m/n.crt", "");
-    let (before, files) = (scratch.read("n.crt"), scratch.files());
-    let mount = "mount --bind n.crt m/n.crt; $NEBULA_CERT renew -in-crt m/n.crt -duration 1h";
-    if shell(&scratch, &["unshare", "-m"], mount) {
-        assert_ne!(scratch.read("n.crt"), before);
-        assert_eq!(scratch.files(), files);
-        scratch.succeed(&["verify", "-ca", "ca.crt", "-crt", "n.crt"]);
-    }
-}
-
-#[test]
-fn a_file_in_a_directory_that_is_read_only_is_renewed() {
-    let scratch = with_ca(&[]);
-    scratch.succeed(&["sign", "-name", "n", "-networks", "10.1.1.1/24"]);
-    let before = scratch.read("n.crt");
-    fs::set_permissions(scratch.path(""), Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(scratch.path("ca.key"), Permissions::from_mode(0o644)).unwrap();
-    fs::set_permissions(scratch.path("ca.crt"), Permissions::from_mode(0o644)).unwrap();
-    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    if chown(scratch.path("n.crt"), Some(65_534), Some(65_534)).is_ok()
-        && shell(&scratch, &nobody, "$NEBULA_CERT renew -in-crt n.crt -duration 1h")
-    {
-        assert_ne!(scratch.read("n.crt"), before);
-        assert_eq!(owner(&scratch, "n.crt"), (65_534, 65_534, 0o600));
-    }
-    // Another's file, which this user may write to, but could not give back.
-    fs::set_permissions(scratch.path(""), Permissions::from_mode(0o777)).unwrap();
-    fs::set_permissions(scratch.path("n.crt"), Permissions::from_mode(0o666)).unwrap();
-    let before = scratch.read("n.crt");
-    if chown(scratch.path("n.crt"), Some(0), Some(0)).is_ok()
-        && shell(&scratch, &nobody, "$NEBULA_CERT renew -in-crt n.crt -duration 2h")
-    {
-        assert_ne!(scratch.read("n.crt"), before);
-        assert_eq!(owner(&scratch, "n.crt"), (0, 0, 0o666));
-    }
-}
-
-#[test]
-fn the_same_file_spelled_otherwise_is_replaced() {
-    let scratch = with_ca(&[]);
-    scratch.succeed(&["sign", "-name", "n", "-networks", "10.1.1.1/24"]);
-    let before = scratch.read("n.crt");
-    scratch.succeed(&["renew", "-in-crt", "n.crt", "-out-crt", "./n.crt", "-duration", "1h"]);
-    assert_ne!(scratch.read("n.crt"), before);
-}
-
 #[test]
 fn renew_into_another_file() {
     let scratch = with_ca(&["-duration", "100h"]);
@@ -389,8 +254,6 @@ fn renew_only_what_a_trusted_ca_signed() {
     scratch.succeed(&[&renew[..], &["-ca", "ca.crt"]].concat());
     scratch.succeed(&["verify", "-ca", "new.crt", "-crt", "n.crt"]);
 
-    let outcome = scratch.run(&["renew", "-in-crt", "ca.crt"]);
-    assert!(outcome.stderr.ends_with("}: no issuer in certificate\n"), "{outcome:?}");
     refuse(
         &scratch,
         &["renew", "-in-crt", "ca.key"],
@@ -462,79 +325,6 @@ fn inspect_keys_and_certificates() {
 }
 
 #[test]
-fn errors_for_programs() {
-    let scratch = with_ca(&[]);
-    scratch.succeed(&["ca", "-name", "x", "-out-crt", "x.crt", "-out-key", "x.key"]);
-    scratch.succeed(&["sign", "-name", "n", "-networks", "10.1.1.1/24"]);
-    let errors = |arguments: &[&str]| -> Vec<Value> {
-        let outcome = scratch.run_with(arguments, &[("NEBULA_CERT_ERRORS", "json")], b"");
-        assert_eq!((outcome.exit, outcome.stdout().as_str()), (1, ""), "{arguments:?}");
-        outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    let usage = |mode: &str, message: &str| {
-        vec![json!({"mode": mode, "code": "usage", "message": message})]
-    };
-    assert_eq!(errors(&[]), usage("", "No mode was provided"));
-    assert_eq!(errors(&["-x"]), usage("", "flag provided but not defined: -x"));
-    assert_eq!(errors(&["x"]), usage("x", "unknown mode: x"));
-    assert_eq!(errors(&["sign"]), usage("sign", "-name is required"));
-    assert_eq!(errors(&["ca", "-x"]), usage("ca", "flag provided but not defined: -x"));
-    assert_eq!(
-        errors(&["print", "-path", "\"\u{e9}\n"]),
-        [json!({
-            "mode": "print", "code": "file",
-            "message": "unable to read cert; open \"\u{e9}\n: no such file or directory",
-        })]
-    );
-    assert_eq!(errors(&["ca", "-name", "y"])[0]["code"], "exists");
-
-    scratch.write("both.crt", scratch.read("n.crt") + &scratch.read("ca.crt"));
-    let verify = errors(&["verify", "-ca", "x.crt", "-crt", "both.crt"]);
-    let codes: Vec<_> = verify.iter().map(|error| error["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["unknown_ca", "no_issuer"]);
-    for (error, certificate) in verify.iter().zip(certificates(&scratch, "both.crt")) {
-        assert_eq!(error["fingerprint"], certificate.fingerprint().to_string());
-    }
-
-    // Before its beginning and after its end are two, with the same words as the reference's.
-    for (file, code) in [("early.crt", "not_yet_valid"), ("late.crt", "expired")] {
-        let (certificate, ca) = at_another_time(code);
-        scratch.write(file, certificate.to_pem());
-        scratch.write("times.crt", ca.to_pem());
-        let error = errors(&["verify", "-ca", "times.crt", "-crt", file]).remove(0);
-        assert_eq!(error["code"], code);
-        assert!(error["message"].as_str().unwrap().ends_with(": certificate is expired"));
-        let json: Value =
-            serde_json::from_str(&certificate.to_json(nebula_pki::utc).unwrap()).unwrap();
-        for name in ["notBefore", "notAfter"] {
-            assert_eq!(error[name], json["details"][name]);
-        }
-    }
-    // Help is no error.
-    let help = scratch.run_with(&["sign", "-h"], &[("NEBULA_CERT_ERRORS", "json")], b"");
-    assert_eq!(help.exit, 0);
-    assert!(help.stderr.starts_with("Usage of nebula-cert sign"));
-}
-
-/// A certificate that begins in a year or ended a year ago, and its CA.
-fn at_another_time(code: &str) -> (Certificate, Certificate) {
-    let now: i64 =
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap();
-    let year = 365 * 86_400;
-    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let validity = Validity { not_before: now - 9 * year, not_after: now + 9 * year };
-    let ca = CaParameters::new("CA", validity);
-    let issuer = Issuer::self_signed(Version::V2, ca, key).unwrap();
-    let shift = if code == "expired" { -year } else { year };
-    let validity = Validity { not_before: now + shift - 9, not_after: now + shift + 9 };
-    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let networks = vec!["10.1.1.1/24".parse().unwrap()];
-    let host = HostParameters::new("n", networks, key.public_key(), validity);
-    let certificate = issuer.issue(Version::V2, &host).unwrap().into_certificate();
-    (certificate, issuer.certificate().clone())
-}
-
-#[test]
 fn names_and_groups_that_are_not_text() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
@@ -553,8 +343,8 @@ fn names_and_groups_that_are_not_text() {
 #[test]
 fn a_renewal_keeps_names_and_groups_that_are_not_text() {
     let scratch = with_ca(&[]);
-    scratch.write("old.crt", include_str!("support/not_text/ca.crt"));
-    scratch.write("n.crt", include_str!("support/not_text/n.crt"));
+    scratch.write("old.crt", include_str!("../support/not_text/ca.crt"));
+    scratch.write("n.crt", include_str!("../support/not_text/n.crt"));
     let before = certificates(&scratch, "n.crt").remove(0);
     scratch.succeed(&["renew", "-in-crt", "n.crt", "-ca", "old.crt", "-duration", "1h"]);
     let after = certificates(&scratch, "n.crt").remove(0);
