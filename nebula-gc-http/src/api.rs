@@ -1,6 +1,7 @@
 //! How the service is asked over HTTP.
 
 mod connection;
+mod cors;
 pub mod dialect;
 mod extract;
 mod health;
@@ -22,6 +23,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 pub use self::connection::{Public, Stopping};
+pub use self::cors::Origins;
 use crate::api::log_limit::LogLimit;
 use crate::api::problem::{Internal, Problem};
 pub use crate::api::v1::openapi;
@@ -34,6 +36,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .nest("/api/nebula", dialect::router())
         .merge(v1::router())
         .route("/openapi.json", get(v1::serve_openapi))
+        // As clients of the older register endpoint ask.
+        .route("/health", get(health::live))
+        .route("/readiness", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/version", get(health::version))

@@ -16,6 +16,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use self::signer::{SignerSetting, SignerSource};
 pub use self::table::{SETTINGS, Setting};
+use crate::api::Origins;
 use crate::server::Limits;
 
 /// What all variables begin with.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub secrets_file: Option<PathBuf>,
     /// The address that devices use, where it is another than the listener's.
     pub public_url: Option<String>,
+    /// The origins whose pages browsers let ask; none by default.
+    pub cors_origins: Origins,
     /// Certificate and key for HTTPS; plain HTTP where there are none.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Who holds the keys of CAs that this server does not hold; from the file alone.
@@ -83,6 +86,7 @@ impl Default for Settings {
             database: None,
             secrets_file: None,
             public_url: None,
+            cors_origins: Origins::default(),
             tls: None,
             signers: Vec::new(),
             signer_patience: Duration::from_secs(20),

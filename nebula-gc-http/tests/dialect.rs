@@ -5,10 +5,15 @@
 mod postgres;
 mod support;
 
+use axum::body::Body;
+use axum::http::Request;
+use nebula_gc_http::api::Origins;
+use nebula_pki::key::PublicKey;
 use nebula_pki::{Blocklist, CaPool, Certificate};
-use serde_json::json;
+use serde_json::{Value, json};
+use tower::ServiceExt;
 
-use support::{Plane, START, file, new_key, registration, unzip, zip_of};
+use support::{Answer, Plane, START, file, new_key, registration, unzip, zip_of};
 
 const DAY: i64 = 86_400;
 
@@ -25,6 +30,8 @@ on_both_engines! {
     pools_make_networks_and_doing_it_again_changes_nothing
     every_change_is_in_the_audit_log_with_its_actor
     health_and_version_are_open
+    a_network_is_left_out_where_there_is_no_doubt
+    pages_of_listed_origins_alone_may_ask
     no_bundle_rendered_after_a_release_lacks_it
     answers_carry_the_request_id_of_the_audit_log
     no_secret_is_stored_or_printed_in_plaintext
@@ -309,7 +316,7 @@ async fn pools_make_networks_and_doing_it_again_changes_nothing(plane: Plane) {
         ["10.2.0.1/16".parse().unwrap(), "fd00:2::1/64".parse().unwrap()]
     );
 
-    // With a second network the name must be given.
+    // With a second network the device tells which is meant, as long as only one has it.
     plane
         .post(
             "/pools",
@@ -317,11 +324,12 @@ async fn pools_make_networks_and_doing_it_again_changes_nothing(plane: Plane) {
         )
         .await
         .expect(200);
-    plane.get("/status/device").await.refusal(400, "invalid_request");
-    plane.get("/status/device?projectId=dual").await.expect(200);
+    plane.get("/status/device").await.expect(200);
     let mut body = registration("device", &new_key());
     body["projectId"] = json!("other");
     let data = plane.post("/register", &body).await.expect(200);
+    plane.get("/status/device").await.refusal(400, "invalid_request");
+    plane.get("/status/device?projectId=dual").await.expect(200);
     assert_eq!(
         (&data["nebulaIp"], &data["network"]),
         (&json!("fd00:3::1/128"), &json!("fd00:3::/64"))
@@ -352,17 +360,118 @@ async fn every_change_is_in_the_audit_log_with_its_actor(plane: Plane) {
     );
 }
 
+async fn pages_of_listed_origins_alone_may_ask(plane: Plane) {
+    plane.make_network("10.99.1.0/24").await;
+    const PANEL: &str = "https://panel.example.org";
+    let path = "/api/nebula/ca?projectId=demo";
+    let ask = async |router: &axum::Router, method: &str, origin: &str| {
+        let request = Request::builder().method(method).uri(path).header("origin", origin);
+        let request = match method {
+            "OPTIONS" => request
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", "authorization"),
+            _ => request,
+        };
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let of = |name: &str| {
+            let value = response.headers().get(name);
+            value.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        let allowed = of("access-control-allow-origin");
+        (response.status().as_u16(), allowed, of("access-control-allow-headers"), of("vary"))
+    };
+    let off = Origins::default().admit(plane.router.clone());
+    assert_eq!(ask(&off, "GET", PANEL).await, (200, String::new(), String::new(), String::new()));
+    assert_eq!(ask(&off, "OPTIONS", PANEL).await.0, 405);
+    let on = format!("http://localhost:3000,{PANEL}").parse::<Origins>().unwrap();
+    let on = on.admit(plane.router.clone());
+    let (status, allowed, _, vary) = ask(&on, "GET", PANEL).await;
+    assert_eq!((status, &*allowed, &*vary), (200, PANEL, "origin"));
+    let (status, allowed, headers, _) = ask(&on, "OPTIONS", PANEL).await;
+    assert_eq!((status, &*allowed), (204, PANEL));
+    assert!(headers.contains("authorization") && headers.contains("content-type"), "{headers}");
+    for other in ["https://panel.example.org.evil.example", "http://panel.example.org", "null"] {
+        let (status, allowed, ..) = ask(&on, "GET", other).await;
+        assert_eq!((status, &*allowed), (200, ""), "{other}");
+        assert_eq!(ask(&on, "OPTIONS", other).await.0, 405, "{other}");
+    }
+}
+
 async fn health_and_version_are_open(plane: Plane) {
-    use axum::body::Body;
-    use axum::http::Request;
     for (path, field, value) in [
         ("/health/live", "status", "live"),
         ("/health/ready", "status", "ready"),
+        ("/health", "status", "live"),
+        ("/readiness", "status", "ready"),
         ("/version", "version", env!("CARGO_PKG_VERSION")),
     ] {
         let answer = plane.ask(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!((answer.status.as_u16(), &answer.json()[field]), (200, &json!(value)), "{path}");
     }
+}
+
+/// With several networks, by the device or the credential.
+async fn a_network_is_left_out_where_there_is_no_doubt(plane: Plane) {
+    for project in ["one", "two"] {
+        let pool = json!({"projectId": project, "cidr": "10.9.0.0/24"});
+        plane.post("/pools", &pool).await.expect(200);
+    }
+    let register = async |project: Option<&str>, device: &str, key: &PublicKey| {
+        let mut body = registration(device, key);
+        match project {
+            Some(project) => body["projectId"] = json!(project),
+            None => drop(body.as_object_mut().unwrap().remove("projectId")),
+        }
+        plane.post("/register", &body).await
+    };
+    let (own, common) = (new_key(), new_key());
+    let first = register(Some("two"), "own", &own).await.expect(200);
+    for project in ["one", "two"] {
+        register(Some(project), "common", &common).await.expect(200);
+    }
+    assert_eq!(register(None, "own", &own).await.expect(200), first);
+    let doubt = |answer: Answer| {
+        assert!(answer.refusal(400, "invalid_request").starts_with("projectId: "));
+    };
+    doubt(register(None, "new", &new_key()).await);
+    doubt(register(None, "common", &common).await);
+    for path in ["/status/common", "/bundle/common"] {
+        doubt(plane.get(path).await);
+    }
+    doubt(plane.post("/release/common", &json!({})).await);
+    assert_eq!(plane.get("/status/own").await.expect(200)["nebulaIp"], first["nebulaIp"]);
+    assert_eq!(plane.get("/bundle/own").await.status, 200);
+    for nobody in ["/status/nobody", "/status/nobody?projectId=one"] {
+        assert_eq!(plane.get(nobody).await.expect(200)["allocated"], false);
+    }
+    plane.get("/bundle/nobody").await.refusal(404, "not_found");
+    plane.post("/release/nobody", &json!({})).await.refusal(404, "not_found");
+    for _ in 0..2 {
+        plane.post("/release/own", &json!({})).await.expect(200);
+    }
+    assert_eq!(plane.get("/status/own").await.expect(200)["nebulaIp"], Value::Null);
+    doubt(register(None, "own", &own).await);
+    // Of several releases one would be the wrong one.
+    register(Some("one"), "own", &own).await.expect(200);
+    plane.post("/release/own", &json!({})).await.expect(200);
+    doubt(plane.post("/release/own", &json!({})).await);
+    assert_eq!(plane.get("/status/own").await.expect(200)["nebulaIp"], Value::Null);
+
+    // The CAs: by name to everyone, else as the credential says.
+    let ask = async |path: &str, key: Option<&str>| plane.send("GET", path, key, None).await;
+    let ca = ask("/ca?projectId=two", None).await.bytes;
+    assert_eq!(ask("/ca?projectId=two", Some("nobody's")).await.bytes, ca);
+    doubt(ask("/ca", None).await);
+    doubt(ask("/ca", Some(plane.key.expose())).await);
+    ask("/ca", Some("nobody's")).await.refusal(401, "unauthorized");
+    let of_two = json!({"name": "t", "role": "viewer", "scope": {"network": "two"}});
+    let request = Request::post("/api/v1/operator-keys")
+        .header("authorization", format!("Bearer {}", plane.key.expose()))
+        .header("content-type", "application/json");
+    let made = plane.ask(request.body(of_two.to_string().into()).unwrap()).await;
+    let secret = made.json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!(ask("/ca", Some(&secret)).await.bytes, ca);
+    assert_eq!(ask("/status/common", Some(&secret)).await.expect(200)["allocated"], true);
 }
 
 /// A device that registers while another is released must not be given a bundle that lacks the

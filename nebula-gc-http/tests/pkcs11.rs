@@ -75,7 +75,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
         let first = enroll().await.unwrap();
         assert_eq!(first.certificates.len(), versions.as_slice().len());
         assert_eq!(enroll().await.unwrap().certificates, first.certificates);
-        let ca = service.ca_certificates(request.network.clone()).await.unwrap();
+        let ca = service.ca_certificates(None, request.network.clone()).await.unwrap();
         for certificate in &first.certificates {
             accept(&place, &ca, &certificate.to_pem());
         }

@@ -36,6 +36,7 @@ fn other(name: &str) -> (String, String) {
         "listen" => "[::1]:9",
         "database" => "postgres://user:secret@host/name",
         "public-url" => "https://gc.example.org",
+        "cors-origins" => "https://panel.example.org",
         "log" => "debug",
         "max-connections" => "77",
         "header-timeout" | "handshake-timeout" | "shutdown-timeout" | "signer-patience" => "78",
@@ -201,6 +202,7 @@ fn a_mistake_is_told_with_its_place() {
     for url in ["example.org", "ftp://example.org", "https://", "https://a b", "https://a?b"] {
         assert!(refused(&[("public-url", url)], &[], "").contains("public-url"), "{url}");
     }
+    assert!(refused(&[("cors-origins", "*")], &[], "").starts_with("--cors-origins: \"*\": must"));
     let alone = refused(&[("tls-key", "a.key")], &[], "");
     assert_eq!(alone, "tls-key: needs tls-certificate beside it");
 }

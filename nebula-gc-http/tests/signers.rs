@@ -177,7 +177,7 @@ impl Plane {
 
     /// What was given is signed by the network's CA.
     async fn accept(&self, service: &Service, enrolled: &Enrolled) {
-        let pem = service.ca_certificates(None).await.unwrap();
+        let pem = service.ca_certificates(None, None).await.unwrap();
         let trusted = CaPool::from_pem(pem.as_bytes()).unwrap();
         let now = self.now.load(Ordering::Relaxed);
         trusted.verify_strict(&enrolled.certificates[0], now, &Blocklist::default()).unwrap();

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,7 +15,8 @@ use nebula_bundle::Bundle;
 
 use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
 use super::extract::{AboutDevice, Authenticated, Project};
-use super::problem::Problem;
+use super::incoming;
+use super::problem::{Code, Problem};
 use crate::service::{AddPool, Registration, Service};
 use crate::{Enrolled, Error};
 
@@ -45,8 +46,20 @@ async fn bundle(State(service): State<Arc<Service>>, request: AboutDevice) -> An
     Ok(([(header::CONTENT_TYPE, "application/zip")], zip).into_response())
 }
 
-async fn ca(State(service): State<Arc<Service>>, Project(project): Project) -> Answer<Response> {
-    let pem = service.ca_certificates(project).await?;
+async fn ca(
+    State(service): State<Arc<Service>>,
+    Project(project): Project,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    // Whoever says which network needs no credential.
+    let caller = match headers.contains_key(header::AUTHORIZATION) && project.is_none() {
+        true => Some(
+            incoming::caller(&headers)
+                .map_err(|detail| Problem::new(Code::Unauthorized, detail))?,
+        ),
+        false => None,
+    };
+    let pem = service.ca_certificates(caller, project).await?;
     Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response())
 }
 

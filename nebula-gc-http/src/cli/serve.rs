@@ -85,7 +85,8 @@ fn serve(
         Some(url) => directory.start_over(url.expose())?,
     };
     let service = Arc::new(service);
-    let mut server = Server::new(listener, api::router(Arc::clone(&service))).limits(limits);
+    let router = settings.cors_origins.admit(api::router(Arc::clone(&service)));
+    let mut server = Server::new(listener, router).limits(limits);
     if let Some(url) = settings.public_url {
         server = server.public_url(url);
     }

@@ -1,19 +1,22 @@
 //! Who may do what to which network. Decided inside the transaction that does it.
 
+mod which;
+
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
 
-use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::Query;
 
+use self::which::{Seen, network_of_device, only_seen};
+pub(crate) use self::which::{ambiguous, called, find_network, network_that_released, not_found};
 use crate::secret::{Bearer, BearerKind, Hashed, ServerSecrets};
 use crate::store::join_token::{self, JoinToken};
 use crate::store::network::{self, Network};
 use crate::store::node::{self, Node, NodeState};
 use crate::store::operator_key::{self, OperatorKey, Role, Scope};
 use crate::store::tenant;
-use crate::{Error, ProjectId, TenantId};
+use crate::{DeviceId, Error, ProjectId, TenantId};
 
 /// Who asks, as far as it can be told before the transaction.
 #[derive(Debug, Clone)]
@@ -274,52 +277,43 @@ pub(crate) fn foreseen(
     credential.into_iter().chain(by_id).chain(by_name).collect()
 }
 
-/// The network named, by its name or its id, or the only one the principal sees; nothing where
-/// there is none to see.
-pub(crate) fn find_network(
+/// As [`authorize`], for what is about a device, whose network may be left out where only one that the
+/// caller sees has it; nothing where the caller sees several, and none of them has it.
+pub(crate) fn authorize_device(
     tx: &mut dyn Transaction,
-    principal: &Principal,
-    project: Option<&ProjectId>,
-) -> Result<Option<Network>, Error> {
-    if let Some(project) = project {
-        return called(tx, project, |network| principal.sees(network));
-    }
-    // Two are enough to know that it is ambiguous.
-    let first = NetworkId::from([0; 16]);
-    let seen = match principal.scope() {
-        Scope::Root => network::after(tx, first, 2)?,
-        Scope::Tenant(tenant) => network::after_of_tenant(tx, tenant, first, 2)?,
-        Scope::Network(id) => network::by_id(tx, id)?.into_iter().collect(),
+    secrets: &ServerSecrets,
+    caller: &Caller,
+    now: i64,
+    action: Action,
+    (project, device): (Option<&ProjectId>, &DeviceId),
+) -> Result<(Principal, Option<Network>), Error> {
+    let principal = Principal::authenticate(tx, secrets, caller, now)?;
+    let network = match project {
+        Some(_) => Some(find_network(tx, &principal, project)?.ok_or_else(|| not_found(project))?),
+        None => match only_seen(tx, &principal)? {
+            Seen::Nothing => return Err(not_found(None)),
+            Seen::One(network) => Some(*network),
+            Seen::Several => network_of_device(tx, &principal, device)?,
+        },
     };
-    match seen.len() {
-        0 | 1 => Ok(seen.into_iter().next()),
-        _ => Err(Error::invalid(
-            "projectId",
-            "must be given, because there is more than one network",
-        )),
-    }
+    principal.permit(action)?;
+    Ok((principal, network))
 }
 
-/// The network of this id or name that is one of those. Ids come first: no name may hide what has
-/// that id.
-pub(crate) fn called(
+/// The network that everybody may see a part of: the one named, else the only one that the caller sees,
+/// where there is a caller, or that there is.
+pub(crate) fn public(
     tx: &mut dyn Transaction,
-    project: &ProjectId,
-    sees: impl Fn(&Network) -> bool,
-) -> Result<Option<Network>, Error> {
-    if let Some(id) = project.as_network_id()
-        && let Some(network) = network::by_id(tx, id)?.filter(&sees)
-    {
-        return Ok(Some(network));
-    }
-    Ok(network::by_name(tx, project.as_str())?.filter(sees))
-}
-
-pub(crate) fn not_found(project: Option<&ProjectId>) -> Error {
-    Error::NotFound {
-        what: project
-            .map_or("network".to_owned(), |project| format!("network {:?}", project.as_str())),
-    }
+    secrets: &ServerSecrets,
+    caller: Option<&Caller>,
+    now: i64,
+    project: Option<&ProjectId>,
+) -> Result<Network, Error> {
+    let principal = match (project, caller) {
+        (None, Some(caller)) => Principal::authenticate(tx, secrets, caller, now)?,
+        _ => Principal::Local,
+    };
+    find_network(tx, &principal, project)?.ok_or_else(|| not_found(project))
 }
 
 #[cfg(test)]

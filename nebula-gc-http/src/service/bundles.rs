@@ -11,7 +11,7 @@ use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, T
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 use tokio::task::spawn_blocking;
 
-use super::access::{Action, Caller, authorize};
+use super::access::{Action, Caller, authorize, authorize_device};
 use super::own::heard;
 use super::{Desired, Service, Shared};
 use crate::store::network::{self, Network, Revision};
@@ -210,11 +210,8 @@ impl Service {
         device: DeviceId,
     ) -> Result<NodeBundle, Error> {
         let find = move |tx: &mut dyn Transaction, shared: &Shared| {
-            let (project, now) = (project.as_ref(), shared.now());
-            let (principal, network) =
-                authorize(tx, &shared.secrets, &caller, now, Action::ReadNode, project)?;
-            node::by_device(tx, network.id, device.as_str())?
-                .filter(|node| principal.sees_node(node))
+            let about = (project.as_ref(), &device);
+            device_node(tx, shared, &caller, about)?
                 .ok_or_else(|| Error::NotFound { what: format!("device {:?}", device.as_str()) })
         };
         self.bundle_of(find).await
@@ -299,17 +296,8 @@ impl Service {
         device: DeviceId,
     ) -> Result<NodeStatus, Error> {
         self.read(move |tx, shared| {
-            let (principal, network) = authorize(
-                tx,
-                &shared.secrets,
-                &caller,
-                shared.now(),
-                Action::ReadNode,
-                project.as_ref(),
-            )?;
-            let found = node::by_device(tx, network.id, device.as_str())?;
-            let address = match found.filter(|node| principal.sees_node(node)) {
-                Some(node) => addresses(tx, network.id, node.id)?.into_iter().next(),
+            let address = match device_node(tx, shared, &caller, (project.as_ref(), &device))? {
+                Some(node) => addresses(tx, node.network, node.id)?.into_iter().next(),
                 None => None,
             };
             Ok(NodeStatus { address })
@@ -323,6 +311,20 @@ impl Views {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         newest.get(&network).filter(|view| view.revision >= revision).map(Arc::clone)
     }
+}
+
+/// The node that a device has, where the caller sees it.
+fn device_node(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    caller: &Caller,
+    (project, device): (Option<&ProjectId>, &DeviceId),
+) -> Result<Option<Node>, Error> {
+    let (secrets, now, about) = (&shared.secrets, shared.now(), (project, device));
+    let (principal, network) = authorize_device(tx, secrets, caller, now, Action::ReadNode, about)?;
+    let Some(network) = network else { return Ok(None) };
+    let found = node::by_device(tx, network.id, device.as_str())?;
+    Ok(found.filter(|node| principal.sees_node(node)))
 }
 
 /// A node's addresses, IPv4 before IPv6.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 pub use self::native::{NetworkPatch, NewNetwork};
 pub use self::settings::NetworkSettings;
-use super::access::{Action, Caller, Principal, called, find_network, not_found};
+use super::access::{Action, Caller, Principal, called, find_network, not_found, public};
 use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared, authority};
 use crate::store::network::{self, Network, Revision, Versions};
@@ -260,22 +260,20 @@ impl Adding {
     }
 }
 
-/// The one network there is to see without a credential, for what everyone may see of it.
-pub(super) fn public(
-    tx: &mut dyn Transaction,
-    project: Option<&ProjectId>,
-) -> Result<Network, Error> {
-    find_network(tx, &Principal::Local, project)?.ok_or_else(|| not_found(project))
-}
-
 impl Service {
-    /// The certificates of the CAs that a network trusts, as PEM. They are public.
+    /// The certificates of the CAs that a network trusts, as PEM. They are public; `caller` is asked
+    /// which network is meant where `project` is left out.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::InvalidRequest`] where `project` must be given.
-    pub async fn ca_certificates(&self, project: Option<ProjectId>) -> Result<String, Error> {
-        self.read(move |tx, _| {
-            let network = public(tx, project.as_ref())?;
+    pub async fn ca_certificates(
+        &self,
+        caller: Option<Caller>,
+        project: Option<ProjectId>,
+    ) -> Result<String, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            let network = public(tx, secrets, caller.as_ref(), now, project.as_ref())?;
             let trusted = ca::trusted(tx, network.id)?;
             if trusted.is_empty() {
                 return Err(damaged("list of CAs"));

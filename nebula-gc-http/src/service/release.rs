@@ -10,7 +10,7 @@ use nebula_alloc::store::writer::{Step, Subject};
 use nebula_pki::Fingerprint;
 use serde_json::json;
 
-use super::access::{Action, Caller, authorize};
+use super::access::{Action, Caller, authorize_device, network_that_released};
 use super::audit::{Author, Entry, Origin, addresses};
 use super::{Service, Shared};
 use crate::store::certificate::Blockable;
@@ -67,10 +67,17 @@ impl Step for Releasing {
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        let project = self.project.as_ref();
+        let about = (self.project.as_ref(), &self.device);
+        let secrets = &self.shared.secrets;
         let (principal, network) =
-            authorize(tx, &self.shared.secrets, &self.caller, now, Action::Release, project)?;
+            authorize_device(tx, secrets, &self.caller, now, Action::Release, about)?;
         let device = self.device.as_str();
+        let network = match network {
+            Some(network) => Some(network),
+            None => network_that_released(tx, &principal, &self.device)?,
+        };
+        let network =
+            network.ok_or_else(|| Error::NotFound { what: format!("device {device:?}") })?;
         let node = node::by_device(tx, network.id, device)?;
         if node.is_none() && node::last_released(tx, network.id, device)?.is_none() {
             return Err(Error::NotFound { what: format!("device {device:?}") });

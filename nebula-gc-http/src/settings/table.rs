@@ -93,6 +93,15 @@ pub const SETTINGS: &[Setting] = &[
         },
     ),
     Setting::text(
+        "cors-origins",
+        "LIST",
+        "Origins whose pages browsers let ask, with commas: https://panel.example.org; none by default",
+        |draft, value| {
+            draft.settings.cors_origins = value.parse()?;
+            Ok(())
+        },
+    ),
+    Setting::text(
         "tls-certificate",
         "FILE",
         "Serve HTTPS with this certificate and its chain, in PEM; read again when it changes and on \

@@ -8,7 +8,7 @@ use nebula_bundle::Endpoint;
 use super::network::Revision;
 use super::{damaged, stored_words};
 use crate::secret::Hashed;
-use crate::{Error, JoinTokenId, NodeId};
+use crate::{Error, JoinTokenId, NodeId, TenantId};
 
 stored_words! {
     /// Where a node stands.
@@ -199,6 +199,47 @@ pub(crate) fn by_device(
         &[network.as_bytes().into(), device.into()],
     )?;
     rows.first().map(read).transpose()
+}
+
+/// The networks, of one tenant or all, that have a node of this device; two are enough to know that
+/// there are several.
+pub(crate) fn networks_with_device(
+    tx: &mut dyn Transaction,
+    device: &str,
+    tenant: Option<TenantId>,
+) -> Result<Vec<NetworkId>, Error> {
+    let rows = match tenant {
+        None => tx.query(
+            "SELECT network FROM gc_node WHERE device = $1 AND state <> 'released' LIMIT 2",
+            &[device.into()],
+        )?,
+        Some(tenant) => tx.query(
+            "SELECT network FROM gc_node WHERE device = $1 AND state <> 'released' \
+             AND network IN (SELECT id FROM gc_network WHERE tenant = $2) LIMIT 2",
+            &[device.into(), tenant.as_bytes().into()],
+        )?,
+    };
+    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
+}
+
+/// As [`networks_with_device`], of its nodes that are released.
+pub(crate) fn networks_that_released(
+    tx: &mut dyn Transaction,
+    device: &str,
+    tenant: Option<TenantId>,
+) -> Result<Vec<NetworkId>, Error> {
+    let rows = match tenant {
+        None => tx.query(
+            "SELECT DISTINCT network FROM gc_node WHERE device = $1 AND state = 'released' LIMIT 2",
+            &[device.into()],
+        )?,
+        Some(tenant) => tx.query(
+            "SELECT DISTINCT network FROM gc_node WHERE device = $1 AND state = 'released' \
+             AND network IN (SELECT id FROM gc_network WHERE tenant = $2) LIMIT 2",
+            &[device.into(), tenant.as_bytes().into()],
+        )?,
+    };
+    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
 }
 
 /// The last node that a device had and released.

@@ -8,10 +8,11 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Query, Step, Subject};
 use serde_json::json;
 
+use super::device::Registration;
 use super::key::check_curve;
 use super::{Decision, Enrollment, Settled, Wish};
 use crate::service::Shared;
-use crate::service::access::{Action, Caller, authorize, foreseen};
+use crate::service::access::{Action, Caller, ambiguous, authorize, authorize_device, foreseen};
 use crate::service::audit::{Author, Entry, Origin, addresses};
 use crate::service::pending::Issuing;
 use crate::service::terms::{Ahead, Readiness, Terms};
@@ -89,8 +90,15 @@ impl Step for Enrolling {
             Wish::Renewal(_) => Action::BeNode,
         };
         let shared = &self.shared;
-        let (principal, network) =
-            authorize(tx, &shared.secrets, &self.caller, now, action, project)?;
+        let (principal, network) = match &self.wish {
+            Wish::Device(Registration { project: None, device, .. }) => {
+                let about = (None, device);
+                let (principal, network) =
+                    authorize_device(tx, &shared.secrets, &self.caller, now, action, about)?;
+                (principal, network.ok_or_else(|| ambiguous("there is more than one network"))?)
+            }
+            _ => authorize(tx, &shared.secrets, &self.caller, now, action, project)?,
+        };
         if let Some(key) = self.wish.public_key() {
             check_curve(key, network.curve)?;
         }

@@ -1,0 +1,123 @@
+//! Which pages of other origins browsers let ask (Fetch standard, "CORS protocol").
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+
+/// What pages may send beside what every page may.
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, idempotency-key, if-match, if-none-match",
+);
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
+/// What pages may read of an answer beside what every page may.
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
+    "etag, location, nebula-generation, nebula-revision, retry-after, x-request-id",
+);
+/// How long browsers remember that, in seconds.
+const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
+
+/// The origins whose pages may ask; by default none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origins(Vec<HeaderValue>);
+
+impl FromStr for Origins {
+    type Err = String;
+
+    /// Reads a list with commas. Each origin is written as browsers send it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::trim).map(origin).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let refuse =
+        || format!("{text:?}: must be an origin as browsers send it, as https://panel.example.org");
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| {
+        !host.is_empty()
+            && host.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
+            && !host.contains(['/', '?', '#', '@', '*', '\\'])
+            && !(text.starts_with("https") && host.ends_with(":443"))
+            && !(text.starts_with("http:") && host.ends_with(":80"))
+    };
+    host.filter(|host| is_host(host)).ok_or_else(refuse)?;
+    HeaderValue::from_str(text).map_err(|_| refuse())
+}
+
+impl Origins {
+    /// The routes, which tell browsers that pages of these origins may ask.
+    pub fn admit(self, router: Router) -> Router {
+        if self.0.is_empty() {
+            return router;
+        }
+        let origins = Arc::new(self);
+        router.layer(middleware::from_fn(move |request, next| {
+            let origins = Arc::clone(&origins);
+            async move { origins.answer(request, next).await }
+        }))
+    }
+
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        let origin = request.headers().get(header::ORIGIN);
+        let origin = origin.filter(|origin| self.0.contains(origin)).cloned();
+        let asks_first = request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let mut response = match (&origin, asks_first) {
+            (Some(_), true) => {
+                let mut response = StatusCode::NO_CONTENT.into_response();
+                let headers = response.headers_mut();
+                headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+                headers.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
+                response
+            }
+            _ => next.run(request).await,
+        };
+        tell(response.headers_mut(), origin);
+        response
+    }
+}
+
+fn tell(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+    // Caches keep what depends on it apart.
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        let good = "https://panel.example.org,http://localhost:3000, https://[2001:db8::1]:8443";
+        assert_eq!(good.parse::<Origins>().unwrap().0.len(), 3);
+        for wrong in [
+            "",
+            "*",
+            "null",
+            "panel.example.org",
+            "https://",
+            "https://*.example.org",
+            "https://a.example/",
+            "https://a.example/path",
+            "https://A.example",
+            "https://a.example:443",
+            "http://a.example:80",
+            "ftp://a.example",
+            "https://a b",
+            "https://a.example,",
+            "https://user@a.example",
+        ] {
+            assert!(wrong.parse::<Origins>().is_err(), "{wrong}");
+        }
+    }
+}
