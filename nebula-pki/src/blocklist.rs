@@ -22,6 +22,12 @@ impl Blocklist {
         self.0.insert(fingerprint)
     }
 
+    /// Takes a fingerprint away; false if it was not there. In a network of nodes nothing is unblocked
+    /// by it until all of them know.
+    pub fn remove(&mut self, fingerprint: &Fingerprint) -> bool {
+        self.0.remove(fingerprint)
+    }
+
     /// Whether the fingerprint is on the list.
     #[must_use]
     pub fn contains(&self, fingerprint: &Fingerprint) -> bool {

@@ -69,6 +69,17 @@ impl CaPool {
         Ok(())
     }
 
+    /// Trusts all CAs of another pool, too.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Trusts a CA no longer: what it signed is not verified any more, asked again or not. Gives back
+    /// its certificate, or none if it was not there.
+    pub fn remove(&mut self, fingerprint: &Fingerprint) -> Option<Certificate> {
+        self.0.remove(fingerprint).map(|ca| ca.certificate)
+    }
+
     /// The CAs in the order of their fingerprints, sorted for each call.
     pub fn certificates(&self) -> impl ExactSizeIterator<Item = &Certificate> {
         let mut certificates: Vec<_> = self.0.values().map(|ca| &ca.certificate).collect();
@@ -91,6 +102,15 @@ impl CaPool {
         self.0.get(fingerprint)
     }
 }
+
+/// Two are equal when they trust the same CAs.
+impl PartialEq for CaPool {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.keys().all(|ca| other.0.contains_key(ca))
+    }
+}
+
+impl Eq for CaPool {}
 
 /// Whether this is a CA certificate signed with its own key.
 pub(crate) fn check_ca(certificate: &Certificate) -> Result<(), Error> {

@@ -4,6 +4,7 @@ mod v1;
 mod v2;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 pub use details::Details;
@@ -20,8 +21,8 @@ pub const MAX_NAME_LEN: usize = 253;
 /// The largest version 2 certificate that readers accept, in bytes.
 pub const MAX_ENCODED_LEN: usize = 65_536;
 
-const V1_BANNER: &str = "NEBULA CERTIFICATE";
-const V2_BANNER: &str = "NEBULA CERTIFICATE V2";
+pub(crate) const V1_BANNER: &str = "NEBULA CERTIFICATE";
+pub(crate) const V2_BANNER: &str = "NEBULA CERTIFICATE V2";
 
 /// The encoding of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -269,6 +270,37 @@ impl Certificate {
         self.0.body.details.check_validity(at)
     }
 
+    /// Whether nodes take this certificate and another one of the same host, which is of the other
+    /// version, in one file: they compare public keys, curves and first networks. Version 2 sorts its
+    /// networks, so version 1's has to be the first of these.
+    ///
+    /// ```
+    /// # use nebula_pki::{Certificate, Error};
+    /// # fn example(file: &[u8]) -> Result<(), Error> {
+    /// if let [first, second] = &Certificate::from_pem_many(file)?[..] {
+    ///     first.check_beside(second)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotBeside`], which names what keeps them apart.
+    pub fn check_beside(&self, other: &Self) -> Result<(), Error> {
+        let first_network = |one: &Self| one.unverified_details().networks().first().copied();
+        let fits = [
+            ("version", self.version() != other.version()),
+            ("public key", self.public_key() == other.public_key()),
+            ("curve", self.curve() == other.curve()),
+            ("first network", first_network(self) == first_network(other)),
+        ];
+        match fits.into_iter().find(|(_, fits)| !fits) {
+            Some((field, _)) => Err(Error::NotBeside { field }),
+            None => Ok(()),
+        }
+    }
+
     /// The fingerprint of the other certificate that anybody can make of this one: on
     /// [`Curve::P256`] a signature also verifies with n − s in place of s. A blocklist that names
     /// either must block both.
@@ -374,6 +406,13 @@ impl PartialEq for Certificate {
 }
 
 impl Eq for Certificate {}
+
+/// By its fingerprint, as it is compared.
+impl Hash for Certificate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fingerprint().hash(state);
+    }
+}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -94,6 +94,14 @@ pub enum Error {
     #[error("certificate of a handshake contains a public key")]
     UnexpectedPublicKey,
 
+    /// Nodes do not take two certificates in one file.
+    #[error("nodes refuse the two certificates in one file because of their {field}")]
+    NotBeside {
+        /// `version` where it is the same, else `public key`, `curve` or `first network` where it
+        /// differs.
+        field: &'static str,
+    },
+
     // showing a certificate
     /// A time lies outside of the years 0 to 9999 in its zone, or the zone is a day or more from UTC.
     #[error("time {time} at offset {offset} s has no date of four digits")]

@@ -4,11 +4,11 @@
 //! PEM forms are those of `nebula-cert`. With the feature `encryption`, a CA's key at rest is an
 //! `EncryptedKey` that a passphrase opens.
 
-mod agreement;
+pub(crate) mod agreement;
 #[cfg(feature = "encryption")]
 mod encrypted;
-mod public;
-mod signing;
+pub(crate) mod public;
+pub(crate) mod signing;
 
 pub use agreement::AgreementKey;
 #[cfg(feature = "encryption")]

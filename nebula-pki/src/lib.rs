@@ -23,7 +23,6 @@
 //! #     }
 //! # }
 //! # let mut random = Counter(7); // `SystemRandom` outside of examples
-//!
 //! let now = 1_800_000_000;
 //! let year = 365 * 86_400;
 //!
@@ -71,8 +70,11 @@ mod protobuf;
 #[cfg(feature = "qr")]
 mod qr;
 mod random;
+#[cfg(feature = "serde")]
+mod serialization;
 mod signature;
 mod signer;
+mod validity;
 mod verification;
 
 pub use blocklist::Blocklist;
@@ -83,7 +85,8 @@ pub use display::utc;
 pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use issuer::{Issuer, Prepared};
-pub use parameters::{CaParameters, HostParameters, Validity};
+pub use parameters::{CaParameters, HostParameters};
+pub use pem::PemKind;
 #[cfg(feature = "qr")]
 pub use qr::qr_png;
 pub use random::Random;
@@ -92,4 +95,5 @@ pub use random::SystemRandom;
 pub use signer::Signer;
 #[cfg(feature = "pkcs11")]
 pub use signer::pkcs11::{Pkcs11Signer, Pkcs11Uri};
+pub use validity::Validity;
 pub use verification::VerifiedCertificate;

@@ -3,21 +3,12 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::key::PublicKey;
-use crate::{Error, VerifiedCertificate};
-
-/// When a certificate is valid: signed Unix seconds, both ends inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    /// The first valid second.
-    pub not_before: i64,
-    /// The last valid second.
-    pub not_after: i64,
-}
+use crate::{Error, Validity, VerifiedCertificate};
 
 /// What a new CA certificate is to say.
 ///
 /// Groups, networks and unsafe networks limit what the CA may sign; none means no limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CaParameters {
     pub(crate) name: String,
     pub(crate) validity: Validity,
@@ -59,7 +50,7 @@ impl CaParameters {
 }
 
 /// What a new host certificate is to say.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct HostParameters {
     /// That of a renewal need not be UTF-8.
     pub(crate) name: Vec<u8>,

@@ -5,6 +5,8 @@
 //! block where the reference goes on to the next, and reads headers only before an empty line.
 //! Private keys are written here too, because the crate leaves copies of them in memory.
 
+mod kind;
+
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use std::sync::LazyLock;
 
@@ -16,6 +18,8 @@ use base64::engine::Simd;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use memchr::{memchr, memchr_iter, memrchr_iter};
 use zeroize::{Zeroize, Zeroizing};
+
+pub use kind::PemKind;
 
 use crate::Error;
 
@@ -34,8 +38,12 @@ impl Block<'_> {
 
     /// The error for a block that is of the wrong kind.
     pub(crate) fn wrong_banner(&self, expected: &'static str) -> Error {
-        let found = String::from_utf8_lossy(self.banner).chars().take(64).collect();
-        Error::WrongBanner { expected, found }
+        Error::WrongBanner { expected, found: self.shown_banner() }
+    }
+
+    /// The banner, cut to 64 characters.
+    fn shown_banner(&self) -> String {
+        String::from_utf8_lossy(self.banner).chars().take(64).collect()
     }
 
     /// Decodes the body; false if it is not base64.

@@ -6,7 +6,7 @@ use crate::{
 /// A certificate that a trusted CA signed within its limits. Only two make it: a [`CaPool`], for one
 /// that was valid at the time asked about and not blocked, and an [`Issuer`](crate::Issuer), for one
 /// that it has just issued.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VerifiedCertificate {
     certificate: Certificate,
     issuer: Fingerprint,

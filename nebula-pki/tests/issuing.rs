@@ -4,6 +4,8 @@
 #[path = "support/random.rs"]
 mod random;
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use nebula_pki::Version::{V1, V2};
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
@@ -444,6 +446,66 @@ fn a_validity_that_reads_as_expired_is_refused() {
     let parameters = CaParameters::new("ca", validity);
     assert_eq!(Issuer::self_signed(V2, parameters, signing_key()).map(drop), refused);
     assert_eq!(issuer(V2).issue(V2, &host_at(validity)).map(drop), refused);
+}
+
+#[test]
+fn a_validity_lasts_no_longer_than_the_ca() {
+    let issuer = issuer(V2);
+    let ca = issuer.certificate();
+    let starting =
+        |at, seconds| Validity::starting(at, Duration::from_millis(seconds * 1_000 + 9), ca);
+    let from = |not_before, not_after| Ok(Validity { not_before, not_after });
+    let Validity { not_before, not_after } = CA_VALIDITY;
+    assert_eq!(starting(NOW + 10, 20), from(NOW + 10, NOW + 30));
+    assert_eq!(starting(NOW + 10, 5_000), from(NOW + 10, not_after));
+    assert_eq!(starting(NOW - 300, 400), from(NOW, NOW + 100), "the length counts from the time");
+    assert_eq!(starting(not_after, 0), from(not_after, not_after));
+    assert_eq!(starting(0, u64::MAX / 2_000), from(NOW, not_after));
+    let issuer_is = ca.fingerprint();
+    let expired = Error::CaExpired { issuer: issuer_is, not_before, not_after };
+    assert_eq!(starting(not_after + 1, 5), Err(expired));
+    let early = Error::CaNotYetValid { issuer: issuer_is, not_before, not_after };
+    assert_eq!(starting(NOW - 10, 9), Err(early));
+    for validity in [starting(NOW - 300, 5_000), starting(NOW + 999, 5_000)] {
+        issuer.issue(V2, &host_at(validity.unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn a_certificate_is_due_when_two_thirds_are_over_and_something_is_gained() {
+    let current = Validity { not_before: NOW, not_after: NOW + 300 };
+    let next = |now| Validity { not_before: now, not_after: now + 300 };
+    assert_eq!(current.renew_at(), NOW + 200);
+    for (now, due) in [(NOW, false), (NOW + 199, false), (NOW + 200, true), (NOW + 999, true)] {
+        assert_eq!(current.is_due(now, next(now)), due, "{now}");
+        // Both end with the CA.
+        assert!(!current.is_due(now, Validity { not_before: now, ..current }));
+    }
+    // A clock that was ahead when it was issued.
+    let early = Validity { not_before: NOW + 500, not_after: NOW + 800 };
+    assert!(early.is_due(NOW, Validity { not_before: NOW, not_after: NOW + 900 }));
+    let extreme = Validity { not_before: i64::MIN, not_after: i64::MAX };
+    assert!(!extreme.is_due(0, next(0)));
+}
+
+#[test]
+fn a_pair_that_nodes_refuse_is_found() {
+    let issuer = issuer(V2);
+    let issue = |version, networks: &[&str], seed| {
+        let key = AgreementKey::generate(Curve::Curve25519, &mut Seeded(seed)).unwrap();
+        let host = HostParameters::new("host", nets(networks), key.public_key(), VALIDITY);
+        issuer.issue(version, &host).unwrap().into_certificate()
+    };
+    let first = issue(V1, &["10.0.0.2/8"], 1);
+    let beside = |other: &Certificate| first.check_beside(other);
+    let refused = |field| Err(Error::NotBeside { field });
+    let second = issue(V2, &["10.0.0.9/8", "fd00::1/64", "10.0.0.2/8"], 1);
+    assert_eq!(beside(&second), Ok(()));
+    assert_eq!(second.check_beside(&first), Ok(()));
+    assert_eq!(beside(&first), refused("version"));
+    assert_eq!(beside(&issue(V2, &["10.0.0.2/8"], 3)), refused("public key"));
+    assert_eq!(beside(&issue(V2, &["10.0.0.2/8", "10.0.0.1/8"], 1)), refused("first network"));
+    assert_eq!(beside(&issue(V2, &["10.0.0.2/9"], 1)), refused("first network"));
 }
 
 fn issuer(version: Version) -> Issuer<SigningKey> {

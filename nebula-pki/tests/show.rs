@@ -33,6 +33,35 @@ const FOLDERS: [&str; 8] = [
     "tampered/v2",
 ];
 
+#[cfg(feature = "serde")]
+#[test]
+fn values_for_serde() {
+    let certificate = Certificate::from_pem(&vector::read("v2-25519/basic.crt")).unwrap();
+    let details = certificate.unverified_details();
+    let (validity, fingerprint) = (details.validity(), certificate.fingerprint());
+    let as_printed: Value = serde_json::from_str(&certificate.to_json(utc).unwrap()).unwrap();
+    assert_eq!(serde_json::to_value(fingerprint).unwrap(), as_printed["fingerprint"]);
+    let shown = serde_json::to_value(details).unwrap();
+    for name in ["name", "networks", "isCa", "issuer"] {
+        assert_eq!(shown[name], as_printed["details"][name], "{name}");
+    }
+    // Where there are none, the reference shows null.
+    assert_eq!(
+        (&shown["groups"], &shown["unsafeNetworks"]),
+        (&Value::Array(vec![]), &Value::Array(vec![]))
+    );
+    assert_eq!(shown["notAfter"], details.not_after());
+    let text = serde_json::to_string(&validity).unwrap();
+    let times = (details.not_before(), details.not_after());
+    assert_eq!(text, format!(r#"{{"notBefore":{},"notAfter":{}}}"#, times.0, times.1));
+
+    let again = serde_json::from_str::<nebula_pki::Validity>(&text).unwrap();
+    assert_eq!(again, validity);
+    let read = |text: &str| serde_json::from_str::<nebula_pki::Fingerprint>(text);
+    assert_eq!(read(&format!("\"{fingerprint}\"")).unwrap(), fingerprint);
+    assert!(read("\"ab\"").is_err() && read("7").is_err());
+}
+
 /// The last second that JSON can show.
 const LAST: i64 = 253_402_300_799;
 /// The first one.

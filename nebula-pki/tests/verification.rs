@@ -10,6 +10,8 @@ mod random;
 #[path = "support/vector.rs"]
 mod vector;
 
+use std::collections::HashSet;
+
 use nebula_pki::Version::{V1, V2};
 use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{
@@ -240,6 +242,43 @@ fn a_step_of_the_pool_reader_has_64_kib() {
     // Without a last newline the end of the file has to fit too.
     with_text(65_535, ca.trim_ascii_end()).unwrap();
     assert_eq!(with_text(65_536, ca.trim_ascii_end()).unwrap_err(), Error::NoPemBlock);
+}
+
+#[test]
+fn cas_and_blocked_certificates_come_and_go() {
+    let [one, other] = [issuer(NOW, NOW + 10), issuer_on(Curve::P256, NOW, NOW + 10)];
+    let certificate = issue(&other, NOW, NOW + 10);
+    let mut trusted = pool(&one);
+    let mut blocklist = Blocklist::new();
+    let unknown = Err(Error::UnknownCa { issuer: other.certificate().fingerprint().to_string() });
+    assert_eq!(trusted.verify(&certificate, NOW, &blocklist).map(drop), unknown);
+    trusted.extend(pool(&other));
+    let verified = trusted.verify(&certificate, NOW, &blocklist).unwrap();
+    assert_ne!(trusted, pool(&one));
+
+    let fingerprint = certificate.fingerprint();
+    assert!(blocklist.insert(fingerprint) && !blocklist.is_empty());
+    assert!(blocklist.remove(&fingerprint) && !blocklist.remove(&fingerprint));
+    trusted.reverify(&verified, NOW, &blocklist).unwrap();
+
+    let ca = other.certificate().fingerprint();
+    assert_eq!(trusted.remove(&ca).as_ref(), Some(other.certificate()));
+    assert_eq!(trusted.remove(&ca), None);
+    assert_eq!(trusted.reverify(&verified, NOW, &blocklist), unknown);
+    assert_eq!(trusted, pool(&one));
+}
+
+#[test]
+#[allow(clippy::mutable_key_type, reason = "what changes in it is computed once, and hashed")]
+fn equal_certificates_are_one_in_a_set() {
+    let issuer = issuer(NOW, NOW + 10);
+    let certificate = issue(&issuer, NOW, NOW + 10);
+    let again = Certificate::from_pem(certificate.to_pem().as_bytes()).unwrap();
+    let other = issue(&issuer, NOW, NOW + 9);
+    let set: HashSet<_> = [certificate, again, other].into_iter().collect();
+    assert_eq!(set.len(), 2);
+    let details: HashSet<_> = set.iter().map(Certificate::unverified_details).collect();
+    assert_eq!(details.len(), 2);
 }
 
 #[test]

@@ -3,13 +3,13 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use crate::{Error, Fingerprint};
+use crate::{Error, Fingerprint, Validity};
 
 /// What a certificate says about its holder.
 ///
 /// Names and groups of version 2 certificates need not be UTF-8. The text accessors replace what is
 /// not; the byte accessors lose nothing.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Details {
     pub(crate) name: Vec<u8>,
     pub(crate) networks: Vec<IpNet>,
@@ -76,6 +76,12 @@ impl Details {
     #[must_use]
     pub fn not_after(&self) -> i64 {
         self.not_after
+    }
+
+    /// Both, as one value.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        Validity { not_before: self.not_before, not_after: self.not_after }
     }
 
     /// The CA's fingerprint; none in a self-signed certificate, or where the issuer is not 32 bytes

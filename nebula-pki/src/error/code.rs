@@ -80,6 +80,7 @@ impl Error {
             Self::InvalidFingerprint => "invalid_fingerprint",
             Self::UnknownVersion { .. } => "unknown_version",
             Self::UnexpectedPublicKey => "unexpected_public_key",
+            Self::NotBeside { .. } => "not_beside",
             Self::UnprintableTime { .. } => "unprintable_time",
             Self::QrCodeTooLong { .. } => "too_long_for_qr",
         }

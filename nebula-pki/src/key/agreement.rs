@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{Certificate, Curve, Error, Random, pem};
 
-const X25519_BANNER: &str = "NEBULA X25519 PRIVATE KEY";
-const P256_BANNER: &str = "NEBULA P256 PRIVATE KEY";
+pub(crate) const X25519_BANNER: &str = "NEBULA X25519 PRIVATE KEY";
+pub(crate) const P256_BANNER: &str = "NEBULA P256 PRIVATE KEY";
 
 /// A host's private key: X25519 for [`Curve::Curve25519`], ECDH for [`Curve::P256`].
 ///

@@ -1,8 +1,8 @@
 use super::first_block;
 use crate::{Curve, Error, pem};
 
-const X25519_BANNER: &str = "NEBULA X25519 PUBLIC KEY";
-const P256_BANNER: &str = "NEBULA P256 PUBLIC KEY";
+pub(crate) const X25519_BANNER: &str = "NEBULA X25519 PUBLIC KEY";
+pub(crate) const P256_BANNER: &str = "NEBULA P256 PUBLIC KEY";
 
 /// A host's public key, with which others can agree on a secret.
 ///

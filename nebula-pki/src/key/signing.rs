@@ -6,10 +6,10 @@ use super::{Secret, first_block, random_scalar, random_secret, scalar, scalar_by
 use crate::signature::{EcdsaKey, Ed25519Key};
 use crate::{Certificate, Curve, Error, Random, Signer, pem};
 
-const ED25519_BANNER: &str = "NEBULA ED25519 PRIVATE KEY";
-const ECDSA_BANNER: &str = "NEBULA ECDSA P256 PRIVATE KEY";
-pub(super) const ENCRYPTED_ED25519_BANNER: &str = "NEBULA ED25519 ENCRYPTED PRIVATE KEY";
-pub(super) const ENCRYPTED_ECDSA_BANNER: &str = "NEBULA ECDSA P256 ENCRYPTED PRIVATE KEY";
+pub(crate) const ED25519_BANNER: &str = "NEBULA ED25519 PRIVATE KEY";
+pub(crate) const ECDSA_BANNER: &str = "NEBULA ECDSA P256 PRIVATE KEY";
+pub(crate) const ENCRYPTED_ED25519_BANNER: &str = "NEBULA ED25519 ENCRYPTED PRIVATE KEY";
+pub(crate) const ENCRYPTED_ECDSA_BANNER: &str = "NEBULA ECDSA P256 ENCRYPTED PRIVATE KEY";
 
 /// A CA's private key: Ed25519 for [`Curve::Curve25519`], ECDSA for [`Curve::P256`].
 pub struct SigningKey {
