@@ -17,6 +17,8 @@ on_both_engines! {
     pools_tell_exactly_how_full_they_are
     a_pool_in_use_is_refused_with_its_leases
     blocks_and_reservations
+    a_reservation_goes_in_the_form_it_came_in
+    a_change_takes_what_was_read
     enrolling_again_answers_the_same
     unusable_networks_are_refused_by_field
 }
@@ -329,8 +331,89 @@ async fn blocks_and_reservations(plane: Plane) {
     assert_eq!(rest["items"].as_array().unwrap().len(), 1);
     plane.delete(&path).await.expect(204);
     plane.delete(&path).await.problem(404, "not_found");
-    plane.delete("/networks/demo/reservations/10.1.0.0%2F24").await.problem(400, "invalid_request");
+    plane.delete("/networks/demo/reservations/10.1.0.0%2F24").await.problem(404, "not_found");
+    plane.delete("/networks/demo/reservations/10.2.0.0%2F24").await.problem(400, "invalid_request");
     plane.delete("/networks/demo/reservations/10.1.0.77").await.expect(204);
+}
+
+async fn a_reservation_goes_in_the_form_it_came_in(plane: Plane) {
+    network(&plane, json!({"name": "demo", "prefixes": ["10.1.0.0/24", "fd00::/64"]})).await;
+    for range in [
+        "10.1.0.16/28",
+        "10.1.0.0/28",
+        "10.1.0.7",
+        "10.1.0.8/32",
+        "10.1.0.3-10.1.0.5",
+        "fd00::/112",
+    ] {
+        let body = json!({"range": range, "purpose": "nobody"});
+        let made = plane.post("/networks/demo/reservations", &body).await;
+        made.expect(201);
+        let path = format!("/networks/demo/reservations/{}", range.replace('/', "%2F"));
+        plane.delete(&path).await.expect(204);
+        plane.post("/networks/demo/reservations", &body).await.expect(201);
+        let location = made.header("location").strip_prefix("/api/v1").unwrap();
+        plane.delete(location).await.expect(204);
+    }
+    assert_eq!(plane.get("/networks/demo/reservations").await.expect(200)["items"], json!([]));
+}
+
+async fn a_change_takes_what_was_read(plane: Plane) {
+    network(&plane, json!({"name": "demo", "prefixes": ["10.1.0.0/24"]})).await;
+    network(&plane, json!({"name": "both", "prefixes": ["10.1.0.0/24"], "versions": "both"})).await;
+    let mut node = enrollment("one");
+    node["network"] = json!("demo");
+    let node = plane.post("/enroll", &node).await.expect(201);
+    let pool = plane.get("/networks/demo/pools").await.expect(200)["items"][0].clone();
+    let tenant = plane.get("/tenants").await.expect(200)["items"][0].clone();
+    for path in [
+        "/networks/demo".to_owned(),
+        "/networks/both".to_owned(),
+        format!("/networks/demo/nodes/{}", node["node"].as_str().unwrap()),
+        format!("/networks/demo/pools/{}", pool["id"].as_str().unwrap()),
+        format!("/tenants/{}", tenant["id"].as_str().unwrap()),
+    ] {
+        let read = plane.get(&path).await;
+        let (tag, shown) = (read.header("etag").to_owned(), read.expect(200));
+        let changed = plane.patch(&path, &shown).await;
+        assert_eq!(changed.expect(200), shown, "{path}");
+        assert_eq!(plane.get(&path).await.header("etag"), tag, "{path}: nothing is written");
+        for fixed in [
+            "id",
+            "createdAt",
+            "tenant",
+            "curve",
+            "network",
+            "device",
+            "state",
+            "native",
+            "position",
+        ] {
+            if shown.get(fixed).is_some() {
+                let mut other = shown.clone();
+                other[fixed] = json!("other");
+                let problem = plane.patch(&path, &other).await.problem(400, "invalid_request");
+                assert_eq!(problem["field"], fixed, "{path}");
+            }
+        }
+    }
+    // What is not there may be null, and what counts on its own may have moved.
+    let path = format!("/networks/demo/nodes/{}", node["node"].as_str().unwrap());
+    let mut shown = plane.get(&path).await.expect(200);
+    for absent in ["stateReason", "joinToken", "lighthouse", "mtu", "applied"] {
+        shown[absent] = Value::Null;
+    }
+    for moving in ["generation", "seenAt", "renewAt", "certificates", "addresses"] {
+        shown[moving] = json!(1);
+    }
+    plane.patch(&path, &shown).await.expect(200);
+    // With what was read besides there is one change, the one that was made.
+    let mut demo = plane.get("/networks/demo").await.expect(200);
+    demo["mtu"] = json!(1400);
+    let changed = plane.patch("/networks/demo", &demo).await.expect(200);
+    assert_eq!(changed["mtu"], 1400);
+    let two = json!({"initiatingVersion": "2"});
+    assert_eq!(plane.patch("/networks/both", &two).await.expect(200)["initiatingVersion"], "2");
 }
 
 async fn enrolling_again_answers_the_same(plane: Plane) {

@@ -21,6 +21,7 @@ use nebula_pki::key::PublicKey;
 
 on_both_engines! {
     every_transition_from_every_state
+    who_is_kept_out_again_is_told_the_new_reason
     each_change_moves_once
     two_changes_of_one_state_are_one_change
     a_revoked_key_stays_out_under_any_name
@@ -148,6 +149,31 @@ async fn every_transition_from_every_state(fleet: Fleet) {
             assert!(!fleet.blocked().await.contains(&new), "no fingerprint is ever unblocked");
             assert_eq!(after.public_key, before.public_key);
         }
+    }
+    fleet.verify();
+}
+
+async fn who_is_kept_out_again_is_told_the_new_reason(fleet: Fleet) {
+    let member = fleet.enroll("one").await;
+    for (keep_out, kind) in [("suspended", Operation::Suspend), ("revoked", Operation::Revoke)] {
+        operate(&fleet, &member, kind).await.unwrap();
+        let before = fleet.node(&member).await;
+        let (revision, blocked) = (fleet.revision().await, fleet.blocked().await.len());
+        let reason = StateReason::new("found to be broken").unwrap();
+        let about = (demo(), member.id);
+        let (caller, origin) = (Caller::Local, Origin::local());
+        let service = &fleet.service;
+        let after = match kind {
+            Operation::Suspend => {
+                service.suspend_node(caller, origin, about, Expected::Anything, reason).await
+            }
+            _ => service.revoke_node(caller, origin, about, Expected::Anything, reason).await,
+        };
+        let after = after.unwrap();
+        assert_eq!(after.state_reason.as_deref(), Some("found to be broken"));
+        assert_eq!((after.state.word(), after.generation), (keep_out, before.generation));
+        assert_ne!(after.tag(), before.tag());
+        assert_eq!((fleet.revision().await, fleet.blocked().await.len()), (revision, blocked));
     }
     fleet.verify();
 }

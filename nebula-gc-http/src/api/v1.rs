@@ -22,6 +22,7 @@ mod pools;
 mod problem;
 mod reservations;
 mod respond;
+mod shown;
 mod tag;
 mod tenants;
 mod time;

@@ -111,6 +111,7 @@ impl Service {
             if tenant.name == name.as_str() {
                 return Ok(tenant);
             }
+            check_not_default(&tenant)?;
             check_unused(work, name.as_str())?;
             if !tenant::rename(work.tx, &tenant, name.as_str())? {
                 return Err(Error::conflict("it was changed at the same time; ask again"));
@@ -138,6 +139,7 @@ impl Service {
         self.alone(caller, origin, move |work| {
             let tenant = changeable(work, id, &expected)?;
             require_root(work)?;
+            check_not_default(&tenant)?;
             let first = [0; 16].into();
             if !network::after_of_tenant(work.tx, id, first, 1)?.is_empty() {
                 return Err(Error::conflict("the tenant has networks"));
@@ -175,10 +177,14 @@ fn changeable(work: &mut Work<'_>, id: TenantId, expected: &Expected) -> Result<
     let tenant = find(work.tx, work.principal, id)?;
     work.principal.permit(Action::ManageTenants)?;
     expected.check(&tenant.tag())?;
-    if tenant.name == tenant::DEFAULT {
-        return Err(Error::conflict("the default tenant stays as it is"));
-    }
     Ok(tenant)
+}
+
+fn check_not_default(tenant: &Tenant) -> Result<(), Error> {
+    match tenant.name == tenant::DEFAULT {
+        true => Err(Error::conflict("the default tenant stays as it is")),
+        false => Ok(()),
+    }
 }
 
 fn require_root(work: &Work<'_>) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use nebula_alloc::NetworkId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -13,6 +14,7 @@ use super::ask::{Ask, AskWith, Nothing, checked};
 use super::cas::CaBody;
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
+use super::shown::Shown;
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::time::Timestamp;
 use super::values::{Id, Prefix, Range, given, not_null};
@@ -291,10 +293,43 @@ struct NetworkPatchBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
-    /// Only where `versions` is `both`. Moves the revision.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = InitiatingVersion, required = false)]
-    initiating_version: Option<InitiatingVersion>,
+    /// Only where `versions` is `both`; null where it was. Moves the revision.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<InitiatingVersion>, required = false)]
+    initiating_version: Option<Option<InitiatingVersion>>,
+    // As they are shown.
+    #[serde(default)]
+    #[schema(ignore)]
+    id: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    tenant: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    curve: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    ca: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    revision: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    created_at: Option<Value>,
+}
+
+impl NetworkPatchBody {
+    fn shown(&mut self) -> Shown {
+        // The counter may have moved since.
+        self.revision = None;
+        Shown::new([
+            ("id", self.id.take()),
+            ("tenant", self.tenant.take()),
+            ("curve", self.curve.take()),
+            ("ca", self.ca.take()),
+            ("createdAt", self.created_at.take()),
+        ])
+    }
 }
 
 impl From<NewNetworkBody> for NewNetwork {
@@ -334,7 +369,7 @@ impl From<NetworkPatchBody> for NetworkPatch {
             hold_alone: body.hold_alone,
             silence_seconds: body.silence_seconds,
             mtu: body.mtu,
-            initiating_version: body.initiating_version.map(Into::into),
+            initiating_version: body.initiating_version.map(|version| version.map(Into::into)),
         }
     }
 }
@@ -395,7 +430,13 @@ async fn change_network(
     State(service): State<Arc<Service>>,
     ask: AskWith<NetworkPatchBody, ProjectId>,
 ) -> Answer {
-    let (expected, patch) = (ask.conditions.expected, ask.body.into());
+    let mut body = ask.body;
+    let shown = body.shown();
+    if !shown.is_empty() {
+        let network = service.network(ask.caller.clone(), ask.path.clone()).await?;
+        shown.check(&view(&service, network).await?.1)?;
+    }
+    let (expected, patch) = (ask.conditions.expected, body.into());
     let network = service.change_network(ask.caller, ask.origin, ask.path, expected, patch).await?;
     let (tag, view) = view(&service, network).await?;
     Ok(tagged(&tag, view))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +18,7 @@ use super::ask::{Ask, AskWith, checked};
 use super::enroll::{LighthouseBody, check_mtu};
 use super::problem::Problem;
 use super::respond::{Answer, tagged, unless_known};
+use super::shown::Shown;
 use super::tag::{IfMatch, IfNoneMatch};
 use super::values::{Id, given, not_null};
 use crate::service::Change;
@@ -39,6 +41,7 @@ type About = (ProjectId, NodeId);
 /// What to change of a node; what is left out stays as it is.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(dead_code, reason = "what moves by itself is taken and left aside")]
 struct NodeChangeBody {
     /// Its name in the network: 1 to 253 bytes, no control characters, not `any`.
     #[serde(default, deserialize_with = "not_null")]
@@ -60,6 +63,65 @@ struct NodeChangeBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<Option<u32>>,
+    // As they are shown.
+    #[serde(default)]
+    #[schema(ignore)]
+    id: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    network: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    device: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    state: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    state_reason: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    addresses: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    native: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    join_token: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    certificates: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    renew_at: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    generation: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    applied: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    seen_at: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    created_at: Option<Value>,
+}
+
+impl NodeChangeBody {
+    /// What changes by itself may be otherwise since, and is left aside.
+    fn shown(&mut self) -> Shown {
+        Shown::new([
+            ("id", self.id.take()),
+            ("network", self.network.take()),
+            ("device", self.device.take()),
+            ("state", self.state.take()),
+            ("stateReason", self.state_reason.take()),
+            ("native", self.native.take()),
+            ("joinToken", self.join_token.take()),
+            ("createdAt", self.created_at.take()),
+        ])
+    }
 }
 
 /// Why a node is kept out.
@@ -103,8 +165,14 @@ async fn change_node(
     State(service): State<Arc<Service>>,
     ask: AskWith<NodeChangeBody, About>,
 ) -> Answer {
-    let change = change(ask.body).map_err(Problem::from);
+    let mut body = ask.body;
+    let shown = body.shown();
+    let change = change(body).map_err(Problem::from);
     let change = checked(&service, &ask.caller, change).await?;
+    if !shown.is_empty() {
+        let (network, id) = ask.path.clone();
+        shown.check(&NodeView::from(service.node(ask.caller.clone(), network, id).await?))?;
+    }
     let expected = ask.conditions.expected;
     answered(service.change_node(ask.caller, ask.origin, ask.path, expected, change).await)
 }

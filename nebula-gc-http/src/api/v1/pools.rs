@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use nebula_alloc::PoolId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -11,6 +12,7 @@ use utoipa_axum::routes;
 use super::ask::{Ask, AskWith};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
+use super::shown::Shown;
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::values::{Count, Id, Range, Uuid, not_null};
 use crate::service::PoolUsage;
@@ -92,6 +94,16 @@ struct PoolPatchBody {
     /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
     #[schema(value_type = String)]
     range: Range,
+    // As they are shown.
+    #[serde(default)]
+    #[schema(ignore)]
+    id: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    position: Option<Value>,
+    #[serde(default, rename = "usage")]
+    #[schema(ignore)]
+    _usage: Option<Value>,
 }
 
 /// List a network's pools, with how full they are.
@@ -150,8 +162,13 @@ async fn resize_pool(
     ask: AskWith<PoolPatchBody, (ProjectId, Uuid)>,
 ) -> Answer {
     let (network, Uuid(id)) = ask.path;
-    let (which, expected, Range(range)) =
-        ((network, PoolId(id)), ask.conditions.expected, ask.body.range);
+    let PoolPatchBody { range: Range(range), id: shown_id, position, .. } = ask.body;
+    let shown = Shown::new([("id", shown_id), ("position", position)]);
+    if !shown.is_empty() {
+        let pool = service.pool(ask.caller.clone(), network.clone(), PoolId(id)).await?;
+        shown.check(&PoolView::from(pool))?;
+    }
+    let (which, expected) = ((network, PoolId(id)), ask.conditions.expected);
     let pool = service.resize_pool(ask.caller, ask.origin, which, expected, range).await?;
     Ok(tagged(&pool.tag(), PoolView::from(pool)))
 }

@@ -15,7 +15,6 @@ use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
 use super::values::{Id, Range, not_null};
-use crate::service::Addresses;
 use crate::{Label, NodeId, ProjectId, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -141,21 +140,14 @@ async fn create_reservation(
 #[utoipa::path(delete, path = "/networks/{network}/reservations/{range}",
     operation_id = "delete_reservation", tag = "reservations",
     params(("network" = String, Path, description = "Its name or id."),
-        ("range" = String, Path, description = "Exactly its first and last address, as in \
-            `10.1.0.10-10.1.0.20`, or its one address.")),
+        ("range" = String, Path, description = "As it was made, or exactly its first and last \
+            address, as in `10.1.0.10-10.1.0.20`.")),
     responses((status = 204, description = "It is gone.")))]
 async fn delete_reservation(
     State(service): State<Arc<Service>>,
     ask: Ask<(ProjectId, Range)>,
 ) -> Answer<StatusCode> {
     let (network, Range(range)) = ask.path;
-    let found = match range {
-        Addresses::Range(range) => Ok(range),
-        Addresses::Prefix(_) => {
-            Err(Problem::invalid("range", "must be its first and last address"))
-        }
-    };
-    let range = checked(&service, &ask.caller, found).await?;
     service.unreserve(ask.caller, ask.origin, network, range).await?;
     Ok(StatusCode::NO_CONTENT)
 }

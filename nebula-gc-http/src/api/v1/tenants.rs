@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,6 +11,7 @@ use utoipa_axum::routes;
 use super::ask::{Ask, AskWith, Nothing};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
+use super::shown::Shown;
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::time::Timestamp;
 use super::values::Id;
@@ -50,6 +52,21 @@ struct TenantBody {
     name: Label,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct TenantPatchBody {
+    /// 1 to 128 characters, none of them a control character.
+    #[schema(value_type = String, min_length = 1, max_length = 128)]
+    name: Label,
+    // As they are shown.
+    #[serde(default)]
+    #[schema(ignore)]
+    id: Option<Value>,
+    #[serde(default)]
+    #[schema(ignore)]
+    created_at: Option<Value>,
+}
+
 /// List the tenants that the credential sees.
 #[utoipa::path(get, path = "/tenants", operation_id = "list_tenants", tag = "tenants",
     params(Paging), responses((status = 200, description = "A page of tenants.", body = Page<TenantView>)))]
@@ -86,15 +103,19 @@ async fn read_tenant(State(service): State<Arc<Service>>, ask: Ask<TenantId>) ->
 
 /// Give a tenant another name.
 #[utoipa::path(patch, path = "/tenants/{tenant}", operation_id = "rename_tenant", tag = "tenants",
-    params(("tenant" = Id, Path), IfMatch), request_body = TenantBody,
+    params(("tenant" = Id, Path), IfMatch), request_body = TenantPatchBody,
     responses((status = 200, description = "As it is now.", body = TenantView)))]
 async fn rename_tenant(
     State(service): State<Arc<Service>>,
-    ask: AskWith<TenantBody, TenantId>,
+    ask: AskWith<TenantPatchBody, TenantId>,
 ) -> Answer {
+    let TenantPatchBody { name, id, created_at } = ask.body;
+    let shown = Shown::new([("id", id), ("createdAt", created_at)]);
+    if !shown.is_empty() {
+        shown.check(&TenantView::from(service.tenant(ask.caller.clone(), ask.path).await?))?;
+    }
     let expected = ask.conditions.expected;
-    let tenant =
-        service.rename_tenant(ask.caller, ask.origin, ask.path, expected, ask.body.name).await?;
+    let tenant = service.rename_tenant(ask.caller, ask.origin, ask.path, expected, name).await?;
     Ok(tagged(&tenant.tag(), TenantView::from(tenant.clone())))
 }
 

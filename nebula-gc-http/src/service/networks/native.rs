@@ -63,7 +63,7 @@ pub struct NetworkPatch {
     /// [`NetworkSettings::mtu`]
     pub mtu: Option<u32>,
     /// [`NetworkSettings::initiating_version`]
-    pub initiating_version: Option<Version>,
+    pub initiating_version: Option<Option<Version>>,
 }
 
 impl Network {
@@ -284,7 +284,16 @@ impl NetworkPatch {
             hold_alone: self.hold_alone.unwrap_or(had.hold_alone),
             silence_seconds: self.silence_seconds.unwrap_or(had.silence_seconds),
             mtu: self.mtu.unwrap_or(had.mtu),
-            initiating_version: self.initiating_version.or(had.initiating_version),
+            initiating_version: match self.initiating_version {
+                // What is shown where nobody chose is no choice.
+                Some(Some(asked))
+                    if former.versions == Versions::Both && asked == former.begins_with() =>
+                {
+                    had.initiating_version
+                }
+                Some(asked) => asked,
+                None => had.initiating_version,
+            },
         };
         settings.check()?;
         let mut network = settings.apply(former.clone());
@@ -299,7 +308,10 @@ impl NetworkPatch {
             }
             network.versions = versions;
         }
-        check_initiating(self.initiating_version, network.versions)?;
+        check_initiating(self.initiating_version.flatten(), network.versions)?;
+        if self.initiating_version == Some(None) && former.versions == Versions::Both {
+            return Err(Error::invalid("initiatingVersion", "is not null here; must be 1 or 2"));
+        }
         let Some(prefixes) = &self.prefixes else { return Ok((network, vec![])) };
         let usable = check_prefixes(prefixes, network.versions)?;
         let mut gains = vec![];

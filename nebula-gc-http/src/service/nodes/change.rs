@@ -62,7 +62,8 @@ impl Service {
         self.operate(caller, origin, about, expected, Wish::Change(change)).await
     }
 
-    /// Keeps a node out for a while: its certificates are blocked, its addresses stay its own.
+    /// Keeps a node out for a while: its certificates are blocked, its addresses stay its own. One that is
+    /// suspended has this reason then.
     ///
     /// # Errors
     /// [`Error::Conflict`] for a revoked or released one, and as [`change_node`](Self::change_node).

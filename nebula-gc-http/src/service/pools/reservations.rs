@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use nebula_alloc::Family;
 use nebula_alloc::reservation::{self, Purpose, Reservation};
-use nebula_alloc::{AddressRange, Family};
 
 use super::{Addresses, refusal};
 use crate::service::Service;
@@ -96,16 +96,17 @@ impl Service {
         .await
     }
 
-    /// Lifts the reservation of exactly these addresses.
+    /// Lifts the reservation of exactly these addresses, in the form that it was made in or in that of
+    /// its first and last one.
     ///
     /// # Errors
-    /// [`Error::NotFound`], and those of access.
+    /// [`Error::NotFound`], [`Error::InvalidRequest`], and those of access.
     pub async fn unreserve(
         &self,
         caller: Caller,
         origin: Origin,
         network: ProjectId,
-        range: AddressRange,
+        range: Addresses,
     ) -> Result<(), Error> {
         let mut rest = Some(range);
         // Where much stands in it, each step lifts a part.
@@ -113,10 +114,14 @@ impl Service {
             let network = network.clone();
             let lifted = self.alone(caller.clone(), origin, move |work| {
                 let network = work.network(Action::ChangeNetwork, &network)?;
+                let range = match range {
+                    Addresses::Range(range) => range,
+                    prefix @ Addresses::Prefix(_) => prefix.of(&network)?,
+                };
                 reservation::remove(work.tx, work.now, &work.author.actor(), network.id, range)
                     .map_err(refusal)
             });
-            rest = lifted.await?.rest;
+            rest = lifted.await?.rest.map(Addresses::Range);
         }
         Ok(())
     }

@@ -110,7 +110,11 @@ impl Wish {
                 refuse("this device came without a node token, and has none")
             }
             (Self::Rotate(token), _) => Ok(Decision::Rotate(shared.secrets.hash(token)?)),
-            (Self::KeepOut(state, _), current) if *state == current => Ok(Decision::Unchanged),
+            (Self::KeepOut(state, reason), current)
+                if *state == current && former.state_reason.as_ref() == Some(reason) =>
+            {
+                Ok(Decision::Unchanged)
+            }
             (Self::KeepOut(S::Suspended, _), S::Revoked) => {
                 refuse("this node is revoked; reinstate it first")
             }
