@@ -6,7 +6,7 @@ mod search;
 
 use std::net::IpAddr;
 
-pub use self::search::{Search, search};
+pub use self::search::{Found, Search, search};
 use crate::address::octets;
 use crate::interval::limit;
 use crate::store::writer::LAST_EVENT;

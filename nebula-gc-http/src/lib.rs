@@ -67,8 +67,8 @@ pub use self::{
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,
-        EventFilter, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
-        NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodeStatus, NumberedEvent,
+        EventFilter, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
+        NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage, NodeStatus, NumberedEvent,
         Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed,
         Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
     },

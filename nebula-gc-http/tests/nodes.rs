@@ -451,7 +451,7 @@ async fn lists_are_filtered_and_come_in_pages(fleet: Fleet) {
     }
     let list = async |filter: NodeFilter| {
         let nodes = fleet.service.nodes(Caller::Local, demo(), filter, None, 100).await.unwrap();
-        nodes.into_iter().map(|node| node.name).collect::<Vec<_>>()
+        nodes.nodes.into_iter().map(|node| node.name).collect::<Vec<_>>()
     };
     let any = NodeFilter::default;
     let prefix = |prefix: &str| NodeFilter { name_prefix: Some(prefix.to_owned()), ..any() };
@@ -478,9 +478,9 @@ async fn lists_are_filtered_and_come_in_pages(fleet: Fleet) {
     let (mut paged, mut after) = (vec![], None);
     loop {
         let page = fleet.service.nodes(Caller::Local, demo(), any(), after, 3).await.unwrap();
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.nodes.last() else { break };
         after = Some(last.id);
-        paged.extend(page.into_iter().map(|node| node.name));
+        paged.extend(page.nodes.into_iter().map(|node| node.name));
     }
     assert_eq!(paged, ["web-1", "web-2", "db-1", "wéb-3"]);
 }
@@ -495,8 +495,8 @@ async fn who_has_not_applied_a_revision(fleet: Fleet) {
     let revision = fleet.revision().await;
     let names = async || {
         let unapplied = fleet.unapplied(revision).await;
-        assert_eq!(unapplied.count, i64::try_from(unapplied.nodes.len()).unwrap());
-        unapplied.nodes.into_iter().map(|node| node.name).collect::<Vec<_>>()
+        assert_eq!(unapplied.count, i64::try_from(unapplied.nodes.nodes.len()).unwrap());
+        unapplied.nodes.nodes.into_iter().map(|node| node.name).collect::<Vec<_>>()
     };
     assert_eq!(names().await, ["one", "two"]);
     assert_eq!(fleet.unapplied(revision - 1).await.count, 0);

@@ -109,7 +109,7 @@ async fn who_comes_back_learns_first_what_is_blocked(fleet: Fleet) {
 
     fleet.service.reinstate_node(operator(), origin(), about, any()).await.unwrap();
     let revision = fleet.revision().await;
-    assert!(fleet.unapplied(revision).await.nodes.iter().any(|node| node.id == out.id));
+    assert!(fleet.unapplied(revision).await.nodes.nodes.iter().any(|node| node.id == out.id));
     let blocked = fleet.blocked().await;
     assert!(blocked.contains(&fingerprint(&gone)) && blocked.contains(&fingerprint(&out)));
     let bundle = fleet.service.own_bundle(out.caller()).await.unwrap();

@@ -61,6 +61,8 @@ pub(crate) const NETWORKS: &str = "WITH RECURSIVE known (network) AS (
 
 /// How many events of a subject are looked at together.
 const PAGE: usize = 256;
+/// How many of them for one page of the log.
+const LOOKED_AT: usize = 2_048;
 
 /// Which events, and in which order. The default is all, the oldest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,92 +82,138 @@ pub struct Search<'a> {
     pub up_to: Option<i64>,
 }
 
-/// The events that are asked for, at most `limit` of them, each with its id.
+/// A page of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The events, each with its id.
+    pub events: Vec<(i64, Event)>,
+    /// Behind which id to go on, where the search ended before it had as many events as were asked for
+    /// and before the end of the log. Else the next page is behind the last event.
+    pub go_on: Option<i64>,
+}
+
+/// The events that are asked for, at most `limit` of them.
 ///
-/// A page costs what it holds, whatever there is beside it; of several networks, or of one kind in all
-/// of them, as much for each network, and of one subject what there is of it in front of the page's
-/// end. On PostgreSQL an event may come to light behind others with higher ids: who goes on from the last
-/// one misses none as long as the search ends [in time](Search::up_to).
+/// A page costs what it holds, whatever there is beside it, and a step for each network that is looked
+/// at. Of one subject it looks at some thousand events, and is [cut short](Found::go_on) where those
+/// are not what is asked for. On PostgreSQL an event may come to light behind others with higher ids:
+/// who goes on from the last one misses none as long as the search ends [in time](Search::up_to).
 ///
 /// # Errors
 ///
 /// The engine's.
-pub fn search(
-    tx: &mut dyn Transaction,
-    search: &Search<'_>,
-    limit: usize,
-) -> Result<Vec<(i64, Event)>, Error> {
+pub fn search(tx: &mut dyn Transaction, search: &Search<'_>, limit: usize) -> Result<Found, Error> {
     if search.kind.is_some_and(|kind| limits::check("kind", kind, limits::NAME).is_err()) {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
     if search.subject.is_some() {
         return of_subject(tx, search, limit);
     }
-    let mut ids = ids(tx, search, limit)?;
+    let mut ids = match search.networks {
+        Some(networks) => of_networks(tx, search, networks, limit)?,
+        None => everywhere(tx, search, limit)?,
+    };
     ids.retain(|id| search.up_to.is_none_or(|end| *id <= end));
+    ids.truncate(limit);
+    let keys: Vec<_> = ids.iter().map(|id| vec![(*id).into()]).collect();
+    let events =
+        tx.query_each(BY_ID, &keys)?.iter().flatten().map(read).collect::<Result<_, _>>()?;
+    Ok(Found { events, go_on: None })
+}
+
+/// The ids of the first `limit`, in order.
+fn everywhere(
+    tx: &mut dyn Transaction,
+    search: &Search<'_>,
+    limit: usize,
+) -> Result<Vec<i64>, Error> {
+    let behind = behind(search).into();
+    let count = self::limit(limit).into();
+    let way = |up, down| if search.newest_first { down } else { up };
+    let Some(kind) = search.kind else {
+        return ids(&tx.query(way(ALL_UP, ALL_DOWN), &[behind, count])?);
+    };
+    let rows = tx.query(NETWORKS, &[kind.into()])?;
+    let networks: Vec<_> =
+        rows.iter().map(|row| Ok(NetworkId(row.array(0)?))).collect::<Result<_, Error>>()?;
+    let mut found = of_networks(tx, search, &networks, limit)?;
+    let elsewhere = way(ELSEWHERE_UP, ELSEWHERE_DOWN);
+    found.extend(ids(&tx.query(elsewhere, &[kind.into(), behind, count])?)?);
+    sort(&mut found, search);
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The same of these networks. Of many networks each is first asked for a few, and only those for more
+/// whose next may belong to the page.
+fn of_networks(
+    tx: &mut dyn Transaction,
+    search: &Search<'_>,
+    networks: &[NetworkId],
+    limit: usize,
+) -> Result<Vec<i64>, Error> {
+    let way = |up, down| if search.newest_first { down } else { up };
+    let text = match search.kind {
+        Some(_) => way(KIND_UP, KIND_DOWN),
+        None => way(NETWORK_UP, NETWORK_DOWN),
+    };
+    let mut found: Vec<i64> = Vec::new();
+    // Each network with the last id that is known of it.
+    let mut open: Vec<_> = networks.iter().map(|network| (network, behind(search))).collect();
+    let mut count = limit.div_ceil(networks.len().max(1)).saturating_add(1).min(limit);
+    while !open.is_empty() && limit > 0 {
+        let sets: Vec<_> = open
+            .iter()
+            .map(|(network, behind)| {
+                let mut set: Vec<Param<'_>> = search.kind.map(Into::into).into_iter().collect();
+                set.push(network.as_bytes().into());
+                set.push((*behind).into());
+                set.push(self::limit(count).into());
+                set
+            })
+            .collect();
+        let answers = tx.query_each(text, &sets)?;
+        let mut more = Vec::new();
+        for ((network, _), rows) in open.iter().zip(&answers) {
+            let of_network = ids(rows)?;
+            if let Some(last) = of_network.last().filter(|_| rows.len() >= count) {
+                more.push((*network, *last));
+            }
+            found.extend(of_network);
+        }
+        sort(&mut found, search);
+        found.truncate(limit);
+        // Behind the end of a full page there is nothing to look for.
+        let end = found.get(limit - 1).copied();
+        more.retain(|(_, last)| end.is_none_or(|end| comes_before(search, *last, end)));
+        open = more;
+        count = count.saturating_mul(2).min(limit);
+    }
+    Ok(found)
+}
+
+fn ids(rows: &[Row]) -> Result<Vec<i64>, Error> {
+    rows.iter().map(|row| row.integer(0)).collect()
+}
+
+fn comes_before(search: &Search<'_>, one: i64, other: i64) -> bool {
+    if search.newest_first { one > other } else { one < other }
+}
+
+fn sort(ids: &mut Vec<i64>, search: &Search<'_>) {
     ids.sort_unstable();
     ids.dedup();
     if search.newest_first {
         ids.reverse();
     }
-    ids.truncate(limit);
-    let keys: Vec<_> = ids.iter().map(|id| vec![(*id).into()]).collect();
-    tx.query_each(BY_ID, &keys)?.iter().flatten().map(read).collect()
-}
-
-/// The ids of the first `limit` of each of the networks, or more.
-fn ids(tx: &mut dyn Transaction, search: &Search<'_>, limit: usize) -> Result<Vec<i64>, Error> {
-    let behind = behind(search).into();
-    let limit = self::limit(limit).into();
-    let way = |up, down| if search.newest_first { down } else { up };
-    let found = match (search.networks, search.kind) {
-        (None, None) => vec![tx.query(way(ALL_UP, ALL_DOWN), &[behind, limit])?],
-        (Some(networks), None) => {
-            let sets: Vec<_> = networks
-                .iter()
-                .map(|network| vec![network.as_bytes().into(), behind, limit])
-                .collect();
-            tx.query_each(way(NETWORK_UP, NETWORK_DOWN), &sets)?
-        }
-        (Some(networks), Some(kind)) => of_kind(tx, search, networks, kind, limit)?,
-        (None, Some(kind)) => {
-            let rows = tx.query(NETWORKS, &[kind.into()])?;
-            let networks: Vec<_> = rows
-                .iter()
-                .map(|row| Ok(NetworkId(row.array(0)?)))
-                .collect::<Result<_, Error>>()?;
-            let mut found = of_kind(tx, search, &networks, kind, limit)?;
-            let elsewhere = way(ELSEWHERE_UP, ELSEWHERE_DOWN);
-            found.push(tx.query(elsewhere, &[kind.into(), behind, limit])?);
-            found
-        }
-    };
-    found.iter().flatten().map(|row| row.integer(0)).collect()
-}
-
-fn of_kind(
-    tx: &mut dyn Transaction,
-    search: &Search<'_>,
-    networks: &[NetworkId],
-    kind: &str,
-    limit: Param<'_>,
-) -> Result<Vec<Vec<Row>>, Error> {
-    let sets: Vec<_> = networks
-        .iter()
-        .map(|network| vec![kind.into(), network.as_bytes().into(), behind(search).into(), limit])
-        .collect();
-    tx.query_each(if search.newest_first { KIND_DOWN } else { KIND_UP }, &sets)
 }
 
 /// A subject is mostly of one network, and has few events.
-fn of_subject(
-    tx: &mut dyn Transaction,
-    search: &Search<'_>,
-    limit: usize,
-) -> Result<Vec<(i64, Event)>, Error> {
+fn of_subject(tx: &mut dyn Transaction, search: &Search<'_>, limit: usize) -> Result<Found, Error> {
     let mut found = Vec::new();
     let mut behind = behind(search);
     let mut count = limit.min(PAGE);
+    let mut left = LOOKED_AT;
     while found.len() < limit {
         let text = if search.newest_first { SUBJECT_DOWN } else { SUBJECT_UP };
         let rows =
@@ -183,13 +231,19 @@ fn of_subject(
                 found.push((id, event));
             }
         }
-        if rows.len() < count {
+        left = left.saturating_sub(count);
+        // What is not settled yet may be followed by what is to come to light.
+        let is_end = rows.len() < count || search.up_to.is_some_and(|end| behind > end);
+        if is_end {
             break;
+        }
+        if left == 0 && found.len() < limit {
+            return Ok(Found { events: found, go_on: Some(behind) });
         }
         count = PAGE;
     }
     found.truncate(limit);
-    Ok(found)
+    Ok(Found { events: found, go_on: None })
 }
 
 fn behind(search: &Search<'_>) -> i64 {

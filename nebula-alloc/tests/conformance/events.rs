@@ -251,8 +251,9 @@ pub fn they_are_found_by_network_kind_and_subject_from_either_end(new: New) {
                         let up_to = Some(i64::try_from(written.len()).unwrap() - 3);
                         let asked = Search { networks, kind, subject, newest_first, behind, up_to };
                         let page = store.run(|tx| search(tx, &asked, 70)).unwrap();
-                        let is_last = page.len() < 70;
-                        found.extend(page);
+                        assert_eq!(page.go_on, None);
+                        let is_last = page.events.len() < 70;
+                        found.extend(page.events);
                         if is_last {
                             break;
                         }

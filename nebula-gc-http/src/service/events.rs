@@ -28,6 +28,16 @@ pub struct NumberedEvent {
     pub event: Event,
 }
 
+/// A page of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<NumberedEvent>,
+    /// After which event to go on, where looking ended before the log did and before there were as many
+    /// as were asked for.
+    pub go_on: Option<i64>,
+}
+
 impl Service {
     /// Events of one network, or of all that the caller sees; those that are of no network are for
     /// root operators. From the one after `after` on, at most `limit`.
@@ -41,7 +51,7 @@ impl Service {
         filter: EventFilter,
         after: Option<i64>,
         limit: i64,
-    ) -> Result<Vec<NumberedEvent>, Error> {
+    ) -> Result<EventPage, Error> {
         let scope = self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             Ok(match network {
@@ -61,7 +71,9 @@ impl Service {
         // A snapshot of its own, so that it can be asked up to where its events are complete.
         self.read(move |tx, _| {
             let found = event::search(tx, scope, &filter, after, limit)?;
-            Ok(found.into_iter().map(|(id, event)| NumberedEvent { id, event }).collect())
+            let events = found.events.into_iter();
+            let events = events.map(|(id, event)| NumberedEvent { id, event }).collect();
+            Ok(EventPage { events, go_on: found.go_on })
         })
         .await
     }

@@ -28,7 +28,27 @@ pub struct Unapplied {
     /// How many active nodes have not reported it, or a later one. Nodes that never report count.
     pub count: i64,
     /// A page of them.
+    pub nodes: NodePage,
+}
+
+/// A page of nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodePage {
+    /// The nodes.
     pub nodes: Vec<NodeDetails>,
+    /// After which node to go on, where looking ended before the nodes did and before there were as many
+    /// as were asked for.
+    pub go_on: Option<NodeId>,
+}
+
+impl NodePage {
+    fn read(
+        tx: &mut dyn Transaction,
+        network: NetworkId,
+        node::Listed { nodes, go_on }: node::Listed,
+    ) -> Result<Self, Error> {
+        Ok(Self { nodes: NodeDetails::read_all(tx, network, nodes)?, go_on })
+    }
 }
 
 impl Service {
@@ -43,11 +63,11 @@ impl Service {
         filter: NodeFilter,
         after: Option<NodeId>,
         limit: usize,
-    ) -> Result<Vec<NodeDetails>, Error> {
+    ) -> Result<NodePage, Error> {
         self.look(caller, network, move |tx, network| {
             let after = after.unwrap_or([0; 16].into());
-            let nodes = node::list(tx, network.id, &filter, after, limit)?;
-            NodeDetails::read_all(tx, network.id, nodes)
+            let listed = node::list(tx, network.id, &filter, after, limit)?;
+            NodePage::read(tx, network.id, listed)
         })
         .await
     }
@@ -130,13 +150,13 @@ impl Service {
             }
             let filter = NodeFilter { not_applied: Some(revision), ..NodeFilter::default() };
             let after = after.unwrap_or([0; 16].into());
-            let nodes = node::list(tx, network.id, &filter, after, limit)?;
+            let listed = node::list(tx, network.id, &filter, after, limit)?;
             Ok(Unapplied {
                 network: network.id,
                 revision,
                 current: network.revision.0,
                 count: node::count_unapplied(tx, network.id, revision)?,
-                nodes: NodeDetails::read_all(tx, network.id, nodes)?,
+                nodes: NodePage::read(tx, network.id, listed)?,
             })
         })
         .await

@@ -1,7 +1,7 @@
 //! Looking through the audit log, which is a table of [`nebula_alloc`].
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::event::{self, Event, Search};
+use nebula_alloc::event::{self, Event, Found, Search};
 use nebula_alloc::store::{Row, Transaction};
 
 use super::operator_key::Scope;
@@ -20,7 +20,7 @@ pub(crate) fn search(
     filter: &EventFilter,
     after: Option<i64>,
     limit: i64,
-) -> Result<Vec<(i64, Event)>, Error> {
+) -> Result<Found, Error> {
     let settled = if filter.newest_first { None } else { Some(tx.last_settled_event()?) };
     let networks: Option<Vec<NetworkId>> = match scope {
         Scope::Root => None,

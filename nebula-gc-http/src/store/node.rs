@@ -119,8 +119,8 @@ pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>,
 }
 // Below the macro that it uses.
 mod list;
+pub(crate) use self::list::{Listed, applied_by_all, count_unapplied, list, silent};
 pub use self::list::{NodeFilter, NodeRole};
-pub(crate) use self::list::{applied_by_all, count_unapplied, list, silent};
 
 fn read(row: &Row) -> Result<Node, Error> {
     let lighthouse =

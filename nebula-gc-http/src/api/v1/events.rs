@@ -141,8 +141,10 @@ async fn answer(
     let after = after(service, &caller, query.cursor, list).await?.map(i64::from_be_bytes);
     let filter =
         EventFilter { kind: query.kind, subject: query.subject.map(|Uuid(id)| id), newest_first };
-    let events = service.events(caller, network, filter, after, query.limit.and_one()).await?;
-    let page: Page<EventView> =
-        Page::new(events, query.limit, list, |event| event.id.to_be_bytes().to_vec());
+    let found = service.events(caller, network, filter, after, query.limit.and_one()).await?;
+    let go_on = found.go_on.map(|id| id.to_be_bytes().to_vec());
+    let page: Page<EventView> = Page::cut_short(found.events, go_on, query.limit, list, |event| {
+        event.id.to_be_bytes().to_vec()
+    });
     Ok(json(page))
 }

@@ -22,7 +22,8 @@ const MOST: u16 = 500;
 pub(in crate::api) struct Page<T> {
     #[schema(schema_with = items::<T>)]
     items: Vec<T>,
-    /// The `cursor` of the next page; absent on the last.
+    /// The `cursor` of the next page; absent on the last. A page may have fewer items than asked for,
+    /// or none, and yet be followed by others: looking for few among many ends after a while.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
@@ -107,7 +108,18 @@ pub(in crate::api) async fn after<const N: usize>(
 impl<T> Page<T> {
     /// A page of what was read with [`Limit::and_one`]. `place` tells an item's place in `list`.
     pub(in crate::api) fn new<I: Into<T>>(
+        read: Vec<I>,
+        limit: Limit,
+        list: &str,
+        place: impl Fn(&I) -> Vec<u8>,
+    ) -> Self {
+        Self::cut_short(read, None, limit, list, place)
+    }
+
+    /// The same of a list that may have ended early, at a place to go on from.
+    pub(in crate::api) fn cut_short<I: Into<T>>(
         mut read: Vec<I>,
+        go_on: Option<Vec<u8>>,
         limit: Limit,
         list: &str,
         place: impl Fn(&I) -> Vec<u8>,
@@ -115,7 +127,7 @@ impl<T> Page<T> {
         let fits = usize::from(limit.0);
         let has_more = read.len() > fits;
         read.truncate(fits);
-        let last = read.last().filter(|_| has_more).map(place);
+        let last = if has_more { read.last().map(place) } else { go_on };
         let next = last.map(|place| {
             URL_SAFE_NO_PAD.encode([list.as_bytes(), b"\0", place.as_slice()].concat())
         });

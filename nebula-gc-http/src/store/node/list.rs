@@ -32,6 +32,21 @@ pub enum NodeRole {
     Relay,
 }
 
+/// A page of a network's nodes.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// In the order of their ids.
+    pub(crate) nodes: Vec<Node>,
+    /// After which node to go on, where looking ended before the nodes did and before there were as many
+    /// as were asked for.
+    pub(crate) go_on: Option<NodeId>,
+}
+
+/// How many nodes are looked at together, where few of them may pass.
+const LOOKED_AT: i64 = 1_000;
+/// How often that is done for one page.
+const LOOKS: usize = 8;
+
 /// Those after the one of this id, in the order of their ids, at most `limit`.
 pub(crate) fn list(
     tx: &mut dyn Transaction,
@@ -39,35 +54,57 @@ pub(crate) fn list(
     filter: &NodeFilter,
     after: NodeId,
     limit: usize,
-) -> Result<Vec<Node>, Error> {
-    let (mut found, mut after) = (vec![], after);
-    while found.len() < limit {
-        let wanted = limit - found.len();
-        let page = page(tx, network, filter, after, wanted)?;
-        let is_last = page.len() < wanted;
-        after = page.last().map_or(after, |node| node.id);
-        // The query finds a group by its text, which might also be parts of two others.
-        let in_group =
-            |node: &Node| filter.group.as_ref().is_none_or(|group| node.groups.contains(group));
-        found.extend(page.into_iter().filter(in_group));
-        if is_last {
-            break;
+) -> Result<Listed, Error> {
+    let (mut nodes, mut after) = (vec![], after);
+    for _ in 0..LOOKS {
+        let end = end(tx, network, after)?;
+        while nodes.len() < limit {
+            let wanted = limit - nodes.len();
+            let page = page(tx, network, filter, (after, end), wanted)?;
+            let is_last = page.len() < wanted;
+            after = page.last().map_or(after, |node| node.id);
+            // The query finds a group by its text, which might also be parts of two others.
+            let in_group =
+                |node: &Node| filter.group.as_ref().is_none_or(|group| node.groups.contains(group));
+            nodes.extend(page.into_iter().filter(in_group));
+            if is_last {
+                break;
+            }
+        }
+        match end {
+            Some(end) if nodes.len() < limit => after = end,
+            _ => return Ok(Listed { nodes, go_on: None }),
         }
     }
-    Ok(found)
+    Ok(Listed { nodes, go_on: Some(after) })
+}
+
+/// The last of those that are looked at together; nothing where those are all.
+fn end(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    after: NodeId,
+) -> Result<Option<NodeId>, Error> {
+    let rows = tx.query(
+        "SELECT id FROM gc_node WHERE network = $1 AND id > $2 ORDER BY id LIMIT 1 OFFSET $3",
+        &[network.as_bytes().into(), after.as_bytes().into(), (LOOKED_AT - 1).into()],
+    )?;
+    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
 }
 
 fn page(
     tx: &mut dyn Transaction,
     network: NetworkId,
     filter: &NodeFilter,
-    after: NodeId,
+    (after, end): (NodeId, Option<NodeId>),
     limit: usize,
 ) -> Result<Vec<Node>, Error> {
     let group = filter.group.as_ref().map(serde_json::to_string).transpose();
     let group = group.map_err(Error::unavailable)?;
-    let mut sql = select!("WHERE network = $1 AND id > $2").to_owned();
-    let mut params: Vec<Param<'_>> = vec![network.as_bytes().into(), after.as_bytes().into()];
+    let end = end.unwrap_or([u8::MAX; 16].into());
+    let mut sql = select!("WHERE network = $1 AND id > $2 AND id <= $3").to_owned();
+    let mut params: Vec<Param<'_>> =
+        vec![network.as_bytes().into(), after.as_bytes().into(), end.as_bytes().into()];
     let mut conditions: Vec<(&str, Param<'_>)> = vec![match &filter.state {
         Some(state) => ("state = ?", state.word().into()),
         None => ("state <> ?", NodeState::Released.word().into()),

@@ -14,8 +14,8 @@ use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
 use crate::api::v1::respond::{Answer, json};
 use crate::api::v1::values::{Id, not_negative};
 use crate::{
-    CaId, CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodeRole, NodeState,
-    ProjectId, Service,
+    CaId, CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodePage, NodeRole,
+    NodeState, ProjectId, Service,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -116,10 +116,6 @@ struct UnappliedView {
     nodes: Page<NodeView>,
 }
 
-fn place(node: &NodeDetails) -> Vec<u8> {
-    node.id.as_bytes().to_vec()
-}
-
 /// List a network's nodes, oldest first.
 #[utoipa::path(get, path = "/networks/{network}/nodes", operation_id = "list_nodes", tag = "nodes",
     params(("network" = String, Path, description = "Its name or id."), NodesQuery),
@@ -131,8 +127,14 @@ async fn list_nodes(
     let filter = ask.query.filter();
     let NodesQuery { cursor, limit, .. } = ask.query;
     let after = after(&service, &ask.caller, cursor, "nodes").await?.map(NodeId::from);
-    let nodes = service.nodes(ask.caller, ask.path, filter, after, read(limit)).await?;
-    Ok(json(Page::<NodeView>::new(nodes, limit, "nodes", place)))
+    let found = service.nodes(ask.caller, ask.path, filter, after, read(limit)).await?;
+    Ok(json(page(found, limit, "nodes")))
+}
+
+fn page(found: NodePage, limit: Limit, list: &str) -> Page<NodeView> {
+    let place = |node: &NodeDetails| node.id.as_bytes().to_vec();
+    let go_on = found.go_on.map(|id| id.as_bytes().to_vec());
+    Page::cut_short(found.nodes, go_on, limit, list, place)
 }
 
 fn read(limit: Limit) -> usize {
@@ -199,6 +201,6 @@ async fn list_unapplied_nodes(
         current_revision: found.current,
         applied_by_all: found.count == 0,
         count: found.count,
-        nodes: Page::new(found.nodes, limit, "unapplied", place),
+        nodes: page(found.nodes, limit, "unapplied"),
     }))
 }
