@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use nebula_gc_http::server::{DataDirectory, Signals, serve};
+use nebula_gc_http::server::{DataDirectory, Signals, forbid_dumps, serve};
 use nebula_gc_http::{AddPool, Caller, Origin, ProjectId};
 use tokio::net::TcpListener;
 
@@ -24,7 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen. The server speaks plain HTTP: beyond this machine, put TLS in front of it
+    /// Where to listen. The server speaks plain HTTP, so that this is an address of loopback: beyond
+    /// this machine, put TLS in front of it, or use `nebula-gc serve`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Where to keep the database and the secrets
@@ -34,6 +35,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    forbid_dumps();
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -52,6 +54,13 @@ async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>
         .with_ansi(std::io::stderr().is_terminal())
         .init();
 
+    if !listen.ip().to_canonical().is_loopback() {
+        return Err(format!(
+            "--listen {listen}: is reached from other machines, and plain HTTP shows keys and tokens \
+             on the way"
+        )
+        .into());
+    }
     let listener =
         TcpListener::bind(listen).await.map_err(|error| format!("--listen {listen}: {error}"))?;
     let address = listener.local_addr()?;

@@ -1,5 +1,6 @@
 //! How the service is asked over HTTP.
 
+mod bodies;
 mod connection;
 mod cors;
 pub mod dialect;
@@ -7,7 +8,6 @@ mod extract;
 mod health;
 mod incoming;
 mod json;
-mod log_limit;
 mod problem;
 mod v1;
 
@@ -22,11 +22,14 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 
+pub use self::bodies::Bodies;
 pub use self::connection::{Public, Stopping};
 pub use self::cors::Origins;
-use crate::api::log_limit::LogLimit;
 use crate::api::problem::{Internal, Problem};
 pub use crate::api::v1::openapi;
+pub(crate) use crate::api::v1::refused_head;
+use crate::log_limit::LogLimit;
+use crate::service::asker::asked;
 use crate::{Origin, Service};
 
 /// All routes over one service. Serve it with each client's address
@@ -60,7 +63,7 @@ async fn note_origin(mut request: Request, next: Next) -> Response {
     };
     request.extensions_mut().insert(origin);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
+    let mut response = asked(origin, next.run(request)).await;
     let id = origin.request_id();
     if let Some(Internal(internal)) = response.extensions().get()
         && let Some(left_out) = FAILURES.admit(Instant::now())

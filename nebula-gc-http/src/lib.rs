@@ -42,6 +42,10 @@ pub mod client;
 mod error;
 #[cfg(feature = "service")]
 mod id;
+#[cfg(feature = "server")]
+mod log_limit;
+#[cfg(feature = "service")]
+mod machine;
 #[cfg(feature = "service")]
 mod names;
 #[cfg(feature = "service")]
@@ -67,10 +71,11 @@ pub use self::{
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,
-        EventFilter, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
-        NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage, NodeStatus, NumberedEvent,
-        Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration, Renewed,
-        Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
+        EventFilter, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock,
+        NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
+        NodeStatus, NumberedEvent, Options, Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage,
+        Reach, Registration, Renewed, Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied,
+        Upkeep,
     },
     service::{
         ActiveCa, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport, ImportConflict,

@@ -1,12 +1,16 @@
 //! A server: its data directory, and serving until asked to stop.
 
+mod addresses;
 mod clock;
 mod data;
+mod dumps;
 mod file;
 mod limits;
+mod own_answers;
 mod secrets;
 mod serve;
 mod signals;
+mod taken_in_time;
 #[cfg(feature = "tls")]
 mod tls;
 mod upkeep;
@@ -15,6 +19,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use self::data::DataDirectory;
+pub use self::dumps::forbid_dumps;
 pub use self::limits::{Limits, raise_file_limit};
 pub use self::secrets::SecretsFile;
 pub use self::serve::{Server, serve};

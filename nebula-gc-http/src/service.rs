@@ -2,6 +2,7 @@
 
 mod access;
 mod alone;
+pub(crate) mod asker;
 mod audit;
 mod authority;
 mod blocking;
@@ -14,6 +15,7 @@ mod join_tokens;
 mod networks;
 mod nodes;
 mod operator_keys;
+mod options;
 mod own;
 mod pending;
 mod pools;
@@ -23,6 +25,7 @@ pub(crate) mod secrets;
 mod soundness;
 mod tenants;
 mod terms;
+mod turns;
 mod update;
 pub(crate) mod upkeep;
 mod watch;
@@ -32,13 +35,14 @@ use std::sync::Arc;
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::Step;
 use nebula_alloc::{Writer, WriterOptions};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use self::access::KnownCallers;
 pub use self::access::{Action, Caller};
 pub use self::alone::{Created, Repeat};
+use self::asker::Asker;
 pub use self::audit::Origin;
 use self::authority::Authorities;
 use self::bundles::Views;
@@ -54,11 +58,13 @@ pub use self::join_tokens::{Expiry, NewJoinToken};
 pub use self::networks::{AddPool, NetworkPatch, NetworkSettings, NewNetwork, PoolAdded};
 pub use self::nodes::{NodeChange, NodeDetails, NodePage, Rotated, Unapplied};
 pub use self::operator_keys::{NewOperatorKey, Reach};
+pub use self::options::Options;
 use self::own::Presence;
 pub use self::own::{OwnCertificate, OwnNode};
 pub use self::pending::Settlement;
 pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
 pub use self::precondition::{Expected, Tag};
+use self::turns::Turns;
 use self::upkeep::Progress;
 pub use self::upkeep::Upkeep;
 pub use self::watch::Desired;
@@ -80,10 +86,19 @@ pub struct Service {
     shared: Arc<Shared>,
     views: Views,
     known: KnownCallers,
-    /// Turns at reading: who waits for a connection must not hold a thread meanwhile.
-    turns: Semaphore,
+    turns: AllTurns,
     watch: Watch,
     progress: Progress,
+    options: Options,
+}
+
+/// Turns at the writer, and at reading: who waits for a connection must not hold a thread meanwhile.
+/// Nodes and health have some of their own, which operators' lists can't take.
+struct AllTurns {
+    write: Turns,
+    read: Turns,
+    read_as_node: Turns,
+    read_health: Turns,
 }
 
 /// What steps need inside a transaction.
@@ -155,7 +170,8 @@ impl Service {
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(clock);
         let writing = Arc::clone(&clock);
         let options = WriterOptions::default().with_queue(QUEUE);
-        let (writer, reading) = database.start(move || writing(), options, READERS + 1)?;
+        let (writer, reading) =
+            database.start(move || writing(), options, READERS + NODE_READERS + 2)?;
         let reading = Arc::new(reading);
         let authorities = Authorities::default();
         let instance = Uuid::now_v7().to_string();
@@ -178,10 +194,22 @@ impl Service {
             shared,
             views: Views::default(),
             known: KnownCallers::default(),
-            turns: Semaphore::new(READERS),
+            turns: AllTurns {
+                write: Turns::new(WRITING, ROOM),
+                read: Turns::new(READERS, ROOM),
+                read_as_node: Turns::new(NODE_READERS, ROOM),
+                read_health: Turns::new(1, ROOM),
+            },
             watch,
             progress: Progress::default(),
+            options: Options::default(),
         })
+    }
+
+    /// With other options.
+    #[must_use]
+    pub fn with_options(self, options: Options) -> Self {
+        Self { options, ..self }
     }
 
     /// Whether it can do its work: the writer is up and the database answers.
@@ -195,7 +223,8 @@ impl Service {
         if !self.writer.is_ready() {
             return None;
         }
-        self.read(|tx, shared| cas::warnings(tx, shared.now())).await.ok()
+        let warn = |tx: &mut dyn Transaction, shared: &Shared| cas::warnings(tx, shared.now());
+        self.read_in(&self.turns.read_health, warn).await.ok()
     }
 
     /// Ends its work, also while others still have it: nothing more is read or written, what was
@@ -242,32 +271,97 @@ impl Service {
         .await
     }
 
-    /// Keeps callers without a credential out of the writer's queue. It decides nothing else: the
-    /// step asks again inside its transaction.
-    async fn admit(&self, caller: &Caller) -> Result<(), Error> {
+    /// Keeps callers without a good credential out of the writer's queue, and from having bodies read.
+    /// It decides nothing else: the step asks again inside its transaction. Once is enough for a
+    /// request.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`].
+    pub async fn admit(&self, caller: &Caller) -> Result<(), Error> {
         let Caller::Bearer(bearer) = caller else { return Ok(()) };
-        let hashed = self.shared.secrets.hash(bearer)?;
-        if !self.known.contains(&hashed) {
-            self.authenticate(caller).await?;
-            if bearer.kind() != BearerKind::NodeToken {
-                self.known.insert(&hashed);
-            }
+        if Asker::now().is_judged {
+            return Ok(());
         }
+        Asker::shows(bearer.kind());
+        let hashed = self.shared.secrets.hash(bearer)?;
+        if let Some(known) = self.known.find(&hashed, self.shared.now()) {
+            Asker::has(&hashed, known.is_suspect);
+            return Ok(());
+        }
+        let asked = caller.clone();
+        let authenticate = move |tx: &mut dyn Transaction, shared: &Shared| {
+            let now = shared.now();
+            let principal = access::Principal::authenticate(tx, &shared.secrets, &asked, now)?;
+            Ok((principal.ends_at(), now))
+        };
+        let (ends_at, now) = self.read(authenticate).await?;
+        if now < ends_at && bearer.kind() != BearerKind::NodeToken {
+            self.known.insert(&hashed, ends_at);
+        }
+        Asker::has(&hashed, now >= ends_at);
         Ok(())
+    }
+
+    /// As [`admit`](Self::admit), for a request that is going to read: a node's credential is read
+    /// with it.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`].
+    pub async fn admit_to_read(&self, caller: &Caller) -> Result<(), Error> {
+        match caller {
+            Caller::Bearer(bearer) if bearer.kind() == BearerKind::NodeToken => {
+                Asker::shows(BearerKind::NodeToken);
+                Ok(())
+            }
+            caller => self.admit(caller).await,
+        }
     }
 
     /// Runs a step with the writer's next batch.
     async fn write<S: Step<Error = Error>>(&self, step: S) -> Result<S::Output, Error> {
+        let asker = Asker::now();
+        let mut step = step;
+        let mut is_suspect = asker.is_suspect;
+        let turn = loop {
+            if is_suspect {
+                step = self.rehearse(step).await?;
+            }
+            let turn = self.turns.write.take(asker.who).await?;
+            // What it asked beside this may have been refused while this waited.
+            if is_suspect || !self.known.is_suspect(asker.who) {
+                break turn;
+            }
+            is_suspect = true;
+        };
         let (answer, outcome) = oneshot::channel();
         let waiting = Arc::clone(self.watch.waiting());
         self.writer.submit(step, move |result| {
             waiting.look_soon();
             // Who asked may have gone away; what was committed stays.
             let _ = answer.send(result);
+            drop(turn);
         })?;
         let outcome = outcome.await;
         self.rehash();
-        outcome.map_err(|_| Error::unavailable("the writer stopped"))?
+        let outcome = outcome.map_err(|_| Error::unavailable("the writer stopped"))?;
+        let is_refused = outcome.as_ref().is_err_and(is_refusal);
+        if is_refused != is_suspect {
+            self.known.note(asker.who, is_refused);
+        }
+        outcome
+    }
+
+    /// Plans a step beside the writer, for who was refused before: where this is refused as well, the
+    /// writer has nothing to do with it.
+    async fn rehearse<S: Step<Error = Error>>(&self, mut step: S) -> Result<S, Error> {
+        let rehearsed = self.read(move |tx, shared| {
+            let planned = step.plan(tx, shared.now());
+            Ok((step, planned.err().filter(is_refusal)))
+        });
+        match rehearsed.await? {
+            (step, None) => Ok(step),
+            (_, Some(refusal)) => Err(refusal),
+        }
     }
 
     /// Has bearer secrets hashed anew that were found under a former key of the server.
@@ -292,7 +386,19 @@ impl Service {
         &self,
         read: impl FnOnce(&mut dyn Transaction, &Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let _turn = self.turns.acquire().await.map_err(Error::unavailable)?;
+        let turns = match Asker::now().kind {
+            Some(BearerKind::NodeToken) => &self.turns.read_as_node,
+            _ => &self.turns.read,
+        };
+        self.read_in(turns, read).await
+    }
+
+    async fn read_in<T: Send + 'static>(
+        &self,
+        turns: &Turns,
+        read: impl FnOnce(&mut dyn Transaction, &Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let _turn = turns.take(Asker::now().who).await?;
         let (reading, shared) = (Arc::clone(&self.reading), Arc::clone(&self.shared));
         let answer = spawn_blocking(move || reading.read(|tx| read(tx, &shared))).await;
         self.rehash();
@@ -301,11 +407,30 @@ impl Service {
     }
 }
 
-/// Connections that read: more than the cores would only wait for each other. One more is for who
-/// looks for changes.
-const READERS: usize = 4;
-/// Requests that may wait for the writer; one more is refused at once.
+/// Connections that read: more than the cores would only wait for each other. Two more are for health
+/// and for who looks for changes.
+const READERS: usize = 3;
+/// Those that read for nodes.
+const NODE_READERS: usize = 3;
+/// Requests that the writer has at a time: two of its batches, so that it never waits for the next.
+const WRITING: usize = 512;
+/// Requests that may wait for the writer itself: those that have a turn, and what the service has
+/// written beside them.
 const QUEUE: usize = 4096;
+/// Requests that may wait for a turn; one more is refused at once. Waiting costs less than to be asked
+/// again.
+const ROOM: usize = 1 << 17;
+
+/// Whether an error is for good, as far as what is stored tells.
+fn is_refusal(error: &Error) -> bool {
+    !matches!(
+        error,
+        Error::Unavailable { .. }
+            | Error::Overtaken
+            | Error::PoolExhausted { .. }
+            | Error::RateLimited { .. }
+    )
+}
 
 /// What every database has from its first start: the default tenant and a root operator key.
 fn prepare(

@@ -16,6 +16,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use self::signer::{SignerSetting, SignerSource};
 pub use self::table::{SETTINGS, Setting};
+use crate::Options;
 use crate::api::Origins;
 use crate::server::Limits;
 
@@ -43,6 +44,8 @@ pub struct Settings {
     pub cors_origins: Origins,
     /// Certificate and key for HTTPS; plain HTTP where there are none.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether plain HTTP may be served to other machines.
+    pub allow_plain_http: bool,
     /// Who holds the keys of CAs that this server does not hold; from the file alone.
     pub signers: Vec<SignerSetting>,
     /// How long a request waits for a signer.
@@ -51,6 +54,8 @@ pub struct Settings {
     pub log: String,
     /// What connections may take.
     pub limits: Limits,
+    /// What the service does for how long, and with how much.
+    pub options: Options,
 }
 
 /// The address of a database; it may hold a password and does not print.
@@ -88,10 +93,12 @@ impl Default for Settings {
             public_url: None,
             cors_origins: Origins::default(),
             tls: None,
+            allow_plain_http: false,
             signers: Vec::new(),
             signer_patience: Duration::from_secs(20),
             log: "info".to_owned(),
             limits: Limits::default(),
+            options: Options::default(),
         }
     }
 }
@@ -124,6 +131,26 @@ impl Settings {
             (setting.set)(&mut draft, &value).map_err(|reason| SettingsError { place, reason })?;
         }
         draft.finish()
+    }
+
+    /// Refuses to serve plain HTTP to other machines, unless the settings say that it may be.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with what to set.
+    pub fn check_plain_http(&self) -> Result<(), SettingsError> {
+        let is_private = self.tls.is_some() || self.listen.ip().to_canonical().is_loopback();
+        if is_private || self.allow_plain_http {
+            return Ok(());
+        }
+        Err(SettingsError {
+            place: "listen".to_owned(),
+            reason: format!(
+                "{} is reached from other machines, and plain HTTP shows keys and tokens on the way: \
+                 set tls-certificate and tls-key, or listen on 127.0.0.1 behind a proxy with HTTPS, \
+                 or say --allow-plain-http where the network itself is private",
+                self.listen
+            ),
+        })
     }
 
     /// The variables of ours that mean nothing: misspelt, perhaps.
@@ -185,6 +212,10 @@ impl Draft {
 
 fn seconds(value: &str) -> Result<Duration, String> {
     number(value, 1..=3600).map(Duration::from_secs)
+}
+
+fn switch(value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| "must be true or false".to_owned())
 }
 
 fn number(value: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {

@@ -25,6 +25,9 @@ on_both_engines! {
     a_full_pool_refuses_the_next_and_changes_nothing
     unusable_pools_are_refused
     a_revoked_node_and_its_key_stay_out
+    two_credentials_are_refused_before_either_is_looked_at
+    a_query_that_is_not_utf8_is_refused
+    no_body_is_read_for_who_may_not_send_it
 }
 
 /// A body that comes in pieces, so that its length is not known ahead.
@@ -322,5 +325,94 @@ async fn a_revoked_node_and_its_key_stay_out(plane: Plane) {
         // Under another name the key is still that node's.
         plane.register("other", &key).await.refusal(409, "conflict");
         assert_eq!(plane.rows(), before);
+    }
+}
+
+/// The same request natively and in the dialect, each with the field that says what is wrong.
+async fn is_refused(plane: &Plane, request: axum::http::request::Builder, what: &str) {
+    let answer = plane.ask(request.body(Body::empty()).unwrap()).await;
+    let text = String::from_utf8_lossy(&answer.bytes);
+    assert_eq!(answer.status, 400, "{text}");
+    assert!(text.contains("invalid_request") && text.contains(what), "{text}");
+}
+
+async fn two_credentials_are_refused_before_either_is_looked_at(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
+    for path in ["/api/v1/networks", "/api/nebula/status/x?projectId=demo"] {
+        for second in [plane.key.expose(), "nobody's"] {
+            let request = Request::builder()
+                .uri(path)
+                .header("authorization", format!("Bearer {}", plane.key.expose()))
+                .header("authorization", format!("Bearer {second}"));
+            is_refused(&plane, request, "Authorization").await;
+        }
+    }
+}
+
+async fn a_query_that_is_not_utf8_is_refused(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
+    for path in [
+        "/api/v1/networks?cursor=%FF",
+        "/api/v1/events?kind=%C3%28",
+        "/api/nebula/status/x?projectId=%FF",
+        "/api/nebula/ca?projectId=demo%FF",
+    ] {
+        let request = Request::builder()
+            .uri(path)
+            .header("authorization", format!("Bearer {}", plane.key.expose()));
+        is_refused(&plane, request, "UTF-8").await;
+    }
+}
+
+/// A body that must not be asked for.
+struct Untouched;
+
+impl HttpBody for Untouched {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        unreachable!("the body was read")
+    }
+}
+
+async fn no_body_is_read_for_who_may_not_send_it(plane: Plane) {
+    plane.make_network("10.1.0.0/24").await;
+    let ask = async |path: &str, key: &str| {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("authorization", format!("Bearer {key}"))
+            .header("content-type", "application/json");
+        plane.ask(request.body(Body::new(Untouched)).unwrap()).await.status.as_u16()
+    };
+    let make = async |path: &str, body: Value| {
+        let request = Request::builder()
+            .method("POST")
+            .uri(format!("/api/v1{path}"))
+            .header("authorization", format!("Bearer {}", plane.key.expose()))
+            .header("content-type", "application/json");
+        let answer = plane.ask(request.body(Body::from(body.to_string())).unwrap()).await;
+        let made: Value = serde_json::from_slice(&answer.bytes).unwrap();
+        made["secret"].as_str().unwrap().to_owned()
+    };
+    let token = json!({"name": "token", "expiresInSeconds": 60});
+    let token = make("/networks/demo/join-tokens", token).await;
+    let viewer = json!({"name": "viewer", "role": "viewer", "scope": "root"});
+    let viewer = make("/operator-keys", viewer).await;
+    let ends = json!({"name": "ends", "role": "owner", "scope": "root",
+        "expiresAt": "2027-01-15T09:00:00Z"});
+    let ends = make("/operator-keys", ends).await;
+    plane.pass(365 * 86_400);
+    // Nobody's, an expired one, and one that is good for other things than megabytes.
+    for path in ["/api/v1/networks/demo/import", "/api/v1/networks", "/api/nebula/register"] {
+        assert_eq!(ask(path, "nebula-operator-nobody").await, 401, "{path}");
+        assert_eq!(ask(path, &ends).await, 401, "{path}");
+    }
+    for key in [&token, &viewer] {
+        assert_eq!(ask("/api/v1/networks/demo/import", key).await, 403);
     }
 }

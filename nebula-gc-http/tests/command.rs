@@ -234,6 +234,43 @@ fn verify_names_a_certificate_that_is_no_longer_blocked_and_repairs_it_on_reques
 }
 
 #[test]
+fn plain_http_is_for_this_machine_unless_it_is_allowed() {
+    let place = tempfile::tempdir().unwrap();
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let refused = failed(place.path(), &["serve", "--listen", listen]);
+        for word in ["plain HTTP", "tls-certificate", "--allow-plain-http"] {
+            assert!(refused.contains(word), "{refused}");
+        }
+    }
+    // Nothing was made, and other commands don't mind.
+    assert!(!place.path().join("nebula-gc-data").exists());
+    let variable = "NEBULAGC_ALLOW_PLAIN_HTTP";
+    for (argument, value) in
+        [(Some("--allow-plain-http"), ""), (Some("--allow-plain-http=true"), ""), (None, "true")]
+    {
+        let mut command = command(place.path());
+        command.args(["serve", "--listen", "0.0.0.0:0"]).args(argument).env(variable, value);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("Serving http://0.0.0.0:"), "{line}");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_leaves_no_core_behind() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &[]);
+    let limits = format!("/proc/{}/limits", server.process.id());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
+}
+
+#[test]
 fn it_serves_until_it_is_asked_to_stop() {
     let place = tempfile::tempdir().unwrap();
     let server = Server::start(place.path(), &[]);

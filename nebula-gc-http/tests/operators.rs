@@ -267,13 +267,30 @@ async fn a_join_token_is_one_link(plane: Plane) {
     let body = json!({"name": "x"}).to_string();
     let ask = request("POST", "/networks/demo/join-tokens", &plane.key)
         .header("content-type", "application/json")
-        .extension(Public { url: "https://gc.example:8443".into(), pin: Some([7; 32]) });
+        .extension(Public { url: Some("https://gc.example:8443".into()), pin: Some([7; 32]) });
     let made = plane.send(ask.body(Body::from(body)).unwrap()).await.expect(201);
     let pin = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
     let link = format!("https://gc.example:8443/join#token={}&pin={pin}", text(&made, "secret"));
     assert_eq!(made["link"], link);
     let png = base64::engine::general_purpose::STANDARD.decode(text(&made, "qrPng")).unwrap();
     assert_eq!(png, nebula_pki::qr_png(&link).unwrap());
+    assert!(made.get("warning").is_none());
+    for (url, has_link, warning) in [
+        (Some("http://gc.example:8080"), true, Some("plain HTTP")),
+        (Some("http://127.0.0.1:8080"), true, None),
+        (Some("http://[::1]:8080"), true, None),
+        (None, false, Some("public-url")),
+    ] {
+        let body = json!({"name": format!("{url:?}")}).to_string();
+        let ask = request("POST", "/networks/demo/join-tokens", &plane.key)
+            .header("content-type", "application/json")
+            .extension(Public { url: url.map(Into::into), pin: None });
+        let made = plane.send(ask.body(Body::from(body)).unwrap()).await.expect(201);
+        assert_eq!((made["link"].is_string(), made["qrPng"].is_string()), (has_link, has_link));
+        let told = made["warning"].as_str();
+        assert_eq!(told.is_some(), warning.is_some(), "{url:?} {told:?}");
+        assert!(told.is_none_or(|told| told.contains(warning.unwrap())), "{url:?} {told:?}");
+    }
     // A server that does not know where it is found says nothing of it.
     let made = plane.post("/networks/demo/join-tokens", &json!({"name": "y"})).await.expect(201);
     assert!(

@@ -1,5 +1,10 @@
 //! What connections may take, and how serving ends.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure here is a failed test"
+)]
 
 #[path = "support/fleet.rs"]
 mod fleet;
@@ -16,7 +21,7 @@ use fleet::Fleet;
 use nebula_gc_http::api::{Public, Stopping};
 use nebula_gc_http::server::{Limits, Server, ServerError, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
@@ -25,6 +30,8 @@ on_both_engines! {
 }
 
 const REQUEST: &[u8] = b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n";
+/// An answer that fits into nobody's buffers.
+const LARGE: usize = 32 << 20;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -42,9 +49,10 @@ impl Running {
         let (polls, stuck) = (Arc::clone(&waiting), Arc::clone(&waiting));
         let router = Router::new()
             .route("/live", get(async || "live"))
+            .route("/large", get(async || "x".repeat(LARGE)))
             .route(
                 "/public",
-                get(async |Extension(public): Extension<Public>| public.url.to_string()),
+                get(async |Extension(public): Extension<Public>| public.url.unwrap().to_string()),
             )
             .route(
                 "/poll",
@@ -210,9 +218,88 @@ async fn a_head_larger_than_the_buffer_is_refused() {
     let mut stream = server.connect().await;
     let head = format!("GET /live HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(9000));
     stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 431");
+    let answer = rest(&mut stream).await;
+    is_a_problem(&answer, 431, "head_too_large");
+}
+
+/// The library between us and the network refuses them before we see them.
+#[tokio::test]
+async fn what_is_no_request_is_refused_with_a_problem_document() {
+    let server = Running::start(Limits::default()).await;
+    for request in [
+        &b"GET\r\n\r\n"[..],
+        b"GET /live HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET /live\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 HTTPS here\r\n\r\n",
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(request).await.unwrap();
+        is_a_problem(&rest(&mut stream).await, 400, "invalid_request");
+    }
+    let mut stream = server.connect().await;
+    let line = format!("GET /live?{} HTTP/1.1\r\n", "x".repeat(70_000));
+    // It need not take all of it.
+    let _ = stream.write_all(line.as_bytes()).await;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.unwrap();
+    assert!(start == *b"HTTP/1.1 431" || start == *b"HTTP/1.1 414");
+}
+
+#[track_caller]
+fn is_a_problem(answer: &str, status: u16, code: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    assert!(head.contains("content-type: application/problem+json"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&body["status"], &body["code"]), (&status.into(), &code.into()), "{body}");
+}
+
+#[tokio::test]
+async fn an_address_that_has_its_connections_gets_no_more() {
+    let limits = Limits { connections_per_address: 2, ..Limits::default() };
+    let server = Running::start(limits).await;
+    let mut held = vec![server.connect().await, server.connect().await];
+    for stream in &mut held {
+        stream.write_all(REQUEST).await.unwrap();
+        answer(stream, "live").await;
+    }
+    let mut third = server.connect().await;
+    let mut byte = [0];
+    let ended = tokio::time::timeout(PATIENCE, third.read(&mut byte)).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    // Another address is not concerned, and one that ends makes room.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(server.address).await.unwrap();
+    other.write_all(REQUEST).await.unwrap();
+    answer(&mut other, "live").await;
+    held.pop();
+    let served = async {
+        loop {
+            let mut next = server.connect().await;
+            if next.write_all(REQUEST).await.is_ok()
+                && next.read(&mut byte).await.is_ok_and(|n| n > 0)
+            {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, served).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_the_connection() {
+    let response_time = Duration::from_millis(300);
+    let server = Running::start(Limits { response_time, ..Limits::default() }).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(response_time * 4).await;
+    let mut taken = vec![];
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut taken)).await;
+    assert!(read.is_ok(), "it is still open");
+    assert!(taken.len() < LARGE, "all of it was there");
 }
 
 async fn nodes_that_wait_are_answered_when_the_server_stops(fleet: Fleet) {

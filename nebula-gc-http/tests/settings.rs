@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nebula_gc_http::SignerTenant;
 use nebula_gc_http::settings::{
-    SETTINGS, Settings, SettingsError, SignerSetting, SignerSource, Sources,
+    SETTINGS, Setting, Settings, SettingsError, SignerSetting, SignerSource, Sources,
 };
 
 const EXAMPLE: &str = include_str!("../nebula-gc.example.toml");
@@ -38,12 +38,13 @@ fn other(name: &str) -> (String, String) {
         "public-url" => "https://gc.example.org",
         "cors-origins" => "https://panel.example.org",
         "log" => "debug",
-        "max-connections" => "77",
-        "header-timeout" | "handshake-timeout" | "shutdown-timeout" | "signer-patience" => "78",
+        "allow-plain-http" => "true",
+        name if SETTINGS.iter().any(|setting| setting.name == name && setting.is_number) => "78",
         _ => "/elsewhere",
     };
-    let is_number = SETTINGS.iter().any(|setting| setting.name == name && setting.is_number);
-    (if is_number { text.to_owned() } else { format!("{text:?}") }, text.to_owned())
+    let is_plain = |setting: &&Setting| setting.is_number || setting.is_switch;
+    let is_plain = SETTINGS.iter().filter(is_plain).any(|setting| setting.name == name);
+    (if is_plain { text.to_owned() } else { format!("{text:?}") }, text.to_owned())
 }
 
 /// Each setting alone, with what it needs beside it.
@@ -69,8 +70,9 @@ fn each_setting_has_the_same_effect_from_each_source_and_the_nearer_one_counts()
         assert_eq!(from_file, from_environment, "{name}");
         assert_eq!(from_file, from_flag, "{name}");
 
-        let far = if setting.is_number { "5" } else { "\"http://127.0.0.1:1\"" };
+        let far = if setting.is_number { "99" } else { "\"http://127.0.0.1:1\"" };
         let far = if name == "listen" { "\"127.0.0.1:1\"" } else { far };
+        let far = if setting.is_switch { "false" } else { far };
         let (line, far) = (format!("{name} = {far}"), far.trim_matches('"'));
         let near = read(&[], &[(&variable, &plain)], &file(&line)).unwrap();
         assert_eq!(near, from_file, "{name}: the environment wins over the file");
@@ -97,7 +99,9 @@ fn the_example_file_has_every_setting_and_its_default() {
     assert_eq!(read(&[], &[], EXAMPLE).unwrap(), Settings::default());
     for setting in SETTINGS {
         let line = match setting.default {
-            Some(default) if setting.is_number => format!("{} = {default}", setting.name),
+            Some(default) if setting.is_number || setting.is_switch => {
+                format!("{} = {default}", setting.name)
+            }
             Some(default) => format!("{} = {default:?}", setting.name),
             None => format!("# {} = ", setting.name),
         };

@@ -88,7 +88,7 @@ impl Running {
         let router = Router::new().route(
             "/",
             get(async |Extension(public): Extension<Public>| {
-                format!("{} {}", public.url, base64(&public.pin.unwrap()))
+                format!("{} {}", public.url.unwrap(), base64(&public.pin.unwrap()))
             }),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

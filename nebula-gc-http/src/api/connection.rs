@@ -6,8 +6,9 @@ use tokio::sync::watch;
 /// as an extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Public {
-    /// `https://host:port`, without a slash at the end.
-    pub url: Arc<str>,
+    /// `https://host:port`, without a slash at the end. Nothing where only the server's settings could
+    /// say: it listens on all addresses, and they name none.
+    pub url: Option<Arc<str>>,
     /// What the server's certificate is known by: SHA-256 of its SubjectPublicKeyInfo (RFC 7469).
     /// Nothing where the server itself speaks plain HTTP.
     pub pin: Option<[u8; 32]>,

@@ -16,7 +16,7 @@ use nebula_bundle::Bundle;
 use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
 use super::extract::{AboutDevice, Authenticated, Project};
 use super::incoming;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use crate::service::{AddPool, Registration, Service};
 use crate::{Enrolled, Error};
 
@@ -53,10 +53,7 @@ async fn ca(
 ) -> Answer<Response> {
     // Whoever says which network needs no credential.
     let caller = match headers.contains_key(header::AUTHORIZATION) && project.is_none() {
-        true => Some(
-            incoming::caller(&headers)
-                .map_err(|detail| Problem::new(Code::Unauthorized, detail))?,
-        ),
+        true => Some(incoming::caller(&headers)?),
         false => None,
     };
     let pem = service.ca_certificates(caller, project).await?;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::incoming::{self, BodyError};
+use super::bodies::Held;
+use super::incoming::{self, AMBIGUOUS, BUSY_SECONDS, BodyError, CallerError};
 use super::problem::{Code, Problem};
 use crate::{Caller, DeviceId, Error, Origin, ProjectId, Service};
 
@@ -19,9 +19,16 @@ impl<S: Sync> FromRequestParts<S> for Authorized {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        incoming::caller(&parts.headers)
-            .map(Self)
-            .map_err(|detail| Problem::new(Code::Unauthorized, detail))
+        Ok(incoming::caller(&parts.headers).map(Self)?)
+    }
+}
+
+impl From<CallerError> for Problem {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Ambiguous => Error::invalid("Authorization", AMBIGUOUS).into(),
+            CallerError::Unknown(detail) => Self::new(Code::Unauthorized, detail),
+        }
     }
 }
 
@@ -43,6 +50,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Project {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if !parts.uri.query().is_none_or(incoming::is_text) {
+            return Err(Error::invalid("query", "must be percent-encoded UTF-8").into());
+        }
         let Query(parameters) =
             Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(
                 |_| Error::invalid("query", "must be projectId=… with percent-encoded UTF-8"),
@@ -82,12 +92,10 @@ impl FromRequestParts<Arc<Service>> for AboutDevice {
     ) -> Result<Self, Problem> {
         let Authorized(caller) = Authorized::from_request_parts(parts, service).await?;
         let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, service).await?;
-        let problem = match about(parts).await {
-            Ok((device, project)) => return Ok(Self { caller, origin, device, project }),
-            Err(problem) => problem,
-        };
-        service.authenticate(&caller).await?;
-        Err(problem)
+        // A release writes, and what is read is read by operators and join tokens alone.
+        service.admit(&caller).await?;
+        let (device, project) = about(parts).await?;
+        Ok(Self { caller, origin, device, project })
     }
 }
 
@@ -105,6 +113,8 @@ pub(super) struct Authenticated<T> {
     pub(super) caller: Caller,
     pub(super) origin: Origin,
     pub(super) body: T,
+    #[allow(dead_code, reason = "given back with the answer")]
+    pub(super) held: Held,
 }
 
 impl<T: Parse> FromRequest<Arc<Service>> for Authenticated<T> {
@@ -114,12 +124,9 @@ impl<T: Parse> FromRequest<Arc<Service>> for Authenticated<T> {
         let (mut parts, body) = request.into_parts();
         let Authorized(caller) = Authorized::from_request_parts(&mut parts, service).await?;
         let RequestOrigin(origin) = RequestOrigin::from_request_parts(&mut parts, service).await?;
-        let problem = match read(&parts.headers, body).await.and_then(|bytes| T::parse(&bytes)) {
-            Ok(body) => return Ok(Self { caller, origin, body }),
-            Err(problem) => problem,
-        };
-        service.authenticate(&caller).await?;
-        Err(problem)
+        service.admit(&caller).await?;
+        let incoming::Read { bytes, held } = read(&parts, body).await?;
+        Ok(Self { caller, origin, body: T::parse(&bytes)?, held })
     }
 }
 
@@ -135,9 +142,15 @@ pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .map_err(|unreadable| Error::invalid(&unreadable.field, unreadable.reason).into())
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    incoming::body(headers, body, incoming::BODY_LIMIT).await.map_err(|error| match error {
+async fn read(parts: &Parts, body: Body) -> Result<incoming::Read, Problem> {
+    incoming::body(parts, body, incoming::BODY_LIMIT).await.map_err(|error| match error {
         BodyError::TooLarge(_) => Problem::new(Code::TooLarge, error.detail()),
+        BodyError::Busy => {
+            Problem::new(Code::RateLimited, error.detail()).retry_after(BUSY_SECONDS)
+        }
+        BodyError::Full => {
+            Problem::new(Code::Unavailable, error.detail()).retry_after(BUSY_SECONDS)
+        }
         BodyError::ContentType | BodyError::ContentEncoding | BodyError::Incomplete(_) => {
             Error::invalid("body", error.detail()).into()
         }

@@ -1,10 +1,16 @@
 //! What every request carries, whatever dialect it is in.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
+use super::bodies::{Held, NoRoom};
 use crate::{Bearer, Caller};
 
 /// No body is larger, in bytes, unless its route says so.
@@ -12,22 +18,57 @@ pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// Who asks, by the header `Authorization: Bearer …`; else what to send.
-pub(super) fn caller(headers: &HeaderMap) -> Result<Caller, &'static str> {
-    let header = headers
-        .get(header::AUTHORIZATION)
-        .ok_or("send an operator key as \"Authorization: Bearer …\"")?;
+/// Why it is not known who asks.
+pub(super) enum CallerError {
+    /// More than one credential: which was meant is not for us to say.
+    Ambiguous,
+    /// None, or none that anybody has; with what to send.
+    Unknown(&'static str),
+}
+
+/// What is wrong with more than one.
+pub(super) const AMBIGUOUS: &str = "is given more than once; send one credential";
+
+/// Who asks, by the header `Authorization: Bearer …`.
+pub(super) fn caller(headers: &HeaderMap) -> Result<Caller, CallerError> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let unknown = CallerError::Unknown;
+    let header =
+        given.next().ok_or(unknown("send an operator key as \"Authorization: Bearer …\""))?;
+    if given.next().is_some() {
+        return Err(CallerError::Ambiguous);
+    }
     let (scheme, secret) = header
         .to_str()
         .ok()
         .and_then(|text| text.split_once(' '))
-        .ok_or("the header must be \"Authorization: Bearer …\"")?;
+        .ok_or(unknown("the header must be \"Authorization: Bearer …\""))?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err("the scheme must be Bearer");
+        return Err(unknown("the scheme must be Bearer"));
     }
     Bearer::from_client(secret.trim_matches(' '))
         .map(Caller::Bearer)
-        .ok_or("this operator key is not known, or was revoked")
+        .ok_or(unknown("this operator key is not known, or was revoked"))
+}
+
+/// Whether a query is UTF-8, as written and decoded: a reader would put other characters in the place of
+/// what is not.
+pub(super) fn is_text(query: &str) -> bool {
+    let hex = |digit: Option<u8>| digit.and_then(|digit| char::from(digit).to_digit(16));
+    let mut decoded = Vec::with_capacity(query.len());
+    let mut rest = query.bytes();
+    while let Some(byte) = rest.next() {
+        let mut behind = rest.clone();
+        let byte = match (byte, hex(behind.next()), hex(behind.next())) {
+            (b'%', Some(high), Some(low)) => {
+                rest = behind;
+                u8::try_from(high << 4 | low).unwrap_or(byte)
+            }
+            _ => byte,
+        };
+        decoded.push(byte);
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 /// Why a body was not read.
@@ -40,6 +81,10 @@ pub(super) enum BodyError {
     TooLarge(usize),
     /// It ended too early, or took too long.
     Incomplete(String),
+    /// Whoever sends it has too much under way.
+    Busy,
+    /// All together have.
+    Full,
 }
 
 impl BodyError {
@@ -52,16 +97,30 @@ impl BodyError {
             }
             Self::TooLarge(limit) => format!("the body may have {limit} bytes at most"),
             Self::Incomplete(detail) => detail.clone(),
+            Self::Busy => format!(
+                "too many bodies are under way from this address; ask again in {BUSY_SECONDS} s"
+            ),
+            Self::Full => {
+                "too many bodies are under way; nothing is lost by asking again".to_owned()
+            }
         }
     }
 }
 
+/// When to ask again what there was no room for, in seconds.
+pub(super) const BUSY_SECONDS: i64 = 1;
+
+/// A body that was read. Its bytes may be secrets: they are wiped in the end, and so is what they came
+/// in, as far as it is not also something else's.
+pub(super) struct Read {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// Its place among the bodies under way.
+    pub(super) held: Held,
+}
+
 /// Reads a body of JSON, of at most `limit` bytes.
-pub(super) async fn body(
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-) -> Result<Bytes, BodyError> {
+pub(super) async fn body(parts: &Parts, body: Body, limit: usize) -> Result<Read, BodyError> {
+    let headers = &parts.headers;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -70,14 +129,14 @@ pub(super) async fn body(
     if !["", "identity"].contains(&text(header::CONTENT_ENCODING)) {
         return Err(BodyError::ContentEncoding);
     }
-    let declared = text(header::CONTENT_LENGTH).parse::<usize>();
-    if declared.is_ok_and(|length| length > limit) {
+    let declared = text(header::CONTENT_LENGTH).parse::<usize>().ok();
+    if declared.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge(limit));
     }
-    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_limit(&error) => Err(BodyError::TooLarge(limit)),
-        Ok(Err(_)) => Err(BodyError::Incomplete("ended before it was complete".to_owned())),
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    let held = Held::none(parts.extensions.get().cloned(), from);
+    match tokio::time::timeout(BODY_TIME, collect(body, limit, held)).await {
+        Ok(read) => read,
         Err(_) => {
             let detail = format!("did not arrive within {} s", BODY_TIME.as_secs());
             Err(BodyError::Incomplete(detail))
@@ -85,7 +144,47 @@ pub(super) async fn body(
     }
 }
 
-fn is_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error)
-        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+async fn collect(mut body: Body, limit: usize, mut held: Held) -> Result<Read, BodyError> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    while let Some(frame) = body.frame().await {
+        let incomplete = |_| BodyError::Incomplete("ended before it was complete".to_owned());
+        // Trailers are nobody's.
+        let Ok(data) = frame.map_err(incomplete)?.into_data() else { continue };
+        if data.len() > limit - bytes.len() {
+            return Err(BodyError::TooLarge(limit));
+        }
+        held.grow(data.len()).map_err(|full| match full {
+            NoRoom::Share => BodyError::Busy,
+            NoRoom::All => BodyError::Full,
+        })?;
+        if bytes.capacity() - bytes.len() < data.len() {
+            // Growing in place would leave what was there behind.
+            let room = (bytes.len() + data.len()).max(bytes.capacity() * 2).min(limit);
+            let mut larger = Zeroizing::new(Vec::with_capacity(room));
+            larger.extend_from_slice(&bytes);
+            bytes = larger;
+        }
+        bytes.extend_from_slice(&data);
+        if let Ok(mut data) = data.try_into_mut() {
+            data.as_mut().zeroize();
+        }
+    }
+    Ok(Read { bytes, held })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_text;
+
+    #[test]
+    fn a_query_is_text_where_what_is_decoded_is() {
+        for query in
+            ["", "a=b", "a=%C3%A9", "a=%c3%a9&b=é", "a=%", "a=%F", "a=%2", "%25FF", "a=100%"]
+        {
+            assert!(is_text(query), "{query}");
+        }
+        for query in ["a=%FF", "%C3=1", "a=%C3%", "a=%c3b", "a=%ED%A0%80", "a=b&c=%80"] {
+            assert!(!is_text(query), "{query}");
+        }
+    }
 }

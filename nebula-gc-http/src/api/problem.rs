@@ -11,6 +11,8 @@ pub(super) struct Problem {
     status: StatusCode,
     code: Code,
     detail: String,
+    /// Seconds after which to ask again.
+    retry_after: Option<i64>,
     /// What only the log is told.
     internal: Option<String>,
 }
@@ -53,7 +55,18 @@ impl Code {
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { status: code.status(), code, detail: detail.into(), internal: None }
+        Self {
+            status: code.status(),
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            internal: None,
+        }
+    }
+
+    /// `Retry-After`, in seconds.
+    pub(super) fn retry_after(self, seconds: i64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     pub(super) fn no_such_route() -> Self {
@@ -106,11 +119,15 @@ impl From<Error> for Problem {
                 .to_owned(),
             _ => error.to_string(),
         };
+        let retry_after = match &error {
+            Error::RateLimited { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        };
         let internal = match error {
             Error::Unavailable { internal } => Some(internal),
             _ => None,
         };
-        Self { internal, ..Self::new(code, detail) }
+        Self { retry_after, internal, ..Self::new(code, detail) }
     }
 }
 
@@ -126,6 +143,11 @@ impl IntoResponse for Problem {
         let mut response = (self.status, body).into_response();
         if let Some(internal) = self.internal {
             response.extensions_mut().insert(Internal(internal));
+        }
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(axum::http::header::RETRY_AFTER, axum::http::HeaderValue::from(seconds));
         }
         if self.code == Code::Unauthorized {
             // RFC 9110, 11.6.1: a 401 names the scheme.

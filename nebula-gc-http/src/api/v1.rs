@@ -36,6 +36,7 @@ use axum::{Router, middleware};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+pub(crate) use self::problem::refused_head;
 use self::problem::{Code, Problem};
 use crate::Service;
 

@@ -26,7 +26,11 @@ fn argument(setting: &'static Setting) -> Arg {
     if let Some(default) = setting.default {
         help += &format!(" [default: {default}]");
     }
-    Arg::new(setting.name).long(setting.name).value_name(setting.value).help(help)
+    let argument = Arg::new(setting.name).long(setting.name).value_name(setting.value).help(help);
+    if setting.is_switch {
+        return argument.num_args(0..=1).require_equals(true).default_missing_value("true");
+    }
+    argument
 }
 
 /// Reads the settings. Also answers which variables of ours are none.

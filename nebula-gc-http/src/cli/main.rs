@@ -14,11 +14,14 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Command;
+use nebula_gc_http::server::forbid_dumps;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Keys and tokens are read by all that it does.
+    forbid_dumps();
     let matches = command().get_matches();
     let done = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),

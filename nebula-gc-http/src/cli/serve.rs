@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 use nebula_gc_http::api;
-use nebula_gc_http::server::{DataDirectory, Server, Signals, Tls, keep_up, raise_file_limit};
+use nebula_gc_http::server::{
+    DataDirectory, Limits, Server, Signals, Tls, keep_up, raise_file_limit,
+};
 use nebula_gc_http::settings::{SETTINGS, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +23,7 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(5);
 /// Files that are open beside the connections: the database, its log, its readers, what is logged.
 const OTHER_FILES: u64 = 64;
 /// As a shell tells the end by Ctrl-C.
-const INTERRUPTED: u8 = 130;
+const INTERRUPTED: i32 = 130;
 
 pub(crate) fn command() -> Command {
     let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
@@ -37,6 +39,7 @@ pub(crate) fn command() -> Command {
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, unknown) = arguments::settings(matches)?;
+    settings.check_plain_http()?;
     let filter = EnvFilter::try_new(&settings.log).map_err(|error| format!("log: {error}"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -57,21 +60,12 @@ fn serve(
     runtime: &tokio::runtime::Runtime,
     settings: Settings,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let Settings { listen, limits, .. } = settings;
+    let Settings { listen, mut limits, options, .. } = settings;
     let listener = runtime
         .block_on(TcpListener::bind(listen))
         .map_err(|error| format!("listen: {listen}: {error}; --listen names another address"))?;
     let address = listener.local_addr()?;
-    if let Some(files) = raise_file_limit()
-        && u64::try_from(limits.connections)? > files.saturating_sub(OTHER_FILES)
-    {
-        tracing::warn!(
-            max_connections = limits.connections,
-            files,
-            "max-connections leaves too few files for the server itself: raise the hard limit of \
-             open files (ulimit -Hn, LimitNOFILE= in systemd), or lower max-connections"
-        );
-    }
+    fit_into_files(&mut limits);
     let signers = settings.signers()?;
     let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose();
     let tls = tls.map_err(|error| format!("tls-certificate, tls-key: {error}"))?;
@@ -84,15 +78,16 @@ fn serve(
         None => directory.start()?,
         Some(url) => directory.start_over(url.expose())?,
     };
-    let service = Arc::new(service);
+    let service = Arc::new(service.with_options(options));
     let router = settings.cors_origins.admit(api::router(Arc::clone(&service)));
     let mut server = Server::new(listener, router).limits(limits);
     if let Some(url) = settings.public_url {
         server = server.public_url(url);
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
+    end_at_the_second_signal()?;
     runtime.block_on(async {
-        let (mut first, mut second) = (Signals::catch()?, Signals::catch()?);
+        let mut first = Signals::catch()?;
         let mut hangup = signal(SignalKind::hangup())?;
         if let Some(tls) = tls {
             server = server.tls(tls.clone());
@@ -112,27 +107,51 @@ fn serve(
             first.next().await;
             tracing::info!("stopping: finishing what is in flight");
         };
-        let at_once = async move {
-            second.next().await;
-            second.next().await;
+        let served = tokio::select! {
+            served = server.run(stop) => served,
+            never = keep_up(Arc::clone(&service)) => match never {},
         };
-        let run = async {
-            let served = tokio::select! {
-                served = server.run(stop) => served,
-                never = keep_up(Arc::clone(&service)) => match never {},
-            };
-            service.close().await;
-            served
-        };
-        tokio::select! {
-            served = run => {
-                served?;
-                Ok(ExitCode::SUCCESS)
-            }
-            () = at_once => {
-                tracing::warn!("stopped at once");
-                Ok(ExitCode::from(INTERRUPTED))
-            }
-        }
+        service.close().await;
+        served?;
+        Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Takes no more connections than there are files for them.
+fn fit_into_files(limits: &mut Limits) {
+    let Some(files) = raise_file_limit() else { return };
+    let most = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(1);
+    if limits.connections <= most {
+        return;
+    }
+    let asked = std::mem::replace(&mut limits.connections, most);
+    if asked == Limits::default().connections {
+        tracing::info!(most, "at most so many connections: the limit of open files allows no more");
+    } else {
+        tracing::warn!(
+            max_connections = asked,
+            most,
+            "the limit of open files allows fewer connections: raise its hard limit (ulimit -Hn, \
+             LimitNOFILE= in systemd), or lower max-connections"
+        );
+    }
+}
+
+/// Whatever the rest of the process is at, the second signal ends it: a thread of its own waits for
+/// that, which waits for nothing else.
+fn end_at_the_second_signal() -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::catch()?
+    };
+    std::thread::Builder::new().name("nebula-gc-signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            signals.next().await;
+            signals.next().await;
+        });
+        tracing::warn!("stopped at once");
+        std::process::exit(INTERRUPTED);
+    })?;
+    Ok(())
 }

@@ -1,8 +1,12 @@
 //! Files that hold secrets.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
 use super::ServerError;
 
@@ -10,6 +14,30 @@ use super::ServerError;
 /// keeps its owner: whoever writes may be root, for a server that is not.
 pub(super) fn write_durably(path: &Path, contents: &[u8]) -> Result<(), ServerError> {
     nebula_pki::files::replace(path, contents, 0o600).map_err(|error| path_error(path, &error))
+}
+
+/// Reads a file of at most `limit` bytes. Only a regular one: a pipe, a terminal or a device may have
+/// nothing to say for ever, and must not keep waiting who reads it.
+pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, ServerError> {
+    let read = || {
+        // Opening a pipe would wait for a writer.
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = i32::try_from(flags.bits()).unwrap_or_default();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("is not a regular file"));
+        }
+        if found.len() > limit {
+            return Err(io::Error::other(format!("is larger than {limit} bytes")));
+        }
+        // Growing would leave copies of what may be a secret.
+        let length = usize::try_from(found.len()).unwrap_or_default();
+        let mut contents = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
+        file.take(limit).read_to_end(&mut contents)?;
+        Ok(contents)
+    };
+    read().map_err(|error| path_error(path, &error))
 }
 
 /// The directory that a file is in.

@@ -7,6 +7,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub struct Limits {
     /// How many are open at once; more wait until one ends, in the queue of the operating system.
     pub connections: usize,
+    /// How many of them one source address has (of IPv6, a /64); one more is closed at once. Behind a
+    /// reverse proxy all are of one address.
+    pub connections_per_address: usize,
+    /// How many bytes of bodies all requests together may have under way; one address a quarter.
+    pub body_bytes: usize,
+    /// How long a response may take to be taken by who asked for it, from when it does not fit into
+    /// the operating system's buffers.
+    pub response_time: Duration,
     /// How long one may take until the whole head of a request is there: from its beginning, and
     /// from the end of the former answer. So an idle one ends after it too.
     pub header_time: Duration,
@@ -20,6 +28,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 20_000,
+            connections_per_address: 2_000,
+            body_bytes: 64 << 20,
+            response_time: Duration::from_secs(60),
             header_time: Duration::from_secs(30),
             handshake_time: Duration::from_secs(10),
             grace: Duration::from_secs(10),

@@ -1,11 +1,8 @@
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::ServerError;
-use super::file::{directory_of, path_error, refuse_others, write_durably};
+use super::file::{directory_of, path_error, read_regular, refuse_others, write_durably};
 use crate::ServerSecrets;
 
 /// The file that holds the server's own keys, mode 0600.
@@ -30,11 +27,9 @@ impl SecretsFile {
     /// [`ServerError::Path`], also for a file that is open to others.
     pub fn load(&self) -> Result<ServerSecrets, ServerError> {
         refuse_others(&self.0)?;
-        let mut text = Zeroizing::new(String::new());
-        File::open(&self.0)
-            .and_then(|file| file.take(FILE_LIMIT).read_to_string(&mut text))
-            .map_err(|error| path_error(&self.0, &error))?;
-        ServerSecrets::from_json(&text).map_err(|error| path_error(&self.0, &error))
+        let bytes = read_regular(&self.0, FILE_LIMIT)?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| path_error(&self.0, &error))?;
+        ServerSecrets::from_json(text).map_err(|error| path_error(&self.0, &error))
     }
 
     /// Reads it, or makes it with new keys. `check` is asked first, is told whether it is there, and

@@ -21,9 +21,12 @@ use tower::Service as _;
 
 #[cfg(feature = "tls")]
 use super::Tls;
+use super::addresses::{Addresses, Place};
+use super::own_answers::OwnAnswers;
+use super::taken_in_time::TakenInTime;
 use super::{Limits, ServerError, keep_up};
 use crate::Service;
-use crate::api::{self, Public, Stopping};
+use crate::api::{self, Bodies, Public, Stopping};
 
 /// Serves a router over HTTP/1.1.
 ///
@@ -89,7 +92,8 @@ impl Server {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 accepted = listener.accept(), if !full => match accepted {
                     Ok((stream, peer)) => {
-                        shared.begin(&mut connections, stream, peer);
+                        let Some(place) = shared.addresses.enter(peer.ip()) else { continue };
+                        shared.begin(&mut connections, stream, peer, place);
                         if connections.len() == limits.connections {
                             tracing::warn!(limit = limits.connections, "no more connections are taken until one ends");
                         }
@@ -117,9 +121,13 @@ impl Server {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         #[cfg(not(feature = "tls"))]
         let scheme = "http";
-        let url = self.public_url.unwrap_or_else(|| format!("{scheme}://{address}"));
+        // Nobody else can ask what stands for all addresses of this machine.
+        let own = || (!address.ip().is_unspecified()).then(|| format!("{scheme}://{address}"));
+        let url = self.public_url.or_else(own);
         let shared = Shared {
-            url: url.trim_end_matches('/').into(),
+            url: url.map(|url| url.trim_end_matches('/').into()),
+            addresses: Addresses::new(self.limits.connections_per_address),
+            bodies: Bodies::new(self.limits.body_bytes),
             router: self.router,
             limits: self.limits,
             stopping,
@@ -158,7 +166,9 @@ const BUFFER: usize = 8 * 1024;
 /// What all connections have in common.
 struct Shared {
     router: Router,
-    url: Arc<str>,
+    url: Option<Arc<str>>,
+    addresses: Arc<Addresses>,
+    bodies: Bodies,
     limits: Limits,
     stopping: Stopping,
     #[cfg(feature = "tls")]
@@ -168,34 +178,42 @@ struct Shared {
 impl Shared {
     /// Adds a connection to those that are served. Its task holds its state once: thousands of
     /// them do nothing but wait.
-    fn begin(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
+    fn begin(
+        self: &Arc<Self>,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+    ) {
         if let Err(error) = set_options(&stream) {
             tracing::debug!(%peer, %error, "socket options");
         }
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
-            connections.spawn(Arc::clone(self).secured(tls, stream, peer));
+            connections.spawn(Arc::clone(self).secured(tls, stream, peer, place));
             return;
         }
-        connections.spawn(Arc::clone(self).serve(Box::new(stream), peer));
+        connections.spawn(Arc::clone(self).serve(Box::new(stream), peer, place));
     }
 
     #[cfg(feature = "tls")]
-    async fn secured(self: Arc<Self>, tls: Tls, stream: TcpStream, peer: SocketAddr) {
+    async fn secured(self: Arc<Self>, tls: Tls, stream: TcpStream, peer: SocketAddr, place: Place) {
         // Boxed: what a handshake needs is not kept for as long as the connection.
         let handshake = Box::pin(async move { tls.accept(stream).await.map(Box::new) });
         match tokio::time::timeout(self.limits.handshake_time, handshake).await {
-            Ok(Ok(stream)) => self.serve(stream, peer).await,
+            Ok(Ok(stream)) => self.serve(stream, peer, place).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
             Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
         }
     }
 
-    async fn serve<S>(self: Arc<Self>, stream: Box<S>, peer: SocketAddr)
+    /// The place is given up with the connection.
+    async fn serve<S>(self: Arc<Self>, stream: Box<S>, peer: SocketAddr, _place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut stopping = self.stopping.clone();
+        let stream = OwnAnswers::new(TakenInTime::new(stream, self.limits.response_time));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -226,7 +244,8 @@ impl Shared {
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(peer));
         extensions.insert(self.stopping.clone());
-        extensions.insert(Public { url: Arc::clone(&self.url), pin: self.pin() });
+        extensions.insert(self.bodies.clone());
+        extensions.insert(Public { url: self.url.clone(), pin: self.pin() });
         // A router is always ready.
         self.router.clone().call(request)
     }

@@ -1,8 +1,8 @@
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -15,12 +15,14 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 use tokio::signal::unix::Signal;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use zeroize::Zeroizing;
 
 use super::ServerError;
-use super::file::path_error;
+use super::file::{path_error, read_regular};
 
 /// A certificate with its key, from two PEM files that may be replaced while the server runs.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ struct Pair {
     pin: [u8; 32],
 }
 
+/// Reading the files takes longer only where something hangs.
+const READING: Duration = Duration::from_secs(10);
 /// No certificate chain or key is larger, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 
@@ -104,18 +108,39 @@ impl Tls {
         Ok(true)
     }
 
-    /// Reloads at each signal (SIGHUP by custom) and whenever the files are not as they were, as looked at `every` so often;
-    /// says so in the log.
+    /// Reloads at each signal (SIGHUP by custom) and whenever the files are not as they were, as looked
+    /// at `every` so often; says so in the log. The files are read on a thread of their own: where a
+    /// mount hangs, nothing else waits for it, and nothing is read again before it is over.
     pub async fn follow(&self, mut hangup: Signal, every: Duration) {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {}
                 () = tokio::time::sleep(every) => {}
             }
-            match self.reload() {
-                Ok(true) => tracing::info!("the TLS certificate was loaded anew"),
-                Ok(false) => {}
-                Err(error) => tracing::error!(%error, "the TLS certificate stays the former one"),
+            let (tell, mut told) = oneshot::channel();
+            let tls = self.clone();
+            let reload = move || drop(tell.send(tls.reload()));
+            let thread = thread::Builder::new().name("nebula-gc-tls".to_owned()).spawn(reload);
+            if let Err(error) = thread {
+                tracing::error!(%error, "the TLS certificate was not looked at");
+                continue;
+            }
+            let reloaded = match timeout(READING, &mut told).await {
+                Ok(reloaded) => reloaded,
+                Err(_) => {
+                    tracing::error!(
+                        "reading the TLS certificate or its key takes long; the former one stays"
+                    );
+                    told.await
+                }
+            };
+            match reloaded {
+                Ok(Ok(true)) => tracing::info!("the TLS certificate was loaded anew"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the TLS certificate stays the former one");
+                }
+                Err(_) => tracing::error!("reading the TLS certificate panicked"),
             }
         }
     }
@@ -145,17 +170,18 @@ impl ResolvesServerCert for Current {
 
 /// Both files' contents, read at one time.
 struct Files {
-    certificate: Vec<u8>,
+    certificate: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
 }
 
 impl Files {
     fn read(certificate: &Path, key: &Path) -> Result<Self, ServerError> {
-        Ok(Self { certificate: read(certificate)?, key: Zeroizing::new(read(key)?) })
+        let read = |path| read_regular(path, FILE_LIMIT);
+        Ok(Self { certificate: read(certificate)?, key: read(key)? })
     }
 
     fn digest(&self) -> [u8; 32] {
-        let parts = [Sha256::digest(&self.certificate), Sha256::digest(&*self.key)];
+        let parts = [Sha256::digest(&*self.certificate), Sha256::digest(&*self.key)];
         Sha256::digest(parts.concat()).into()
     }
 
@@ -192,12 +218,4 @@ impl Files {
         let pin = Sha256::digest(public.as_ref()).into();
         Ok(Pair { key: Arc::new(certified), pin })
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ServerError> {
-    let mut contents = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_LIMIT).read_to_end(&mut contents))
-        .map_err(|error| path_error(path, &error))?;
-    Ok(contents)
 }

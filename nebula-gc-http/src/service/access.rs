@@ -2,7 +2,7 @@
 
 mod which;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use nebula_alloc::store::Transaction;
@@ -10,6 +10,7 @@ use nebula_alloc::store::writer::Query;
 
 use self::which::{Seen, network_of_device, only_seen};
 pub(crate) use self::which::{ambiguous, called, find_network, network_that_released, not_found};
+use super::turns::Who;
 use crate::secret::{Bearer, BearerKind, Hashed, ServerSecrets};
 use crate::store::join_token::{self, JoinToken};
 use crate::store::network::{self, Network};
@@ -134,6 +135,16 @@ impl Principal {
         }
     }
 
+    /// From when it is worth nothing, in seconds since the Unix epoch: then a join token still shows
+    /// who joined with it, and lets nobody join.
+    pub(super) fn ends_at(&self) -> i64 {
+        match self {
+            Self::OperatorKey(key) => key.expires_at.unwrap_or(i64::MAX),
+            Self::JoinToken(token) => token.expires_at,
+            Self::Node(_) | Self::Local => i64::MAX,
+        }
+    }
+
     /// Refuses what its kind or role does not include.
     pub(crate) fn permit(&self, action: Action) -> Result<(), Error> {
         use Action as A;
@@ -222,22 +233,48 @@ fn role_permits(role: Role, action: Action) -> bool {
 /// Callers whose credential was found good before, by its hash: operator keys and join tokens, so
 /// not many. One that was revoked since is refused by the transaction.
 #[derive(Default)]
-pub(super) struct KnownCallers(RwLock<HashSet<[u8; 32]>>);
+pub(super) struct KnownCallers(RwLock<HashMap<[u8; 32], Known>>);
+
+/// What is known of a credential.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// From when it is worth nothing, in seconds since the Unix epoch.
+    ends_at: i64,
+    /// What was asked with it last was refused where it would have been written.
+    pub(super) is_suspect: bool,
+}
 
 /// How many callers are remembered, at most.
 const KNOWN: usize = 100_000;
 
 impl KnownCallers {
-    pub(super) fn contains(&self, hashed: &Hashed) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&hashed.hash)
+    /// What is known of a credential that is good at this time.
+    pub(super) fn find(&self, hashed: &Hashed, now: i64) -> Option<Known> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&hashed.hash).filter(|known| now < known.ends_at).copied()
     }
 
-    pub(super) fn insert(&self, hashed: &Hashed) {
+    pub(super) fn insert(&self, hashed: &Hashed, ends_at: i64) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN {
             known.clear();
         }
-        known.insert(hashed.hash);
+        known.insert(hashed.hash, Known { ends_at, is_suspect: false });
+    }
+
+    pub(super) fn is_suspect(&self, who: Who) -> bool {
+        let Who::Credential(hash) = who else { return false };
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&hash).is_some_and(|known| known.is_suspect)
+    }
+
+    /// Whether what was asked with a credential was refused, as far as the credential is known.
+    pub(super) fn note(&self, who: Who, is_suspect: bool) {
+        let Who::Credential(hash) = who else { return };
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get_mut(&hash) {
+            known.is_suspect = is_suspect;
+        }
     }
 }
 

@@ -101,6 +101,11 @@ impl Origin {
         self.request
     }
 
+    /// From which machine, unless it is the program itself.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.source.map(|source| source.ip())
+    }
+
     /// Whoever asks from there, by its name in the audit log.
     pub(super) fn author(&self, name: impl Into<String>) -> Author {
         Author {

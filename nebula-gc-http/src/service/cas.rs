@@ -108,7 +108,7 @@ impl Service {
     ) -> Result<NewCa, Error> {
         let signer = match source {
             CaSource::Imported(files) => {
-                let (certificate, key) = files.read().await?;
+                let (certificate, key) = files.read(self.options.key_memory).await?;
                 return Ok(NewCa { certificate, holder: Holder::Here(key.to_pem()) });
             }
             CaSource::New { name, lifetime } => {

@@ -43,6 +43,8 @@ pub(super) fn read(
             return refuse("there is no such setting".to_owned());
         };
         let value = match value.get_ref() {
+            DeValue::Boolean(switch) if setting.is_switch => switch.to_string(),
+            _ if setting.is_switch => return refuse("must be true or false".to_owned()),
             DeValue::String(text) if !setting.is_number => text.to_string(),
             DeValue::Integer(number) if setting.is_number => number.to_string(),
             _ if setting.is_number => return refuse("must be a whole number".to_owned()),

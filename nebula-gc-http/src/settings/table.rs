@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::{DatabaseUrl, Draft, PREFIX, number, seconds};
+use super::{DatabaseUrl, Draft, PREFIX, number, seconds, switch};
 
 /// One setting.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Setting {
     pub help: &'static str,
     /// Whether the file's value is a number; a text otherwise.
     pub is_number: bool,
+    /// Whether it is `true` or `false`, in the file without quotation marks; the flag alone is `true`.
+    pub is_switch: bool,
     pub(super) set: Set,
 }
 
@@ -34,11 +36,15 @@ impl Setting {
     }
 
     const fn text(name: &'static str, value: &'static str, help: &'static str, set: Set) -> Self {
-        Self { name, value, default: None, help, is_number: false, set }
+        Self { name, value, default: None, help, is_number: false, is_switch: false, set }
     }
 
     const fn number(name: &'static str, value: &'static str, help: &'static str, set: Set) -> Self {
-        Self { name, value, default: None, help, is_number: true, set }
+        Self { is_number: true, ..Self::text(name, value, help, set) }
+    }
+
+    const fn switch(name: &'static str, help: &'static str, set: Set) -> Self {
+        Self { is_switch: true, ..Self::text(name, "true|false", help, set) }
     }
 
     const fn default(self, default: &'static str) -> Self {
@@ -111,6 +117,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text("tls-key", "FILE", "The certificate's key, in PEM", |draft, value| {
         path(value).map(|path| draft.tls_key = Some(path))
     }),
+    Setting::switch(
+        "allow-plain-http",
+        "Serve plain HTTP to other machines, too: everyone on the way sees keys and tokens",
+        |draft, value| switch(value).map(|allow| draft.settings.allow_plain_http = allow),
+    )
+    .default("false"),
     Setting::number(
         "signer-patience",
         "SECONDS",
@@ -118,6 +130,17 @@ pub const SETTINGS: &[Setting] = &[
         |draft, value| seconds(value).map(|time| draft.settings.signer_patience = time),
     )
     .default("20"),
+    Setting::number(
+        "ca-key-memory",
+        "MEBIBYTES",
+        "How much memory opening an encrypted CA key may take that is brought in; one at a time",
+        |draft, value| {
+            let limit = number(value, 1..=65_536)?;
+            draft.settings.options.key_memory = u32::try_from(limit << 10).unwrap_or(u32::MAX);
+            Ok(())
+        },
+    )
+    .default("2048"),
     Setting::text(
         "log",
         "LEVEL",
@@ -141,6 +164,29 @@ pub const SETTINGS: &[Setting] = &[
     )
     .default("20000"),
     Setting::number(
+        "max-connections-per-address",
+        "NUMBER",
+        "How many of them one source address has (of IPv6, a /64); more are closed. Behind a reverse \
+         proxy, set it to max-connections",
+        |draft, value| {
+            let limit = number(value, 1..=1_000_000)?;
+            draft.settings.limits.connections_per_address = usize::try_from(limit).unwrap_or(usize::MAX);
+            Ok(())
+        },
+    )
+    .default("2000"),
+    Setting::number(
+        "max-body-memory",
+        "MEBIBYTES",
+        "How much the bodies of all requests under way may take together; one address has a quarter",
+        |draft, value| {
+            let limit = number(value, 16..=65_536)?;
+            draft.settings.limits.body_bytes = usize::try_from(limit << 20).unwrap_or(usize::MAX);
+            Ok(())
+        },
+    )
+    .default("64"),
+    Setting::number(
         "header-timeout",
         "SECONDS",
         "How long a client may take to send the head of a request, and may idle between two",
@@ -154,6 +200,13 @@ pub const SETTINGS: &[Setting] = &[
         |draft, value| seconds(value).map(|time| draft.settings.limits.handshake_time = time),
     )
     .default("10"),
+    Setting::number(
+        "response-timeout",
+        "SECONDS",
+        "How long a client may take to receive an answer",
+        |draft, value| seconds(value).map(|time| draft.settings.limits.response_time = time),
+    )
+    .default("60"),
     Setting::number(
         "shutdown-timeout",
         "SECONDS",

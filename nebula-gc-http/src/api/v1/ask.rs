@@ -12,10 +12,11 @@ use super::problem::{Code, Problem};
 use super::tag::Conditions;
 use super::{ROOT, path};
 use crate::api::Public;
-use crate::api::incoming::{self, BODY_LIMIT, BodyError};
+use crate::api::bodies::Held;
+use crate::api::incoming::{self, AMBIGUOUS, BODY_LIMIT, BUSY_SECONDS, BodyError, CallerError};
 use crate::api::json;
 use crate::service::Repeat;
-use crate::{Caller, Origin, Service};
+use crate::{Action, Caller, Origin, Service};
 
 /// A request without a body: who, from where, about what (the path's parameters), and how (the
 /// query's). Whether someone has the credential comes before what is wrong with the rest.
@@ -41,6 +42,8 @@ pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing, const LIMIT: usiz
     pub(in crate::api) list: String,
     /// Where devices find this server.
     pub(in crate::api) public: Option<Public>,
+    #[allow(dead_code, reason = "given back with the answer")]
+    pub(in crate::api) held: Held,
 }
 
 /// No parameters; any is refused.
@@ -60,6 +63,7 @@ where
         service: &Arc<Service>,
     ) -> Result<Self, Problem> {
         let (caller, origin) = who(parts)?;
+        service.admit_to_read(&caller).await?;
         match read_parts(parts).await {
             Ok((path, query, conditions)) => Ok(Self { caller, origin, path, query, conditions }),
             Err(problem) => Err(refuse(service, &caller, problem).await),
@@ -78,30 +82,29 @@ where
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let (caller, origin) = who(&parts)?;
+        // Nothing is read for nobody.
+        service.admit(&caller).await?;
+        let (path, query, conditions) = read_parts(&mut parts).await?;
         if LIMIT > BODY_LIMIT {
-            // So much is read for nobody.
-            service.authenticate(&caller).await?;
+            // So much is read only for who may do what alone takes so much.
+            let network = path::read(&mut parts).await?;
+            service.authorize(&caller, Action::Import, Some(&network)).await?;
         }
-        let read = async {
-            let (path, query, conditions) = read_parts(&mut parts).await?;
-            let bytes = incoming::body(&parts.headers, body, LIMIT).await.map_err(body_problem)?;
-            let repeat = repeat(&parts, &bytes)?;
-            Ok((path, query, conditions, read_json(&bytes)?, repeat))
-        };
-        match read.await {
-            Ok((path, query, conditions, body, repeat)) => {
-                let public = parts.extensions.remove();
-                let list = format!("{ROOT}{}", parts.uri.path());
-                Ok(Self { caller, origin, path, query, conditions, body, repeat, list, public })
-            }
-            Err(problem) => Err(refuse(service, &caller, problem).await),
-        }
+        let read = incoming::body(&parts, body, LIMIT).await.map_err(body_problem)?;
+        let repeat = repeat(&parts, &read.bytes)?;
+        let body = read_json(&read.bytes)?;
+        let public = parts.extensions.remove();
+        let list = format!("{ROOT}{}", parts.uri.path());
+        let held = read.held;
+        Ok(Self { caller, origin, path, query, conditions, body, repeat, list, public, held })
     }
 }
 
 fn who(parts: &Parts) -> Result<(Caller, Origin), Problem> {
-    let caller = incoming::caller(&parts.headers)
-        .map_err(|detail| Problem::new(Code::Unauthorized, detail))?;
+    let caller = incoming::caller(&parts.headers).map_err(|error| match error {
+        CallerError::Ambiguous => Problem::invalid("Authorization", AMBIGUOUS),
+        CallerError::Unknown(detail) => Problem::new(Code::Unauthorized, detail),
+    })?;
     Ok((caller, parts.extensions.get().copied().unwrap_or_else(Origin::local)))
 }
 
@@ -131,6 +134,9 @@ where
     Q: DeserializeOwned + Send,
 {
     let path = path::read(parts).await?;
+    if !parts.uri.query().is_none_or(incoming::is_text) {
+        return Err(Problem::invalid("query", "must be percent-encoded UTF-8"));
+    }
     let Query(query) = Query::from_request_parts(parts, &())
         .await
         .map_err(|error| query_problem(&error.body_text()))?;
@@ -154,6 +160,12 @@ fn body_problem(error: BodyError) -> Problem {
             Problem::new(Code::UnsupportedMediaType, error.detail())
         }
         BodyError::TooLarge(_) => Problem::new(Code::TooLarge, error.detail()),
+        BodyError::Busy => {
+            Problem::new(Code::RateLimited, error.detail()).retry_after(BUSY_SECONDS)
+        }
+        BodyError::Full => {
+            Problem::new(Code::Unavailable, error.detail()).retry_after(BUSY_SECONDS)
+        }
         BodyError::Incomplete(detail) => Problem::invalid("body", detail),
     }
 }

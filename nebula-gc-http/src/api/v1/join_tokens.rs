@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -68,7 +69,7 @@ struct JoinTokenView {
     secret: Option<String>,
     /// Shown once: where the server is, the secret, and what the server's certificate is known by
     /// (`pin`: SHA-256 of its public key, base64url). The secret is behind the `#`, which browsers
-    /// don't send. Absent where the server does not know its address.
+    /// don't send. Absent where the server does not know the address that devices use.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     link: Option<String>,
@@ -76,6 +77,10 @@ struct JoinTokenView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     qr_png: Option<String>,
+    /// Shown once: why there is no link, or what is dangerous about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    warning: Option<&'static str>,
 }
 
 impl From<JoinToken> for JoinTokenView {
@@ -96,6 +101,7 @@ impl From<JoinToken> for JoinTokenView {
             secret: None,
             link: None,
             qr_png: None,
+            warning: None,
         }
     }
 }
@@ -103,20 +109,42 @@ impl From<JoinToken> for JoinTokenView {
 impl JoinTokenView {
     /// With what only whoever makes it is shown.
     fn showing(self, secret: &Bearer, public: Option<&Public>) -> Result<Self, Error> {
-        let link = public.map(|public| link(secret, public));
+        let link = public.and_then(|public| link(secret, public));
         let png = link.as_deref().map(nebula_pki::qr_png).transpose();
         let qr_png = png.map_err(Error::unavailable)?.map(|png| STANDARD.encode(png));
-        Ok(Self { secret: Some(secret.expose().to_owned()), link, qr_png, ..self })
+        let warning = match &link {
+            Some(link) => is_open(link).then_some(OPEN),
+            None => Some(NO_LINK),
+        };
+        Ok(Self { secret: Some(secret.expose().to_owned()), link, qr_png, warning, ..self })
     }
 }
 
-fn link(secret: &Bearer, public: &Public) -> String {
-    let mut link = format!("{}/join#token={}", public.url, secret.expose());
+const NO_LINK: &str = "there is no link, because the server listens on all addresses and does not know \
+    which of them devices use: set its public-url";
+const OPEN: &str = "the link is for plain HTTP: everyone on the way sees the token, and can join with it; \
+    give the server a certificate";
+
+fn link(secret: &Bearer, public: &Public) -> Option<String> {
+    let mut link = format!("{}/join#token={}", public.url.as_ref()?, secret.expose());
     if let Some(pin) = public.pin {
         link.push_str("&pin=");
         link.push_str(&URL_SAFE_NO_PAD.encode(pin));
     }
-    link
+    Some(link)
+}
+
+/// Whether a link leads over a network without HTTPS.
+fn is_open(link: &str) -> bool {
+    let Some(rest) = link.strip_prefix("http://") else { return false };
+    let authority = rest.split(['/', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next(),
+        None => authority.split(':').next(),
+    };
+    let host = host.unwrap_or_default();
+    let is_loopback = host.parse::<IpAddr>().is_ok_and(|host| host.to_canonical().is_loopback());
+    !is_loopback && host != "localhost"
 }
 
 #[derive(Deserialize, ToSchema)]

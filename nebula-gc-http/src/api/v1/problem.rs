@@ -74,6 +74,10 @@ codes! {
     PreconditionFailed = PRECONDITION_FAILED, "Changed meanwhile";
     /// The body is too large.
     TooLarge = PAYLOAD_TOO_LARGE, "The body is too large";
+    /// The path with its query is too long.
+    UriTooLong = URI_TOO_LONG, "The path is too long";
+    /// The head of the request is too large.
+    HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large";
     /// The body is not said to be JSON.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     /// The `Idempotency-Key` was used for another request.
@@ -233,6 +237,26 @@ impl From<Error> for Problem {
         };
         Self::new(code, detail)
     }
+}
+
+/// The whole answer to a head that is no request, with this status.
+pub(crate) fn refused_head(status: u16) -> Option<Vec<u8>> {
+    let problem = match status {
+        414 => Problem::new(Code::UriTooLong, "the path with its query is too long"),
+        431 => Problem::new(Code::HeadTooLarge, "the head may have 8192 bytes at most"),
+        _ => Problem::new(Code::InvalidRequest, "this is not an HTTP request that can be read"),
+    };
+    let status = problem.code.status();
+    let id = Origin::local().request_id().to_string();
+    let reason = status.canonical_reason()?;
+    let body = serde_json::to_string(&problem.document(id.clone())).ok()?;
+    let head = format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\nx-request-id: {id}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        status.as_u16(),
+        body.len()
+    );
+    Some((head + &body).into_bytes())
 }
 
 /// The body follows in [`finish`], which knows the request.

@@ -10,11 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// The most memory that opening a key may take, in KiB: 2 GiB, as `nebula-cert` makes them by
-/// default.
-const MEMORY_KIB: u32 = 2 << 20;
-/// The most memory that all of Argon2's passes together may go over, in KiB: 8 GiB.
-const WORK_KIB: u64 = 8 << 20;
+/// The most memory that all of Argon2's passes together may go over, as a multiple of what one may
+/// take.
+const PASSES: u64 = 4;
 /// How many keys may be opened or wait for that.
 const PLACES: usize = 4;
 /// When to ask again where more do, in seconds: opening one takes about that.
@@ -22,7 +20,7 @@ const RETRY_SECONDS: i64 = 10;
 
 /// A CA's certificate and key, as `nebula-cert` writes them. They are read for those only who may
 /// bring them in: an encrypted key takes the memory and the time that it demands. A key may demand
-/// 2 GiB at most, and passes over 8 GiB in all.
+/// [`Options::key_memory`](crate::Options::key_memory) at most, and passes over four times that in all.
 pub struct CaFiles {
     /// The certificate, as PEM.
     pub certificate: String,
@@ -39,8 +37,8 @@ impl fmt::Debug for CaFiles {
 }
 
 impl CaFiles {
-    /// Both, if they belong together.
-    pub(super) async fn read(self) -> Result<(Certificate, SigningKey), Error> {
+    /// Both, if they belong together; opening the key may take so much memory, in KiB.
+    pub(super) async fn read(self, memory_kib: u32) -> Result<(Certificate, SigningKey), Error> {
         let certificates = Certificate::from_pem_many(self.certificate.as_bytes());
         let certificate = match certificates.as_deref() {
             Ok([certificate]) => certificate.clone(),
@@ -50,7 +48,7 @@ impl CaFiles {
         let key = match self.passphrase {
             None => SigningKey::from_pem(self.key.as_bytes())
                 .map_err(|error| Error::invalid("key", error.to_string()))?,
-            Some(passphrase) => open(&self.key, passphrase).await?,
+            Some(passphrase) => open(&self.key, passphrase, memory_kib).await?,
         };
         let issuer = Issuer::new(certificate, &key).map_err(|error| {
             let field = if error == PkiError::SignerMismatch { "key" } else { "certificate" };
@@ -66,10 +64,14 @@ static OPENING: Semaphore = Semaphore::const_new(PLACES);
 /// One at a time: together they would need the memory of all.
 static ONE: Mutex<()> = Mutex::const_new(());
 
-async fn open(key: &str, passphrase: Zeroizing<String>) -> Result<SigningKey, Error> {
+async fn open(
+    key: &str,
+    passphrase: Zeroizing<String>,
+    most_kib: u32,
+) -> Result<SigningKey, Error> {
     let key = EncryptedKey::from_pem(key.as_bytes())
         .map_err(|error| Error::invalid("key", error.to_string()))?;
-    check_cost(key.parameters())?;
+    check_cost(key.parameters(), most_kib)?;
     let Ok(place) = OPENING.try_acquire() else {
         return Err(Error::RateLimited {
             reason: "key: other encrypted keys are being opened".to_owned(),
@@ -90,17 +92,19 @@ async fn open(key: &str, passphrase: Zeroizing<String>) -> Result<SigningKey, Er
     opened.await.map_err(|_| Error::unavailable("decrypting a key panicked"))?
 }
 
-fn check_cost(parameters: Argon2Parameters) -> Result<(), Error> {
+fn check_cost(parameters: Argon2Parameters, most_kib: u32) -> Result<(), Error> {
     let Argon2Parameters { memory_kib, iterations, .. } = parameters;
     let work = u64::from(memory_kib).saturating_mul(u64::from(iterations));
-    if memory_kib <= MEMORY_KIB && work <= WORK_KIB {
+    let most_work = u64::from(most_kib).saturating_mul(PASSES);
+    if memory_kib <= most_kib && work <= most_work {
         return Ok(());
     }
     Err(Error::invalid(
         "key",
         format!(
             "opening it takes {memory_kib} KiB of memory {iterations} times, and this server permits \
-             {MEMORY_KIB} KiB and {WORK_KIB} KiB in all; encrypt it with fewer, or not"
+             {most_kib} KiB and {most_work} KiB in all (its setting ca-key-memory); encrypt it with \
+             fewer, or not"
         ),
     ))
 }
@@ -114,9 +118,11 @@ mod tests {
     #[test]
     fn what_opening_a_key_may_cost() {
         let permitted = |memory_kib, iterations| {
-            check_cost(Argon2Parameters { memory_kib, iterations, parallelism: 4 }).is_ok()
+            let parameters = Argon2Parameters { memory_kib, iterations, parallelism: 4 };
+            check_cost(parameters, 2 << 20).is_ok()
         };
-        assert!(check_cost(Argon2Parameters::default()).is_ok());
+        assert!(check_cost(Argon2Parameters::default(), 2 << 20).is_ok());
+        assert!(check_cost(Argon2Parameters::default(), 1 << 20).is_err());
         assert!(permitted(2 << 20, 4) && permitted(64 << 10, 128));
         assert!(!permitted((2 << 20) + 1, 1));
         assert!(!permitted(2 << 20, 5) && !permitted(64 << 10, 129) && !permitted(1, u32::MAX));
@@ -128,7 +134,7 @@ mod tests {
         let parameters = Argon2Parameters { memory_kib: 64, iterations: 1, parallelism: 1 };
         let sealed = EncryptedKey::seal(&key, b"horse", parameters, &mut SystemRandom).unwrap();
         let pem = sealed.to_pem();
-        let ask = |passphrase: &str| open(&pem, Zeroizing::new(passphrase.to_owned()));
+        let ask = |passphrase: &str| open(&pem, Zeroizing::new(passphrase.to_owned()), 64);
         let turn = ONE.lock().await;
         let mut waiting: Vec<_> = (0..PLACES).map(|_| Box::pin(ask("horse"))).collect();
         for one in &mut waiting {

@@ -6,8 +6,9 @@ const LINES: u32 = 20;
 /// … in a stretch of this length.
 const STRETCH: Duration = Duration::from_secs(10);
 
-/// Bounds the log's lines about requests that failed: a database that is away must not fill a disk.
-pub(super) struct LogLimit(Mutex<Option<Stretch>>);
+/// Bounds the log's lines about one thing that clients can bring about: a database that is away, or
+/// somebody who connects again and again, must not fill a disk.
+pub(crate) struct LogLimit(Mutex<Option<Stretch>>);
 
 struct Stretch {
     begun: Instant,
@@ -16,12 +17,12 @@ struct Stretch {
 }
 
 impl LogLimit {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
     /// Whether a line may be written now: then how many were left out in the stretch before.
-    pub(super) fn admit(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stretch = held.get_or_insert(Stretch { begun: now, lines: 0, left_out: 0 });
         let mut left_out = 0;

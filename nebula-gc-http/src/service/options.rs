@@ -1,0 +1,15 @@
+/// What an operator decides about a service, whatever its database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// How much memory opening an encrypted CA key may take, in KiB; all passes over it together may
+    /// go over four times as much. One is opened at a time. 2 GiB by default, as `nebula-cert` makes
+    /// them.
+    pub key_memory: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { key_memory: 2 << 20 }
+    }
+}
