@@ -123,6 +123,10 @@ pub struct Punchy {
     pub punch: bool,
 }
 
+/// The smallest MTU of a device that has an IPv6 address, in bytes (RFC 8200, section 5). With less
+/// Nebula does not start.
+pub const LEAST_IPV6_MTU: u32 = 1280;
+
 /// The section `tun`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::bundle::{Bundle, File};
 use crate::config::{
-    Firewall, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy, RelaySection, Rule, Shared,
-    Tun,
+    Firewall, LEAST_IPV6_MTU, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy,
+    RelaySection, Rule, Shared, Tun,
 };
 use crate::{Certificates, Endpoint, Error, readme};
 
@@ -64,7 +64,8 @@ pub struct Node {
     pub lighthouse: Option<Endpoint>,
     /// Whether it is itself a relay; it listens on UDP port 4242 unless it is a lighthouse, too.
     pub relay: bool,
-    /// The largest packet on the overlay in bytes, where it is not the network's.
+    /// The largest packet on the overlay in bytes, where it is not the network's. Where the node has an
+    /// IPv6 address it is told at least 1280.
     pub mtu: Option<u32>,
 }
 
@@ -164,9 +165,12 @@ fn shared(network: &Network, initiating_version: Option<u8>) -> Shared {
 }
 
 fn own(network: &Network, node: &Node) -> Result<Own, Error> {
-    let tun = Tun { mtu: node.mtu.unwrap_or(network.tun.mtu), ..network.tun.clone() };
-    tun.check()?;
     let networks = node.certificates.details().networks();
+    let mut tun = Tun { mtu: node.mtu.unwrap_or(network.tun.mtu), ..network.tun.clone() };
+    tun.check()?;
+    if networks.iter().any(|net| net.addr().is_ipv6()) {
+        tun.mtu = tun.mtu.max(LEAST_IPV6_MTU);
+    }
     // The address at which this node reaches another, unless that is itself.
     let address_of = |overlay: &[IpAddr]| {
         let is_self = networks.iter().any(|net| overlay.contains(&net.addr()));

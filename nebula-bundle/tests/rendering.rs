@@ -189,6 +189,8 @@ fn a_node_may_have_an_mtu_of_its_own() {
     };
     assert_eq!(tun(None), json!({"dev": "nebula1", "mtu": 1300}));
     assert_eq!(tun(Some(9000)), json!({"dev": "nebula1", "mtu": 9000}));
+    // Less than IPv6 needs is told to nobody who has it: Nebula would not start.
+    assert_eq!(tun(Some(500)), json!({"dev": "nebula1", "mtu": 1280}));
     for mtu in [0, 499, 65_536] {
         let refused = render(&network(), &Node { mtu: Some(mtu), ..dual_stack(&[]) });
         assert_eq!(refused.unwrap_err(), Error::TunMtu { mtu });

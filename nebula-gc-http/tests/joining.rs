@@ -303,6 +303,19 @@ fn everything_else_is_untouched(place: &TempDir) -> bool {
 }
 
 #[test]
+fn a_clock_that_is_wrong_is_named() {
+    let (server, place) = (Server::start(), tempfile::tempdir().unwrap());
+    for (from, to) in [(-200, -100), (100, 200)] {
+        server.answers(move |key| {
+            let valid = Validity { not_before: now() + from, not_after: now() + to };
+            http(201, &enrolled(&issuer(), "laptop", key, valid).to_string())
+        });
+        let said = text(&join(place.path(), &server).stderr);
+        assert!(said.contains("this machine's clock says 20"), "{said}");
+    }
+}
+
+#[test]
 fn a_name_from_a_server_commands_no_terminal() {
     let server = Server::start();
     server.answers(|key| {

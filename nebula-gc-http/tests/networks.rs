@@ -21,6 +21,7 @@ on_both_engines! {
     a_change_takes_what_was_read
     enrolling_again_answers_the_same
     unusable_networks_are_refused_by_field
+    ipv6_has_the_mtu_that_it_needs
 }
 
 async fn network(plane: &Plane, body: Value) -> Value {
@@ -444,6 +445,33 @@ async fn enrolling_again_answers_the_same(plane: Plane) {
             bad.as_object_mut().unwrap().remove(field);
         }
     }
+}
+
+async fn ipv6_has_the_mtu_that_it_needs(plane: Plane) {
+    let refused = async |answer: native::Answer| {
+        let problem = answer.problem(400, "invalid_request");
+        assert_eq!(problem["field"], "mtu", "{problem}");
+    };
+    let mut demo = json!({"name": "demo", "prefixes": ["10.1.0.0/24", "fd00::/64"], "mtu": 1279});
+    refused(plane.post("/networks", &demo).await).await;
+    demo["mtu"] = json!(1280);
+    network(&plane, demo).await;
+    refused(plane.patch("/networks/demo", &json!({"mtu": 1279})).await).await;
+    let mut node = enrollment("one");
+    node["network"] = json!("demo");
+    node["mtu"] = json!(1279);
+    refused(plane.post("/enroll", &node).await).await;
+    node["mtu"] = json!(1400);
+    let id = plane.post("/enroll", &node).await.expect(201)["node"].as_str().unwrap().to_owned();
+    let path = format!("/networks/demo/nodes/{id}");
+    refused(plane.patch(&path, &json!({"mtu": 1279})).await).await;
+
+    // Where there is none it may be less, until there is.
+    network(&plane, json!({"name": "old", "prefixes": ["10.2.0.0/24"], "mtu": 500})).await;
+    let both = json!({"prefixes": ["10.2.0.0/24", "fd01::/64"]});
+    refused(plane.patch("/networks/old", &both).await).await;
+    let both = json!({"prefixes": ["10.2.0.0/24", "fd01::/64"], "mtu": 1280});
+    plane.patch("/networks/old", &both).await.expect(200);
 }
 
 async fn unusable_networks_are_refused_by_field(plane: Plane) {

@@ -122,6 +122,13 @@ fn a_networks_ca_is_said_in_flags() {
     shell.says(&format!("admin networks create --name b --prefixes 10.2.0.0/24 {flags}"));
     assert_eq!(shell.cas("b")[0].fingerprint(), elsewhere.certificate().fingerprint());
 
+    // Of which only the lifetime is said, it has the network's name.
+    shell.says("admin networks create --name d --prefixes 10.4.0.0/24 --ca-lifetime 30d");
+    let ca = shell.cas("d")[0].clone();
+    let details = ca.unverified_details();
+    assert_eq!(details.name_bytes(), b"d");
+    assert_eq!(details.not_after() - details.not_before(), 30 * 86_400 + 3600);
+
     let create = "admin networks create --name c --prefixes 10.3.0.0/24";
     for (code, flags, told) in [
         (2, "--ca {} --ca-name x", "--ca"),
@@ -129,7 +136,7 @@ fn a_networks_ca_is_said_in_flags() {
         (2, "--ca-certificate @old.crt --ca-key old.key", "@FILE"),
         (2, "--ca-certificate @none.crt --ca-key @old.key", "No such file"),
         (1, "--ca-certificate @old.crt", "key: is missing"),
-        (1, "--ca-lifetime 1y", "lifetimeSeconds"),
+        (1, "--ca-lifetime 1h", "lifetimeSeconds"),
         (1, "--ca-name x --ca-lifetime 1h", "lifetimeSeconds"),
         (1, "--ca-name x --ca-signer hsm", "name"),
         (1, "--ca-signer hsm", "signer"),

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
+use jiff::Timestamp;
 use nebula_bundle::CheckedBundle;
 use nebula_gc_http::client::{Client, ClientError, JoinLink, Request, printable};
 use nebula_pki::Curve;
@@ -106,7 +107,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut enrolled = runtime.block_on(enroll(&link, &request(matches, &identity, None)));
-    let is_released = enrolled.as_ref().is_err_and(|error| code_of(error) == "node_released");
+    let is_released = enrolled.as_ref().is_err_and(|error| code_of(&**error) == "node_released");
     if is_released {
         // It shows whose address it was, and has it back.
         let former = identity.succeed()?;
@@ -141,9 +142,31 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
 /// The bundle, if this device can trust it: a server may have been taken over.
 fn checked(enrolled: &Enrolled, identity: &Identity) -> Result<CheckedBundle, Box<dyn Error>> {
     let files = enrolled.bundle.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    nebula_bundle::check(files, &identity.key.public_key(), now()?).map_err(|error| {
-        format!("the server's answer can't be used, so nothing was installed: {error}").into()
+    let now = now()?;
+    nebula_bundle::check(files, &identity.key.public_key(), now).map_err(|error| {
+        let reason = wrong_time(&error, now).unwrap_or_else(|| error.to_string());
+        format!("the server's answer can't be used, so nothing was installed: {reason}").into()
     })
+}
+
+/// Of a certificate that this machine's clock is against, which may be what is wrong.
+fn wrong_time(error: &nebula_bundle::Error, now: i64) -> Option<String> {
+    use nebula_pki::Error as Refusal;
+    let nebula_bundle::Error::Certificate { file, source } = error else { return None };
+    let (is, at) = match source {
+        Refusal::NotYetValid { not_before, .. } | Refusal::CaNotYetValid { not_before, .. } => {
+            ("is valid from", not_before)
+        }
+        Refusal::Expired { not_after, .. } | Refusal::CaExpired { not_after, .. } => {
+            ("expired at", not_after)
+        }
+        _ => return None,
+    };
+    let (at, now) = (Timestamp::from_second(*at).ok()?, Timestamp::from_second(now).ok()?);
+    Some(format!(
+        "{file}: {is} {at}, and this machine's clock says {now}: if that is wrong, put it right and \
+         join again"
+    ))
 }
 
 /// All of the files, or none: those that are there stay until all new ones are on the disk.
@@ -167,11 +190,13 @@ fn request(matches: &ArgMatches, identity: &Identity, former_token: Option<&str>
         "publicKey": identity.key.public_key().to_pem(),
         "nodeToken": identity.token.as_str(),
     });
-    if let Some(endpoint) = matches.get_one::<String>(ENDPOINT) {
-        body["lighthouse"] = json!({"endpoint": endpoint});
-    }
-    if let Some(token) = former_token {
-        body["formerNodeToken"] = json!(token);
+    let endpoint = matches.get_one::<String>(ENDPOINT);
+    let more = [
+        endpoint.map(|endpoint| ("lighthouse", json!({"endpoint": endpoint}))),
+        former_token.map(|token| ("formerNodeToken", json!(token))),
+    ];
+    if let Some(body) = body.as_object_mut() {
+        body.extend(more.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
     }
     body
 }
@@ -191,19 +216,25 @@ async fn enroll(link: &JoinLink, body: &Value) -> Result<Enrolled, Box<dyn Error
 }
 
 /// What a refusal is for programs.
-fn code_of(error: &Box<dyn Error>) -> &str {
+fn code_of<'a>(error: &'a (dyn Error + 'static)) -> &'a str {
     match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused(problem)) => problem.code.as_str(),
+        Some(ClientError::Refused(problem)) => &problem.code,
         _ => "",
     }
 }
 
 /// A refusal, with what to do about it here.
 fn explained(error: Box<dyn Error>, directory: &Path) -> Box<dyn Error> {
-    match code_of(&error) {
+    let directory = directory.display();
+    match code_of(&*error) {
         "invalid_public_key" => format!(
-            "{error}; here: join with --curve, and with another --out than {}, which has a key",
-            directory.display()
+            "{error}; here: join with --curve, and with another --out than {directory}, which has a \
+             key"
+        )
+        .into(),
+        "conflict" if error.to_string().starts_with("nodeToken: ") => format!(
+            "{error}; here: {directory} has the key and token of a node of another network, and each \
+             network needs an --out of its own"
         )
         .into(),
         _ => error,

@@ -48,13 +48,15 @@ pub(super) fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Refuses what anyone but its owner may use.
+/// Refuses a directory that anyone but its owner may use, and a file that anyone but its owner may
+/// change, or anyone but its owner and its group may read: container platforms give secrets to a group.
 pub(super) fn refuse_others(path: &Path) -> Result<(), ServerError> {
-    let mode = fs::metadata(path).map_err(|error| path_error(path, &error))?.permissions().mode();
-    if mode & 0o077 == 0 {
+    let found = fs::metadata(path).map_err(|error| path_error(path, &error))?;
+    let mode = found.permissions().mode();
+    let (barred, own) = if found.is_dir() { (0o077, "700") } else { (0o037, "600") };
+    if mode & barred == 0 {
         return Ok(());
     }
-    let own = if path.is_dir() { "700" } else { "600" };
     let reason = format!("is open to others (mode {:03o}); run chmod {own} on it", mode & 0o777);
     Err(path_error(path, &reason))
 }

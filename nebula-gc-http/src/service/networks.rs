@@ -17,6 +17,7 @@ use serde_json::json;
 
 pub use self::native::{NetworkPatch, NewNetwork};
 pub use self::settings::NetworkSettings;
+pub(super) use self::settings::check_mtu;
 use super::access::{Action, Caller, Principal, called, find_network, not_found, public};
 use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared, authority};

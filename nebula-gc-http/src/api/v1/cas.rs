@@ -41,7 +41,8 @@ pub(super) struct CaBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     name: Option<Label>,
-    /// How long a new one of that name is valid: a day to 30 years; 10 years where left out.
+    /// How long a new one is valid: a day to 30 years; 10 years where left out. With a network that is
+    /// new it may stand alone: its first CA has its name then.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 86_400, maximum = 946_080_000)]
     lifetime_seconds: Option<i64>,
@@ -74,6 +75,17 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 impl CaBody {
+    /// The first CA of a new network, which has the network's name where only its lifetime is asked
+    /// for.
+    pub(super) fn read_first(self, network: &ProjectId) -> Result<CaSource, Problem> {
+        let is_usual = self.signer.is_none() && self.certificate.is_none() && self.key.is_none();
+        if self.name.is_some() || !is_usual || self.lifetime_seconds.is_none() {
+            return self.read();
+        }
+        let name = Label::new(network.as_str()).map_err(Problem::from)?;
+        Self { name: Some(name), ..self }.read()
+    }
+
     pub(super) fn read(self) -> Result<CaSource, Problem> {
         let form = "give one of: name; signer; certificate and key";
         let is_new = self.name.is_some();

@@ -400,7 +400,7 @@ async fn create_network(
     ask: AskWith<NewNetworkBody>,
 ) -> Answer {
     let mut body = ask.body;
-    let ca = body.ca.take().map(CaBody::read).transpose();
+    let ca = body.ca.take().map(|ca| ca.read_first(&body.name)).transpose();
     let ca = checked(&service, &ask.caller, ca).await?;
     let made =
         service.create_network_with(ask.caller, ask.origin, body.into(), ask.repeat, ca).await?;

@@ -11,6 +11,7 @@ use super::{Decision, check_unique};
 use crate::secret::Bearer;
 use crate::service::Shared;
 use crate::service::access::Principal;
+use crate::service::networks::check_mtu;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
 use crate::store::node::{self, Node, NodeState};
@@ -153,6 +154,9 @@ impl Enrollment {
             if self.relay == Some(true) && !token.relay {
                 return Err(refuse("relay"));
             }
+        }
+        if let Some(mtu) = self.mtu {
+            check_mtu(mtu, terms.network.prefix_v6.is_some())?;
         }
         Ok(Node {
             device: self.device.clone().map_or(preset.device, String::from),

@@ -7,7 +7,7 @@ use nebula_alloc::{AddressRange, Family, NetworkId};
 use nebula_pki::{Curve, Version};
 use serde_json::{Map, Value, json};
 
-use super::settings::{NetworkSettings, check_initiating};
+use super::settings::{NetworkSettings, check_initiating, check_mtu};
 use super::{check_prefix, family};
 use crate::names::as_id;
 use crate::service::access::{Action, Caller, Principal, authorize};
@@ -267,6 +267,7 @@ impl NewNetwork {
         self.settings.check()?;
         check_initiating(self.settings.initiating_version, self.versions)?;
         let usable = check_prefixes(&self.prefixes, self.versions)?;
+        check_mtu(self.settings.mtu, self.prefixes.iter().any(|prefix| prefix.addr().is_ipv6()))?;
         let Some(pools) = &self.pools else { return Ok(usable) };
         let resolve = |range: &Addresses| range.among(self.prefixes.iter().copied());
         let ranges: Result<_, String> = pools.iter().map(resolve).collect();
@@ -312,6 +313,10 @@ impl NetworkPatch {
         if self.initiating_version == Some(None) && former.versions == Versions::Both {
             return Err(Error::invalid("initiatingVersion", "is not null here; must be 1 or 2"));
         }
+        let had_ipv6 = former.prefix_v6.is_some();
+        if self.mtu.is_some() {
+            check_mtu(network.mtu, had_ipv6)?;
+        }
         let Some(prefixes) = &self.prefixes else { return Ok((network, vec![])) };
         let usable = check_prefixes(prefixes, network.versions)?;
         let mut gains = vec![];
@@ -333,6 +338,7 @@ impl NetworkPatch {
                 Family::V6 => network.prefix_v6 = asked,
             }
         }
+        check_mtu(network.mtu, network.prefix_v6.is_some() && !had_ipv6)?;
         Ok((network, gains))
     }
 }

@@ -1,4 +1,5 @@
 use nebula_bundle::Tun;
+use nebula_bundle::config::LEAST_IPV6_MTU;
 use nebula_pki::Version;
 
 use crate::Error;
@@ -88,6 +89,15 @@ pub(super) fn check_initiating(asked: Option<Version>, versions: Versions) -> Re
     let reason =
         "is only for a network whose versions are \"both\": other nodes have one to begin with";
     Err(Error::invalid("initiatingVersion", reason))
+}
+
+/// Refuses an MTU with which no device could be made where there is IPv6.
+pub(in crate::service) fn check_mtu(mtu: u32, has_ipv6: bool) -> Result<(), Error> {
+    if has_ipv6 && mtu < LEAST_IPV6_MTU {
+        let reason = format!("must be at least {LEAST_IPV6_MTU} bytes in a network with IPv6");
+        return Err(Error::invalid("mtu", reason));
+    }
+    Ok(())
 }
 
 fn within(field: &str, seconds: i64, least: i64) -> Result<(), Error> {

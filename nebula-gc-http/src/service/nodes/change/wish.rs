@@ -10,6 +10,7 @@ use crate::secret::{Bearer, Hashed};
 use crate::service::access::{Action, Principal};
 use crate::service::enroll::check_unique;
 use crate::service::enroll::device::Change;
+use crate::service::networks::check_mtu;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update, same_groups};
 use crate::service::{Shared, upkeep};
@@ -167,6 +168,9 @@ fn alter(
     now: i64,
 ) -> Result<Decision, Error> {
     let node = changed(former, change);
+    if let Change::Set(Some(mtu)) = change.mtu {
+        check_mtu(mtu, network.prefix_v6.is_some())?;
+    }
     check_unique(tx, &node, Some(former))?;
     let current = certificate::current(tx, node.id)?;
     let terms = Terms::new(tx, shared, network.clone(), node.is_native(), now)?;
