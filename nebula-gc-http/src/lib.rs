@@ -78,8 +78,8 @@ pub use self::{
         Upkeep,
     },
     service::{
-        ActiveCa, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport, ImportConflict,
-        ImportReport, NetworkCa,
+        ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,
+        ImportConflict, ImportReport, NetworkCa,
     },
     signers::{OpenSigner, SignerCommand, SignerTenant, Signers},
     store::COMPONENT,

@@ -413,6 +413,16 @@ fn another_ca(shell: &Shell) {
     let shown = shell.says(&["admin", "networks", "show-ca", "office", former]);
     assert!(shown.contains("trusted") && shown.contains("BEGIN NEBULA CERTIFICATE"), "{shown}");
     assert!(shell.says(&["admin", "networks", "renew", "office"]).contains("valid"));
+    // What is in the way of an import ends with 1, unless it is to be left out.
+    let words = ["admin", "networks", "import", "office", "--certificates", "@old.crt"];
+    let output = shell.run(&words);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("names no issuer"), "{}", text(&output.stdout));
+    shell.says(&[&words[..], &["--skip-conflicts"]].concat());
+    let fingerprints = "ff".repeat(32);
+    shell.says(&["admin", "blocklist", "add", "office", "--fingerprints", &fingerprints]);
+    let list = shell.says(&["admin", "blocklist", "list", "office"]);
+    assert!(list.contains(&fingerprints), "{list}");
     let retire = format!("admin networks retire-ca office {former}");
     let needed = shell.fails(1, &retire);
     assert!(needed.contains("nodes have certificates of this CA"), "{needed}");

@@ -272,6 +272,8 @@ fn entries() -> Vec<Entry> {
             "node",
         ),
         entry("list_blocklist", 200, network_viewer),
+        entry("add_to_blocklist", 200, network_operator)
+            .body(json!({"fingerprints": ["0".repeat(64)]})),
         entry("list_unapplied_nodes", 200, network_viewer).with("revision", "1"),
     ]
 }

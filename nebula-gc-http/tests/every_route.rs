@@ -70,7 +70,10 @@ fn body(operation: &str) -> Value {
             "passphrase": "x"
         }),
         "retire_ca" => json!({"force": true}),
-        "import_hosts" => json!({"certificates": "x", "dryRun": true, "skipConflicts": true}),
+        "add_to_blocklist" => json!({"fingerprints": ["0".repeat(64)]}),
+        "import_hosts" => {
+            json!({"certificates": "x", "blocklist": "", "dryRun": true, "skipConflicts": true})
+        }
         "change_network" => json!({
             "name": "x", "prefixes": ["10.1.0.0/16"], "versions": "2", "lifetimeSeconds": 3600,
             "holdSeconds": 60, "holdAlone": true, "silenceSeconds": 3600, "mtu": 1400,

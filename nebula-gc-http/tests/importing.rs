@@ -128,6 +128,7 @@ impl Plane {
         let request = HostImport {
             network: None,
             certificates: certificates.to_vec(),
+            blocklist: vec![],
             skips_conflicts: skips,
             is_dry_run: !real,
         };

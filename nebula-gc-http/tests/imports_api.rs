@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 
 on_both_engines! {
     a_network_with_its_hosts_is_taken_over
+    what_a_host_had_before_is_its_nodes_and_blocked_with_it
+    a_blocklist_comes_along
+    what_was_issued_elsewhere_can_be_blocked
+    an_imported_host_with_a_node_token_is_native
     what_is_wrong_is_told_by_field
     nothing_is_opened_or_parsed_for_who_may_not_import
     a_key_may_cost_what_the_reference_demands
@@ -60,8 +64,7 @@ async fn a_network_with_its_hosts_is_taken_over(plane: Plane) {
         let plane = &plane;
         async move { plane.post("/networks/demo/import", &body).await.expect(200) }
     };
-    let report =
-        |present, imported| json!({"present": present, "imported": imported, "conflicts": []});
+    let report = |present, imported| json!({"present": present, "imported": imported, "conflicts": [], "blocked": 0});
     assert_eq!(import(json!({"dryRun": true})).await, report(0, 300));
     assert_eq!(import(json!({})).await, report(0, 300));
     assert_eq!(import(json!({})).await, report(300, 0));
@@ -74,6 +77,208 @@ async fn a_network_with_its_hosts_is_taken_over(plane: Plane) {
 
     let another = json!({"name": "other", "prefixes": ["10.1.0.0/16"], "ca": {"certificate": certificate, "key": *pem}});
     plane.post("/networks", &another).await.problem(409, "conflict");
+}
+
+/// A running network `demo` with a CA from elsewhere.
+struct Elsewhere {
+    issuer: Issuer<SigningKey>,
+}
+
+impl Elsewhere {
+    async fn brought_to(plane: &Plane) -> Self {
+        let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+        let pem = key.to_pem();
+        let validity = Validity { not_before: START - 90_000, not_after: START + 400 * 86_400 };
+        let ca = CaParameters::new("old", validity);
+        let issuer = Issuer::self_signed(Version::V2, ca, key).unwrap();
+        let ca = json!({"certificate": issuer.certificate().to_pem(), "key": *pem});
+        let body = json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "ca": ca});
+        plane.post("/networks", &body).await.expect(201);
+        Self { issuer }
+    }
+
+    /// A host's certificate that begins so many seconds ago.
+    fn host(&self, name: &str, net: &str, ago: i64, key: &AgreementKey) -> nebula_pki::Certificate {
+        let validity = Validity { not_before: START - ago, not_after: START + 365 * 86_400 - ago };
+        let networks = vec![net.parse().unwrap()];
+        let host = HostParameters::new(name, networks, key.public_key(), validity);
+        self.issuer.issue(Version::V2, &host).unwrap().certificate().clone()
+    }
+}
+
+fn new_key() -> AgreementKey {
+    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap()
+}
+
+async fn import(plane: &Plane, body: Value) -> Value {
+    plane.post("/networks/demo/import", &body).await.expect(200)
+}
+
+async fn blocked(plane: &Plane) -> Vec<String> {
+    let list = plane.get("/networks/demo/blocklist").await.expect(200);
+    let fingerprint = |entry: &Value| entry["fingerprint"].as_str().unwrap().to_owned();
+    list["items"].as_array().unwrap().iter().map(fingerprint).collect()
+}
+
+async fn what_a_host_had_before_is_its_nodes_and_blocked_with_it(plane: Plane) {
+    let elsewhere = Elsewhere::brought_to(&plane).await;
+    let (key, former) = (new_key(), new_key());
+    let all = [
+        elsewhere.host("h", "10.1.0.1/16", 300, &key),
+        elsewhere.host("h", "10.1.0.1/16", 50_000, &former),
+        elsewhere.host("other", "10.1.0.2/16", 100, &new_key()),
+        elsewhere.host("h", "10.1.0.1/16", 200, &key),
+    ];
+    let pem: String = all.iter().map(nebula_pki::Certificate::to_pem).collect();
+    let report = import(&plane, json!({"certificates": pem})).await;
+    assert_eq!(report, json!({"present": 0, "imported": 2, "conflicts": [], "blocked": 0}));
+    let again = import(&plane, json!({"certificates": pem})).await;
+    assert_eq!(again, json!({"present": 2, "imported": 0, "conflicts": [], "blocked": 0}));
+    plane.place.verify(plane.now());
+    let nodes = plane.get("/networks/demo/nodes?namePrefix=h").await.expect(200);
+    let node = &nodes["items"][0];
+    assert_eq!(node["certificates"][0]["fingerprint"], all[3].fingerprint().to_string());
+    // Its former key is nobody else's.
+    let mut taken = enrollment("x");
+    taken["publicKey"] = json!(former.public_key().to_pem());
+    plane.post("/enroll", &taken).await.problem(409, "conflict");
+    let path = format!("/networks/demo/nodes/{}/revoke", node["id"].as_str().unwrap());
+    plane.post(&path, &json!({"reason": "stolen"})).await.expect(200);
+    let mut expected: Vec<_> =
+        [0, 1, 3].map(|at: usize| all[at].fingerprint().to_string()).to_vec();
+    expected.sort();
+    assert_eq!(blocked(&plane).await, expected);
+    plane.place.verify(plane.now());
+
+    // What contradicts the others is no host's.
+    let split = [
+        elsewhere.host("two", "10.1.0.5/16", 10, &key),
+        elsewhere.host("three", "10.1.0.6/16", 20, &former),
+    ];
+    let key = new_key();
+    let moved = [
+        elsewhere.host("moved", "10.1.0.7/16", 10, &key),
+        elsewhere.host("moved", "10.1.0.8/16", 20, &key),
+    ];
+    let pem: String = split.iter().chain(&moved).map(nebula_pki::Certificate::to_pem).collect();
+    let report = import(&plane, json!({"certificates": pem})).await;
+    let reasons: Vec<_> = report["conflicts"].as_array().unwrap().iter().collect();
+    assert_eq!(reasons.len(), 3, "{report}");
+    assert!(reasons[2]["reason"].as_str().unwrap().contains("names 10.1.0.8, too"), "{report}");
+}
+
+async fn a_blocklist_comes_along(plane: Plane) {
+    let elsewhere = Elsewhere::brought_to(&plane).await;
+    let key = new_key();
+    let stays = elsewhere.host("stays", "10.1.0.1/16", 10, &key);
+    let before = elsewhere.host("stays", "10.1.0.1/16", 20, &new_key());
+    let stolen = elsewhere.host("stolen", "10.1.0.2/16", 10, &new_key());
+    let unknown = "ab".repeat(32);
+    let list = format!(
+        "pki-blocklist:\n  - {} # stolen\n  - \"{}\"\n- {unknown}\n",
+        stolen.fingerprint(),
+        before.fingerprint().to_string().to_uppercase()
+    );
+    let pem: String = [&stays, &before, &stolen].iter().map(|one| one.to_pem()).collect();
+    let wrong = json!({"certificates": pem, "blocklist": list});
+    let problem = plane.post("/networks/demo/import", &wrong).await.problem(400, "invalid_request");
+    assert_eq!(problem["field"], "blocklist");
+    assert!(problem["detail"].as_str().unwrap().starts_with("line 1: "), "{problem}");
+    let list = list.split_once('\n').unwrap().1;
+    let body = |more: Value| {
+        let mut body = json!({"certificates": pem, "blocklist": list});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let before_it = revision(&plane).await;
+    let dry = import(&plane, body(json!({"dryRun": true}))).await;
+    assert_eq!((&dry["imported"], &dry["blocked"]), (&json!(1), &json!(3)));
+    assert_eq!(dry["conflicts"][0]["reason"], "its certificate is blocked");
+    let refused = import(&plane, body(json!({}))).await;
+    assert_eq!((&refused["imported"], &refused["blocked"]), (&json!(0), &json!(0)));
+    assert_eq!((revision(&plane).await, blocked(&plane).await.len()), (before_it, 0));
+    let done = import(&plane, body(json!({"skipConflicts": true}))).await;
+    assert_eq!((&done["imported"], &done["blocked"]), (&json!(1), &json!(3)));
+    assert_eq!(revision(&plane).await, before_it + 1);
+    let mut expected =
+        vec![stolen.fingerprint().to_string(), before.fingerprint().to_string(), unknown];
+    expected.sort();
+    assert_eq!(blocked(&plane).await, expected);
+    // They stay, whatever time passes, as nobody knows when they end.
+    plane.place.verify(plane.now());
+    plane.pass(500 * 86_400);
+    plane.service.upkeep().await.unwrap();
+    assert_eq!(blocked(&plane).await, expected);
+    let alone = import(&plane, json!({"blocklist": "cd".repeat(32)})).await;
+    assert_eq!(alone, json!({"present": 0, "imported": 0, "conflicts": [], "blocked": 1}));
+    plane.post("/networks/demo/import", &json!({})).await.problem(400, "invalid_request");
+}
+
+async fn what_was_issued_elsewhere_can_be_blocked(plane: Plane) {
+    let (ca, node) = demo(&plane).await;
+    let ca = plane.get(&format!("/networks/demo/cas/{ca}")).await.expect(200);
+    let path = "/networks/demo/blocklist";
+    let add =
+        async |fingerprint: &Value| plane.post(path, &json!({"fingerprints": [fingerprint]})).await;
+    let before = revision(&plane).await;
+    let useless = add(&ca["fingerprint"]).await.problem(400, "invalid_request");
+    assert_eq!(useless["field"], "fingerprints");
+    assert!(useless["detail"].as_str().unwrap().contains("it would do nothing"), "{useless}");
+    let current = own(&plane, &node, "GET", "").await.expect(200)["certificates"][0].clone();
+    let current = add(&current["fingerprint"]).await.problem(409, "conflict");
+    assert!(current["detail"].as_str().unwrap().contains("the node \"a\""), "{current}");
+    assert_eq!(revision(&plane).await, before);
+    let other = json!("ef".repeat(32));
+    let report = add(&other).await.expect(200);
+    assert_eq!(report, json!({"blocked": 1, "present": 0, "revision": before + 1}));
+    let report = add(&other).await.expect(200);
+    assert_eq!(report, json!({"blocked": 0, "present": 1, "revision": before + 1}));
+    assert_eq!(blocked(&plane).await, ["ef".repeat(32)]);
+    let bundle = plane.post("/enroll", &node).await.expect(200);
+    assert!(bundle["bundle"]["files"]["nebula.yml"].as_str().unwrap().contains(&"ef".repeat(32)));
+    // What a node had before is taken away with it.
+    plane.pass(10_000);
+    plane.post("/networks/demo/renew", &json!({})).await.expect(200);
+    let former = own(&plane, &node, "GET", "").await.expect(200)["certificates"][0].clone();
+    own(&plane, &node, "POST", "/renew").await.expect(200);
+    assert_eq!(add(&former["fingerprint"]).await.expect(200)["blocked"], 1);
+    plane.place.verify(plane.now());
+}
+
+async fn an_imported_host_with_a_node_token_is_native(plane: Plane) {
+    let elsewhere = Elsewhere::brought_to(&plane).await;
+    let key = new_key();
+    let host = elsewhere.host("h", "10.1.0.1/16", 10, &key);
+    import(&plane, json!({"certificates": host.to_pem()})).await;
+    let nodes = plane.get("/networks/demo/nodes").await.expect(200);
+    assert_eq!(
+        (&nodes["items"][0]["native"], nodes["items"].as_array().unwrap().len()),
+        (&json!(false), 1)
+    );
+    let path = format!("/networks/demo/nodes/{}/token", nodes["items"][0]["id"].as_str().unwrap());
+    let given = plane.post(&path, &json!({})).await.expect(200);
+    let mut node = enrollment("h");
+    node["nodeToken"] = given["nodeToken"].clone();
+    node["publicKey"] = json!(key.public_key().to_pem());
+    let own_node = own(&plane, &node, "GET", "").await.expect(200);
+    assert_eq!(own_node["addresses"], json!(["10.1.0.1"]));
+    // As `nebula-gc join` asks, beside the key that is there; no use is spent.
+    let token = json!({"name": "token", "uses": 1});
+    let join = plane.post("/networks/demo/join-tokens", &token).await.expect(201);
+    let join = join["secret"].as_str().unwrap();
+    let answer = plane.ask("POST", "/enroll", join, Some(&node)).await.expect(200);
+    assert_eq!(answer["addresses"], json!(["10.1.0.1/16"]));
+    assert_eq!(answer["bundle"]["files"]["node.crt"], host.to_pem());
+    let tokens = plane.get("/networks/demo/join-tokens").await.expect(200);
+    assert_eq!(tokens["items"][0]["used"], 0);
+    let mut other_key = node.clone();
+    other_key["publicKey"] = enrollment("x")["publicKey"].clone();
+    plane.ask("POST", "/enroll", join, Some(&other_key)).await.problem(409, "conflict");
+    plane.place.verify(plane.now());
+    // Once a new one would end later.
+    plane.pass(360 * 86_400);
+    assert_eq!(own(&plane, &node, "POST", "/renew").await.expect(200)["renewed"], true);
+    plane.place.verify(plane.now());
 }
 
 async fn what_is_wrong_is_told_by_field(plane: Plane) {

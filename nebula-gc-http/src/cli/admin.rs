@@ -32,6 +32,7 @@ const PIN: &str = "pin";
 const OUTPUT: &str = "output";
 const LIMIT: &str = "limit";
 const OUT: &str = "out";
+const SKIP_CONFLICTS: &str = "skipConflicts";
 /// What is too long for a person's screen.
 const HIDDEN: &[&str] = &["qrPng"];
 
@@ -154,8 +155,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
             }
         };
         asked.answer(request).await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// A command as it was given.
@@ -168,23 +168,23 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn answer(&self, request: Request) -> Result<(), Box<dyn Error>> {
+    async fn answer(&self, request: Request) -> Result<ExitCode, Box<dyn Error>> {
         if polling::is_asked(self.said) {
-            return polling::run(self, request).await;
+            return polling::run(self, request).await.map(|()| ExitCode::SUCCESS);
         }
         if self.operation.is_list {
-            return self.list(request).await;
+            return self.list(request).await.map(|()| ExitCode::SUCCESS);
         }
         let answer = match polling::is_long(self.entry) {
             true => progress::shown(self.client.send(request)).await?,
             false => self.client.send(request).await?,
         };
         if self.operation.is_file {
-            return self.file(&answer);
+            return self.file(&answer).map(|()| ExitCode::SUCCESS);
         }
         let body = answer.json()?;
         if body.is_null() {
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         if self.as_json {
             terminal::print_json(&body)?;
@@ -194,7 +194,11 @@ impl Asked<'_> {
         if qr::is_asked(self.said) {
             print(&qr::drawn(&body)?)?;
         }
-        Ok(())
+        // What is in the way of an import keeps it undone, unless it was to be left out.
+        let conflicts = body.get("conflicts").and_then(Value::as_array).map_or(0, Vec::len);
+        let skips = self.said.try_get_one::<String>(SKIP_CONFLICTS).ok().flatten();
+        let is_refused = conflicts > 0 && skips.is_none_or(|skips| skips != "true");
+        Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     async fn list(&self, request: Request) -> Result<(), Box<dyn Error>> {

@@ -95,6 +95,11 @@ impl Origin {
         Self { source: None, request: Uuid::now_v7() }
     }
 
+    /// From the same place, as a change of its own.
+    pub(super) fn another(self) -> Self {
+        Self { request: Uuid::now_v7(), ..self }
+    }
+
     /// What the answer, the log and the audit log call this request.
     #[must_use]
     pub fn request_id(&self) -> Uuid {

@@ -2,10 +2,11 @@
 
 mod judge;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nebula_alloc::import::{Assignment, take_over};
-use nebula_pki::{CaPool, Certificate, VerifiedCertificate};
+use nebula_pki::{CaPool, Certificate, Fingerprint, VerifiedCertificate};
 use serde_json::json;
 
 use self::judge::{Verdict, judge};
@@ -13,8 +14,10 @@ use super::Service;
 use super::access::{Action, Caller, authorize, find_network, not_found};
 use super::alone::Work;
 use super::audit::{Entry, Origin};
+use super::blocklist;
 use crate::store::ca;
 use crate::store::certificate::{self, Issued, Reason};
+use crate::store::former_key;
 use crate::store::network::Network;
 use crate::store::node::{self, Node};
 use crate::{CaId, Error, ProjectId};
@@ -29,8 +32,11 @@ const LIMIT: usize = 100_000;
 pub struct HostImport {
     /// The network, which trusts their CA already.
     pub network: Option<ProjectId>,
-    /// Their certificates. Those of one host, of both versions, stand one after the other.
+    /// Their certificates, in any order. Those of one host have its name, and an address or the key in
+    /// common: the newest is what it has now, the others it had before.
     pub certificates: Vec<Certificate>,
+    /// The fingerprints that its hosts block.
+    pub blocklist: Vec<Fingerprint>,
     /// Whether to leave out the hosts that something is in the way of; else nothing is taken over
     /// where anything is.
     pub skips_conflicts: bool,
@@ -47,6 +53,8 @@ pub struct ImportReport {
     pub imported: usize,
     /// What is in the way of the others.
     pub conflicts: Vec<ImportConflict>,
+    /// Fingerprints that are blocked now and were not, or would be.
+    pub blocked: usize,
 }
 
 /// Why a host is not taken over.
@@ -60,19 +68,25 @@ pub struct ImportConflict {
     pub reason: String,
 }
 
-/// The certificates of one host, verified.
+/// The certificates of one host.
 #[derive(Clone)]
 struct Host {
+    /// The place of its first certificate.
     index: usize,
     name: String,
-    certificates: Result<Vec<VerifiedCertificate>, String>,
+    certificates: Vec<VerifiedCertificate>,
+    /// Why one of its certificates is none of the network's.
+    failure: Option<String>,
 }
 
 /// A host that nothing is in the way of.
 struct Newcomer {
     node: Node,
     assignments: Vec<Assignment>,
+    /// What it has now, the older version first.
     certificates: Vec<VerifiedCertificate>,
+    /// What it had before, and may still use.
+    former: Vec<VerifiedCertificate>,
 }
 
 impl Service {
@@ -90,15 +104,19 @@ impl Service {
         origin: Origin,
         request: HostImport,
     ) -> Result<ImportReport, Error> {
-        let HostImport { network, certificates, skips_conflicts, is_dry_run } = request;
-        if certificates.is_empty() || certificates.len() > LIMIT {
+        let HostImport { network, certificates, blocklist, skips_conflicts, is_dry_run } = request;
+        if certificates.is_empty() && blocklist.is_empty() || certificates.len() > LIMIT {
             let reason = format!("there are {}, 1 to {LIMIT} are allowed", certificates.len());
             return Err(Error::invalid("certificates", reason));
         }
-        let asked = (caller.clone(), network.clone());
+        if blocklist.len() > LIMIT {
+            let reason = format!("there are {}, up to {LIMIT} are allowed", blocklist.len());
+            return Err(Error::invalid("blocklist", reason));
+        }
+        let asked = (caller.clone(), network.clone(), blocklist.clone());
         let (hosts, report) = self
             .read(move |tx, shared| {
-                let (caller, network) = asked;
+                let (caller, network, listed) = asked;
                 let (action, now) = (Action::Import, shared.now());
                 let (_, network) =
                     authorize(tx, &shared.secrets, &caller, now, action, network.as_ref())?;
@@ -106,17 +124,32 @@ impl Service {
                 for ca in ca::trusted(tx, network.id)? {
                     trusted.add(ca).map_err(Error::unavailable)?;
                 }
+                let blocked = blocklist::check(tx, &network, ("blocklist", &listed))?;
                 let hosts = judge::hosts(&certificates, &trusted, now);
-                let verdicts = judge(tx, now, &network, &hosts)?;
-                let report = report(&hosts, &verdicts);
+                let verdicts = judge(tx, now, &network, &hosts, &listed.into_iter().collect())?;
+                let report = ImportReport { blocked, ..report(&hosts, &verdicts) };
                 Ok((hosts, report))
             })
             .await?;
         if is_dry_run || !skips_conflicts && !report.conflicts.is_empty() {
-            let imported = if is_dry_run { report.imported } else { 0 };
-            return Ok(ImportReport { imported, ..report });
+            return Ok(match is_dry_run {
+                true => report,
+                false => ImportReport { imported: 0, blocked: 0, ..report },
+            });
         }
         let mut done = ImportReport::default();
+        for part in blocklist.chunks(blocklist::MOST) {
+            let (part, network) = (part.to_vec(), network.clone());
+            let step = move |work: &mut Work<'_>| {
+                let network = find_network(work.tx, work.principal, network.as_ref())?
+                    .ok_or_else(|| not_found(network.as_ref()))?;
+                work.principal.permit(Action::Import)?;
+                blocklist::block(work, &network, ("blocklist", &part))
+            };
+            // Each part moves the revision by a change of its own.
+            let origin = origin.another();
+            done.blocked += self.alone(caller.clone(), origin, step).await?.blocked;
+        }
         let hosts: Arc<[Host]> = hosts.into();
         for start in (0..hosts.len()).step_by(STEP) {
             let (hosts, network) = (Arc::clone(&hosts), network.clone());
@@ -159,7 +192,7 @@ fn take_over_part(
     hosts: &[Host],
     skips_conflicts: bool,
 ) -> Result<ImportReport, Error> {
-    let verdicts = judge(work.tx, work.now, network, hosts)?;
+    let verdicts = judge(work.tx, work.now, network, hosts, &BTreeSet::new())?;
     let report = report(hosts, &verdicts);
     if let Some(conflict) = report.conflicts.first()
         && !skips_conflicts
@@ -188,9 +221,9 @@ fn take_over_part(
 
 /// Writes a host's node and its certificates, as they are.
 fn enter(work: &mut Work<'_>, newcomer: &Newcomer) -> Result<(), Error> {
-    let Newcomer { node, assignments, certificates } = newcomer;
+    let Newcomer { node, assignments, certificates, former } = newcomer;
     node::insert(work.tx, node)?;
-    for verified in certificates {
+    for (verified, is_former) in with(certificates, false).chain(with(former, true)) {
         let issued = Issued {
             network: node.network,
             node: node.id,
@@ -199,11 +232,19 @@ fn enter(work: &mut Work<'_>, newcomer: &Newcomer) -> Result<(), Error> {
             reason: Reason::Imported,
             actor: work.author.name(),
         };
-        certificate::insert(work.tx, &issued, work.now)?;
+        if !is_former {
+            certificate::insert(work.tx, &issued, work.now)?;
+            continue;
+        }
+        certificate::insert_former(work.tx, &issued, work.now)?;
+        let key = verified.certificate().public_key();
+        if key != node.public_key {
+            former_key::note_of(work.tx, node.network, node.id, key)?;
+        }
     }
     let addresses: Vec<_> = assignments.iter().map(|one| one.address.to_string()).collect();
-    let fingerprints: Vec<_> =
-        certificates.iter().map(|one| one.certificate().fingerprint().to_string()).collect();
+    let all = certificates.iter().chain(former);
+    let fingerprints: Vec<_> = all.map(|one| one.certificate().fingerprint().to_string()).collect();
     let entry = Entry {
         network: Some(node.network),
         address: assignments.first().map(|one| one.address),
@@ -215,6 +256,14 @@ fn enter(work: &mut Work<'_>, newcomer: &Newcomer) -> Result<(), Error> {
         ..Entry::new("node.imported", node.id.as_bytes())
     };
     work.record(entry)
+}
+
+/// Certificates, each with whether it is one that its host had before.
+fn with(
+    certificates: &[VerifiedCertificate],
+    is_former: bool,
+) -> impl Iterator<Item = (&VerifiedCertificate, bool)> {
+    certificates.iter().map(move |one| (one, is_former))
 }
 
 fn issuer(work: &mut Work<'_>, verified: &VerifiedCertificate) -> Result<CaId, Error> {

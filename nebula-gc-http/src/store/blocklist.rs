@@ -15,13 +15,17 @@ pub struct Blocked {
     pub fingerprint: Fingerprint,
     /// That of the same P256 certificate with the other form of its signature, which is as valid.
     pub alternate: Option<Fingerprint>,
-    /// Until when the certificate would be valid, in seconds since the Unix epoch.
-    pub until: i64,
+    /// Until when the certificate would be valid, in seconds since the Unix epoch; nothing where only
+    /// its fingerprint is known: it stays blocked.
+    pub until: Option<i64>,
     /// The network's revision since which bundles carry it.
     pub since: i64,
     /// Whose certificate it is.
     pub node: Option<NodeId>,
 }
+
+/// The end of a certificate of which only the fingerprint is known.
+pub(crate) const UNKNOWN_END: i64 = i64::MAX;
 
 /// Blocks a certificate in every bundle from `revision` on. It stays blocked where it already was.
 pub(crate) fn insert(
@@ -98,7 +102,7 @@ fn read(row: &Row) -> Result<Blocked, Error> {
     Ok(Blocked {
         fingerprint: Fingerprint::from_bytes(row.array(0)?),
         alternate,
-        until: row.integer(1)?,
+        until: Some(row.integer(1)?).filter(|end| *end != UNKNOWN_END),
         since: row.integer(2)?,
         node: match row.optional_blob(3)? {
             Some(_) => Some(row.array(3)?.into()),

@@ -10,8 +10,8 @@ use crate::{CaId, CertificateId, Error, NodeId};
 
 pub use self::ledger::{CertificateState, LedgerEntry};
 pub(crate) use self::ledger::{
-    Checked, checked, count_of, current_entries, due_for_blocking, expire, ledger, mark_unsound,
-    named_by, settle_blocked, to_block,
+    Checked, checked, count_of, current_entries, due_for_blocking, entry_of, expire, ledger,
+    mark_unsound, named_by, settle_blocked, to_block,
 };
 pub(crate) use self::wrong_time::{
     Unblocked, block_no_later, revive, revived, revoke_one, revoked_and_not_blocked,
@@ -89,17 +89,37 @@ fn read(row: &Row) -> Result<Certificate, Error> {
         .map_err(|_| damaged("certificate"))
 }
 
+/// Enters a certificate as its node's current one of its version.
 pub(crate) fn insert(tx: &mut dyn Transaction, issued: &Issued<'_>, now: i64) -> Result<(), Error> {
+    insert_as(tx, issued, CertificateState::Issued, now)
+}
+
+/// Enters a certificate as one that its node had before, and may still use.
+pub(crate) fn insert_former(
+    tx: &mut dyn Transaction,
+    issued: &Issued<'_>,
+    now: i64,
+) -> Result<(), Error> {
+    insert_as(tx, issued, CertificateState::Superseded, now)
+}
+
+fn insert_as(
+    tx: &mut dyn Transaction,
+    issued: &Issued<'_>,
+    state: CertificateState,
+    now: i64,
+) -> Result<(), Error> {
     let details = issued.certificate.unverified_details();
     Ok(tx.queue(
         "INSERT INTO gc_certificate (id, network, node, issuer, state, version, fingerprint, not_before, \
          not_after, contents, reason, actor, created_at) \
-         VALUES ($1, $2, $3, $4, 'issued', $5, $6, $7, $8, $9, $10, $11, $12)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         &[
             CertificateId::new().as_bytes().into(),
             issued.network.as_bytes().into(),
             issued.node.as_bytes().into(),
             issued.issuer.as_bytes().into(),
+            state.word().into(),
             i64::from(issued.certificate.version().number()).into(),
             issued.certificate.fingerprint().as_bytes().into(),
             details.not_before().into(),

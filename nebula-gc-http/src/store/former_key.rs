@@ -13,6 +13,20 @@ pub(crate) fn note(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> 
     )?)
 }
 
+/// Notes a key that a node had elsewhere, before it came.
+pub(crate) fn note_of(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    node: NodeId,
+    public_key: &[u8],
+) -> Result<(), Error> {
+    Ok(tx.queue(
+        "INSERT INTO gc_former_key (network, public_key, node) VALUES ($1, $2, $3) \
+         ON CONFLICT (network, public_key, node) DO NOTHING",
+        &[network.as_bytes().into(), public_key.into(), node.as_bytes().into()],
+    )?)
+}
+
 /// Whether another node than this has a public key or had it, if not a released one.
 pub(crate) fn is_of_another(
     tx: &mut dyn Transaction,

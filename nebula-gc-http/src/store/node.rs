@@ -384,13 +384,15 @@ pub(crate) fn replace_token(
     tx: &mut dyn Transaction,
     node: &Node,
     token: &Hashed,
+    now: i64,
 ) -> Result<(), Error> {
     Ok(tx.queue_one(
-        "UPDATE gc_node SET token_key = $1, token_hash = $2, changes = changes + 1 \
-         WHERE id = $3 AND changes = $4 AND state <> 'released'",
+        "UPDATE gc_node SET token_key = $1, token_hash = $2, seen_at = coalesce(seen_at, $3), \
+         changes = changes + 1 WHERE id = $4 AND changes = $5 AND state <> 'released'",
         &[
             token.key_id.into(),
             (&token.hash).into(),
+            now.into(),
             node.id.as_bytes().into(),
             node.changes.into(),
         ],

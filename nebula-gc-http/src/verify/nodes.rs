@@ -207,6 +207,15 @@ pub(super) fn check_blocked(
             _ => {}
         }
     }
+    for event in rows.events.iter().filter(|event| event.kind == "blocklist.added") {
+        let told = event.told.blocked.iter().filter_map(|text| text.parse().ok());
+        known.extend(
+            event
+                .network
+                .into_iter()
+                .flat_map(|network| told.clone().map(move |fingerprint| (network, fingerprint))),
+        );
+    }
     for ((network, fingerprint), revision) in &rows.blocklist {
         found.unless(known.contains(&(*network, *fingerprint)), Rule::AllOrNothing, || {
             format!("{fingerprint} is blocked and was never issued")

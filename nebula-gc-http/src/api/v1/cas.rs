@@ -1,7 +1,8 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
-use nebula_pki::Certificate;
+use nebula_pki::{Certificate, Fingerprint};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
@@ -197,9 +198,15 @@ struct RetireBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct ImportBody {
-    /// Their certificates, one PEM block after the other; those of one host, of both versions,
-    /// together.
-    certificates: String,
+    /// Their certificates, one PEM block after the other. Those of one host have its name, and an
+    /// address or the key in common: the newest is what it has now, the others it had before.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false)]
+    certificates: Option<String>,
+    /// The fingerprints that the hosts block, one on each line, as in `pki.blocklist`.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false)]
+    blocklist: Option<String>,
     /// Only tell what would happen. False where left out.
     #[serde(default)]
     dry_run: bool,
@@ -220,6 +227,8 @@ struct ImportView {
     imported: usize,
     /// What is in the way of the others.
     conflicts: Vec<ConflictView>,
+    /// How many fingerprints are blocked now and were not, or would be.
+    blocked: usize,
 }
 
 /// What is in the way of a host.
@@ -241,6 +250,7 @@ impl From<ImportReport> for ImportView {
             present: report.present,
             imported: report.imported,
             conflicts: report.conflicts.into_iter().map(view).collect(),
+            blocked: report.blocked,
         }
     }
 }
@@ -312,17 +322,43 @@ async fn import_hosts(
 ) -> Answer {
     // Before megabytes are parsed for nobody, and beside the other requests.
     service.authorize(&ask.caller, Action::Import, Some(&ask.path)).await?;
-    let pem = ask.body.certificates;
-    let certificates = spawn_blocking(move || Certificate::from_pem_many(pem.as_bytes()))
-        .await
-        .map_err(|_| Error::unavailable("parsing certificates panicked"))?
-        .map_err(|error| Problem::invalid("certificates", error.to_string()))?;
+    let blocklist = blocklist(ask.body.blocklist.as_deref().unwrap_or_default())?;
+    let certificates = match ask.body.certificates {
+        None if blocklist.is_empty() => {
+            return Err(Problem::invalid("certificates", "give certificates, a blocklist or both"));
+        }
+        None => vec![],
+        Some(pem) => spawn_blocking(move || Certificate::from_pem_many(pem.as_bytes()))
+            .await
+            .map_err(|_| Error::unavailable("parsing certificates panicked"))?
+            .map_err(|error| Problem::invalid("certificates", error.to_string()))?,
+    };
     let request = HostImport {
         network: Some(ask.path),
         certificates,
+        blocklist,
         skips_conflicts: ask.body.skip_conflicts,
         is_dry_run: ask.body.dry_run,
     };
     let report = service.import_hosts(ask.caller, ask.origin, request).await?;
     Ok(json(ImportView::from(report)))
+}
+
+/// The fingerprints of a list as people have it: on lines of their own or with commas between, with
+/// the dashes and quotes of YAML, and comments behind `#`.
+fn blocklist(text: &str) -> Result<Vec<Fingerprint>, Problem> {
+    let mut found = BTreeSet::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default();
+        let words = line.split([' ', '\t', ',', '"', '\'', '-', '\r']);
+        for word in words.filter(|word| !word.is_empty()) {
+            let fingerprint = word.to_ascii_lowercase().parse().map_err(|_| {
+                let reason =
+                    format!("line {number}: must be a fingerprint, of 64 hexadecimal digits");
+                Problem::invalid("blocklist", reason)
+            })?;
+            found.insert(fingerprint);
+        }
+    }
+    Ok(found.into_iter().collect())
 }

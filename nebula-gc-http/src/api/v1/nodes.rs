@@ -246,7 +246,8 @@ async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) ->
     answered(service.reinstate_node(ask.caller, ask.origin, ask.path, expected).await)
 }
 
-/// Give a node another token. Only this answer has it; the old one fails from now on.
+/// Give a node another token, or its first one, with which it renews by itself. Only this answer has
+/// it; the old one fails from now on.
 #[utoipa::path(post, path = "/networks/{network}/nodes/{node}/token",
     operation_id = "rotate_node_token", tag = "nodes",
     params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),

@@ -96,7 +96,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "networks" "show-ca" read_ca CA, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
     "networks" "renew" renew_certificates NETWORK, "office";
     "networks" "retire-ca" retire_ca CA, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "networks" "import" import_hosts &[], "office --certificates @hosts.pem --dry-run";
+    "networks" "import" import_hosts &[], "office --certificates @hosts.pem --blocklist @blocked.txt --dry-run";
 
     "pools" "list" list_pools POOL, "office";
     "pools" "create" create_pool POOL, "office --range 10.42.8.0/24 --position 1";
@@ -136,6 +136,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "nodes" "bundle" fetch_node_bundle &[], "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --out laptop.zip";
 
     "blocklist" "list" list_blocklist BLOCKED, "office";
+    "blocklist" "add" add_to_blocklist &[], "office --fingerprints c99d4e650533b92061b09918e838a5a0a6aaee21eed1d12fd937682865936c72";
 
     "events" "list" list_events EVENT, "--follow";
     "events" "of" list_network_events EVENT, "office --order newest_first --limit 20";

@@ -1,12 +1,13 @@
 //! What is in the way of a host that is to be taken over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nebula_alloc::Family;
 use nebula_alloc::import::{Assignment, Obstacle, conflicts};
 use nebula_alloc::store::Transaction;
-use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate, Version};
+use nebula_pki::{Blocklist, CaPool, Certificate, Fingerprint, VerifiedCertificate, Version};
 
 use super::{Host, Newcomer};
 use crate::service::enroll::check_no_id;
@@ -24,42 +25,58 @@ pub(super) enum Verdict {
     Conflict(String),
 }
 
-/// Puts the certificates of each host together, and verifies them.
+/// Puts the certificates of each host together, and verifies them: those of one name that have an
+/// address or the key in common. One that has ended is nobody's any more.
 pub(super) fn hosts(certificates: &[Certificate], trusted: &CaPool, now: i64) -> Vec<Host> {
     let mut hosts: Vec<Host> = vec![];
-    let mut last_key: &[u8] = &[];
+    let mut by_key: HashMap<(String, &[u8]), usize> = HashMap::new();
+    let mut by_address: HashMap<(String, IpAddr), usize> = HashMap::new();
     for (index, certificate) in certificates.iter().enumerate() {
-        let verified = trusted
-            .verify_strict(certificate, now, &Blocklist::default())
-            .map_err(|error| error.to_string());
-        let name = certificate.unverified_details().name().into_owned();
-        let same = hosts.last_mut().filter(|host| {
-            host.name == name && last_key == certificate.public_key() && host.lacks(certificate)
-        });
-        match (same, verified) {
-            (Some(host), Ok(verified)) => {
-                if let Ok(certificates) = &mut host.certificates {
-                    certificates.push(verified);
-                }
-            }
-            (Some(host), Err(reason)) => host.certificates = Err(reason),
-            (None, verified) => {
-                hosts.push(Host { index, name, certificates: verified.map(|one| vec![one]) })
-            }
+        let details = certificate.unverified_details();
+        let (name, key) = (details.name().into_owned(), certificate.public_key());
+        let addresses: Vec<_> = details.networks().iter().map(IpNet::addr).collect();
+        let at = addresses.iter().find_map(|at| by_address.get(&(name.clone(), *at)));
+        let known = by_key.get(&(name.clone(), key)).or(at).copied();
+        let place = known.unwrap_or(hosts.len());
+        by_key.entry((name.clone(), key)).or_insert(place);
+        for address in addresses {
+            by_address.entry((name.clone(), address)).or_insert(place);
         }
-        last_key = certificate.public_key();
+        if known.is_none() {
+            hosts.push(Host { index, name, certificates: vec![], failure: None });
+        }
+        let Some(host) = hosts.get_mut(place) else { continue };
+        match trusted.verify_strict(certificate, now, &Blocklist::default()) {
+            Ok(verified) => host.certificates.push(verified),
+            Err(nebula_pki::Error::Expired { .. }) => {}
+            Err(error) => host.failure = Some(error.to_string()),
+        }
     }
     hosts
 }
 
-impl Host {
-    /// Whether it has no certificate of this one's version.
-    fn lacks(&self, other: &Certificate) -> bool {
-        let version = |one: &VerifiedCertificate| one.certificate().version();
-        self.certificates
-            .as_ref()
-            .is_ok_and(|own| own.iter().all(|one| version(one) != other.version()))
+/// What a host has now, the older version first, and what it had before: its newest certificate
+/// tells its key.
+fn sorted(host: &Host) -> (Vec<VerifiedCertificate>, Vec<VerifiedCertificate>) {
+    let mut newest_first: Vec<_> = host.certificates.clone();
+    newest_first.reverse();
+    let age = |one: &VerifiedCertificate| {
+        std::cmp::Reverse((one.details().not_before(), one.details().not_after()))
+    };
+    newest_first.sort_by_key(age);
+    let key = newest_first.first().map(|one| one.certificate().public_key().to_vec());
+    let (mut current, mut former): (Vec<VerifiedCertificate>, Vec<_>) = (vec![], vec![]);
+    for one in newest_first {
+        let (version, own) = (one.certificate().version(), one.certificate().public_key());
+        let has = current.iter().any(|other| other.certificate().version() == version);
+        if has || key.as_deref() != Some(own) {
+            former.push(one);
+        } else {
+            current.push(one);
+        }
     }
+    current.sort_by_key(|one| one.certificate().version());
+    (current, former)
 }
 
 /// What would become of each host, in their order.
@@ -68,15 +85,20 @@ pub(super) fn judge(
     now: i64,
     network: &Network,
     hosts: &[Host],
+    listed: &BTreeSet<Fingerprint>,
 ) -> Result<Vec<Verdict>, Error> {
     let mut names = HashMap::new();
     let mut keys = HashMap::new();
     let mut verdicts = vec![];
     for host in hosts {
-        let mut verdict = judge_alone(tx, now, network, host)?;
+        let mut verdict = judge_alone(tx, now, network, host, listed)?;
         if let Verdict::Ready(newcomer) = &verdict {
             let name = names.insert(newcomer.node.name.clone(), host.index);
-            let key = keys.insert(newcomer.node.public_key.clone(), host.index);
+            let mut key = None;
+            for one in newcomer.certificates.iter().chain(&newcomer.former) {
+                let other = keys.insert(one.certificate().public_key().to_vec(), host.index);
+                key = key.or(other.filter(|other| *other != host.index));
+            }
             let twice =
                 name.map(|other| ("name", other)).or(key.map(|other| ("public key", other)));
             if let Some((what, other)) = twice {
@@ -130,32 +152,63 @@ fn judge_alone(
     now: i64,
     network: &Network,
     host: &Host,
+    listed: &BTreeSet<Fingerprint>,
 ) -> Result<Verdict, Error> {
-    let certificates = match &host.certificates {
-        Ok(certificates) => certificates,
-        Err(reason) => return Ok(Verdict::Conflict(reason.clone())),
-    };
-    let mut certificates = certificates.clone();
-    certificates.sort_by_key(|one| one.certificate().version());
+    if let Some(failure) = &host.failure {
+        return Ok(Verdict::Conflict(failure.clone()));
+    }
+    if host.certificates.is_empty() {
+        return Ok(Verdict::Conflict("its certificate is expired".to_owned()));
+    }
+    let (certificates, mut former) = sorted(host);
     let mut node = match new_node(network, now, &certificates) {
         Ok(node) => node,
         Err(reason) => return Ok(Verdict::Conflict(reason)),
     };
     let mut known = vec![];
     for one in &certificates {
-        let fingerprint = one.certificate().fingerprint();
-        if blocklist::is_blocked(tx, network.id, &fingerprint)? {
+        if is_blocked(tx, network, one.certificate(), listed)? {
             return Ok(Verdict::Conflict("its certificate is blocked".to_owned()));
         }
-        known.push(certificate::is_known(tx, &fingerprint)?);
+        known.push(certificate::is_known(tx, &one.certificate().fingerprint())?);
+    }
+    // One that is blocked is of no use to it.
+    let mut usable = vec![];
+    for one in former {
+        if !is_blocked(tx, network, one.certificate(), listed)? {
+            usable.push(one);
+        }
+    }
+    former = usable;
+    if let Err(reason) = check_former(network, &certificates, &former) {
+        return Ok(Verdict::Conflict(reason));
+    }
+    let mut unknown = None;
+    for one in &former {
+        let fingerprint = one.certificate().fingerprint();
+        if !certificate::is_known(tx, &fingerprint)? {
+            unknown = Some(fingerprint);
+        }
     }
     let holder = node::with_public_key(tx, network.id, &node.public_key)?;
     if let Some(holder) = holder {
         let same = holder.name == node.name && known.iter().all(|known| *known);
-        return Ok(match same {
-            true => Verdict::Present,
-            false => Verdict::Conflict(format!("node {:?} has its public key", holder.name)),
+        return Ok(match (same, unknown) {
+            (true, None) => Verdict::Present,
+            (true, Some(other)) => Verdict::Conflict(format!(
+                "it is a node already, without its former certificate {other}: block that"
+            )),
+            (false, _) => Verdict::Conflict(format!("node {:?} has its public key", holder.name)),
         });
+    }
+    for one in &former {
+        let key = one.certificate().public_key();
+        let is_taken = node::with_public_key(tx, network.id, key)?.is_some()
+            || former_key::is_of_another(tx, network.id, key, node.id)?;
+        if is_taken || certificate::is_known(tx, &one.certificate().fingerprint())? {
+            let reason = "a former certificate or key of it is another node's";
+            return Ok(Verdict::Conflict(reason.to_owned()));
+        }
     }
     if former_key::is_of_another(tx, network.id, &node.public_key, node.id)? {
         return Ok(Verdict::Conflict("another node had its public key before".to_owned()));
@@ -182,7 +235,8 @@ fn judge_alone(
         Err(_) => {}
     }
     let addresses = certificates.last().map(|newest| newest.details().networks().to_vec());
-    let end = certificates.iter().map(|one| one.details().not_after()).max().unwrap_or(now);
+    let all = certificates.iter().chain(&former);
+    let end = all.map(|one| one.details().not_after()).max().unwrap_or(now);
     let assign = |net: IpNet| Assignment {
         pool: None,
         owner: node.id.owner(),
@@ -191,7 +245,49 @@ fn judge_alone(
         until: None,
     };
     let assignments = addresses.unwrap_or_default().into_iter().map(assign).collect();
-    Ok(Verdict::Ready(Box::new(Newcomer { node, assignments, certificates })))
+    Ok(Verdict::Ready(Box::new(Newcomer { node, assignments, certificates, former })))
+}
+
+/// Whether a certificate is in the blocklist, or in the one that comes along, in either form of its
+/// signature.
+fn is_blocked(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    certificate: &Certificate,
+    listed: &BTreeSet<Fingerprint>,
+) -> Result<bool, Error> {
+    let forms = [Some(certificate.fingerprint()), certificate.alternate_fingerprint()];
+    for form in forms.into_iter().flatten() {
+        if listed.contains(&form) || blocklist::is_blocked(tx, network.id, &form)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What a host had before may say less or other groups, but name no other address.
+fn check_former(
+    network: &Network,
+    certificates: &[VerifiedCertificate],
+    former: &[VerifiedCertificate],
+) -> Result<(), String> {
+    let newest = certificates.last().ok_or("it has no certificate")?;
+    let addresses: Vec<_> = newest.details().networks().iter().map(IpNet::addr).collect();
+    for net in former.iter().flat_map(|one| one.details().networks()) {
+        if !addresses.contains(&net.addr()) {
+            return Err(format!("a former certificate of it names {}, too: block it", net.addr()));
+        }
+        check_prefix(network, net)?;
+    }
+    Ok(())
+}
+
+fn check_prefix(network: &Network, net: &IpNet) -> Result<(), String> {
+    let prefix = network.prefix(Family::of(net.addr()));
+    if prefix.is_none_or(|prefix| prefix != net.trunc()) {
+        return Err(format!("{net} is not of the network's prefix"));
+    }
+    Ok(())
 }
 
 /// The node that a host becomes, or why its certificates, the older first, are none of a node's.
@@ -222,10 +318,7 @@ fn new_node(
         }
     }
     for net in details.networks() {
-        let prefix = network.prefix(Family::of(net.addr()));
-        if prefix.is_none_or(|prefix| prefix != net.trunc()) {
-            return Err(format!("{net} is not of the network's prefix"));
-        }
+        check_prefix(network, net)?;
     }
     let reason = |error: Error| match error {
         Error::InvalidRequest { reason, .. } => reason,

@@ -130,8 +130,7 @@ impl Service {
     /// Gives a node another token. The old one fails from the commit on.
     ///
     /// # Errors
-    /// [`Error::Conflict`] for a released one and for a device of the dialect, which has no token,
-    /// and as [`change_node`](Self::change_node).
+    /// [`Error::Conflict`] for a released one, and as [`change_node`](Self::change_node).
     pub async fn rotate_node_token(
         &self,
         caller: Caller,

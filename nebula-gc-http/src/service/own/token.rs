@@ -77,7 +77,7 @@ impl Step for Rotating {
         let (author, node) =
             self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
         let Some(node) = node else { return Ok(()) };
-        node::replace_token(tx, &node, &self.shared.secrets.hash(&self.token)?)?;
+        node::replace_token(tx, &node, &self.shared.secrets.hash(&self.token)?, now)?;
         // Polls under the old token end on every instance.
         network::note_move(tx, node.network)?;
         let entry = Entry {

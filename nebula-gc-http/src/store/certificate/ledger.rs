@@ -1,5 +1,6 @@
 //! The ledger as operators read it, and what time does to its rows.
 
+use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_pki::{Fingerprint, Version};
 
@@ -114,6 +115,19 @@ pub(crate) fn current_entries<'a>(
     );
     let found = tx.query_each(current, &keys)?;
     found.iter().map(|rows| rows.iter().map(read).collect()).collect()
+}
+
+/// The row of a network's certificate with this fingerprint.
+pub(crate) fn entry_of(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    fingerprint: &Fingerprint,
+) -> Result<Option<LedgerEntry>, Error> {
+    let rows = tx.query(
+        select!("WHERE fingerprint = $1 AND network = $2"),
+        &[fingerprint.as_bytes().into(), network.as_bytes().into()],
+    )?;
+    rows.first().map(read).transpose()
 }
 
 /// How many current certificates are of a CA.

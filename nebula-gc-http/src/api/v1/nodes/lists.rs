@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use nebula_alloc::NetworkId;
+use nebula_pki::Fingerprint;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -9,20 +10,20 @@ use utoipa_axum::routes;
 
 use super::About;
 use super::views::{BlockedView, CertificateView, NodeView};
-use crate::api::v1::ask::Ask;
+use crate::api::v1::ask::{Ask, AskWith};
 use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
 use crate::api::v1::respond::{Answer, json};
 use crate::api::v1::values::{Id, not_negative};
 use crate::{
-    CaId, CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodePage, NodeRole,
-    NodeState, ProjectId, Service,
+    BlockReport, CaId, CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodePage,
+    NodeRole, NodeState, ProjectId, Service,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(list_nodes))
         .routes(routes!(list_node_certificates))
-        .routes(routes!(list_blocklist))
+        .routes(routes!(list_blocklist, add_to_blocklist))
         .routes(routes!(list_unapplied_nodes))
 }
 
@@ -178,6 +179,56 @@ async fn list_blocklist(
     let page: Page<BlockedView> =
         Page::new(entries, limit, "blocklist", |entry| entry.fingerprint.as_bytes().to_vec());
     Ok(json(page))
+}
+
+/// Certificates to be blocked.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NewBlockedBody {
+    /// Their fingerprints, each of 64 hexadecimal digits.
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 1000)]
+    fingerprints: Vec<FingerprintText>,
+}
+
+/// A fingerprint as text.
+struct FingerprintText(Fingerprint);
+
+impl<'de> Deserialize<'de> for FingerprintText {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let form = "must be a fingerprint, of 64 hexadecimal digits";
+        text.parse().map(Self).map_err(|_| serde::de::Error::custom(form))
+    }
+}
+
+/// What became of fingerprints that were to be blocked.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = BlockReport)]
+struct BlockReportView {
+    /// How many are blocked now and were not.
+    blocked: usize,
+    /// How many were blocked already.
+    present: usize,
+    /// The network's revision with all of them.
+    revision: i64,
+}
+
+/// Block certificates that were issued elsewhere, for good. Those of nodes are blocked with their
+/// nodes, and a CA is retired: its fingerprint is refused, because Nebula looks up hosts' only.
+#[utoipa::path(post, path = "/networks/{network}/blocklist", operation_id = "add_to_blocklist",
+    tag = "networks",
+    params(("network" = String, Path, description = "Its name or id.")),
+    request_body = NewBlockedBody,
+    responses((status = 200, description = "They are blocked.", body = BlockReportView)))]
+async fn add_to_blocklist(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<NewBlockedBody, ProjectId>,
+) -> Answer {
+    let fingerprints = ask.body.fingerprints.into_iter().map(|FingerprintText(it)| it).collect();
+    let report = service.block_certificates(ask.caller, ask.origin, ask.path, fingerprints).await?;
+    let BlockReport { blocked, present, revision } = report;
+    Ok(json(BlockReportView { blocked, present, revision }))
 }
 
 /// Read who has not yet applied a revision, as of now: a revocation has arrived everywhere once

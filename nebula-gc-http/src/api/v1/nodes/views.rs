@@ -124,8 +124,11 @@ pub(super) struct BlockedView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     alternate_fingerprint: Option<String>,
-    /// Until when the certificate would be valid. Some time after that the entry goes.
-    until: Timestamp,
+    /// Until when the certificate would be valid. Some time after that the entry goes. Absent where
+    /// only its fingerprint is known: it stays blocked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timestamp, required = false)]
+    until: Option<Timestamp>,
     /// The network's revision since which bundles block it.
     since_revision: i64,
     /// Whose it is.
@@ -188,7 +191,7 @@ impl From<Blocked> for BlockedView {
         Self {
             fingerprint: blocked.fingerprint.to_string(),
             alternate_fingerprint: blocked.alternate.map(|fingerprint| fingerprint.to_string()),
-            until: Timestamp(blocked.until),
+            until: blocked.until.map(Timestamp),
             since_revision: blocked.since,
             node: blocked.node,
         }

@@ -138,7 +138,7 @@ impl Step for Operating {
                 release_node(tx, now, &author, &network, &former, reason)?
             }
             Decision::Rotate(token) => {
-                node::replace_token(tx, &former, &token)?;
+                node::replace_token(tx, &former, &token, now)?;
                 network::note_move(tx, network.id)?;
                 author.record(tx, now, entry("node.token_rotated", &former))?;
                 network.revision

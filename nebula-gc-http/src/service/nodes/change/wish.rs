@@ -107,9 +107,6 @@ impl Wish {
             (Self::Release { .. }, S::Suspended | S::Revoked) => refuse(
                 "this node is kept out, and released its device could enrol anew; reinstate it first",
             ),
-            (Self::Rotate(_), _) if !former.is_native() => {
-                refuse("this device came without a node token, and has none")
-            }
             (Self::Rotate(token), _) => Ok(Decision::Rotate(shared.secrets.hash(token)?)),
             (Self::KeepOut(state, reason), current)
                 if *state == current && former.state_reason.as_ref() == Some(reason) =>
