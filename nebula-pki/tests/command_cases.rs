@@ -1,6 +1,5 @@
 //! Does `nebula-cert` do what the reference was recorded doing on each command line of the vectors?
-// The released reference is built without PKCS#11, whose flags stand in the usage texts.
-#![cfg(all(unix, not(feature = "pkcs11")))]
+#![cfg(unix)]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 #[allow(dead_code, reason = "shared by several tests")]

@@ -143,7 +143,11 @@ pub(crate) fn without_additions(text: &str) -> String {
     ADDITIONS.iter().fold(text.to_owned(), |text, addition| text.replace(addition, ""))
 }
 
-const ADDITIONS: [&str; 13] = [
+const ADDITIONS: [&str; 14] = [
+    // The released reference is built without it.
+    "  -pkcs11 string
+    \tOptional: PKCS#11 URI to an existing private key
+",
     "; 1,2 makes both, v1 first, for the same key",
     "; of several in one file the one that fits the key signs",
     "    -implementation: Prints what tells this program from the reference\n",
