@@ -29,10 +29,12 @@ const PLACE: &str = "NEBULA_TEST_TOKENS";
 async fn a_node_enrols_with_a_ca_in_a_token() {
     let Some(place) = place("a_node_enrols_with_a_ca_in_a_token") else { return };
     let module = module().unwrap();
-    let uri = format!("pkcs11:token=test;object=ca?module-path={module}&pin-value=1234");
-    Pkcs11Signer::generate(uri.parse().unwrap(), Curve::P256).unwrap();
     let mut signers = Signers::default();
-    signers.add_pkcs11("hsm", &uri).unwrap();
+    for (name, curve) in [("p256", Curve::P256), ("ed25519", Curve::Curve25519)] {
+        let uri = format!("pkcs11:token=test;object={name}?module-path={module}&pin-value=1234");
+        Pkcs11Signer::generate(uri.parse().unwrap(), curve).unwrap();
+        signers.add_pkcs11(name, &uri).unwrap();
+    }
     assert!(signers.add_pkcs11("other", "pkcs11:nonsense").is_err());
     assert!(!format!("{signers:?}").contains("1234"));
 
@@ -42,28 +44,30 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
     let store = Sqlite::open(&database).unwrap();
     let secrets = ServerSecrets::generate().unwrap();
     let service = Service::start_with(store, secrets, signers, move || now, |_| Ok(())).unwrap();
-    for (name, versions) in [("one", Versions::V1), ("two", Versions::V2), ("both", Versions::Both)]
-    {
+    for (name, versions, signer, curve) in [
+        ("one", Versions::V1, "p256", Curve::P256),
+        ("two", Versions::V2, "p256", Curve::P256),
+        ("both", Versions::Both, "p256", Curve::P256),
+        ("edwards", Versions::V2, "ed25519", Curve::Curve25519),
+    ] {
         let network = NewNetwork {
             name: ProjectId::new(name).unwrap(),
             tenant: None,
             prefixes: vec!["10.1.0.0/24".parse().unwrap()],
             versions,
-            // That of the token's key is P256.
+            // That of the token's key may be another.
             curve: Curve::Curve25519,
             settings: NetworkSettings::default(),
             pools: None,
         };
-        let source = Some(CaSource::Signer("hsm".to_owned()));
+        let source = Some(CaSource::Signer(signer.to_owned()));
         let origin = Origin::local();
         service.create_network_with(Caller::Local, origin, network, None, source).await.unwrap();
         let request = Enrollment {
             former_token: None,
             network: Some(ProjectId::new(name).unwrap()),
             name: NodeName::new("node").unwrap(),
-            public_key: AgreementKey::generate(Curve::P256, &mut SystemRandom)
-                .unwrap()
-                .public_key(),
+            public_key: AgreementKey::generate(curve, &mut SystemRandom).unwrap().public_key(),
             token: Bearer::new_node_token().unwrap(),
             device: None,
             groups: None,
@@ -84,7 +88,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
     assert_eq!(readers.read(|tx| verify(tx, now)).unwrap(), []);
     let rows =
         readers.read(|tx| tx.query("SELECT signer FROM gc_ca WHERE sealed_key IS NULL", &[]));
-    assert_eq!(rows.unwrap().len(), 3);
+    assert_eq!(rows.unwrap().len(), 4);
 }
 
 /// The reference tool accepts it.

@@ -241,9 +241,9 @@ impl Asked<'_> {
 
     fn file(&self, answer: &Answer) -> Result<(), Box<dyn Error>> {
         match self.said.get_one::<String>(OUT) {
-            Some(path) => {
-                fs::write(path, &answer.body).map_err(|error| format!("{path}: {error}").into())
-            }
+            // As any file that a program writes; the process's umask says who may read it.
+            Some(path) => nebula_pki::files::replace(path.as_ref(), &answer.body, 0o666)
+                .map_err(|error| format!("{path}: {error}").into()),
             None if io::stdout().is_terminal() && std::str::from_utf8(&answer.body).is_err() => {
                 Err("this is not for a terminal: give --out FILE".into())
             }
