@@ -60,6 +60,8 @@ pub mod settings;
 mod signers;
 #[cfg(feature = "service")]
 mod store;
+#[cfg(any(feature = "client", feature = "service"))]
+mod unseen;
 #[cfg(feature = "service")]
 mod verify;
 

@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::Error;
+use crate::unseen::is_unseen;
 
 /// No id of a client's own is longer, in characters.
 const ID_LIMIT: usize = 128;
@@ -93,6 +94,31 @@ impl ProjectId {
     /// The id of a network, where it is written as one.
     pub(crate) fn as_network_id(&self) -> Option<nebula_alloc::NetworkId> {
         as_id(&self.0).map(nebula_alloc::NetworkId::from)
+    }
+}
+
+/// By what a name is told from others: two that differ in case or in dots at their end are one to
+/// people, and to DNS.
+pub(crate) fn folded(name: &str) -> String {
+    name.trim_end_matches('.').to_lowercase()
+}
+
+/// What is stored beside a name, where that is not how it is told from others.
+pub(crate) fn key_beside(name: &str) -> Option<String> {
+    Some(folded(name)).filter(|folded| folded != name)
+}
+
+/// Refuses a new name with what nobody sees. Those that are there already stay.
+pub(crate) fn check_seen(field: &str, name: &str) -> Result<(), Error> {
+    match name.chars().find(|c| is_unseen(*c)) {
+        None => Ok(()),
+        Some(c) => {
+            let reason = format!(
+                "must not contain U+{:04X}, which is invisible or turns the direction of text",
+                u32::from(c)
+            );
+            Err(Error::invalid(field, reason))
+        }
     }
 }
 

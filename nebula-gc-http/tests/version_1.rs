@@ -217,3 +217,34 @@ async fn operators_have_all_of_the_later_api() {
     assert_ne!(again["fingerprint"], server["told"]["fingerprint"]);
     verify(&plane);
 }
+
+/// Of names that would be one today each stays; a new one is told from the first of them.
+#[tokio::test]
+async fn names_that_are_one_today_stay() {
+    for (first, second, new) in
+        [("Laptop", "laptop", 409), ("LAPTOP.", "Laptop", 409), ("a", "B", 201)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.execute_batch(WRITTEN).unwrap();
+        for (former, name) in [("lighthouse", first), ("laptop", second)] {
+            file.execute("UPDATE gc_node SET name = ?1 WHERE name = ?2", [name, former]).unwrap();
+        }
+        drop(file);
+        let secrets = ServerSecrets::from_json(SECRETS).unwrap();
+        let (now, key) = (told()["now"].as_i64().unwrap(), told()["operatorKey"].clone());
+        let place = Place::File(path, directory);
+        let plane = Plane::over(place, secrets, now, key.as_str().unwrap());
+        let networks = plane.get("/networks").await.expect(200);
+        let network = networks["items"][0]["name"].as_str().unwrap();
+        for name in [first, second] {
+            let path = node(&plane, network, name).await;
+            assert_eq!(plane.get(&path).await.expect(200)["name"], name);
+            plane.patch(&path, &json!({"mtu": 1400})).await.expect(200);
+        }
+        let mut asked = enrollment("lapTop");
+        asked["network"] = json!(network);
+        assert_eq!(plane.post("/enroll", &asked).await.status, new, "{first} {second}");
+    }
+}

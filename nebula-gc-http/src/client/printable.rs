@@ -1,3 +1,5 @@
+use crate::unseen::is_unseen;
+
 /// Text from elsewhere as one line that commands no terminal and hides nothing: control characters,
 /// and those that are invisible or change the direction of the text, are escaped as Rust does it
 /// (`\u{1b}`).
@@ -12,15 +14,6 @@ pub fn printable(text: &str) -> String {
         }
     }
     shown
-}
-
-/// Unicode's characters without a glyph of their own that matter to a reader: of direction, of no
-/// width, separators of lines, and tags.
-fn is_unseen(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use super::access::Caller;
 use super::audit::Origin;
 use super::bundles::View;
 use super::update::{Certified, Update};
-use crate::names::as_id;
+use crate::names::{as_id, check_seen};
 use crate::store::former_key;
 use crate::store::network::Revision;
 use crate::store::node::{self, Node};
@@ -237,6 +237,7 @@ pub(super) fn check_unique(
         return Err(Error::NameTaken { name: node.name.clone() });
     }
     if former.is_none_or(|former| former.name != node.name) {
+        check_seen("deviceName", &node.name)?;
         check_no_id(tx, node)?;
     }
     if former.is_none_or(|former| former.public_key != node.public_key)

@@ -21,6 +21,7 @@ pub(super) use self::settings::check_mtu;
 use super::access::{Action, Caller, Principal, called, find_network, not_found, public};
 use super::audit::{Author, Entry, Origin};
 use super::{Service, Shared, authority};
+use crate::names::check_seen;
 use crate::store::network::{self, Network, Revision, Versions};
 use crate::store::{ca, damaged};
 use crate::{Error, ProjectId, id};
@@ -166,7 +167,13 @@ impl Adding {
             })?;
             check_family(*prefix, version == &Some(Version::V2))?;
             // A network that exists but isn't the caller's to see is not found, like any other.
-            let taken = called(tx, &project, |_| true)?.is_some();
+            check_seen("projectId", project.as_str())?;
+            let other = network::by_key(tx, project.as_str())?;
+            if let Some(other) = other.as_ref().filter(|other| principal.sees(other)) {
+                let reason = format!("projectId: another network is called {:?}", other.name);
+                return Err(Error::conflict(reason));
+            }
+            let taken = other.is_some() || called(tx, &project, |_| true)?.is_some();
             if taken || principal.home(tx).is_err() {
                 return Err(not_found(Some(&project)));
             }

@@ -7,7 +7,7 @@ use super::Service;
 use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
-use crate::names::as_id;
+use crate::names::{as_id, check_seen};
 use crate::secret::Bearer;
 use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
 use crate::store::{network, tenant};
@@ -94,6 +94,7 @@ impl Service {
                         return Err(Error::invalid("expiresAt", "must lie in the future"));
                     }
                     let name = request.name.as_str();
+                    check_seen("name", name)?;
                     if let Some(id) = as_id(name)
                         && operator_key::by_id(work.tx, id.into())?.is_some()
                     {

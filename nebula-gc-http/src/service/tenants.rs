@@ -7,7 +7,7 @@ use super::access::{Action, Caller, Principal};
 use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
 use super::precondition::{Expected, Tag};
-use crate::names::as_id;
+use crate::names::{as_id, check_seen};
 use crate::store::network;
 use crate::store::operator_key::{self, Scope};
 use crate::store::tenant::{self, Tenant};
@@ -79,7 +79,7 @@ impl Service {
                 repeat.as_ref(),
                 |work, id| find(work.tx, work.principal, id.into()),
                 |work| {
-                    check_unused(work, name.as_str())?;
+                    check_unused(work, name.as_str(), None)?;
                     let (id, now) = (TenantId::new(), work.now);
                     tenant::insert(work.tx, id, name.as_str(), now)?;
                     let tenant = Tenant { id, name: name.to_string(), changes: 1, created_at: now };
@@ -112,7 +112,7 @@ impl Service {
                 return Ok(tenant);
             }
             check_not_default(&tenant)?;
-            check_unused(work, name.as_str())?;
+            check_unused(work, name.as_str(), Some(id))?;
             if !tenant::rename(work.tx, &tenant, name.as_str())? {
                 return Err(Error::conflict("it was changed at the same time; ask again"));
             }
@@ -194,13 +194,15 @@ fn require_root(work: &Work<'_>) -> Result<(), Error> {
     }
 }
 
-fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
+/// That a name can be a tenant's: this one's, where it has another now.
+fn check_unused(work: &mut Work<'_>, name: &str, former: Option<TenantId>) -> Result<(), Error> {
+    check_seen("name", name)?;
     if let Some(id) = as_id(name)
         && tenant::by_id(work.tx, id.into())?.is_some()
     {
         return Err(Error::NameIsId { name: name.to_owned(), what: "tenant" });
     }
-    match tenant::by_name(work.tx, name)? {
+    match tenant::by_key(work.tx, name)?.filter(|other| Some(*other) != former) {
         None => Ok(()),
         Some(_) if work.principal.scope() == Scope::Root => {
             Err(Error::conflict(format!("name: another tenant is called {name:?}")))

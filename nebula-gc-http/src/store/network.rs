@@ -5,6 +5,7 @@ use nebula_alloc::{Family, NetworkId};
 use nebula_pki::{Certificate, Curve, Version};
 
 use super::{damaged, prefix};
+use crate::names::{folded, key_beside};
 use crate::{CaId, Error, TenantId};
 
 /// A network's counter. It moves once with each change of something in other nodes' bundles: CAs,
@@ -211,6 +212,13 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Net
     rows.first().map(read).transpose()
 }
 
+/// The network whose name is told from others as this one is.
+pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<Network>, Error> {
+    let sql = select!("WHERE coalesce(name_key, name) = $1");
+    let rows = tx.query(sql, &[(&folded(name)).into()])?;
+    rows.first().map(read).transpose()
+}
+
 /// What [`by_name`] reads, for steps that foresee it.
 pub(crate) fn name_query(name: &str) -> Query {
     Query::new(BY_NAME, &[name.into()])
@@ -279,8 +287,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
     Ok(tx.queue(
         "INSERT INTO gc_network (id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, \
          prefix_v6, active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, \
-         initiating_version, revision, moves, rendering, changes, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         initiating_version, revision, moves, rendering, changes, created_at, name_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
         &[
             network.id.as_bytes().into(),
             network.tenant.as_bytes().into(),
@@ -302,6 +310,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
             i64::from(network.rendering).into(),
             network.changes.into(),
             network.created_at.into(),
+            key_beside(&network.name).as_deref().into(),
         ],
     )?)
 }
@@ -314,7 +323,8 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
     let changed = tx.execute(
         "UPDATE gc_network SET name = $1, certificate_version = $2, also_version_1 = $3, prefix_v4 = $4, \
          prefix_v6 = $5, hold_seconds = $6, hold_alone = $7, lifetime = $8, silence_seconds = $9, \
-         mtu = $10, initiating_version = $11, changes = changes + 1 WHERE id = $12 AND changes = $13",
+         mtu = $10, initiating_version = $11, name_key = CASE WHEN name = $1 THEN name_key ELSE $12 END, \
+         changes = changes + 1 WHERE id = $13 AND changes = $14",
         &[
             (&network.name).into(),
             version.into(),
@@ -327,6 +337,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
             network.silence_seconds.into(),
             i64::from(network.mtu).into(),
             network.initiating_version.map(|version| i64::from(version.number())).into(),
+            key_beside(&network.name).as_deref().into(),
             network.id.as_bytes().into(),
             network.changes.into(),
         ],

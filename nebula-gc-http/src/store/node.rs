@@ -7,6 +7,7 @@ use nebula_bundle::Endpoint;
 
 use super::network::Revision;
 use super::{damaged, stored_words};
+use crate::names::{folded, key_beside};
 use crate::secret::Hashed;
 use crate::{Error, JoinTokenId, NodeId, TenantId};
 
@@ -258,15 +259,16 @@ pub(crate) fn last_released(
     rows.first().map(read).transpose()
 }
 
-/// Who has a name, if not a released node.
+/// Who has a name that is told from others as this one is, if not a released node.
 pub(crate) fn by_name(
     tx: &mut dyn Transaction,
     network: NetworkId,
     name: &str,
 ) -> Result<Option<NodeId>, Error> {
     let rows = tx.query(
-        "SELECT id FROM gc_node WHERE network = $1 AND name = $2 AND state <> 'released'",
-        &[network.as_bytes().into(), name.into()],
+        "SELECT id FROM gc_node \
+         WHERE network = $1 AND coalesce(name_key, name) = $2 AND state <> 'released'",
+        &[network.as_bytes().into(), (&folded(name)).into()],
     )?;
     rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
 }
@@ -325,8 +327,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
     Ok(tx.queue(
         "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, relay, mtu, \
-         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until, name_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         &[
             node.id.as_bytes().into(),
             node.network.as_bytes().into(),
@@ -347,6 +349,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.created_at.into(),
             node.seen_at.into(),
             node.key_until.into(),
+            key_beside(&node.name).as_deref().into(),
         ],
     )?)
 }
@@ -360,7 +363,8 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
         "UPDATE gc_node SET name = $1, public_key = $2, state = $3, state_reason = $4, groups = $5, \
          lighthouse = $6, relay = $7, mtu = $8, generation = $9, \
          seen_at = CASE WHEN seen_at < $10 THEN $10 ELSE seen_at END, key_until = $11, \
-         changes = changes + 1 WHERE id = $12 AND changes = $13 AND state <> 'released'",
+         name_key = CASE WHEN name = $1 THEN name_key ELSE $12 END, changes = changes + 1 \
+         WHERE id = $13 AND changes = $14 AND state <> 'released'",
         &[
             (&node.name).into(),
             (&node.public_key).into(),
@@ -373,6 +377,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.generation.0.into(),
             node.seen_at.into(),
             node.key_until.into(),
+            key_beside(&node.name).as_deref().into(),
             node.id.as_bytes().into(),
             node.changes.into(),
         ],

@@ -9,6 +9,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 3, oldest: 3, sql: VERSION_3 },
         Migration { version: 4, oldest: 4, sql: VERSION_4 },
         Migration { version: 5, oldest: 5, sql: VERSION_5 },
+        Migration { version: 6, oldest: 6, sql: VERSION_6 },
     ],
 };
 
@@ -255,4 +256,39 @@ const VERSION_5: &str = "
 ALTER TABLE gc_network ADD COLUMN renew_before BIGINT;
 CREATE INDEX gc_certificate_issuer ON gc_certificate (issuer, node) WHERE state = 'issued';
 CREATE INDEX gc_ca_end ON gc_ca (not_after) WHERE state = 'active';
+";
+
+/// `name_key` is by what a name is told from others, where that is not the name itself. Of names that are
+/// there and would be one, each but the oldest keeps itself.
+const VERSION_6: &str = "
+ALTER TABLE gc_node ADD COLUMN name_key TEXT;
+CREATE INDEX gc_node_folding ON gc_node (network, lower(rtrim(name, '.'))) WHERE state <> 'released';
+UPDATE gc_node SET name_key = lower(rtrim(name, '.'))
+    WHERE state <> 'released' AND name <> lower(rtrim(name, '.')) AND NOT EXISTS (
+        SELECT 1 FROM gc_node AS other
+        WHERE other.network = gc_node.network AND other.state <> 'released'
+        AND lower(rtrim(other.name, '.')) = lower(rtrim(gc_node.name, '.'))
+        AND other.id <> gc_node.id
+        AND (other.id < gc_node.id OR other.name = lower(rtrim(gc_node.name, '.'))));
+DROP INDEX gc_node_folding;
+DROP INDEX gc_node_name;
+CREATE UNIQUE INDEX gc_node_name ON gc_node (network, (coalesce(name_key, name))) WHERE state <> 'released';
+
+ALTER TABLE gc_network ADD COLUMN name_key TEXT;
+UPDATE gc_network SET name_key = lower(rtrim(name, '.'))
+    WHERE name <> lower(rtrim(name, '.')) AND NOT EXISTS (
+        SELECT 1 FROM gc_network AS other
+        WHERE lower(rtrim(other.name, '.')) = lower(rtrim(gc_network.name, '.'))
+        AND other.id <> gc_network.id
+        AND (other.id < gc_network.id OR other.name = lower(rtrim(gc_network.name, '.'))));
+CREATE UNIQUE INDEX gc_network_name ON gc_network ((coalesce(name_key, name)));
+
+ALTER TABLE gc_tenant ADD COLUMN name_key TEXT;
+UPDATE gc_tenant SET name_key = lower(rtrim(name, '.'))
+    WHERE name <> lower(rtrim(name, '.')) AND NOT EXISTS (
+        SELECT 1 FROM gc_tenant AS other
+        WHERE lower(rtrim(other.name, '.')) = lower(rtrim(gc_tenant.name, '.'))
+        AND other.id <> gc_tenant.id
+        AND (other.id < gc_tenant.id OR other.name = lower(rtrim(gc_tenant.name, '.'))));
+CREATE UNIQUE INDEX gc_tenant_name ON gc_tenant ((coalesce(name_key, name)));
 ";

@@ -1,5 +1,6 @@
 use nebula_alloc::store::{Row, Transaction};
 
+use crate::names::{folded, key_beside};
 use crate::{Error, TenantId};
 
 /// The tenant that is always there.
@@ -38,6 +39,13 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Ten
     rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
 }
 
+/// The tenant whose name is told from others as this one is.
+pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<TenantId>, Error> {
+    let sql = "SELECT id FROM gc_tenant WHERE coalesce(name_key, name) = $1";
+    let rows = tx.query(sql, &[(&folded(name)).into()])?;
+    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+}
+
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: TenantId) -> Result<Option<Tenant>, Error> {
     let rows = tx.query(select!("WHERE id = $1"), &[id.as_bytes().into()])?;
     rows.first().map(read).transpose()
@@ -63,16 +71,22 @@ pub(crate) fn insert(
     now: i64,
 ) -> Result<(), Error> {
     Ok(tx.queue(
-        "INSERT INTO gc_tenant (id, name, created_at) VALUES ($1, $2, $3)",
-        &[id.as_bytes().into(), name.into(), now.into()],
+        "INSERT INTO gc_tenant (id, name, created_at, name_key) VALUES ($1, $2, $3, $4)",
+        &[id.as_bytes().into(), name.into(), now.into(), key_beside(name).as_deref().into()],
     )?)
 }
 
 /// Renames a tenant in the state that it was read in. Whether it still was.
 pub(crate) fn rename(tx: &mut dyn Transaction, tenant: &Tenant, name: &str) -> Result<bool, Error> {
     let changed = tx.execute(
-        "UPDATE gc_tenant SET name = $1, changes = changes + 1 WHERE id = $2 AND changes = $3",
-        &[name.into(), tenant.id.as_bytes().into(), tenant.changes.into()],
+        "UPDATE gc_tenant SET name = $1, name_key = $2, changes = changes + 1 \
+         WHERE id = $3 AND changes = $4",
+        &[
+            name.into(),
+            key_beside(name).as_deref().into(),
+            tenant.id.as_bytes().into(),
+            tenant.changes.into(),
+        ],
     )?;
     Ok(changed == 1)
 }

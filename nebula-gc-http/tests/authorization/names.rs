@@ -8,6 +8,8 @@ use crate::{dialect, on_both_engines, text};
 on_both_engines! {
     a_name_that_is_anothers_id_is_refused
     ids_come_before_names_that_are_there_already
+    names_that_differ_in_case_or_a_last_dot_are_one
+    a_new_name_has_nothing_that_nobody_sees
 }
 
 /// The forms in which an id can be written.
@@ -19,7 +21,7 @@ fn forms(id: &str) -> [String; 4] {
 async fn two_tenants(plane: &Plane) -> (Value, String) {
     let network = json!({"name": "prod", "prefixes": ["10.1.0.0/16"], "versions": "1"});
     let prod = plane.post("/networks", &network).await.expect(201);
-    let other = plane.post("/tenants", &json!({"name": "other"})).await.expect(201);
+    let other = plane.post("/tenants", &json!({"name": "rival"})).await.expect(201);
     let key = json!({"name": "k", "role": "operator", "scope": {"tenant": other["id"]}});
     let key = plane.post("/operator-keys", &key).await.expect(201);
     (prod, text(&key, "secret"))
@@ -136,4 +138,99 @@ async fn ids_come_before_names_that_are_there_already(plane: Plane) {
     assert_eq!(plane.get(&path).await.expect(200)["name"], id);
     plane.patch(&path, &json!({"mtu": 1400})).await.expect(200);
     plane.patch(&path, &json!({"name": "own again"})).await.expect(200);
+}
+
+/// A kind of thing, as it is made under a name.
+async fn make(plane: &Plane, path: &str, name: &str) -> Answer {
+    let mut body = match path {
+        "/networks" => json!({"prefixes": ["10.1.0.0/16"], "versions": "1"}),
+        "/enroll" => enrollment(""),
+        "/operator-keys" => json!({"role": "viewer", "scope": "root"}),
+        "/networks/demo/blocks" => {
+            let pools = plane.get("/networks/demo/pools").await.expect(200);
+            json!({"pool": pools["items"][0]["id"], "size": 1})
+        }
+        _ => json!({}),
+    };
+    body["name"] = json!(name);
+    if path == "/enroll" {
+        body["network"] = json!("demo");
+    }
+    plane.post(path, &body).await
+}
+
+async fn names_that_differ_in_case_or_a_last_dot_are_one(plane: Plane) {
+    make(&plane, "/networks", "demo").await.expect(201);
+    for (path, list) in
+        [("/networks", "/networks"), ("/tenants", "/tenants"), ("/enroll", "/networks/demo/nodes")]
+    {
+        let first = make(&plane, path, "Wéb.example.").await.expect(201);
+        for alike in ["wéb.example", "WÉB.EXAMPLE", "Wéb.example"] {
+            let problem = make(&plane, path, alike).await.problem(409, "conflict");
+            assert!(text(&problem, "detail").contains("another"), "{problem}");
+        }
+        let second = make(&plane, path, "other").await.expect(201);
+        let of = |made: &Value| {
+            let id = made.get("node").or(made.get("id")).unwrap().as_str().unwrap();
+            format!("{list}/{id}")
+        };
+        let taken = json!({"name": "WÉB.example"});
+        plane.patch(&of(&second), &taken).await.problem(409, "conflict");
+        // It may be written otherwise, and is found as it is written.
+        plane.patch(&of(&first), &taken).await.expect(200);
+        make(&plane, path, "wéb.EXAMPLE.").await.problem(409, "conflict");
+        plane.patch(&of(&first), &json!({"name": "elsewhere"})).await.expect(200);
+        make(&plane, path, "wéb.example").await.expect(201);
+    }
+    plane.get("/networks/DEMO").await.problem(404, "not_found");
+    let pool = json!({"projectId": "Demo", "cidr": "10.1.0.0/16"});
+    let answer = dialect(&plane, "/pools", &plane.key, Some(&pool)).await.expect(409);
+    assert_eq!(answer["error"], "conflict");
+    let (_, rival) = two_tenants(&plane).await;
+    let answer = dialect(&plane, "/pools", &rival, Some(&pool)).await.expect(404);
+    assert_eq!(answer["error"], "not_found");
+    // A device id is the client's own: it is told from others as it is.
+    for (n, id) in ["device", "DEVICE", "device."].into_iter().enumerate() {
+        let device = json!({"projectId": "demo", "deviceId": id, "deviceName": format!("d{n}"), "publicKey": enrollment("")["publicKey"]});
+        dialect(&plane, "/register", &plane.key, Some(&device)).await.expect(200);
+    }
+    plane.place.verify(plane.now());
+}
+
+async fn a_new_name_has_nothing_that_nobody_sees(plane: Plane) {
+    make(&plane, "/networks", "demo").await.expect(201);
+    for unseen in
+        ["\u{200b}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{ad}", "\u{3164}", "\u{e0041}"]
+    {
+        for path in [
+            "/networks",
+            "/tenants",
+            "/enroll",
+            "/operator-keys",
+            "/networks/demo/join-tokens",
+            "/networks/demo/blocks",
+        ] {
+            let name = format!("a{unseen}b");
+            let problem = make(&plane, path, &name).await.problem(400, "invalid_request");
+            assert_eq!(problem["field"], "name", "{path}");
+        }
+        let pool = json!({"projectId": unseen, "cidr": "10.1.0.0/16"});
+        dialect(&plane, "/pools", &plane.key, Some(&pool)).await.expect(400);
+        let device = json!({"projectId": "demo", "deviceId": "d", "deviceName": unseen, "publicKey": enrollment("")["publicKey"]});
+        dialect(&plane, "/register", &plane.key, Some(&device)).await.expect(400);
+    }
+    // One that is there already stays, and is known.
+    plane.place.sql("UPDATE gc_network SET name = 'de\u{200b}mo'");
+    let path = "/networks/de%E2%80%8Bmo";
+    assert_eq!(plane.get(path).await.expect(200)["name"], "de\u{200b}mo");
+    assert_eq!(plane.patch(path, &json!({"mtu": 1400})).await.expect(200)["mtu"], 1400);
+    let device =
+        json!({"deviceId": "d", "deviceName": "old", "publicKey": enrollment("")["publicKey"]});
+    let registered = dialect(&plane, "/register", &plane.key, Some(&device)).await.expect(200);
+    plane.place.sql("UPDATE gc_node SET name = 'ol\u{200b}d'");
+    let mut known = device.clone();
+    known["deviceName"] = json!("ol\u{200b}d");
+    known["groups"] = json!(["a"]);
+    let again = dialect(&plane, "/register", &plane.key, Some(&known)).await.expect(200);
+    assert_eq!(again["data"]["nebulaIp"], registered["data"]["nebulaIp"]);
 }

@@ -192,8 +192,12 @@ impl From<Error> for Problem {
         let detail = error.to_string();
         let code = match error {
             Error::InvalidRequest { field, reason } => {
-                // The dialect's word.
-                let field = if field == "projectId" { "network".to_owned() } else { field };
+                // The dialect's words.
+                let field = match field.as_str() {
+                    "projectId" => "network".to_owned(),
+                    "deviceName" => "name".to_owned(),
+                    _ => field,
+                };
                 return Self::invalid(field, reason);
             }
             Error::InvalidPublicKey { reason } => {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::{NetworkSettings, check_initiating, check_mtu};
 use super::{check_prefix, family};
-use crate::names::as_id;
+use crate::names::{as_id, check_seen};
 use crate::service::access::{Action, Caller, Principal, authorize};
 use crate::service::alone::{Created, Repeat, Work};
 use crate::service::audit::{Entry, Origin};
@@ -209,7 +209,7 @@ impl Service {
                 return Ok(former);
             }
             if former.name != network.name {
-                check_unused(work, &network.name)?;
+                check_unused(work, &network.name, Some(network.id))?;
             }
             if !network::update(work.tx, &network)? {
                 return Err(Error::conflict("it was changed at the same time; ask again"));
@@ -380,7 +380,7 @@ fn create(
     tenant: TenantId,
     made: Option<&NewCa>,
 ) -> Result<Network, Error> {
-    check_unused(work, request.name.as_str())?;
+    check_unused(work, request.name.as_str(), None)?;
     let id = id::new_network();
     let (versions, curve, now) = (request.versions, request.curve, work.now);
     let secrets = &work.shared.secrets;
@@ -438,17 +438,19 @@ fn create_pool(
     pool::create(work.tx, work.now, &actor, &pool).map_err(refusal)
 }
 
-fn check_unused(work: &mut Work<'_>, name: &str) -> Result<(), Error> {
+/// That a name can be a network's: this one's, where it has another now.
+fn check_unused(work: &mut Work<'_>, name: &str, former: Option<NetworkId>) -> Result<(), Error> {
+    check_seen("name", name)?;
     let tx: &mut dyn Transaction = work.tx;
     if let Some(id) = as_id(name)
         && network::by_id(tx, NetworkId(id))?.is_some()
     {
         return Err(Error::NameIsId { name: name.to_owned(), what: "network" });
     }
-    match network::by_name(tx, name)? {
+    match network::by_key(tx, name)?.filter(|other| Some(other.id) != former) {
         None => Ok(()),
         Some(other) if work.principal.sees(&other) => {
-            Err(Error::conflict(format!("name: another network is called {name:?}")))
+            Err(Error::conflict(format!("name: another network is called {:?}", other.name)))
         }
         // What other tenants have is not told.
         Some(_) => Err(Error::conflict("name: it is not available; choose another")),

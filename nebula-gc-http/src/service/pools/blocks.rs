@@ -5,7 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::{NetworkId, PoolId, pool};
 
 use super::{Addresses, find as find_pool, refusal};
-use crate::names::as_id;
+use crate::names::{as_id, check_seen};
 use crate::service::Service;
 use crate::service::access::{Action, Caller, authorize};
 use crate::service::alone::{Created, Repeat};
@@ -101,6 +101,7 @@ impl Service {
                             .ok_or_else(|| Error::conflict("size: no such run is free"))?,
                     };
                     let name = request.name.as_str();
+                    check_seen("name", name)?;
                     if block::by_name(work.tx, network.id, range.family(), name)?.is_some() {
                         let reason = format!("name: another block is called {name:?}");
                         return Err(Error::conflict(reason));
