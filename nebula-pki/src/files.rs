@@ -50,11 +50,11 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 
 /// New contents for a file, which wait to take the place of the old.
 ///
-/// They are written beside the file, under its name with `.new`, and take its name when they are
-/// committed. So whoever reads it, and whoever finds it after a crash, has the old or the new contents
-/// as a whole. (What a crash left under the name with `.new` goes with the next replacement.) Owner, group, mode and, on Linux, access control list, security
-/// label and the other extended attributes are those of the old file. A link stays, and what it
-/// points to is replaced; other hard links keep the old contents.
+/// They are written beside the file, as `.NAME.nebula-new`, and take its name when they are committed.
+/// So whoever reads it, and whoever finds it after a crash, has the old or the new contents as a whole;
+/// what a crash left beside it goes with the next replacement. Owner, group, mode and, on Linux, access
+/// control list, security label and the other extended attributes are those of the old file. A link
+/// stays, and what it points to is replaced; other hard links keep the old contents.
 ///
 /// Where that is not possible the old file itself is overwritten: in a directory that can't be
 /// written to, a file that is mounted by itself (`docker -v`), one whose owner or label this process
@@ -131,7 +131,9 @@ impl Replacement {
         if !file.metadata()?.is_file() {
             return file.write_all(&self.contents);
         }
-        let mut before = Zeroizing::new(Vec::new());
+        // With enough room from the start no copy of a key is left behind by growing.
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or_default().min(1 << 20);
+        let mut before = Zeroizing::new(Vec::with_capacity(len + 1));
         file.read_to_end(&mut before)?;
         fill(&mut file, &self.contents).inspect_err(|_| {
             // What was there needs no more room than it had.
@@ -221,10 +223,12 @@ impl Drop for Beside {
     }
 }
 
+/// A name that nobody gives a file of their own, since what is there is taken away.
 fn name_beside(target: &Path) -> PathBuf {
-    let mut name = OsString::from(target);
-    name.push(".new");
-    name.into()
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(".nebula-new");
+    place::directory(target).join(name)
 }
 
 /// Takes away what a crash left behind.
@@ -256,6 +260,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     let found = file.metadata().and_then(|file| Ok((file, fs::symlink_metadata(path)?)));
     found.is_ok_and(|(file, found)| place::is_same(&file, &found))
 }
+
 /// Whether this says that no other file can take the old one's place, and nothing of the old file.
 fn is_barred(error: &io::Error) -> bool {
     use ErrorKind::{

@@ -115,12 +115,16 @@ fn what_is_not_committed_changes_nothing() {
 }
 
 #[test]
-fn a_file_left_behind_by_a_crash_goes() {
+fn a_file_left_behind_by_a_crash_goes_and_nobodys_own() {
     let (directory, path) = directory_with("n.crt", "old", 0o600);
-    fs::write(directory.path().join("n.crt.new"), "half").unwrap();
+    fs::write(directory.path().join(".n.crt.nebula-new"), "half").unwrap();
+    // Somebody's own, as people name what they have prepared.
+    for name in ["n.crt.new", "n.new", "n.crt~"] {
+        fs::write(directory.path().join(name), "another key").unwrap();
+    }
     replace(&path, b"new", 0o600).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"new");
-    assert_eq!(names(&directory), ["n.crt"]);
+    assert_eq!(names(&directory), ["n.crt", "n.crt.new", "n.crt~", "n.new"]);
 }
 
 #[test]
