@@ -3,6 +3,8 @@
 //! A new route needs a line in [`entries`], or this fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure here is a failed test")]
 
+#[path = "authorization/foreign.rs"]
+mod foreign;
 #[path = "authorization/identity.rs"]
 mod identity;
 #[path = "authorization/names.rs"]
