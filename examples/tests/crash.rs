@@ -135,7 +135,7 @@ fn the_checker_notices_each_rule_that_is_broken() {
         assert_eq!(broken, rules.iter().copied().collect(), "{sql}: {found:#?}");
     }
 
-    std::fs::write(data.path().join("operator.new"), "").expect("room");
+    std::fs::write(data.path().join(".operator.key.nebula-new"), "").expect("room");
     let found = Checker::default().check(data.path(), &kept, now());
     assert_eq!(found.iter().map(|finding| finding.rule).collect::<Vec<_>>(), [Rule::AllOrNothing]);
 }

@@ -192,7 +192,7 @@ impl Checker {
         }
         for entry in std::fs::read_dir(data).expect("a directory") {
             let name = entry.expect("an entry").file_name();
-            if Path::new(&name).extension().is_some_and(|extension| extension == "new") {
+            if Path::new(&name).extension().is_some_and(|extension| extension == "nebula-new") {
                 self.find(Rule::AllOrNothing, format!("{} was left behind", name.display()));
             }
         }
