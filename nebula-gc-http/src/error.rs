@@ -154,6 +154,20 @@ pub enum Error {
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request; make a new one")]
     IdempotencyKeyReused,
+    /// The signer that holds the CA's key did not sign in time; asking again is safe.
+    #[error(
+        "the signer that holds the key of the network's CA did not sign in time; ask again{}",
+        held(addresses, *until)
+    )]
+    SignerAway {
+        /// What the certificate names that is not signed yet, and so is kept for the node.
+        addresses: Vec<IpAddr>,
+        /// Until when that certificate would be valid, in seconds since the Unix epoch: so long
+        /// they are kept at most, where nobody asks again.
+        until: i64,
+        /// For the log.
+        internal: String,
+    },
     /// The service can't do its work now; asking again is safe.
     #[error("the server can't do this now; nothing is lost by asking again")]
     Unavailable {
@@ -201,8 +215,17 @@ impl From<AllocError> for Error {
 }
 
 /// As RFC 3339 writes it.
-fn time(at: i64) -> String {
+pub(crate) fn time(at: i64) -> String {
     jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+}
+
+fn held(addresses: &[IpAddr], until: i64) -> String {
+    if addresses.is_empty() {
+        return String::new();
+    }
+    let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+    let addresses = addresses.join(" and ");
+    format!(": {addresses} is kept for this node until {} at most, should nobody do", time(until))
 }
 
 /// The first few names.

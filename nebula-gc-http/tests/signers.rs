@@ -245,7 +245,11 @@ async fn a_signer_that_is_away_costs_a_retry(plane: &Plane) {
         plane.holder.now(mode);
         let before = plane.holder.file("calls").len();
         let away = enroll(&service, &request).await;
-        assert!(matches!(away, Err(Error::Unavailable { .. })), "{mode}");
+        let told = away.map(drop).unwrap_err();
+        assert!(matches!(told, Error::SignerAway { .. }), "{mode}: {told}");
+        // What it holds, and until when at most: 14 days from the first try.
+        let told = told.to_string();
+        assert!(told.contains("10.1.0.1 is kept for this node until 20"), "{mode}: {told}");
         assert!(plane.holder.file("calls").len() >= before + calls, "{mode}");
         // One row, one address, however often it is asked.
         assert_eq!(plane.ledger(), states(&[("pending", 1)]), "{mode}");
@@ -352,7 +356,7 @@ async fn a_change_waits_for_its_signature(plane: &Plane) {
     assert_eq!(renamed.networks, first.networks);
     assert_eq!(renamed.name, "two");
     plane.accept(&service, &renamed).await;
-    let ledger = [("cancelled", 1), ("issued", 1), ("superseded", 1)];
+    let ledger = [("cancelled", 1), ("issued", 1), ("revoked", 1)];
     assert_eq!(plane.ledger(), states(&ledger));
     assert_eq!(plane.place.query("SELECT 1 FROM gc_blocklist").len(), 1);
     plane.check();
@@ -374,7 +378,7 @@ async fn a_node_renews_with_another_key(plane: &Plane) {
     let key = new_key();
     let renew = || service.renew(node.clone(), Origin::local(), Some(key.clone()));
     plane.holder.now("fails");
-    assert!(matches!(renew().await, Err(Error::Unavailable { .. })));
+    assert!(matches!(renew().await, Err(Error::SignerAway { .. })));
     plane.check();
     plane.pass(PATIENCE);
     plane.holder.now("works");
@@ -475,7 +479,7 @@ async fn what_is_cancelled_again_and_again_ends(plane: &Plane) {
         ended = asking => ended.unwrap(),
         () = cancelling => panic!("it never ends"),
     };
-    assert!(matches!(ended, Err(Error::Unavailable { .. })), "{ended:?}");
+    assert!(matches!(ended, Err(Error::SignerAway { .. })), "{ended:?}");
 }
 
 macro_rules! on_both_engines {

@@ -104,7 +104,7 @@ impl From<Error> for Problem {
             | Error::CaNotYetValid { .. }
             | Error::CaNeeded { .. }
             | Error::IdempotencyKeyReused => Code::Conflict,
-            Error::Unavailable { .. } => Code::Unavailable,
+            Error::Unavailable { .. } | Error::SignerAway { .. } => Code::Unavailable,
         };
         // The dialect has fields and words of its own.
         let detail = match &error {
@@ -124,7 +124,7 @@ impl From<Error> for Problem {
             _ => None,
         };
         let internal = match error {
-            Error::Unavailable { internal } => Some(internal),
+            Error::Unavailable { internal } | Error::SignerAway { internal, .. } => Some(internal),
             _ => None,
         };
         Self { retry_after, internal, ..Self::new(code, detail) }

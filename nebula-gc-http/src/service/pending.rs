@@ -18,6 +18,7 @@ use nebula_pki::{Validity, VerifiedCertificate};
 
 pub use self::overdue::Settlement;
 use super::authority::Authority;
+use super::bundles::addresses;
 use super::terms::{Ahead, Issue, Readiness, Ready, TRIES, Terms, any_is_known, refused};
 use super::{Service, Shared};
 use crate::store::pending;
@@ -231,16 +232,36 @@ impl Service {
             match self.write(make(ahead.clone(), about.as_deref())).await {
                 Ok(Issuing::Done(done)) => return Ok(done),
                 Ok(Issuing::About(device)) => about = Some(device),
-                Ok(Issuing::Pending(pending)) if pending.is_own => {
-                    ahead = Some(self.sign(&pending, end).await?);
-                }
                 Ok(Issuing::Pending(pending)) => {
-                    self.wait_for(&pending, end).await?;
-                    ahead = Some(Ahead::Elsewhere(vec![]));
+                    let signed = match pending.is_own {
+                        true => self.sign(&pending, end).await,
+                        false => {
+                            let waited = self.wait_for(&pending, end).await;
+                            waited.map(|()| Ahead::Elsewhere(vec![]))
+                        }
+                    };
+                    ahead = match signed {
+                        Ok(signed) => Some(signed),
+                        Err(failure) => return Err(self.away(&pending, failure).await),
+                    };
                 }
                 Err(Error::Overtaken) if !overtaken => overtaken = true,
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Says of a signature that did not come what waits for it.
+    async fn away(&self, pending: &Pending, failure: Error) -> Error {
+        let (Error::Unavailable { internal }, Some(row)) = (&failure, pending.rows.first()) else {
+            return failure;
+        };
+        let (network, node) = (row.network, row.node);
+        let held = self.read(move |tx, _| addresses(tx, network, node)).await;
+        Error::SignerAway {
+            addresses: held.unwrap_or_default(),
+            until: pending.rows.iter().map(|row| row.validity.1).max().unwrap_or_default(),
+            internal: internal.clone(),
         }
     }
 

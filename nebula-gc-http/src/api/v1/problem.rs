@@ -217,7 +217,7 @@ impl From<Error> for Problem {
             }
             Error::CaExpired { .. } => Code::CaExpired,
             Error::CaNotYetValid { .. } => Code::CaNotYetValid,
-            Error::Unavailable { internal } => {
+            Error::Unavailable { internal } | Error::SignerAway { internal, .. } => {
                 let internal = Some(internal);
                 return Self { internal, ..Self::new(Code::Unavailable, detail) };
             }
