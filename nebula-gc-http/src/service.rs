@@ -15,7 +15,7 @@ mod import;
 mod join_tokens;
 mod networks;
 mod nodes;
-mod operator_keys;
+pub(crate) mod operator_keys;
 mod options;
 mod own;
 mod pending;
@@ -74,9 +74,8 @@ use self::watch::Watch;
 use crate::secret::{Bearer, BearerKind, ServerSecrets};
 use crate::signers::Signers;
 use crate::store::database::{Database, Reading};
-use crate::store::operator_key::{OperatorKey, Role, Scope};
 use crate::store::{self, operator_key, tenant};
-use crate::{Error, OperatorKeyId, ProjectId, TenantId};
+use crate::{Error, ProjectId, TenantId};
 
 /// The control plane over one database.
 ///
@@ -451,16 +450,5 @@ fn prepare(
     }
     // The copy comes first: a key that was stored but not handed out would lock everyone out.
     let hashed = secrets.hash(&keep(Bearer::new_operator_key()?)?)?;
-    let key = OperatorKey {
-        id: OperatorKeyId::new(),
-        name: "root".to_owned(),
-        role: Role::Owner,
-        scope: Scope::Root,
-        expires_at: None,
-    };
-    writer.transaction(move |tx, now| {
-        operator_key::insert(tx, &key, &hashed, now)?;
-        let entry = audit::Entry::new("operator_key.created", key.id.as_bytes());
-        Origin::local().author("local").record(tx, now, entry)
-    })
+    writer.transaction(move |tx, now| operator_keys::insert_root(tx, now, &hashed, "local"))
 }

@@ -356,7 +356,7 @@ fn nodes_are_named_by_name_or_id(shell: &Shell, node: &str) {
 fn one_node(shell: &Shell, node: &str) {
     let of = |verb: &str, more: &[&str]| shell.json(&format!("nodes {verb} office {node}"), more);
     let changed =
-        of("set", &["--lighthouse", "lh.example.org:4242", "--groups", "c", "--mtu", "1200"]);
+        of("set", &["--lighthouse", "lh.example.org:4242", "--groups", "c", "--mtu", "1280"]);
     assert_eq!(changed["lighthouse"]["endpoint"], "lh.example.org:4242");
     assert_eq!(of("set", &["--unset", "lighthouse", "--unset", "mtu"])["mtu"], Value::Null);
     assert_eq!(of("show", &[])["groups"], serde_json::json!(["c"]));

@@ -75,7 +75,8 @@ impl Server {
         let [scheme, _, address, ..] = url[..] else { panic!("{serving}") };
         let (scheme, address) = (scheme.to_owned(), address.parse().unwrap());
         let key = line();
-        let key = directory.join(key.strip_prefix("The operator key is in ").unwrap());
+        let key = key.strip_prefix("The operator key is in ").unwrap_or("none");
+        let key = directory.join(key);
         let key = std::fs::read_to_string(key).unwrap_or_default().trim_end().to_owned();
         Self { process, address, scheme, key }
     }
@@ -159,7 +160,7 @@ impl Drop for Server {
 fn help_says_what_it_said() {
     let place = tempfile::tempdir().unwrap();
     let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/help");
-    let cases: [&[&str]; 11] = [
+    let cases: [&[&str]; 13] = [
         &[],
         &["serve"],
         &["secrets"],
@@ -168,6 +169,8 @@ fn help_says_what_it_said() {
         &["join"],
         &["verify"],
         &["confirm-clock"],
+        &["operator-key"],
+        &["operator-key", "new"],
         &["admin"],
         &["admin", "tenants"],
         &["admin", "tenants", "create"],
@@ -181,6 +184,46 @@ fn help_says_what_it_said() {
         let expected = std::fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(help, expected, "{}: UPDATE_HELP=1 writes it anew", file.display());
     }
+}
+
+#[test]
+fn who_lost_the_operator_key_makes_another_beside_the_stopped_server() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &[]);
+    let running = failed(place.path(), &["operator-key", "new"]);
+    assert!(running.contains("is in use by a server that runs"), "{running}");
+    let former = server.key.clone();
+    server.stop();
+    let there = failed(place.path(), &["operator-key", "new"]);
+    assert!(there.contains("operator.key: is there already"), "{there}");
+    let file = place.path().join("nebula-gc-data/operator.key");
+    std::fs::remove_file(&file).unwrap();
+
+    let mut command = command(place.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut without = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(without.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("Serving "));
+    let told = lines.next().unwrap().unwrap();
+    assert!(told.starts_with("No operator key is in ") && told.contains("--key-file"), "{told}");
+    without.kill().unwrap();
+    without.wait().unwrap();
+
+    let elsewhere = failed(place.path(), &["operator-key", "new", "--data", "elsewhere"]);
+    assert!(elsewhere.contains("is missing"), "{elsewhere}");
+    let made = said(place.path(), &["operator-key", "new"]);
+    assert!(made.contains("operator.key") && made.contains("operator-keys list"), "{made}");
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let mut server = Server::start(place.path(), &[]);
+    assert_ne!(server.key, former);
+    server.make_network();
+    let events = server.ask("GET", "/api/v1/events?kind=operator_key.created", &Value::Null).1;
+    assert!(events.contains("nebula-gc operator-key new"), "{events}");
+    server.key = former;
+    assert_eq!(server.get("/api/v1/networks"), 200);
+    server.stop();
+    assert_eq!(said(place.path(), &["verify"]), "Nothing is wrong.\n");
 }
 
 /// As after a start with a clock that was a year ahead.
@@ -284,7 +327,7 @@ fn it_serves_until_it_is_asked_to_stop() {
     let server = Server::start(place.path(), &[]);
     server.register("a");
     let in_use = failed(place.path(), &["serve", "--listen", "127.0.0.1:0"]);
-    assert!(in_use.contains("nebula-gc-data: is in use by another server"), "{in_use}");
+    assert!(in_use.contains("nebula-gc-data: is in use by a server that runs"), "{in_use}");
     server.signal("INT");
     assert!(server.ended().success());
 }

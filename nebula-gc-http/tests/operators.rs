@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 on_both_engines! {
     an_operator_key_has_no_more_than_its_maker
     a_revoked_or_expired_key_opens_nothing
+    a_key_that_ends_makes_none_that_outlives_it
     the_last_root_owner_key_stays
     a_tenant_sees_nothing_of_another
     a_join_token_gives_what_it_presets
@@ -115,6 +116,26 @@ async fn a_revoked_or_expired_key_opens_nothing(plane: Plane) {
         .delete("/operator-keys/01890a5d-ac96-774b-bcce-b302099a8057")
         .await
         .problem(404, "not_found");
+}
+
+async fn a_key_that_ends_makes_none_that_outlives_it(plane: Plane) {
+    let body = |end: Option<&str>| {
+        let mut body = json!({"name": "key", "role": "owner", "scope": "root"});
+        if let Some(end) = end {
+            body["expiresAt"] = json!(end);
+        }
+        body
+    };
+    let maker = body(Some("2027-02-01T00:00:00Z"));
+    let maker = plane.post("/operator-keys", &maker).await.expect(201);
+    let maker = text(&maker, "secret");
+    let make = async |end| plane.ask("POST", "/operator-keys", &maker, Some(&body(end))).await;
+    for end in [None, Some("2027-02-01T00:00:01Z")] {
+        let refused = make(end).await.problem(400, "invalid_request");
+        assert_eq!(refused["field"], "expiresAt");
+        assert!(refused["detail"].as_str().unwrap().contains("2027-02-01T00:00:00Z"), "{refused}");
+    }
+    make(Some("2027-02-01T00:00:00Z")).await.expect(201);
 }
 
 async fn the_last_root_owner_key_stays(plane: Plane) {

@@ -4,6 +4,7 @@ mod admin;
 mod arguments;
 mod confirm_clock;
 mod join;
+mod operator_key;
 mod secrets;
 mod serve;
 mod terminal;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let done = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("secrets", matches)) => secrets::run(matches),
+        Some(("operator-key", matches)) => operator_key::run(matches),
         Some(("admin", matches)) => admin::run(matches),
         Some(("join", matches)) => join::run(matches),
         Some(("verify", matches)) => verify::run(matches),
@@ -52,6 +54,7 @@ fn command() -> Command {
         .subcommand(admin::command())
         .subcommand(join::command())
         .subcommand(secrets::command())
+        .subcommand(operator_key::command())
         .subcommand(verify::command())
         .subcommand(confirm_clock::command())
 }

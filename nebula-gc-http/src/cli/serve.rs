@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,8 +101,8 @@ fn serve(
         // Who reads the first line may close the pipe; that is no reason not to serve.
         let _ = writeln!(
             std::io::stdout(),
-            "Serving {scheme}://{address}/ (stop with Ctrl-C).\nThe operator key is in {}",
-            operator_key.display()
+            "Serving {scheme}://{address}/ (stop with Ctrl-C).\n{}",
+            key_line(&operator_key)
         );
         let stop = async move {
             first.next().await;
@@ -115,6 +116,18 @@ fn serve(
         served?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Where the operator key is, which may have been moved since the first start.
+fn key_line(file: &Path) -> String {
+    match file.try_exists() {
+        Ok(false) => format!(
+            "No operator key is in {}: say where yours is (--key-file), or stop this and make another \
+             (nebula-gc operator-key new)",
+            file.display()
+        ),
+        _ => format!("The operator key is in {}", file.display()),
+    }
 }
 
 /// Takes no more connections than there are files for them.

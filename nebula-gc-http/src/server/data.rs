@@ -15,7 +15,8 @@ use super::file::{path_error, refuse_others, write_durably};
 use super::{SecretsFile, ServerError};
 use crate::secret::BearerKind;
 use crate::service::secrets::{self, Pruned};
-use crate::service::upkeep;
+use crate::service::{operator_keys, upkeep};
+use crate::store::event;
 use crate::{Bearer, Database, Error, ServerSecrets, Service, Signers, Violation, verify};
 
 /// How far, in seconds, a server's clock may be from its PostgreSQL's.
@@ -133,6 +134,33 @@ impl DataDirectory {
         Ok(database.transaction(|tx| Ok(clock::confirm(tx, now, &actor)?))?)
     }
 
+    /// Makes another root operator key, for who has lost theirs, and writes it to
+    /// [`operator_key`](Self::operator_key), which must not be there. `now` is in seconds since the
+    /// Unix epoch; `url` is of the PostgreSQL, where the database is not in the directory.
+    ///
+    /// # Errors
+    /// [`ServerError::Path`], also for a file that is there and while a server uses the database in
+    /// the directory; [`ServerError::Database`]; [`ServerError::Service`] for secrets that are not
+    /// this database's, tables of another version, and where the clock is to be confirmed first.
+    pub fn new_operator_key(&self, url: Option<&str>, now: i64) -> Result<(), ServerError> {
+        let (mut database, file) = (self.existing(url)?, self.operator_key());
+        if exists(&file)? {
+            let reason = "is there already: use the key in it, or move it away";
+            return Err(path_error(&file, &reason));
+        }
+        let secrets = self.secrets().load()?;
+        let key = Bearer::new_operator_key()?;
+        let hashed = secrets.hash(&key)?;
+        Ok(database.transaction(|tx| {
+            check(tx, &crate::COMPONENT)?;
+            secrets::verify(tx, &secrets)?;
+            let now = event::time(tx, now)?;
+            operator_keys::insert_root(tx, now, &hashed, "nebula-gc operator-key new")?;
+            // The copy comes first: whoever has none can't use what is stored.
+            write_key(&file, &key).map_err(|error| Error::unavailable(error.to_string()))
+        })?)
+    }
+
     /// Blocks again what is valid at `now` (seconds since the Unix epoch) and was taken away, and puts
     /// back what a clock that was ahead let expire. Answers how many certificates it found. `url` is
     /// of the PostgreSQL, where the database is not in the directory.
@@ -244,7 +272,7 @@ impl DataDirectory {
         let database = self.database();
         Sqlite::open(&database).map(Database::from).map_err(|error| match error {
             nebula_alloc::Error::SecondWriter { .. } => {
-                path_error(&self.path, &"is in use by another server")
+                path_error(&self.path, &"is in use by a server that runs")
             }
             error => path_error(&database, &error),
         })
@@ -278,8 +306,7 @@ fn lack(database: &Path) -> Result<Option<&'static str>, ServerError> {
 /// Writes the operator key, unless a first start that was cut off did before: that one is used.
 fn keep_first(file: &Path, key: Bearer) -> Result<Bearer, ServerError> {
     if !exists(file)? {
-        let line = Zeroizing::new([key.expose(), "\n"].concat());
-        return write_durably(file, line.as_bytes()).map(|()| key);
+        return write_key(file, &key).map(|()| key);
     }
     refuse_others(file)?;
     let mut line = Zeroizing::new(String::new());
@@ -289,6 +316,11 @@ fn keep_first(file: &Path, key: Bearer) -> Result<Bearer, ServerError> {
     Bearer::from_client(line.trim_end())
         .filter(|key| key.kind() == BearerKind::OperatorKey)
         .ok_or_else(|| path_error(file, &"holds no operator key: move it away and start again"))
+}
+
+fn write_key(file: &Path, key: &Bearer) -> Result<(), ServerError> {
+    let line = Zeroizing::new([key.expose(), "\n"].concat());
+    write_durably(file, line.as_bytes())
 }
 
 /// What is read of an operator key's file at most, in bytes.

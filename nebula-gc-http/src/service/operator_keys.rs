@@ -7,8 +7,9 @@ use super::Service;
 use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
+use crate::error::time;
 use crate::names::{as_id, check_seen};
-use crate::secret::Bearer;
+use crate::secret::{Bearer, Hashed};
 use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
 use crate::store::{network, tenant};
 use crate::{Error, Label, OperatorKeyId, ProjectId, TenantId};
@@ -93,6 +94,7 @@ impl Service {
                     if request.expires_at.is_some_and(|end| end <= work.now) {
                         return Err(Error::invalid("expiresAt", "must lie in the future"));
                     }
+                    check_end(work.principal, request.expires_at)?;
                     let name = request.name.as_str();
                     check_seen("name", name)?;
                     if let Some(id) = as_id(name)
@@ -157,6 +159,28 @@ impl Service {
     }
 }
 
+/// Enters a root operator key that does not expire, for who has the database in hand.
+pub(crate) fn insert_root(
+    tx: &mut dyn Transaction,
+    now: i64,
+    hashed: &Hashed,
+    by: &str,
+) -> Result<(), Error> {
+    let key = OperatorKey {
+        id: OperatorKeyId::new(),
+        name: "root".to_owned(),
+        role: Role::Owner,
+        scope: Scope::Root,
+        expires_at: None,
+    };
+    operator_key::insert(tx, &key, hashed, now)?;
+    let entry = Entry {
+        detail: json!({"name": key.name, "role": key.role.word()}),
+        ..Entry::new("operator_key.created", key.id.as_bytes())
+    };
+    Origin::local().author(by).record(tx, now, entry)
+}
+
 fn of_network(scope: Scope) -> Option<nebula_alloc::NetworkId> {
     match scope {
         Scope::Network(network) => Some(network),
@@ -188,6 +212,18 @@ fn covers(tx: &mut dyn Transaction, outer: Scope, inner: Scope) -> Result<bool, 
         }
         (outer, inner) => outer == inner,
     })
+}
+
+/// A key that ends makes none that goes on after it.
+fn check_end(maker: &Principal, end: Option<i64>) -> Result<(), Error> {
+    let Principal::OperatorKey(OperatorKey { expires_at: Some(own), .. }) = maker else {
+        return Ok(());
+    };
+    if end.is_some_and(|end| end <= *own) {
+        return Ok(());
+    }
+    let reason = format!("must be given, and not be after this key's own end, {}", time(*own));
+    Err(Error::invalid("expiresAt", reason))
 }
 
 /// The scope of a new key, within the maker's.

@@ -8,6 +8,9 @@ use super::operator_key::Scope;
 use crate::Error;
 use crate::service::EventFilter;
 
+/// By how much, in seconds, the clock may be behind the last event and still be believed.
+const CLOCK_BEHIND: i64 = 3_600;
+
 const STORED: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2";
 
@@ -44,9 +47,25 @@ pub(crate) fn search(
 }
 
 /// When the last event happened, in seconds since the Unix epoch.
-pub(crate) fn last_at(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
+fn last_at(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1", &[])?;
     rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+}
+
+/// The time of a change that is made while no server runs: now, but not before the last event.
+///
+/// # Errors
+/// [`Error::Unavailable`] where that is too far ahead of the clock to be believed.
+pub(crate) fn time(tx: &mut dyn Transaction, now: i64) -> Result<i64, Error> {
+    let last = last_at(tx)?.unwrap_or(now);
+    let ahead = last.saturating_sub(now);
+    if ahead > CLOCK_BEHIND {
+        return Err(Error::unavailable(format!(
+            "the last event is {ahead} s ahead of the clock: put the clock right, or confirm it \
+             with `nebula-gc confirm-clock`"
+        )));
+    }
+    Ok(now.max(last))
 }
 
 /// All events that a snapshot has, page by page: for who compares them with its other rows.

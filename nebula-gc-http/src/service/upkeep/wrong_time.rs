@@ -29,8 +29,6 @@ const STEP: usize = 64;
 const FOUND: i64 = 10_000;
 /// How many events one read looks through.
 const PAGE: i64 = 1_024;
-/// By how much, in seconds, the clock may be behind the last event and still be believed.
-const CLOCK_BEHIND: i64 = 3_600;
 
 impl Service {
     pub(super) async fn undo_wrong_time(&self, done: &mut Upkeep) -> Result<(), Stop> {
@@ -90,15 +88,8 @@ fn note(done: &mut Upkeep, undone: u64) -> bool {
 /// Undoes all in one transaction, for a database that nobody else writes to. Answers how many
 /// certificates it found.
 pub(crate) fn repair(tx: &mut dyn Transaction, now: i64, by: &str) -> Result<u64, Error> {
-    let last = event::last_at(tx)?.unwrap_or(now);
-    if last.saturating_sub(now) > CLOCK_BEHIND {
-        return Err(Error::unavailable(format!(
-            "the last event is {} s ahead of the clock: put the clock right, or confirm it with \
-             `nebula-gc confirm-clock`",
-            last.saturating_sub(now)
-        )));
-    }
-    let (now, author, mut repaired) = (now.max(last), Origin::local().author(by), 0_u64);
+    let now = event::time(tx, now)?;
+    let (author, mut repaired) = (Origin::local().author(by), 0_u64);
     certificate::block_no_later(tx, now.saturating_add(GIVEN_UP))?;
     revoke_told(tx)?;
     loop {
