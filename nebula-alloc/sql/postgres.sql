@@ -158,6 +158,8 @@ CREATE INDEX alloc_event_by_subject ON alloc_event (subject, id) WHERE subject I
 
 -- What is run.
 
+DELETE FROM alloc_event WHERE id = $1;
+
 DELETE FROM alloc_instance WHERE seen_at < $1 AND id IN (
          SELECT id FROM alloc_instance AS gone
          WHERE seen_at < $1 AND NOT EXISTS (
@@ -194,7 +196,16 @@ INSERT INTO alloc_pool
 INSERT INTO alloc_reservation
      (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
+SELECT 1 FROM alloc_event
+     WHERE subject = $1 AND subject IS NOT NULL AND id > $2 AND kind = 'lease.renewed'
+        AND address = $3 AND network = $4 LIMIT 1;
+
 SELECT 1 FROM alloc_interval WHERE pool = $1 LIMIT 1;
+
+SELECT 1 FROM alloc_lease
+     WHERE owner = $1 AND substr(network, 1) = $2 AND state = 1
+     UNION ALL SELECT 1 FROM alloc_lease
+     WHERE owner = $1 AND substr(network, 1) = $2 AND state = 2 LIMIT 1;
 
 SELECT 1 FROM alloc_lease WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT 1;
 
@@ -247,6 +258,11 @@ SELECT free.pool, free.first FROM alloc_interval AS free
      WHERE pool.id IS NULL OR length(free.first) <> length(pool.first)
         OR free.first < pool.first OR free.last > pool.last;
 
+SELECT id FROM alloc_event
+     WHERE subject = $1 AND subject IS NOT NULL ORDER BY id LIMIT $2;
+
+SELECT id FROM alloc_event ORDER BY id DESC LIMIT 1;
+
 SELECT id FROM alloc_event WHERE id < $1 ORDER BY id DESC LIMIT $2;
 
 SELECT id FROM alloc_event WHERE id > $1 ORDER BY id ASC LIMIT $2;
@@ -271,6 +287,9 @@ SELECT id FROM alloc_pool AS pool
 
 SELECT id FROM alloc_pool WHERE id = $1 AND parent IS NULL AND is_full = 0
      FOR UPDATE SKIP LOCKED;
+
+SELECT id, at, kind, subject, address, network FROM alloc_event
+     WHERE id > $1 AND id < (SELECT max(id) FROM alloc_event) ORDER BY id LIMIT $2;
 
 SELECT id, at, network, kind, actor, source_address, request_id,
      subject, address, detail FROM alloc_event WHERE id = $1;

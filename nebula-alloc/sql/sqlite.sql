@@ -116,6 +116,9 @@ CREATE TABLE nebula_schema (
 
 -- What is run, and how it finds its rows.
 
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid=?)
+DELETE FROM alloc_event WHERE id = $1;
+
 -- SEARCH alloc_interval USING PRIMARY KEY (pool=?)
 DELETE FROM alloc_interval WHERE pool = $1;
 
@@ -153,6 +156,21 @@ INSERT INTO alloc_pool
 
 INSERT INTO alloc_reservation
      (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- SEARCH alloc_event USING INDEX alloc_event_by_kind (kind=? AND network=? AND id>?)
+SELECT 1 FROM alloc_event
+     WHERE subject = $1 AND subject IS NOT NULL AND id > $2 AND kind = 'lease.renewed'
+        AND address = $3 AND network = $4 LIMIT 1;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
+-- SEARCH alloc_lease USING COVERING INDEX alloc_lease_active (owner=? AND <expr>=?)
+-- UNION ALL
+-- SEARCH alloc_lease USING COVERING INDEX alloc_lease_quarantined (owner=? AND <expr>=?)
+SELECT 1 FROM alloc_lease
+     WHERE owner = $1 AND substr(network, 1) = $2 AND state = 1
+     UNION ALL SELECT 1 FROM alloc_lease
+     WHERE owner = $1 AND substr(network, 1) = $2 AND state = 2 LIMIT 1;
 
 -- SEARCH alloc_lease USING COVERING INDEX alloc_lease_held (hold_until<?)
 SELECT 1 FROM alloc_lease WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT 1;
@@ -215,6 +233,13 @@ SELECT free.pool, free.first FROM alloc_interval AS free
      WHERE pool.id IS NULL OR length(free.first) <> length(pool.first)
         OR free.first < pool.first OR free.last > pool.last;
 
+-- SEARCH alloc_event USING COVERING INDEX alloc_event_by_subject (subject=?)
+SELECT id FROM alloc_event
+     WHERE subject = $1 AND subject IS NOT NULL ORDER BY id LIMIT $2;
+
+-- SCAN alloc_event
+SELECT id FROM alloc_event ORDER BY id DESC LIMIT 1;
+
 -- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid<?)
 SELECT id FROM alloc_event WHERE id < $1 ORDER BY id DESC LIMIT $2;
 
@@ -247,6 +272,12 @@ SELECT id FROM alloc_pool
 -- SEARCH alloc_interval EXISTS USING PRIMARY KEY (pool=?)
 SELECT id FROM alloc_pool AS pool
      WHERE pool.is_full = 1 AND EXISTS (SELECT 1 FROM alloc_interval WHERE pool = pool.id);
+
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)
+-- SCALAR SUBQUERY 1
+-- SEARCH alloc_event
+SELECT id, at, kind, subject, address, network FROM alloc_event
+     WHERE id > $1 AND id < (SELECT max(id) FROM alloc_event) ORDER BY id LIMIT $2;
 
 -- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid=?)
 SELECT id, at, network, kind, actor, source_address, request_id,

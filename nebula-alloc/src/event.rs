@@ -2,10 +2,12 @@
 //! transaction; those about leases explain which owner has which address, see
 //! [`verify`](crate::verify::verify).
 
+mod forget;
 mod search;
 
 use std::net::IpAddr;
 
+pub use self::forget::{Forgotten, forget, forget_owner, has_leases};
 pub use self::search::{Found, Search, search};
 use crate::address::octets;
 use crate::interval::limit;

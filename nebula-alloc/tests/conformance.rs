@@ -122,6 +122,9 @@ suite! {
         no_change_is_no_event,
         the_kinds_of_this_crate_are_not_for_others,
         they_are_found_by_network_kind_and_subject_from_either_end,
+        a_page_of_many_networks_is_in_order,
+        a_search_for_few_among_many_ends_early_and_goes_on,
+        what_leases_are_judged_by_is_not_forgotten,
     }
     exhaustion {
         a_24_gives_254_addresses_and_then_none,

@@ -304,7 +304,11 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
         }
         event::search(tx, &event::Search { subject: Some(&owner(1).0), ..all }, 9)?;
     }
-    event::append(tx, &event::Event::new(NOW, "test", "test"))?;
+    for _ in 0..2 {
+        event::append(tx, &event::Event::new(NOW, "test", "test"))?;
+    }
+    assert_eq!(event::forget(tx, NOW + 1, 0, 1_000)?.events, 1);
+    assert!(event::forget_owner(tx, NETWORK, owner(200))?);
     assert_eq!(verify(tx)?, []);
 
     let other = Pool { id: PoolId([4; 16]), network: NETWORK, range: range(100, 120), position: 0 };

@@ -8,6 +8,7 @@ pub(crate) mod database;
 pub(crate) mod duty;
 pub(crate) mod event;
 pub(crate) mod former_key;
+pub(crate) mod history;
 pub(crate) mod idempotency;
 pub(crate) mod join_token;
 pub(crate) mod network;

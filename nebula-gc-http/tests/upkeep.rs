@@ -17,8 +17,8 @@ use std::time::Duration;
 use fleet::{Fleet, Member, demo, enrollment, groups};
 use nebula_gc_http::server::{keep_up, serve};
 use nebula_gc_http::{
-    Caller, CertificateState, Change, Enrollment, Expected, NodeChange, NodeState, Origin,
-    StateReason, Upkeep,
+    Caller, CertificateState, Change, Enrollment, Error, Expected, Expiry, Label, NewJoinToken,
+    NodeChange, NodeState, Origin, StateReason, Upkeep,
 };
 
 use tokio::net::TcpListener;
@@ -49,6 +49,7 @@ on_both_engines! {
     one_instance_does_it
     passes_go_on_whatever_becomes_of_one
     they_end_with_the_server
+    what_has_been_over_for_long_is_forgotten_and_nothing_else
 }
 
 /// When the last quarantine ends.
@@ -596,4 +597,81 @@ async fn they_end_with_the_server(fleet: Fleet) {
     tokio::time::advance(Duration::from_secs(60)).await;
     tokio::task::yield_now().await;
     assert!(passes.passes.try_recv().is_err());
+}
+
+async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet) {
+    let fleet = fleet.forgetting(60 * DAY);
+    let (stays, gone) = (fleet.enroll("stays").await, fleet.enroll("gone").await);
+    let (back, bad) = (fleet.enroll("back").await, fleet.enroll("bad").await);
+    fleet.release(&gone).await.unwrap();
+    fleet.release(&back).await.unwrap();
+    let again = fleet.enroll("back").await;
+    assert_eq!(again.enrolled.networks, back.enrolled.networks);
+    let about = (demo(), bad.id);
+    let (why, any) = (StateReason::new("stolen").unwrap(), Expected::Anything);
+    let revoking = fleet.service.revoke_node(Caller::Local, Origin::local(), about, any, why);
+    revoking.await.unwrap();
+    let former = stays.request.public_key.clone();
+    let renew = async |key| {
+        let renewed = fleet.service.renew(stays.caller(), Origin::local(), key).await.unwrap();
+        assert!(renewed.renewed);
+    };
+    renew(Some(fleet::new_key())).await;
+    let token = NewJoinToken {
+        name: Label::new("token").unwrap(),
+        uses: 1,
+        expires: Expiry::In(DAY),
+        name_pattern: None,
+        groups: groups(&[]),
+        relay: false,
+        lighthouse: false,
+        pool: None,
+    };
+    let making =
+        fleet.service.create_join_token(Caller::Local, Origin::local(), demo(), token, None);
+    let token = making.await.unwrap().resource;
+    for _ in 0..12 {
+        fleet.pass(10 * DAY);
+        renew(None).await;
+        fleet.verify();
+        if fleet.now() < fleet::START + 55 * DAY {
+            let done = fleet.upkeep().await;
+            assert_eq!((done.forgotten_events, done.forgotten_rows), (0, 0), "{done:?}");
+        }
+    }
+    let count = |what: &str| fleet.number(&format!("SELECT count(*) FROM {what}"));
+    let certificates = count("gc_certificate");
+    // Quarantines end first.
+    let mut done = fleet.upkeep().await;
+    fleet.verify();
+    fleet.pass(DAY);
+    done.forgotten_events += fleet.upkeep().await.forgotten_events;
+    assert!(done.forgotten_events > 20, "{done:?}");
+    fleet.verify();
+    assert!(count("gc_certificate") < certificates - 5);
+    let renewals = count("alloc_event WHERE kind = 'lease.renewed'");
+    assert!((6..=7).contains(&renewals), "those of 60 days: {renewals}");
+    let node = async |id| fleet.service.node(Caller::Local, demo(), id).await;
+    assert!(matches!(node(gone.id).await, Err(Error::NotFound { .. })));
+    let tokens = fleet.service.join_tokens(Caller::Local, demo(), None, 10).await.unwrap();
+    assert!(tokens.iter().all(|left| left.id != token.id));
+    // Whose address went on to the next stays, and so do those who are kept out, and former keys.
+    assert_eq!(node(back.id).await.unwrap().state, NodeState::Released);
+    assert_eq!(node(bad.id).await.unwrap().state, NodeState::Revoked);
+    for key in [former, bad.request.public_key.clone()] {
+        let taken = Enrollment { public_key: key, ..enrollment("thief") };
+        assert!(fleet.enroll_as(taken).await.is_err());
+    }
+    renew_soon(&fleet, &stays).await;
+    // Once a day is enough.
+    fleet.upkeep().await;
+    let done = fleet.upkeep().await;
+    assert_eq!((done.forgotten_events, done.forgotten_rows), (0, 0));
+    fleet.verify();
+}
+
+/// It has what it needs to go on.
+async fn renew_soon(fleet: &Fleet, member: &Member) {
+    fleet.pass(10 * DAY);
+    assert!(fleet.service.renew(member.caller(), Origin::local(), None).await.unwrap().renewed);
 }

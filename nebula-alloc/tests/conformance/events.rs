@@ -1,7 +1,7 @@
 //! Is what happened written down?
 
 use nebula_alloc::block::{self, Block};
-use nebula_alloc::event::{Event, Search, after, append, search};
+use nebula_alloc::event::{Event, Search, after, append, forget, forget_owner, search};
 use nebula_alloc::import::{self, Assignment};
 use nebula_alloc::lease::{self, Hold, Reason, Request};
 use nebula_alloc::reservation::{self, Purpose, Reservation};
@@ -264,4 +264,122 @@ pub fn they_are_found_by_network_kind_and_subject_from_either_end(new: New) {
             }
         }
     }
+}
+
+/// Of some networks there is much, of most a little, and of some nothing.
+pub fn a_page_of_many_networks_is_in_order(new: New) {
+    let mut store = new();
+    let network = |number: usize| NetworkId([u8::try_from(number).unwrap(); 16]);
+    let written: Vec<_> = (0..900_usize)
+        .map(|at| {
+            let of = if at % 3 == 0 { 100 } else { at % 37 };
+            let kind = if at % 5 == 0 { "rare" } else { "common" };
+            Event { network: Some(network(of)), ..Event::new(NOW, kind, "test") }
+        })
+        .collect();
+    store.run(|tx| written.iter().try_for_each(|event| append(tx, event))).unwrap();
+    let asked: Vec<_> = (20..120).map(network).collect();
+    for kind in [None, Some("rare")] {
+        for newest_first in [false, true] {
+            let (mut found, mut behind) = (vec![], None);
+            loop {
+                let networks = Some(asked.as_slice());
+                let search_for =
+                    Search { networks, kind, newest_first, behind, ..Search::default() };
+                let page = store.run(|tx| search(tx, &search_for, 13)).unwrap().events;
+                let is_last = page.len() < 13;
+                behind = page.last().map(|(id, _)| *id);
+                found.extend(page.into_iter().map(|(id, _)| id));
+                if is_last {
+                    break;
+                }
+            }
+            let passes = |event: &Event| {
+                event.network.is_some_and(|network| asked.contains(&network))
+                    && kind.is_none_or(|kind| kind == event.kind)
+            };
+            let ids = (1..).zip(&written).filter(|(_, event)| passes(event)).map(|(id, _)| id);
+            let mut expected: Vec<i64> = ids.collect();
+            if newest_first {
+                expected.reverse();
+            }
+            assert_eq!(found, expected, "{kind:?} {newest_first}");
+        }
+    }
+}
+
+pub fn a_search_for_few_among_many_ends_early_and_goes_on(new: New) {
+    let mut store = new();
+    let of_kind = |kind| Event {
+        network: Some(NETWORK),
+        subject: Some(vec![7; 16]),
+        ..Event::new(NOW, kind, "test")
+    };
+    let mut written = vec![of_kind("rare")];
+    written.extend((0..5_000).map(|_| of_kind("common")));
+    written.push(of_kind("rare"));
+    for part in written.chunks(500) {
+        store.run(|tx| part.iter().try_for_each(|event| append(tx, event))).unwrap();
+    }
+    let (mut found, mut behind, mut pages) = (vec![], None, 0);
+    loop {
+        let subject = Some(&[7; 16][..]);
+        let asked = Search { subject, kind: Some("rare"), behind, ..Search::default() };
+        let page = store.run(|tx| search(tx, &asked, 10)).unwrap();
+        pages += 1;
+        found.extend(page.events.into_iter().map(|(id, _)| id));
+        behind = page.go_on;
+        if behind.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [1, 5_002]);
+    assert!((3..=6).contains(&pages), "{pages}");
+}
+
+pub fn what_leases_are_judged_by_is_not_forgotten(new: New) {
+    let mut store = new();
+    store.pool(1, "10.0.0.0/24");
+    let renewal = |store: &mut Store, number: u64, day: i64| {
+        let (at, owner) = (NOW + day * DAY, owner(number));
+        let until = Some(at + 30 * DAY);
+        store.run(|tx| lease::renew(tx, at, &ACTOR, NETWORK, owner, until)).unwrap();
+    };
+    for number in 1..=2 {
+        store.allocate(number).unwrap();
+    }
+    for day in 1..=20 {
+        renewal(&mut store, 1, day);
+        renewal(&mut store, 2, day);
+        let own = Event::new(NOW + day * DAY, "own", "test");
+        store.run(|tx| append(tx, &own)).unwrap();
+    }
+    let count = |store: &mut Store| store.run(|tx| after(tx, None, 0, 1_000)).unwrap().len();
+    let before = count(&mut store);
+    let (mut behind, mut gone) = (0, 0);
+    loop {
+        let step = store.run(|tx| forget(tx, NOW + 10 * DAY, behind, 7)).unwrap();
+        gone += step.events;
+        store.assert_sound();
+        let Some(go_on) = step.go_on else { break };
+        behind = go_on;
+    }
+    // Nine days of three events each.
+    assert_eq!((gone, count(&mut store)), (27, before - 27));
+    // Who has an address is not forgotten, and who has none is, as a whole.
+    assert!(!store.run(|tx| forget_owner(tx, NETWORK, owner(1))).unwrap());
+    let end = NOW + 21 * DAY;
+    store.run(|tx| lease::release(tx, end, &ACTOR, NETWORK, owner(1), DAY)).unwrap();
+    assert!(!store.run(|tx| forget_owner(tx, NETWORK, owner(1))).unwrap());
+    store.run(|tx| reclaim::reclaim(tx, end + 800 * DAY, &ACTOR, 10)).unwrap();
+    let last = Event::new(end + 800 * DAY, "own", "test");
+    store.run(|tx| append(tx, &last)).unwrap();
+    assert!(store.run(|tx| forget_owner(tx, NETWORK, owner(1))).unwrap());
+    store.assert_sound();
+    let left = store.run(|tx| after(tx, None, 0, 1_000)).unwrap();
+    assert!(left.iter().all(|(_, event)| event.subject.as_deref() != Some(&owner(1).0[..])));
+    // The newest stays, whatever it is.
+    let done = store.run(|tx| forget(tx, i64::MAX, 0, 1_000)).unwrap();
+    assert!(done.events > 0);
+    assert_eq!(store.run(|tx| after(tx, None, 0, 1_000)).unwrap().last(), left.last());
 }

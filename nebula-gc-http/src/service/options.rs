@@ -6,10 +6,13 @@ pub struct Options {
     /// go over four times as much. One is opened at a time. 2 GiB by default, as `nebula-cert` makes
     /// them.
     pub key_memory: u32,
+    /// How long what is over is remembered, in seconds: events, certificates that ended, join tokens
+    /// that expired, released nodes. For ever by default.
+    pub keep_history: Option<i64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { key_memory: 2 << 20 }
+        Self { key_memory: 2 << 20, keep_history: None }
     }
 }

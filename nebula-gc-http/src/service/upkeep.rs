@@ -3,6 +3,7 @@
 //! What is to be done is looked up beside the writer; each step decides again where it writes.
 
 mod cas;
+mod history;
 mod networks;
 mod wrong_time;
 
@@ -50,6 +51,10 @@ pub struct Upkeep {
     pub unsound: u64,
     /// Requests whose repeats are not recognised any more.
     pub forgotten: u64,
+    /// Events that were forgotten because of their age.
+    pub forgotten_events: u64,
+    /// Certificates, join tokens and released nodes that were.
+    pub forgotten_rows: u64,
     /// Certificates whose signatures were overdue.
     pub settled: Settlement,
 }
@@ -117,6 +122,7 @@ impl Service {
         if let Err(Stop::Elsewhere) = networks {
             return networks;
         }
+        self.forget(done).await?;
         // Last, because it waits for signers elsewhere.
         done.settled = self.settle_pending().await?;
         networks

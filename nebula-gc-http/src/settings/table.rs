@@ -141,6 +141,17 @@ pub const SETTINGS: &[Setting] = &[
         },
     )
     .default("2048"),
+    Setting::number(
+        "keep-history",
+        "DAYS",
+        "Forget what has been over for so long: events, ended certificates, expired join tokens and \
+         released nodes; without it nothing is forgotten",
+        |draft, value| {
+            let days = number(value, 30..=36_500)?;
+            draft.settings.options.keep_history = i64::try_from(days * 86_400).ok();
+            Ok(())
+        },
+    ),
     Setting::text(
         "log",
         "LEVEL",

@@ -10,6 +10,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 4, oldest: 4, sql: VERSION_4 },
         Migration { version: 5, oldest: 5, sql: VERSION_5 },
         Migration { version: 6, oldest: 6, sql: VERSION_6 },
+        Migration { version: 7, oldest: 6, sql: VERSION_7 },
     ],
 };
 
@@ -291,4 +292,13 @@ UPDATE gc_tenant SET name_key = lower(rtrim(name, '.'))
         AND other.id <> gc_tenant.id
         AND (other.id < gc_tenant.id OR other.name = lower(rtrim(gc_tenant.name, '.'))));
 CREATE UNIQUE INDEX gc_tenant_name ON gc_tenant ((coalesce(name_key, name)));
+";
+
+/// What is forgotten is found by its end, and who has not applied a revision without looking at who has.
+const VERSION_7: &str = "
+CREATE INDEX gc_certificate_cancelled ON gc_certificate (not_after) WHERE state = 'cancelled';
+CREATE INDEX gc_node_gone ON gc_node (released_at, id) WHERE state = 'released';
+CREATE INDEX gc_former_key_of_node ON gc_former_key (node);
+CREATE INDEX gc_join_token_end ON gc_join_token (expires_at);
+CREATE INDEX gc_node_applied ON gc_node (network, applied_revision) WHERE state = 'active';
 ";

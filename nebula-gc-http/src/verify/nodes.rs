@@ -50,19 +50,24 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
     for node in rows.nodes.values() {
         let Some(network) = rows.networks.get(&node.network) else { continue };
         let named = format!("{} node {:?}", node.state.word(), node.name);
+        let forgets = rows.forgotten_before.is_some();
         let came = rows.count("node.enrolled", node.id.as_bytes())
             + rows.count("node.imported", node.id.as_bytes());
-        found.unless(came == 1, Rule::AllOrNothing, || format!("{named} came {came} times"));
+        found.unless(came == 1 || forgets && came == 0, Rule::AllOrNothing, || {
+            format!("{named} came {came} times")
+        });
         let went = rows.count("node.released", node.id.as_bytes());
         let gone = usize::from(node.state == NodeState::Released);
-        found.unless(went == gone, Rule::AllOrNothing, || format!("{named} went {went} times"));
+        found.unless(went == gone || forgets && went < gone, Rule::AllOrNothing, || {
+            format!("{named} went {went} times")
+        });
         let versions = certified.get(&node.id).map_or(0, BTreeSet::len);
         if node.state == NodeState::Active {
             // One that let its certificates expire may still renew.
             let now = network.versions.as_slice().len();
             let whole = versions == earlier.get(&node.id).copied().unwrap_or(now)
                 || pending.contains(&node.id)
-                || versions == 0 && expired.contains(&node.id);
+                || versions == 0 && (forgets || expired.contains(&node.id));
             found.unless(whole, Rule::AllOrNothing, || {
                 format!("{named} has {versions} current certificates")
             });
@@ -115,11 +120,13 @@ fn tokens(rows: &Rows, found: &mut Found) {
     }
     for token in &rows.join_tokens {
         let nodes = used.remove(&token.id).unwrap_or_default();
-        found.unless(nodes == token.used && nodes <= token.uses, Rule::AllOrNothing, || {
+        let same = nodes == token.used || rows.forgotten_before.is_some() && nodes < token.used;
+        found.unless(same && nodes <= token.uses, Rule::AllOrNothing, || {
             format!("join token {:?} was used {} times, by {nodes} nodes", token.name, token.used)
         });
     }
-    found.unless(used.is_empty(), Rule::AllOrNothing, || "a join token is not there".to_owned());
+    let whole = used.is_empty() || rows.forgotten_before.is_some();
+    found.unless(whole, Rule::AllOrNothing, || "a join token is not there".to_owned());
 }
 
 fn one_holder(rows: &Rows, found: &mut Found) {

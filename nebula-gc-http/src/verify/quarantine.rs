@@ -24,6 +24,10 @@ pub(super) fn check(
         leases.insert((lease.network, lease.address), lease);
         // A hold time that is shorter since then may have ended it sooner.
         let is_short = |released: i64| {
+            // What held then may have been forgotten.
+            if rows.forgotten_before.is_some_and(|before| released < before) {
+                return false;
+            }
             let holds = history.since(lease.network, released).map(|terms| terms.hold_seconds);
             lease.hold_until < released.saturating_add(holds.min().unwrap_or_default())
         };

@@ -37,6 +37,8 @@ pub(super) struct Rows {
     pub(super) events: Vec<Happened>,
     /// Networks whose prefixes have been others before, which could only be narrower.
     grown: BTreeSet<NetworkId>,
+    /// What is over since before then may have been forgotten, as an event tells.
+    pub(super) forgotten_before: Option<i64>,
     /// How often an event of this kind was about this subject.
     counts: HashMap<(String, Vec<u8>), usize>,
 }
@@ -70,6 +72,8 @@ pub(super) struct Told {
     pub(super) former: Value,
     /// The names of what is another since.
     pub(super) changed: Vec<String>,
+    /// From when on all is still remembered.
+    pub(super) before: Option<i64>,
 }
 
 impl Happened {
@@ -121,8 +125,11 @@ impl Rows {
             carried: BTreeSet::new(),
             events: events(tx)?,
             grown: BTreeSet::new(),
+            forgotten_before: None,
             counts: HashMap::new(),
         };
+        let forgets = rows.events.iter().filter(|event| event.kind == store::history::FORGETS);
+        rows.forgotten_before = forgets.filter_map(|event| event.told.before).max();
         for event in &rows.events {
             if event.told.changed.iter().any(|what| what == "prefixes") {
                 rows.grown.extend(event.network);

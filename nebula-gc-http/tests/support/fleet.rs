@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_gc_http::{
     AddPool, Bearer, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NodeDetails,
-    NodeId, NodeName, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep, Violation,
-    verify,
+    NodeId, NodeName, Options, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep,
+    Violation, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
@@ -106,6 +106,15 @@ impl Fleet {
             place.confirm_clock(at);
         }
         Self { service: instance(&place, &secrets, &now), secrets, now, place }
+    }
+
+    /// The same, that forgets what has been over for so many seconds.
+    pub fn forgetting(self, seconds: i64) -> Self {
+        let Self { service, secrets, now, place } = self;
+        let mut options = Options::default();
+        options.keep_history = Some(seconds);
+        let service = Arc::into_inner(service).unwrap().with_options(options);
+        Self { service: Arc::new(service), secrets, now, place }
     }
 
     pub fn is_shared(&self) -> bool {

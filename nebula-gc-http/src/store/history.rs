@@ -1,0 +1,135 @@
+//! What the control plane remembers of what is over, and may forget.
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::event;
+use nebula_alloc::store::Transaction;
+
+use crate::{Error, NodeId};
+
+/// The kind of the event before others are forgotten.
+pub(crate) const FORGETS: &str = "history.forgotten";
+/// How many nodes a device may have had one after the other to be forgotten.
+const CHAIN: i64 = 16;
+
+/// Forgets certificates that ended before a time, at most `limit`. Answers how many.
+///
+/// A fingerprint is of a certificate's times, too, so that none of a time that has passed can come
+/// again.
+pub(crate) fn forget_certificates(
+    tx: &mut dyn Transaction,
+    before: i64,
+    limit: i64,
+) -> Result<u64, Error> {
+    let mut gone = 0;
+    // Each state has an index of its own.
+    for sql in [
+        "DELETE FROM gc_certificate WHERE id IN (SELECT id FROM gc_certificate \
+         WHERE state = 'expired' AND not_after < $1 ORDER BY not_after LIMIT $2)",
+        "DELETE FROM gc_certificate WHERE id IN (SELECT id FROM gc_certificate \
+         WHERE state = 'revoked' AND not_after < $1 ORDER BY not_after LIMIT $2)",
+        "DELETE FROM gc_certificate WHERE id IN (SELECT id FROM gc_certificate \
+         WHERE state = 'cancelled' AND not_after < $1 ORDER BY not_after LIMIT $2)",
+    ] {
+        let left = limit - i64::try_from(gone).unwrap_or(limit);
+        gone += tx.execute(sql, &[before.into(), left.into()])?;
+    }
+    Ok(gone)
+}
+
+/// Forgets join tokens that expired before a time, at most `limit`. Answers how many.
+pub(crate) fn forget_join_tokens(
+    tx: &mut dyn Transaction,
+    before: i64,
+    limit: i64,
+) -> Result<u64, Error> {
+    Ok(tx.execute(
+        "DELETE FROM gc_join_token WHERE id IN \
+         (SELECT id FROM gc_join_token WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+        &[before.into(), limit.into()],
+    )?)
+}
+
+/// Nodes that were released before a time, after the one of this id that was released then, each with
+/// its place in this order.
+pub(crate) fn released(
+    tx: &mut dyn Transaction,
+    before: i64,
+    (at, id): (i64, NodeId),
+    limit: i64,
+) -> Result<Vec<(i64, NodeId)>, Error> {
+    let rows = tx.query(
+        "SELECT released_at, id FROM gc_node WHERE state = 'released' \
+         AND (released_at, id) > ($1, $2) AND released_at < $3 ORDER BY released_at, id LIMIT $4",
+        &[at.into(), id.as_bytes().into(), before.into(), limit.into()],
+    )?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.array(1)?.into()))).collect()
+}
+
+/// A released node, with those that its device had before, where all of them may be forgotten: of one
+/// that passed its addresses on, the other's history begins with its own. None, where one of them is
+/// not released or was not before that time, has an address in quarantine, or a certificate that has
+/// not ended.
+pub(crate) fn forgettable(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    before: i64,
+) -> Result<Vec<(NetworkId, NodeId)>, Error> {
+    let found = tx.query(
+        "SELECT network, device FROM gc_node WHERE id = $1 AND state = 'released'",
+        &[node.as_bytes().into()],
+    )?;
+    let Some(found) = found.first() else { return Ok(vec![]) };
+    let (network, device) = (found.blob(0)?, found.text(1)?);
+    let here = tx.query(
+        "SELECT 1 FROM gc_node WHERE device = $1 AND network = $2 AND state <> 'released'",
+        &[device.into(), network.into()],
+    )?;
+    if !here.is_empty() {
+        return Ok(vec![]);
+    }
+    let all = tx.query(
+        "SELECT id, released_at FROM gc_node WHERE device = $1 AND network = $2 \
+         AND state = 'released' ORDER BY released_at, id LIMIT $3",
+        &[device.into(), network.into(), (CHAIN + 1).into()],
+    )?;
+    let network = NetworkId::from(found.array(0)?);
+    let mut nodes = vec![];
+    for row in &all {
+        let id = NodeId::from(row.array(0)?);
+        let certificates = tx.query(
+            "SELECT 1 FROM gc_certificate WHERE node = $1 \
+             AND (not_after >= $2 OR state IN ('pending', 'issued', 'superseded')) LIMIT 1",
+            &[row.blob(0)?.into(), before.into()],
+        )?;
+        let stays = row.integer(1)? >= before
+            || !certificates.is_empty()
+            || event::has_leases(tx, network, id.owner())?;
+        if stays || nodes.len() >= usize::try_from(CHAIN).unwrap_or_default() {
+            return Ok(vec![]);
+        }
+        nodes.push((network, id));
+    }
+    Ok(nodes)
+}
+
+/// Forgets what is [`forgettable`], with all that was of it. Answers how many nodes that were.
+pub(crate) fn forget_nodes(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    before: i64,
+) -> Result<u64, Error> {
+    let nodes = forgettable(tx, node, before)?;
+    for (network, node) in &nodes {
+        if !event::forget_owner(tx, *network, node.owner())? {
+            return Err(Error::conflict("a released node's history is too long to be forgotten"));
+        }
+        for sql in [
+            "DELETE FROM gc_former_key WHERE node = $1",
+            "DELETE FROM gc_certificate WHERE node = $1",
+            "DELETE FROM gc_node WHERE id = $1",
+        ] {
+            tx.execute(sql, &[node.as_bytes().into()])?;
+        }
+    }
+    Ok(u64::try_from(nodes.len()).unwrap_or(u64::MAX))
+}
