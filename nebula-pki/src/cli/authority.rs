@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{Certificate, Curve, Error, Issuer, Signer, Version};
 
+use zeroize::Zeroizing;
+
 use crate::clock::Now;
 use crate::failure::Failure;
 use crate::flags::Values;
@@ -89,12 +91,13 @@ pub(crate) fn token_public_key(_: &str) -> Result<PublicKey, Failure> {
     Err(Failure::new("refused", "built without PKCS#11"))
 }
 
-/// Reads the key, or opens it in its token, and then the certificate; they must belong together.
+/// Reads the key, or opens it in its token, and then the certificate; they must belong together. Also
+/// gives the file that the certificate is in, which may hold those of other CAs.
 pub(crate) fn read(
     ca_key: &OsStr,
     token: Option<&str>,
     ca_crt: &OsStr,
-) -> Result<Issuer<CaKey>, Failure> {
+) -> Result<(Issuer<CaKey>, Zeroizing<Vec<u8>>), Failure> {
     let key = match token {
         Some(uri) => Ok(open_token(uri)?),
         None => read_key(ca_key)?.map(CaKey::File),
@@ -104,13 +107,14 @@ pub(crate) fn read(
     let mismatch = "refusing to sign, root certificate does not match private key";
     let key = key.map_err(|error| Failure::new(error.code(), format!("{mismatch}: {error}")))?;
     let certificate = fitting(certificate, rest, &key);
-    Issuer::new(certificate, key).map_err(|error| match error {
+    let issuer = Issuer::new(certificate, key).map_err(|error| match error {
         Error::SignerMismatch | Error::NotCa { .. } => Failure::new("key_mismatch", mismatch),
         other => Failure::new(
             other.code(),
             format!("refusing to sign, {}", wording::of(&other, Version::V2)),
         ),
-    })
+    })?;
+    Ok((issuer, pem))
 }
 
 /// Of the CAs in a file the first one that is the key's, and valid now if there is such a one. The

@@ -31,8 +31,8 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     files::claim_outputs(&[("out-crt", out_crt), ("out-qr", out_qr)])?;
     let in_place = out_crt == in_crt || files::is_one(out_crt, in_crt);
 
-    let issuer = authority::read(ca_key, token, ca_crt)?;
-    let pool = trusted(ca, issuer.certificate())?;
+    let (issuer, bundle) = authority::read(ca_key, token, ca_crt)?;
+    let pool = trusted(ca, issuer.certificate(), &bundle)?;
     let blocklist = blocklist::read(list)?;
     blocklist::warn_of_cas(&blocklist, &pool);
     let input =
@@ -84,10 +84,14 @@ fn not_a_host(certificate: &Certificate) -> Failure {
     Failure::new("ca_as_host", message).about(certificate.fingerprint())
 }
 
-/// The CAs of a bundle, or just the one that signs.
-fn trusted(path: &OsStr, ca: &Certificate) -> Result<CaPool, Failure> {
+/// The CAs of a bundle, or those in the file of the one that signs: just that one, where the rest of
+/// the file is no bundle.
+fn trusted(path: &OsStr, ca: &Certificate, beside: &[u8]) -> Result<CaPool, Failure> {
     if !path.is_empty() {
         return verify::read_pool(path);
+    }
+    if let Ok(pool) = CaPool::from_pem(beside) {
+        return Ok(pool);
     }
     let mut pool = CaPool::new();
     pool.add(ca.clone())

@@ -35,7 +35,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     files::claim_inputs(&[("ca-key", ca_key), ("ca-crt", ca_crt), ("in-pub", in_pub)])?;
     files::claim_outputs(&[("out-key", &out_key), ("out-crt", &out_crt), ("out-qr", out_qr)])?;
 
-    let issuer = authority::read(ca_key, token, ca_crt)?;
+    let (issuer, _) = authority::read(ca_key, token, ca_crt)?;
     authority::check_time(issuer.certificate(), Now::read())?;
     let host = Host::read(flags)?;
     let (public_key, private_key) = key_pair(in_pub, issuer.certificate().curve())?;

@@ -233,6 +233,12 @@ fn a_ca_is_not_renewed_and_told_what_to_do() {
     let with = ["-ca", "ca.crt", "-ca-crt", "new.crt", "-ca-key", "new.key", "-duration", "1h"];
     scratch.succeed(&[&["renew", "-in-crt", "n.crt"], &with[..]].concat());
     scratch.succeed(&["verify", "-ca", "new.crt", "-crt", "n.crt"]);
+
+    // With both CAs in one file it needs no more than the new key.
+    scratch.succeed(&["sign", "-name", "m", "-networks", "10.1.1.2/24"]);
+    scratch.write("all.crt", scratch.read("ca.crt") + &scratch.read("new.crt"));
+    scratch.succeed(&["renew", "-in-crt", "m.crt", "-ca-crt", "all.crt", "-ca-key", "new.key"]);
+    scratch.succeed(&["verify", "-ca", "new.crt", "-crt", "m.crt"]);
 }
 
 #[test]
