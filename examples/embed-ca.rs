@@ -8,15 +8,16 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{
     CaParameters, Certificate, Curve, HostParameters, Issuer, SystemRandom, Validity, Version,
+    files,
 };
 
-const DAY: i64 = 86_400;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Keep a CA in DIR (ca.crt, ca.key) and have it certify laptop.key as laptop.crt
 #[derive(Parser)]
@@ -52,11 +53,14 @@ fn run(directory: &Path) -> Result<(), Box<dyn Error>> {
     };
     // The prefix length is the overlay network's: with /32 two nodes could not talk.
     let networks = vec!["10.42.0.5/16".parse()?, "fd42::5/64".parse()?];
-    let validity = Validity { not_before: now, not_after: now + 14 * DAY };
+    let validity = Validity::starting(now, 14 * DAY, issuer.certificate())?;
     let laptop = HostParameters::new("laptop", networks, key.public_key(), validity)
         .groups(["staff", "laptops"]);
     let certificate = issuer.issue(Version::V2, &laptop)?.into_certificate();
-    replace(&directory.join("laptop.crt"), &certificate.to_pem())?;
+    // Readers see the old file or the new one, nothing between, and it stays theirs to read.
+    let path = directory.join("laptop.crt");
+    files::replace(&path, certificate.to_pem().as_bytes(), 0o600)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
 
     println!("CA      {}", issuer.certificate().fingerprint());
     println!("laptop  {}", certificate.fingerprint());
@@ -71,7 +75,8 @@ fn load_or_make_ca(directory: &Path, now: i64) -> Result<Issuer<SigningKey>, Box
         let key = SigningKey::from_pem(&read(&key_path)?)?;
         return Ok(Issuer::new(certificate, key)?);
     }
-    let validity = Validity { not_before: now, not_after: now + 3650 * DAY };
+    let ten_years = i64::try_from((3650 * DAY).as_secs())?;
+    let validity = Validity { not_before: now, not_after: now + ten_years };
     let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom)?;
     write_new(&key_path, &key.to_pem())?;
     let parameters = CaParameters::new("Example CA", validity);
@@ -92,15 +97,4 @@ fn write_new(path: &Path, text: &str) -> Result<(), String> {
         file.sync_all()
     };
     write().map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Readers see the old file or the new one, nothing between.
-fn replace(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
-    let new = path.with_extension("new");
-    if new.exists() {
-        fs::remove_file(&new)?;
-    }
-    write_new(&new, text)?;
-    fs::rename(&new, path)?;
-    Ok(())
 }
