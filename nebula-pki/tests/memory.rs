@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use counting::Usage;
 use nebula_pki::key::{AgreementKey, EncryptedKey, PublicKey, SigningKey};
-use nebula_pki::{CaPool, Certificate, Curve, Fingerprint, Version};
+use nebula_pki::{CaPool, Certificate, Curve, Fingerprint, PemKind, Version};
 #[cfg(unix)]
 use rustix::time::{ClockId, clock_gettime};
 
@@ -42,8 +42,9 @@ const OF_BYTES: [Parser; 4] = [
     ("handshake, version 2", |input| drop(black_box(handshake(Version::V2, input)))),
 ];
 
-const OF_TEXT: [Parser; 7] = [
+const OF_TEXT: [Parser; 8] = [
     ("certificates", |input| drop(black_box(Certificate::from_pem_many(input)))),
+    ("kinds", |input| drop(black_box(PemKind::all(input)))),
     ("CA pool", |input| drop(black_box(CaPool::from_pem(input)))),
     ("signing key", |input| drop(black_box(SigningKey::from_pem(input)))),
     ("agreement key", |input| drop(black_box(AgreementKey::from_pem(input)))),
