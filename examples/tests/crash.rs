@@ -210,11 +210,6 @@ const BROKEN: &[(&[Rule], &str)] = &[
     ),
     (
         &[Rule::Blocked],
-        "DELETE FROM gc_blocklist WHERE fingerprint IN
-         (SELECT fingerprint FROM gc_certificate WHERE state = 'superseded')",
-    ),
-    (
-        &[Rule::Blocked],
         "INSERT INTO gc_blocklist SELECT network, fingerprint, not_after, 1 FROM gc_certificate
          WHERE state = 'issued' LIMIT 1",
     ),

@@ -143,12 +143,15 @@ impl Checker {
             rows.collect::<Result<_, _>>().expect("text")
         };
         // The order of a key's columns is the planner's business. What is unique without exception
-        // must not be a partial index. `substr(network, 1)` is the network.
+        // must not be a partial index. `substr(network, 1)` is the network, and a name is told from others
+        // by the key beside it, where there is one.
         let has = |table: &str, columns: &str, partial: bool| {
             let keys = texts(&format!(
                 "SELECT (SELECT group_concat(name, ' ' ORDER BY name) FROM ( \
-                     SELECT coalesce(info.name, iif(index_of.sql LIKE '%substr(network, 1)%', \
-                         'network', '?')) AS name \
+                     SELECT coalesce(info.name, CASE \
+                         WHEN index_of.sql LIKE '%substr(network, 1)%' THEN 'network' \
+                         WHEN index_of.sql LIKE '%coalesce(name_key, name)%' THEN 'name' \
+                         ELSE '?' END) AS name \
                      FROM pragma_index_info(list.name) AS info \
                      LEFT JOIN sqlite_schema AS index_of ON index_of.name = list.name)) \
                  FROM pragma_index_list('{table}') AS list WHERE \"unique\" AND partial = {partial}"
