@@ -408,7 +408,7 @@ async fn a_rotated_token_is_the_only_one(fleet: Fleet) {
     assert!(matches!(old, Err(Error::Unauthorized { .. })));
     operate(&fleet, &member, Operation::Release).await.unwrap();
     assert!(matches!(rotate().await, Err(Error::Conflict { .. })));
-    // A device of the dialect has no token.
+    // A device of the dialect gets its first, and is as those that enrolled.
     let request = Registration {
         project: Some(demo()),
         device: DeviceId::new("device").unwrap(),
@@ -419,11 +419,13 @@ async fn a_rotated_token_is_the_only_one(fleet: Fleet) {
     };
     let device = fleet.service.register(Caller::Local, Origin::local(), request).await.unwrap();
     let about = (demo(), device.node);
-    let refused = fleet
+    let given = fleet
         .service
         .rotate_node_token(Caller::Local, Origin::local(), about, Expected::Anything)
-        .await;
-    assert!(matches!(refused, Err(Error::Conflict { .. })));
+        .await
+        .unwrap();
+    let own = fleet.service.own_node(Caller::Bearer(given.token)).await.unwrap();
+    assert_eq!((own.id, given.node.is_native), (device.node, true));
     fleet.verify();
 }
 

@@ -39,6 +39,7 @@ on_both_engines! {
     blocklists_are_pruned_once_a_day
     what_ended_under_a_clock_that_was_ahead_is_undone
     a_clock_that_was_ahead_and_told_nothing_is_noticed
+    a_clock_that_is_ahead_forgets_nothing_that_is_valid
     who_is_released_after_the_clock_was_put_right_is_blocked
     what_is_due_once_in_a_while_is_due_again_when_time_goes_back
     silent_nodes_are_released
@@ -284,6 +285,20 @@ async fn a_clock_that_was_ahead_and_told_nothing_is_noticed(fleet: Fleet) {
     fleet.upkeep().await;
     assert_eq!(fleet.blocked().await.len(), 1);
     assert_eq!(fleet.node(&stays).await.certificates, current);
+}
+
+async fn a_clock_that_is_ahead_forgets_nothing_that_is_valid(fleet: Fleet) {
+    let fleet = fleet.forgetting(60 * DAY);
+    let gone = fleet.enroll("gone").await;
+    let fingerprint = fleet.node(&gone).await.certificates[0].fingerprint.unwrap();
+    fleet.upkeep().await;
+    fleet.release(&gone).await.unwrap();
+    live_ahead(&fleet, 400 * DAY).await;
+    stay_up(&fleet, HOUR).await;
+    let fleet = fleet.put_back(400 * DAY + HOUR);
+    fleet.upkeep().await;
+    assert_eq!(fleet.blocked().await, [fingerprint.to_string()]);
+    fleet.verify();
 }
 
 async fn who_is_released_after_the_clock_was_put_right_is_blocked(fleet: Fleet) {
@@ -641,10 +656,15 @@ async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet)
     }
     let count = |what: &str| fleet.number(&format!("SELECT count(*) FROM {what}"));
     let certificates = count("gc_certificate");
-    // Quarantines end first.
+    // Quarantines end first, and the clock has to be lived by for a day.
     let mut done = fleet.upkeep().await;
+    assert_eq!(done.forgotten_events, 0);
+    fleet.sql("UPDATE gc_duty SET since = since - 86400 WHERE name = 'upkeep'");
+    done = fleet.upkeep().await;
     fleet.verify();
     fleet.pass(DAY);
+    fleet.upkeep().await;
+    fleet.sql("UPDATE gc_duty SET since = since - 86400 WHERE name = 'upkeep'");
     done.forgotten_events += fleet.upkeep().await.forgotten_events;
     assert!(done.forgotten_events > 20, "{done:?}");
     fleet.verify();

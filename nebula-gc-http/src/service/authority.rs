@@ -104,6 +104,11 @@ impl Authorities {
         open.insert(id, Arc::clone(&authority));
         Ok(authority)
     }
+
+    /// Forgets the key of a CA that is retired.
+    pub(super) fn forget(&self, id: CaId) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
 }
 
 fn open_authority(secrets: &ServerSecrets, ca: Ca) -> Result<Authority, Error> {

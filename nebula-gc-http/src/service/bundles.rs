@@ -265,7 +265,9 @@ impl Service {
                         network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
                     let certificates = certificate::current(tx, node.id)?;
                     if certificates.is_empty() {
-                        let what = "a certificate of this device".to_owned();
+                        let what = "a current certificate of this node (it renews, enrols or \
+                                    registers again for one)";
+                        let what = what.to_owned();
                         return Err(Error::NotFound { what });
                     }
                     let view = is_last.then(|| View::read(tx, &network)).transpose()?;

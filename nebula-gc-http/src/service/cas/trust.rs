@@ -196,6 +196,7 @@ impl Service {
             details(work.tx, retired, work.now)
         })
         .await
+        .inspect(|ca| self.shared.authorities.forget(ca.id))
     }
 
     /// Makes the certificates due that a network's nodes have now: who asks gets new ones, of the CA

@@ -4,7 +4,7 @@ use nebula_alloc::event;
 use nebula_alloc::store::Transaction;
 use serde_json::json;
 
-use super::{STEP, Stop, Upkeep};
+use super::{NAME, STEP, Stop, Upkeep};
 use crate::service::audit::{Author, Entry};
 use crate::service::{Service, Shared};
 use crate::store::{duty, history};
@@ -14,6 +14,9 @@ use crate::{Error, NodeId};
 const HISTORY: &str = "history";
 /// How often it is looked for, in seconds: once a day.
 const EVERY: i64 = 86_400;
+/// How long, in seconds, some instance must have been there by this clock: what is forgotten does not
+/// come back, and a clock that is ahead by weeks is noticed within a day.
+const LIVED: i64 = 86_400;
 /// How many events one step looks at.
 const EVENTS: usize = 128;
 /// How many released nodes one read looks for.
@@ -26,7 +29,10 @@ impl Service {
         let (is_due, before) = self
             .read(move |tx, shared| {
                 let now = shared.now();
-                Ok((duty::is_due(tx, HISTORY, now, EVERY)?, now.saturating_sub(kept)))
+                let lived =
+                    duty::since(tx, NAME)?.is_some_and(|up| up <= now.saturating_sub(LIVED));
+                let is_due = lived && duty::is_due(tx, HISTORY, now, EVERY)?;
+                Ok((is_due, now.saturating_sub(kept)))
             })
             .await?;
         if !is_due {
