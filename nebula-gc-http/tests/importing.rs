@@ -277,6 +277,7 @@ async fn each_conflict_is_told_and_nothing_is_written() {
     running.sign("any", "10.9.1.6/16", &[]);
     running.sign("router", "10.9.1.7/16", &["-subnets", "192.168.0.0/24"]);
     running.sign("brief", "10.9.1.8/16", &["-duration", "1h"]);
+    running.sign("GOOD", "10.9.1.9/16", &[]);
     let mut hosts: Vec<_> = ["good"].map(|name| running.certificate(name)).to_vec();
     hosts.push(other.certificate("stranger"));
     let rest = [
@@ -289,6 +290,7 @@ async fn each_conflict_is_told_and_nothing_is_written() {
         "any",
         "router",
         "brief",
+        "GOOD",
     ];
     hosts.extend(rest.map(|name| running.certificate(name)));
     plane.now.fetch_add(2 * 3_600, Ordering::Relaxed);
@@ -304,6 +306,7 @@ async fn each_conflict_is_told_and_nothing_is_written() {
         ("any", "name: must not be \"any\""),
         ("router", "unsafe networks"),
         ("brief", "expired"),
+        ("GOOD", "certificate 0 has the same name"),
     ];
     let count = |sql: &'static str| {
         Readers::open(&file, 1).unwrap().read(|tx| tx.query(sql, &[])).unwrap()[0]
@@ -321,12 +324,12 @@ async fn each_conflict_is_told_and_nothing_is_written() {
         }
         assert_eq!(
             report.conflicts.iter().map(|one| one.index).collect::<Vec<_>>(),
-            (1..11).collect::<Vec<_>>()
+            (1..12).collect::<Vec<_>>()
         );
         assert_eq!(count(nodes), 1, "nothing is written");
     }
     let report = plane.import(&hosts, true, true).await;
-    assert_eq!(counts(&report), (0, 1, 10));
+    assert_eq!(counts(&report), (0, 1, 11));
     assert_eq!(count(nodes), 2);
     let now = plane.now.load(Ordering::Relaxed);
     assert_eq!(Readers::open(&file, 1).unwrap().read(|tx| verify(tx, now)).unwrap(), []);

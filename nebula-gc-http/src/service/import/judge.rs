@@ -10,6 +10,7 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::{Blocklist, CaPool, Certificate, Fingerprint, VerifiedCertificate, Version};
 
 use super::{Host, Newcomer};
+use crate::names::folded;
 use crate::service::enroll::check_no_id;
 use crate::service::enroll::key::check_canonical;
 use crate::store::network::Network;
@@ -93,7 +94,7 @@ pub(super) fn judge(
     for host in hosts {
         let mut verdict = judge_alone(tx, now, network, host, listed)?;
         if let Verdict::Ready(newcomer) = &verdict {
-            let name = names.insert(newcomer.node.name.clone(), host.index);
+            let name = names.insert(folded(&newcomer.node.name), host.index);
             let mut key = None;
             for one in newcomer.certificates.iter().chain(&newcomer.former) {
                 let other = keys.insert(one.certificate().public_key().to_vec(), host.index);
