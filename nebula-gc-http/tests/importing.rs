@@ -336,6 +336,27 @@ async fn each_conflict_is_told_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn a_host_whose_name_or_group_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let Some(running) = Running::new("1.11.0", Version::V2, &[]) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let database = Sqlite::open(directory.path().join("test.db")).unwrap().into();
+    let plane = Plane::new(database, Version::V2, "10.9.0.0/16").await;
+    plane.add_ca(&running, None).await.unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"g\xe9rant");
+    let flags = ["sign", "-version", "2", "-networks", "10.9.0.7/16"];
+    for (file, name, group) in [("a", odd, "a".as_ref()), ("b", "b".as_ref(), odd)] {
+        let mut command = Command::new(&running.tool);
+        command.current_dir(&running.directory).env("NEBULA_CA_PASSPHRASE", "horse").args(flags);
+        command.arg("-name").arg(name).arg("-groups").arg(group);
+        command.arg("-out-crt").arg(format!("{file}.crt")).arg("-out-key").arg(file);
+        assert!(command.status().unwrap().success());
+        let report = plane.import(&[running.certificate(file)], true, false).await;
+        assert!(report.conflicts[0].reason.contains("is not UTF-8"), "{report:?}");
+    }
+}
+
+#[tokio::test]
 async fn only_a_ca_that_goes_with_the_network_is_taken() {
     let Some(good) = Running::new("1.9.3", Version::V1, &["-ips", "10.0.0.0/8"]) else { return };
     let Some(other) = Running::new("1.9.3", Version::V1, &[]) else { return };

@@ -321,6 +321,10 @@ fn new_node(
     for net in details.networks() {
         check_prefix(network, net)?;
     }
+    let texts = details.groups_bytes().iter().map(Vec::as_slice).chain([details.name_bytes()]);
+    if texts.into_iter().any(|text| str::from_utf8(text).is_err()) {
+        return Err("its name or a group is not UTF-8, and would become another".to_owned());
+    }
     let reason = |error: Error| match error {
         Error::InvalidRequest { reason, .. } => reason,
         other => other.to_string(),
