@@ -16,7 +16,7 @@ use crate::client::{Connection, get, post};
 
 /// With a certificate of its own.
 pub(crate) const TLS: &str = "TLS";
-/// With a log of hundreds of thousands of events, of thousands of networks and of one subject.
+/// With a log of some hundred thousand events, of thousands of networks and of one subject.
 pub(crate) const LONG_LOG: &str = "LONG_LOG";
 pub(crate) const SUBJECT: &str = "07070707-0707-0707-0707-070707070707";
 
@@ -181,10 +181,10 @@ fn fill(directory: &TempDir) {
         .execute_batch(
             "BEGIN;
              INSERT INTO alloc_event (at, network, kind, actor)
-                 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299999)
+                 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 149999)
                  SELECT 1, CAST(printf('%016d', i % 3000) AS BLOB), 'much.seen', 'test' FROM n;
              INSERT INTO alloc_event (at, network, kind, actor, subject)
-                 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199999)
+                 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 79999)
                  SELECT 1, CAST(printf('%016d', 1) AS BLOB), 'often.seen', 'test',
                      x'07070707070707070707070707070707' FROM n;
              COMMIT;",

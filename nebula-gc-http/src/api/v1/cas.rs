@@ -3,19 +3,18 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use nebula_pki::{Certificate, Fingerprint};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use zeroize::Zeroizing;
 
 use super::ask::{Ask, AskWith, checked};
 use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, json};
 use super::time::Timestamp;
-use super::values::{Id, not_null};
+use super::values::{Id, Secret, not_null};
 use crate::service::{
     Action, ActiveCa, CaDetails, CaFiles, CaSource, HostImport, ImportConflict, ImportReport,
 };
@@ -59,20 +58,12 @@ pub(super) struct CaBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, write_only)]
     key: Option<Secret>,
-    /// What opens the key, where it is encrypted. Opening it may take 2 GiB of memory at most, as
-    /// `nebula-cert` demands by default, and passes over 8 GiB in all.
+    /// What opens the key, where it is encrypted. Opening it may take as much memory as the server's
+    /// setting `ca-key-memory` says: 2 GiB by default, as `nebula-cert` demands, and passes over four
+    /// times that in all.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, write_only)]
     passphrase: Option<Secret>,
-}
-
-/// A text that is wiped from memory, and can't be printed.
-struct Secret(Zeroizing<String>);
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|text| Self(Zeroizing::new(text)))
-    }
 }
 
 impl CaBody {

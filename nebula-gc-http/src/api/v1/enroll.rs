@@ -12,7 +12,7 @@ use super::ROOT;
 use super::ask::{AskWith, checked};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
-use super::values::{Id, not_null, segment};
+use super::values::{Id, Secret, not_null, segment};
 use crate::api::dialect::wire::public_key;
 use crate::{
     Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NodeId, NodeName, ProjectId, Service,
@@ -37,13 +37,13 @@ struct EnrollmentBody {
     public_key: String,
     /// The node token that the device has made: 32 to 256 printable ASCII characters, as random as
     /// the device can.
-    #[schema(min_length = 32, max_length = 256)]
-    node_token: String,
+    #[schema(value_type = String, min_length = 32, max_length = 256)]
+    node_token: Secret,
     /// The node token of the node that the device was before, where that was released: by it the device
     /// gets its addresses back, as far as the new node may have them.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 32, max_length = 256)]
-    former_node_token: Option<String>,
+    former_node_token: Option<Secret>,
     /// The device's own id, where it has one. After a release it gets its addresses back by it with an
     /// operator key, or for the same public key, which it then has to keep for a while.
     #[serde(default, deserialize_with = "not_null")]
@@ -161,8 +161,8 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
         network: body.network,
         name: body.name,
         public_key: public_key(&body.public_key)?,
-        token: Bearer::from_device(&body.node_token)?,
-        former_token: body.former_node_token.as_deref().map(former).transpose()?,
+        token: Bearer::from_device(&body.node_token.0)?,
+        former_token: body.former_node_token.map(|Secret(token)| former(&token)).transpose()?,
         device: body.device,
         groups: body.groups,
         lighthouse: body.lighthouse.map(|at| at.endpoint()).transpose()?,

@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::respond::{Answer, json};
 use super::tag::{Conditions, IfNoneMatch, header_value};
 use super::time::Timestamp;
-use super::values::{Id, not_null};
+use super::values::{Id, Secret, not_null};
 use crate::api::Stopping;
 use crate::api::dialect::wire::public_key;
 use crate::service::{NodeBundle, Tag};
@@ -184,8 +184,8 @@ struct RenewedView {
 struct TokenBody {
     /// The token that the node has made: 32 to 256 printable ASCII characters, as random as the
     /// node can.
-    #[schema(min_length = 32, max_length = 256)]
-    node_token: String,
+    #[schema(value_type = String, min_length = 32, max_length = 256)]
+    node_token: Secret,
 }
 
 #[derive(Deserialize)]
@@ -292,7 +292,7 @@ async fn rotate_own_token(
     State(service): State<Arc<Service>>,
     ask: AskWith<TokenBody>,
 ) -> Answer<StatusCode> {
-    let token = Bearer::from_device(&ask.body.node_token).map_err(Problem::from);
+    let token = Bearer::from_device(&ask.body.node_token.0).map_err(Problem::from);
     let token = checked(&service, &ask.caller, token).await?;
     service.rotate_own_token(ask.caller, ask.origin, token).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -6,8 +6,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
+use zeroize::Zeroizing;
 
 use crate::service::Addresses;
+
+/// A text that is wiped from memory, and can't be printed.
+pub(in crate::api) struct Secret(pub(in crate::api) Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(Zeroizing::new(text)))
+    }
+}
 
 /// Refuses `null` where leaving the field out means something: use it with `default`.
 pub(in crate::api) fn not_null<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
