@@ -35,18 +35,21 @@ impl FromStr for Origins {
 }
 
 fn origin(text: &str) -> Result<HeaderValue, String> {
-    let refuse =
-        || format!("{text:?}: must be an origin as browsers send it, as https://panel.example.org");
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_host = |host: &str| {
-        !host.is_empty()
-            && host.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
-            && !host.contains(['/', '?', '#', '@', '*', '\\'])
-            && !(text.starts_with("https") && host.ends_with(":443"))
-            && !(text.starts_with("http:") && host.ends_with(":80"))
-    };
-    host.filter(|host| is_host(host)).ok_or_else(refuse)?;
-    HeaderValue::from_str(text).map_err(|_| refuse())
+    let schemes = [("https://", ":443"), ("http://", ":80")];
+    let parts = schemes.iter().find_map(|(scheme, port)| Some((text.strip_prefix(scheme)?, port)));
+    parts
+        .filter(|(host, usual_port)| is_host(host, usual_port))
+        .and_then(|_| HeaderValue::from_str(text).ok())
+        .ok_or_else(|| {
+            format!("{text:?}: must be an origin as browsers send it, as https://panel.example.org")
+        })
+}
+
+/// Whether it is a host and perhaps a port, which browsers leave out where it is the usual one.
+fn is_host(host: &str, usual_port: &str) -> bool {
+    let is_written = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
+    let is_more = host.contains(['/', '?', '#', '@', '*', '\\']) || host.ends_with(usual_port);
+    !host.is_empty() && host.bytes().all(is_written) && !is_more
 }
 
 impl Origins {
