@@ -18,6 +18,7 @@ on_both_engines! {
     a_poll_is_answered_or_runs_out
     a_node_renews_reports_and_replaces_its_token
     what_is_not_a_nodes_is_refused
+    a_renewal_with_another_key_asked_again_gets_the_same_certificates
 }
 
 /// A network `demo` with one node; its node token.
@@ -182,4 +183,37 @@ async fn what_is_not_a_nodes_is_refused(plane: Plane) {
         ask(&plane.key).await.problem(403, "forbidden");
     }
     plane.ask("GET", "/tenants", &token, None).await.problem(403, "forbidden");
+}
+
+/// P256 signatures are never the same again, so that these can only be those that are stored.
+async fn a_renewal_with_another_key_asked_again_gets_the_same_certificates(plane: Plane) {
+    let body = json!({
+        "name": "demo", "prefixes": ["10.1.0.0/16"], "versions": "both", "curve": "P256"
+    });
+    plane.post("/networks", &body).await.expect(201);
+    let key =
+        || AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key().to_pem();
+    let token = Bearer::new_node_token().unwrap();
+    let token = token.expose();
+    let node = json!({"name": "a", "publicKey": key(), "nodeToken": token});
+    plane.post("/enroll", &node).await.expect(201);
+    let next = json!({"publicKey": key()});
+    let ask = async || plane.ask("POST", "/node/renew", token, Some(&next)).await.expect(200);
+    let first = ask().await;
+    assert_eq!(
+        (&first["renewed"], first["certificates"].as_array().unwrap().len()),
+        (&json!(true), 2)
+    );
+    // At once, when the former key's certificates are blocked meanwhile, and after a report.
+    for seconds in [0, 7_200, 0] {
+        plane.pass(seconds);
+        plane.service.upkeep().await.unwrap();
+        let again = ask().await;
+        assert_eq!(again["renewed"], false);
+        assert_eq!(again["certificates"], first["certificates"]);
+        let applied = json!({"revision": again["revision"], "generation": again["generation"]});
+        let reported = plane.ask("POST", "/node/report", token, Some(&applied)).await;
+        assert_eq!(reported.status, 204);
+    }
+    plane.place.verify(plane.now());
 }
