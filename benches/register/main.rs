@@ -23,6 +23,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+use zeroizing_alloc::ZeroAlloc;
 
 use load::Load;
 use peer::{SigningPeer, find_nebula_cert};
@@ -30,7 +32,7 @@ use report::{Bar, Bars, median, percentile, ratios};
 use server::{ServerProcess, Used, serve_until_closed};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc); // the server's
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 

@@ -313,6 +313,55 @@ fn a_server_leaves_no_core_behind() {
     assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
 }
 
+/// Whatever of a process's memory was written to, as root alone may read it.
+#[cfg(target_os = "linux")]
+fn memory(id: u32) -> Option<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    const PAGE: usize = 4096;
+    let memory = std::fs::File::open(format!("/proc/{id}/mem")).ok()?;
+    let maps = std::fs::read_to_string(format!("/proc/{id}/maps")).ok()?;
+    let (mut written, mut part) = (vec![], vec![0; 1 << 20]);
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (begin, end) = line.split(' ').next()?.split_once('-')?;
+        let at = |text| usize::from_str_radix(text, 16).ok();
+        for begin in (at(begin)?..at(end)?).step_by(part.len()) {
+            let length = part.len().min(at(end)? - begin);
+            let part = &mut part[..length];
+            if memory.read_exact_at(part, begin as u64).is_ok() {
+                let pages = part.chunks(PAGE).filter(|page| *page != &[0; PAGE][..page.len()]);
+                written.extend(pages.flatten());
+            }
+        }
+    }
+    Some(written)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_key_or_passphrase_of_a_request_stays_in_memory() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start(place.path(), &[]);
+    let word = "marked-".to_owned() + &"passphrase".repeat(9);
+    let ca = json!({"name": "demo", "prefixes": ["10.1.0.0/16"],
+        "ca": {"certificate": "none", "key": word, "passphrase": word}});
+    for _ in 0..20 {
+        assert_eq!(server.ask("POST", "/api/v1/networks", &ca).0, 400);
+        assert_eq!(server.get("/api/v1/networks"), 200);
+    }
+    // The connections have ended, and the server has noticed.
+    std::thread::sleep(Duration::from_millis(300));
+    let Some(memory) = memory(server.process.id()) else {
+        eprintln!("skipped: the memory of another process can't be read");
+        return;
+    };
+    let holds = |secret: &str| {
+        // A text of these bytes is found as fast as the standard library can.
+        String::from_utf8_lossy(&memory).contains(secret)
+    };
+    assert!(holds("nebula-gc"), "something is found");
+    assert!(!holds(&word), "a passphrase is left");
+}
+
 #[test]
 fn it_serves_until_it_is_asked_to_stop() {
     let place = tempfile::tempdir().unwrap();

@@ -15,10 +15,14 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Command;
+use mimalloc::MiMalloc;
 use nebula_gc_http::server::forbid_dumps;
+use zeroizing_alloc::ZeroAlloc;
 
+/// Keys and tokens are in requests and answers, and so in buffers of libraries that know nothing of
+/// them: whatever is freed is wiped.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
     // Keys and tokens are read by all that it does.
