@@ -316,7 +316,10 @@ async fn what_is_due_once_in_a_while_is_due_again_when_time_goes_back(fleet: Fle
     let stays = fleet.enroll("stays").await;
     live_ahead(&fleet, 400 * DAY).await;
     let renewed = fleet.enroll_as(stays.request.clone()).await.unwrap();
+    ask(&fleet, "stays", stays.caller()).await;
     let fleet = fleet.put_back(400 * DAY);
+    // It was heard of at a time that is still to come, and is heard of now.
+    ask(&fleet, "stays", stays.caller()).await;
     // Another instance has the duty, until a time that is far off now.
     assert!(fleet.service.upkeep().await.unwrap().is_some());
     // What it was given is not valid yet: it gets another.

@@ -436,11 +436,16 @@ pub(crate) fn report(
 }
 
 /// Notes that an active node has shown its token. It never goes back.
-pub(crate) fn see(tx: &mut dyn Transaction, id: NodeId, now: i64) -> Result<(), Error> {
+pub(crate) fn see(
+    tx: &mut dyn Transaction,
+    id: NodeId,
+    now: i64,
+    coarse: i64,
+) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_node SET seen_at = $1 WHERE id = $2 AND state = 'active' \
-         AND (seen_at IS NULL OR seen_at < $1)",
-        &[now.into(), id.as_bytes().into()],
+         AND (seen_at IS NULL OR seen_at < $1 OR seen_at >= $3)",
+        &[now.into(), id.as_bytes().into(), now.saturating_add(coarse).into()],
     )?)
 }
 

@@ -31,7 +31,8 @@ struct Noted {
 impl Presence {
     /// A node that is not kept out has asked something.
     pub(in crate::service) fn note(&self, node: &Node, now: i64) {
-        if node.seen_at.is_some_and(|seen| now.saturating_sub(seen) < COARSE) {
+        // What a clock that was ahead has left lies further off than that, too.
+        if node.seen_at.is_some_and(|seen| now.abs_diff(seen) < COARSE.unsigned_abs()) {
             return;
         }
         let mut noted = self.lock();
@@ -88,6 +89,6 @@ impl Step for Heard {
     }
 
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
-        node::see(tx, self.id, now)
+        node::see(tx, self.id, now, COARSE)
     }
 }
