@@ -302,6 +302,37 @@ fn plain_http_is_for_this_machine_unless_it_is_allowed() {
     }
 }
 
+/// What it logs until it serves.
+fn logged(directory: &Path, command: &str) -> String {
+    let mut process = Command::new("sh")
+        .args(["-c", command])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("Serving "), "{line}");
+    process.kill().unwrap();
+    let mut log = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    process.wait().unwrap();
+    log
+}
+
+#[test]
+fn fewer_connections_are_told_only_where_files_lack() {
+    let place = tempfile::tempdir().unwrap();
+    let serve = format!("exec {PROGRAM} serve --listen 127.0.0.1:0");
+    let few = logged(place.path(), &format!("ulimit -n 1000; {serve}"));
+    assert!(few.contains("fewer connections") && few.contains("most=936"), "{few}");
+    let fitting = format!("ulimit -n 1000; {serve} --max-connections 900");
+    assert_eq!(logged(place.path(), &fitting), "");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_leaves_no_core_behind() {

@@ -138,16 +138,17 @@ fn fit_into_files(limits: &mut Limits) {
         return;
     }
     let asked = std::mem::replace(&mut limits.connections, most);
-    if asked == Limits::default().connections {
-        tracing::info!(most, "at most so many connections: the limit of open files allows no more");
-    } else {
-        tracing::warn!(
-            max_connections = asked,
-            most,
-            "the limit of open files allows fewer connections: raise its hard limit (ulimit -Hn, \
-             LimitNOFILE= in systemd), or lower max-connections"
-        );
+    // Nobody asked for the default, and most of it is there.
+    if asked == Limits::default().connections && most >= asked / 2 {
+        tracing::debug!(most, "at most so many connections, as the limit of open files has it");
+        return;
     }
+    tracing::warn!(
+        max_connections = asked,
+        most,
+        "the limit of open files allows fewer connections: raise its hard limit (ulimit -Hn, \
+         LimitNOFILE= in systemd), or lower max-connections"
+    );
 }
 
 /// Whatever the rest of the process is at, the second signal ends it: a thread of its own waits for
