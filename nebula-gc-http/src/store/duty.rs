@@ -82,6 +82,26 @@ pub(crate) fn done(
     )?)
 }
 
+/// Notes that it is done until then, and what `since` is to answer.
+pub(crate) fn done_since(
+    tx: &mut dyn Transaction,
+    name: &str,
+    instance: &str,
+    (until, since): (i64, i64),
+) -> Result<(), Error> {
+    Ok(tx.queue(
+        "INSERT INTO gc_duty (name, instance, until, since) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (name) DO UPDATE SET instance = $2, until = $3, since = $4",
+        &[name.into(), instance.into(), until.into(), since.into()],
+    )?)
+}
+
+/// Until when it is done.
+pub(crate) fn until(tx: &mut dyn Transaction, name: &str) -> Result<Option<i64>, Error> {
+    let rows = tx.query("SELECT until FROM gc_duty WHERE name = $1", &[name.into()])?;
+    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+}
+
 /// From when on some instance was always there to do it, but for short interruptions.
 pub(crate) fn since(tx: &mut dyn Transaction, name: &str) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT since FROM gc_duty WHERE name = $1", &[name.into()])?;

@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use serde_json::json;
 
 use super::{NAME, STEP, Stop, Upkeep};
+use crate::error::time;
 use crate::service::audit::{Author, Entry};
 use crate::service::{Service, Shared};
 use crate::store::{duty, history};
@@ -14,30 +15,54 @@ use crate::{Error, NodeId};
 const HISTORY: &str = "history";
 /// How often it is looked for, in seconds: once a day.
 const EVERY: i64 = 86_400;
-/// How long, in seconds, some instance must have been there by this clock: what is forgotten does not
-/// come back, and a clock that is ahead by weeks is noticed within a day.
+/// How long, in seconds, some instance must have been there by a clock that is believed the first time.
 const LIVED: i64 = 86_400;
 /// How many events one step looks at.
 const EVENTS: usize = 128;
 /// How many released nodes one read looks for.
 const PAGE: i64 = 200;
 
+/// Up to when time has certainly passed: what is forgotten does not come back, so that neither time
+/// counts in which no server was there, nor what a clock was ahead by when one was started with it. From
+/// the first time on, it goes on by no more than what servers have lived through.
+fn lived(tx: &mut dyn Transaction, now: i64) -> Result<Option<i64>, Error> {
+    let Some(up) = duty::since(tx, NAME)? else { return Ok(None) };
+    Ok(match (lived_before(tx)?, duty::until(tx, HISTORY)?) {
+        (Some(former), Some(until)) => {
+            let last = until.saturating_sub(EVERY);
+            let more = now.saturating_sub(last.max(up)).max(0);
+            Some(former.saturating_add(more).min(now))
+        }
+        _ => (up <= now.saturating_sub(LIVED)).then_some(now),
+    })
+}
+
+/// The same as it was noted with the last look.
+fn lived_before(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
+    Ok(duty::since(tx, HISTORY)?.filter(|former| *former > 0))
+}
+
 impl Service {
     /// Does it once a day. The log tells first that it is going to be shorter: it is judged by that.
     pub(super) async fn forget(&self, done: &mut Upkeep) -> Result<(), Stop> {
         let Some(kept) = self.options.keep_history else { return Ok(()) };
-        let (is_due, before) = self
-            .read(move |tx, shared| {
+        let (now, is_due, former, lived) = self
+            .read(|tx, shared| {
                 let now = shared.now();
-                let lived =
-                    duty::since(tx, NAME)?.is_some_and(|up| up <= now.saturating_sub(LIVED));
-                let is_due = lived && duty::is_due(tx, HISTORY, now, EVERY)?;
-                Ok((is_due, now.saturating_sub(kept)))
+                let is_due = duty::is_due(tx, HISTORY, now, EVERY)?;
+                Ok((now, is_due, lived_before(tx)?, lived(tx, now)?))
             })
             .await?;
-        if !is_due {
-            return Ok(());
+        let Some(lived) = lived.filter(|_| is_due) else { return Ok(()) };
+        if former.is_none_or(|former| former < lived) {
+            self.forget_before(lived.saturating_sub(kept), done).await?;
         }
+        let instance = self.shared.instance.clone();
+        let noted = (now.saturating_add(EVERY), lived);
+        self.chore(move |tx, _, _| duty::done_since(tx, HISTORY, &instance, noted)).await
+    }
+
+    async fn forget_before(&self, before: i64, done: &mut Upkeep) -> Result<(), Stop> {
         self.chore(move |tx, now, author| {
             let detail = json!({"before": before});
             author.record(tx, now, Entry { detail, ..Entry::new(history::FORGETS, &[0; 16]) })
@@ -61,9 +86,9 @@ impl Service {
             let Some(go_on) = step.go_on else { break };
             behind = go_on;
         }
-        let instance = self.shared.instance.clone();
-        self.chore(move |tx, now, _| duty::done(tx, HISTORY, &instance, now.saturating_add(EVERY)))
-            .await
+        let Upkeep { forgotten_events: events, forgotten_rows: rows, .. } = *done;
+        tracing::info!(events, rows, before = time(before), "forgot what has been over for long");
+        Ok(())
     }
 
     async fn forget_nodes(&self, before: i64, done: &mut Upkeep) -> Result<(), Stop> {
