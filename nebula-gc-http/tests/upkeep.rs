@@ -40,6 +40,7 @@ on_both_engines! {
     what_ended_under_a_clock_that_was_ahead_is_undone
     a_clock_that_was_ahead_and_told_nothing_is_noticed
     a_clock_that_is_ahead_forgets_nothing_that_is_valid
+    what_is_not_valid_yet_is_answered_to_nobody
     who_is_released_after_the_clock_was_put_right_is_blocked
     what_is_due_once_in_a_while_is_due_again_when_time_goes_back
     silent_nodes_are_released
@@ -307,6 +308,46 @@ async fn a_clock_that_is_ahead_forgets_nothing_that_is_valid(fleet: Fleet) {
     let fleet = fleet.put_back(400 * DAY);
     fleet.upkeep().await;
     assert_eq!(fleet.blocked().await, [fingerprint.to_string()]);
+    fleet.verify();
+}
+
+/// Natively and in the dialect.
+async fn what_is_not_valid_yet_is_answered_to_nobody(fleet: Fleet) {
+    let native = fleet.enroll("native").await;
+    let device = nebula_gc_http::Registration {
+        project: Some(demo()),
+        device: nebula_gc_http::DeviceId::new("device").unwrap(),
+        name: nebula_gc_http::NodeName::new("device").unwrap(),
+        public_key: fleet::new_key(),
+        groups: Change::Keep,
+        lighthouse: Change::Keep,
+    };
+    let register = async |fleet: &Fleet| {
+        fleet.service.register(Caller::Local, Origin::local(), device.clone()).await.unwrap()
+    };
+    register(&fleet).await;
+    live_ahead(&fleet, 400 * DAY).await;
+    let early = [
+        fleet.enroll_as(native.request.clone()).await.unwrap().enrolled.certificates,
+        register(&fleet).await.certificates,
+    ];
+    let fleet = fleet.put_back(400 * DAY);
+    let mut answered = [vec![], vec![]];
+    for _ in 0..2 {
+        let again = [
+            fleet.enroll_as(native.request.clone()).await.unwrap().enrolled.certificates,
+            register(&fleet).await.certificates,
+        ];
+        for (certificates, early) in again.iter().zip(&early) {
+            assert_ne!(certificates, early);
+            let begin = certificates[0].unverified_details().not_before();
+            assert!(begin <= fleet.now(), "{begin}");
+        }
+        // The second time it is the same.
+        let former = std::mem::replace(&mut answered, again.clone());
+        assert!(former[0].is_empty() || former == again);
+    }
+    fleet.upkeep().await;
     fleet.verify();
 }
 

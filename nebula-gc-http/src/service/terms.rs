@@ -93,18 +93,23 @@ impl Terms {
     /// Whether certificates are near their end, and new ones would end later, or they are not valid
     /// yet because the clock was wrong, or [all are](Network::has_left).
     pub(super) fn is_due(&self, current: &[Certificate]) -> bool {
+        if self.begin_later(current) {
+            return true;
+        }
         current.iter().any(|certificate| {
             if self.network.has_left(certificate, self.now) {
                 return true;
             }
             let details = certificate.unverified_details();
-            if details.not_before() > self.now {
-                return true;
-            }
             let lifetime = details.not_after().saturating_sub(details.not_before());
             let left = details.not_after().saturating_sub(self.now);
             left < lifetime / DUE_FRACTION && self.validity.not_after > details.not_after()
         })
+    }
+
+    /// Whether one of them is not valid yet, because the clock was wrong: it serves nobody.
+    pub(super) fn begin_later(&self, current: &[Certificate]) -> bool {
+        current.iter().any(|certificate| certificate.unverified_details().not_before() > self.now)
     }
 
     /// Signs a node's certificates ahead of the writing, where the CA's key is here.

@@ -128,13 +128,13 @@ impl Enrollment {
             });
         }
         let certificates = certificate::current(tx, node.id)?;
-        if !certificates.is_empty() {
+        if !certificates.is_empty() && !terms.begin_later(&certificates) {
             return Ok(Decision::Unchanged { node, certificates });
         }
-        if pending::is_first(tx, node.id)? {
+        if certificates.is_empty() && pending::is_first(tx, node.id)? {
             return Ok(Decision::Waiting { node });
         }
-        // They expired; who has the token may renew them.
+        // They expired, or are of a clock that was ahead; who has the token may renew them.
         let renewed = Node { generation: node.generation.next(), ..node.clone() };
         Ok(match Update::between(&node, &renewed, certificates, terms, Renewal::WhenDue) {
             Ok(update) => Decision::Changed { node: renewed, update },
