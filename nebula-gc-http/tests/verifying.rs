@@ -13,12 +13,14 @@ mod postgres;
 
 use fleet::{Fleet, demo};
 use nebula_gc_http::{Caller, Expected, NetworkPatch, Origin, Rule};
+use nebula_pki::Fingerprint;
 
 const DAY: i64 = 86_400;
 
 on_both_engines! {
     quarantines_are_as_long_as_the_hold_time_was
     a_network_that_held_alone_is_believed_so_later
+    what_was_blocked_before_the_log_begins_is_no_contradiction
 }
 
 async fn change(fleet: &Fleet, patch: NetworkPatch) {
@@ -54,6 +56,23 @@ async fn quarantines_are_as_long_as_the_hold_time_was(fleet: Fleet) {
     let short = fleet.violations();
     let short = short.iter().filter(|it| it.rule == Rule::Quarantine);
     assert_eq!(short.filter(|it| it.what.contains("too short")).count(), 2);
+}
+
+async fn what_was_blocked_before_the_log_begins_is_no_contradiction(fleet: Fleet) {
+    let fleet = fleet.forgetting(60 * DAY);
+    let foreign = Fingerprint::from_bytes([7; 32]);
+    let (local, origin) = (Caller::Local, Origin::local());
+    fleet.service.block_certificates(local, origin, demo(), vec![foreign]).await.unwrap();
+    fleet.pass(100 * DAY);
+    fleet.upkeep().await;
+    fleet.sql("UPDATE gc_duty SET since = since - 86400 WHERE name = 'upkeep'");
+    assert!(fleet.upkeep().await.forgotten_events > 0);
+    assert_eq!(fleet.number("SELECT count(*) FROM alloc_event WHERE kind = 'blocklist.added'"), 0);
+    fleet.verify();
+    // What is still valid was issued here, and is in the ledger for longer than the log.
+    fleet.sql("UPDATE gc_blocklist SET not_after = 4000000000");
+    let found = fleet.violations();
+    assert!(found.iter().any(|it| it.what.contains("was never issued")), "{found:?}");
 }
 
 async fn a_network_that_held_alone_is_believed_so_later(fleet: Fleet) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use nebula_alloc::NetworkId;
 use nebula_pki::Fingerprint;
 
-use super::rows::{Happened, Rows};
+use super::rows::{Blocked, Happened, Rows};
 use super::{Found, Rule};
 use crate::NodeId;
 use crate::store::node::NodeState;
@@ -46,7 +46,7 @@ fn blocked(rows: &Rows, now: i64, found: &mut Found) {
             since.entry((network, fingerprint)).or_default().push(event.told.revision);
         }
     }
-    for ((network, fingerprint), revision) in &rows.blocklist {
+    for ((network, fingerprint), Blocked { revision, .. }) in &rows.blocklist {
         let told = since.get(&(*network, *fingerprint));
         found.unless(told.is_some(), Rule::AllOrNothing, || {
             format!("no event tells that {fingerprint} was blocked")

@@ -6,8 +6,9 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::lease::LeaseState;
 use nebula_pki::{Certificate, Fingerprint};
 
-use super::rows::Rows;
+use super::rows::{Blocked, Rows};
 use super::{Found, Rule};
+use crate::store::blocklist::UNKNOWN_END;
 use crate::store::ca::CaState;
 use crate::store::node::NodeState;
 use crate::{JoinTokenId, NodeId};
@@ -223,8 +224,12 @@ pub(super) fn check_blocked(
                 .flat_map(|network| told.clone().map(move |fingerprint| (network, fingerprint))),
         );
     }
-    for ((network, fingerprint), revision) in &rows.blocklist {
-        found.unless(known.contains(&(*network, *fingerprint)), Rule::AllOrNothing, || {
+    for ((network, fingerprint), Blocked { revision, end }) in &rows.blocklist {
+        // One that nobody issued here, or that is over, may have been told of before the log begins.
+        let forgotten =
+            rows.forgotten_before.is_some_and(|before| *end == UNKNOWN_END || *end < before);
+        let is_known = forgotten || known.contains(&(*network, *fingerprint));
+        found.unless(is_known, Rule::AllOrNothing, || {
             format!("{fingerprint} is blocked and was never issued")
         });
         let current = rows.networks.get(network).map_or(0, |network| network.revision.0);

@@ -29,8 +29,7 @@ pub(super) struct Rows {
     pub(super) join_tokens: Vec<JoinToken>,
     pub(super) leases: Vec<Lease>,
     pub(super) certificates: Vec<Entry>,
-    /// With the revision since which it is blocked.
-    pub(super) blocklist: BTreeMap<(NetworkId, Fingerprint), i64>,
+    pub(super) blocklist: BTreeMap<(NetworkId, Fingerprint), Blocked>,
     /// What bundles carry of it: each form of the fingerprints.
     carried: BTreeSet<(NetworkId, Fingerprint)>,
     /// What happened, in the order of the audit log, but for what happened to leases.
@@ -41,6 +40,15 @@ pub(super) struct Rows {
     pub(super) forgotten_before: Option<i64>,
     /// How often an event of this kind was about this subject.
     counts: HashMap<(String, Vec<u8>), usize>,
+}
+
+/// An entry of a blocklist.
+pub(super) struct Blocked {
+    /// The network's revision since which it is blocked.
+    pub(super) revision: i64,
+    /// Until when the certificate would be valid; that of [`UNKNOWN_END`](store::blocklist::UNKNOWN_END)
+    /// where only its fingerprint is known.
+    pub(super) end: i64,
 }
 
 /// An event.
@@ -237,12 +245,15 @@ fn entry(row: &Row) -> Result<Entry, Error> {
     })
 }
 
-fn blocklist(tx: &mut dyn Transaction) -> Result<BTreeMap<(NetworkId, Fingerprint), i64>, Error> {
-    let rows = tx.query("SELECT network, fingerprint, revision FROM gc_blocklist", &[])?;
+fn blocklist(
+    tx: &mut dyn Transaction,
+) -> Result<BTreeMap<(NetworkId, Fingerprint), Blocked>, Error> {
+    let rows =
+        tx.query("SELECT network, fingerprint, revision, not_after FROM gc_blocklist", &[])?;
     rows.iter()
         .map(|row| {
             let key = (row.array(0)?.into(), Fingerprint::from_bytes(row.array(1)?));
-            Ok((key, row.integer(2)?))
+            Ok((key, Blocked { revision: row.integer(2)?, end: row.integer(3)? }))
         })
         .collect()
 }
