@@ -13,9 +13,9 @@ mod postgres;
 
 use fleet::{Fleet, Member, demo, enrollment, groups};
 use nebula_gc_http::{
-    Bearer, Caller, CertificateState, Change, DeviceId, Enrollment, Error, Expected, NodeChange,
-    NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Origin, Reason, Registration, Rule,
-    StateReason,
+    Bearer, CaSource, Caller, CertificateState, Change, DeviceId, Enrollment, Error, Expected,
+    Label, NodeChange, NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Origin, Reason,
+    Registration, Rule, StateReason,
 };
 use nebula_pki::key::PublicKey;
 
@@ -30,6 +30,7 @@ on_both_engines! {
     lists_are_filtered_and_come_in_pages
     who_has_not_applied_a_revision
     names_stay_unique
+    operators_see_when_a_node_renews_as_it_is_told
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -427,6 +428,36 @@ async fn a_rotated_token_is_the_only_one(fleet: Fleet) {
     let own = fleet.service.own_node(Caller::Bearer(given.token)).await.unwrap();
     assert_eq!((own.id, given.node.is_native), (device.node, true));
     fleet.verify();
+}
+
+/// When a node renews, as an operator sees it in each place; the node is told the same.
+async fn renews(fleet: &Fleet, member: &Member) -> i64 {
+    let told = fleet.service.own_node(member.caller()).await.unwrap().renew_at;
+    assert_eq!(fleet.node(member).await.renew_at, told);
+    let filter = NodeFilter::default();
+    let list = fleet.service.nodes(Caller::Local, demo(), filter, None, 10).await.unwrap();
+    let listed = list.nodes.iter().find(|node| node.id == member.id).unwrap();
+    assert_eq!(listed.renew_at, told);
+    told.unwrap()
+}
+
+async fn operators_see_when_a_node_renews_as_it_is_told(fleet: Fleet) {
+    let member = fleet.enroll("one").await;
+    let (local, origin) = (|| Caller::Local, Origin::local);
+    assert!(renews(&fleet, &member).await > fleet.now());
+    fleet.pass(1);
+    fleet.service.renew_all(local(), origin(), demo()).await.unwrap();
+    assert!(renews(&fleet, &member).await <= fleet.now());
+    assert!(fleet.service.renew(member.caller(), origin(), None).await.unwrap().renewed);
+    assert!(renews(&fleet, &member).await > fleet.now());
+    let name = Label::new("next").unwrap();
+    let source = CaSource::New { name, lifetime: None };
+    fleet.service.add_ca(local(), origin(), Some(demo()), source).await.unwrap();
+    let cas = fleet.service.cas(local(), demo(), None, 10).await.unwrap();
+    fleet.service.retire_ca(local(), origin(), demo(), cas[0].id, true).await.unwrap();
+    assert_eq!(renews(&fleet, &member).await, fleet.now());
+    operate(&fleet, &member, Operation::Suspend).await.unwrap();
+    assert_eq!(fleet.node(&member).await.renew_at, None);
 }
 
 async fn lists_are_filtered_and_come_in_pages(fleet: Fleet) {

@@ -44,10 +44,11 @@ pub struct NodePage {
 impl NodePage {
     fn read(
         tx: &mut dyn Transaction,
-        network: NetworkId,
+        network: &Network,
+        now: i64,
         node::Listed { nodes, go_on }: node::Listed,
     ) -> Result<Self, Error> {
-        Ok(Self { nodes: NodeDetails::read_all(tx, network, nodes)?, go_on })
+        Ok(Self { nodes: NodeDetails::read_all(tx, network, now, nodes)?, go_on })
     }
 }
 
@@ -64,10 +65,10 @@ impl Service {
         after: Option<NodeId>,
         limit: usize,
     ) -> Result<NodePage, Error> {
-        self.look(caller, network, move |tx, network| {
+        self.look(caller, network, move |tx, network, now| {
             let after = after.unwrap_or([0; 16].into());
             let listed = node::list(tx, network.id, &filter, after, limit)?;
-            NodePage::read(tx, network.id, listed)
+            NodePage::read(tx, network, now, listed)
         })
         .await
     }
@@ -83,9 +84,10 @@ impl Service {
         id: NodeId,
     ) -> Result<NodeDetails, Error> {
         self.read(move |tx, shared| {
-            let (_, _, node) =
-                find(tx, shared, &caller, shared.now(), Action::ReadNode, (Some(&network), id))?;
-            NodeDetails::read(tx, node)
+            let now = shared.now();
+            let (_, network, node) =
+                find(tx, shared, &caller, now, Action::ReadNode, (Some(&network), id))?;
+            NodeDetails::read(tx, &network, now, node)
         })
         .await
     }
@@ -144,7 +146,7 @@ impl Service {
         after: Option<NodeId>,
         limit: usize,
     ) -> Result<Unapplied, Error> {
-        self.look(caller, network, move |tx, network| {
+        self.look(caller, network, move |tx, network, now| {
             if !(1..=network.revision.0).contains(&revision) {
                 return Err(Error::NotFound { what: format!("revision {revision}") });
             }
@@ -156,7 +158,7 @@ impl Service {
                 revision,
                 current: network.revision.0,
                 count: node::count_unapplied(tx, network.id, revision)?,
-                nodes: NodePage::read(tx, network.id, listed)?,
+                nodes: NodePage::read(tx, network, now, listed)?,
             })
         })
         .await
@@ -167,11 +169,11 @@ impl Service {
         &self,
         caller: Caller,
         network: ProjectId,
-        read: impl FnOnce(&mut dyn Transaction, &Network) -> Result<T, Error> + Send + 'static,
+        read: impl FnOnce(&mut dyn Transaction, &Network, i64) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.read(move |tx, shared| {
             let network = network_for(tx, shared, &caller, Action::ReadNode, &network)?;
-            read(tx, &network)
+            read(tx, &network, shared.now())
         })
         .await
     }

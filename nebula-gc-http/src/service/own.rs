@@ -15,6 +15,7 @@ pub(super) use self::presence::Presence;
 use super::access::{Action, Caller, Principal};
 use super::bundles::addresses;
 use super::{Desired, Service, Shared};
+use crate::store::network::Network;
 use crate::store::node::{Applied, Node, NodeState};
 use crate::store::{certificate, damaged, network};
 use crate::{Error, NodeId};
@@ -74,9 +75,7 @@ impl Service {
             let node = heard(tx, shared, &caller)?;
             let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
             let certificates = certificate::current(tx, node.id)?;
-            let now = shared.now();
-            let is_left = certificates.iter().any(|it| network.has_left(it, now));
-            let begin = certificates.iter().map(|it| OwnCertificate::of(it).not_before).max();
+            let renew_at = renewal_of(&network, shared.now(), node.id, &certificates);
             Ok(OwnNode {
                 id: node.id,
                 network: network.name,
@@ -88,14 +87,7 @@ impl Service {
                 relay: node.relay,
                 mtu: node.mtu,
                 certificates: certificates.iter().map(OwnCertificate::of).collect(),
-                renew_at: match begin {
-                    // It has none, or none that is valid yet.
-                    None => Some(now),
-                    Some(begin) if begin > now => Some(now),
-                    // From when it has the last ones on.
-                    Some(begin) if is_left => Some(begin),
-                    Some(_) => renew_at(node.id, &certificates),
-                },
+                renew_at: Some(renew_at),
                 desired: Desired { revision: network.revision.0, generation: node.generation.0 },
                 applied: reported(&node.applied),
             })
@@ -141,6 +133,27 @@ pub(super) fn own_node(principal: &Principal) -> Result<&Node, Error> {
     }
 }
 
+/// When an active node should renew the certificates that it has, as it and its operators are told.
+pub(super) fn renewal_of(
+    network: &Network,
+    now: i64,
+    node: NodeId,
+    certificates: &[Certificate],
+) -> i64 {
+    let begin = certificates.iter().map(|it| OwnCertificate::of(it).not_before).max();
+    match (begin, renew_at(node, certificates)) {
+        // From when it has the last ones on.
+        (Some(begin), _)
+            if begin <= now && certificates.iter().any(|it| network.has_left(it, now)) =>
+        {
+            begin
+        }
+        (Some(begin), Some(at)) if begin <= now => at,
+        // It has none, or none that is valid yet.
+        _ => now,
+    }
+}
+
 /// When a node should renew its certificates: the earliest of [`renewal`].
 pub(super) fn renew_at(node: NodeId, certificates: &[Certificate]) -> Option<i64> {
     let of = |certificate: &Certificate| {
@@ -154,11 +167,7 @@ pub(super) fn renew_at(node: NodeId, certificates: &[Certificate]) -> Option<i64
 /// When a node should renew a certificate: after two thirds of its lifetime, and up to a tenth of it
 /// later, so that nodes that enrolled together don't all come at once. The same for the same
 /// certificate.
-pub(super) fn renewal(
-    node: NodeId,
-    fingerprint: &Fingerprint,
-    (not_before, not_after): (i64, i64),
-) -> i64 {
+fn renewal(node: NodeId, fingerprint: &Fingerprint, (not_before, not_after): (i64, i64)) -> i64 {
     let lifetime = not_after.saturating_sub(not_before);
     let mut hash = Sha256::new();
     hash.update(node.as_bytes());

@@ -4,11 +4,13 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
+use nebula_pki::Certificate;
 
-use crate::service::own::renewal;
+use crate::service::own::renewal_of;
 use crate::service::precondition::Tag;
 use crate::store::certificate::{self, LedgerEntry};
 use crate::store::damaged;
+use crate::store::network::Network;
 use crate::store::node::{Node, NodeState};
 use crate::{Error, JoinTokenId, NodeId};
 
@@ -46,7 +48,8 @@ pub struct NodeDetails {
     /// Its current certificates, the older version first; none where they expired, and while it is
     /// kept out.
     pub certificates: Vec<LedgerEntry>,
-    /// When it renews.
+    /// When it should renew by itself, as it is told: not later than now where it has no certificate, or
+    /// what it has is due; nothing while it is kept out, and of a device without a node token.
     pub renew_at: Option<i64>,
     /// Its own counter.
     pub generation: i64,
@@ -64,35 +67,48 @@ pub struct NodeDetails {
 }
 
 impl NodeDetails {
-    pub(super) fn read(tx: &mut dyn Transaction, node: Node) -> Result<Self, Error> {
-        let network = node.network;
-        Self::read_all(tx, network, vec![node])?.pop().ok_or_else(|| damaged("node"))
+    pub(super) fn read(
+        tx: &mut dyn Transaction,
+        network: &Network,
+        now: i64,
+        node: Node,
+    ) -> Result<Self, Error> {
+        Self::read_all(tx, network, now, vec![node])?.pop().ok_or_else(|| damaged("node"))
     }
 
     /// Nodes of one network, in their order.
     pub(super) fn read_all(
         tx: &mut dyn Transaction,
-        network: NetworkId,
+        network: &Network,
+        now: i64,
         nodes: Vec<Node>,
     ) -> Result<Vec<Self>, Error> {
         let owners: Vec<_> = nodes.iter().map(|node| node.id.owner()).collect();
-        let leases = lease::by_owners(tx, network, &owners)?;
+        let leases = lease::by_owners(tx, network.id, &owners)?;
         let certificates = certificate::current_entries(tx, nodes.iter().map(|node| &node.id))?;
         let found = nodes.into_iter().zip(leases.into_iter().zip(certificates));
-        Ok(found.map(|(node, (leases, current))| Self::of(node, &leases, current)).collect())
+        let of =
+            |(node, (leases, current)): (Node, (Vec<Lease>, Vec<(LedgerEntry, Certificate)>))| {
+                let (entries, certificates): (_, Vec<_>) = current.into_iter().unzip();
+                let renews = node.is_native() && node.state == NodeState::Active;
+                let renew_at = renews.then(|| renewal_of(network, now, node.id, &certificates));
+                Self::of(node, &leases, entries, renew_at)
+            };
+        Ok(found.map(of).collect())
     }
 
-    fn of(node: Node, leases: &[Lease], certificates: Vec<LedgerEntry>) -> Self {
+    fn of(
+        node: Node,
+        leases: &[Lease],
+        certificates: Vec<LedgerEntry>,
+        renew_at: Option<i64>,
+    ) -> Self {
         let active = leases.iter().filter(|lease| lease.state == LeaseState::Active);
         let mut addresses: Vec<IpAddr> = active.map(|lease| lease.address).collect();
         addresses.sort();
-        let renewals = certificates.iter().filter_map(|entry| {
-            let fingerprint = entry.fingerprint.as_ref()?;
-            Some(renewal(node.id, fingerprint, (entry.not_before, entry.not_after)))
-        });
         let is_native = node.is_native();
         Self {
-            renew_at: renewals.min().filter(|_| is_native),
+            renew_at,
             id: node.id,
             network: node.network,
             device: node.device,

@@ -2,10 +2,10 @@
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
-use nebula_pki::{Fingerprint, Version};
+use nebula_pki::{Certificate, Fingerprint, Version};
 
 use super::{Blockable, Reason};
-use crate::store::{stored_words, version};
+use crate::store::{damaged, stored_words, version};
 use crate::{CaId, CertificateId, Error, NodeId};
 
 stored_words! {
@@ -59,9 +59,14 @@ pub struct LedgerEntry {
 
 macro_rules! select {
     ($rest:literal) => {
+        select!("", $rest)
+    };
+    ($more:literal, $rest:literal) => {
         concat!(
             "SELECT id, node, issuer, state, version, fingerprint, not_before, not_after, reason, actor, \
-             block_after, unsound_at, created_at FROM gc_certificate ",
+             block_after, unsound_at, created_at",
+            $more,
+            " FROM gc_certificate ",
             $rest
         )
     };
@@ -102,19 +107,27 @@ pub(crate) fn ledger(
     rows.iter().map(read).collect()
 }
 
-/// The rows of the certificates that each of these nodes has now, the older version first: none of a
-/// CA that nobody trusts any more.
+/// The certificates that each of these nodes has now with their rows, the older version first: none of
+/// a CA that nobody trusts any more.
 pub(crate) fn current_entries<'a>(
     tx: &mut dyn Transaction,
     nodes: impl Iterator<Item = &'a NodeId>,
-) -> Result<Vec<Vec<LedgerEntry>>, Error> {
+) -> Result<Vec<Vec<(LedgerEntry, Certificate)>>, Error> {
     let keys: Vec<_> = nodes.map(|node| vec![node.as_bytes().into()]).collect();
     let current = select!(
+        ", contents",
         "WHERE node = $1 AND state = 'issued' AND EXISTS (SELECT 1 FROM gc_ca \
          WHERE gc_ca.id = gc_certificate.issuer AND gc_ca.state <> 'retired') ORDER BY version"
     );
     let found = tx.query_each(current, &keys)?;
-    found.iter().map(|rows| rows.iter().map(read).collect()).collect()
+    found.iter().map(|rows| rows.iter().map(with_contents).collect()).collect()
+}
+
+fn with_contents(row: &Row) -> Result<(LedgerEntry, Certificate), Error> {
+    let entry = read(row)?;
+    let certificate = Certificate::from_bytes(entry.version, row.blob(13)?)
+        .map_err(|_| damaged("certificate"))?;
+    Ok((entry, certificate))
 }
 
 /// The row of a network's certificate with this fingerprint.

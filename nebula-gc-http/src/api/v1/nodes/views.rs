@@ -49,7 +49,8 @@ pub(super) struct NodeView {
     join_token: Option<JoinTokenId>,
     /// The certificates it has now, the older version first.
     certificates: Vec<CertificateView>,
-    /// When it renews.
+    /// When it should renew by itself, as it is told: not later than now where it has no certificate,
+    /// or what it has is due; absent while it is kept out, and for a device without a node token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     renew_at: Option<Timestamp>,

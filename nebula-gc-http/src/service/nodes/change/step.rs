@@ -146,7 +146,7 @@ impl Step for Operating {
         };
         let node = node::by_id(tx, former.id)?
             .ok_or_else(|| Error::unavailable("a node is gone within a transaction"))?;
-        let node = NodeDetails::read(tx, node)?;
+        let node = NodeDetails::read(tx, &network, now, node)?;
         Ok(Issuing::Done(Settled { network: network.id, revision, node }))
     }
 }
