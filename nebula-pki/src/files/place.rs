@@ -30,7 +30,7 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
             Err(error) => return Err(error),
             // The name of a pipe, as `/dev/stdout` leads to, can't be opened.
             Ok(found) if !found.is_file() => return Ok(path),
-            Ok(_) => return Ok(path.canonicalize().unwrap_or(path)),
+            Ok(found) => return Ok(canonical(&path, &found).unwrap_or(path)),
         }
         match fs::read_link(&path) {
             Ok(target) => path = directory(&path).join(target),
@@ -38,6 +38,25 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(path)
+}
+
+/// Its one path. None for a file that has no name any more, such as `/proc/self/fd/3` may lead to:
+/// that link's text may be the name of another.
+fn canonical(path: &Path, found: &Metadata) -> Option<PathBuf> {
+    let canonical = path.canonicalize().ok()?;
+    is_same(&fs::metadata(&canonical).ok()?, found).then_some(canonical)
+}
+
+/// Whether it is a file that has a name, which another can take.
+#[cfg(unix)]
+pub(super) fn is_named(file: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    file.is_file() && file.nlink() > 0
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_named(file: &Metadata) -> bool {
+    file.is_file()
 }
 
 /// The directory that a file is in.
