@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use nebula_alloc::Error as AllocError;
 
 use crate::NodeState;
+use crate::shell_word::shell_word;
 
 /// Why a request was refused, or could not be carried out.
 ///
@@ -126,7 +127,7 @@ pub enum Error {
     },
     /// The network's CA has ended: nothing can be issued.
     #[error("the CA of network {network:?} expired at {}; an operator has to add another: \
-        nebula-gc admin networks add-ca {network} --name NAME", time(*at))]
+        nebula-gc admin networks add-ca {} --name NAME", time(*at), shell_word(network))]
     CaExpired {
         /// The network, by name.
         network: String,

@@ -56,6 +56,8 @@ pub mod server;
 mod service;
 #[cfg(feature = "cli")]
 pub mod settings;
+#[cfg(any(feature = "client", feature = "service"))]
+mod shell_word;
 #[cfg(feature = "service")]
 mod signers;
 #[cfg(feature = "service")]

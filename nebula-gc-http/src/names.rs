@@ -110,6 +110,12 @@ pub(crate) fn key_beside(name: &str) -> Option<String> {
 
 /// Refuses a new name with what nobody sees. Those that are there already stay.
 pub(crate) fn check_seen(field: &str, name: &str) -> Result<(), Error> {
+    if name.trim() != name {
+        return Err(Error::invalid(field, "must not begin or end with white space"));
+    }
+    if folded(name).is_empty() {
+        return Err(Error::invalid(field, "must not be of dots alone"));
+    }
     match name.chars().find(|c| is_unseen(*c)) {
         None => Ok(()),
         Some(c) => {
@@ -120,6 +126,12 @@ pub(crate) fn check_seen(field: &str, name: &str) -> Result<(), Error> {
             Err(Error::invalid(field, reason))
         }
     }
+}
+
+/// The id that a name would hide, if a thing has it: one to people are a name with dots at its end and
+/// without.
+pub(crate) fn hidden_id(name: &str) -> Option<[u8; 16]> {
+    as_id(name.trim_end_matches('.'))
 }
 
 /// The id that a text is, in any form that UUIDs have: no name of a thing may be the id of another.

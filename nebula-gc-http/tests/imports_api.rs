@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 on_both_engines! {
     a_network_with_its_hosts_is_taken_over
+    a_network_of_a_version_1_ca_has_version_1
     what_a_host_had_before_is_its_nodes_and_blocked_with_it
     a_blocklist_comes_along
     what_was_issued_elsewhere_can_be_blocked
@@ -39,6 +40,35 @@ fn host(issuer: &Issuer<SigningKey>, number: usize) -> String {
     let validity = Validity { not_before: START - 60, not_after: START + 365 * 86_400 };
     let host = HostParameters::new(format!("host {number}"), networks, key, validity);
     issuer.issue(Version::V2, &host).unwrap().certificate().to_pem()
+}
+
+async fn a_network_of_a_version_1_ca_has_version_1(plane: Plane) {
+    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let pem = key.to_pem();
+    let validity = Validity { not_before: START - 3_600, not_after: START + 400 * 86_400 };
+    let issuer = Issuer::self_signed(Version::V1, CaParameters::new("old", validity), key).unwrap();
+    let ca = json!({"certificate": issuer.certificate().to_pem(), "key": *pem});
+    let mut body = json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "ca": ca});
+    assert_eq!(plane.post("/networks", &body).await.expect(201)["versions"], "1");
+    // Where something else is said, that counts.
+    for (name, prefixes, versions) in [
+        ("b", json!(["10.1.0.0/16"]), Some("both")),
+        ("c", json!(["10.1.0.0/16", "fd00::/64"]), None),
+    ] {
+        let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+        let pem = key.to_pem();
+        let parameters = CaParameters::new("old", validity);
+        let issuer = Issuer::self_signed(Version::V1, parameters, key).unwrap();
+        body["name"] = json!(name);
+        body["prefixes"] = prefixes;
+        body["ca"] = json!({"certificate": issuer.certificate().to_pem(), "key": *pem});
+        if let Some(versions) = versions {
+            body["versions"] = json!(versions);
+        }
+        let made = plane.post("/networks", &body).await.expect(201);
+        assert_eq!(made["versions"], versions.unwrap_or("2"), "{name}");
+        body.as_object_mut().unwrap().remove("versions");
+    }
 }
 
 async fn a_network_with_its_hosts_is_taken_over(plane: Plane) {

@@ -203,7 +203,15 @@ fn a_mistake_is_told_with_its_place() {
     assert!(refused(&[("listen", "8080")], &[], "").starts_with("--listen: must be"));
     // A mistake counts where something nearer replaces it, too.
     refused(&[("listen", "127.0.0.1:1")], &[("NEBULAGC_LISTEN", "8080")], "");
-    for url in ["example.org", "ftp://example.org", "https://", "https://a b", "https://a?b"] {
+    for url in [
+        "example.org",
+        "ftp://example.org",
+        "https://",
+        "https://a b",
+        "https://a?b",
+        "http://0.0.0.0:80",
+        "https://[::]/x",
+    ] {
         assert!(refused(&[("public-url", url)], &[], "").contains("public-url"), "{url}");
     }
     assert!(refused(&[("cors-origins", "*")], &[], "").starts_with("--cors-origins: \"*\": must"));

@@ -13,7 +13,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use jiff::Timestamp;
 use nebula_bundle::CheckedBundle;
-use nebula_gc_http::client::{Client, ClientError, JoinLink, Request, printable};
+use nebula_gc_http::client::{Client, ClientError, JoinLink, Request, printable, shell_word};
 use nebula_pki::Curve;
 use nebula_pki::files::Replacement;
 use serde::Deserialize;
@@ -128,13 +128,20 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
             printable(&name)
         ));
     }
+    if let Some(endpoint) = matches.get_one::<String>(ENDPOINT)
+        && !bundle.config().lighthouse.am_lighthouse
+    {
+        terminal::warn(&format!(
+            "it is in the network already, and no lighthouse at {endpoint}; an operator can make it one"
+        ));
+    }
     let addresses: Vec<_> = node.networks().iter().map(ToString::to_string).collect();
     terminal::print(&format!(
         "{} is {} in {}\nStart it: cd {} && nebula -config nebula.yml\n",
         printable(&name),
         addresses.join(" and "),
         printable(&enrolled.network),
-        directory.display()
+        shell_word(&directory.to_string_lossy())
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,8 +9,8 @@ use hyper::Uri;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -125,7 +125,33 @@ fn handshake_failure(error: &io::Error) -> String {
         Some(rustls::Error::InvalidMessage(_)) => {
             format!("{error}; does it speak HTTPS? If not, its address begins with http://")
         }
+        Some(rustls::Error::InvalidCertificate(refused)) => certificate_failure(refused),
         _ => error.to_string(),
+    }
+}
+
+/// Why a server's certificate is not trusted, and what to do about it.
+fn certificate_failure(refused: &CertificateError) -> String {
+    match refused {
+        // What a pin that is another answers.
+        CertificateError::ApplicationVerificationFailure => {
+            "its public key is not the one of the pin: the link or the pin is older than the server's key, \
+             or somebody else answers; ask for a new one"
+                .to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired, or this machine's clock is wrong".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet, or this machine's clock is wrong".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name; ask it by the name that it has".to_owned()
+        }
+        other => format!(
+            "its certificate is not one that this machine's roots vouch for ({other}); SSL_CERT_FILE names \
+             other roots, and a pin takes its public key alone"
+        ),
     }
 }
 

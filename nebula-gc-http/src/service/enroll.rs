@@ -27,7 +27,7 @@ use super::access::Caller;
 use super::audit::Origin;
 use super::bundles::View;
 use super::update::{Certified, Update};
-use crate::names::{as_id, check_seen};
+use crate::names::{check_seen, hidden_id};
 use crate::store::former_key;
 use crate::store::network::Revision;
 use crate::store::node::{self, Node};
@@ -216,7 +216,7 @@ impl Decision {
 
 /// Refuses a name that is another node's id.
 pub(super) fn check_no_id(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
-    match as_id(&node.name).map(NodeId::from) {
+    match hidden_id(&node.name).map(NodeId::from) {
         Some(id) if id != node.id && node::by_id(tx, id)?.is_some() => {
             Err(Error::NameIsId { name: node.name.clone(), what: "node" })
         }
@@ -232,9 +232,12 @@ pub(super) fn check_unique(
     former: Option<&Node>,
 ) -> Result<(), Error> {
     if former.is_none_or(|former| former.name != node.name)
-        && node::by_name(tx, node.network, &node.name)?.is_some_and(|holder| holder != node.id)
+        && let Some(holder) = node::by_name(tx, node.network, &node.name)?
+        && holder != node.id
     {
-        return Err(Error::NameTaken { name: node.name.clone() });
+        // Its own may differ in case.
+        let name = node::by_id(tx, holder)?.map_or_else(|| node.name.clone(), |it| it.name);
+        return Err(Error::NameTaken { name });
     }
     if former.is_none_or(|former| former.name != node.name) {
         check_seen("deviceName", &node.name)?;

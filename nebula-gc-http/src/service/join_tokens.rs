@@ -8,7 +8,7 @@ use super::Service;
 use super::access::{Action, Caller, authorize};
 use super::alone::{Created, Repeat};
 use super::audit::{Entry, Origin};
-use crate::names::{as_id, check_seen};
+use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
 use crate::{Error, Groups, JoinTokenId, Label, NodeName, ProjectId};
@@ -117,7 +117,7 @@ impl Service {
                     }
                     let name = request.name.as_str();
                     check_seen("name", name)?;
-                    if let Some(id) = as_id(name)
+                    if let Some(id) = hidden_id(name)
                         && join_token::by_id(work.tx, id.into())?.is_some()
                     {
                         let name = name.to_owned();

@@ -8,7 +8,7 @@ use super::access::{Action, Caller, Principal, find_network, not_found};
 use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
 use crate::error::time;
-use crate::names::{as_id, check_seen};
+use crate::names::{check_seen, hidden_id};
 use crate::secret::{Bearer, Hashed};
 use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
 use crate::store::{network, tenant};
@@ -97,7 +97,7 @@ impl Service {
                     check_end(work.principal, request.expires_at)?;
                     let name = request.name.as_str();
                     check_seen("name", name)?;
-                    if let Some(id) = as_id(name)
+                    if let Some(id) = hidden_id(name)
                         && operator_key::by_id(work.tx, id.into())?.is_some()
                     {
                         let name = name.to_owned();

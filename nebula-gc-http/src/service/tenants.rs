@@ -7,7 +7,7 @@ use super::access::{Action, Caller, Principal};
 use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
 use super::precondition::{Expected, Tag};
-use crate::names::{as_id, check_seen};
+use crate::names::{check_seen, hidden_id};
 use crate::store::network;
 use crate::store::operator_key::{self, Scope};
 use crate::store::tenant::{self, Tenant};
@@ -197,15 +197,17 @@ fn require_root(work: &Work<'_>) -> Result<(), Error> {
 /// That a name can be a tenant's: this one's, where it has another now.
 fn check_unused(work: &mut Work<'_>, name: &str, former: Option<TenantId>) -> Result<(), Error> {
     check_seen("name", name)?;
-    if let Some(id) = as_id(name)
+    if let Some(id) = hidden_id(name)
         && tenant::by_id(work.tx, id.into())?.is_some()
     {
         return Err(Error::NameIsId { name: name.to_owned(), what: "tenant" });
     }
     match tenant::by_key(work.tx, name)?.filter(|other| Some(*other) != former) {
         None => Ok(()),
-        Some(_) if work.principal.scope() == Scope::Root => {
-            Err(Error::conflict(format!("name: another tenant is called {name:?}")))
+        Some(other) if work.principal.scope() == Scope::Root => {
+            // Its own may differ in case.
+            let called = tenant::by_id(work.tx, other)?.map_or(name.to_owned(), |it| it.name);
+            Err(Error::conflict(format!("name: another tenant is called {called:?}")))
         }
         // What others have is not told.
         Some(_) => Err(Error::conflict("name: it is not available; choose another")),

@@ -94,6 +94,10 @@ pub const SETTINGS: &[Setting] = &[
             if !is_url || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err("must be an address like https://nebula.example.org".to_owned());
             }
+            let host = rest.unwrap_or_default().split(['/', ']']).next().unwrap_or_default();
+            if host.starts_with("0.0.0.0") || host == "[::" {
+                return Err("must name an address that devices can reach, not all of them".to_owned());
+            }
             draft.settings.public_url = Some(value.trim_end_matches('/').to_owned());
             Ok(())
         },

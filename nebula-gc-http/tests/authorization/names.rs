@@ -167,7 +167,9 @@ async fn names_that_differ_in_case_or_a_last_dot_are_one(plane: Plane) {
         let first = make(&plane, path, "Wéb.example.").await.expect(201);
         for alike in ["wéb.example", "WÉB.EXAMPLE", "Wéb.example"] {
             let problem = make(&plane, path, alike).await.problem(409, "conflict");
-            assert!(text(&problem, "detail").contains("another"), "{problem}");
+            // What it collides with is told as it is written.
+            let detail = text(&problem, "detail");
+            assert!(detail.contains("another") && detail.contains("Wéb.example."), "{problem}");
         }
         let second = make(&plane, path, "other").await.expect(201);
         let of = |made: &Value| {
@@ -219,6 +221,14 @@ async fn a_new_name_has_nothing_that_nobody_sees(plane: Plane) {
         let device = json!({"projectId": "demo", "deviceId": "d", "deviceName": unseen, "publicKey": enrollment("")["publicKey"]});
         dialect(&plane, "/register", &plane.key, Some(&device)).await.expect(400);
     }
+    for name in [" home", "web ", ".", "...", "\u{a0}x"] {
+        for path in ["/networks", "/tenants", "/enroll", "/operator-keys"] {
+            let problem = make(&plane, path, name).await.problem(400, "invalid_request");
+            assert_eq!(problem["field"], "name", "{path} {name:?}");
+        }
+    }
+    let id = plane.get("/networks/demo").await.expect(200)["id"].as_str().unwrap().to_owned();
+    make(&plane, "/networks", &format!("{id}.")).await.problem(409, "conflict");
     // One that is there already stays, and is known.
     plane.place.sql("UPDATE gc_network SET name = 'de\u{200b}mo'");
     let path = "/networks/de%E2%80%8Bmo";

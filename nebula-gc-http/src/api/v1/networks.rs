@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use nebula_alloc::NetworkId;
+use nebula_pki::{Certificate, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -19,7 +20,7 @@ use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::time::Timestamp;
 use super::values::{Id, Prefix, Range, given, not_null};
 use crate::service::{NetworkCa, NetworkPatch, NetworkSettings, NewNetwork, Tag};
-use crate::{CaId, Error, Network, ProjectId, Service, TenantId};
+use crate::{CaId, CaSource, Error, Network, ProjectId, Service, TenantId};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -168,7 +169,7 @@ impl From<(Network, NetworkCa)> for NetworkView {
             silence_seconds: network.silence_seconds,
             mtu: network.mtu,
             initiating_version: begins_with.map(|version| match version {
-                nebula_pki::Version::V1 => InitiatingVersion::One,
+                Version::V1 => InitiatingVersion::One,
                 _ => InitiatingVersion::Two,
             }),
             ca: ca.into(),
@@ -188,7 +189,7 @@ impl From<Versions> for crate::Versions {
     }
 }
 
-impl From<InitiatingVersion> for nebula_pki::Version {
+impl From<InitiatingVersion> for Version {
     fn from(version: InitiatingVersion) -> Self {
         match version {
             InitiatingVersion::One => Self::V1,
@@ -210,7 +211,8 @@ struct NewNetworkBody {
     /// One of each family at most.
     #[schema(value_type = Vec<String>, min_items = 1, max_items = 2)]
     prefixes: Vec<Prefix>,
-    /// Of certificates; 2 where left out.
+    /// Of certificates. Where left out 2, and 1 with the certificate of a version 1 CA and without an
+    /// IPv6 prefix: such a network has nodes of version 1 that may be imported.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Versions, required = false)]
     versions: Option<Versions>,
@@ -332,6 +334,19 @@ impl NetworkPatchBody {
     }
 }
 
+impl NewNetworkBody {
+    fn has_ipv6(&self) -> bool {
+        self.prefixes.iter().any(|Prefix(prefix)| prefix.addr().is_ipv6())
+    }
+}
+
+/// Whether a network of this CA was run with version 1, most likely.
+fn is_of_version_1(ca: &CaSource) -> bool {
+    let CaSource::Imported(files) = ca else { return false };
+    let certificate = Certificate::from_pem(files.certificate.as_bytes());
+    certificate.is_ok_and(|certificate| certificate.version() == Version::V1)
+}
+
 impl From<NewNetworkBody> for NewNetwork {
     fn from(body: NewNetworkBody) -> Self {
         let usual = NetworkSettings::default();
@@ -402,6 +417,9 @@ async fn create_network(
     let mut body = ask.body;
     let ca = body.ca.take().map(|ca| ca.read_first(&body.name)).transpose();
     let ca = checked(&service, &ask.caller, ca).await?;
+    if body.versions.is_none() && ca.as_ref().is_some_and(is_of_version_1) && !body.has_ipv6() {
+        body.versions = Some(Versions::One);
+    }
     let made =
         service.create_network_with(ask.caller, ask.origin, body.into(), ask.repeat, ca).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);

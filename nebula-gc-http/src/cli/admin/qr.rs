@@ -24,7 +24,10 @@ pub(super) fn is_asked(said: &ArgMatches) -> bool {
 /// The link of an answer.
 pub(super) fn drawn(body: &Value) -> Result<String, String> {
     let link = body.get(LINK).and_then(Value::as_str);
-    let link = link.ok_or("there is no link: it is shown when it is made, and only then")?;
+    let link = link.ok_or_else(|| match body.get("warning").and_then(Value::as_str) {
+        Some(why) => why.to_owned(),
+        None => "there is no link: it is shown when it is made, and only then".to_owned(),
+    })?;
     draw(link)
 }
 

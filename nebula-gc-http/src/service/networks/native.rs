@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::{NetworkSettings, check_initiating, check_mtu};
 use super::{check_prefix, family};
-use crate::names::{as_id, check_seen};
+use crate::names::{check_seen, hidden_id};
 use crate::service::access::{Action, Caller, Principal, authorize};
 use crate::service::alone::{Created, Repeat, Work};
 use crate::service::audit::{Entry, Origin};
@@ -442,7 +442,7 @@ fn create_pool(
 fn check_unused(work: &mut Work<'_>, name: &str, former: Option<NetworkId>) -> Result<(), Error> {
     check_seen("name", name)?;
     let tx: &mut dyn Transaction = work.tx;
-    if let Some(id) = as_id(name)
+    if let Some(id) = hidden_id(name)
         && network::by_id(tx, NetworkId(id))?.is_some()
     {
         return Err(Error::NameIsId { name: name.to_owned(), what: "network" });

@@ -5,7 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::{NetworkId, PoolId, pool};
 
 use super::{Addresses, find as find_pool, refusal};
-use crate::names::{as_id, check_seen};
+use crate::names::{check_seen, hidden_id};
 use crate::service::Service;
 use crate::service::access::{Action, Caller, authorize};
 use crate::service::alone::{Created, Repeat};
@@ -106,7 +106,7 @@ impl Service {
                         let reason = format!("name: another block is called {name:?}");
                         return Err(Error::conflict(reason));
                     }
-                    if let Some(id) = as_id(name).map(PoolId)
+                    if let Some(id) = hidden_id(name).map(PoolId)
                         && (pool::by_id(work.tx, id)?.is_some()
                             || block::by_id(work.tx, id)?.is_some())
                     {
