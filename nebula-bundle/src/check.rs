@@ -1,14 +1,15 @@
 //! Whether a bundle that came from somewhere else is one to install.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
 use crate::bundle::File;
-use crate::config::{Config, Rule};
-use crate::render::yaml;
-use crate::{Certificates, Error};
+use crate::config::{Config, LighthouseSection, Listen, Pki, Punchy, RelaySection};
+use crate::render::{EVERYWHERE, INTERVAL, USUAL_PORT, firewall, yaml};
+use crate::{Certificates, Endpoint, Error};
 
 const CA: &str = "ca.crt";
 const CERTIFICATE: &str = "node.crt";
@@ -16,8 +17,9 @@ const KEY: &str = "node.key";
 const CONFIG: &str = "nebula.yml";
 const README: &str = "README.md";
 const FILES: [&str; 4] = [CA, CERTIFICATE, CONFIG, README];
-/// No file is longer, in bytes: room for a blocklist of 200,000 certificates.
-const FILE_LIMIT: usize = 16 << 20;
+/// How long each of them may be, in bytes. A node's certificates travel in a handshake, and a blocklist
+/// has room for 200,000 of them.
+const LIMITS: [usize; FILES.len()] = [1 << 20, 64 << 10, 16 << 20, 64 << 10];
 /// No network trusts more CAs at once: each costs a check of its signature.
 const CA_LIMIT: usize = 64;
 /// An error's quotation of a file, in characters.
@@ -93,12 +95,12 @@ fn sorted<'n, 'c>(
 ) -> Result<[&'c str; FILES.len()], Error> {
     let mut found = [None; FILES.len()];
     for (name, contents) in files {
-        let place = FILES.iter().zip(&mut found).find(|(known, _)| **known == name);
-        let Some((known, place)) = place else {
+        let mut places = FILES.iter().zip(LIMITS).zip(&mut found);
+        let Some(((known, limit), place)) = places.find(|((known, _), _)| **known == name) else {
             return Err(Error::UnknownFile { name: name.chars().take(100).collect() });
         };
-        if contents.len() > FILE_LIMIT {
-            return Err(file(known, format!("is longer than {} MiB", FILE_LIMIT >> 20)));
+        if contents.len() > limit {
+            return Err(file(known, format!("is longer than {} KiB", limit >> 10)));
         }
         if place.replace(contents).is_some() {
             return Err(file(known, "is in the bundle twice".to_owned()));
@@ -114,6 +116,8 @@ fn sorted<'n, 'c>(
 fn read_cas(pem: &str) -> Result<Vec<Certificate>, Error> {
     let cas = Certificate::from_pem_many(pem.as_bytes())
         .map_err(|source| Error::Certificate { file: CA, source })?;
+    // As Nebula reads it, which takes no block of more than 64 KiB.
+    CaPool::from_pem(pem.as_bytes()).map_err(|source| Error::Certificate { file: CA, source })?;
     if cas.len() > CA_LIMIT {
         return Err(file(CA, format!("holds {} certificates, more than {CA_LIMIT}", cas.len())));
     }
@@ -176,77 +180,107 @@ fn read_config(text: &str) -> Result<Config, Error> {
         .map_err(|error| file(CONFIG, error.to_string()))
 }
 
+/// Whether it is what is rendered here for this node: where it differs from that in more than the
+/// network's lighthouses, relays, blocklist and device, the section is named.
 fn check_config(config: &Config, certificates: &Certificates) -> Result<(), Error> {
     let refuse = |reason: String| Err(file(CONFIG, reason));
-    let pki = &config.pki;
-    for (key, value, usual) in
-        [("ca", &pki.ca, CA), ("cert", &pki.cert, CERTIFICATE), ("key", &pki.key, KEY)]
-    {
-        if value != usual {
-            return refuse(format!("pki.{key} is {value:?}, not {usual:?}"));
-        }
-    }
-    if !pki.disconnect_invalid {
-        return refuse("pki.disconnect_invalid is false".to_owned());
-    }
     let has = |number| {
         certificates.iter().any(|verified| verified.certificate().version().number() == number)
     };
-    if let Some(number) = pki.initiating_version.filter(|number| !has(*number)) {
+    if let Some(number) = config.pki.initiating_version.filter(|number| !has(*number)) {
         return refuse(format!(
             "pki.initiating_version is {number}, of which there is no certificate"
         ));
     }
     config.tun.check()?;
-    if config.listen.host.parse::<IpAddr>().is_err() {
-        return refuse(format!("listen.host {:?} is no address", config.listen.host));
-    }
     check_addresses(config, certificates)?;
-    let rules = config.firewall.inbound.iter().chain(&config.firewall.outbound);
-    match rules.into_iter().find(|rule| !is_port(&rule.port)) {
-        Some(Rule { port, .. }) => {
-            refuse(format!("firewall: port {port:?} is neither any, a number, nor a range"))
+    let rendered = rendered(config, certificates)?;
+    let sections = [
+        ("pki", config.pki == rendered.pki),
+        ("punchy", config.punchy == rendered.punchy),
+        ("static_host_map", config.static_host_map == rendered.static_host_map),
+        ("lighthouse", config.lighthouse == rendered.lighthouse),
+        ("listen", config.listen == rendered.listen),
+        ("relay", config.relay == rendered.relay),
+        ("tun", config.tun == rendered.tun),
+        ("firewall", config.firewall == rendered.firewall),
+    ];
+    match sections.into_iter().find(|(_, is_same)| !is_same) {
+        Some((section, _)) => {
+            refuse(format!("{section} is not as this version renders it; a newer one may know it"))
         }
         None => Ok(()),
     }
 }
 
-/// Whoever is named by an overlay address is in a network of the node's.
+/// The configuration that is rendered here where it agrees with this one in what may differ.
+fn rendered(config: &Config, certificates: &Certificates) -> Result<Config, Error> {
+    let details = certificates.details();
+    let (am_lighthouse, am_relay) = (config.lighthouse.am_lighthouse, config.relay.am_relay);
+    let port = match config.listen.port {
+        // Others look for it there.
+        0 if am_lighthouse || am_relay => USUAL_PORT,
+        port => port,
+    };
+    let one = |(address, endpoints): (&IpAddr, &Vec<Endpoint>)| {
+        endpoints.first().map(|endpoint| (*address, vec![endpoint.clone()]))
+    };
+    let hosts: BTreeSet<_> = config.lighthouse.hosts.iter().collect();
+    let asks_all = hosts.into_iter().eq(config.static_host_map.keys());
+    Ok(Config {
+        pki: Pki {
+            ca: CA.to_owned(),
+            cert: CERTIFICATE.to_owned(),
+            key: KEY.to_owned(),
+            blocklist: config.pki.blocklist.clone(),
+            disconnect_invalid: true,
+            initiating_version: config.pki.initiating_version,
+        },
+        punchy: Punchy { punch: true },
+        static_host_map: config.static_host_map.iter().filter_map(one).collect(),
+        lighthouse: LighthouseSection {
+            am_lighthouse,
+            interval: INTERVAL,
+            hosts: match am_lighthouse {
+                true => vec![],
+                false if asks_all => config.lighthouse.hosts.clone(),
+                false => config.static_host_map.keys().copied().collect(),
+            },
+        },
+        listen: Listen { host: EVERYWHERE.to_owned(), port },
+        relay: RelaySection {
+            am_relay,
+            use_relays: !am_relay,
+            relays: if am_relay { vec![] } else { config.relay.relays.clone() },
+        },
+        tun: config.tun.clone().for_networks(details.networks()),
+        firewall: firewall(details)?,
+    })
+}
+
+/// Whoever is named by an overlay address is another, in a network of the node's.
 fn check_addresses(config: &Config, certificates: &Certificates) -> Result<(), Error> {
     let networks = certificates.details().networks();
+    let is_another = |address: &IpAddr| {
+        networks.iter().any(|net| net.contains(address))
+            && networks.iter().all(|net| net.addr() != *address)
+    };
     let named = [
         ("static_host_map", config.static_host_map.keys().collect::<Vec<_>>()),
         ("lighthouse.hosts", config.lighthouse.hosts.iter().collect()),
         ("relay.relays", config.relay.relays.iter().collect()),
     ];
     for (key, addresses) in named {
-        let is_outside = |address: &&&IpAddr| !networks.iter().any(|net| net.contains(**address));
-        if let Some(address) = addresses.iter().find(is_outside) {
+        if let Some(address) = addresses.into_iter().find(|address| !is_another(address)) {
             return Err(file(
                 CONFIG,
-                format!("{key} names {address}, which is in no network of the certificate"),
+                format!(
+                    "{key} names {address}, which is no other node of the certificate's networks"
+                ),
             ));
         }
     }
-    let is_nowhere = |address: &&IpAddr| !config.static_host_map.contains_key(*address);
-    match config.lighthouse.hosts.iter().find(is_nowhere) {
-        Some(address) => Err(file(
-            CONFIG,
-            format!("lighthouse.hosts names {address}, which static_host_map does not"),
-        )),
-        None => Ok(()),
-    }
-}
-
-/// `any`, a number, or a range.
-fn is_port(text: &str) -> bool {
-    let number = |text: &str| text.parse::<u16>().ok();
-    match text.split_once('-') {
-        Some((first, last)) => {
-            number(first).zip(number(last)).is_some_and(|(first, last)| first <= last)
-        }
-        None => text == "any" || number(text).is_some(),
-    }
+    Ok(())
 }
 
 fn file(name: &'static str, reason: String) -> Error {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use nebula_pki::Fingerprint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -151,14 +152,25 @@ impl Tun {
     /// [`Error::TunDevice`], [`Error::TunMtu`].
     pub fn check(&self) -> Result<(), Error> {
         let dev = &self.dev;
-        let printable = dev.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-        if !(1..=15).contains(&dev.len()) || !printable || dev == "." || dev == ".." {
+        // Linux keeps ':' for aliases, and numbers '%d' itself.
+        let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"/:%".contains(&byte);
+        let reserved = [".", "..", "lo", "all", "default"];
+        if !(1..=15).contains(&dev.len())
+            || !dev.bytes().all(is_allowed)
+            || reserved.contains(&dev.as_str())
+        {
             return Err(Error::TunDevice { device: dev.clone() });
         }
         if !(500..=65_535).contains(&self.mtu) {
             return Err(Error::TunMtu { mtu: self.mtu });
         }
         Ok(())
+    }
+
+    /// With an MTU that a device with these addresses can have.
+    pub(crate) fn for_networks(self, networks: &[IpNet]) -> Self {
+        let has_ipv6 = networks.iter().any(|net| net.addr().is_ipv6());
+        Self { mtu: if has_ipv6 { self.mtu.max(LEAST_IPV6_MTU) } else { self.mtu }, ..self }
     }
 }
 

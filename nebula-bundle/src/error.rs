@@ -51,7 +51,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// The tun device's name is not one that Linux takes.
-    #[error("tun device {device:?}: a name has 1 to 15 bytes, without '/' and white space")]
+    #[error(
+        "tun device {device:?}: a name has 1 to 15 bytes, without '/', ':', '%' and white space, and is no other device's"
+    )]
     TunDevice {
         /// What was given.
         device: String,

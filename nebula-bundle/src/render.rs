@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use nebula_pki::{Certificate, Fingerprint, Version};
+use nebula_pki::{Certificate, Details, Fingerprint, Version};
 use serde::Serialize;
 
 use crate::bundle::{Bundle, File};
 use crate::config::{
-    Firewall, LEAST_IPV6_MTU, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy,
-    RelaySection, Rule, Shared, Tun,
+    Firewall, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy, RelaySection, Rule, Shared,
+    Tun,
 };
 use crate::{Certificates, Endpoint, Error, readme};
 
@@ -16,7 +16,11 @@ use crate::{Certificates, Endpoint, Error, readme};
 /// own.
 pub const RENDERING: u32 = 1;
 /// The port of Nebula's own example configuration.
-const USUAL_PORT: u16 = 4242;
+pub(crate) const USUAL_PORT: u16 = 4242;
+/// How often nodes tell their lighthouses where they are, in seconds.
+pub(crate) const INTERVAL: u32 = 60;
+/// Every address of both families.
+pub(crate) const EVERYWHERE: &str = "::";
 
 /// What all nodes of a network are told.
 #[derive(Debug, Clone)]
@@ -166,11 +170,8 @@ fn shared(network: &Network, initiating_version: Option<u8>) -> Shared {
 
 fn own(network: &Network, node: &Node) -> Result<Own, Error> {
     let networks = node.certificates.details().networks();
-    let mut tun = Tun { mtu: node.mtu.unwrap_or(network.tun.mtu), ..network.tun.clone() };
+    let tun = Tun { mtu: node.mtu.unwrap_or(network.tun.mtu), ..network.tun.clone() };
     tun.check()?;
-    if networks.iter().any(|net| net.addr().is_ipv6()) {
-        tun.mtu = tun.mtu.max(LEAST_IPV6_MTU);
-    }
     // The address at which this node reaches another, unless that is itself.
     let address_of = |overlay: &[IpAddr]| {
         let is_self = networks.iter().any(|net| overlay.contains(&net.addr()));
@@ -198,11 +199,11 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
             .iter()
             .map(|(address, endpoint)| (*address, vec![Endpoint::clone(endpoint)]))
             .collect(),
-        lighthouse: LighthouseSection { am_lighthouse, interval: 60, hosts },
-        listen: Listen { host: "::".to_owned(), port: listen_port(node) },
+        lighthouse: LighthouseSection { am_lighthouse, interval: INTERVAL, hosts },
+        listen: Listen { host: EVERYWHERE.to_owned(), port: listen_port(node) },
         relay: RelaySection { am_relay: node.relay, use_relays: !node.relay, relays },
-        tun,
-        firewall: firewall(node)?,
+        tun: tun.for_networks(networks),
+        firewall: firewall(node.certificates.details())?,
     })
 }
 
@@ -219,9 +220,9 @@ pub(crate) fn listen_port(node: &Node) -> u16 {
 
 /// Outbound everything; inbound ICMP, and everything from hosts that share a group with the node,
 /// or from every host where the node has no groups.
-fn firewall(node: &Node) -> Result<Firewall, Error> {
+pub(crate) fn firewall(details: &Details) -> Result<Firewall, Error> {
     let mut inbound = vec![Rule::all_ports(Proto::Icmp, Peer::any())];
-    let groups = node.certificates.details().groups_bytes();
+    let groups = details.groups_bytes();
     for group in groups {
         let refuse = |reason| Error::Group { group: String::from_utf8_lossy(group).into(), reason };
         match str::from_utf8(group) {

@@ -164,6 +164,24 @@ fn a_configuration_has_nothing_that_is_not_rendered_here() {
         ("    proto: 'any'\n    host: 'any'\n", "    proto: 'any'\n"),
         ("    proto: 'any'", "    proto: 'gre'"),
         ("port: 'any'", "port: '9-1'"),
+        ("port: 'any'", "port: '+5'"),
+        ("port: 'any'", "port: '22'"),
+        ("    group: 'web'", "    group: 'any'"),
+        ("    group: 'web'", "    host: 'any'"),
+        ("    group: 'web'", "    group: 'other'"),
+        ("  outbound:\n  - port: 'any'\n    proto: 'any'\n    host: 'any'\n", "  outbound: []\n"),
+        ("punch: true", "punch: false"),
+        ("host: '::'", "host: '127.0.0.1'"),
+        ("interval: 60", "interval: 0"),
+        ("interval: 60", "interval: 4294967295"),
+        ("am_lighthouse: false", "am_lighthouse: true"),
+        ("  - '192.0.2.1:4242'", "  - '192.0.2.1:4242'\n  - 'a.example:1'"),
+        ("use_relays: true", "use_relays: false"),
+        ("\"10.1.0.1\":", "\"10.1.0.9\":"),
+        ("relays: []", "relays: ['10.1.0.9']"),
+        ("dev: 'nebula1'", "dev: 'a:b'"),
+        ("dev: 'nebula1'", "dev: 'lo'"),
+        ("dev: 'nebula1'", "dev: 'n%d'"),
         ("port: 'any'", "port: 'fragment'"),
         ("ca: 'ca.crt'", "ca: '/etc/ssl/ca.crt'"),
         ("cert: 'node.crt'", "cert: '../node.crt'"),
@@ -201,6 +219,14 @@ fn a_configuration_has_nothing_that_is_not_rendered_here() {
 }
 
 #[test]
+fn a_device_with_ipv6_has_the_mtu_that_it_needs() {
+    let received =
+        Received::of("version-2-dual-stack").replaced("nebula.yml", "mtu: 1300", "mtu: 1279");
+    let refused = received.checked();
+    assert!(matches!(refused, Err(Error::File { file: "nebula.yml", .. })), "{refused:?}");
+}
+
+#[test]
 fn nothing_commands_the_terminal_of_who_reads_the_note() {
     let received = Received::of("groups").with("README.md", |text| format!("{text}\u{1b}[2J"));
     assert!(matches!(received.checked(), Err(Error::File { file: "README.md", .. })));
@@ -209,7 +235,12 @@ fn nothing_commands_the_terminal_of_who_reads_the_note() {
 #[test]
 fn a_file_without_end_is_refused_unread() {
     for name in FILES {
-        let received = Received::of("groups").with(name, |_| "#".repeat((16 << 20) + 1));
+        let limit = match name {
+            "ca.crt" => 1 << 20,
+            "nebula.yml" => 16 << 20,
+            _ => 64 << 10,
+        };
+        let received = Received::of("groups").with(name, |_| "#".repeat(limit + 1));
         assert!(matches!(received.checked(), Err(Error::File { file, .. }) if file == name));
     }
     let received = Received::of("groups").with("ca.crt", |pem| pem.repeat(65));
