@@ -413,8 +413,9 @@ impl Service {
 const READERS: usize = 3;
 /// Those that read for nodes.
 const NODE_READERS: usize = 3;
-/// Requests that the writer has at a time: two of its batches, so that it never waits for the next.
-const WRITING: usize = 512;
+/// Requests that the writer has at a time: enough that each commit is shared by many, and so few that
+/// who comes next waits for few of somebody else's.
+const WRITING: usize = 64;
 /// Requests that may wait for the writer itself: those that have a turn, and what the service has
 /// written beside them.
 const QUEUE: usize = 4096;

@@ -106,3 +106,14 @@ fn addresses_are_checked_before_anything_is_sent() {
     assert!(Client::new("http://a").unwrap().with_pin([0; 32]).is_err());
     assert!(!format!("{:?}", Client::new("http://a").unwrap().with_key("k3y")).contains("k3y"));
 }
+
+#[tokio::test]
+async fn a_list_that_goes_round_ends() {
+    let page = answer("200 OK", r#"{"items": [1], "next": "x"}"#);
+    let (address, _) = server(vec![page.clone(), page]).await;
+    let client = client(address);
+    let mut pages = client.pages(Request::get("/tenants"));
+    assert_eq!(pages.next().await.unwrap().unwrap().len(), 1);
+    let refused = pages.next().await.unwrap_err();
+    assert!(refused.to_string().contains("the same again"), "{refused}");
+}

@@ -13,8 +13,8 @@ mod qr;
 mod show;
 
 use std::error::Error;
-use std::fs;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use self::commands::{COMMANDS, Entry, GROUPS};
 use self::operation::Operation;
+use crate::arguments::read_text;
 use crate::terminal::{self, print};
 
 const SERVER: &str = "server";
@@ -31,6 +32,8 @@ const KEY_FILE: &str = "key-file";
 const PIN: &str = "pin";
 const OUTPUT: &str = "output";
 const LIMIT: &str = "limit";
+/// No key's file is longer, in bytes.
+const KEY_FILE_LIMIT: u64 = 4096;
 const OUT: &str = "out";
 const SKIP_CONFLICTS: &str = "skipConflicts";
 /// What is too long for a person's screen.
@@ -261,7 +264,7 @@ fn client(said: &ArgMatches) -> Result<Client, Box<dyn Error>> {
     let client = Client::new(server.as_deref().unwrap_or("http://127.0.0.1:8080"))?;
     let file = given(KEY_FILE, "NEBULAGC_KEY_FILE");
     let file = file.as_deref().unwrap_or("nebula-gc-data/operator.key");
-    let key = fs::read_to_string(file)
+    let key = read_text(Path::new(file), KEY_FILE_LIMIT)
         .map(zeroize::Zeroizing::new)
         .map_err(|error| format!("{file}: {error}; --key-file names the operator key's file"))?;
     let key = key.trim();

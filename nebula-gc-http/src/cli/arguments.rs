@@ -1,7 +1,8 @@
 //! Settings from the command line, the environment and the file.
 
 use std::error::Error;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
@@ -50,7 +51,7 @@ pub(crate) fn settings(matches: &ArgMatches) -> Result<(Settings, Vec<String>), 
     };
     let file = match text(CONFIG).or_else(variable) {
         Some(path) => {
-            let contents = fs::read_to_string(&path);
+            let contents = read_text(Path::new(&path), CONFIG_LIMIT);
             let contents = contents.map_err(|error| format!("config: {path}: {error}"))?;
             Some((path, contents))
         }
@@ -60,4 +61,17 @@ pub(crate) fn settings(matches: &ArgMatches) -> Result<(Settings, Vec<String>), 
     let settings = Settings::read(Sources { flags: &flags, environment: &environment, file })?;
     let unknown = Settings::unknown_variables(&environment);
     Ok((settings, unknown.into_iter().map(str::to_owned).collect()))
+}
+
+/// No file of settings is longer, in bytes.
+const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// A file's text, which may also come from a pipe, of at most so many bytes.
+pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(limit + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length <= limit) {
+        return Ok(text);
+    }
+    Err(io::Error::other(format!("is longer than {limit} bytes")))
 }

@@ -35,7 +35,12 @@ impl<'a> Pages<'a> {
             return Ok(None);
         }
         let (items, mut page) = self.read().await?;
+        let before = self.cursor.clone();
         self.turn(&mut page, items.len());
+        if !self.ended && self.cursor == before {
+            let reason = "a list whose next page is the same again".to_owned();
+            return Err(ClientError::Unexpected { status: 200, reason });
+        }
         Ok(Some((items, page)))
     }
 
