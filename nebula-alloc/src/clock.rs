@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::Error;
 use crate::event::{self, Actor, kind};
 use crate::store::Transaction;
+use crate::utc::utc;
 
 /// How far, in seconds, the clock may be from what it should show before that is a jump.
 pub const TOLERANCE: u64 = 3_600;
@@ -48,10 +49,12 @@ pub(crate) fn after(last_event: Option<i64>, clock: i64) -> Result<i64, Error> {
     let last = last_event.unwrap_or(clock).max(clock);
     match last.abs_diff(clock) {
         0..=TOLERANCE => Ok(last),
-        seconds => Err(Error::Unavailable {
+        _ => Err(Error::Unavailable {
             reason: format!(
-                "the last event is {seconds} s ahead of the clock: put the clock right, or \
-                 confirm it (`Writer::confirm_clock`, `nebula-gc confirm-clock`)"
+                "the last event is of {}, far ahead of the clock, which says {}: put the clock \
+                 right, or say that it is (`nebula-gc confirm-clock`)",
+                utc(last),
+                utc(clock)
             ),
         }),
     }

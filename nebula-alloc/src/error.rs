@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::utc::utc;
 use crate::{AddressRange, Family, LeaseId, NetworkId, OwnerId, PoolId};
 
 /// Why a request was refused or could not be carried out.
@@ -37,7 +38,7 @@ pub enum Error {
         address: IpAddr,
     },
     /// The address asked for is in quarantine for another owner.
-    #[error("address {address} of network {network} is in quarantine until {until}")]
+    #[error("address {address} of network {network} is in quarantine until {}", utc(*until))]
     AddressQuarantined {
         /// The network asked.
         network: NetworkId,

@@ -66,6 +66,7 @@ pub mod reclaim;
 pub mod reservation;
 mod schema;
 pub mod store;
+mod utc;
 pub mod verify;
 
 pub use address::{AddressRange, Family, usable};

@@ -246,7 +246,14 @@ fn it_serves_again_once_a_clock_that_events_contradict_is_confirmed() {
     assert!(refused.contains("nebula-gc confirm-clock"), "{refused}");
     let missing = failed(place.path(), &["confirm-clock", "--data", "elsewhere"]);
     assert!(missing.contains("is missing"), "{missing}");
-    assert_eq!(said(place.path(), &["confirm-clock"]), "Time goes on from now.\n");
+    let ahead = i64::try_from(now).unwrap() + 365 * 86_400;
+    let last = jiff::Timestamp::from_second(ahead).unwrap().to_string();
+    assert!(refused.contains(&last) && !refused.contains("Writer::"), "{refused}");
+    let confirmed = said(place.path(), &["confirm-clock"]);
+    assert!(confirmed.starts_with("Time goes on from 20"), "{confirmed}");
+    assert!(confirmed.ends_with(&format!("; the last event is of {last}.\n")), "{confirmed}");
+    let again = said(place.path(), &["confirm-clock"]);
+    assert!(again.starts_with("There was nothing to confirm"), "{again}");
     let server = Server::start(place.path(), &[]);
     assert_eq!(server.get("/health/ready"), 200);
     server.register("a");
@@ -274,6 +281,17 @@ fn verify_names_a_certificate_that_is_no_longer_blocked_and_repairs_it_on_reques
     assert_eq!(sql("UPDATE gc_blocklist SET revision = revision"), 1);
     let again = said(place.path(), &["verify", "--repair"]);
     assert_eq!(again, "There was nothing to repair.\nNothing is wrong.\n");
+    // A server that finds it does it by itself, and says so.
+    assert_eq!(sql("DELETE FROM gc_blocklist"), 1);
+    assert!(sql("DELETE FROM gc_duty") > 0);
+    let mut serve = command(place.path());
+    serve.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut process = serve.spawn().unwrap();
+    let log = BufReader::new(process.stderr.take().unwrap()).lines();
+    let told = log.map(Result::unwrap).find(|line| line.contains("blocklists have them again"));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(told.unwrap().contains("certificates=1"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 use nebula_gc_http::server::DataDirectory;
 
-use crate::{arguments, now, terminal};
+use crate::{arguments, now, terminal, time};
 
 pub(crate) fn command() -> Command {
     let command = Command::new("confirm-clock")
@@ -25,7 +25,14 @@ pub(crate) fn command() -> Command {
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
     let url = settings.database.as_ref().map(|url| url.expose());
-    DataDirectory::at(settings.data).confirm_clock(url, now()?)?;
-    terminal::print("Time goes on from now.\n")?;
+    let now = now()?;
+    terminal::print(&match DataDirectory::at(settings.data).confirm_clock(url, now)? {
+        Some(last) => {
+            format!("Time goes on from {}; the last event is of {}.\n", time(now), time(last))
+        }
+        None => {
+            "There was nothing to confirm: the last event is not ahead of the clock.\n".to_owned()
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
 }

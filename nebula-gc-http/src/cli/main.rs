@@ -64,6 +64,11 @@ fn command() -> Command {
 }
 
 /// Seconds since the Unix epoch.
+/// As RFC 3339 writes it.
+fn time(at: i64) -> String {
+    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+}
+
 fn now() -> Result<i64, Box<dyn Error>> {
     Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?)
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nebula_alloc::Clock;
 
+use crate::error::time;
+
 /// The time for everything that is stored. After a jump it goes on as if there had been none, so
 /// that no address is free before its time; starting the server anew confirms the clock.
 pub(super) fn watched_clock() -> impl Fn() -> i64 + Send + Sync + 'static {
@@ -14,7 +16,8 @@ pub(super) fn watched_clock() -> impl Fn() -> i64 + Send + Sync + 'static {
         let jump = clock.jump();
         if let Some(seconds) = jump.filter(|_| !told.load(Ordering::Relaxed)) {
             tracing::error!(
-                seconds,
+                clock = time(unix_now()),
+                believed = time(unix_now().saturating_sub(seconds)),
                 "the clock jumped and is not believed; put it right, or restart to confirm it"
             );
         }

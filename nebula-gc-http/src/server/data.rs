@@ -122,16 +122,23 @@ impl DataDirectory {
     }
 
     /// Says that it is `now` (seconds since the Unix epoch), although the last event is later: from
-    /// here on time is counted from `now`. `url` is of the PostgreSQL, where the database is not in
+    /// here on time is counted from `now`. Answers when that event says it was; nothing, where none
+    /// is so far ahead that it has to be said: then nothing changes. `url` is of the PostgreSQL, where the database is not in
     /// the directory; servers that use it are ready again within a second.
     ///
     /// # Errors
     /// [`ServerError::Path`], also while a server uses the database in the directory;
     /// [`ServerError::Database`]; [`ServerError::Service`].
-    pub fn confirm_clock(&self, url: Option<&str>, now: i64) -> Result<(), ServerError> {
+    pub fn confirm_clock(&self, url: Option<&str>, now: i64) -> Result<Option<i64>, ServerError> {
         let actor = Actor::named("nebula-gc confirm-clock");
         let mut database = self.existing(url)?;
-        Ok(database.transaction(|tx| Ok(clock::confirm(tx, now, &actor)?))?)
+        Ok(database.transaction(|tx| {
+            let last = event::is_ahead(tx, now)?;
+            if last.is_some() {
+                clock::confirm(tx, now, &actor)?;
+            }
+            Ok::<_, Error>(last)
+        })?)
     }
 
     /// Makes another root operator key, for who has lost theirs, and writes it to

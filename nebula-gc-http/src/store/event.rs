@@ -5,8 +5,8 @@ use nebula_alloc::event::{self, Event, Found, Search};
 use nebula_alloc::store::{Row, Transaction};
 
 use super::operator_key::Scope;
-use crate::Error;
 use crate::service::EventFilter;
+use crate::{Error, error};
 
 /// By how much, in seconds, the clock may be behind the last event and still be believed.
 const CLOCK_BEHIND: i64 = 3_600;
@@ -52,20 +52,25 @@ fn last_at(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
     rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
 }
 
+/// When the last event happened, where that is too far ahead of the clock to be believed.
+pub(crate) fn is_ahead(tx: &mut dyn Transaction, now: i64) -> Result<Option<i64>, Error> {
+    Ok(last_at(tx)?.filter(|last| last.saturating_sub(now) > CLOCK_BEHIND))
+}
+
 /// The time of a change that is made while no server runs: now, but not before the last event.
 ///
 /// # Errors
 /// [`Error::Unavailable`] where that is too far ahead of the clock to be believed.
 pub(crate) fn time(tx: &mut dyn Transaction, now: i64) -> Result<i64, Error> {
-    let last = last_at(tx)?.unwrap_or(now);
-    let ahead = last.saturating_sub(now);
-    if ahead > CLOCK_BEHIND {
+    if let Some(last) = is_ahead(tx, now)? {
         return Err(Error::unavailable(format!(
-            "the last event is {ahead} s ahead of the clock: put the clock right, or confirm it \
-             with `nebula-gc confirm-clock`"
+            "the last event is of {}, far ahead of the clock, which says {}: put the clock right, \
+             or say that it is (`nebula-gc confirm-clock`)",
+            error::time(last),
+            error::time(now)
         )));
     }
-    Ok(now.max(last))
+    Ok(last_at(tx)?.map_or(now, |last| last.max(now)))
 }
 
 /// All events that a snapshot has, page by page: for who compares them with its other rows.

@@ -3,13 +3,13 @@
 use nebula_gc_http::client::printable;
 use serde_json::{Map, Value};
 
+use crate::time;
+
 /// A list as a table: one line for each, the columns aligned.
 pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
     let head = columns.iter().map(|column| heading(column)).collect();
     let mut rows: Vec<Vec<String>> = vec![head];
-    rows.extend(
-        items.iter().map(|item| columns.iter().map(|column| cell(at(item, column))).collect()),
-    );
+    rows.extend(items.iter().map(|item| columns.iter().map(|column| told(item, column)).collect()));
     let widths: Vec<_> = (0..columns.len())
         .map(|column| {
             let cells = rows.iter().filter_map(|row| row.get(column));
@@ -57,6 +57,33 @@ fn inner_table(items: &[Value]) -> String {
     let first = items.iter().find_map(Value::as_object);
     let columns: Vec<_> = first.into_iter().flat_map(Map::keys).map(String::as_str).collect();
     table(items, &columns).lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// What stands in a column.
+fn told(item: &Value, column: &str) -> String {
+    let value = at(item, column);
+    match (column, value) {
+        ("detail", Some(Value::String(text))) => shown(&lease_times(text)),
+        ("detail", Some(Value::Object(map))) => {
+            let dated = map.iter().map(|(name, value)| match (name.as_str(), value.as_i64()) {
+                ("before" | "until", Some(at)) => (name.clone(), time(at).into()),
+                _ => (name.clone(), value.clone()),
+            });
+            cell(Some(&Value::Object(dated.collect())))
+        }
+        _ => cell(value),
+    }
+}
+
+/// What an event tells of a lease, with its times as people read them.
+fn lease_times(detail: &str) -> String {
+    let dated = |part: &str| {
+        let (words, at) = part.rsplit_once(' ')?;
+        let at = at.parse().ok().filter(|at| *at > 0)?;
+        matches!(words, "held until" | "ends").then(|| format!("{words} {}", time(at)))
+    };
+    let parts = detail.split(", ").map(|part| dated(part).unwrap_or_else(|| part.to_owned()));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// The value at `a.b`.
@@ -133,6 +160,24 @@ mod tests {
             &["png"],
         );
         assert_eq!(shown, "NAME  x\\u{1b}[2J\nA     1,2\nFREE  yes\n");
+    }
+
+    #[test]
+    fn times_in_what_an_event_tells_are_dates() {
+        let items = [
+            json!({"detail": "moved, lease 7, ends 1800000000, held until 1796123338"}),
+            json!({"detail": {"before": 1_800_000_000, "revision": 1_800_000_000}}),
+            json!({"detail": "lease 7, ends never, held until 0"}),
+        ];
+        let shown = table(&items, &["detail"]);
+        assert_eq!(
+            shown.lines().skip(1).collect::<Vec<_>>(),
+            [
+                "moved, lease 7, ends 2027-01-15T08:00:00Z, held until 2026-12-01T11:08:58Z",
+                "before=2027-01-15T08:00:00Z revision=1800000000",
+                "lease 7, ends never, held until 0",
+            ]
+        );
     }
 
     #[test]

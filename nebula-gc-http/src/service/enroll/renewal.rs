@@ -6,6 +6,7 @@ use nebula_pki::key::PublicKey;
 
 use super::{Certified, Decision, Settled, Wish, check_unique};
 use crate::Error;
+use crate::error::time;
 use crate::service::access::{Caller, Principal};
 use crate::service::audit::Origin;
 use crate::service::own::{own_node, renew_at};
@@ -112,11 +113,12 @@ impl Renewal {
 /// Refuses another key of a node that has its address by the former key alone, as long as others may
 /// still know the address by that key.
 fn check_free(node: &Node, now: i64) -> Result<(), Error> {
-    match node.key_until.map(|until| until.saturating_sub(now)) {
-        Some(left @ 1..) => Err(Error::KeyMismatch {
+    match node.key_until {
+        Some(until) if until > now => Err(Error::KeyMismatch {
             reason: format!(
                 "publicKey: this node has its address back by its public key alone, and may have no \
-                 other for {left} s; renew with the same key, or have an operator key enrol it anew"
+                 other before {}; renew with the same key, or have an operator key enrol it anew",
+                time(until)
             ),
         }),
         _ => Ok(()),

@@ -1,6 +1,7 @@
 //! Which networks need another CA, for the log.
 
 use super::Stop;
+use crate::error::time;
 use crate::service::Service;
 use crate::service::cas;
 use crate::store::duty;
@@ -35,7 +36,7 @@ impl Service {
             tracing::warn!(
                 network,
                 %fingerprint,
-                not_after,
+                not_after = time(not_after),
                 "this network's CA ends soon, and with it every certificate; add another: \
                  nebula-gc admin networks add-ca"
             );

@@ -49,7 +49,16 @@ impl Service {
             .await?;
         }
         if looks || ended {
+            let before = done.undone;
             while note(done, self.chore(|tx, now, _| revive(tx, now)).await?) {}
+            if done.undone > before {
+                let certificates = done.undone.saturating_sub(before);
+                tracing::warn!(
+                    certificates,
+                    "certificates that counted as expired are valid, as a clock that was ahead \
+                     leaves them: they count again"
+                );
+            }
             self.block_again(done).await?;
         }
         if looks {
@@ -63,6 +72,20 @@ impl Service {
     }
 
     async fn block_again(&self, done: &mut Upkeep) -> Result<(), Stop> {
+        let before = done.undone;
+        let blocking = self.block_all(done).await;
+        match done.undone.saturating_sub(before) {
+            0 => {}
+            certificates => tracing::warn!(
+                certificates,
+                "certificates that were taken away are valid and were not blocked, as a clock that \
+                 was ahead leaves them: the blocklists have them again"
+            ),
+        }
+        blocking
+    }
+
+    async fn block_all(&self, done: &mut Upkeep) -> Result<(), Stop> {
         loop {
             let found = self
                 .read(|tx, shared| certificate::revoked_and_not_blocked(tx, shared.now(), FOUND))
