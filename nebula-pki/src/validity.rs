@@ -39,11 +39,13 @@ impl Validity {
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         let not_after = not_before.saturating_add(lifetime);
         let issuer = ca.fingerprint();
-        if go_time(of_ca.not_after) < go_time(not_before) {
+        // Of what is asked for nothing wraps: it is to end with the CA.
+        let time = |unix: i64| unix.saturating_add(go_time(0));
+        if go_time(of_ca.not_after) < time(not_before) {
             let Self { not_before, not_after } = of_ca;
             return Err(Error::CaExpired { issuer, not_before, not_after });
         }
-        if go_time(of_ca.not_before) > go_time(not_after) {
+        if go_time(of_ca.not_before) > time(not_after) {
             let Self { not_before, not_after } = of_ca;
             return Err(Error::CaNotYetValid { issuer, not_before, not_after });
         }

@@ -460,6 +460,12 @@ fn a_validity_lasts_no_longer_than_the_ca() {
     assert_eq!(starting(NOW + 10, 5_000), from(NOW + 10, not_after));
     assert_eq!(starting(NOW - 300, 400), from(NOW, NOW + 100), "the length counts from the time");
     assert_eq!(starting(not_after, 0), from(not_after, not_after));
+    // Nothing wraps: the longest lifetime ends with the CA, and the last second is after it.
+    let longest = |at| Validity::starting(at, Duration::MAX, ca);
+    assert_eq!(longest(NOW + 10), from(NOW + 10, not_after));
+    assert!(matches!(longest(i64::MAX), Err(Error::CaExpired { .. })));
+    assert!(matches!(longest(not_after + 1), Err(Error::CaExpired { .. })));
+    assert!(matches!(starting(i64::MIN, 5), Err(Error::CaNotYetValid { .. })));
     assert_eq!(starting(0, u64::MAX / 2_000), from(NOW, not_after));
     let issuer_is = ca.fingerprint();
     let expired = Error::CaExpired { issuer: issuer_is, not_before, not_after };
