@@ -185,7 +185,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The file that should hold a token's PIN cannot be read.
+    /// The file that should hold a token's PIN cannot be read, or is empty.
     #[error("cannot read the PIN from {path}: {reason}")]
     PinSource {
         /// The file.

@@ -323,6 +323,14 @@ fn the_pin_has_to_be_right() {
         open(&format!("&pin-source={pin}")).unwrap_err(),
         Error::PinSource { path, reason } if path == pin && reason == "entity not found"
     ));
+    // It would count as a try.
+    for empty in ["", "\n", "\r\n"] {
+        fs::write(&pin, empty).unwrap();
+        assert!(matches!(
+            open(&format!("&pin-source={pin}")).unwrap_err(),
+            Error::PinSource { path, reason } if path == pin && reason == "the file is empty"
+        ));
+    }
     for (content, source) in [
         (PIN.to_owned(), format!("&pin-source={pin}")),
         (format!("{PIN}\n"), format!("&pin-source=file:{pin}")),
@@ -396,7 +404,6 @@ fn uris() {
     let refused = [
         ("", "pkcs11:"),
         ("pkcs12:object=a?module-path=/m", "pkcs11:"),
-        ("PKCS11:object=a?module-path=/m", "pkcs11:"),
         ("pkcs11:", "module-path"),
         ("pkcs11:object=a", "module-path"),
         ("pkcs11:object=a?", "module-path"),
@@ -419,6 +426,8 @@ fn uris() {
         ("pkcs11:object=a%4g?module-path=/m", "object"),
         ("pkcs11:object=a%+4?module-path=/m", "object"),
         ("pkcs11:object=a b?module-path=/m", "object"),
+        ("pkcs11:object=a#b?module-path=/m", "object"),
+        ("pkcs11:object=a?module-path=/m#b", "module-path"),
         ("pkcs11:object=ä?module-path=/m", "object"),
         ("pkcs11:id=%0g?module-path=/m", "id"),
         ("pkcs11:type=cert?module-path=/m", "type"),
@@ -450,6 +459,11 @@ fn uris() {
     assert!(matches!(error, Error::Pkcs11Uri { attribute, .. } if attribute.len() == 64));
 
     for (uri, shown) in [
+        // RFC 7512, 2.5: what a query has beyond the known is ignored.
+        (
+            "PKCS11:object=a%23b?x-vendor=3&module-path=/m&pin-valu=1",
+            r#"Pkcs11Uri { token: None, object: Some("a#b"), .. }"#,
+        ),
         ("pkcs11:?module-path=/m", "Pkcs11Uri { token: None, object: None, .. }"),
         (
             "pkcs11:token=a+b%3d;object=c=d;id=%00;slot-id=07?pin-value=secret&module-path=/m",

@@ -118,7 +118,7 @@ fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
                 }
             }
             ("command", _) => return refuse("command: must be a list of texts"),
-            ("pkcs11", DeValue::String(text)) if text.starts_with("pkcs11:") => {
+            ("pkcs11", DeValue::String(text)) if is_pkcs11(text) => {
                 uri = Some(text.to_string());
             }
             ("pkcs11", _) => {
@@ -150,6 +150,11 @@ fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
         (None, None, _) => return Err((None, "needs a command, or pkcs11".to_owned())),
     };
     Ok(SignerSetting { name: name.to_owned(), source, tenants })
+}
+
+/// Schemes of URIs are the same in capitals.
+fn is_pkcs11(uri: &str) -> bool {
+    uri.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("pkcs11"))
 }
 
 /// Some tenants, at least one.

@@ -32,7 +32,9 @@ use crate::Error;
 /// | `pin-value` | the PIN; without it and `pin-source` nobody logs in |
 /// | `pin-source` | the absolute path, or `file:` URI, of a file whose last line end is not part of the PIN. The RFC's `\|` before a program is refused |
 ///
-/// Other attributes are refused, because a slip would otherwise name another key.
+/// Other attributes of the path, vendors' too, are refused, because without them another key would
+/// match. Others of the query are ignored (RFC 7512, 2.5), but not behind a `pin-value`, whose `&` has to
+/// be written as `%26`.
 #[derive(Default)]
 pub struct Pkcs11Uri {
     module_path: Option<PathBuf>,
@@ -160,6 +162,11 @@ impl Pkcs11Uri {
             .strip_suffix(b"\n")
             .map_or(pin.len(), |line| line.strip_suffix(b"\r").unwrap_or(line).len());
         pin.truncate(length);
+        // A module would take it for a wrong one, and count a try.
+        if pin.is_empty() {
+            let path = path.display().to_string();
+            return Err(Error::PinSource { path, reason: "the file is empty".to_owned() });
+        }
         Ok(Some(pin))
     }
 
@@ -247,6 +254,9 @@ fn version(text: &str) -> Result<(u8, u8), &'static str> {
     Ok((number(major)?, number(minor)?))
 }
 
+/// In any case (RFC 3986, 3.1).
+const SCHEME: &str = "pkcs11:";
+
 const UNKNOWN: &str = "it is not known here";
 const TWICE: &str = "it is given twice";
 
@@ -260,8 +270,9 @@ impl FromStr for Pkcs11Uri {
         let refused = |attribute: &str, reason| {
             Err(Error::Pkcs11Uri { attribute: attribute.chars().take(64).collect(), reason })
         };
-        let Some(uri) = uri.strip_prefix("pkcs11:") else {
-            return refused("pkcs11:", "the URI does not begin with it");
+        let scheme = uri.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
+        let Some(uri) = scheme.and_then(|scheme| uri.get(scheme.len()..)) else {
+            return refused(SCHEME, "the URI does not begin with it");
         };
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let mut parsed = Self::default();
@@ -275,6 +286,8 @@ impl FromStr for Pkcs11Uri {
             let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
             match decode(value).and_then(|value| parsed.access(name, value)) {
                 Ok(()) => {}
+                // A slip of a query names no other key, and vendors have their own (RFC 7512, 2.5).
+                Err(UNKNOWN) if parsed.pin.is_none() && !is_of_path(name) => {}
                 // It may be the rest of a PIN with an ampersand in it.
                 Err(UNKNOWN) if parsed.pin.is_some() => {
                     return refused("pin-value", "it is followed by an unknown attribute");
@@ -300,6 +313,11 @@ impl fmt::Debug for Pkcs11Uri {
             .field("object", &object)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether it is an attribute of the path, which was written into the query by mistake.
+fn is_of_path(name: &str) -> bool {
+    TEXTS.contains(&name) || ["slot-id", "library-version", "object", "id", "type"].contains(&name)
 }
 
 fn set<T>(attribute: &mut Option<T>, value: T) -> Result<(), &'static str> {
@@ -336,7 +354,8 @@ fn decode(value: &str) -> Result<Value, &'static str> {
                 rest = after;
                 byte.ok_or(BAD_ESCAPE)?
             }
-            b'!'..=b'~' => *byte,
+            // Unescaped it begins a fragment, which these URIs have not.
+            b'!'..=b'"' | b'$'..=b'~' => *byte,
             _ => return Err("it holds a character that has to be written as %XX"),
         });
     }
