@@ -100,7 +100,7 @@ pub(crate) fn read(
 ) -> Result<(Issuer<CaKey>, Zeroizing<Vec<u8>>), Failure> {
     let key = match token {
         Some(uri) => Ok(open_token(uri)?),
-        None => read_key(ca_key)?.map(CaKey::File),
+        None => open_key(&read_key(ca_key)?)?.map(CaKey::File),
     };
     let pem = files::read(ca_crt).map_err(|error| error.failure("error while reading ca-crt: "))?;
     let (certificate, rest) = certificates::next(&pem, "error while parsing ca-crt: ")?;
@@ -149,11 +149,15 @@ pub(crate) fn check_time(ca: &Certificate, now: Now) -> Result<(), Failure> {
     })
 }
 
-/// Reads a key, encrypted or not. The inner error is as in [`usable`].
-pub(crate) fn read_key(path: &OsStr) -> Result<Result<SigningKey, Error>, Failure> {
-    let pem = files::read(path).map_err(|error| error.failure("error while reading ca-key: "))?;
-    match usable(SigningKey::from_pem(&pem)) {
-        Err(Error::EncryptedKey) => encryption::open(&pem),
+/// The file of a key.
+pub(crate) fn read_key(path: &OsStr) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    files::read(path).map_err(|error| error.failure("error while reading ca-key: "))
+}
+
+/// A key, encrypted or not. The inner error is as in [`usable`].
+pub(crate) fn open_key(pem: &[u8]) -> Result<Result<SigningKey, Error>, Failure> {
+    match usable(SigningKey::from_pem(pem)) {
+        Err(Error::EncryptedKey) => encryption::open(pem),
         key => key.map_err(|error| unreadable_key(&error)),
     }
 }

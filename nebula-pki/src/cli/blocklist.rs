@@ -34,10 +34,12 @@ pub(crate) fn read(path: &OsStr) -> Result<Blocklist, Failure> {
     }
     let list =
         files::read(path).map_err(|error| error.failure("error while reading blocklist: "))?;
-    if matches!(**list, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-        return Err(invalid(1, &Error::Utf16));
+    // Its byte order mark, or the other halves of ASCII characters.
+    if list.starts_with(&[0xff, 0xfe]) || list.starts_with(&[0xfe, 0xff]) || list.contains(&0) {
+        let message = "error while parsing blocklist: UTF-16 text: save it as UTF-8";
+        return Err(Failure::new(Error::Utf16.code(), message));
     }
-    let list = String::from_utf8_lossy(&list);
+    let list = String::from_utf8_lossy(list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&list));
     list.lines()
         .enumerate()
         .map(|(index, line)| (index + 1, line.split('#').next().unwrap_or_default().trim()))

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-use nebula_pki::files;
+use nebula_pki::files::{self, Replacement};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -78,18 +78,58 @@ pub(crate) fn claim_outputs(flags: &[(&str, &OsStr)]) -> Result<(), Failure> {
             format!("{both} both set to \"-\", only one output may write to stdout"),
         ));
     }
-    let mut others = flags.iter().filter(|(_, path)| !path.is_empty() && !is_standard(path));
-    while let Some((first, path)) = others.next() {
-        if let Some((second, other)) = others.clone().find(|(_, other)| is_one(path, other)) {
-            let quoted = quote(path.as_encoded_bytes());
-            let which = match path == other {
-                true => format!("both set to {quoted}"),
-                false => format!("set to one file: {quoted}, {}", quote(other.as_encoded_bytes())),
-            };
-            return Err(Failure::new("usage", format!("-{first} and -{second} {which}")));
+    let mut others = flags.iter().filter(|(_, path)| !path.is_empty());
+    while let Some(one) = others.next() {
+        let of_one = |(_, other): &&(&str, &OsStr)| is_one(or(one.1, STDOUT), or(other, STDOUT));
+        if let Some(other) = others.clone().find(of_one) {
+            return Err(one_file(one, other));
         }
     }
     Ok(())
+}
+
+/// Refuses an output that would take the place of an input. Not for those that refuse to overwrite
+/// anything.
+pub(crate) fn claim_apart(
+    outputs: &[(&str, &OsStr)],
+    inputs: &[(&str, &OsStr)],
+) -> Result<(), Failure> {
+    for output in outputs.iter().filter(|(_, path)| !path.is_empty()) {
+        let of_one = |(_, input): &&(&str, &OsStr)| {
+            !input.is_empty() && is_one(or(output.1, STDOUT), or(input, STDIN))
+        };
+        if let Some(input) = inputs.iter().find(of_one) {
+            return Err(one_file(output, input));
+        }
+    }
+    Ok(())
+}
+
+/// The path, or that of the stream that it stands for, which may have been led into a file.
+fn or<'a>(path: &'a OsStr, stream: &'static str) -> &'a OsStr {
+    if is_standard(path) { stream.as_ref() } else { path }
+}
+
+fn one_file((first, path): &(&str, &OsStr), (second, other): &(&str, &OsStr)) -> Failure {
+    let quoted = quote(path.as_encoded_bytes());
+    let which = match path == other {
+        true => format!("both set to {quoted}"),
+        false => format!("set to one file: {quoted}, {}", quote(other.as_encoded_bytes())),
+    };
+    Failure::new("usage", format!("-{first} and -{second} {which}"))
+}
+
+/// Refuses to replace what was read, where no output is named, if it is no file: what is written to a
+/// pipe would be lost. Takes the names of both flags.
+pub(crate) fn claim_replaceable(input: &str, path: &OsStr, output: &str) -> Result<(), Failure> {
+    let is_stream =
+        Path::new(path).metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if is_standard(path) || !is_stream {
+        return Ok(());
+    }
+    let path = quote(path.as_encoded_bytes());
+    let message = format!("-{output} is required: -{input} is no file to be replaced: {path}");
+    Err(Failure::new("usage", message))
 }
 
 /// Whether what is written to one path takes the place of what is at the other.
@@ -155,14 +195,33 @@ pub(crate) fn write(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
     write_to(path, options().create(true).truncate(true).open(path), bytes)
 }
 
-/// Replaces a file as a whole: whatever fails, the old one is still there, and who may read it stays
-/// as it was. Standard output is just written.
-pub(crate) fn replace(path: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
+/// What is ready to be written.
+pub(crate) enum Staged<'a> {
+    Standard(&'a [u8]),
+    File(&'a OsStr, Box<Replacement>),
+}
+
+/// Makes ready a file that takes another's place as a whole: whatever fails, the old one is still
+/// there, and who may read it stays as it was. Standard output is just written.
+pub(crate) fn stage<'a>(path: &'a OsStr, bytes: &'a [u8]) -> Result<Staged<'a>, FileError> {
     if is_standard(path) {
-        return print(bytes);
+        return Ok(Staged::Standard(bytes));
     }
-    files::replace(path.as_ref(), bytes, 0o600)
-        .map_err(|error| FileError::new("replace", path, error))
+    let operation = if exists(path) { "replace" } else { "open" };
+    Replacement::stage(path.as_ref(), bytes, 0o600)
+        .map(|file| Staged::File(path, Box::new(file)))
+        .map_err(|error| FileError::new(operation, path, error))
+}
+
+impl Staged<'_> {
+    pub(crate) fn commit(self) -> Result<(), FileError> {
+        match self {
+            Self::Standard(bytes) => print(bytes),
+            Self::File(path, file) => {
+                file.commit().map_err(|error| FileError::new("replace", path, error))
+            }
+        }
+    }
 }
 
 /// Takes from a key's file what everybody may do with it; whom its owner let in stays.

@@ -77,7 +77,8 @@ const VARIABLES: [(&str, &str); 4] = [
         FORMAT_VARIABLE,
         "If it is json, errors are machine-readable: on standard error, one JSON object per line with \
          the members mode, code, message and, about a certificate, fingerprint; about its time, notBefore \
-         and notAfter, too: not_yet_valid and expired are two codes. No usage is shown. \
+         and notAfter, too: not_yet_valid and expired are two codes; with ca_not_yet_valid and ca_expired all \
+         three are those of the CA. No usage is shown. \
          Codes are stable; new ones may be added.",
     ),
     ("TZ", "The time zone in which times are shown: the name or the path of a zone file."),

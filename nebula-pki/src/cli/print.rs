@@ -9,6 +9,7 @@ use crate::{certificates, clock, files, qr};
 pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let path = flags.required("path")?;
     let out_qr = flags.raw("out-qr");
+    files::claim_apart(&[("out-qr", out_qr)], &[("path", path)])?;
     let input = files::read(path).map_err(|error| error.failure("unable to read cert; "))?;
 
     let zone = clock::zone();

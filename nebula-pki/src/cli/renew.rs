@@ -9,6 +9,7 @@ use nebula_pki::{
 use crate::authority::{self, CaKey};
 use crate::clock::Now;
 use crate::failure::{Failure, Failures};
+use crate::files::FileError;
 use crate::flags::{SECOND, Values};
 use crate::quote::quote;
 use crate::terms::Terms;
@@ -21,14 +22,19 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let in_crt = flags.required("in-crt")?;
     let (ca, list, out_qr) = (flags.raw("ca"), flags.raw("blocklist"), flags.raw("out-qr"));
     let out_crt = Some(flags.raw("out-crt")).filter(|path| !path.is_empty()).unwrap_or(in_crt);
-    files::claim_inputs(&[
+    let inputs = [
         ("ca-key", ca_key),
         ("ca-crt", ca_crt),
         ("ca", ca),
         ("in-crt", in_crt),
         ("blocklist", list),
-    ])?;
+    ];
+    files::claim_inputs(&inputs)?;
+    if flags.raw("out-crt").is_empty() {
+        files::claim_replaceable("in-crt", in_crt, "out-crt")?;
+    }
     files::claim_outputs(&[("out-crt", out_crt), ("out-qr", out_qr)])?;
+    files::claim_apart(&[("out-qr", out_qr)], &inputs)?;
     let in_place = out_crt == in_crt || files::is_one(out_crt, in_crt);
 
     let (issuer, bundle) = authority::read(ca_key, token, ca_crt)?;
@@ -61,13 +67,16 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
             terms(now, flags.duration("duration"), verified.details(), issuer.certificate());
         pem.push_str(&renew(&issuer, &verified, &terms)?.to_pem());
     }
-    let written = if in_place {
-        files::replace(out_crt, pem.as_bytes())
-    } else {
-        files::write_new(out_crt, pem.as_bytes())
-    };
-    written.map_err(|error| error.failure("error while writing out-crt: "))?;
-    qr::write(out_qr, &pem)?;
+    // What can't be written shows before the old certificate is replaced.
+    let of_crt = |error: FileError| error.failure("error while writing out-crt: ");
+    let png = qr::png(out_qr, &pem)?;
+    let crt = files::stage(out_crt, pem.as_bytes()).map_err(of_crt)?;
+    let qr = png.as_ref().map(|png| files::stage(out_qr, png)).transpose();
+    let qr = qr.map_err(|error| qr::failure(&error))?;
+    crt.commit().map_err(of_crt)?;
+    if let Some(qr) = qr {
+        qr.commit().map_err(|error| qr::failure(&error))?;
+    }
     Ok(())
 }
 

@@ -32,8 +32,10 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let versions = versions(flags)?;
     let out_key = or_named(flags, "out-key", ".key");
     let out_crt = or_named(flags, "out-crt", ".crt");
-    files::claim_inputs(&[("ca-key", ca_key), ("ca-crt", ca_crt), ("in-pub", in_pub)])?;
+    let inputs = [("ca-key", ca_key), ("ca-crt", ca_crt), ("in-pub", in_pub)];
+    files::claim_inputs(&inputs)?;
     files::claim_outputs(&[("out-key", &out_key), ("out-crt", &out_crt), ("out-qr", out_qr)])?;
+    files::claim_apart(&[("out-qr", out_qr)], &inputs)?;
 
     let (issuer, _) = authority::read(ca_key, token, ca_crt)?;
     authority::check_time(issuer.certificate(), Now::read())?;

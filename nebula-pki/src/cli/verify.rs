@@ -23,7 +23,9 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     let key = if key.is_empty() { None } else { Some(PrivateKey::read(key)?) };
 
     let input = files::read(crt).map_err(|error| error.failure("unable to read crt: "))?;
-    if strict && input.is_empty() {
+    // Only where the reference has no say.
+    let is_ours = strict || soon > 0 || key.is_some() || !list.is_empty();
+    if is_ours && input.is_empty() {
         return Err(Failure::new("no_pem_block", "error while parsing crt: no certificate").into());
     }
     let (now, until) = {
@@ -112,7 +114,12 @@ pub(crate) fn refused(certificate: &Certificate, error: &Error) -> Failure {
             text(certificate, clock::zone())
         ),
     };
-    Failure::new(error.code(), message).about(certificate.fingerprint()).timed(error)
+    // The times are those of the certificate that is not valid.
+    let about = match error {
+        Error::CaExpired { issuer, .. } | Error::CaNotYetValid { issuer, .. } => *issuer,
+        _ => certificate.fingerprint(),
+    };
+    Failure::new(error.code(), message).about(about).timed(error)
 }
 
 /// The CAs of a bundle.

@@ -110,6 +110,17 @@ fn verify_with_a_blocklist() {
         let message = format!("error while parsing blocklist: line {line}: {reason}");
         refuse(&scratch, &verify, &message);
     }
+    // As editors on Windows write it.
+    scratch.write("list", format!("\u{feff}{other}\r\n"));
+    scratch.succeed(&verify);
+    scratch.write("list", format!("\u{feff}{}\r\n", certificate.fingerprint()));
+    assert!(scratch.run(&verify).stderr.ends_with("}: certificate is in the block list\n"));
+    for mark in ["", "\u{feff}"] {
+        let text = format!("{mark}{other}\r\n");
+        scratch.write("list", text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
+        let message = "error while parsing blocklist: UTF-16 text: save it as UTF-8";
+        refuse(&scratch, &verify, message);
+    }
     let missing = "error while reading blocklist: open no: no such file or directory";
     refuse(&scratch, &["verify", "-ca", "ca.crt", "-crt", "n.crt", "-blocklist", "no"], missing);
     refuse(
@@ -148,13 +159,18 @@ fn verify_strictly() {
     }
     assert_eq!((high, low), (8, 8));
 
+    // What only this program can be asked is not answered of nothing.
     scratch.write("empty", "");
-    scratch.succeed(&["verify", "-ca", "ca.crt", "-crt", "empty"]);
-    refuse(
-        &scratch,
-        &["verify", "-strict", "-ca", "ca.crt", "-crt", "empty"],
-        "error while parsing crt: no certificate",
-    );
+    scratch.write("list", "");
+    scratch.succeed(&["keygen", "-out-key", "k", "-out-pub", "p"]);
+    let verify = ["verify", "-ca", "ca.crt", "-crt", "empty"];
+    scratch.succeed(&verify);
+    for asked in
+        [&["-strict"][..], &["-expires-within", "1h"], &["-key", "k"], &["-blocklist", "list"]]
+    {
+        let message = "error while parsing crt: no certificate";
+        refuse(&scratch, &[&verify[..], asked].concat(), message);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nebula_pki::{
 use serde_json::{Value, json};
 
 use crate::command::{Scratch, reference};
-use crate::{certificates, refuse, with_ca};
+use crate::{certificates, refuse, vector, with_ca};
 
 #[test]
 fn errors_for_programs() {
@@ -326,4 +326,22 @@ fn who_asks_is_told_that_this_is_not_the_reference() {
         concat!("Version: 1.11.0\nImplementation: nebula-pki ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(scratch.run(&["-implementation"]).stdout(), ours);
     assert_eq!(scratch.run(&["-version", "-implementation"]).stdout(), ours);
+}
+
+#[test]
+fn an_error_about_a_cas_time_names_the_ca() {
+    let scratch = Scratch::new();
+    scratch.write("ca.crt", vector::read("expired/ca-short-v2-25519.crt"));
+    scratch.write("n.crt", vector::read("expired/under-short-v2-25519.crt"));
+    let verify = ["verify", "-ca", "ca.crt", "-crt", "n.crt"];
+    let outcome = scratch.run_with(&verify, &[("NEBULA_CERT_ERRORS", "json")], b"");
+    let error: Value = serde_json::from_str(&outcome.stderr).unwrap();
+    let ca = certificates(&scratch, "ca.crt").remove(0);
+    assert_eq!(error["code"], "ca_expired");
+    assert_eq!(error["fingerprint"], ca.fingerprint().to_string());
+    let shown = scratch.run(&["print", "-json", "-path", "ca.crt"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    for name in ["notBefore", "notAfter"] {
+        assert_eq!(error[name], shown[0]["details"][name]);
+    }
 }
