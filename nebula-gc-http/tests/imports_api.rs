@@ -187,14 +187,18 @@ async fn what_a_host_had_before_is_its_nodes_and_blocked_with_it(plane: Plane) {
     ];
     let key = new_key();
     let moved = [
-        elsewhere.host("moved", "10.1.0.7/16", 10, &key),
+        elsewhere.host("moved", "10.1.0.8/16", 30, &key),
         elsewhere.host("moved", "10.1.0.8/16", 20, &key),
+        elsewhere.host("moved", "10.1.0.7/16", 10, &key),
     ];
     let pem: String = split.iter().chain(&moved).map(nebula_pki::Certificate::to_pem).collect();
     let report = import(&plane, json!({"certificates": pem})).await;
     let reasons: Vec<_> = report["conflicts"].as_array().unwrap().iter().collect();
     assert_eq!(reasons.len(), 3, "{report}");
-    assert!(reasons[2]["reason"].as_str().unwrap().contains("names 10.1.0.8, too"), "{report}");
+    let told = reasons[2]["reason"].as_str().unwrap();
+    assert!(told.contains(&format!("{}, names 10.1.0.7,", moved[2].fingerprint())), "{report}");
+    let former = [&moved[1], &moved[0]].map(|one| format!("{} (10.1.0.8)", one.fingerprint()));
+    assert!(told.ends_with(&format!("block {}", former.join(" and "))), "{report}");
 }
 
 async fn a_blocklist_comes_along(plane: Plane) {
@@ -223,7 +227,8 @@ async fn a_blocklist_comes_along(plane: Plane) {
     let before_it = revision(&plane).await;
     let dry = import(&plane, body(json!({"dryRun": true}))).await;
     assert_eq!((&dry["imported"], &dry["blocked"]), (&json!(1), &json!(3)));
-    assert_eq!(dry["conflicts"][0]["reason"], "its certificate is blocked");
+    let reason = format!("its certificate {} is blocked", stolen.fingerprint());
+    assert_eq!(dry["conflicts"][0]["reason"], reason);
     let refused = import(&plane, body(json!({}))).await;
     assert_eq!((&refused["imported"], &refused["blocked"]), (&json!(0), &json!(0)));
     assert_eq!((revision(&plane).await, blocked(&plane).await.len()), (before_it, 0));

@@ -60,7 +60,8 @@ pub struct ImportReport {
 /// Why a host is not taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportConflict {
-    /// The place of its first certificate, from 0.
+    /// The place of its first certificate among all that were sent, from 0; which of several is in the
+    /// way, the reason says.
     pub index: usize,
     /// The host's name.
     pub name: String,

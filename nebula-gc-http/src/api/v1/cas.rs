@@ -226,7 +226,8 @@ struct ImportView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportConflict)]
 struct ConflictView {
-    /// The place of its first certificate, from 0.
+    /// The place of its first certificate among all that were sent, from 0; which of several is in the
+    /// way, the reason says.
     index: usize,
     /// The host's name.
     name: String,

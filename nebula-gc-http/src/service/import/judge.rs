@@ -50,7 +50,10 @@ pub(super) fn hosts(certificates: &[Certificate], trusted: &CaPool, now: i64) ->
         match trusted.verify_strict(certificate, now, &Blocklist::default()) {
             Ok(verified) => host.certificates.push(verified),
             Err(nebula_pki::Error::Expired { .. }) => {}
-            Err(error) => host.failure = Some(error.to_string()),
+            Err(error) => {
+                host.failure =
+                    Some(format!("its certificate {}: {error}", certificate.fingerprint()));
+            }
         }
     }
     hosts
@@ -169,7 +172,8 @@ fn judge_alone(
     let mut known = vec![];
     for one in &certificates {
         if is_blocked(tx, network, one.certificate(), listed)? {
-            return Ok(Verdict::Conflict("its certificate is blocked".to_owned()));
+            let fingerprint = one.certificate().fingerprint();
+            return Ok(Verdict::Conflict(format!("its certificate {fingerprint} is blocked")));
         }
         known.push(certificate::is_known(tx, &one.certificate().fingerprint())?);
     }
@@ -206,9 +210,11 @@ fn judge_alone(
         let key = one.certificate().public_key();
         let is_taken = node::with_public_key(tx, network.id, key)?.is_some()
             || former_key::is_of_another(tx, network.id, key, node.id)?;
-        if is_taken || certificate::is_known(tx, &one.certificate().fingerprint())? {
-            let reason = "a former certificate or key of it is another node's";
-            return Ok(Verdict::Conflict(reason.to_owned()));
+        let fingerprint = one.certificate().fingerprint();
+        if is_taken || certificate::is_known(tx, &fingerprint)? {
+            return Ok(Verdict::Conflict(format!(
+                "its former certificate {fingerprint} or that one's key is another node's"
+            )));
         }
     }
     if former_key::is_of_another(tx, network.id, &node.public_key, node.id)? {
@@ -266,7 +272,8 @@ fn is_blocked(
     Ok(false)
 }
 
-/// What a host had before may say less or other groups, but name no other address.
+/// What a host had before may say less or other groups, but name no other address than its newest:
+/// all that do are told.
 fn check_former(
     network: &Network,
     certificates: &[VerifiedCertificate],
@@ -274,13 +281,26 @@ fn check_former(
 ) -> Result<(), String> {
     let newest = certificates.last().ok_or("it has no certificate")?;
     let addresses: Vec<_> = newest.details().networks().iter().map(IpNet::addr).collect();
-    for net in former.iter().flat_map(|one| one.details().networks()) {
-        if !addresses.contains(&net.addr()) {
-            return Err(format!("a former certificate of it names {}, too: block it", net.addr()));
+    let mut others = vec![];
+    for one in former {
+        let of = one.details().networks().iter().map(IpNet::addr);
+        if let Some(other) = of.into_iter().find(|address| !addresses.contains(address)) {
+            others.push(format!("{} ({other})", one.certificate().fingerprint()));
         }
-        check_prefix(network, net)?;
     }
-    Ok(())
+    if !others.is_empty() {
+        let named: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+        return Err(format!(
+            "its newest certificate, {}, names {}, and former ones name other addresses: block {}",
+            newest.certificate().fingerprint(),
+            named.join(" and "),
+            others.join(" and ")
+        ));
+    }
+    former
+        .iter()
+        .flat_map(|one| one.details().networks())
+        .try_for_each(|net| check_prefix(network, net))
 }
 
 fn check_prefix(network: &Network, net: &IpNet) -> Result<(), String> {
