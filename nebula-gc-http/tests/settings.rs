@@ -134,6 +134,11 @@ fn a_signer_is_a_program_or_a_key_in_a_token() {
     };
     let signer = SignerSetting { name: "a".to_owned(), source: command, tenants: None };
     assert_eq!(read(&[], &[], file).unwrap().signers, [signer]);
+    // A scheme is the same in capitals.
+    for uri in ["pkcs11:token=a", "PKCS11:token=a"] {
+        let read = read(&[], &[], &format!("[signers.a]\npkcs11 = \"{uri}\"\n")).unwrap();
+        assert_eq!(read.signers[0].source, SignerSource::Pkcs11 { uri: uri.to_owned() });
+    }
     const URI: &str = "pkcs11: must be a URI in quotation marks that begins with pkcs11:";
     let a = |rest: &str| refused(&[], &[], &format!("\n[signers.a]\n{rest}"));
     for (rest, told) in [
