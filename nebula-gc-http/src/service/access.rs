@@ -32,8 +32,11 @@ pub enum Caller {
 #[derive(Debug, Clone)]
 pub(crate) enum Principal {
     OperatorKey(OperatorKey),
-    /// It may be expired or used up, which matters to who wants to join.
-    JoinToken(JoinToken),
+    /// It may be expired or used up, which matters to who wants to join; an expired one reads nothing.
+    JoinToken {
+        token: JoinToken,
+        is_expired: bool,
+    },
     /// A node that is not released.
     Node(Box<Node>),
     Local,
@@ -71,7 +74,7 @@ actions! {
     ReadJoinTokens,
     /// Make and revoke join tokens.
     ManageJoinTokens,
-    /// See nodes and their bundles; with a join token those that joined with it.
+    /// See nodes and their bundles; with a join token, until it expires, those that joined with it.
     ReadNode,
     /// Enrol a device; with an operator key with any groups and roles.
     Register,
@@ -104,7 +107,8 @@ impl Principal {
                 BearerKind::OperatorKey => operator_key::by_hash(tx, &hashed)?
                     .filter(|key| key.expires_at.is_none_or(|end| now < end))
                     .map(Self::OperatorKey),
-                BearerKind::JoinToken => join_token::by_hash(tx, &hashed)?.map(Self::JoinToken),
+                BearerKind::JoinToken => join_token::by_hash(tx, &hashed)?
+                    .map(|token| Self::JoinToken { is_expired: token.expires_at <= now, token }),
                 BearerKind::NodeToken => node::by_token(tx, &hashed)?
                     .filter(|node| node.state != NodeState::Released)
                     .map(|node| Self::Node(Box::new(node))),
@@ -129,18 +133,17 @@ impl Principal {
     pub(crate) fn actor(&self) -> String {
         match self {
             Self::OperatorKey(key) => format!("operator_key:{}", key.id),
-            Self::JoinToken(token) => format!("join_token:{}", token.id),
+            Self::JoinToken { token, .. } => format!("join_token:{}", token.id),
             Self::Node(node) => format!("node:{}", node.id),
             Self::Local => "local".to_owned(),
         }
     }
 
-    /// From when it is worth nothing, in seconds since the Unix epoch: then a join token still shows
-    /// who joined with it, and lets nobody join.
+    /// From when it is worth nothing, in seconds since the Unix epoch.
     pub(super) fn ends_at(&self) -> i64 {
         match self {
             Self::OperatorKey(key) => key.expires_at.unwrap_or(i64::MAX),
-            Self::JoinToken(token) => token.expires_at,
+            Self::JoinToken { token, .. } => token.expires_at,
             Self::Node(_) | Self::Local => i64::MAX,
         }
     }
@@ -151,7 +154,13 @@ impl Principal {
         let (allowed, who) = match self {
             Self::Local => (action != A::BeNode, "this program itself"),
             Self::OperatorKey(key) => (role_permits(key.role, action), key.role.word()),
-            Self::JoinToken(_) => (matches!(action, A::Register | A::ReadNode), "a join token"),
+            // Whether it lets anybody join is decided with all that it says.
+            Self::JoinToken { is_expired: true, .. } if action == A::ReadNode => {
+                return Err(Error::JoinTokenRefused {
+                    reason: "this join token is expired".to_owned(),
+                });
+            }
+            Self::JoinToken { .. } => (matches!(action, A::Register | A::ReadNode), "a join token"),
             Self::Node(_) => (action == A::BeNode, "a node token"),
         };
         if allowed {
@@ -177,7 +186,7 @@ impl Principal {
     pub(crate) fn sees_node(&self, node: &Node) -> bool {
         match self {
             Self::OperatorKey(_) | Self::Local => true,
-            Self::JoinToken(token) => node.join_token == Some(token.id),
+            Self::JoinToken { token, .. } => node.join_token == Some(token.id),
             Self::Node(own) => own.id == node.id,
         }
     }
@@ -202,7 +211,7 @@ impl Principal {
     pub(crate) fn scope(&self) -> Scope {
         match self {
             Self::OperatorKey(key) => key.scope,
-            Self::JoinToken(token) => Scope::Network(token.network),
+            Self::JoinToken { token, .. } => Scope::Network(token.network),
             Self::Node(node) => Scope::Network(node.network),
             Self::Local => Scope::Root,
         }

@@ -111,7 +111,7 @@ impl Registration {
     /// Whether who asks may have what the device's node has: with a join token only the one that it
     /// came with, for no more than that gives or the node has, and not for ever.
     fn check_repeat(&self, principal: &Principal, former: &Node, now: i64) -> Result<(), Error> {
-        let Principal::JoinToken(token) = principal else { return Ok(()) };
+        let Principal::JoinToken { token, .. } = principal else { return Ok(()) };
         if former.join_token != Some(token.id) {
             return Err(Error::JoinTokenRefused {
                 reason: "deviceId: this device came with another credential; ask with the join token that it came with, or with an operator key".to_owned(),
@@ -193,7 +193,7 @@ impl<'a> Join<'a> {
         groups: Option<&[String]>,
         now: i64,
     ) -> Result<Self, Error> {
-        let Principal::JoinToken(token) = principal else {
+        let Principal::JoinToken { token, .. } = principal else {
             return Ok(Self { token: None, groups: groups.unwrap_or_default().to_vec() });
         };
         check_time(token, now)?;

@@ -109,7 +109,7 @@ impl Enrollment {
         let matches =
             |token| shared.secrets.hashes(&self.token).any(|hashed| hashed.matches(token));
         let is_own = node.token.as_ref().is_some_and(matches);
-        if let (false, Principal::JoinToken(token)) = (is_own, principal) {
+        if let (false, Principal::JoinToken { token, .. }) = (is_own, principal) {
             check_time(token, terms.now)?;
         }
         if node.state != NodeState::Active {
