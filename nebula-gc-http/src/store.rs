@@ -11,6 +11,7 @@ pub(crate) mod former_key;
 pub(crate) mod history;
 pub(crate) mod idempotency;
 pub(crate) mod join_token;
+pub(crate) mod lent;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod operator_key;

@@ -5,6 +5,8 @@
 
 #[path = "authorization/foreign.rs"]
 mod foreign;
+#[path = "authorization/former.rs"]
+mod former;
 #[path = "authorization/identity.rs"]
 mod identity;
 #[path = "authorization/names.rs"]

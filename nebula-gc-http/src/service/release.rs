@@ -79,7 +79,7 @@ impl Step for Releasing {
         let network =
             network.ok_or_else(|| Error::NotFound { what: format!("device {device:?}") })?;
         let node = node::by_device(tx, network.id, device)?;
-        if node.is_none() && node::last_released(tx, network.id, device)?.is_none() {
+        if node.is_none() && node::released_of(tx, network.id, device, 1)?.is_empty() {
             return Err(Error::NotFound { what: format!("device {device:?}") });
         }
         if let Some(Node { state: state @ (NodeState::Revoked | NodeState::Suspended), .. }) = &node

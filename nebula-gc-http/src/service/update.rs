@@ -34,6 +34,8 @@ pub(super) struct Update {
     pub(super) blocks_former_later: bool,
     /// Other nodes' bundles name it, or no longer do, or name it otherwise.
     pub(super) moves_revision: bool,
+    /// Its node token is of no use any more.
+    pub(super) ends_token: bool,
     /// What is different, for the audit log.
     pub(super) changed: Vec<&'static str>,
 }
@@ -62,6 +64,7 @@ impl Update {
         let lighthouse = note("lighthouse", former.lighthouse != node.lighthouse);
         let relay = note("relay", former.relay != node.relay);
         note("mtu", former.mtu != node.mtu);
+        let ends_token = note("node_token", former.is_native() && !node.is_native());
         if changed.is_empty() {
             return Err(current);
         }
@@ -84,6 +87,7 @@ impl Update {
                 (false, true) => Reason::Changed,
                 (false, false) => Reason::Renewed,
             },
+            ends_token,
             changed,
         })
     }
@@ -126,9 +130,12 @@ impl Update {
             certificate::block_later(tx, node.id, terms.now.saturating_add(GIVEN_UP))?;
         }
         if self.reason == Reason::Rekeyed {
-            former_key::note(tx, node.id)?;
+            former_key::note(tx, node.id, by_itself)?;
         }
         node::update(tx, node)?;
+        if self.ends_token {
+            node::end_token(tx, node.id)?;
+        }
         if !by_itself {
             network::note_move(tx, network.id)?;
         }

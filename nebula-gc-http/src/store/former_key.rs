@@ -3,14 +3,31 @@ use nebula_alloc::store::Transaction;
 
 use crate::{Error, NodeId};
 
-/// Notes the key that a node has, before it is given another.
-pub(crate) fn note(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
+/// Notes the key that a node has, before it takes another, or before an operator replaces it.
+pub(crate) fn note(tx: &mut dyn Transaction, node: NodeId, by_itself: bool) -> Result<(), Error> {
+    let replaced = i64::from(!by_itself);
     Ok(tx.queue(
-        "INSERT INTO gc_former_key (network, public_key, node) \
-         SELECT network, public_key, id FROM gc_node WHERE id = $1 \
-         ON CONFLICT (network, public_key, node) DO NOTHING",
-        &[node.as_bytes().into()],
+        "INSERT INTO gc_former_key (network, public_key, node, replaced) \
+         SELECT network, public_key, id, $1 FROM gc_node WHERE id = $2 \
+         ON CONFLICT (network, public_key, node) DO UPDATE SET replaced = \
+         CASE WHEN gc_former_key.replaced = 1 THEN 1 ELSE excluded.replaced END",
+        &[replaced.into(), node.as_bytes().into()],
     )?)
+}
+
+/// Whether an operator has replaced this key of a node's.
+pub(crate) fn is_replaced(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    public_key: &[u8],
+    node: NodeId,
+) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT 1 FROM gc_former_key \
+         WHERE network = $1 AND public_key = $2 AND node = $3 AND replaced = 1",
+        &[network.as_bytes().into(), public_key.into(), node.as_bytes().into()],
+    )?;
+    Ok(!rows.is_empty())
 }
 
 /// Notes a key that a node had elsewhere, before it came.

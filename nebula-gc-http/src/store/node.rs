@@ -243,20 +243,21 @@ pub(crate) fn networks_that_released(
     rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
 }
 
-/// The last node that a device had and released.
-pub(crate) fn last_released(
+/// The nodes that a device had and that were released, the last one first, at most `limit`.
+pub(crate) fn released_of(
     tx: &mut dyn Transaction,
     network: NetworkId,
     device: &str,
-) -> Result<Option<Node>, Error> {
+    limit: i64,
+) -> Result<Vec<Node>, Error> {
     let rows = tx.query(
         select!(
             "WHERE network = $1 AND device = $2 AND state = 'released' \
-             ORDER BY released_at DESC, id DESC LIMIT 1"
+             ORDER BY released_at DESC, id DESC LIMIT $3"
         ),
-        &[network.as_bytes().into(), device.into()],
+        &[network.as_bytes().into(), device.into(), limit.into()],
     )?;
-    rows.first().map(read).transpose()
+    rows.iter().map(read).collect()
 }
 
 /// Who has a name that is told from others as this one is, if not a released node.
@@ -401,6 +402,14 @@ pub(crate) fn replace_token(
             node.id.as_bytes().into(),
             node.changes.into(),
         ],
+    )?)
+}
+
+/// Takes a node's token, which nothing takes the place of: it is one of the dialect from now on.
+pub(crate) fn end_token(tx: &mut dyn Transaction, id: NodeId) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_node SET token_key = NULL, token_hash = NULL, seen_at = NULL WHERE id = $1",
+        &[id.as_bytes().into()],
     )?)
 }
 

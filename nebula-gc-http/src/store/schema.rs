@@ -11,6 +11,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 5, oldest: 5, sql: VERSION_5 },
         Migration { version: 6, oldest: 6, sql: VERSION_6 },
         Migration { version: 7, oldest: 6, sql: VERSION_7 },
+        Migration { version: 8, oldest: 6, sql: VERSION_8 },
     ],
 };
 
@@ -301,4 +302,22 @@ CREATE INDEX gc_node_gone ON gc_node (released_at, id) WHERE state = 'released';
 CREATE INDEX gc_former_key_of_node ON gc_former_key (node);
 CREATE INDEX gc_join_token_end ON gc_join_token (expires_at);
 CREATE INDEX gc_node_applied ON gc_node (network, applied_revision) WHERE state = 'active';
+";
+
+/// * `gc_lent` has the addresses that a node, `holder`, has by a public key alone, which others may
+///   know: `node` is whose they were when that was shown last. It counts for as long as the holder
+///   may have no other key.
+/// * `gc_former_key.replaced` is 1 where an operator replaced the key, which the node may then not
+///   have again by itself.
+const VERSION_8: &str = "
+CREATE TABLE gc_lent (
+    network {blob} NOT NULL REFERENCES gc_network (id),
+    address TEXT NOT NULL,
+    node {blob} NOT NULL,
+    holder {blob} NOT NULL,
+    PRIMARY KEY (network, address)
+) {clustered};
+CREATE INDEX gc_lent_of_node ON gc_lent (node);
+CREATE INDEX gc_lent_to ON gc_lent (holder);
+ALTER TABLE gc_former_key ADD COLUMN replaced BIGINT NOT NULL DEFAULT 0;
 ";

@@ -16,42 +16,42 @@ on_both_engines! {
 
 const DAY: i64 = 86_400;
 
-async fn demo(plane: &Plane) {
+pub(crate) async fn demo(plane: &Plane) {
     let network = json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "versions": "1", "pools": ["10.1.0.0/17", "10.1.128.0/17"]});
     plane.post("/networks", &network).await.expect(201);
 }
 
 /// The secret of a join token like this.
-async fn token(plane: &Plane, mut like: Value) -> String {
+pub(crate) async fn token(plane: &Plane, mut like: Value) -> String {
     like["name"] = json!("token");
     like["uses"] = like.get("uses").cloned().unwrap_or(json!(100));
     let made = plane.post("/networks/demo/join-tokens", &like).await.expect(201);
     text(&made, "secret")
 }
 
-fn fresh_key() -> Value {
+pub(crate) fn fresh_key() -> Value {
     enrollment("")["publicKey"].clone()
 }
 
-fn device(id: &str, key: &Value) -> Value {
+pub(crate) fn device(id: &str, key: &Value) -> Value {
     json!({"projectId": "demo", "deviceId": id, "deviceName": id, "publicKey": key})
 }
 
-async fn register(plane: &Plane, secret: &str, body: &Value) -> Answer {
+pub(crate) async fn register(plane: &Plane, secret: &str, body: &Value) -> Answer {
     dialect(plane, "/register", secret, Some(body)).await
 }
 
-fn address(answer: &Answer) -> String {
+pub(crate) fn address(answer: &Answer) -> String {
     text(&answer.expect(200)["data"], "nebulaIp").trim_end_matches("/32").to_owned()
 }
 
-async fn release(plane: &Plane, device: &str) {
+pub(crate) async fn release(plane: &Plane, device: &str) {
     let path = format!("/release/{device}?projectId=demo");
     dialect(plane, &path, &plane.key, None).await.expect(200);
 }
 
 /// Enrols natively under this device id; answers the node's id and address.
-async fn enroll(plane: &Plane, secret: &str, body: &Value) -> (String, String) {
+pub(crate) async fn enroll(plane: &Plane, secret: &str, body: &Value) -> (String, String) {
     let mut body = body.clone();
     body["network"] = json!("demo");
     let made = plane.ask("POST", "/enroll", secret, Some(&body)).await.expect(201);
@@ -59,13 +59,13 @@ async fn enroll(plane: &Plane, secret: &str, body: &Value) -> (String, String) {
     (text(&made, "node"), address)
 }
 
-fn native(device: &str) -> Value {
+pub(crate) fn native(device: &str) -> Value {
     let mut body = enrollment(device);
     body["device"] = json!(device);
     body
 }
 
-async fn delete(plane: &Plane, node: &str) {
+pub(crate) async fn delete(plane: &Plane, node: &str) {
     plane.delete(&format!("/networks/demo/nodes/{node}")).await.expect(204);
 }
 

@@ -5,14 +5,14 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
-use super::succession::Proof;
+use super::succession::Former;
 use super::{Decision, check_unique};
 use crate::service::access::Principal;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update, same_groups};
 use crate::store::certificate::{self, Reason};
 use crate::store::join_token::JoinToken;
-use crate::store::node::{self, Applied, Generation, Node, NodeState};
+use crate::store::node::{Applied, Generation, Node, NodeState};
 use crate::store::pending;
 use crate::{DeviceId, Error, Groups, NodeId, NodeName, ProjectId};
 
@@ -63,9 +63,8 @@ impl Registration {
             let node = self.new_node(network, terms.now, &join);
             check_unique(tx, &node, None)?;
             let spends = join.token.map(|token| token.id);
-            let predecessor = node::last_released(tx, network, &node.device)?;
-            let proof = Proof::of(principal);
-            return Ok(Decision::joined(node, spends, predecessor, proof, terms.now));
+            let former = Former::default().of_device(tx, principal, &node)?;
+            return Ok(Decision::joined(node, spends, &former, terms.now));
         };
         if former.is_native() && !principal.is_operator() {
             return Err(Error::KeyMismatch {
@@ -162,8 +161,9 @@ impl Registration {
             node.lighthouse.clone_from(lighthouse);
         }
         if node.public_key != former.public_key {
-            // Only an operator key does that.
+            // Only an operator key does that. Who has the node token may be whom it replaces.
             node.key_until = None;
+            node.token = None;
         }
         node
     }

@@ -6,7 +6,7 @@ use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
 use super::device::{Join, check_time};
-use super::succession::Proof;
+use super::succession::Former;
 use super::{Decision, check_unique};
 use crate::secret::Bearer;
 use crate::service::Shared;
@@ -77,24 +77,20 @@ impl Enrollment {
                 reason: "device: this device is enrolled with another key; renew with its node token, or have it released".to_owned(),
             });
         }
-        let (predecessor, proof) = match (&self.former_token, &self.device) {
-            (Some(token), _) => {
-                let former = with_token(tx, shared, token)?
-                    .filter(|node| node.network == network && node.state == NodeState::Released);
-                let former = former.ok_or_else(|| Error::KeyMismatch {
-                    reason: "formerNodeToken: no released node of the network had it; leave it out"
-                        .to_owned(),
-                })?;
-                let proof =
-                    if principal.is_operator() { Proof::Operator } else { Proof::NodeToken };
-                (Some(former), proof)
-            }
-            (None, Some(device)) => {
-                (node::last_released(tx, network, device.as_str())?, Proof::of(principal))
-            }
-            (None, None) => (None, Proof::of(principal)),
-        };
-        Ok(Decision::joined(node, spends, predecessor, proof, terms.now))
+        let mut former = Former::default();
+        if let Some(token) = &self.former_token {
+            let shown = with_token(tx, shared, token)?
+                .filter(|node| node.network == network && node.state == NodeState::Released);
+            let shown = shown.ok_or_else(|| Error::KeyMismatch {
+                reason: "formerNodeToken: no released node of the network had it; leave it out"
+                    .to_owned(),
+            })?;
+            former = former.with_token(principal, shown);
+        }
+        if self.device.is_some() {
+            former = former.of_device(tx, principal, &node)?;
+        }
+        Ok(Decision::joined(node, spends, &former, terms.now))
     }
 
     /// The same key and node token get what they have, whatever became of the join token.

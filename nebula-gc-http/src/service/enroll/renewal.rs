@@ -14,6 +14,7 @@ use crate::service::terms::Terms;
 use crate::service::update::{self, Update};
 use crate::service::{Desired, Service};
 use crate::store::certificate;
+use crate::store::former_key;
 use crate::store::node::Node;
 
 /// How often a node may have another key, in seconds.
@@ -51,6 +52,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::InvalidPublicKey`], [`Error::KeyTaken`] where another node has the key,
+    /// [`Error::KeyMismatch`] where this one may have no other, or not that one again,
     /// [`Error::RateLimited`] for another key every minute or more than ten a day,
     /// [`Error::NodeKeptOut`] and those of
     /// access.
@@ -97,6 +99,12 @@ impl Renewal {
             node.public_key = key.as_bytes().to_vec();
             check_free(former, terms.now)?;
             check_unique(tx, &node, Some(former))?;
+            if former_key::is_replaced(tx, node.network, &node.public_key, node.id)? {
+                return Err(Error::KeyMismatch {
+                    reason: "publicKey: an operator has replaced this key; make a new pair"
+                        .to_owned(),
+                });
+            }
             if !again {
                 check_rate(tx, former, terms.now)?;
             }

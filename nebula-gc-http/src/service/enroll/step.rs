@@ -108,7 +108,10 @@ impl Step for Enrolling {
         };
         // What the node is counts, not who asks for it.
         let native = match &self.wish {
-            Wish::Device(_) => former.as_ref().is_some_and(Node::is_native),
+            Wish::Device(request) => former.as_ref().is_some_and(|node| {
+                // For another key it loses its token.
+                node.is_native() && node.public_key == request.public_key.as_bytes()
+            }),
             Wish::Native(_) | Wish::Renewal(_) => true,
         };
         let terms = Terms::new(tx, shared, network, native, now)?;
@@ -175,15 +178,15 @@ impl Step for Enrolling {
                 spend(tx, spends, now)?;
                 let actor = author.actor();
                 let wishes = terms.wishes(tx, &node)?;
-                let key_until = succession.take_over(tx, now, &actor, &wishes)?;
-                let node = Node { key_until, ..node };
+                let taken = succession.take_over(tx, now, &actor, &node, &wishes)?;
+                let node = Node { key_until: taken.key_until, ..node };
                 let leases = wishes
                     .iter()
                     .map(|wish| lease::allocate(tx, now, &actor, wish))
                     .collect::<Result<Vec<_>, _>>()?;
                 let detail = json!({
                     "addresses": addresses(&leases),
-                    "predecessor": succession.predecessor.to_string(),
+                    "predecessor": taken.predecessor.to_string(),
                 });
                 let writing = Writing { author: &author, leases: &leases, signed: None };
                 match admit_node(tx, &terms, &node, detail, writing)?.done() {

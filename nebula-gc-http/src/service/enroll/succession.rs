@@ -1,4 +1,4 @@
-//! What a new node may have of a released one, and what that takes.
+//! What a new node may have of released ones, and what that takes.
 
 use std::cmp::Reverse;
 
@@ -10,12 +10,16 @@ use nebula_alloc::store::Transaction;
 
 use super::Decision;
 use crate::service::access::Principal;
-use crate::store::node::Node;
+use crate::store::lent;
+use crate::store::node::{self, Node};
 use crate::{Error, JoinTokenId, NodeId};
+
+/// How many released nodes of a device are looked at, the last ones.
+const LOOKED_AT: i64 = 64;
 
 /// By what somebody is known as the former holder of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Proof {
+enum Proof {
     /// An operator key decides.
     Operator,
     /// The token of the released node.
@@ -24,38 +28,86 @@ pub(super) enum Proof {
     Claim,
 }
 
-impl Proof {
-    pub(super) fn of(principal: &Principal) -> Self {
-        if principal.is_operator() { Self::Operator } else { Self::Claim }
+/// The released nodes that a new one may be the successor of, the most likely first.
+#[derive(Default)]
+pub(super) struct Former(Vec<(Node, Proof)>);
+
+impl Former {
+    /// And the one whose token is shown.
+    pub(super) fn with_token(mut self, principal: &Principal, node: Node) -> Self {
+        let proof = if principal.is_operator() { Proof::Operator } else { Proof::NodeToken };
+        self.0.push((node, proof));
+        self
+    }
+
+    /// And those that the new node's device had: with its key before others, then the last first.
+    pub(super) fn of_device(
+        mut self,
+        tx: &mut dyn Transaction,
+        principal: &Principal,
+        node: &Node,
+    ) -> Result<Self, Error> {
+        let proof = if principal.is_operator() { Proof::Operator } else { Proof::Claim };
+        let mut released = node::released_of(tx, node.network, &node.device, LOOKED_AT)?;
+        released.sort_by_key(|former| former.public_key != node.public_key);
+        self.0.extend(released.into_iter().map(|former| (former, proof)));
+        Ok(self)
     }
 }
 
-/// A new node gets back what a released one had.
+/// A new node gets back what released ones had.
 pub(super) struct Succession {
-    pub(super) predecessor: NodeId,
+    first: Claim,
+    others: Vec<Claim>,
+}
+
+/// What is shown of one released node.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    predecessor: NodeId,
     /// Until when the predecessor could have no other key.
     bound: Option<i64>,
-    /// It has the predecessor's public key, and shows nothing else.
+    /// The new node has the predecessor's public key, and shows nothing else.
     by_key: bool,
 }
 
+/// What came of a succession.
+pub(super) struct Taken {
+    /// Until when the new node may have no other key.
+    pub(super) key_until: Option<i64>,
+    /// Whose address it has, or whose it would have.
+    pub(super) predecessor: NodeId,
+}
+
+/// An address that may be had.
+struct Offer {
+    claim: Claim,
+    lease: Lease,
+    /// Another had it since, by its public key alone, and until then could have no other.
+    lent_until: Option<i64>,
+}
+
 impl Decision {
-    /// A new node, which gets what its predecessor had where it may.
+    /// A new node, which gets what others had where it may.
     pub(super) fn joined(
         node: Node,
         spends: Option<JoinTokenId>,
-        predecessor: Option<Node>,
-        proof: Proof,
+        former: &Former,
         now: i64,
     ) -> Self {
-        match predecessor.and_then(|it| Succession::prove(&it, &node, proof, now)) {
-            Some(succession) => Self::Returned { node, succession, spends },
+        let mut claims =
+            former.0.iter().filter_map(|(former, proof)| Claim::prove(former, &node, *proof, now));
+        match claims.next() {
+            Some(first) => {
+                let succession = Succession { first, others: claims.collect() };
+                Self::Returned { node, succession, spends }
+            }
             None => Self::New { node, spends },
         }
     }
 }
 
-impl Succession {
+impl Claim {
     /// Nothing where the new node shows too little. A public key is known to every peer, so by it
     /// alone a node has its address back, and no other key as long as peers may know the address by
     /// that one; a token that it made then proves no more.
@@ -70,35 +122,75 @@ impl Succession {
         };
         Some(Self { predecessor: predecessor.id, bound, by_key })
     }
+}
 
-    /// Hands over, of what the predecessor has in quarantine, one address for each wish: the one that
-    /// it released last, of those that the wish allows. Answers until when the new node may have no
-    /// other key.
+impl Succession {
+    /// Hands over, of what the predecessors have in quarantine, one address for each wish: of those
+    /// that the wish allows, the one of the first claim that has any, and of these the one that was
+    /// released last.
     pub(super) fn take_over(
         &self,
         tx: &mut dyn Transaction,
         now: i64,
         actor: &Actor<'_>,
+        node: &Node,
         wishes: &[lease::Request],
-    ) -> Result<Option<i64>, Error> {
-        let mut until = self.bound;
+    ) -> Result<Taken, Error> {
+        let offers = self.offers(tx, now, node)?;
+        let (mut key_until, mut predecessor) = (None, None);
         for wish in wishes {
-            let mut former = lease::by_owner(tx, wish.network, self.predecessor.owner())?;
-            former.retain(|lease| {
-                lease.state == LeaseState::Quarantined && lease.family() == wish.family
-            });
-            former.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
-            for lease in former {
-                if allows(tx, wish, &lease)? {
-                    lease::take_over_one(tx, now, actor, &lease.id(), wish.owner)?;
-                    if self.by_key {
-                        until = until.max(Some(lease.hold_until));
-                    }
-                    break;
+            for Offer { claim, lease, lent_until } in &offers {
+                if lease.family() != wish.family || !allows(tx, wish, lease)? {
+                    continue;
                 }
+                let whose = match (lent_until, claim.bound) {
+                    (None, Some(_)) => {
+                        lent::lender(tx, node.network, lease.address, claim.predecessor)?
+                    }
+                    _ => None,
+                };
+                lease::take_over_one(tx, now, actor, &lease.id(), wish.owner)?;
+                predecessor = predecessor.or(Some(claim.predecessor));
+                if claim.by_key || claim.bound.is_some() {
+                    let whose = whose.unwrap_or(claim.predecessor);
+                    lent::note(tx, node.network, lease.address, whose, node.id)?;
+                    key_until = key_until.max(claim.bound);
+                }
+                if claim.by_key {
+                    key_until = key_until.max(Some(lease.hold_until)).max(*lent_until);
+                }
+                break;
             }
         }
-        Ok(until)
+        Ok(Taken { key_until, predecessor: predecessor.unwrap_or(self.first.predecessor) })
+    }
+
+    /// What the predecessors have in quarantine, or had that another has there who could show no
+    /// more than their public key.
+    fn offers(&self, tx: &mut dyn Transaction, now: i64, node: &Node) -> Result<Vec<Offer>, Error> {
+        let claims: Vec<Claim> =
+            std::iter::once(&self.first).chain(&self.others).copied().collect();
+        let predecessors: Vec<NodeId> = claims.iter().map(|claim| claim.predecessor).collect();
+        let lent = lent::of_each(tx, &predecessors, now)?;
+        let holders = lent.iter().flatten().map(|lent| lent.holder);
+        let owners: Vec<_> =
+            predecessors.iter().copied().chain(holders).map(|node| node.owner()).collect();
+        let mut held = lease::by_owners(tx, node.network, &owners)?.into_iter();
+        let own: Vec<Vec<Lease>> = held.by_ref().take(claims.len()).collect();
+        let mut offers = vec![];
+        for ((claim, own), lent) in claims.into_iter().zip(own).zip(&lent) {
+            let own = own.into_iter().map(|lease| Offer { claim, lease, lent_until: None });
+            let mut of_claim: Vec<Offer> = own.collect();
+            for (lent, leases) in lent.iter().zip(held.by_ref()) {
+                let lease = leases.into_iter().find(|lease| lease.address == lent.address);
+                let lent_until = Some(lent.until);
+                of_claim.extend(lease.map(|lease| Offer { claim, lease, lent_until }));
+            }
+            of_claim.retain(|offer| offer.lease.state == LeaseState::Quarantined);
+            of_claim.sort_by_key(|Offer { lease, .. }| Reverse((lease.released_at, lease.address)));
+            offers.append(&mut of_claim);
+        }
+        Ok(offers)
     }
 }
 

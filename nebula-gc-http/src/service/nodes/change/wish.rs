@@ -151,6 +151,7 @@ fn reinstate(
         blocks_former: false,
         blocks_former_later: false,
         moves_revision: node.lighthouse.is_some() || node.relay,
+        ends_token: false,
         changed: vec!["state"],
     };
     let terms = Terms::new(tx, shared, network.clone(), node.is_native(), now)?;

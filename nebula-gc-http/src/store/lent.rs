@@ -1,0 +1,76 @@
+//! Addresses that a node has by its public key alone, and whose they were.
+
+use std::net::IpAddr;
+
+use nebula_alloc::NetworkId;
+use nebula_alloc::store::Transaction;
+
+use super::damaged;
+use crate::{Error, NodeId};
+
+/// An address of somebody's that another has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lent {
+    pub(crate) address: IpAddr,
+    /// Who has it, or had it last.
+    pub(crate) holder: NodeId,
+    /// Until when the holder may have no other key, in seconds since the Unix epoch.
+    pub(crate) until: i64,
+}
+
+/// Notes whose an address was that a node has now.
+pub(crate) fn note(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    address: IpAddr,
+    node: NodeId,
+    holder: NodeId,
+) -> Result<(), Error> {
+    Ok(tx.queue(
+        "INSERT INTO gc_lent (network, address, node, holder) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (network, address) DO UPDATE SET node = excluded.node, holder = excluded.holder",
+        &[
+            network.as_bytes().into(),
+            (&address.to_string()).into(),
+            node.as_bytes().into(),
+            holder.as_bytes().into(),
+        ],
+    )?)
+}
+
+/// Whose an address was that this holder has, where it was lent.
+pub(crate) fn lender(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    address: IpAddr,
+    holder: NodeId,
+) -> Result<Option<NodeId>, Error> {
+    let rows = tx.query(
+        "SELECT node FROM gc_lent WHERE network = $1 AND address = $2 AND holder = $3",
+        &[network.as_bytes().into(), (&address.to_string()).into(), holder.as_bytes().into()],
+    )?;
+    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+}
+
+/// What of each of these nodes others have, which may have no other key at this time.
+pub(crate) fn of_each(
+    tx: &mut dyn Transaction,
+    nodes: &[NodeId],
+    now: i64,
+) -> Result<Vec<Vec<Lent>>, Error> {
+    let keys: Vec<_> = nodes.iter().map(|node| vec![node.as_bytes().into(), now.into()]).collect();
+    let sets = tx.query_each(
+        "SELECT gc_lent.address, gc_lent.holder, gc_node.key_until FROM gc_lent \
+         JOIN gc_node ON gc_node.id = gc_lent.holder \
+         WHERE gc_lent.node = $1 AND gc_node.key_until > $2",
+        &keys,
+    )?;
+    let read = |row: &nebula_alloc::store::Row| {
+        Ok(Lent {
+            address: row.text(0)?.parse().map_err(|_| damaged("address"))?,
+            holder: row.array(1)?.into(),
+            until: row.integer(2)?,
+        })
+    };
+    sets.iter().map(|rows| rows.iter().map(read).collect()).collect()
+}
