@@ -41,7 +41,6 @@ pub use self::link::{JoinLink, parse_pin};
 pub use self::pages::Pages;
 pub use self::printable::printable;
 pub use self::request::{Answer, Request};
-pub use crate::shell_word::shell_word;
 
 /// No answer is longer, in bytes: the largest are bundles and imports' reports.
 const ANSWER_LIMIT: usize = 64 << 20;

@@ -67,6 +67,8 @@ mod unseen;
 #[cfg(feature = "service")]
 mod verify;
 
+#[cfg(any(feature = "client", feature = "service"))]
+pub use self::shell_word::shell_word;
 #[cfg(feature = "service")]
 pub use self::{
     error::Error,

@@ -4,7 +4,6 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
-use nebula_pki::Certificate;
 
 use crate::service::own::renewal_of;
 use crate::service::precondition::Tag;
@@ -86,15 +85,14 @@ impl NodeDetails {
         let owners: Vec<_> = nodes.iter().map(|node| node.id.owner()).collect();
         let leases = lease::by_owners(tx, network.id, &owners)?;
         let certificates = certificate::current_entries(tx, nodes.iter().map(|node| &node.id))?;
-        let found = nodes.into_iter().zip(leases.into_iter().zip(certificates));
-        let of =
-            |(node, (leases, current)): (Node, (Vec<Lease>, Vec<(LedgerEntry, Certificate)>))| {
-                let (entries, certificates): (_, Vec<_>) = current.into_iter().unzip();
-                let renews = node.is_native() && node.state == NodeState::Active;
-                let renew_at = renews.then(|| renewal_of(network, now, node.id, &certificates));
-                Self::of(node, &leases, entries, renew_at)
-            };
-        Ok(found.map(of).collect())
+        let found = nodes.into_iter().zip(leases).zip(certificates);
+        let details = found.map(|((node, leases), current)| {
+            let (entries, certificates): (_, Vec<_>) = current.into_iter().unzip();
+            let renews = node.is_native() && node.state == NodeState::Active;
+            let renew_at = renews.then(|| renewal_of(network, now, node.id, &certificates));
+            Self::of(node, &leases, entries, renew_at)
+        });
+        Ok(details.collect())
     }
 
     fn of(
