@@ -44,7 +44,7 @@ mod error;
 mod id;
 #[cfg(feature = "server")]
 mod log_limit;
-#[cfg(feature = "service")]
+#[cfg(feature = "server")]
 mod machine;
 #[cfg(feature = "service")]
 mod names;

@@ -4,8 +4,10 @@
 //! and none decides by it: it only says in whose line they wait.
 
 use std::cell::Cell;
+#[cfg(feature = "server")]
 use std::future::Future;
 
+#[cfg(feature = "server")]
 use super::audit::Origin;
 use super::turns::Who;
 use crate::secret::{BearerKind, Hashed};
@@ -29,6 +31,7 @@ pub(super) struct Asker {
 const LOCAL: Asker = Asker { who: Who::Local, kind: None, is_judged: false, is_suspect: false };
 
 /// Does what is asked from somewhere.
+#[cfg(feature = "server")]
 pub(crate) async fn asked<T>(origin: Origin, work: impl Future<Output = T>) -> T {
     let who = origin.address().map_or(Who::Local, Who::at);
     ASKER.scope(Cell::new(Asker { who, ..LOCAL }), work).await

@@ -107,6 +107,7 @@ impl Origin {
     }
 
     /// From which machine, unless it is the program itself.
+    #[cfg(feature = "server")]
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.source.map(|source| source.ip())
     }

@@ -5,12 +5,14 @@
 //! most one of each other's.
 
 use std::collections::{HashMap, VecDeque};
+#[cfg(feature = "server")]
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use crate::Error;
+#[cfg(feature = "server")]
 use crate::machine::machine;
 
 /// Who has a line of its own.
@@ -21,9 +23,11 @@ pub(super) enum Who {
     /// Whoever has the credential with this hash, which was found good.
     Credential([u8; 32]),
     /// Whoever asks from there without a credential that was found good.
+    #[cfg(feature = "server")]
     Address(IpAddr),
 }
 
+#[cfg(feature = "server")]
 impl Who {
     /// Whoever asks from there.
     pub(super) fn at(address: IpAddr) -> Self {

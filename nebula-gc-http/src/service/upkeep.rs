@@ -24,6 +24,7 @@ use super::{Service, Shared};
 use crate::Error;
 use crate::store::{certificate, duty, idempotency, node};
 
+#[cfg(feature = "server")]
 pub(crate) use self::wrong_time::repair;
 
 /// What a pass did.

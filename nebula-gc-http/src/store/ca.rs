@@ -89,6 +89,7 @@ fn kept(row: &Row) -> Result<Kept, Error> {
 }
 
 /// When these CAs are valid, in their order.
+#[cfg(feature = "server")]
 pub(crate) fn spans(tx: &mut dyn Transaction, ids: &[CaId]) -> Result<Vec<Span>, Error> {
     let keys: Vec<_> = ids.iter().map(|id| vec![id.as_bytes().into()]).collect();
     let found = tx.query_each(

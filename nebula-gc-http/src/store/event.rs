@@ -5,10 +5,13 @@ use nebula_alloc::event::{self, Event, Found, Search};
 use nebula_alloc::store::{Row, Transaction};
 
 use super::operator_key::Scope;
+use crate::Error;
+#[cfg(feature = "server")]
+use crate::error;
 use crate::service::EventFilter;
-use crate::{Error, error};
 
 /// By how much, in seconds, the clock may be behind the last event and still be believed.
+#[cfg(feature = "server")]
 const CLOCK_BEHIND: i64 = 3_600;
 
 const STORED: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
@@ -47,12 +50,14 @@ pub(crate) fn search(
 }
 
 /// When the last event happened, in seconds since the Unix epoch.
+#[cfg(feature = "server")]
 fn last_at(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1", &[])?;
     rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
 }
 
 /// When the last event happened, where that is too far ahead of the clock to be believed.
+#[cfg(feature = "server")]
 pub(crate) fn is_ahead(tx: &mut dyn Transaction, now: i64) -> Result<Option<i64>, Error> {
     Ok(last_at(tx)?.filter(|last| last.saturating_sub(now) > CLOCK_BEHIND))
 }
@@ -61,6 +66,7 @@ pub(crate) fn is_ahead(tx: &mut dyn Transaction, now: i64) -> Result<Option<i64>
 ///
 /// # Errors
 /// [`Error::Unavailable`] where that is too far ahead of the clock to be believed.
+#[cfg(feature = "server")]
 pub(crate) fn time(tx: &mut dyn Transaction, now: i64) -> Result<i64, Error> {
     if let Some(last) = is_ahead(tx, now)? {
         return Err(Error::unavailable(format!(

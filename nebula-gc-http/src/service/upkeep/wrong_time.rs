@@ -14,10 +14,14 @@ use serde_json::json;
 use super::{NAME, Stop, TERM, Upkeep};
 use crate::Error;
 use crate::service::Service;
-use crate::service::audit::{Author, Entry, Origin};
+#[cfg(feature = "server")]
+use crate::service::audit::Origin;
+use crate::service::audit::{Author, Entry};
 use crate::service::update::GIVEN_UP;
 use crate::store::certificate::{self, Unblocked};
-use crate::store::{blocklist, duty, event, network, node};
+#[cfg(feature = "server")]
+use crate::store::event;
+use crate::store::{blocklist, duty, network, node};
 
 /// The look for what is no longer blocked, as a duty.
 const UNDOING: &str = "wrong time";
@@ -28,6 +32,7 @@ const STEP: usize = 64;
 /// How many certificates one read finds.
 const FOUND: i64 = 10_000;
 /// How many events one read looks through.
+#[cfg(feature = "server")]
 const PAGE: i64 = 1_024;
 
 impl Service {
@@ -110,6 +115,7 @@ fn note(done: &mut Upkeep, undone: u64) -> bool {
 
 /// Undoes all in one transaction, for a database that nobody else writes to. Answers how many
 /// certificates it found.
+#[cfg(feature = "server")]
 pub(crate) fn repair(tx: &mut dyn Transaction, now: i64, by: &str) -> Result<u64, Error> {
     let now = event::time(tx, now)?;
     let (author, mut repaired) = (Origin::local().author(by), 0_u64);
@@ -132,6 +138,7 @@ pub(crate) fn repair(tx: &mut dyn Transaction, now: i64, by: &str) -> Result<u64
 
 /// What events tell to have been blocked, and no row of the ledger tells to have been taken away, is
 /// taken away: so older versions left it.
+#[cfg(feature = "server")]
 fn revoke_told(tx: &mut dyn Transaction) -> Result<(), Error> {
     let mut last = 0;
     loop {
@@ -149,6 +156,7 @@ fn revoke_told(tx: &mut dyn Transaction) -> Result<(), Error> {
 }
 
 /// The detail of an event that blocked certificates.
+#[cfg(feature = "server")]
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
 struct Told {
