@@ -14,13 +14,13 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     print_bytes(text.as_bytes())
 }
 
-/// As [`print`], for what may be no text.
+/// As [`print()`], for what may be no text.
 pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush())
 }
 
-/// As [`print`], as JSON over several lines.
+/// As [`print()`], as JSON over several lines.
 pub(crate) fn print_json(value: &Value) -> Result<(), Box<dyn Error>> {
     Ok(print(&(safe_json(&serde_json::to_string_pretty(value)?) + "\n"))?)
 }
