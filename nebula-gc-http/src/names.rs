@@ -103,6 +103,14 @@ pub(crate) fn folded(name: &str) -> String {
     name.trim_end_matches('.').to_lowercase()
 }
 
+/// The keys under which a name that is told from others as this one may be stored: the migration that
+/// brought them could only fold ASCII.
+pub(crate) fn keys(name: &str) -> Vec<String> {
+    let mut keys = vec![folded(name), name.trim_end_matches('.').to_ascii_lowercase()];
+    keys.dedup();
+    keys
+}
+
 /// What is stored beside a name, where that is not how it is told from others.
 pub(crate) fn key_beside(name: &str) -> Option<String> {
     Some(folded(name)).filter(|folded| folded != name)

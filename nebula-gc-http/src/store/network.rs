@@ -5,7 +5,7 @@ use nebula_alloc::{Family, NetworkId};
 use nebula_pki::{Certificate, Curve, Version};
 
 use super::{damaged, prefix};
-use crate::names::{folded, key_beside};
+use crate::names::{key_beside, keys};
 use crate::{CaId, Error, TenantId};
 
 /// A network's counter. It moves once with each change of something in other nodes' bundles: CAs,
@@ -214,9 +214,13 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Net
 
 /// The network whose name is told from others as this one is.
 pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<Network>, Error> {
-    let sql = select!("WHERE coalesce(name_key, name) = $1");
-    let rows = tx.query(sql, &[(&folded(name)).into()])?;
-    rows.first().map(read).transpose()
+    for key in keys(name) {
+        let rows = tx.query(select!("WHERE coalesce(name_key, name) = $1"), &[(&key).into()])?;
+        if let Some(row) = rows.first() {
+            return read(row).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// What [`by_name`] reads, for steps that foresee it.

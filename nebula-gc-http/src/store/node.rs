@@ -7,7 +7,7 @@ use nebula_bundle::Endpoint;
 
 use super::network::Revision;
 use super::{damaged, stored_words};
-use crate::names::{folded, key_beside};
+use crate::names::{key_beside, keys};
 use crate::secret::Hashed;
 use crate::{Error, JoinTokenId, NodeId, TenantId};
 
@@ -266,12 +266,17 @@ pub(crate) fn by_name(
     network: NetworkId,
     name: &str,
 ) -> Result<Option<NodeId>, Error> {
-    let rows = tx.query(
-        "SELECT id FROM gc_node \
-         WHERE network = $1 AND coalesce(name_key, name) = $2 AND state <> 'released'",
-        &[network.as_bytes().into(), (&folded(name)).into()],
-    )?;
-    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+    for key in keys(name) {
+        let rows = tx.query(
+            "SELECT id FROM gc_node \
+             WHERE network = $1 AND coalesce(name_key, name) = $2 AND state <> 'released'",
+            &[network.as_bytes().into(), (&key).into()],
+        )?;
+        if let Some(row) = rows.first() {
+            return Ok(Some(row.array(0)?.into()));
+        }
+    }
+    Ok(None)
 }
 
 /// The active nodes of a network that have a token: their generations and the tokens' hashes.

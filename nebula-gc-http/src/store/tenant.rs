@@ -1,6 +1,6 @@
 use nebula_alloc::store::{Row, Transaction};
 
-use crate::names::{folded, key_beside};
+use crate::names::{key_beside, keys};
 use crate::{Error, TenantId};
 
 /// The tenant that is always there.
@@ -41,9 +41,13 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Ten
 
 /// The tenant whose name is told from others as this one is.
 pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<TenantId>, Error> {
-    let sql = "SELECT id FROM gc_tenant WHERE coalesce(name_key, name) = $1";
-    let rows = tx.query(sql, &[(&folded(name)).into()])?;
-    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+    for key in keys(name) {
+        let sql = "SELECT id FROM gc_tenant WHERE coalesce(name_key, name) = $1";
+        if let Some(row) = tx.query(sql, &[(&key).into()])?.first() {
+            return Ok(Some(row.array(0)?.into()));
+        }
+    }
+    Ok(None)
 }
 
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: TenantId) -> Result<Option<Tenant>, Error> {
