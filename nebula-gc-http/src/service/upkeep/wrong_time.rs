@@ -95,6 +95,7 @@ impl Service {
             let found = self
                 .read(|tx, shared| certificate::revoked_and_not_blocked(tx, shared.now(), FOUND))
                 .await?;
+            let before = done.undone;
             if found.is_empty() {
                 return Ok(());
             }
@@ -102,6 +103,10 @@ impl Service {
                 let part = part.to_vec();
                 let blocked = self.chore(move |tx, now, author| block(tx, now, author, &part));
                 note(done, blocked.await?);
+            }
+            if done.undone == before {
+                // Somebody else has blocked them meanwhile.
+                return Ok(());
             }
         }
     }
