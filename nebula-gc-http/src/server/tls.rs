@@ -95,7 +95,11 @@ impl Tls {
     pub fn reload(&self) -> Result<bool, ServerError> {
         let inner = &*self.0;
         let files = Files::read(&inner.certificate, &inner.key);
-        let digest = files.as_ref().map(Files::digest).unwrap_or_default();
+        // A fault is told once, until there is another.
+        let digest = match &files {
+            Ok(files) => files.digest(),
+            Err(error) => Sha256::digest(error.to_string()).into(),
+        };
         {
             let mut read = inner.read.write().unwrap_or_else(PoisonError::into_inner);
             if *read == digest {
