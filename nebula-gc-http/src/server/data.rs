@@ -123,8 +123,8 @@ impl DataDirectory {
 
     /// Says that it is `now` (seconds since the Unix epoch), although the last event is later: from
     /// here on time is counted from `now`. Answers when that event says it was; nothing, where none
-    /// is so far ahead that it has to be said: then nothing changes. `url` is of the PostgreSQL, where the database is not in
-    /// the directory; servers that use it are ready again within a second.
+    /// is so far ahead that it has to be said: then nothing changes. `url` is of the PostgreSQL, where
+    /// the database is not in the directory; servers that use it are ready again within a second.
     ///
     /// # Errors
     /// [`ServerError::Path`], also while a server uses the database in the directory;

@@ -1,8 +1,8 @@
 //! Turns at what there is not enough of for everybody at once: the writer, and connections that read.
 //!
 //! Whoever finds nothing free waits in a line of its own, and the lines have their turns in order. So
-//! somebody who asks a thousand things at once waits for itself, and who asks one thing waits for at
-//! most one of each other's.
+//! somebody who asks a thousand things at once waits for itself, and who asks one thing waits for what
+//! has a turn already, and for at most one of each other's.
 
 use std::collections::{HashMap, VecDeque};
 #[cfg(feature = "server")]

@@ -15,7 +15,7 @@ on_both_engines! {
 
 /// How many requests are made with each credential: `FOREIGN_REQUESTS`, or as many as take seconds.
 fn requests() -> usize {
-    std::env::var("FOREIGN_REQUESTS").map_or(150, |number| number.parse().unwrap())
+    std::env::var("FOREIGN_REQUESTS").map_or(60, |number| number.parse().unwrap())
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
