@@ -399,7 +399,7 @@ impl OpenPostgres<'_> {
         }
         for reply in replies {
             for mut row in Self::rows(reply)? {
-                if let Some(Value::Integer(place)) = row.0.pop()
+                if let Some(Value::Integer(place)) = row.pop()
                     && let Some(index) = place.checked_sub(1)
                     && let Ok(index) = usize::try_from(index)
                     && let Some(answer) = answers.get_mut(index)
