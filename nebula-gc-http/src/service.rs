@@ -1,7 +1,6 @@
 //! What the control plane does, without a word of how it is asked.
 
 mod access;
-mod alone;
 pub(crate) mod asker;
 mod audit;
 mod authority;
@@ -9,21 +8,23 @@ mod blocking;
 mod blocklist;
 mod bundles;
 mod cas;
+mod consistency;
+mod dialect;
 mod enroll;
 mod events;
+mod exclusive;
 mod import;
 mod join_tokens;
 mod networks;
 mod nodes;
 pub(crate) mod operator_keys;
 mod options;
-mod own;
 mod pending;
 mod pools;
 mod precondition;
 mod release;
 pub(crate) mod secrets;
-mod soundness;
+mod self_service;
 mod tenants;
 mod terms;
 mod turns;
@@ -42,7 +43,6 @@ use uuid::Uuid;
 
 use self::access::KnownCallers;
 pub use self::access::{Action, Caller};
-pub use self::alone::{Created, Repeat};
 use self::asker::Asker;
 pub use self::audit::Origin;
 use self::authority::Authorities;
@@ -50,22 +50,24 @@ pub use self::blocklist::BlockReport;
 use self::bundles::Views;
 pub use self::bundles::{NodeBundle, NodeStatus};
 pub use self::cas::{ActiveCa, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, NetworkCa};
+pub use self::dialect::add_pool::{AddPool, PoolAdded};
+pub use self::dialect::register::{Change, Registration};
 pub use self::enroll::Enrolled;
-pub use self::enroll::device::{Change, Registration};
-pub use self::enroll::native::Enrollment;
 pub use self::enroll::renewal::Renewed;
+pub use self::enroll::request::Enrollment;
 pub use self::events::{EventFilter, EventPage, NumberedEvent};
+pub use self::exclusive::{Created, Repeat};
 pub use self::import::{HostImport, ImportConflict, ImportReport};
 pub use self::join_tokens::{Expiry, NewJoinToken};
-pub use self::networks::{AddPool, NetworkPatch, NetworkSettings, NewNetwork, PoolAdded};
+pub use self::networks::{NetworkPatch, NetworkSettings, NewNetwork};
 pub use self::nodes::{NodeChange, NodeDetails, NodePage, Rotated, Unapplied};
 pub use self::operator_keys::{NewOperatorKey, Reach};
 pub use self::options::Options;
-use self::own::Presence;
-pub use self::own::{OwnCertificate, OwnNode};
 pub use self::pending::Settlement;
 pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
 pub use self::precondition::{Expected, Tag};
+use self::self_service::Heartbeats;
+pub use self::self_service::{OwnCertificate, OwnNode};
 use self::turns::Turns;
 use self::upkeep::Progress;
 pub use self::upkeep::Upkeep;
@@ -109,7 +111,7 @@ struct Shared {
     /// Who holds the CA keys that are not here.
     signers: Signers,
     /// Nodes that were heard of.
-    presence: Presence,
+    heartbeats: Heartbeats,
     /// This process, among those that share the database.
     instance: String,
     /// For reads: a step is told its transaction's time.
@@ -180,7 +182,7 @@ impl Service {
             secrets,
             authorities,
             signers,
-            presence: Presence::default(),
+            heartbeats: Heartbeats::default(),
             instance,
             clock,
         });
@@ -403,7 +405,7 @@ impl Service {
         let (reading, shared) = (Arc::clone(&self.reading), Arc::clone(&self.shared));
         let answer = spawn_blocking(move || reading.read(|tx| read(tx, &shared))).await;
         self.rehash();
-        self.note_presence();
+        self.store_heartbeats();
         answer.map_err(|_| Error::unavailable("a read panicked"))?
     }
 }

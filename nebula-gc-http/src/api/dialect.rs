@@ -1,6 +1,8 @@
 //! The compatibility dialect, `/api/nebula`, for clients of the older register endpoint. Its words
 //! (project, device) are translated here and go no further.
 
+mod extract;
+pub(super) mod problem;
 pub(super) mod wire;
 
 use std::net::IpAddr;
@@ -13,10 +15,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use nebula_bundle::Bundle;
 
+use self::extract::{AboutDevice, Authenticated, Project};
+use self::problem::Problem;
 use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
-use super::extract::{AboutDevice, Authenticated, Project};
 use super::incoming;
-use super::problem::Problem;
 use crate::service::{AddPool, Registration, Service};
 use crate::{Enrolled, Error};
 

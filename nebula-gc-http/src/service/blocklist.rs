@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::Service;
 use super::access::{Action, Caller};
-use super::alone::Work;
 use super::audit::{Entry, Origin};
+use super::exclusive::Work;
 use crate::store::certificate::CertificateState;
 use crate::store::network::{self, Network};
 use crate::store::{blocklist, ca, certificate, node};
@@ -46,7 +46,7 @@ impl Service {
             let reason = format!("there are {}, 1 to {MOST} are allowed", fingerprints.len());
             return Err(Error::invalid("fingerprints", reason));
         }
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::Import, &network)?;
             block(work, &network, ("fingerprints", &fingerprints))
         })

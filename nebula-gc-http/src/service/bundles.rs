@@ -12,7 +12,7 @@ use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 use tokio::task::spawn_blocking;
 
 use super::access::{Action, Caller, authorize, authorize_device};
-use super::own::heard;
+use super::self_service::heard;
 use super::{Desired, Service, Shared};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node};

@@ -15,9 +15,9 @@ pub use self::files::CaFiles;
 pub use self::trust::{CaDetails, CaStanding, CaWarnings, NetworkCa};
 pub(super) use self::trust::{ending, warnings};
 use super::access::{Action, Caller, Principal, authorize, find_network, not_found};
-use super::alone::Work;
 use super::audit::{Entry, Origin};
 use super::authority::{CA_LIFETIME, NAME_LIMIT, ca_name, lifetime};
+use super::exclusive::Work;
 use super::{Service, Shared};
 use crate::signers::SignerUser;
 use crate::store::ca::{self, Ca, CaState};
@@ -87,7 +87,7 @@ impl Service {
         // A signer is asked outside of the transaction, as it may take its time.
         let kind = (found.versions.oldest(), found.curve);
         let made = self.make_ca(&found.name, kind, user, source).await?;
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let principal = work.principal;
             let network = find_network(work.tx, principal, network.as_ref())?
                 .ok_or_else(|| not_found(network.as_ref()))?;

@@ -1,11 +1,11 @@
 //! Enrolling nodes: an address, certificates and a bundle in one durable step.
 
-pub(super) mod device;
+pub(super) mod join;
 pub(super) mod key;
-pub(super) mod native;
 pub(super) mod renewal;
+pub(super) mod request;
 mod step;
-mod succession;
+pub(super) mod succession;
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use nebula_bundle::Bundle;
 use nebula_pki::Certificate;
 use nebula_pki::key::PublicKey;
 
-use self::device::Registration;
 use self::key::check_canonical;
-use self::native::Enrollment;
 use self::renewal::Renewal;
+use self::request::Enrollment;
 use self::step::Enrolling;
 use self::succession::Succession;
 use super::Service;
 use super::access::Caller;
 use super::audit::Origin;
 use super::bundles::View;
+use super::dialect::register::Registration;
 use super::update::{Certified, Update};
 use crate::names::{check_seen, hidden_id};
 use crate::store::former_key;
@@ -173,7 +173,7 @@ impl Settled {
 }
 
 /// What is to be done.
-enum Decision {
+pub(super) enum Decision {
     /// What it has still serves.
     Unchanged { node: Node, certificates: Vec<Certificate> },
     /// A device that never had a node.

@@ -12,9 +12,9 @@ use serde_json::json;
 use self::judge::{Verdict, judge};
 use super::Service;
 use super::access::{Action, Caller, authorize, find_network, not_found};
-use super::alone::Work;
 use super::audit::{Entry, Origin};
 use super::blocklist;
+use super::exclusive::Work;
 use crate::store::ca;
 use crate::store::certificate::{self, Issued, Reason};
 use crate::store::former_key;
@@ -149,7 +149,7 @@ impl Service {
             };
             // Each part moves the revision by a change of its own.
             let origin = origin.another();
-            done.blocked += self.alone(caller.clone(), origin, step).await?.blocked;
+            done.blocked += self.exclusive(caller.clone(), origin, step).await?.blocked;
         }
         let hosts: Arc<[Host]> = hosts.into();
         for start in (0..hosts.len()).step_by(STEP) {
@@ -162,7 +162,7 @@ impl Service {
                 let part = hosts.get(start..end).unwrap_or_default();
                 take_over_part(work, &network, part, skips_conflicts)
             };
-            let part = self.alone(caller.clone(), origin, step).await?;
+            let part = self.exclusive(caller.clone(), origin, step).await?;
             done.present += part.present;
             done.imported += part.imported;
             done.conflicts.extend(part.conflicts);

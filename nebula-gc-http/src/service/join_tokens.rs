@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::Service;
 use super::access::{Action, Caller, authorize};
-use super::alone::{Created, Repeat};
 use super::audit::{Entry, Origin};
+use super::exclusive::{Created, Repeat};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
@@ -105,7 +105,7 @@ impl Service {
         if !(1..=MOST_USES).contains(&request.uses) {
             return Err(Error::invalid("uses", format!("must be from 1 to {MOST_USES}")));
         }
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ManageJoinTokens, &network)?;
             work.once(
                 repeat.as_ref(),
@@ -165,7 +165,7 @@ impl Service {
         network: ProjectId,
         id: JoinTokenId,
     ) -> Result<(), Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ManageJoinTokens, &network)?;
             let token = find(work.tx, network.id, id)?;
             if !join_token::revoke(work.tx, id, work.now)? {

@@ -1,37 +1,37 @@
-//! Making networks and their pools.
+//! Networks as operators make, read and change them.
 
-mod native;
 mod settings;
 
-use std::sync::Arc;
-
 use ipnet::IpNet;
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
-use nebula_alloc::{AddressRange, Family, usable};
+use nebula_alloc::{AddressRange, Family, NetworkId, usable};
 use nebula_pki::{Curve, Version};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-pub use self::native::{NetworkPatch, NewNetwork};
 pub use self::settings::NetworkSettings;
+use self::settings::check_initiating;
 pub(super) use self::settings::check_mtu;
-use super::access::{Action, Caller, Principal, called, find_network, not_found, public};
-use super::audit::{Author, Entry, Origin};
-use super::{Service, Shared, authority};
-use crate::names::check_seen;
+use crate::names::{check_seen, hidden_id};
+use crate::service::access::{Action, Caller, Principal, authorize};
+use crate::service::audit::{Entry, Origin};
+use crate::service::cas::{CaSource, NewCa, check_permits, signer_user};
+use crate::service::exclusive::{Created, Repeat, Work};
+use crate::service::pools::{Addresses, refusal};
+use crate::service::precondition::{Expected, Tag};
+use crate::service::{Service, authority};
+use crate::store::ca::CaState;
 use crate::store::network::{self, Network, Revision, Versions};
-use crate::store::{ca, damaged};
-use crate::{Error, ProjectId, id};
+use crate::store::operator_key::Scope;
+use crate::store::{ca, damaged, tenant};
+use crate::{Error, ProjectId, TenantId, id};
 
 /// How long a released address is kept from others, at least, in seconds: a day.
-const HOLD_SECONDS: i64 = 86_400;
+pub(super) const HOLD_SECONDS: i64 = 86_400;
 /// How long a native node's certificate is valid, in seconds: 14 days.
-const NODE_LIFETIME: i64 = 14 * 86_400;
+pub(super) const NODE_LIFETIME: i64 = 14 * 86_400;
 /// The MTU of nodes' devices, in bytes: Nebula's own default.
-const MTU: u32 = 1300;
+pub(super) const MTU: u32 = 1300;
 
 /// Addresses that no host on an overlay can have: unspecified, loopback, link-local, multicast,
 /// reserved (IANA's registries of special-purpose addresses).
@@ -46,254 +46,344 @@ const RESERVED: [&str; 8] = [
     "ff00::/8",
 ];
 
-/// A prefix for a network, which is made where there is none.
+/// A network to be made.
 #[derive(Debug, Clone)]
-pub struct AddPool {
-    /// The network; may be left out where there is only one.
-    pub project: Option<ProjectId>,
-    /// The prefix; it is the network's own of its family, and all of its usable addresses are
-    /// given out.
-    pub prefix: IpNet,
-    /// The version of the certificates it issues: given when it is made, 1 if left out.
-    pub version: Option<Version>,
+pub struct NewNetwork {
+    /// Its name, unique over all tenants.
+    pub name: ProjectId,
+    /// Who owns it: where left out, the caller's tenant, or the default one.
+    pub tenant: Option<TenantId>,
+    /// Its prefixes, one or two, of different families.
+    pub prefixes: Vec<IpNet>,
+    /// Which certificates its nodes have.
+    pub versions: Versions,
+    /// The curve of its keys.
+    pub curve: Curve,
+    /// What may be changed later.
+    pub settings: NetworkSettings,
+    /// Where its addresses come from, in the order of use: all of its prefixes where left out.
+    pub pools: Option<Vec<Addresses>>,
 }
 
-/// What there is then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolAdded {
-    /// The network.
-    pub project: String,
-    /// Its prefix of that family.
-    pub prefix: IpNet,
-    /// How many addresses it gives out.
-    pub capacity: u128,
+/// What is to change of a network; what is left out stays.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkPatch {
+    /// Its name.
+    pub name: Option<ProjectId>,
+    /// Its prefixes: those it has, or larger ones around them, and one of a family that it has none
+    /// of, which gets a pool of all its addresses.
+    pub prefixes: Option<Vec<IpNet>>,
+    /// From 1 to both or 2, and from both to 2. Nodes have them with their next certificates.
+    pub versions: Option<Versions>,
+    /// [`NetworkSettings::lifetime`]
+    pub lifetime: Option<i64>,
+    /// [`NetworkSettings::hold_seconds`]
+    pub hold_seconds: Option<i64>,
+    /// [`NetworkSettings::hold_alone`]
+    pub hold_alone: Option<bool>,
+    /// [`NetworkSettings::silence_seconds`]
+    pub silence_seconds: Option<Option<i64>>,
+    /// [`NetworkSettings::mtu`]
+    pub mtu: Option<u32>,
+    /// [`NetworkSettings::initiating_version`]
+    pub initiating_version: Option<Option<Version>>,
+}
+
+impl Network {
+    /// What tells this state from its others.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        Tag::new(self.id, self.changes).and(self.revision.0)
+    }
 }
 
 impl Service {
-    /// Gives a network its prefix and pool of one address family. Doing it again changes nothing.
+    /// The networks that the caller sees, after the one of this id, at most `limit`.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for an unusable prefix, [`Error::Conflict`] where the network has
-    /// another prefix of the family or another version, and those of access.
-    pub async fn add_pool(
+    /// Those of access.
+    pub async fn networks(
+        &self,
+        caller: Caller,
+        after: Option<NetworkId>,
+        limit: i64,
+    ) -> Result<Vec<Network>, Error> {
+        self.read(move |tx, shared| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            principal.permit(Action::ReadNetwork)?;
+            let after = after.unwrap_or(NetworkId([0; 16]));
+            match principal.scope() {
+                Scope::Root => network::after(tx, after, limit),
+                Scope::Tenant(tenant) => network::after_of_tenant(tx, tenant, after, limit),
+                Scope::Network(own) if own > after => {
+                    Ok(network::by_id(tx, own)?.into_iter().collect())
+                }
+                Scope::Network(_) => Ok(vec![]),
+            }
+        })
+        .await
+    }
+
+    /// One network.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn network(&self, caller: Caller, name: ProjectId) -> Result<Network, Error> {
+        self.read(move |tx, shared| {
+            let (secrets, now) = (&shared.secrets, shared.now());
+            Ok(authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&name))?.1)
+        })
+        .await
+    }
+
+    /// Makes a network with its CA and pools.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`], [`Error::Conflict`] where another has the name,
+    /// [`Error::IdempotencyKeyReused`], and those of access.
+    pub async fn create_network(
         &self,
         caller: Caller,
         origin: Origin,
-        request: AddPool,
-    ) -> Result<PoolAdded, Error> {
-        self.admit(&caller).await?;
-        let prefix = request.prefix.trunc();
-        let range = check_prefix("cidr", prefix)?;
-        let request = AddPool { prefix, ..request };
-        let shared = Arc::clone(&self.shared);
-        self.write(Adding { shared, caller, origin, request, range, decided: None }).await
-    }
-}
-
-struct Adding {
-    shared: Arc<Shared>,
-    caller: Caller,
-    origin: Origin,
-    request: AddPool,
-    range: AddressRange,
-    decided: Option<(Principal, Author, Decision)>,
-}
-
-enum Decision {
-    Unchanged(Network),
-    Add(Network),
-    Create(ProjectId),
-}
-
-impl Step for Adding {
-    type Output = PoolAdded;
-    type Error = Error;
-
-    fn subject(&self) -> Subject {
-        Subject::Everything
+        request: NewNetwork,
+        repeat: Option<Repeat>,
+    ) -> Result<Created<Network>, Error> {
+        self.create_network_with(caller, origin, request, repeat, None).await
     }
 
-    fn actor(&self) -> Actor<'_> {
-        self.decided.as_ref().map_or(Actor::named(""), |(_, author, _)| author.actor())
-    }
-
-    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller, now)?;
-        // Before anything is looked up: what is refused must not tell which networks there are.
-        principal.permit(Action::CreateNetwork)?;
-        let found = find_network(tx, &principal, self.request.project.as_ref())?;
-        let decision = self.decide(tx, &principal, found)?;
-        let author = self.origin.author(principal.actor());
-        self.decided = Some((principal, author, decision));
-        Ok(vec![])
-    }
-
-    fn write(
-        &mut self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        _: &[Lease],
-    ) -> Result<PoolAdded, Error> {
-        let (principal, author, decision) =
-            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
-        let project = match decision {
-            Decision::Unchanged(network) => network.name,
-            Decision::Add(network) => {
-                network::set_prefix(tx, network.id, self.request.prefix)?;
-                self.create_pool(tx, now, &author, &network)?;
-                network.name
-            }
-            Decision::Create(project) => {
-                let network = self.create_network(tx, now, &principal, &author, project)?;
-                self.create_pool(tx, now, &author, &network)?;
-                network.name
-            }
-        };
-        Ok(PoolAdded { project, prefix: self.request.prefix, capacity: self.range.capacity() })
-    }
-}
-
-impl Adding {
-    fn decide(
-        &self,
-        tx: &mut dyn Transaction,
-        principal: &Principal,
-        found: Option<Network>,
-    ) -> Result<Decision, Error> {
-        let AddPool { project, prefix, version } = &self.request;
-        let Some(network) = found else {
-            let project = project.clone().ok_or_else(|| {
-                Error::invalid("projectId", "must be given, because there is no network yet")
-            })?;
-            check_family(*prefix, version == &Some(Version::V2))?;
-            // A network that exists but isn't the caller's to see is not found, like any other.
-            check_seen("projectId", project.as_str())?;
-            let other = network::by_key(tx, project.as_str())?;
-            if let Some(other) = other.as_ref().filter(|other| principal.sees(other)) {
-                let reason = format!("projectId: another network is called {:?}", other.name);
-                return Err(Error::conflict(reason));
-            }
-            let taken = other.is_some() || called(tx, &project, |_| true)?.is_some();
-            if taken || principal.home(tx).is_err() {
-                return Err(not_found(Some(&project)));
-            }
-            return Ok(Decision::Create(project));
-        };
-        if let Some(version) = version
-            && network.versions.as_slice() != [*version]
-        {
-            return Err(Error::conflict(format!(
-                "certificateVersion: the network issues {}, which can't be changed here",
-                match network.versions {
-                    Versions::V1 => "version 1",
-                    Versions::V2 => "version 2",
-                    Versions::Both => "both versions",
-                }
-            )));
-        }
-        check_family(*prefix, network.versions.has_ipv6())?;
-        match network.prefix(family(*prefix)) {
-            None => Ok(Decision::Add(network)),
-            Some(own) if own == *prefix => Ok(Decision::Unchanged(network)),
-            Some(own) => Err(Error::conflict(format!(
-                "cidr: the network has {own} already, and can have one prefix of each family"
-            ))),
-        }
-    }
-
-    fn create_network(
-        &self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        principal: &Principal,
-        author: &Author,
-        project: ProjectId,
-    ) -> Result<Network, Error> {
-        let id = id::new_network();
-        let version = self.request.version.unwrap_or(Version::V1);
-        let ca = authority::create(
-            &self.shared.secrets,
-            id,
-            project.as_str(),
-            (version, Curve::Curve25519),
-            now,
-        )?;
-        let prefix = self.request.prefix;
-        let of = |wanted| (family(prefix) == wanted).then_some(prefix);
-        let network = Network {
-            id,
-            tenant: principal.home(tx)?,
-            name: project.into(),
-            versions: match version {
-                Version::V1 => Versions::V1,
-                _ => Versions::V2,
-            },
-            curve: Curve::Curve25519,
-            prefix_v4: of(Family::V4),
-            prefix_v6: of(Family::V6),
-            active_ca: ca.id,
-            hold_seconds: HOLD_SECONDS,
-            hold_alone: false,
-            lifetime: NODE_LIFETIME,
-            silence_seconds: None,
-            mtu: MTU,
-            initiating_version: None,
-            renew_before: None,
-            revision: Revision::FIRST,
-            moves: 0,
-            rendering: nebula_bundle::RENDERING,
-            changes: 1,
-            created_at: now,
-        };
-        network::insert(tx, &network)?;
-        ca::insert(tx, &ca, now)?;
-        let entry = Entry {
-            network: Some(id),
-            detail: json!({"name": network.name, "revision": network.revision.0, "ca": ca.certificate.fingerprint().to_string()}),
-            ..Entry::new("network.created", id.as_bytes())
-        };
-        author.record(tx, now, entry)?;
-        Ok(network)
-    }
-
-    fn create_pool(
-        &self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        author: &Author,
-        network: &Network,
-    ) -> Result<(), Error> {
-        let pool = Pool { id: id::new_pool(), network: network.id, range: self.range, position: 0 };
-        Ok(pool::create(tx, now, &author.actor(), &pool)?)
-    }
-}
-
-impl Service {
-    /// The certificates of the CAs that a network trusts, as PEM. They are public; `caller` is asked
-    /// which network is meant where `project` is left out.
+    /// As [`create_network`](Self::create_network), with a CA of one's own choice; the network has that
+    /// CA's curve.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::InvalidRequest`] where `project` must be given.
-    pub async fn ca_certificates(
+    /// As [`create_network`](Self::create_network) and [`add_ca`](Self::add_ca).
+    pub async fn create_network_with(
         &self,
-        caller: Option<Caller>,
-        project: Option<ProjectId>,
-    ) -> Result<String, Error> {
+        caller: Caller,
+        origin: Origin,
+        request: NewNetwork,
+        repeat: Option<Repeat>,
+        ca: Option<CaSource>,
+    ) -> Result<Created<Network>, Error> {
+        self.admit(&caller).await?;
+        let ranges = request.check()?;
+        let mut request = request;
+        let ca = match ca {
+            None => None,
+            Some(source) => {
+                // A signer is asked for nobody who may not make this network.
+                let (asked, tenant) = (caller.clone(), request.tenant);
+                let user = self
+                    .read(move |tx, shared| {
+                        let (secrets, now) = (&shared.secrets, shared.now());
+                        let principal = Principal::authenticate(tx, secrets, &asked, now)?;
+                        principal.permit(Action::CreateNetwork)?;
+                        let tenant = owner(tx, &principal, tenant)?;
+                        signer_user(tx, &principal, tenant)
+                    })
+                    .await?;
+                let version = request.versions.oldest();
+                let kind = (version, request.curve);
+                let ca = self.make_ca(request.name.as_str(), kind, user, source).await?;
+                request.curve = ca.certificate.curve();
+                Some(ca)
+            }
+        };
+        self.exclusive(caller, origin, move |work| {
+            work.principal.permit(Action::CreateNetwork)?;
+            let tenant = owner(work.tx, work.principal, request.tenant)?;
+            work.once(
+                repeat.as_ref(),
+                |work, id| {
+                    let found = network::by_id(work.tx, NetworkId(id))?;
+                    let found = found.filter(|network| work.principal.sees(network));
+                    found.ok_or_else(|| Error::NotFound { what: "the network".to_owned() })
+                },
+                |work| {
+                    let network = create(work, &request, tenant, ca.as_ref())?;
+                    for (position, range) in (0_i64..).zip(&ranges) {
+                        create_pool(work, network.id, *range, position)?;
+                    }
+                    Ok((network.id.0, network, None))
+                },
+            )
+        })
+        .await
+    }
+
+    /// Changes a network. Its revision moves where the bundles of its nodes change, or their
+    /// certificates are due because a prefix grows.
+    ///
+    /// # Errors
+    /// As [`create_network`](Self::create_network), and [`Error::Precondition`].
+    pub async fn change_network(
+        &self,
+        caller: Caller,
+        origin: Origin,
+        name: ProjectId,
+        expected: Expected,
+        patch: NetworkPatch,
+    ) -> Result<Network, Error> {
+        self.exclusive(caller, origin, move |work| {
+            let former = work.network(Action::ChangeNetwork, &name)?;
+            expected.check(&former.tag())?;
+            let (network, gains) = patch.apply(&former)?;
+            let changed = differences(&former, &network);
+            if changed.is_empty() {
+                return Ok(former);
+            }
+            if former.name != network.name {
+                check_unused(work, &network.name, Some(network.id))?;
+            }
+            if !network::update(work.tx, &network)? {
+                return Err(Error::conflict("it was changed at the same time; ask again"));
+            }
+            if prefixes(&former) != prefixes(&network) {
+                let ca = ca::by_id(work.tx, network.active_ca)?.ok_or_else(|| damaged("CA"))?;
+                check_permits(&ca.certificate, &network).map_err(|prefix| {
+                    let reason = format!("prefixes: the network's CA does not permit {prefix}");
+                    Error::conflict(reason)
+                })?;
+            }
+            for range in gains {
+                create_pool(work, network.id, range, 0)?;
+            }
+            // Where a prefix grows, every node is told, because its certificate is due.
+            let grows = has_grown(&former, &network);
+            let rendered = |network: &Network| (network.mtu, network.begins_with());
+            let moved = match rendered(&former) == rendered(&network) && !grows {
+                true => None,
+                false => Some(network::move_revision(work.tx, network.id, work.now)?),
+            };
+            let revision = moved.unwrap_or(network.revision);
+            work.record(Entry {
+                network: Some(network.id),
+                detail: json!({
+                    "changed": changed.keys().collect::<Vec<_>>(),
+                    "former": changed,
+                    "revision": moved.map(|moved| moved.0),
+                }),
+                ..Entry::new("network.changed", network.id.as_bytes())
+            })?;
+            Ok(Network { changes: network.changes + 1, revision, ..network })
+        })
+        .await
+    }
+
+    /// The certificates of the CAs that a network trusts, as PEM.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and those of access.
+    pub async fn network_ca(&self, caller: Caller, name: ProjectId) -> Result<String, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
-            let network = public(tx, secrets, caller.as_ref(), now, project.as_ref())?;
-            let trusted = ca::trusted(tx, network.id)?;
-            if trusted.is_empty() {
-                return Err(damaged("list of CAs"));
-            }
-            Ok(trusted.iter().map(nebula_pki::Certificate::to_pem).collect())
+            let (_, network) =
+                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&name))?;
+            Ok(ca::trusted(tx, network.id)?.iter().map(nebula_pki::Certificate::to_pem).collect())
         })
         .await
     }
 }
 
+impl NewNetwork {
+    /// The ranges of its pools.
+    fn check(&self) -> Result<Vec<AddressRange>, Error> {
+        self.settings.check()?;
+        check_initiating(self.settings.initiating_version, self.versions)?;
+        let usable = check_prefixes(&self.prefixes, self.versions)?;
+        check_mtu(self.settings.mtu, self.prefixes.iter().any(|prefix| prefix.addr().is_ipv6()))?;
+        let Some(pools) = &self.pools else { return Ok(usable) };
+        let resolve = |range: &Addresses| range.among(self.prefixes.iter().copied());
+        let ranges: Result<_, String> = pools.iter().map(resolve).collect();
+        ranges.map_err(|reason| Error::invalid("pools", reason))
+    }
+}
+
+impl NetworkPatch {
+    /// The network as it is to be, and the usable addresses of the prefix that it gains.
+    fn apply(&self, former: &Network) -> Result<(Network, Vec<AddressRange>), Error> {
+        let had = NetworkSettings::of(former);
+        let settings = NetworkSettings {
+            lifetime: self.lifetime.unwrap_or(had.lifetime),
+            hold_seconds: self.hold_seconds.unwrap_or(had.hold_seconds),
+            hold_alone: self.hold_alone.unwrap_or(had.hold_alone),
+            silence_seconds: self.silence_seconds.unwrap_or(had.silence_seconds),
+            mtu: self.mtu.unwrap_or(had.mtu),
+            initiating_version: match self.initiating_version {
+                // What is shown where nobody chose is no choice.
+                Some(Some(asked))
+                    if former.versions == Versions::Both && asked == former.begins_with() =>
+                {
+                    had.initiating_version
+                }
+                Some(asked) => asked,
+                None => had.initiating_version,
+            },
+        };
+        settings.check()?;
+        let mut network = settings.apply(former.clone());
+        if let Some(name) = &self.name {
+            network.name = name.to_string();
+        }
+        if let Some(versions) = self.versions {
+            use Versions::{Both, V1, V2};
+            let later = matches!((former.versions, versions), (V1, Both | V2) | (Both, V2));
+            if versions != former.versions && !later {
+                return Err(Error::conflict("versions: a network can't go back to an older one"));
+            }
+            network.versions = versions;
+        }
+        check_initiating(self.initiating_version.flatten(), network.versions)?;
+        if self.initiating_version == Some(None) && former.versions == Versions::Both {
+            return Err(Error::invalid("initiatingVersion", "is not null here; must be 1 or 2"));
+        }
+        let had_ipv6 = former.prefix_v6.is_some();
+        if self.mtu.is_some() {
+            check_mtu(network.mtu, had_ipv6)?;
+        }
+        let Some(prefixes) = &self.prefixes else { return Ok((network, vec![])) };
+        let usable = check_prefixes(prefixes, network.versions)?;
+        let mut gains = vec![];
+        for family in [Family::V4, Family::V6] {
+            let asked = prefixes.iter().copied().find(|prefix| self::family(*prefix) == family);
+            match (former.prefix(family), asked) {
+                (Some(has), Some(asked)) if asked.contains(&has) => {}
+                (None, None) => {}
+                (None, Some(_)) => {
+                    gains.extend(usable.iter().filter(|range| range.family() == family));
+                }
+                (Some(has), _) => {
+                    let reason = format!("prefixes: {has} can grow, but neither shrink nor go");
+                    return Err(Error::conflict(reason));
+                }
+            }
+            match family {
+                Family::V4 => network.prefix_v4 = asked,
+                Family::V6 => network.prefix_v6 = asked,
+            }
+        }
+        check_mtu(network.mtu, network.prefix_v6.is_some() && !had_ipv6)?;
+        Ok((network, gains))
+    }
+}
+
+/// The usable addresses of each prefix of a network.
+fn check_prefixes(prefixes: &[IpNet], versions: Versions) -> Result<Vec<AddressRange>, Error> {
+    let refuse = |reason: &str| Err(Error::invalid("prefixes", reason));
+    let count = |wanted| prefixes.iter().filter(|prefix| family(**prefix) == wanted).count();
+    match (count(Family::V4), count(Family::V6)) {
+        (0, 0) => return refuse("must have one or two"),
+        (2.., _) | (_, 2..) => return refuse("must have one of each family at most"),
+        (_, 1) if !versions.has_ipv6() => return refuse("IPv6 needs version 2 certificates"),
+        (0, _) if versions == Versions::Both => {
+            return refuse("version 1 certificates need an IPv4 prefix");
+        }
+        _ => {}
+    }
+    prefixes.iter().map(|prefix| check_prefix("prefixes", *prefix)).collect()
+}
+
 /// The addresses of a prefix that nodes may have, if it is one for a network.
-fn check_prefix(field: &str, prefix: IpNet) -> Result<AddressRange, Error> {
+pub(super) fn check_prefix(field: &str, prefix: IpNet) -> Result<AddressRange, Error> {
     let range = usable(prefix)
         .ok_or_else(|| Error::invalid(field, "Nebula refuses IPv4 addresses written as IPv6"))?;
     for reserved in RESERVED {
@@ -306,16 +396,137 @@ fn check_prefix(field: &str, prefix: IpNet) -> Result<AddressRange, Error> {
     Ok(range)
 }
 
-fn check_family(prefix: IpNet, has_ipv6: bool) -> Result<(), Error> {
-    match (prefix, has_ipv6) {
-        (IpNet::V6(_), false) => Err(Error::invalid(
-            "cidr",
-            "IPv6 needs version 2 certificates: make the network with \"certificateVersion\": 2",
-        )),
-        _ => Ok(()),
+pub(super) fn family(prefix: IpNet) -> Family {
+    Family::of(prefix.addr())
+}
+
+/// The tenant that is to own a new network.
+fn owner(
+    tx: &mut dyn Transaction,
+    principal: &Principal,
+    asked: Option<TenantId>,
+) -> Result<TenantId, Error> {
+    let home = principal.home(tx)?;
+    let Some(asked) = asked.filter(|asked| *asked != home) else { return Ok(home) };
+    let sees = principal.scope() == Scope::Root;
+    if sees && tenant::by_id(tx, asked)?.is_some() {
+        return Ok(asked);
+    }
+    Err(Error::NotFound { what: format!("tenant {asked}") })
+}
+
+fn create(
+    work: &mut Work<'_>,
+    request: &NewNetwork,
+    tenant: TenantId,
+    made: Option<&NewCa>,
+) -> Result<Network, Error> {
+    check_unused(work, request.name.as_str(), None)?;
+    let id = id::new_network();
+    let (versions, curve, now) = (request.versions, request.curve, work.now);
+    let secrets = &work.shared.secrets;
+    let ca = match made {
+        Some(made) => made.row(work.shared, id, CaState::Active)?,
+        None => {
+            authority::create(secrets, id, request.name.as_str(), (versions.oldest(), curve), now)?
+        }
+    };
+    let of = |wanted| request.prefixes.iter().copied().find(|prefix| family(*prefix) == wanted);
+    let network = request.settings.clone().apply(Network {
+        id,
+        tenant,
+        name: request.name.to_string(),
+        versions,
+        curve,
+        prefix_v4: of(Family::V4),
+        prefix_v6: of(Family::V6),
+        active_ca: ca.id,
+        hold_seconds: 0,
+        hold_alone: false,
+        lifetime: 0,
+        silence_seconds: None,
+        mtu: 0,
+        initiating_version: None,
+        renew_before: None,
+        revision: Revision::FIRST,
+        moves: 0,
+        rendering: nebula_bundle::RENDERING,
+        changes: 1,
+        created_at: now,
+    });
+    if let Some(made) = made {
+        made.check(now, &network)?;
+        made.check_unused(work)?;
+    }
+    network::insert(work.tx, &network)?;
+    ca::insert(work.tx, &ca, now)?;
+    work.record(Entry {
+        network: Some(id),
+        detail: json!({"name": network.name, "revision": network.revision.0, "ca": ca.certificate.fingerprint().to_string()}),
+        ..Entry::new("network.created", id.as_bytes())
+    })?;
+    Ok(network)
+}
+
+fn create_pool(
+    work: &mut Work<'_>,
+    network: NetworkId,
+    range: AddressRange,
+    position: i64,
+) -> Result<(), Error> {
+    let pool = Pool { id: id::new_pool(), network, range, position };
+    let actor = work.author.actor();
+    pool::create(work.tx, work.now, &actor, &pool).map_err(refusal)
+}
+
+/// That a name can be a network's: this one's, where it has another now.
+fn check_unused(work: &mut Work<'_>, name: &str, former: Option<NetworkId>) -> Result<(), Error> {
+    check_seen("name", name)?;
+    let tx: &mut dyn Transaction = work.tx;
+    if let Some(id) = hidden_id(name)
+        && network::by_id(tx, NetworkId(id))?.is_some()
+    {
+        return Err(Error::NameIsId { name: name.to_owned(), what: "network" });
+    }
+    match network::by_key(tx, name)?.filter(|other| Some(other.id) != former) {
+        None => Ok(()),
+        Some(other) if work.principal.sees(&other) => {
+            Err(Error::conflict(format!("name: another network is called {:?}", other.name)))
+        }
+        // What other tenants have is not told.
+        Some(_) => Err(Error::conflict("name: it is not available; choose another")),
     }
 }
 
-fn family(prefix: IpNet) -> Family {
-    Family::of(prefix.addr())
+fn prefixes(network: &Network) -> [Option<IpNet>; 2] {
+    [network.prefix_v4, network.prefix_v6]
+}
+
+/// Whether a prefix is larger than it was, rather than new.
+fn has_grown(former: &Network, network: &Network) -> bool {
+    let mut pairs = prefixes(former).into_iter().zip(prefixes(network));
+    pairs.any(|(had, has)| had.is_some() && had != has)
+}
+
+/// How what is different was before: for the audit log, and for `verify`, which judges what is older
+/// by that.
+fn differences(former: &Network, network: &Network) -> Map<String, Value> {
+    let all = |network: &Network| {
+        let prefixes = prefixes(network).into_iter().flatten();
+        let versions = network.versions.as_slice().iter();
+        [
+            ("name", json!(network.name)),
+            ("prefixes", prefixes.map(|prefix| prefix.to_string()).collect()),
+            ("versions", versions.map(|version| version.number()).collect()),
+            ("lifetime", json!(network.lifetime)),
+            ("hold_seconds", json!(network.hold_seconds)),
+            ("hold_alone", json!(network.hold_alone)),
+            ("silence_seconds", json!(network.silence_seconds)),
+            ("mtu", json!(network.mtu)),
+            ("initiating_version", json!(network.initiating_version.map(Version::number))),
+        ]
+    };
+    let pairs = all(former).into_iter().zip(all(network));
+    let changed = pairs.filter(|(had, has)| had != has);
+    changed.map(|((what, had), _)| (what.to_owned(), had)).collect()
 }

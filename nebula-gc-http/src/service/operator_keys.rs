@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::Service;
 use super::access::{Action, Caller, Principal, find_network, not_found};
-use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
+use super::exclusive::{Created, Repeat, Work};
 use crate::error::time;
 use crate::names::{check_seen, hidden_id};
 use crate::secret::{Bearer, Hashed};
@@ -84,7 +84,7 @@ impl Service {
         request: NewOperatorKey,
         repeat: Option<Repeat>,
     ) -> Result<Created<KeptKey>, Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             work.principal.permit(Action::ManageOperatorKeys)?;
             let scope = resolve(work, &request.reach)?;
             work.once(
@@ -137,7 +137,7 @@ impl Service {
         origin: Origin,
         id: OperatorKeyId,
     ) -> Result<(), Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let KeptKey { key, revoked_at, .. } = find(work.tx, work.principal, id)?;
             work.principal.permit(Action::ManageOperatorKeys)?;
             if revoked_at.is_some() {

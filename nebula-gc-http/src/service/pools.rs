@@ -12,8 +12,8 @@ pub use self::addresses::Addresses;
 pub use self::blocks::{NewBlock, Room};
 use super::Service;
 use super::access::{Action, Caller, authorize};
-use super::alone::{Created, Repeat, Work};
 use super::audit::Origin;
+use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
 use crate::store::network::Network;
 use crate::{Error, ProjectId, id};
@@ -98,7 +98,7 @@ impl Service {
         (range, position): (Addresses, i64),
         repeat: Option<Repeat>,
     ) -> Result<Created<PoolUsage>, Error> {
-        let making = self.alone(caller, origin, move |work| {
+        let making = self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             let range = range.of(&network)?;
             work.once(
@@ -128,7 +128,7 @@ impl Service {
         expected: Expected,
         range: Addresses,
     ) -> Result<PoolUsage, Error> {
-        let resizing = self.alone(caller, origin, move |work| {
+        let resizing = self.exclusive(caller, origin, move |work| {
             let (network, pool) = changeable(work, (&network, id), &expected)?;
             let range = range.of(&network)?;
             if pool.range == range {
@@ -152,7 +152,7 @@ impl Service {
         (network, id): (ProjectId, PoolId),
         expected: Expected,
     ) -> Result<(), Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             changeable(work, (&network, id), &expected)?;
             pool::delete(work.tx, work.now, &work.author.actor(), id).map_err(refusal)
         })

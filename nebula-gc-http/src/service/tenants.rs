@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::Service;
 use super::access::{Action, Caller, Principal};
-use super::alone::{Created, Repeat, Work};
 use super::audit::{Entry, Origin};
+use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
 use crate::names::{check_seen, hidden_id};
 use crate::store::network;
@@ -72,7 +72,7 @@ impl Service {
         name: Label,
         repeat: Option<Repeat>,
     ) -> Result<Created<Tenant>, Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             work.principal.permit(Action::ManageTenants)?;
             require_root(work)?;
             work.once(
@@ -106,7 +106,7 @@ impl Service {
         expected: Expected,
         name: Label,
     ) -> Result<Tenant, Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let tenant = changeable(work, id, &expected)?;
             if tenant.name == name.as_str() {
                 return Ok(tenant);
@@ -136,7 +136,7 @@ impl Service {
         id: TenantId,
         expected: Expected,
     ) -> Result<(), Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let tenant = changeable(work, id, &expected)?;
             require_root(work)?;
             check_not_default(&tenant)?;

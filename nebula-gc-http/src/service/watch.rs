@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use self::look::{Look, Seen};
 use super::access::Caller;
-use super::own::heard;
+use super::self_service::heard;
 use super::{Service, Shared};
 use crate::store::database::Reading;
 use crate::store::network::{self, Marks};

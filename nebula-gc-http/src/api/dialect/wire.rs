@@ -7,8 +7,8 @@ use nebula_pki::key::PublicKey;
 use nebula_pki::{Curve, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::extract::{Parse, json};
-use super::super::problem::Problem;
+use super::extract::{Parse, json};
+use super::problem::Problem;
 use crate::service::{AddPool, Change, Registration};
 use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
 

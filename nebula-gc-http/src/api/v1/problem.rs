@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::problem::Internal;
+use crate::api::dialect::problem::Internal;
 use crate::{Error, NodeState, Origin};
 
 macro_rules! codes {

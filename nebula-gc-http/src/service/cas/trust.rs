@@ -161,7 +161,7 @@ impl Service {
         id: CaId,
         forced: bool,
     ) -> Result<CaDetails, Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::Import, &network)?;
             let kept = find(work.tx, &network, id)?;
             match kept.state {
@@ -210,7 +210,7 @@ impl Service {
         origin: Origin,
         network: ProjectId,
     ) -> Result<Network, Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             // What is issued from now on begins then.
             let then = work.now.saturating_sub(BACKDATED);

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::error::time;
 use crate::service::access::{Caller, Principal};
 use crate::service::audit::Origin;
-use crate::service::own::{own_node, renew_at};
+use crate::service::self_service::{own_node, renew_at};
 use crate::service::terms::Terms;
 use crate::service::update::{self, Update};
 use crate::service::{Desired, Service};

@@ -8,12 +8,12 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Query, Step, Subject};
 use serde_json::json;
 
-use super::device::Registration;
 use super::key::check_curve;
 use super::{Decision, Enrollment, Settled, Wish};
 use crate::service::Shared;
 use crate::service::access::{Action, Caller, ambiguous, authorize, authorize_device, foreseen};
 use crate::service::audit::{Author, Entry, Origin, addresses};
+use crate::service::dialect::register::Registration;
 use crate::service::pending::Issuing;
 use crate::service::terms::{Ahead, Readiness, Terms};
 use crate::service::update::{Certified, Changed, Writing};

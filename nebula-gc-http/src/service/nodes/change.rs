@@ -15,7 +15,7 @@ use crate::secret::Bearer;
 use crate::service::Service;
 use crate::service::access::Caller;
 use crate::service::audit::Origin;
-use crate::service::enroll::device::Change;
+use crate::service::dialect::register::Change;
 use crate::service::precondition::Expected;
 use crate::store::node::NodeState;
 use crate::{Error, Groups, NodeId, NodeName, ProjectId, StateReason};

@@ -5,8 +5,8 @@ use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 
-use crate::service::own::renewal_of;
 use crate::service::precondition::Tag;
+use crate::service::self_service::renewal_of;
 use crate::store::certificate::{self, LedgerEntry};
 use crate::store::damaged;
 use crate::store::network::Network;

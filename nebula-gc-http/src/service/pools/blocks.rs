@@ -8,8 +8,8 @@ use super::{Addresses, find as find_pool, refusal};
 use crate::names::{check_seen, hidden_id};
 use crate::service::Service;
 use crate::service::access::{Action, Caller, authorize};
-use crate::service::alone::{Created, Repeat};
 use crate::service::audit::Origin;
+use crate::service::exclusive::{Created, Repeat};
 use crate::{Error, Label, ProjectId, id};
 
 /// A block to be made.
@@ -87,7 +87,7 @@ impl Service {
         request: NewBlock,
         repeat: Option<Repeat>,
     ) -> Result<Created<Block>, Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             work.once(
                 repeat.as_ref(),
@@ -135,7 +135,7 @@ impl Service {
         network: ProjectId,
         id: PoolId,
     ) -> Result<(), Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             find(work.tx, network.id, id)?;
             block::delete(work.tx, work.now, &work.author.actor(), id).map_err(refusal).map(drop)

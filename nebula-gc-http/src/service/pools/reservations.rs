@@ -8,8 +8,8 @@ use nebula_alloc::reservation::{self, Purpose, Reservation};
 use super::{Addresses, refusal};
 use crate::service::Service;
 use crate::service::access::{Action, Caller, authorize};
-use crate::service::alone::{Created, Repeat};
 use crate::service::audit::Origin;
+use crate::service::exclusive::{Created, Repeat};
 use crate::store::node::{self, NodeState};
 use crate::{Error, Label, NodeId, ProjectId};
 
@@ -66,7 +66,7 @@ impl Service {
         (range, purpose, note): (Addresses, Purpose, Option<Label>),
         repeat: Option<Repeat>,
     ) -> Result<Created<Reservation>, Error> {
-        self.alone(caller, origin, move |work| {
+        self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             let note = note.as_ref().map(Label::to_string);
             let request = Reservation { range: range.of(&network)?, purpose, note };
@@ -112,7 +112,7 @@ impl Service {
         // Where much stands in it, each step lifts a part.
         while let Some(range) = rest {
             let network = network.clone();
-            let lifted = self.alone(caller.clone(), origin, move |work| {
+            let lifted = self.exclusive(caller.clone(), origin, move |work| {
                 let network = work.network(Action::ChangeNetwork, &network)?;
                 let range = match range {
                     Addresses::Range(range) => range,

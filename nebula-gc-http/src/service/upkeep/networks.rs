@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{NAME, STEP, Stop, Upkeep};
 use crate::service::Service;
 use crate::service::audit::Entry;
-use crate::service::soundness::{self, Unsound};
+use crate::service::consistency::{self, Inconsistency};
 use crate::store::blocklist::{self, Contained};
 use crate::store::network::{self, Network};
 use crate::store::{certificate, duty, node};
@@ -16,7 +16,7 @@ use crate::{Error, NodeId};
 /// How long expired entries of a blocklist may stay, in seconds: a day.
 const PRUNE_AFTER: i64 = 86_400;
 /// The check of all current certificates, as a duty.
-const SOUNDNESS: &str = "soundness";
+const CONSISTENCY: &str = "soundness";
 /// How often the current certificates are checked, in seconds: once a day.
 const CHECK_EVERY: i64 = 86_400;
 /// How many nodes one read checks.
@@ -38,8 +38,9 @@ struct Due {
 impl Service {
     /// What fails for one network is told, and keeps nobody from the others. Fails with the last.
     pub(super) async fn keep_up_networks(&self, done: &mut Upkeep) -> Result<(), Stop> {
-        let checks =
-            self.read(|tx, shared| duty::is_due(tx, SOUNDNESS, shared.now(), CHECK_EVERY)).await?;
+        let checks = self
+            .read(|tx, shared| duty::is_due(tx, CONSISTENCY, shared.now(), CHECK_EVERY))
+            .await?;
         let mut failed = None;
         let mut last = NetworkId::from([0; 16]);
         loop {
@@ -69,7 +70,7 @@ impl Service {
         if checks {
             let instance = self.shared.instance.clone();
             self.chore(move |tx, now, _| {
-                duty::done(tx, SOUNDNESS, &instance, now.saturating_add(CHECK_EVERY))
+                duty::done(tx, CONSISTENCY, &instance, now.saturating_add(CHECK_EVERY))
             })
             .await?;
         }
@@ -195,13 +196,13 @@ impl Service {
                 .read(move |tx, _| {
                     // As it is in this snapshot.
                     match network::by_id(tx, id)? {
-                        Some(network) => soundness::check(tx, &network, last, CHECKED),
+                        Some(network) => consistency::check(tx, &network, last, CHECKED),
                         None => Ok((vec![], None)),
                     }
                 })
                 .await?;
             for found in unsound {
-                let is_new = self.note_unsound(id, found).await?;
+                let is_new = self.note_inconsistency(id, found).await?;
                 done.unsound += u64::from(is_new);
             }
             match end {
@@ -211,8 +212,12 @@ impl Service {
         }
     }
 
-    async fn note_unsound(&self, network: NetworkId, found: Unsound) -> Result<bool, Stop> {
-        let Unsound { certificate, node, reason } = found;
+    async fn note_inconsistency(
+        &self,
+        network: NetworkId,
+        found: Inconsistency,
+    ) -> Result<bool, Stop> {
+        let Inconsistency { certificate, node, reason } = found;
         tracing::error!(%network, %node, %certificate, reason, "an issued certificate is unsound");
         self.chore(move |tx, now, author| {
             let is_new = certificate::mark_unsound(tx, certificate, now)?;

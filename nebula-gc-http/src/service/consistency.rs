@@ -15,7 +15,7 @@ use crate::store::node::{self, Node, NodeState};
 use crate::{CertificateId, Error, NodeId};
 
 /// A certificate that contradicts what is stored.
-pub(super) struct Unsound {
+pub(super) struct Inconsistency {
     pub(super) certificate: CertificateId,
     pub(super) node: NodeId,
     /// How.
@@ -29,22 +29,26 @@ pub(super) fn check(
     network: &Network,
     after: NodeId,
     limit: i64,
-) -> Result<(Vec<Unsound>, Option<NodeId>), Error> {
+) -> Result<(Vec<Inconsistency>, Option<NodeId>), Error> {
     let nodes = node::after(tx, network.id, after, limit)?;
     let mut trusted = CaPool::new();
     for certificate in ca::trusted(tx, network.id)? {
         // One that can't be added is found by what it signed.
         let _ = trusted.add(certificate);
     }
-    let mut unsound = vec![];
+    let mut inconsistencies = vec![];
     for node in &nodes {
         for entry in certificate::checked(tx, node.id)? {
             if let Some(reason) = contradiction(tx, network, node, &entry, &trusted)? {
-                unsound.push(Unsound { certificate: entry.id, node: node.id, reason });
+                inconsistencies.push(Inconsistency {
+                    certificate: entry.id,
+                    node: node.id,
+                    reason,
+                });
             }
         }
     }
-    Ok((unsound, nodes.last().map(|node| node.id)))
+    Ok((inconsistencies, nodes.last().map(|node| node.id)))
 }
 
 fn contradiction(

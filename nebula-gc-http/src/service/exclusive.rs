@@ -89,7 +89,7 @@ impl Work<'_> {
 
 impl Service {
     /// Runs a work. It may run again after a rollback.
-    pub(super) async fn alone<T: Send + 'static>(
+    pub(super) async fn exclusive<T: Send + 'static>(
         &self,
         caller: Caller,
         origin: Origin,
@@ -97,18 +97,18 @@ impl Service {
     ) -> Result<T, Error> {
         self.admit(&caller).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Alone { shared, caller, origin, work }).await
+        self.write(Exclusive { shared, caller, origin, work }).await
     }
 }
 
-struct Alone<F> {
+struct Exclusive<F> {
     shared: Arc<Shared>,
     caller: Caller,
     origin: Origin,
     work: F,
 }
 
-impl<F, T> Step for Alone<F>
+impl<F, T> Step for Exclusive<F>
 where
     F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     T: Send + 'static,

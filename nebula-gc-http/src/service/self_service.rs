@@ -1,6 +1,6 @@
 //! What a node is told about itself, and tells.
 
-mod presence;
+mod heartbeat;
 mod report;
 mod token;
 
@@ -11,7 +11,7 @@ use nebula_bundle::Endpoint;
 use nebula_pki::{Certificate, Fingerprint, Version};
 use sha2::{Digest, Sha256};
 
-pub(super) use self::presence::Presence;
+pub(super) use self::heartbeat::Heartbeats;
 use super::access::{Action, Caller, Principal};
 use super::bundles::addresses;
 use super::{Desired, Service, Shared};
@@ -117,7 +117,7 @@ pub(super) fn heard(
     let now = shared.now();
     let principal = Principal::authenticate(tx, &shared.secrets, caller, now)?;
     let node = own_node(&principal)?;
-    shared.presence.note(node, now);
+    shared.heartbeats.note(node, now);
     Ok(node.clone())
 }
 

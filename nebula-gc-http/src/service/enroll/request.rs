@@ -5,7 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
-use super::device::{Join, check_time};
+use super::join::{Join, check_time};
 use super::succession::Former;
 use super::{Decision, check_unique};
 use crate::secret::Bearer;

@@ -7,7 +7,7 @@ use crate::Error;
 
 /// A refusal as the dialect words it: `{"success": false, "error": <code>, "detail": …}`.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(in crate::api) struct Problem {
     status: StatusCode,
     code: Code,
     detail: String,
@@ -19,12 +19,12 @@ pub(super) struct Problem {
 
 /// What a refusal keeps from the client, on its way to the log.
 #[derive(Debug, Clone)]
-pub(super) struct Internal(pub(super) String);
+pub(in crate::api) struct Internal(pub(in crate::api) String);
 
 /// The dialect's codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Code {
+pub(in crate::api) enum Code {
     InvalidRequest,
     InvalidPublicKey,
     Unauthorized,
@@ -69,11 +69,11 @@ impl Problem {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    pub(super) fn no_such_route() -> Self {
+    pub(in crate::api) fn no_such_route() -> Self {
         Self::new(Code::NotFound, "there is no such route")
     }
 
-    pub(super) fn no_such_method() -> Self {
+    pub(in crate::api) fn no_such_method() -> Self {
         let detail = "this route does not take this method";
         Self { status: StatusCode::METHOD_NOT_ALLOWED, ..Self::new(Code::InvalidRequest, detail) }
     }

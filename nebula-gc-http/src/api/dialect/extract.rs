@@ -7,9 +7,9 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::bodies::Held;
-use super::incoming::{self, AMBIGUOUS, BUSY_SECONDS, BodyError, CallerError};
 use super::problem::{Code, Problem};
+use crate::api::bodies::Held;
+use crate::api::incoming::{self, AMBIGUOUS, BUSY_SECONDS, BodyError, CallerError};
 use crate::{Caller, DeviceId, Error, Origin, ProjectId, Service};
 
 /// Who asks, by the header `Authorization: Bearer …`.
@@ -138,7 +138,7 @@ pub(super) trait Parse: Sized {
 
 /// Reads a JSON object into its wire form.
 pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    super::json::read(bytes)
+    crate::api::json::read(bytes)
         .map_err(|unreadable| Error::invalid(&unreadable.field, unreadable.reason).into())
 }
 

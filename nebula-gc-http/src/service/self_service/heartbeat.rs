@@ -18,7 +18,7 @@ const COARSE: i64 = 600;
 
 /// The nodes of which is to be stored that they were heard of.
 #[derive(Default)]
-pub(in crate::service) struct Presence(Mutex<Noted>);
+pub(in crate::service) struct Heartbeats(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
@@ -28,7 +28,7 @@ struct Noted {
     under_way: HashSet<NodeId>,
 }
 
-impl Presence {
+impl Heartbeats {
     /// A node that is not kept out has asked something.
     pub(in crate::service) fn note(&self, node: &Node, now: i64) {
         // What a clock that was ahead has left lies further off than that, too.
@@ -48,31 +48,31 @@ impl Presence {
 
 impl Service {
     /// Has stored who was heard of, behind the answers.
-    pub(in crate::service) fn note_presence(&self) {
-        let queue = std::mem::take(&mut self.shared.presence.lock().queue);
+    pub(in crate::service) fn store_heartbeats(&self) {
+        let queue = std::mem::take(&mut self.shared.heartbeats.lock().queue);
         for (id, device) in queue {
             let shared = Arc::clone(&self.shared);
             let done = move |result: Result<(), Error>| {
-                shared.presence.lock().under_way.remove(&id);
+                shared.heartbeats.lock().under_way.remove(&id);
                 if let Err(error) = result {
-                    tracing::debug!(%error, "a node's presence is stored when it asks again");
+                    tracing::debug!(%error, "heartbeat not stored; retrying at the node's next request");
                 }
             };
-            if let Err(error) = self.writer.submit(Heard { id, device }, done) {
+            if let Err(error) = self.writer.submit(Heartbeat { id, device }, done) {
                 // The next time is soon enough for what does not fit into the queue.
-                self.shared.presence.lock().under_way.remove(&id);
-                tracing::debug!(%error, "a node's presence is stored when it asks again");
+                self.shared.heartbeats.lock().under_way.remove(&id);
+                tracing::debug!(%error, "heartbeat not stored; retrying at the node's next request");
             }
         }
     }
 }
 
-struct Heard {
+struct Heartbeat {
     id: NodeId,
     device: String,
 }
 
-impl Step for Heard {
+impl Step for Heartbeat {
     type Output = ();
     type Error = Error;
 

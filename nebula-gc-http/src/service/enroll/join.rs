@@ -1,0 +1,137 @@
+//! Whether whoever asks may let a new node join, and what that node starts with.
+
+use nebula_alloc::NetworkId;
+use nebula_pki::key::PublicKey;
+
+use crate::service::access::Principal;
+use crate::store::join_token::JoinToken;
+use crate::store::node::{Applied, Generation, Node, NodeState};
+use crate::{Error, NodeId};
+
+/// What whoever lets a new node join decides about it.
+pub(in crate::service) struct Join<'a> {
+    pub(in crate::service) token: Option<&'a JoinToken>,
+    groups: Vec<String>,
+}
+
+impl<'a> Join<'a> {
+    /// Whether a new node of this name may join, with these groups where some are asked for.
+    pub(in crate::service) fn check(
+        principal: &'a Principal,
+        name: &str,
+        groups: Option<&[String]>,
+        now: i64,
+    ) -> Result<Self, Error> {
+        let Principal::JoinToken { token, .. } = principal else {
+            return Ok(Self { token: None, groups: groups.unwrap_or_default().to_vec() });
+        };
+        check_time(token, now)?;
+        if token.used >= token.uses {
+            let reason = "this join token is used up".to_owned();
+            return Err(Error::JoinTokenRefused { reason });
+        }
+        check_name(token, name)?;
+        let asked = groups.unwrap_or(&token.groups);
+        check_groups(token, asked)?;
+        Ok(Self { token: Some(token), groups: asked.to_vec() })
+    }
+
+    /// A new node without anything of its own.
+    pub(in crate::service) fn node(
+        &self,
+        network: NetworkId,
+        name: &str,
+        public_key: &PublicKey,
+        now: i64,
+    ) -> Node {
+        let id = NodeId::new();
+        Node {
+            id,
+            network,
+            device: id.to_string(),
+            name: name.to_owned(),
+            public_key: public_key.as_bytes().to_vec(),
+            state: NodeState::Active,
+            state_reason: None,
+            groups: self.groups.clone(),
+            lighthouse: None,
+            relay: self.token.is_some_and(|token| token.relay),
+            mtu: None,
+            pool: self.token.and_then(|token| token.pool),
+            token: None,
+            join_token: self.token.map(|token| token.id),
+            key_until: None,
+            generation: Generation::FIRST,
+            applied: Applied::default(),
+            seen_at: None,
+            changes: 1,
+            created_at: now,
+        }
+    }
+}
+
+fn refuse(reason: String) -> Result<(), Error> {
+    Err(Error::JoinTokenRefused { reason })
+}
+
+/// Refuses a join token that is expired.
+pub(in crate::service) fn check_time(token: &JoinToken, now: i64) -> Result<(), Error> {
+    match now < token.expires_at {
+        true => Ok(()),
+        false => refuse("this join token is expired".to_owned()),
+    }
+}
+
+pub(in crate::service) fn check_name(token: &JoinToken, name: &str) -> Result<(), Error> {
+    match &token.name_pattern {
+        Some(pattern) if !matches_pattern(pattern, name) => {
+            refuse(format!("this join token is for names like {pattern:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(in crate::service) fn check_groups(token: &JoinToken, asked: &[String]) -> Result<(), Error> {
+    match asked.iter().find(|group| !token.groups.contains(group)) {
+        Some(other) => refuse(format!("groups: this join token does not give {other:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a name matches a pattern in which `*` stands for any characters, or none.
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (pattern, name, matches) in [
+            ("web-*", "web-1", true),
+            ("web-*", "web-", true),
+            ("web-*", "db-1", false),
+            ("*", "", true),
+            ("*-eu", "web-eu", true),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "abbc", true),
+            ("a*b*c", "ac", false),
+            ("ab*ba", "aba", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+            ("**", "anything", true),
+        ] {
+            assert_eq!(matches_pattern(pattern, name), matches, "{pattern} {name}");
+        }
+    }
+}
