@@ -22,7 +22,6 @@ mod connect;
 mod error;
 mod link;
 mod pages;
-mod printable;
 mod request;
 mod trust;
 
@@ -39,8 +38,8 @@ use self::connect::Server;
 pub use self::error::{ClientError, Problem};
 pub use self::link::{JoinLink, parse_pin};
 pub use self::pages::Pages;
-pub use self::printable::printable;
 pub use self::request::{Answer, Request};
+pub use crate::text::printable;
 
 /// No answer is longer, in bytes: the largest are bundles and imports' reports.
 const ANSWER_LIMIT: usize = 64 << 20;

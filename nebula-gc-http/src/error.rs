@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use nebula_alloc::Error as AllocError;
 
 use crate::NodeState;
-use crate::shell_word::shell_word;
+use crate::text::shell_word;
 
 /// Why a request was refused, or could not be carried out.
 ///

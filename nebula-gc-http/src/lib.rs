@@ -56,19 +56,17 @@ pub mod server;
 mod service;
 #[cfg(feature = "cli")]
 pub mod settings;
-#[cfg(any(feature = "client", feature = "service"))]
-mod shell_word;
 #[cfg(feature = "service")]
 mod signers;
 #[cfg(feature = "service")]
 mod store;
 #[cfg(any(feature = "client", feature = "service"))]
-mod unseen;
+mod text;
 #[cfg(feature = "service")]
 mod verify;
 
 #[cfg(any(feature = "client", feature = "service"))]
-pub use self::shell_word::shell_word;
+pub use self::text::shell_word;
 #[cfg(feature = "service")]
 pub use self::{
     error::Error,

@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::Error;
-use crate::unseen::is_unseen;
+use crate::text::is_invisible;
 
 /// No id of a client's own is longer, in characters.
 const ID_LIMIT: usize = 128;
@@ -124,7 +124,7 @@ pub(crate) fn check_seen(field: &str, name: &str) -> Result<(), Error> {
     if folded(name).is_empty() {
         return Err(Error::invalid(field, "must not be of dots alone"));
     }
-    match name.chars().find(|c| is_unseen(*c)) {
+    match name.chars().find(|c| is_invisible(*c)) {
         None => Ok(()),
         Some(c) => {
             let reason = format!(

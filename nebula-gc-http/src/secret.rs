@@ -2,7 +2,6 @@
 
 mod check;
 mod rotation;
-mod stale;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 pub(crate) use self::check::Purpose;
-pub(crate) use self::stale::Stale;
+pub(crate) use self::rotation::Stale;
 use crate::Error;
 
 /// Keys have 256 bits.

@@ -3,30 +3,24 @@
 mod addresses;
 mod clock;
 mod data;
-mod dumps;
 mod file;
-mod limits;
 mod own_answers;
+mod process;
 mod secrets;
 mod serve;
-mod signals;
 mod taken_in_time;
 #[cfg(feature = "tls")]
 mod tls;
-mod upkeep;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use self::data::DataDirectory;
-pub use self::dumps::forbid_dumps;
-pub use self::limits::{Limits, raise_file_limit};
+pub use self::process::{Signals, forbid_dumps, raise_file_limit};
 pub use self::secrets::SecretsFile;
-pub use self::serve::{Server, serve};
-pub use self::signals::Signals;
+pub use self::serve::{Limits, Server, keep_up, serve};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
-pub use self::upkeep::keep_up;
 use crate::Error;
 
 /// Why a server could not start or had to stop.

@@ -6,20 +6,18 @@
 
 mod history;
 mod ledger;
-mod moves;
 mod nodes;
 mod pending;
 mod quarantine;
 mod rows;
-mod terms;
 
 use std::fmt;
 
 use nebula_alloc::store::Transaction;
 use nebula_alloc::verify::Violation as Address;
 
+use self::quarantine::History;
 use self::rows::Rows;
-use self::terms::History;
 use crate::Error;
 
 /// A rule that always holds.
@@ -91,7 +89,6 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
     // What the log lacks can contradict nothing.
     if rows.forgotten_before.is_none() {
         history::check(&rows, now, &mut found);
-        moves::check(&rows, &mut found);
     }
     Ok(found.0)
 }

@@ -22,10 +22,8 @@ mod pools;
 mod problem;
 mod reservations;
 mod respond;
-mod shown;
 mod tag;
 mod tenants;
-mod time;
 mod values;
 
 use std::sync::{Arc, LazyLock};

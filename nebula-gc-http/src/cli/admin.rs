@@ -8,7 +8,6 @@ mod fields;
 mod names;
 mod operation;
 mod polling;
-mod progress;
 mod qr;
 mod show;
 
@@ -179,7 +178,7 @@ impl Asked<'_> {
             return self.list(request).await.map(|()| ExitCode::SUCCESS);
         }
         let answer = match polling::is_long(self.entry) {
-            true => progress::shown(self.client.send(request)).await?,
+            true => polling::with_progress(self.client.send(request)).await?,
             false => self.client.send(request).await?,
         };
         if self.operation.is_file {

@@ -19,14 +19,50 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::Service as _;
 
+use super::ServerError;
 #[cfg(feature = "tls")]
 use super::Tls;
 use super::addresses::{Addresses, Place};
 use super::own_answers::OwnAnswers;
 use super::taken_in_time::TakenInTime;
-use super::{Limits, ServerError, keep_up};
 use crate::Service;
 use crate::api::{self, Bodies, Public, Stopping};
+
+/// What connections may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many are open at once; more wait until one ends, in the queue of the operating system.
+    pub connections: usize,
+    /// How many of them one source address has (of IPv6, a /64); one more is closed at once. Behind a
+    /// reverse proxy all are of one address.
+    pub connections_per_address: usize,
+    /// How many bytes of bodies all requests together may have under way; one address a quarter.
+    pub body_bytes: usize,
+    /// How long a response may take to be taken by who asked for it, from when it does not fit into
+    /// the operating system's buffers.
+    pub response_time: Duration,
+    /// How long one may take until the whole head of a request is there: from its beginning, and
+    /// from the end of the former answer. So an idle one ends after it too.
+    pub header_time: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_time: Duration,
+    /// How long requests may take to finish once the server was asked to stop.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            connections_per_address: 2_000,
+            body_bytes: 64 << 20,
+            response_time: Duration::from_secs(60),
+            header_time: Duration::from_secs(30),
+            handshake_time: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
 
 /// Serves a router over HTTP/1.1.
 ///
@@ -157,6 +193,21 @@ pub async fn serve(
     served
 }
 
+/// Has a service do what time brings about, for as long as this is polled. What it is at when it is
+/// dropped was committed or will be done by the next pass.
+pub async fn keep_up(service: Arc<Service>) -> Infallible {
+    loop {
+        match service.upkeep().await {
+            Ok(Some(done)) => tracing::debug!(?done, "upkeep"),
+            Ok(None) => tracing::trace!("another instance does the upkeep"),
+            Err(error) => tracing::error!(?error, "upkeep; it goes on with the next pass"),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// How often what time brings about is looked for.
+const EVERY: Duration = Duration::from_secs(15);
 /// No answer and no acknowledgement for so long, and the other side counts as gone: a device that
 /// lost its network does not say so.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use nebula_alloc::lease::{Lease, LeaseState};
 use nebula_pki::{Curve, Issuer, Signer};
 
+use super::quarantine::History;
 use super::rows::{Entry, Rows};
-use super::terms::History;
 use super::{Found, Rule};
 use crate::store::ca::Ca;
 use crate::store::certificate::Reason;

@@ -13,8 +13,7 @@ use super::ask::{Ask, AskWith, checked};
 use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, json};
-use super::time::Timestamp;
-use super::values::{Id, Secret, not_null};
+use super::values::{Id, Secret, Timestamp, not_null};
 use crate::service::{
     Action, ActiveCa, CaDetails, CaFiles, CaSource, HostImport, ImportConflict, ImportReport,
 };

@@ -9,8 +9,7 @@ use utoipa_axum::routes;
 use super::ask::{Ask, Nothing};
 use super::page::{Cursor, Limit, Page, after};
 use super::respond::{Answer, json};
-use super::time::Timestamp;
-use super::values::{Id, Uuid};
+use super::values::{Id, Timestamp, Uuid};
 use crate::service::{EventFilter, NumberedEvent};
 use crate::{ProjectId, Service};
 

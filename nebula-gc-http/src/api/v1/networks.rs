@@ -15,10 +15,8 @@ use super::ask::{Ask, AskWith, Nothing, checked};
 use super::cas::CaBody;
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
-use super::shown::Shown;
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
-use super::time::Timestamp;
-use super::values::{Id, Prefix, Range, given, not_null};
+use super::values::{Id, Prefix, Range, Shown, Timestamp, given, not_null};
 use crate::service::{NetworkCa, NetworkPatch, NetworkSettings, NewNetwork, Tag};
 use crate::{CaId, CaSource, Error, Network, ProjectId, Service, TenantId};
 

@@ -18,9 +18,8 @@ use super::ask::{Ask, AskWith, checked};
 use super::enroll::{LighthouseBody, check_mtu};
 use super::problem::Problem;
 use super::respond::{Answer, tagged, unless_known};
-use super::shown::Shown;
 use super::tag::{IfMatch, IfNoneMatch};
-use super::values::{Id, given, not_null};
+use super::values::{Id, Shown, given, not_null};
 use crate::service::Change;
 use crate::{
     Error, Groups, NodeChange, NodeDetails, NodeId, NodeName, ProjectId, Service, StateReason,

@@ -11,8 +11,7 @@ use super::ask::{Ask, AskWith, Nothing};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::time::Timestamp;
-use super::values::{Id, not_null};
+use super::values::{Id, Timestamp, not_null};
 use crate::service::{NewOperatorKey, Reach};
 use crate::{KeptKey, Label, OperatorKeyId, ProjectId, Scope, Service, TenantId};
 

@@ -12,9 +12,8 @@ use utoipa_axum::routes;
 use super::ask::{Ask, AskWith};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
-use super::shown::Shown;
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
-use super::values::{Count, Id, Range, Uuid, not_null};
+use super::values::{Count, Id, Range, Shown, Uuid, not_null};
 use crate::service::PoolUsage;
 use crate::{ProjectId, Service};
 

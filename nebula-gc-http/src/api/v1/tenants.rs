@@ -11,10 +11,8 @@ use utoipa_axum::routes;
 use super::ask::{Ask, AskWith, Nothing};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
-use super::shown::Shown;
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
-use super::time::Timestamp;
-use super::values::Id;
+use super::values::{Id, Shown, Timestamp};
 use crate::store::tenant::Tenant;
 use crate::{Label, Service, TenantId};
 

@@ -3,11 +3,13 @@
 use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 use zeroize::Zeroizing;
 
+use super::problem::Problem;
 use crate::service::Addresses;
 
 /// A text that is wiped from memory, and can't be printed.
@@ -46,6 +48,66 @@ where
     match i64::deserialize(from)? {
         number if number < 0 => Err(D::Error::custom("must not be negative")),
         number => Ok(Some(number)),
+    }
+}
+
+/// Seconds since the Unix epoch, written as `2026-11-21T19:13:00Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::api) struct Timestamp(pub(in crate::api) i64);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // Beyond jiff's range, the year 9999, there is no such text.
+        let time = jiff::Timestamp::from_second(self.0).unwrap_or(jiff::Timestamp::MAX);
+        to.collect_str(&time.round(jiff::Unit::Second).unwrap_or(time))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse::<jiff::Timestamp>()
+            .map(|time| Self(time.as_second()))
+            .map_err(|_| D::Error::custom("must be a time, as in 2026-11-21T19:13:00Z"))
+    }
+}
+
+impl PartialSchema for Timestamp {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .into()
+    }
+}
+
+impl ToSchema for Timestamp {}
+
+/// What an answer shows and a change does not change: a change may bring it back as it was shown.
+///
+/// Such fields of a change that never change, as far as they are given.
+pub(super) struct Shown(Vec<(&'static str, Value)>);
+
+impl Shown {
+    pub(super) fn new<const N: usize>(fields: [(&'static str, Option<Value>); N]) -> Self {
+        let given = |(name, value): (&'static str, Option<Value>)| Some((name, value?));
+        Self(fields.into_iter().filter_map(given).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Refuses what is not as this shows it.
+    pub(super) fn check(&self, view: &impl Serialize) -> Result<(), Problem> {
+        let view = serde_json::to_value(view).unwrap_or_default();
+        match self.0.iter().find(|(name, value)| view.get(*name) != Some(value)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let reason = "can't be changed here; leave it out, or send it as it is";
+                Err(Problem::invalid(*name, reason))
+            }
+        }
     }
 }
 

@@ -5,8 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::v1::enroll::LighthouseBody;
-use crate::api::v1::time::Timestamp;
-use crate::api::v1::values::Id;
+use crate::api::v1::values::{Id, Timestamp};
 use crate::{Blocked, CertificateId, JoinTokenId, LedgerEntry, NodeDetails, NodeId};
 
 /// A member of a network.

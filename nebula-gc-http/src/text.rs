@@ -1,0 +1,69 @@
+//! Texts made safe to show: one line on a terminal, or one word of a shell's command line.
+
+/// A text as one word of a POSIX shell's command line, for commands that people are told to run: a name
+/// may hold anything.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    match !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// Text from elsewhere as one line that commands no terminal and hides nothing: control characters,
+/// and those that are invisible or change the direction of the text, are escaped as Rust does it
+/// (`\u{1b}`).
+#[cfg(feature = "client")]
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Unicode's characters without a glyph of their own that matter to a reader: of direction, of no
+/// width, fillers, selectors of variants, separators of lines, and tags.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_read_is_quoted() {
+        for (text, word) in [
+            ("office", "office"),
+            ("/var/lib/node-1", "/var/lib/node-1"),
+            ("my net", "'my net'"),
+            ("", "''"),
+            ("-rf", "'-rf'"),
+            ("x; touch y #", "'x; touch y #'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("büro", "'büro'"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn what_a_terminal_would_obey_or_hide_is_escaped() {
+        assert_eq!(printable("Zoë's \"laptop\" \\ 电脑"), "Zoë's \"laptop\" \\ 电脑");
+        assert_eq!(printable("\u{1b}[2J\r\n\u{9b}"), "\\u{1b}[2J\\r\\n\\u{9b}");
+        assert_eq!(printable("a\u{202e}b\u{200b}"), "a\\u{202e}b\\u{200b}");
+    }
+}
