@@ -6,7 +6,8 @@ use crate::event::Actor;
 use crate::lease::{self, Hold, Lease, Request};
 use crate::pool::{self, Pool};
 use crate::store::Transaction;
-use crate::store::writer::{Answer, Once, Query, Step, Subject, Writer};
+use crate::store::{Query, Subject};
+use crate::writer::{Answer, Once, Step, Writer};
 use crate::{AddressRange, Error, LeaseId, NetworkId, OwnerId, PoolId, reclaim};
 
 /// A [`Writer`] with the plain operations.

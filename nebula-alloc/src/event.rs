@@ -11,7 +11,7 @@ pub use self::forget::{Forgotten, forget, forget_owner, has_leases};
 pub use self::search::{Found, Search, search};
 use crate::address::octets;
 use crate::interval::limit;
-use crate::store::writer::LAST_EVENT;
+use crate::store::LAST_EVENT;
 use crate::store::{Row, Transaction};
 use crate::{Error, NetworkId, address, clock, limits};
 

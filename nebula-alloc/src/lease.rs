@@ -23,7 +23,7 @@ pub use self::transfer::{take_over, transfer};
 use crate::address::octets;
 use crate::event::{self, Actor};
 use crate::interval::limit;
-use crate::store::writer::Query;
+use crate::store::Query;
 use crate::store::{Row, Transaction};
 use crate::{Error, Family, LeaseId, NetworkId, OwnerId, PoolId};
 
@@ -159,7 +159,7 @@ pub fn by_owner(
     in_order(&rows)
 }
 
-/// What [`by_owner`] reads, for [`Step::foreseen`](crate::store::writer::Step::foreseen).
+/// What [`by_owner`] reads, for [`Step::foreseen`](crate::writer::Step::foreseen).
 #[must_use]
 pub fn owner_query(network: NetworkId, owner: OwnerId) -> Query {
     Query::new(BY_OWNER, &[network.as_bytes().into(), owner.as_bytes().into()])

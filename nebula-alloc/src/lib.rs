@@ -68,6 +68,7 @@ mod schema;
 pub mod store;
 mod utc;
 pub mod verify;
+pub mod writer;
 
 pub use address::{AddressRange, Family, usable};
 pub use allocator::Allocator;
@@ -83,4 +84,4 @@ pub use schema::COMPONENT;
 pub use store::postgres::{Postgres, PostgresReaders};
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::{Readers, Sqlite};
-pub use store::writer::{Writer, WriterOptions};
+pub use writer::{Writer, WriterOptions};

@@ -8,19 +8,30 @@
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod control;
+mod engine;
 pub mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod query;
 mod row;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod value;
-pub mod writer;
 
 use crate::Error;
 
+pub(crate) use engine::{Begin, Begun, LAST_EVENT, Open};
+pub use engine::{Engine, Subject};
+pub use query::Query;
 pub use row::{Columns, Row};
 pub use value::{Param, Value};
+
+/// Where the writer was before.
+#[doc(hidden)]
+pub mod writer {
+    pub use super::{Engine, Query, Subject};
+    pub use crate::writer::*;
+}
 
 /// An open transaction.
 ///

@@ -50,7 +50,7 @@ use self::value::Bound;
 use crate::Error;
 use crate::schema::COMPONENT;
 use crate::store::migrate::{Component, migrate};
-use crate::store::writer::{Begin, Begun, Open, Subject};
+use crate::store::{Begin, Begun, Open, Subject};
 use crate::store::{Row, Transaction};
 
 const SHARED: &str = "SELECT 1, pg_backend_pid() FROM pg_advisory_xact_lock_shared($1)";
@@ -182,7 +182,7 @@ impl Postgres {
     }
 
     /// As [`transaction`](Self::transaction), beside others that are not about the same: the caller
-    /// says what it is about, as a [`Step`](crate::store::writer::Step) does.
+    /// says what it is about, as a [`Step`](crate::writer::Step) does.
     ///
     /// # Errors
     ///

@@ -29,7 +29,7 @@ use crate::Error;
 use crate::schema::COMPONENT;
 use crate::store::Transaction;
 use crate::store::migrate::{Component, migrate};
-use crate::store::writer::{Begin, Begun, LAST_EVENT, Open, Subject};
+use crate::store::{Begin, Begun, LAST_EVENT, Open, Subject};
 
 /// Enough for every statement of this crate and of a control plane on top.
 const STATEMENTS: usize = 256;

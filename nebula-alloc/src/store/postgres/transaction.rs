@@ -11,8 +11,8 @@ use super::session::{Session, Text, misuse};
 use super::settled;
 use super::value::{self, Bound};
 use crate::Error;
+use crate::store::Open;
 use crate::store::control::{CONTROLS, controls, sets};
-use crate::store::writer::Open;
 use crate::store::{Param, READS_ONLY, Row, Transaction, Value, not_one};
 
 /// A transaction of a connection; rolled back when dropped.

@@ -8,7 +8,7 @@ use super::lock::Lock;
 use super::log::Log;
 use super::transaction::{SqliteTransaction, failure};
 use crate::Error;
-use crate::store::writer::Open;
+use crate::store::Open;
 use crate::store::{Param, Row, Transaction};
 
 /// A transaction of the writing connection; rolled back when dropped.

@@ -6,8 +6,8 @@ use super::*;
 use crate::lease::{self, Request, allocate};
 use crate::pool::{self, Pool};
 use crate::reclaim::{self, reclaim};
-use crate::store::writer::{Writer, WriterOptions};
 use crate::verify::verify;
+use crate::writer::{Writer, WriterOptions};
 use crate::{Actor, Allocator, Family, NetworkId, OwnerId, PoolId, block, event, interval, usable};
 
 const NETWORK: NetworkId = NetworkId([1; 16]);
@@ -192,7 +192,7 @@ fn a_full_disk_leaves_nothing_and_says_unavailable() {
         let sender = sender.clone();
         allocator
             .writer()
-            .submit(crate::store::writer::tests::Plain::new(request(number)), move |answer| {
+            .submit(crate::writer::tests::Plain::new(request(number)), move |answer| {
                 sender.send(answer).unwrap()
             })
             .unwrap();

@@ -2,7 +2,7 @@
 
 use super::super::Postgres;
 use crate::store::Transaction as _;
-use crate::store::writer::{Begin as _, Begun};
+use crate::store::{Begin as _, Begun};
 
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;

@@ -1,9 +1,8 @@
 //! The transaction as steps see it.
 
-use super::Open;
-use super::foreseen::Foreseen;
+use super::prefetch::Foreseen;
 use crate::Error;
-use crate::store::{Param, READS_ONLY, Row, Transaction};
+use crate::store::{Open, Param, READS_ONLY, Row, Transaction};
 
 /// It keeps plans from writing, and notices failures that concern the whole batch, whatever a step
 /// makes of them.

@@ -1,10 +1,31 @@
 //! What a database gives the writer.
 
-use super::Subject;
-use crate::Error;
-use crate::store::Transaction;
+use super::Transaction;
+use crate::{Error, NetworkId, OwnerId};
 
-/// A database that a [`Writer`](super::Writer) can write to: `Sqlite` or `Postgres`, as far as
+/// What a step is about. Two steps with an equal key never share a batch: the later waits for the
+/// next one, so that its plan sees what the earlier wrote. Subjects have their turns in order, and
+/// one step each turn: many steps about one thing keep nobody else from a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// One thing, named by bytes of the caller's choice: a network's and a device's id, say. Whatever
+    /// else a plan relies on must not be changed by steps of other keys, or be checked again while
+    /// writing, or be guarded by a unique key.
+    Key(Vec<u8>),
+    /// Anything: the step has a batch of its own.
+    Everything,
+}
+
+impl Subject {
+    /// What an owner has in a network: what the [`Allocator`](crate::Allocator)'s operations of one
+    /// owner are about, and what other steps that change its leases should be about.
+    #[must_use]
+    pub fn owner(network: NetworkId, owner: OwnerId) -> Self {
+        Self::Key([network.0, owner.0].concat())
+    }
+}
+
+/// A database that a [`Writer`](crate::Writer) can write to: `Sqlite` or `Postgres`, as far as
 /// their features are on. Others cannot be added from outside.
 pub trait Engine: Begin {}
 

@@ -4,32 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::Error;
-use crate::store::{Param, Row, Transaction, Value};
-
-/// A read with its parameters, see [`Step::foreseen`](super::Step::foreseen).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Query {
-    sql: &'static str,
-    params: Vec<Value>,
-}
-
-impl Query {
-    /// The read that [`query`](Transaction::query) with the same text and parameters makes.
-    #[must_use]
-    pub fn new(sql: &'static str, params: &[Param<'_>]) -> Self {
-        Self { sql, params: params.iter().map(Value::from).collect() }
-    }
-
-    fn params(&self) -> Vec<Param<'_>> {
-        self.params.iter().map(Param::from).collect()
-    }
-
-    fn is(&self, sql: &str, params: &[Param<'_>]) -> bool {
-        self.sql == sql
-            && self.params.len() == params.len()
-            && self.params.iter().zip(params).all(|(own, param)| Param::from(own) == *param)
-    }
-}
+use crate::store::{Param, Query, Row, Transaction};
 
 /// What one step was read beforehand and did not ask for yet.
 #[derive(Debug, Default)]
@@ -119,6 +94,7 @@ fn distinct(asked: Vec<Vec<Query>>) -> Vec<Wanted> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Value;
 
     /// Answers each read with its parameter, and counts the reads.
     struct Counting(usize);

@@ -3,9 +3,9 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::Subject;
 use super::batch::Jobs;
 use super::step::Job;
+use crate::store::Subject;
 
 /// The jobs that wait. Each subject has its turn in the order in which they came, for one job;
 /// what else there is of it keeps its order and waits for the next turn, behind the others. So

@@ -18,7 +18,7 @@
 //!   queued with [`Error::Unavailable`].
 //! * Contention is retried a few times: once with the whole batch, then in halves, so that who is
 //!   in the way of one request for longer is in the way of that one only.
-//! * A step of [`Subject::Everything`] that finds other processes at work is put off, for 12 seconds
+//! * A step of [`Subject::Everything`](crate::store::Subject::Everything) that finds other processes at work is put off, for 12 seconds
 //!   at most, and lets steps of keys pass meanwhile.
 //!
 //! Time in a batch is the clock's, but never before the last event's. Where that is more than an hour
@@ -27,46 +27,41 @@
 mod answer;
 mod batch;
 mod counters;
-mod engine;
-mod foreseen;
 mod guard;
+mod guarded_tx;
 mod inside;
-mod line;
 mod options;
+mod prefetch;
+mod queue;
 mod room;
-mod run;
 mod slot;
 mod step;
 #[cfg(test)]
 #[cfg(feature = "sqlite")]
 pub(crate) mod tests;
-mod watched;
+mod thread;
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Poll;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 pub use self::answer::Answer;
 pub use self::counters::Counters;
 use self::counters::Meters;
-pub use self::engine::Engine;
-pub(crate) use self::engine::LAST_EVENT;
-pub(crate) use self::engine::{Begin, Begun, Open};
-pub use self::foreseen::Query;
 use self::guard::guard;
-use self::line::Line;
 pub use self::options::WriterOptions;
+use self::queue::Line;
 use self::room::{Full, Queue, Room, Unqueued, stopped};
-use self::run::{Confirmed, Run};
 use self::slot::{Await, slot};
 pub(crate) use self::step::Once;
+pub use self::step::Step;
 use self::step::Task;
-pub use self::step::{Step, Subject};
+use self::thread::{Confirmed, Run};
 use crate::Error;
-use crate::store::Transaction;
+use crate::store::{Engine, Transaction};
 
 /// The handle of the writing thread; share it by reference or in an `Arc`.
 ///
@@ -119,10 +114,10 @@ impl Writer {
             confirmed: Arc::clone(&confirmed),
         };
         ready.store(run.check_time().is_ok(), Ordering::Release);
-        let thread = thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("nebula-alloc-writer".into())
             .spawn(move || {
-                inside::work_for(thread::current().id());
+                inside::work_for(std::thread::current().id());
                 run.run();
                 let closed = run.engine.close();
                 // Whoever waits for the end finds nothing that still runs.

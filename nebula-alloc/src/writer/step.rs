@@ -2,35 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Query;
 use super::guard::{discard, guard};
 use super::inside;
+use crate::Error;
 use crate::event::Actor;
 use crate::lease::{Lease, Request};
-use crate::store::Transaction;
-use crate::{Error, NetworkId, OwnerId};
-
-/// What a step is about. Two steps with an equal key never share a batch: the later waits for the
-/// next one, so that its plan sees what the earlier wrote. Subjects have their turns in order, and
-/// one step each turn: many steps about one thing keep nobody else from a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// One thing, named by bytes of the caller's choice: a network's and a device's id, say. Whatever
-    /// else a plan relies on must not be changed by steps of other keys, or be checked again while
-    /// writing, or be guarded by a unique key.
-    Key(Vec<u8>),
-    /// Anything: the step has a batch of its own.
-    Everything,
-}
-
-impl Subject {
-    /// What an owner has in a network: what the [`Allocator`](crate::Allocator)'s operations of one
-    /// owner are about, and what other steps that change its leases should be about.
-    #[must_use]
-    pub fn owner(network: NetworkId, owner: OwnerId) -> Self {
-        Self::Key([network.0, owner.0].concat())
-    }
-}
+use crate::store::{Query, Subject, Transaction};
 
 /// A request to the writer.
 ///

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::batch::{Attempt, Jobs, attempt};
 use super::counters::Meters;
-use super::line::Line;
+use super::queue::Line;
 use super::room::Room;
 use super::step::Job;
-use super::{Begun, Engine, Open, Subject};
-use crate::store::Transaction;
+use crate::store::{Begun, Engine, Open, Subject, Transaction};
 use crate::{Actor, Error, clock};
 
 /// How often a batch is tried while others are in its way.

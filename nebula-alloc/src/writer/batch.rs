@@ -6,14 +6,13 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use super::counters::Meters;
-use super::foreseen::{self, Foreseen};
+use super::guarded_tx::{Watched, is_of_all};
 use super::inside;
-use super::run::answer;
+use super::prefetch::{self, Foreseen};
 use super::step::{Job, Phase};
-use super::watched::{Watched, is_of_all};
-use super::{Begin, Begun, Open};
+use super::thread::answer;
 use crate::lease::{Lease, Request, allocate_many};
-use crate::store::Transaction;
+use crate::store::{Begin, Begun, Open, Transaction};
 use crate::{Error, clock, limits};
 
 /// Starting a thread costs about as much as one signature.
@@ -217,7 +216,7 @@ fn foresee<T: Open>(
             }
         }
     }
-    match foreseen::read(tx, asked, T::FORESEES) {
+    match prefetch::read(tx, asked, T::FORESEES) {
         Ok(foreseen) => Ok((sound, foreseen)),
         Err(error) => Err(together(sound, tx.fault.take().unwrap_or(error))),
     }

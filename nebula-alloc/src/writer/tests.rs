@@ -5,13 +5,13 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use super::batch::Jobs;
-use super::run::ATTEMPTS;
 use super::step::Job;
+use super::thread::ATTEMPTS;
 use super::*;
 use crate::lease::{Lease, Request};
 use crate::pool::{self, Pool};
 use crate::store::sqlite::Sqlite;
-use crate::store::{Param, Row};
+use crate::store::{Begin, Begun, Open, Param, Row, Subject, Transaction};
 use crate::verify::verify;
 use crate::{Actor, Family, NetworkId, OwnerId, PoolId, lease, usable};
 
