@@ -16,12 +16,12 @@ mod opening;
 mod pools;
 mod postgres;
 
-#[path = "../../nebula-alloc/tests/support/postgres.rs"]
+#[path = "../../nebula-alloc/tests/shared/postgres.rs"]
 mod cluster;
 #[path = "../place.rs"]
 mod place;
 #[allow(clippy::unwrap_used, reason = "shared with tests")]
-#[path = "../../nebula-alloc/tests/support/random.rs"]
+#[path = "../../nebula-alloc/tests/shared/random.rs"]
 mod random;
 #[path = "../report.rs"]
 mod report;

@@ -7,7 +7,7 @@
 #[path = "support/busy.rs"]
 mod busy;
 #[cfg(feature = "postgres")]
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 #[path = "support/store.rs"]
 mod support;

@@ -13,9 +13,9 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![cfg(unix)]
 
-#[path = "power-loss/library.rs"]
+#[path = "shared/library.rs"]
 mod library;
-#[path = "support/random.rs"]
+#[path = "shared/random.rs"]
 mod random;
 #[path = "support/store.rs"]
 mod support;

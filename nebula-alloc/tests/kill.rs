@@ -3,11 +3,11 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![cfg(unix)]
 
-#[path = "support/child.rs"]
+#[path = "shared/child.rs"]
 mod child;
 #[path = "support/history.rs"]
 mod history;
-#[path = "support/random.rs"]
+#[path = "shared/random.rs"]
 mod random;
 #[path = "support/store.rs"]
 mod support;

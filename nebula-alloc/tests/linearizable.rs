@@ -12,16 +12,16 @@ mod broken;
 #[path = "linearizable/checker.rs"]
 mod checker;
 #[cfg(feature = "postgres")]
-#[path = "support/child.rs"]
+#[path = "shared/child.rs"]
 mod child;
 #[path = "linearizable/object.rs"]
 mod object;
-#[path = "support/random.rs"]
+#[path = "shared/random.rs"]
 mod random;
 #[path = "linearizable/record.rs"]
 mod record;
 #[cfg(feature = "postgres")]
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 #[path = "linearizable/work.rs"]
 mod work;

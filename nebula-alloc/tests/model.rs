@@ -19,10 +19,10 @@ mod database;
 mod leases;
 #[path = "model/operation.rs"]
 mod operation;
-#[path = "support/random.rs"]
+#[path = "shared/random.rs"]
 mod random;
 #[cfg(feature = "postgres")]
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 #[path = "model/spaces.rs"]
 mod spaces;

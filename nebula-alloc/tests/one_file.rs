@@ -3,7 +3,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![cfg(unix)]
 
-#[path = "support/child.rs"]
+#[path = "shared/child.rs"]
 mod child;
 #[path = "support/store.rs"]
 mod support;

@@ -6,7 +6,7 @@
 mod connecting;
 #[path = "postgres/following.rs"]
 mod following;
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 #[path = "support/told.rs"]
 mod told;

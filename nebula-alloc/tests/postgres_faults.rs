@@ -2,7 +2,7 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 #[path = "support/told.rs"]
 mod told;

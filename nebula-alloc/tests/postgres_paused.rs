@@ -2,9 +2,9 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-#[path = "support/child.rs"]
+#[path = "shared/child.rs"]
 mod child;
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 #[path = "support/told.rs"]
 mod told;

@@ -5,7 +5,7 @@
 
 #[path = "support/busy.rs"]
 mod busy;
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 #[path = "support/told.rs"]
 mod told;

@@ -8,21 +8,21 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 #![cfg(unix)]
 
-#[path = "support/child.rs"]
+#[path = "shared/child.rs"]
 mod child;
-#[path = "power-loss/cuts.rs"]
+#[path = "shared/cuts.rs"]
 mod cuts;
-#[path = "power-loss/disk.rs"]
+#[path = "shared/disk.rs"]
 mod disk;
 #[path = "support/history.rs"]
 mod history;
-#[path = "power-loss/library.rs"]
+#[path = "shared/library.rs"]
 mod library;
-#[path = "power-loss/log.rs"]
+#[path = "shared/log.rs"]
 mod log;
-#[path = "power-loss/pieces.rs"]
+#[path = "shared/pieces.rs"]
 mod pieces;
-#[path = "support/random.rs"]
+#[path = "shared/random.rs"]
 mod random;
 #[path = "support/store.rs"]
 mod support;

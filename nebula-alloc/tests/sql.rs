@@ -22,7 +22,7 @@ use nebula_alloc::{
 };
 
 #[cfg(feature = "postgres")]
-#[path = "support/postgres.rs"]
+#[path = "shared/postgres.rs"]
 mod server;
 
 const NETWORK: NetworkId = NetworkId([1; 16]);

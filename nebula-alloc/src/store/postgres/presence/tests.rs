@@ -4,7 +4,7 @@ use super::super::Postgres;
 use crate::store::Transaction as _;
 use crate::store::{Begin as _, Begun};
 
-#[path = "../../../../tests/support/postgres.rs"]
+#[path = "../../../../tests/shared/postgres.rs"]
 mod server;
 
 fn seen(store: &mut Postgres) -> Vec<(i64, i64)> {

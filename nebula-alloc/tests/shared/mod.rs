@@ -1,0 +1,11 @@
+//! What the tests of `nebula-alloc` share with those of the control plane: a PostgreSQL server,
+//! child processes, random choices and the simulated loss of power.
+
+pub mod child;
+pub mod cuts;
+pub mod disk;
+pub mod library;
+pub mod log;
+pub mod pieces;
+pub mod postgres;
+pub mod random;

@@ -1,0 +1,547 @@
+//! `nebula-gc admin`, `join` and `verify`, run as their users do, against a running server.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::support::Place;
+use nebula_gc_http::client::{Client, Request};
+use nebula_pki::key::SigningKey;
+use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
+
+/// Makes a test of a function for each engine.
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn on_sqlite() {
+                super::$name(&super::Shell::new());
+            }
+
+            #[test]
+            fn on_postgresql() {
+                let Some(cluster) = crate::shared::postgres::cluster_in_memory() else { return };
+                super::$name(&super::Shell::over(cluster.schema()));
+            }
+        }
+    )*};
+}
+
+on_both_engines! {
+    every_command_does_what_it_says
+    followed_events_come_as_they_happen
+    a_broken_database_is_told
+}
+
+/// A running server and its operator's shell.
+struct Shell {
+    place: TempDir,
+    server: Child,
+    url: String,
+    /// The PostgreSQL that it is over, where it is over one.
+    database: Option<String>,
+    /// The commands that were run.
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl Shell {
+    fn start(place: TempDir, arguments: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().current_dir(place.path());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let serving = lines.next().unwrap().unwrap();
+        let url = serving.split(' ').nth(1).unwrap().trim_end_matches('/').to_owned();
+        // The last line that it prints.
+        assert!(lines.next().unwrap().unwrap().contains("operator.key"));
+        Self { place, server, url, database: None, used: RefCell::default() }
+    }
+
+    fn new() -> Self {
+        Self::start(tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn over(database: String) -> Self {
+        let mut shell = Self::start(tempfile::tempdir().unwrap(), &["--database", &database]);
+        shell.database = Some(database);
+        shell
+    }
+
+    /// `nebula-gc verify` of what the server is over.
+    fn verify(&self) -> Output {
+        let database = self.database.iter().flat_map(|url| ["--database", url]);
+        self.run(&["verify"].into_iter().chain(database).collect::<Vec<_>>())
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        if let ["admin", group, verb, ..] = words {
+            self.used.borrow_mut().insert(format!("{group} {verb}"));
+        }
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().current_dir(self.place.path());
+        command.env("NEBULAGC_SERVER", &self.url).args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// What it prints, where it succeeds.
+    #[track_caller]
+    fn says(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// What an admin command answers as JSON.
+    #[track_caller]
+    fn json(&self, line: &str, last: &[&str]) -> Value {
+        let words = ["admin"].into_iter().chain(line.split_whitespace());
+        let words: Vec<_> = words.chain(last.iter().copied()).chain(["--output", "json"]).collect();
+        let said = self.says(&words);
+        if said.is_empty() { Value::Null } else { serde_json::from_str(&said).unwrap() }
+    }
+
+    /// Its id, after something was made.
+    #[track_caller]
+    fn make(&self, line: &str) -> String {
+        self.json(line, &[])["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What a command says on the standard error, where it ends with this code.
+    #[track_caller]
+    fn fails(&self, code: i32, line: &str) -> String {
+        let output = self.run(&line.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(code), "{line}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty(), "{line}");
+        text(&output.stderr)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The commands below this one, as its help lists them.
+fn listed(shell: &Shell, words: &[&str]) -> Vec<String> {
+    let help = shell.says(&[words, &["--help"]].concat());
+    let commands = help.split("Commands:\n").nth(1).unwrap();
+    let lines = commands.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .filter(|it| it != "help")
+        .collect()
+}
+
+fn every_command_does_what_it_says(shell: &Shell) {
+    tenants(shell);
+    networks(shell);
+    addresses(shell);
+    operator_keys(shell);
+    nodes(shell);
+    let groups = listed(shell, &["admin"]);
+    let all: BTreeSet<_> = groups
+        .iter()
+        .flat_map(|group| {
+            let verbs = listed(shell, &["admin", group]);
+            verbs.into_iter().map(move |verb| format!("{group} {verb}"))
+        })
+        .collect();
+    let used: BTreeSet<_> =
+        shell.used.borrow().iter().filter(|it| !it.ends_with("--help")).cloned().collect();
+    assert!(all.len() > 20, "{all:?}");
+    assert_eq!(all.difference(&used).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+fn tenants(shell: &Shell) {
+    let acme = shell.make("tenants create --name acme");
+    assert_eq!(shell.json("tenants show", &[&acme])["name"], "acme");
+    let list = shell.json("tenants list", &[]);
+    let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["default", "acme"]);
+    assert!(list.get("next").is_none());
+    assert_eq!(shell.json("tenants list --limit 1", &[])["items"].as_array().unwrap().len(), 1);
+    let table = shell.says(&["admin", "tenants", "list"]);
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("ID") && lines[2].starts_with(&acme), "{table}");
+    assert_eq!(lines[0].find("NAME"), lines[2].find("acme"), "{table}");
+    // What the ETag is of has changed by the second time.
+    let shown = shell.says(&["admin", "tenants", "show", &acme]);
+    let etag = shown.lines().find_map(|line| line.strip_prefix("ETAG")).unwrap().trim();
+    let rename = ["admin", "tenants", "rename", &acme, "--name", "acme-eu", "--if-match", etag];
+    shell.says(&rename);
+    let again = shell.run(&rename);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("(precondition_failed)"), "{}", text(&again.stderr));
+    // The same key makes nothing more.
+    let once = "tenants create --name once --idempotency-key k1";
+    assert_eq!(shell.make(once), shell.make(once));
+    assert_eq!(shell.says(&["admin", "tenants", "delete", &acme]), "");
+    let gone = shell.fails(1, &format!("admin tenants show {acme}"));
+    assert!(gone.starts_with("nebula-gc: ") && gone.ends_with("(not_found)\n"), "{gone}");
+}
+
+fn networks(shell: &Shell) {
+    let made = shell.json("networks create --name office --prefixes 10.42.0.0/16,fd42::/64 --lifetime 7d --hold-alone", &[]);
+    assert_eq!(made["lifetimeSeconds"], 7 * 86_400);
+    assert_eq!((&made["holdAlone"], &made["prefixes"][1]), (&true.into(), &"fd42::/64".into()));
+    let set = shell.json("networks set office --silence 30d --hold-alone=false", &[]);
+    assert_eq!((&set["silenceSeconds"], &set["holdAlone"]), (&2_592_000.into(), &false.into()));
+    assert!(shell.json("networks set office --unset silence", &[])["silenceSeconds"].is_null());
+    assert_eq!(shell.json("networks show office", &[])["name"], "office");
+    assert_eq!(shell.json("networks list", &[])["items"][0]["id"], made["id"]);
+    let ca = shell.says(&["admin", "networks", "ca", "office"]);
+    assert!(ca.starts_with("-----BEGIN NEBULA CERTIFICATE"), "{ca}");
+    shell.says(&["admin", "networks", "ca", "office", "-o", "ca.crt"]);
+    assert_eq!(std::fs::read_to_string(shell.place.path().join("ca.crt")).unwrap(), ca);
+}
+
+fn addresses(shell: &Shell) {
+    shell.json("networks create --name small --prefixes 10.9.0.0/16 --pools 10.9.0.0/24", &[]);
+    let pool = shell.make("pools create small --range 10.9.1.0/24 --position 3");
+    assert_eq!(shell.json("pools show small", &[&pool])["usage"]["capacity"], 256);
+    assert_eq!(
+        shell.json("pools resize small --range 10.9.1.0/25", &[&pool])["usage"]["free"],
+        128
+    );
+    let table = shell.says(&["admin", "pools", "list", "small"]);
+    assert!(table.lines().next().unwrap().contains("CAPACITY"), "{table}");
+    let block = shell.make(&format!("blocks create small --name printers --size 16 --pool {pool}"));
+    assert_eq!(shell.json("blocks show small", &[&block])["name"], "printers");
+    assert_eq!(shell.json("blocks list small", &[])["items"][0]["id"], block.as_str());
+    shell.says(&["admin", "blocks", "delete", "small", &block]);
+    let reserve =
+        "reservations create small --range 10.9.0.1-10.9.0.9 --purpose nobody --note routers";
+    let range = shell.json(reserve, &[])["range"].as_str().unwrap().to_owned();
+    assert_eq!(shell.json("reservations list small", &[])["items"][0]["note"], "routers");
+    shell.says(&["admin", "reservations", "delete", "small", &range]);
+    shell.says(&["admin", "pools", "delete", "small", &pool]);
+}
+
+fn operator_keys(shell: &Shell) {
+    let made =
+        shell.json("operator-keys create --name eyes --role viewer --scope network=office", &[]);
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(shell.json("operator-keys show", &[id])["role"], "viewer");
+    assert_eq!(shell.json("operator-keys list", &[])["items"].as_array().unwrap().len(), 2);
+    // As that key, from its own file.
+    std::fs::write(shell.place.path().join("eyes.key"), made["secret"].as_str().unwrap()).unwrap();
+    let with = |line: &str| format!("admin --key-file eyes.key {line}");
+    let denied = shell.fails(1, &with("networks set office --mtu 1200"));
+    assert!(denied.ends_with("(forbidden)\n"), "{denied}");
+    shell.says(&["admin", "operator-keys", "revoke", id]);
+    let denied = shell.fails(1, &with("networks show office"));
+    assert!(denied.ends_with("(unauthorized)\n"), "{denied}");
+}
+
+fn nodes(shell: &Shell) {
+    let token = shell.json(
+        "join-tokens create office --name laptops --uses 2 --groups a,b --expires-in 2d",
+        &[],
+    );
+    let id = token["id"].as_str().unwrap();
+    assert_eq!(token["groups"], serde_json::json!(["a", "b"]));
+    assert_eq!(shell.json("join-tokens show office", &[id])["used"], 0);
+    assert_eq!(shell.json("join-tokens list office", &[])["items"][0]["id"], id);
+    let drawn = shell.says(&["admin", "join-tokens", "create", "office", "--name", "q", "--qr"]);
+    assert!(drawn.contains("LINK") && drawn.contains("█▀") && !drawn.contains("QR PNG"), "{drawn}");
+
+    let link = token["link"].as_str().unwrap();
+    let join = ["join", link, "--name", "laptop", "--out", "device"];
+    let first = shell.says(&join);
+    assert!(first.starts_with("laptop is 10.42.0.1/16 and fd42::1/64 in office\n"), "{first}");
+    let file = |name: &str| shell.place.path().join("device").join(name);
+    let key = std::fs::read(file("node.key")).unwrap();
+    for secret in ["node.key", "node.token"] {
+        assert_eq!(std::fs::metadata(file(secret)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let certificate = std::fs::read(file("node.crt")).unwrap();
+    std::fs::remove_file(file("node.crt")).unwrap();
+    assert_eq!(shell.says(&join), first);
+    assert_eq!(std::fs::read(file("node.key")).unwrap(), key);
+    assert_eq!(std::fs::read(file("node.crt")).unwrap(), certificate);
+    assert_eq!(shell.json("join-tokens show office", &[id])["used"], 1);
+    shell.says(&["admin", "join-tokens", "revoke", "office", id]);
+    let refused = shell.fails(1, &format!("join {link} --name other --out other"));
+    assert!(refused.contains("nebula-gc: "), "{refused}");
+
+    // What is there already is no conflict.
+    let hosts = "networks import office --certificates @device/node.crt --dry-run";
+    assert_eq!(shell.json(hosts, &[])["present"], 1);
+    another_ca(shell);
+
+    let found = shell.json("nodes list office --name-prefix lap --group a", &[]);
+    let node = found["items"][0]["id"].as_str().unwrap().to_owned();
+    let enrolled = shell.json("events of office --kind node.enrolled", &[]);
+    assert_eq!(enrolled["items"][0]["subject"], node.as_str());
+    one_node(shell, &node);
+    nodes_are_named_by_name_or_id(shell, &node);
+    let zip = ["admin", "nodes", "bundle", "office", &node, "--out", "laptop.zip"];
+    shell.says(&zip);
+    assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));
+    assert!(shell.says(&["admin", "events", "list", "--limit", "3"]).lines().count() == 4);
+    assert_eq!(shell.says(&["admin", "nodes", "delete", "office", &node]), "");
+    a_released_device_joins_again(shell);
+    assert_eq!(shell.json("nodes list office", &[])["items"], serde_json::json!([]));
+}
+
+/// By its token it has its address back, however often it asks.
+fn a_released_device_joins_again(shell: &Shell) {
+    let token = shell.json("join-tokens create office --name again --uses 3", &[]);
+    let join = ["join", token["link"].as_str().unwrap(), "--name", "again", "--out", "again"];
+    let kept = || std::fs::read(shell.place.path().join("again/node.token")).unwrap();
+    let (first, mut had) = (shell.says(&join), kept());
+    for _ in 0..2 {
+        shell.says(&["admin", "nodes", "delete", "office", "again"]);
+        assert_eq!(shell.says(&join), first);
+        assert_ne!(kept(), had);
+        // As if the answer had been lost.
+        let has = kept();
+        std::fs::write(shell.place.path().join("again/node.token"), &had).unwrap();
+        assert_eq!(shell.says(&join), first);
+        assert_eq!(kept(), has);
+        had = has;
+    }
+    shell.says(&["admin", "nodes", "delete", "office", "again"]);
+}
+
+/// Ids come before names, and a name may look like one.
+fn nodes_are_named_by_name_or_id(shell: &Shell, node: &str) {
+    let name = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let refused = shell.fails(1, &format!("admin nodes show office {name}"));
+    assert!(refused.contains("none in office is called"), "{refused}");
+    for called in [name, &name.to_uppercase(), "laptop"] {
+        shell.json(&format!("nodes set office {node}"), &["--name", called]);
+        assert_eq!(shell.json(&format!("nodes show office {called}"), &[])["id"], node);
+        assert_eq!(shell.json(&format!("nodes show office {node}"), &[])["name"], called);
+    }
+    for called in ["laptop", node] {
+        let range = ["--range", "10.42.9.9", "--purpose", "node", "--node", called];
+        assert_eq!(shell.json("reservations create office", &range)["node"], node);
+        shell.says(&["admin", "reservations", "delete", "office", "10.42.9.9"]);
+    }
+}
+
+/// What operators do with a node in its life.
+fn one_node(shell: &Shell, node: &str) {
+    let of = |verb: &str, more: &[&str]| shell.json(&format!("nodes {verb} office {node}"), more);
+    let changed =
+        of("set", &["--lighthouse", "lh.example.org:4242", "--groups", "c", "--mtu", "1280"]);
+    assert_eq!(changed["lighthouse"]["endpoint"], "lh.example.org:4242");
+    assert_eq!(of("set", &["--unset", "lighthouse", "--unset", "mtu"])["mtu"], Value::Null);
+    assert_eq!(of("show", &[])["groups"], serde_json::json!(["c"]));
+    let shown = shell.says(&["admin", "nodes", "show", "office", node]);
+    assert!(shown.contains("\nADDRESSES ") && shown.contains("\nETAG "), "{shown}");
+    assert_eq!(of("suspend", &["--reason", "repair"])["stateReason"], "repair");
+    assert_eq!(of("revoke", &["--reason", "stolen"])["state"], "revoked");
+    let blocked = shell.json("blocklist list office", &[]);
+    assert_eq!(blocked["items"][0]["node"], node);
+    assert_eq!(of("reinstate", &[])["state"], "active");
+    assert!(of("certificates", &[])["items"].as_array().unwrap().len() > 2);
+    let token = of("rotate-token", &[])["nodeToken"].as_str().unwrap().to_owned();
+
+    let revision = shell.json("networks show office", &[])["revision"].to_string();
+    let unapplied = ["admin", "nodes", "unapplied", "office", &revision];
+    let answer = shell.json(&unapplied[1..].join(" "), &[]);
+    assert_eq!((&answer["count"], &answer["nodes"]["items"][0]["id"]), (&1.into(), &node.into()));
+    // Until the node, with its own token, says that it has it.
+    let mut wait = shell.command(&[&unapplied[..], &["--wait"]].concat());
+    let mut wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(wait.stderr.take().unwrap()).lines();
+    assert_eq!(told.next().unwrap().unwrap(), "1 active node has not applied it yet");
+    let generation = of("show", &[])["generation"].as_i64().unwrap();
+    let report = serde_json::json!({
+        "revision": revision.parse::<i64>().unwrap(),
+        "generation": generation,
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = Client::new(&shell.url).unwrap().with_key(&token);
+    runtime.block_on(client.send(Request::post("/node/report", report))).unwrap();
+    assert!(wait.wait().unwrap().success());
+}
+
+/// Has the network signed for by a CA that was made elsewhere.
+fn another_ca(shell: &Shell) {
+    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    let validity = Validity { not_before: now - 60, not_after: now + 400 * 86_400 };
+    let pem = key.to_pem();
+    let ca = Issuer::self_signed(Version::V2, CaParameters::new("old", validity), key).unwrap();
+    let file =
+        |name: &str, text: &str| std::fs::write(shell.place.path().join(name), text).unwrap();
+    file("old.crt", &ca.certificate().to_pem());
+    file("old.key", &pem);
+    let added = shell.json("networks add-ca office --certificate @old.crt --key @old.key", &[]);
+    assert_eq!(added["network"], "office");
+    let both = shell.says(&["admin", "networks", "ca", "office"]);
+    assert_eq!(both.matches("BEGIN").count(), 2);
+    let cas = shell.says(&["admin", "networks", "cas", "office"]);
+    assert_eq!(cas.lines().count(), 3, "{cas}");
+    let all = shell.json("networks cas office", &[]);
+    let former = all["items"][0]["id"].as_str().unwrap();
+    let shown = shell.says(&["admin", "networks", "show-ca", "office", former]);
+    assert!(shown.contains("trusted") && shown.contains("BEGIN NEBULA CERTIFICATE"), "{shown}");
+    assert!(shell.says(&["admin", "networks", "renew", "office"]).contains("valid"));
+    // What is in the way of an import ends with 1, unless it is to be left out.
+    let words = ["admin", "networks", "import", "office", "--certificates", "@old.crt"];
+    let output = shell.run(&words);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("names no issuer"), "{}", text(&output.stdout));
+    shell.says(&[&words[..], &["--skip-conflicts"]].concat());
+    let fingerprints = "ff".repeat(32);
+    shell.says(&["admin", "blocklist", "add", "office", "--fingerprints", &fingerprints]);
+    let list = shell.says(&["admin", "blocklist", "list", "office"]);
+    assert!(list.contains(&fingerprints), "{list}");
+    let retire = format!("admin networks retire-ca office {former}");
+    let needed = shell.fails(1, &retire);
+    assert!(needed.contains("nodes have certificates of this CA"), "{needed}");
+    let retired = shell.says(&["admin", "networks", "retire-ca", "office", former, "--force"]);
+    assert!(retired.contains("retired"), "{retired}");
+    let shown = "admin networks add-ca office --certificate @old.crt --key secret";
+    assert!(shell.fails(2, shown).contains("other users see flags"));
+    let refused = shell.fails(1, "admin networks add-ca office --signer none");
+    assert!(refused.starts_with("nebula-gc: "), "{refused}");
+}
+
+fn followed_events_come_as_they_happen(shell: &Shell) {
+    let mut follow = shell.command(&["admin", "events", "list", "--follow", "--output", "json"]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut until = |kind: &str, name: &str| {
+        for line in lines.by_ref() {
+            let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if event["kind"] == kind && event.to_string().contains(name) {
+                return event["id"].as_i64().unwrap();
+            }
+        }
+        panic!("it ended before {kind}");
+    };
+    shell.make("tenants create --name first");
+    let first = until("tenant.created", "first");
+    shell.make("tenants create --name second");
+    assert!(until("tenant.created", "second") > first);
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+#[test]
+fn what_is_not_said_rightly_is_told_apart_from_what_is_refused() {
+    let shell = Shell::new();
+    for usage in [
+        "admin",
+        "admin tenants",
+        "admin tenants create",
+        "admin tenants create --nam x",
+        "admin networks create --name a --prefixes 10.0.0.0/8 --lifetime soon",
+        "admin networks create --name a --prefixes 10.0.0.0/8 --versions 3",
+        "admin tenants create --name @missing",
+        "admin tenants list --limit 0",
+        "admin tenants list --output xml",
+        "join",
+        "join x",
+    ] {
+        let said = shell.fails(2, usage);
+        assert!(!said.is_empty(), "{usage}");
+    }
+    let refused = shell.fails(1, "admin networks create --name a --prefixes 300.0.0.0/8");
+    assert!(refused.contains("prefixes") && refused.ends_with("(invalid_request)\n"), "{refused}");
+    let missing = shell.fails(1, "admin --key-file none tenants list");
+    assert!(
+        missing.starts_with("nebula-gc: none: ") && missing.contains("--key-file"),
+        "{missing}"
+    );
+    let nobody = shell.fails(1, "admin --server http://127.0.0.1:9 tenants list");
+    assert!(nobody.starts_with("nebula-gc: can't reach http://127.0.0.1:9: "), "{nobody}");
+    for link in ["nonsense", "http://127.0.0.1:9/join", "ftp://a/join#token=x"] {
+        assert!(!shell.fails(1, &format!("join {link} --name a")).is_empty());
+    }
+}
+
+#[test]
+fn a_servers_key_is_pinned_or_vouched_for() {
+    let place = tempfile::tempdir().unwrap();
+    let request = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 \
+                   -subj /CN=a -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1 -keyout s.key -out s.crt";
+    let mut openssl = Command::new("openssl");
+    openssl.current_dir(place.path()).args(request.split_whitespace());
+    match openssl.output() {
+        Ok(made) => assert!(made.status.success(), "{}", text(&made.stderr)),
+        Err(error) => {
+            let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
+            assert!(!required, "openssl: {error}");
+            eprintln!("skipped: openssl is not installed");
+            return;
+        }
+    }
+    let shell = Shell::start(place, &["--tls-certificate", "s.crt", "--tls-key", "s.key"]);
+    assert!(shell.url.starts_with("https://"));
+    // Nobody vouches for it.
+    let unknown = shell.fails(1, "admin tenants list");
+    assert!(unknown.contains("can't reach") && unknown.contains("SSL_CERT_FILE"), "{unknown}");
+    let list = ["admin", "tenants", "list"];
+    let vouched = shell.command(&list).env("SSL_CERT_FILE", "s.crt").output().unwrap();
+    assert!(vouched.status.success(), "{}", text(&vouched.stderr));
+    let make = |line: &str| {
+        let mut command = shell.command(&line.split_whitespace().collect::<Vec<_>>());
+        let made = command.env("SSL_CERT_FILE", "s.crt").output().unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        serde_json::from_slice::<Value>(&made.stdout).unwrap()
+    };
+    make("admin networks create --name n --prefixes 10.1.0.0/24 --output json");
+    let token = make("admin join-tokens create n --name t --output json");
+    let link = token["link"].as_str().unwrap();
+    let (before, pin) = link.split_once("&pin=").unwrap();
+    let other = format!("{before}&pin={}", "A".repeat(pin.len()));
+    let pinned = shell.fails(1, &format!("join {other} --name a"));
+    assert!(pinned.contains("is not the one of the pin"), "{pinned}");
+    let joined = shell.says(&["join", link, "--name", "a"]);
+    assert!(joined.starts_with("a is 10.1.0.1/24 in n\n"), "{joined}");
+    shell.says(&["admin", "--pin", pin, "tenants", "list"]);
+    shell.fails(1, &format!("admin --pin {} tenants list", "A".repeat(43)));
+}
+
+fn a_broken_database_is_told(shell: &Shell) {
+    shell.json("networks create --name n --prefixes 10.1.0.0/24", &[]);
+    let token = shell.json("join-tokens create n --name t", &[]);
+    shell.says(&["join", token["link"].as_str().unwrap(), "--name", "a"]);
+    // While the server runs.
+    let sound = shell.verify();
+    assert!(sound.status.success(), "{}", text(&sound.stdout));
+    assert_eq!(text(&sound.stdout), "Nothing is wrong.\n");
+    match &shell.database {
+        Some(url) => Place::Server(url.clone()),
+        None => {
+            let file = shell.place.path().join("nebula-gc-data/nebula-gc.db");
+            Place::File(file, tempfile::tempdir().unwrap())
+        }
+    }
+    .sql("UPDATE gc_node SET name = 'b'");
+    let verified = shell.verify();
+    assert_eq!(verified.status.code(), Some(1));
+    assert!(text(&verified.stdout).starts_with("Ledger: "), "{}", text(&verified.stdout));
+    let (missing, reason) = match shell.database {
+        Some(_) => ("verify --database postgresql://127.0.0.1:9/none", "connecting to server"),
+        None => ("verify --data elsewhere", "is missing"),
+    };
+    let said = shell.fails(1, missing);
+    assert!(said.contains(reason), "{said}");
+}

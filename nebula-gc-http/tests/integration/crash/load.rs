@@ -1,0 +1,323 @@
+//! What a control plane is killed under: tens of clients that enrol, renew, change, keep out, let in
+//! and release nodes, and tell each outcome as soon as they have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nebula_gc_http::{
+    Bearer, Caller, Change, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, Expiry,
+    Groups, Label, LedgerEntry, NewJoinToken, NodeChange, NodeId, NodeName, Origin, ProjectId,
+    Registration, Service, StateReason,
+};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Certificate, Curve, Fingerprint, SystemRandom};
+use tokio::task::JoinSet;
+
+use crate::shared::child::say;
+use crate::shared::random::Random;
+
+/// The networks, and the curve of each. The key of the last one's CA is with a program.
+pub const NETWORKS: [(&str, Curve); 3] =
+    [("both", Curve::Curve25519), ("p256", Curve::P256), ("remote", Curve::Curve25519)];
+const CLIENTS: u64 = 24;
+/// How many nodes a client keeps changing.
+const NODES: usize = 6;
+
+/// Each client does so much.
+pub async fn work(service: Arc<Service>, name: String, seed: u64, operations: u64) {
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let client = Client {
+            service: Arc::clone(&service),
+            name: format!("{name}-{client}"),
+            random: Random(seed ^ (client + 1).wrapping_mul(0x9e37_79b9)),
+            nodes: vec![],
+            made: 0,
+            tokens: NETWORKS.map(|_| None),
+        };
+        clients.spawn(client.work(operations));
+    }
+    let upkeep = async {
+        loop {
+            // Another instance may be at it.
+            let _ = service.upkeep().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = clients.join_all() => {}
+        () = upkeep => {}
+    }
+}
+
+struct Client {
+    service: Arc<Service>,
+    name: String,
+    random: Random,
+    nodes: Vec<Node>,
+    made: usize,
+    tokens: [Option<Bearer>; 3],
+}
+
+#[derive(Clone)]
+struct Node {
+    network: usize,
+    id: NodeId,
+    device: String,
+    name: String,
+    key: PublicKey,
+    /// None of a device of the dialect.
+    token: Option<Bearer>,
+    state: &'static str,
+    fingerprints: String,
+}
+
+impl Node {
+    fn project(&self) -> ProjectId {
+        ProjectId::new(NETWORKS[self.network].0).unwrap()
+    }
+
+    fn caller(&self) -> Caller {
+        self.token.clone().map_or(Caller::Local, Caller::Bearer)
+    }
+
+    fn enrollment(&self) -> Enrollment {
+        Enrollment {
+            former_token: None,
+            network: Some(self.project()),
+            name: NodeName::new(&*self.name).unwrap(),
+            public_key: self.key.clone(),
+            token: self.token.clone().unwrap(),
+            device: Some(DeviceId::new(&*self.device).unwrap()),
+            groups: None,
+            lighthouse: None,
+            relay: None,
+            mtu: None,
+        }
+    }
+
+    fn tell(&self) {
+        let key: String = self.key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = self.token.as_ref().map_or("-", Bearer::expose);
+        let Self { network, device, name, state, fingerprints, .. } = self;
+        say(&format!("done {device} {network} {state} {name} {key} {token} {fingerprints}"));
+    }
+}
+
+pub fn new_key(curve: Curve) -> PublicKey {
+    AgreementKey::generate(curve, &mut SystemRandom).unwrap().public_key()
+}
+
+pub fn fingerprints(certificates: &[Certificate]) -> String {
+    joined(certificates.iter().map(Certificate::fingerprint))
+}
+
+fn of_ledger(entries: &[LedgerEntry]) -> String {
+    joined(entries.iter().filter_map(|entry| entry.fingerprint))
+}
+
+fn joined(fingerprints: impl Iterator<Item = Fingerprint>) -> String {
+    let each: Vec<_> = fingerprints.map(|one| one.to_string()).collect();
+    if each.is_empty() { "-".to_owned() } else { each.join(",") }
+}
+
+/// Whether nobody knows what came of it.
+fn is_in_doubt(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. })
+}
+
+impl Client {
+    async fn work(mut self, operations: u64) {
+        for _ in 0..operations {
+            if self.nodes.len() < NODES && self.random.once_in(2) {
+                self.come().await;
+            } else if !self.nodes.is_empty() {
+                let index = self.random.below(self.nodes.len());
+                let node = self.nodes.swap_remove(index);
+                if let Some(node) = self.change(node).await {
+                    self.nodes.push(node);
+                }
+            }
+        }
+    }
+
+    /// A new node. What is in doubt is left to the checker.
+    async fn come(&mut self) {
+        let network = self.random.below(NETWORKS.len());
+        self.made += 1;
+        let device = format!("{}-{}", self.name, self.made);
+        let key = new_key(NETWORKS[network].1);
+        let native = !self.random.once_in(4);
+        let mut node = Node {
+            network,
+            id: NodeId::from([0; 16]),
+            name: device.clone(),
+            device,
+            key,
+            token: native.then(|| Bearer::new_node_token().unwrap()),
+            state: "active",
+            fingerprints: String::new(),
+        };
+        let caller = if native && self.random.once_in(2) {
+            self.join_token(network).await
+        } else {
+            Some(Caller::Local)
+        };
+        let Some(caller) = caller else { return };
+        say(&format!("begin {}", node.device));
+        match self.register(caller, &node).await {
+            Ok(enrolled) => {
+                node.id = enrolled.node;
+                node.fingerprints = fingerprints(&enrolled.certificates);
+                node.tell();
+                self.nodes.push(node);
+            }
+            // Its answer was lost, or others had used the token up.
+            Err(Error::JoinTokenRefused { .. }) => self.tokens[network] = None,
+            Err(_) => {}
+        }
+    }
+
+    async fn register(&self, caller: Caller, node: &Node) -> Result<Enrolled, Error> {
+        if node.token.is_some() {
+            return self.service.enroll(caller, Origin::local(), node.enrollment()).await;
+        }
+        let request = Registration {
+            project: Some(node.project()),
+            device: DeviceId::new(&*node.device).unwrap(),
+            name: NodeName::new(&*node.name).unwrap(),
+            public_key: node.key.clone(),
+            groups: Change::Keep,
+            lighthouse: Change::Keep,
+        };
+        self.service.register(caller, Origin::local(), request).await
+    }
+
+    /// One with a few uses, which runs out.
+    async fn join_token(&mut self, network: usize) -> Option<Caller> {
+        if self.tokens[network].is_none() {
+            let request = NewJoinToken {
+                name: Label::new("crash").unwrap(),
+                uses: 2,
+                expires: Expiry::In(3_600),
+                name_pattern: None,
+                groups: Groups::new(vec!["joined".to_owned()]).unwrap(),
+                relay: false,
+                lighthouse: false,
+                pool: None,
+            };
+            let project = ProjectId::new(NETWORKS[network].0).unwrap();
+            let (caller, origin) = (Caller::Local, Origin::local());
+            let made = self.service.create_join_token(caller, origin, project, request, None).await;
+            self.tokens[network] = made.ok()?.secret;
+        }
+        self.tokens[network].clone().map(Caller::Bearer)
+    }
+
+    /// Does something to a node, and answers it unless it is gone or in doubt.
+    async fn change(&mut self, mut node: Node) -> Option<Node> {
+        let (service, origin) = (Arc::clone(&self.service), Origin::local());
+        let (local, about) = (Caller::Local, (node.project(), node.id));
+        let any = Expected::Anything;
+        say(&format!("begin {}", node.device));
+        let outcome = match (node.state, self.random.below(10)) {
+            ("active", 0 | 1) if node.token.is_some() => {
+                let key = self.random.once_in(2).then(|| new_key(node.key.curve()));
+                let renewed = service.renew(node.caller(), origin, key.clone()).await;
+                renewed.map(|renewed| {
+                    node.key = key.unwrap_or(node.key.clone());
+                    node.fingerprints = fingerprints(&renewed.certificates);
+                })
+            }
+            ("active", 2) if node.token.is_some() => match service.own_node(node.caller()).await {
+                Ok(own) => service.report(node.caller(), origin, own.desired).await,
+                Err(error) => Err(error),
+            },
+            ("active", 3) if node.token.is_some() => {
+                let token = Bearer::new_node_token().unwrap();
+                let rotated = service.rotate_own_token(node.caller(), origin, token.clone()).await;
+                rotated.map(|()| node.token = Some(token))
+            }
+            ("active", 4 | 5) => {
+                let mut change = NodeChange::default();
+                let mut name = node.name.clone();
+                match self.random.below(3) {
+                    0 => {
+                        name = format!("{}-{}", node.device, self.random.below(1_000));
+                        change.name = Change::Set(NodeName::new(&*name).unwrap());
+                    }
+                    1 => {
+                        let group = format!("group-{}", self.random.below(3));
+                        change.groups = Change::Set(Groups::new(vec![group]).unwrap());
+                    }
+                    _ => change.relay = Change::Set(self.random.once_in(2)),
+                }
+                service.change_node(local, origin, about, any, change).await.map(|changed| {
+                    node.name = name;
+                    node.fingerprints = of_ledger(&changed.certificates);
+                })
+            }
+            ("active", 6) => {
+                let reason = StateReason::new("crash").unwrap();
+                service.suspend_node(local, origin, about, any, reason).await.map(|_| {
+                    node.state = "suspended";
+                })
+            }
+            ("active", 7) => {
+                let reason = StateReason::new("crash").unwrap();
+                service.revoke_node(local, origin, about, any, reason).await.map(|_| {
+                    node.state = "revoked";
+                })
+            }
+            ("active", 8) => {
+                let released = service.release_node(local, origin, about, any).await;
+                released.map(|_| node.state = "released")
+            }
+            ("active", _) => {
+                let enrolled = self.register(Caller::Local, &node).await;
+                enrolled.map(|enrolled| node.fingerprints = fingerprints(&enrolled.certificates))
+            }
+            (_, 0..5) => {
+                let reinstated = service.reinstate_node(local, origin, about, any).await;
+                reinstated.map(|reinstated| {
+                    node.state = "active";
+                    node.fingerprints = of_ledger(&reinstated.certificates);
+                })
+            }
+            (_, 5) if node.token.is_some() => {
+                let renewed = service.renew(node.caller(), origin, None).await;
+                if renewed.is_ok() {
+                    say(&format!("wrong {} renewed although {}", node.device, node.state));
+                }
+                renewed.map(drop)
+            }
+            (_, 6) if node.token.is_some() => {
+                let applied = Desired { revision: 1, generation: 1 };
+                let told = service.report(node.caller(), origin, applied).await;
+                if told.is_ok() {
+                    say(&format!("wrong {} reported although {}", node.device, node.state));
+                }
+                told
+            }
+            _ => {
+                // The same key under another name.
+                let token = Some(Bearer::new_node_token().unwrap());
+                let device = format!("{}-again", node.device);
+                let other = Node { name: device.clone(), device, token, ..node.clone() };
+                let joined = self.register(Caller::Local, &other).await;
+                if joined.is_ok() {
+                    say(&format!("wrong {} joined although {}", node.device, node.state));
+                }
+                joined.map(drop)
+            }
+        };
+        match outcome {
+            Err(error) if is_in_doubt(&error) => None,
+            // Refused, it is as it was.
+            _ => {
+                node.tell();
+                (node.state != "released").then_some(node)
+            }
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! `nebula-gc join`, at a server that somebody took over.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nebula_bundle::{Certificates, Network, Node, RENDERING, Renderer, Tun};
+use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
+use nebula_pki::{CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
+const CLEAR_SCREEN: &str = "\u{1b}[2J\u{9b}2J\u{202e}";
+
+/// What is written back, whole.
+type Reply = Vec<u8>;
+/// What is replied to a device by its key.
+type Replies = Box<dyn Fn(&PublicKey) -> Reply + Send>;
+
+/// Answers each enrolment as it is told to, over plain HTTP on loopback.
+struct Server {
+    link: String,
+    reply: Arc<Mutex<Replies>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = format!("http://{}/join#token=nebula-join-x", listener.local_addr().unwrap());
+        let reply: Arc<Mutex<Replies>> = Arc::new(Mutex::new(Box::new(|_: &PublicKey| vec![])));
+        let told = Arc::clone(&reply);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let key = asked(&stream);
+                let reply = told.lock().unwrap()(&key);
+                // Who has read enough of it hangs up.
+                let _ = (&stream).write_all(&reply);
+            }
+        });
+        Self { link, reply }
+    }
+
+    fn answers(&self, reply: impl Fn(&PublicKey) -> Reply + Send + 'static) {
+        *self.reply.lock().unwrap() = Box::new(reply);
+    }
+}
+
+/// The public key that a device sends.
+fn asked(stream: &TcpStream) -> PublicKey {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    PublicKey::from_pem(body["publicKey"].as_str().unwrap().as_bytes()).unwrap()
+}
+
+fn http(status: u16, body: &str) -> Reply {
+    let kind = "content-type: application/json\r\nconnection: close";
+    format!("HTTP/1.1 {status} X\r\n{kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into()
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
+}
+
+fn validity() -> Validity {
+    Validity { not_before: now() - 300, not_after: now() + 86_400 }
+}
+
+fn issuer() -> Issuer<SigningKey> {
+    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let validity = Validity { not_after: now() + 864_000, ..validity() };
+    Issuer::self_signed(Version::V2, CaParameters::new("ca", validity), key).unwrap()
+}
+
+/// What an honest server answers.
+fn honest(key: &PublicKey) -> Value {
+    enrolled(&issuer(), "laptop", key, validity())
+}
+
+fn enrolled(issuer: &Issuer<SigningKey>, name: &str, key: &PublicKey, valid: Validity) -> Value {
+    let host = HostParameters::new(name, vec!["10.1.0.7/16".parse().unwrap()], key.clone(), valid);
+    let certificate = issuer.issue(Version::V2, &host).unwrap();
+    let network = Network {
+        rendering: RENDERING,
+        cas: vec![issuer.certificate().clone()],
+        lighthouses: vec![],
+        relays: vec![],
+        blocklist: Default::default(),
+        tun: Tun::default(),
+        initiating_version: Version::V1,
+    };
+    let node = Node::new(Certificates::new([certificate]).unwrap());
+    let bundle = Renderer::new(network).unwrap().render(&node).unwrap();
+    let files: BTreeMap<_, _> = bundle.files().collect();
+    json!({"name": name, "network": "office", "addresses": ["10.1.0.7/16"],
+        "bundle": {"files": files}})
+}
+
+/// An honest answer, one file of which was changed.
+fn changed(name: &'static str, change: impl Fn(&str) -> String + Send + 'static) -> Replies {
+    Box::new(move |key| {
+        let mut answer = honest(key);
+        let file = &mut answer["bundle"]["files"][name];
+        *file = change(file.as_str().unwrap()).into();
+        http(201, &answer.to_string())
+    })
+}
+
+fn join(place: &Path, server: &Server) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().current_dir(place);
+    command.args(["join", &server.link, "--name", "laptop", "--out", "device"]).output().unwrap()
+}
+
+/// Names, contents, modes and times of everything in a directory.
+fn everything(directory: &Path) -> BTreeMap<String, (Vec<u8>, u32, i64)> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let about = entry.metadata().unwrap();
+        let contents = std::fs::read(entry.path()).unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        found.insert(name, (contents, about.mode(), about.mtime_nsec()));
+    }
+    found
+}
+
+/// Every way in which an answer may be wrong.
+fn hostile() -> Vec<(&'static str, Replies)> {
+    let answer = |change: fn(&mut Value)| -> Replies {
+        Box::new(move |key| {
+            let mut answer = honest(key);
+            change(&mut answer);
+            http(201, &answer.to_string())
+        })
+    };
+    let yaml = |what: &'static str, by: &'static str| {
+        changed("nebula.yml", move |text| {
+            assert!(text.contains(what), "{what}");
+            text.replacen(what, by, 1)
+        })
+    };
+    let others = || AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    vec![
+        (
+            "another key",
+            Box::new(move |_: &PublicKey| http(201, &honest(&others().public_key()).to_string())),
+        ),
+        (
+            "another CA",
+            Box::new(|key: &PublicKey| {
+                let mut answer = honest(key);
+                answer["bundle"]["files"]["ca.crt"] = issuer().certificate().to_pem().into();
+                http(201, &answer.to_string())
+            }),
+        ),
+        (
+            "no longer valid",
+            Box::new(|key: &PublicKey| {
+                let over = Validity { not_before: now() - 200, not_after: now() - 100 };
+                http(201, &enrolled(&issuer(), "laptop", key, over).to_string())
+            }),
+        ),
+        ("no CA", changed("ca.crt", |_| String::new())),
+        (
+            "a missing file",
+            answer(|it| {
+                it["bundle"]["files"].as_object_mut().unwrap().remove("node.crt");
+            }),
+        ),
+        (
+            "a missing note",
+            answer(|it| {
+                it["bundle"]["files"].as_object_mut().unwrap().remove("README.md");
+            }),
+        ),
+        ("one file more", answer(|it| it["bundle"]["files"]["node.key"] = "mine".into())),
+        ("a path", answer(|it| it["bundle"]["files"]["../../ca.crt"] = "mine".into())),
+        ("no bundle", answer(|it| it["bundle"] = Value::Null)),
+        ("numbers for files", answer(|it| it["bundle"]["files"]["ca.crt"] = 1.into())),
+        ("sshd", yaml("punchy:", "sshd:\n  enabled: true\npunchy:")),
+        ("sshd in a merged mapping", yaml("punchy:", "<<: {sshd: {enabled: true}}\npunchy:")),
+        ("an unknown key", yaml("  punch: true", "  punch: true\n  target_all_remotes: true")),
+        ("another key file", yaml("'node.key'", "'/etc/ssl/private.key'")),
+        ("another CA file", yaml("'ca.crt'", "'/tmp/ca.crt'")),
+        ("no YAML", changed("nebula.yml", |_| "\t\u{1b}[2J".to_owned())),
+        ("escapes in the note", changed("README.md", |text| format!("{text}{CLEAR_SCREEN}"))),
+        ("escapes for a bundle", answer(|it| it["bundle"] = CLEAR_SCREEN.into())),
+        (
+            "escapes in a file's name",
+            answer(|it| {
+                it["bundle"]["files"][CLEAR_SCREEN] = "x".into();
+            }),
+        ),
+        (
+            "a refusal with escapes",
+            Box::new(|_: &PublicKey| {
+                let texts = [CLEAR_SCREEN, "\nnebula-gc: all is well"].concat();
+                let problem = json!({"status": 403, "code": CLEAR_SCREEN, "detail": texts,
+                "field": texts, "leases": [texts]});
+                http(403, &problem.to_string())
+            }),
+        ),
+        (
+            "a redirection",
+            Box::new(|_: &PublicKey| {
+                b"HTTP/1.1 302 X\r\nlocation: file:///etc/passwd\r\ncontent-length: 0\r\n\r\n"
+                    .to_vec()
+            }),
+        ),
+        ("no JSON", Box::new(|_: &PublicKey| http(201, CLEAR_SCREEN))),
+        ("JSON without end", Box::new(|_: &PublicKey| http(201, &"[".repeat(100_000)))),
+        ("nothing", Box::new(|_: &PublicKey| http(201, ""))),
+        ("no HTTP", Box::new(|_: &PublicKey| CLEAR_SCREEN.as_bytes().to_vec())),
+        (
+            "a body without end",
+            Box::new(|_: &PublicKey| {
+                let mut reply =
+                    b"HTTP/1.1 201 X\r\nconnection: close\r\n\r\n{\"name\": \"".to_vec();
+                reply.resize(65 << 20, b'x');
+                reply
+            }),
+        ),
+        (
+            "headers without end",
+            Box::new(|_: &PublicKey| {
+                let mut reply = b"HTTP/1.1 201 X\r\nx: ".to_vec();
+                reply.resize(2 << 20, b'x');
+                reply
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn a_hostile_answer_leaves_nothing_but_the_devices_own_secrets() {
+    let place = tempfile::tempdir().unwrap();
+    refuse_all(&Server::start(), &place);
+}
+
+#[test]
+fn a_hostile_answer_changes_nothing_of_a_node_that_joined() {
+    let (server, place) = (Server::start(), tempfile::tempdir().unwrap());
+    server.answers(|key| http(201, &honest(key).to_string()));
+    let output = join(place.path(), &server);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(everything(&place.path().join("device")).len(), 6);
+    refuse_all(&server, &place);
+}
+
+/// Lets the server answer in every wrong way.
+fn refuse_all(server: &Server, place: &TempDir) {
+    for (what, reply) in hostile() {
+        server.answers(reply);
+        let device = place.path().join("device");
+        let before = everything(&device);
+        let output = join(place.path(), server);
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
+        assert!(said.starts_with("nebula-gc: "), "{what}: {said}");
+        assert!(said.trim_end().lines().skip(1).all(|line| line.starts_with("  ")), "{said}");
+        let commands = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!said.contains(commands), "{what}: {said:?}");
+        let after = everything(&device);
+        if before.is_empty() {
+            // They are made before anything is asked, and are what a repeat is known by.
+            assert!(after.keys().eq(["node.key", "node.token"]), "{what}: {:?}", after.keys());
+        } else {
+            assert!(after == before, "{what}");
+        }
+        assert!(everything_else_is_untouched(place), "{what}");
+    }
+}
+
+fn everything_else_is_untouched(place: &TempDir) -> bool {
+    let names: Vec<_> = std::fs::read_dir(place.path()).unwrap().flatten().collect();
+    matches!(&names[..], [only] if only.file_name() == "device")
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_named() {
+    let (server, place) = (Server::start(), tempfile::tempdir().unwrap());
+    for (from, to) in [(-200, -100), (100, 200)] {
+        server.answers(move |key| {
+            let valid = Validity { not_before: now() + from, not_after: now() + to };
+            http(201, &enrolled(&issuer(), "laptop", key, valid).to_string())
+        });
+        let said = text(&join(place.path(), &server).stderr);
+        assert!(said.contains("this machine's clock says 20"), "{said}");
+    }
+}
+
+#[test]
+fn a_name_from_a_server_commands_no_terminal() {
+    let server = Server::start();
+    server.answers(|key| {
+        let name = ["lap", CLEAR_SCREEN, "top"].concat();
+        let mut answer = enrolled(&issuer(), &name, key, validity());
+        answer["network"] = CLEAR_SCREEN.into();
+        // Its note can't name it.
+        answer["bundle"]["files"]["README.md"] = "".into();
+        http(201, &answer.to_string())
+    });
+    let place = tempfile::tempdir().unwrap();
+    let output = join(place.path(), &server);
+    let said = [text(&output.stdout), text(&output.stderr)].concat();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("lap\\u{1b}[2J"), "{said}");
+    assert!(!said.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{said:?}");
+}
+
+#[test]
+fn a_key_that_is_open_to_others_is_closed_with_a_word() {
+    let server = Server::start();
+    server.answers(|key| http(201, &honest(key).to_string()));
+    let place = tempfile::tempdir().unwrap();
+    assert!(join(place.path(), &server).status.success());
+    for (name, mode) in [("node.key", 0o644), ("node.token", 0o640), ("node.key", 0o600)] {
+        let file = place.path().join("device").join(name);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = join(place.path(), &server);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let is_told = said.contains(&format!("device/{name}: was open to others"));
+        assert_eq!(is_told, mode != 0o600, "{said}");
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_failure() {
+    let server = Server::start();
+    server.answers(|key| http(201, &honest(key).to_string()));
+    let place = tempfile::tempdir().unwrap();
+    for closed in ["stdout", "stderr"] {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().current_dir(place.path());
+        // Another name than the certificate's: there is something to say on both streams.
+        command.args(["join", &server.link, "--name", "other", "--out", "device"]);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        match closed {
+            "stdout" => command.stdout(writer).stderr(Stdio::piped()),
+            _ => command.stderr(writer).stdout(Stdio::piped()),
+        };
+        let output = command.output().unwrap();
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        assert!(output.status.success() && !said.contains("panic"), "{closed}: {said}");
+        assert_eq!(everything(&place.path().join("device")).len(), 6, "{closed}");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}

@@ -1,0 +1,52 @@
+//! What the control plane promises, as its users see it: one module for each question.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failure here is a failed test"
+)]
+#![allow(unreachable_pub, reason = "they are for the modules here")]
+
+#[path = "../../../nebula-alloc/tests/shared/mod.rs"]
+#[allow(dead_code, reason = "nebula-alloc uses the rest")]
+mod shared;
+#[macro_use]
+mod support;
+
+mod admin;
+mod authorization;
+mod bad_input;
+mod client;
+mod command;
+mod crash;
+mod dialect;
+mod dialect_and_native;
+mod docs;
+mod enroll;
+mod every_route;
+mod frame;
+mod growing;
+mod importing;
+mod imports_api;
+mod joining;
+mod networks;
+mod node_api;
+mod nodes;
+mod nodes_api;
+mod openapi;
+mod operators;
+mod own_node;
+mod pkcs11;
+mod rehash;
+mod serving;
+mod settings;
+mod shell;
+mod signer_tenants;
+mod signers;
+mod tls;
+mod upkeep;
+mod verifying;
+mod version_1;

@@ -1,0 +1,522 @@
+//! A node's own view: what it is told, what it reports, and waiting for changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::shared::postgres;
+use nebula_alloc::{Postgres, Sqlite};
+use nebula_gc_http::{
+    AddPool, Bearer, Caller, Change, Database, Desired, DeviceId, Enrolled, Enrollment, Error,
+    Expected, NodeChange, NodeName, NodeState, Origin, ProjectId, ServerSecrets, Service,
+};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Curve, SystemRandom};
+
+const START: i64 = 1_800_000_000;
+/// Longer than any of this takes: a poll that is not woken fails its test.
+const LONG: Duration = Duration::from_secs(60);
+
+struct Plane {
+    services: Vec<Arc<Service>>,
+    now: Arc<AtomicI64>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Plane {
+    /// Instances over these databases, which are one and the same, with the network `demo`.
+    async fn start(databases: Vec<Database>) -> Self {
+        let secrets = ServerSecrets::generate().unwrap();
+        let now = Arc::new(AtomicI64::new(START));
+        let start = |database: Database| {
+            let clock = Arc::clone(&now);
+            let clock = move || clock.load(Ordering::Relaxed);
+            Arc::new(Service::start(database, secrets.clone(), clock, |_| Ok(())).unwrap())
+        };
+        let services: Vec<_> = databases.into_iter().map(start).collect();
+        let plane = Self { services, now, _directory: None };
+        let pool = AddPool {
+            project: Some(ProjectId::new("demo").unwrap()),
+            prefix: "10.1.0.0/16".parse().unwrap(),
+            version: None,
+        };
+        plane.service().add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+        plane
+    }
+
+    async fn on_sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(directory.path().join("test.db")).unwrap();
+        Self { _directory: Some(directory), ..Self::start(vec![store.into()]).await }
+    }
+
+    /// So many instances over one database server.
+    async fn on_postgresql(instances: usize) -> Option<Self> {
+        let url = postgres::cluster_in_memory()?.schema();
+        let connect = |_| Postgres::connect(&url).unwrap().into();
+        Some(Self::start((0..instances).map(connect).collect()).await)
+    }
+
+    fn service(&self) -> &Arc<Service> {
+        self.services.first().unwrap()
+    }
+
+    fn last(&self) -> &Arc<Service> {
+        self.services.last().unwrap()
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    async fn enroll(&self, name: &str) -> Member {
+        let token = Bearer::new_node_token().unwrap();
+        let request = Enrollment {
+            former_token: None,
+            network: None,
+            name: NodeName::new(name).unwrap(),
+            public_key: new_key(),
+            token: token.clone(),
+            device: Some(DeviceId::new(name).unwrap()),
+            groups: None,
+            lighthouse: None,
+            relay: None,
+            mtu: None,
+        };
+        let enrolled =
+            self.service().enroll(Caller::Local, Origin::local(), request).await.unwrap();
+        Member { caller: Caller::Bearer(token), enrolled }
+    }
+
+    async fn release(&self, name: &str) {
+        let (service, device) = (self.service(), DeviceId::new(name).unwrap());
+        service.release(Caller::Local, Origin::local(), None, device).await.unwrap();
+    }
+
+    /// A poll that waits at the last instance before this returns.
+    async fn poll(&self, member: &Member) -> Polling {
+        let (service, caller) = (Arc::clone(self.last()), member.caller.clone());
+        let seen = service.own_node(caller.clone()).await.unwrap().desired;
+        let waiting = service.waiting_polls();
+        let asking = Arc::clone(&service);
+        let poll = tokio::spawn(async move { asking.watch(caller, seen, LONG).await });
+        until(|| service.waiting_polls() > waiting).await;
+        Polling { poll, seen }
+    }
+}
+
+struct Member {
+    caller: Caller,
+    enrolled: Enrolled,
+}
+
+struct Polling {
+    poll: tokio::task::JoinHandle<Result<Option<Desired>, Error>>,
+    seen: Desired,
+}
+
+impl Polling {
+    async fn answer(self) -> Result<Option<Desired>, Error> {
+        self.poll.await.unwrap()
+    }
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn new_key() -> PublicKey {
+    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
+}
+
+async fn a_node_is_told_what_it_is(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let service = plane.service();
+    let own = service.own_node(node.caller.clone()).await.unwrap();
+    assert_eq!(
+        (own.id, own.network.as_str(), own.name.as_str()),
+        (node.enrolled.node, "demo", "one")
+    );
+    assert_eq!((own.state, own.applied), (NodeState::Active, None));
+    assert_eq!(own.addresses, [node.enrolled.networks.first().unwrap().addr()]);
+    let certificate = own.certificates.first().unwrap();
+    assert_eq!(certificate.fingerprint, node.enrolled.certificates.first().unwrap().fingerprint());
+    let lifetime = certificate.not_after - certificate.not_before;
+    let renew_at = own.renew_at.unwrap() - certificate.not_before;
+    assert!((lifetime * 2 / 3..=lifetime * 2 / 3 + lifetime / 10 + 1).contains(&renew_at));
+    // Operators are no nodes.
+    let operator = service.own_node(Caller::Local).await;
+    assert!(matches!(operator, Err(Error::Forbidden { .. })));
+}
+
+async fn reports_never_go_back_or_ahead(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let service = plane.service();
+    plane.enroll("two").await;
+    plane.release("two").await;
+    let report = async |revision, generation| {
+        service.report(node.caller.clone(), Origin::local(), Desired { revision, generation }).await
+    };
+    let applied = async || service.own_node(node.caller.clone()).await.unwrap().applied;
+    let at = |revision, generation| Some(Desired { revision, generation });
+    report(0, 0).await.unwrap();
+    assert_eq!(applied().await, at(0, 0));
+    report(2, 1).await.unwrap();
+    report(1, 1).await.unwrap();
+    assert_eq!(applied().await, at(2, 1));
+    for (revision, generation, field) in
+        [(3, 1, "revision"), (2, 2, "generation"), (-1, 1, "revision")]
+    {
+        let refused = report(revision, generation).await;
+        assert!(
+            matches!(refused, Err(Error::InvalidRequest { field: named, .. }) if named == field)
+        );
+    }
+    assert_eq!(applied().await, at(2, 1));
+}
+
+async fn a_token_is_replaced_once_and_for_all(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let service = plane.service();
+    let token = Bearer::new_node_token().unwrap();
+    let under = async |caller: &Caller, token: &Bearer| {
+        service.rotate_own_token(caller.clone(), Origin::local(), token.clone()).await
+    };
+    let Caller::Bearer(others) = &other.caller else { panic!() };
+    assert!(matches!(under(&node.caller, others).await, Err(Error::Conflict { .. })));
+    let polling = plane.poll(&node).await;
+    under(&node.caller, &token).await.unwrap();
+    // The poll under the old token ends with it.
+    assert!(matches!(polling.answer().await, Err(Error::Unauthorized { .. })));
+    let former = service.own_node(node.caller.clone()).await;
+    assert!(matches!(former, Err(Error::Unauthorized { .. })));
+    assert!(matches!(under(&node.caller, &token).await, Err(Error::Unauthorized { .. })));
+    // Its answer may have been lost: under the new one the same is nothing new.
+    under(&Caller::Bearer(token.clone()), &token).await.unwrap();
+    let own = service.own_node(Caller::Bearer(token)).await.unwrap();
+    assert_eq!(own.id, node.enrolled.node);
+}
+
+async fn bundles_are_rendered_once(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let service = plane.service();
+    let bundle = async || service.own_bundle(node.caller.clone()).await.unwrap();
+    let first = bundle().await;
+    assert_eq!(
+        (first.known_digest(), first.desired()),
+        (None, Desired { revision: 1, generation: 1 })
+    );
+    let (digest, zip) = first.render(|bundle| bundle.to_zip()).await.unwrap();
+    assert_eq!(digest, node.enrolled.bundle.digest());
+    assert_eq!(zip, node.enrolled.bundle.to_zip().unwrap());
+    assert_eq!(bundle().await.known_digest(), Some(digest));
+    // An operator is given the same.
+    let by_operator = service.node_bundle(Caller::Local, None, node.enrolled.node).await.unwrap();
+    assert_eq!(by_operator.known_digest(), Some(digest));
+    plane.enroll("two").await;
+    assert_eq!(bundle().await.known_digest(), Some(digest), "nobody is told of a plain node");
+    plane.release("two").await;
+    let blocking = bundle().await;
+    assert_eq!((blocking.known_digest(), blocking.desired().revision), (None, 2));
+    let (_, yaml) = blocking
+        .render(|bundle| Ok(bundle.file("nebula.yml").unwrap_or_default().to_owned()))
+        .await
+        .unwrap();
+    assert!(yaml.contains("blocklist"));
+}
+
+async fn a_poll_is_answered_when_something_changed(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    // It has something else: it is told at once.
+    let told =
+        plane.service().watch(node.caller.clone(), Desired { revision: 0, generation: 1 }, LONG);
+    assert_eq!(told.await.unwrap(), Some(Desired { revision: 1, generation: 1 }));
+    // Nothing changes.
+    let seen = Desired { revision: 1, generation: 1 };
+    let told = plane.service().watch(node.caller.clone(), seen, Duration::from_millis(1)).await;
+    assert_eq!(told.unwrap(), None);
+    assert_eq!(plane.service().waiting_polls(), 0);
+    // Another is released: one is told of the revision, the other that it is gone.
+    let (staying, leaving) = (plane.poll(&node).await, plane.poll(&other).await);
+    assert_eq!(staying.seen, seen);
+    plane.release("two").await;
+    assert_eq!(staying.answer().await.unwrap(), Some(Desired { revision: 2, generation: 1 }));
+    assert!(matches!(leaving.answer().await, Err(Error::Unauthorized { .. })));
+    assert_eq!(plane.last().waiting_polls(), 0);
+}
+
+async fn a_poll_that_nobody_waits_for_any_more_leaves_nothing(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let mut polls = vec![];
+    for _ in 0..4 {
+        polls.push(plane.poll(&node).await);
+    }
+    let seen = polls.first().unwrap().seen;
+    let fifth = plane.last().watch(node.caller.clone(), seen, LONG).await;
+    assert!(matches!(fifth, Err(Error::RateLimited { .. })), "{fifth:?}");
+    for polling in polls {
+        polling.poll.abort();
+    }
+    until(|| plane.last().waiting_polls() == 0).await;
+}
+
+/// Every node polls again and again, while others leave as fast as they can: each has to learn of
+/// the last revision without any poll running out.
+async fn no_change_is_missed(plane: Plane) {
+    const NODES: usize = 12;
+    const CHANGES: i64 = 25;
+    let plane = Arc::new(plane);
+    for number in 0..CHANGES {
+        plane.enroll(&format!("leaving-{number}")).await;
+    }
+    let mut nodes = vec![];
+    for number in 0..NODES {
+        let member = plane.enroll(&format!("staying-{number}")).await;
+        let service = Arc::clone(plane.services.get(number % plane.services.len()).unwrap());
+        nodes.push(tokio::spawn(async move {
+            let mut seen = Desired { revision: 1, generation: 1 };
+            let mut answers = 0;
+            while seen.revision <= CHANGES {
+                let told = service.watch(member.caller.clone(), seen, LONG).await.unwrap();
+                let told = told.unwrap_or_else(|| panic!("a poll ran out at {seen:?}"));
+                assert!(told.revision > seen.revision, "{told:?} after {seen:?}");
+                (seen, answers) = (told, answers + 1);
+            }
+            answers
+        }));
+    }
+    for number in 0..CHANGES {
+        plane.release(&format!("leaving-{number}")).await;
+    }
+    for node in nodes {
+        assert!((1..=CHANGES).contains(&node.await.unwrap()));
+    }
+}
+
+async fn certificates_are_renewed_when_they_are_due(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let renew =
+        async || plane.last().renew(node.caller.clone(), Origin::local(), None).await.unwrap();
+    let early = renew().await;
+    assert!(!early.renewed);
+    assert_eq!(early.certificates, node.enrolled.certificates);
+    plane.pass(10 * 86_400);
+    let polling = plane.poll(&node).await;
+    let due = renew().await;
+    assert!(due.renewed);
+    assert_eq!(due.desired, Desired { revision: 1, generation: 2 }, "other nodes need not know");
+    assert_eq!(polling.answer().await.unwrap(), Some(due.desired));
+    let ends = |renewed: &nebula_gc_http::Renewed| {
+        renewed.certificates.first().unwrap().unverified_details().not_after()
+    };
+    assert_eq!(ends(&due) - ends(&early), 10 * 86_400);
+    let again = renew().await;
+    assert_eq!((again.renewed, &again.certificates), (false, &due.certificates));
+    assert_eq!((again.desired, again.renew_at), (due.desired, due.renew_at));
+    let bundle = plane.last().own_bundle(node.caller.clone()).await.unwrap();
+    let (_, file) = bundle
+        .render(|bundle| Ok(bundle.file("node.crt").unwrap_or_default().to_owned()))
+        .await
+        .unwrap();
+    assert_eq!(file, due.certificates.first().unwrap().to_pem());
+    // Long after its end.
+    plane.pass(60 * 86_400);
+    let late = renew().await;
+    assert!(late.renewed && late.desired.generation == 3);
+    assert_eq!(
+        late.certificates.first().unwrap().public_key(),
+        early.certificates.first().unwrap().public_key()
+    );
+}
+
+async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let renew = async |key: &PublicKey| {
+        plane.service().renew(node.caller.clone(), Origin::local(), Some(key.clone())).await
+    };
+    let (second, third) = (new_key(), new_key());
+    let renewed = renew(&second).await.unwrap();
+    assert!(renewed.renewed);
+    assert_eq!(renewed.desired, Desired { revision: 1, generation: 2 });
+    assert_eq!(renewed.certificates.first().unwrap().public_key(), second.as_bytes());
+    let again = renew(&second).await.unwrap();
+    assert_eq!((again.renewed, again.certificates), (false, renewed.certificates));
+    let soon = renew(&third).await;
+    assert!(matches!(soon, Err(Error::RateLimited { retry_after: 60, .. })), "{soon:?}");
+    plane.pass(59);
+    let soon = renew(&third).await;
+    assert!(matches!(soon, Err(Error::RateLimited { retry_after: 1, .. })), "{soon:?}");
+    plane.pass(1);
+    assert!(renew(&third).await.unwrap().renewed);
+    let others = other.enrolled.certificates.first().unwrap().public_key();
+    let others = PublicKey::from_raw(Curve::Curve25519, others).unwrap();
+    assert!(matches!(renew(&others).await, Err(Error::KeyTaken)));
+    let p256 = AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key();
+    assert!(matches!(renew(&p256).await, Err(Error::InvalidPublicKey { .. })));
+}
+
+async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let renew = async |member: &Member, key: &PublicKey| {
+        plane.service().renew(member.caller.clone(), Origin::local(), Some(key.clone())).await
+    };
+    for _ in 0..10 {
+        assert!(renew(&node, &new_key()).await.unwrap().renewed);
+        plane.pass(3600);
+    }
+    let next = new_key();
+    let refused = renew(&node, &next).await;
+    let left = 14 * 3600;
+    assert!(
+        matches!(refused, Err(Error::RateLimited { retry_after, .. }) if retry_after == left),
+        "{refused:?}"
+    );
+    // The others' keys, and its own next certificate, are as before.
+    assert!(renew(&other, &new_key()).await.unwrap().renewed);
+    let due = plane.service().renew(node.caller.clone(), Origin::local(), None).await.unwrap();
+    assert!(!due.renewed);
+    plane.pass(left - 1);
+    assert!(matches!(renew(&node, &next).await, Err(Error::RateLimited { retry_after: 1, .. })));
+    plane.pass(1);
+    assert!(renew(&node, &next).await.unwrap().renewed);
+}
+
+/// All at once: one certificate is issued, and everybody is answered that one.
+async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
+    let node = plane.enroll("one").await;
+    plane.pass(10 * 86_400);
+    let mut asked = vec![];
+    for number in 0..8 {
+        let service = plane.services.get(number % plane.services.len()).unwrap();
+        let (service, caller) = (Arc::clone(service), node.caller.clone());
+        asked.push(tokio::spawn(async move { service.renew(caller, Origin::local(), None).await }));
+    }
+    let mut issued = 0;
+    let mut certificates = vec![];
+    for asked in asked {
+        let answer = asked.await.unwrap().unwrap();
+        assert_eq!(answer.desired.generation, 2);
+        issued += usize::from(answer.renewed);
+        certificates.push(answer.certificates);
+    }
+    certificates.dedup();
+    assert_eq!((issued, certificates.len()), (1, 1));
+}
+
+async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
+    let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
+    let service = plane.service();
+    let about = || (ProjectId::new("demo").unwrap(), node.enrolled.node);
+    let is_kept_out = |error: &Error, expected| match error {
+        Error::NodeKeptOut { state, reason } => {
+            *state == expected && reason.as_deref() == Some("lost")
+        }
+        _ => false,
+    };
+    let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
+    let seen = others.seen;
+    let (local, origin) = (Caller::Local, Origin::local());
+    service
+        .suspend_node(
+            local.clone(),
+            origin,
+            about(),
+            Expected::Anything,
+            nebula_gc_http::StateReason::new("lost").unwrap(),
+        )
+        .await
+        .unwrap();
+    let told = polling.answer().await.unwrap_err();
+    assert!(is_kept_out(&told, NodeState::Suspended), "{told:?}");
+    let revision = others.answer().await.unwrap().unwrap().revision;
+    assert_eq!(revision, seen.revision + 1);
+    let caller = || node.caller.clone();
+    let nothing = Desired { revision: 0, generation: 0 };
+    for refused in [
+        service.own_node(caller()).await.map(drop),
+        service.own_bundle(caller()).await.map(drop),
+        service.watch(caller(), nothing, LONG).await.map(drop),
+        service.renew(caller(), origin, Some(new_key())).await.map(drop),
+        service.report(caller(), origin, nothing).await,
+        service.rotate_own_token(caller(), origin, Bearer::new_node_token().unwrap()).await,
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(is_kept_out(&refused, NodeState::Suspended), "{refused:?}");
+    }
+    service.reinstate_node(local.clone(), origin, about(), Expected::Anything).await.unwrap();
+    let polling = plane.poll(&node).await;
+    service
+        .revoke_node(
+            local,
+            origin,
+            about(),
+            Expected::Anything,
+            nebula_gc_http::StateReason::new("lost").unwrap(),
+        )
+        .await
+        .unwrap();
+    let told = polling.answer().await.unwrap_err();
+    assert!(is_kept_out(&told, NodeState::Revoked), "{told:?}");
+}
+
+async fn what_an_operator_changes_of_a_node_wakes_it(plane: Plane) {
+    let node = plane.enroll("one").await;
+    let other = plane.enroll("two").await;
+    let about = || (ProjectId::new("demo").unwrap(), node.enrolled.node);
+    let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
+    let change = NodeChange { mtu: Change::Set(Some(1400)), ..NodeChange::default() };
+    let (service, local, origin) = (plane.service(), Caller::Local, Origin::local());
+    let anything = Expected::Anything;
+    service.change_node(local.clone(), origin, about(), anything.clone(), change).await.unwrap();
+    let told = polling.answer().await.unwrap().unwrap();
+    assert_eq!(told, Desired { revision: 1, generation: 2 });
+    assert!(!others.poll.is_finished(), "it is told of nothing that is not its own");
+    let polling = plane.poll(&node).await;
+    service.rotate_node_token(local, origin, about(), anything).await.unwrap();
+    assert!(matches!(polling.answer().await, Err(Error::Unauthorized { .. })));
+    others.poll.abort();
+}
+
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Plane::on_sqlite().await).await;
+            })*
+        }
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(plane) = super::Plane::on_postgresql(1).await else { return };
+                super::$name(plane).await;
+            })*
+        }
+        /// What one instance changes, the other's nodes learn.
+        mod two_instances {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(plane) = super::Plane::on_postgresql(2).await else { return };
+                super::$name(plane).await;
+            })*
+        }
+    };
+}
+
+on_both_engines! {
+    a_node_is_told_what_it_is
+    reports_never_go_back_or_ahead
+    a_token_is_replaced_once_and_for_all
+    bundles_are_rendered_once
+    a_poll_is_answered_when_something_changed
+    a_poll_that_nobody_waits_for_any_more_leaves_nothing
+    no_change_is_missed
+    certificates_are_renewed_when_they_are_due
+    a_node_may_have_another_key_once_a_minute
+    a_node_may_have_ten_other_keys_a_day
+    renewing_at_the_same_time_issues_one_certificate
+    who_is_kept_out_is_told_so_at_once
+    what_an_operator_changes_of_a_node_wakes_it
+}

@@ -1,0 +1,245 @@
+//! What people give `nebula-gc` in place of JSON and ids, and what they are shown.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nebula_pki::key::SigningKey;
+use nebula_pki::{CaParameters, Certificate, Curve, Issuer, SystemRandom, Validity, Version};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
+
+struct Shell {
+    place: TempDir,
+    server: Child,
+    url: String,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().current_dir(place.path()).args(["serve", "--listen", "127.0.0.1:0"]);
+        let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let serving = lines.next().unwrap().unwrap();
+        let url = serving.split(' ').nth(1).unwrap().trim_end_matches('/').to_owned();
+        // The last line that it prints.
+        assert!(lines.next().unwrap().unwrap().contains("operator.key"));
+        Self { place, server, url }
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().current_dir(self.place.path()).env("NEBULAGC_SERVER", &self.url);
+        command.args(line.split_whitespace()).output().unwrap()
+    }
+
+    #[track_caller]
+    fn says(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+        assert!(output.stderr.is_empty(), "{line}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    #[track_caller]
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.says(&format!("admin {line} --output json"))).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, code: i32, line: &str) -> String {
+        let output = self.run(line);
+        assert_eq!(output.status.code(), Some(code), "{line}: {}", text(&output.stderr));
+        text(&output.stderr)
+    }
+
+    /// The certificates that a network trusts.
+    fn cas(&self, network: &str) -> Vec<Certificate> {
+        let pem = self.says(&format!("admin networks ca {network}"));
+        Certificate::from_pem_many(pem.as_bytes()).unwrap()
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.place.path().join(name), text).unwrap();
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A CA as `nebula-cert` makes one, and its key.
+fn made_elsewhere() -> (Issuer<SigningKey>, String) {
+    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let pem = key.to_pem().to_string();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    let validity = Validity { not_before: now - 60, not_after: now + 400 * 86_400 };
+    (Issuer::self_signed(Version::V2, CaParameters::new("old", validity), key).unwrap(), pem)
+}
+
+#[test]
+fn a_networks_ca_is_said_in_flags() {
+    let shell = Shell::new();
+    let made = shell.json(
+        "networks create --name a --prefixes 10.1.0.0/24 --curve P256 --ca-name roots --ca-lifetime 2y",
+    );
+    assert_eq!(made["curve"], "P256");
+    let ca = shell.cas("a")[0].clone();
+    let details = ca.unverified_details();
+    assert_eq!((details.name_bytes(), ca.curve()), (b"roots".as_slice(), Curve::P256));
+    // It begins an hour before now.
+    assert_eq!(details.not_after() - details.not_before(), 2 * 365 * 86_400 + 3600);
+
+    // Another, by its name; whoever asks again does not get one more.
+    shell.says("admin networks add-ca a --name roots-2");
+    assert_eq!(shell.cas("a").len(), 2);
+    let again = shell.fails(1, "admin networks add-ca a --name roots-2");
+    assert!(again.contains("name") && again.ends_with("(conflict)\n"), "{again}");
+    assert_eq!(shell.cas("a").len(), 2);
+
+    let (elsewhere, key) = made_elsewhere();
+    shell.file("old.crt", &elsewhere.certificate().to_pem());
+    shell.file("old.key", &key);
+    let flags = "--ca-certificate @old.crt --ca-key @old.key";
+    shell.says(&format!("admin networks create --name b --prefixes 10.2.0.0/24 {flags}"));
+    assert_eq!(shell.cas("b")[0].fingerprint(), elsewhere.certificate().fingerprint());
+
+    // Of which only the lifetime is said, it has the network's name.
+    shell.says("admin networks create --name d --prefixes 10.4.0.0/24 --ca-lifetime 30d");
+    let ca = shell.cas("d")[0].clone();
+    let details = ca.unverified_details();
+    assert_eq!(details.name_bytes(), b"d");
+    assert_eq!(details.not_after() - details.not_before(), 30 * 86_400 + 3600);
+
+    let create = "admin networks create --name c --prefixes 10.3.0.0/24";
+    for (code, flags, told) in [
+        (2, "--ca {} --ca-name x", "--ca"),
+        (2, "--ca-certificate old.crt --ca-key @old.key", "@FILE"),
+        (2, "--ca-certificate @old.crt --ca-key old.key", "@FILE"),
+        (2, "--ca-certificate @none.crt --ca-key @old.key", "No such file"),
+        (1, "--ca-certificate @old.crt", "key: is missing"),
+        (1, "--ca-lifetime 1h", "lifetimeSeconds"),
+        (1, "--ca-name x --ca-lifetime 1h", "lifetimeSeconds"),
+        (1, "--ca-name x --ca-signer hsm", "name"),
+        (1, "--ca-signer hsm", "signer"),
+        (1, "--ca-certificate @old.key --ca-key @old.key", "certificate"),
+    ] {
+        let said = shell.fails(code, &format!("{create} {flags}"));
+        assert!(said.contains(told), "{flags}: {said}");
+    }
+    shell.fails(1, "admin networks show c");
+}
+
+#[test]
+fn nodes_are_named_by_their_names() {
+    let shell = Shell::new();
+    shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
+    let link = shell.json("join-tokens create n --name t --uses 3")["link"].clone();
+    for name in ["web", "web-2"] {
+        shell.says(&format!("join {} --name {name} --out {name}", link.as_str().unwrap()));
+    }
+    let by_name = shell.json("nodes show n web");
+    assert_eq!(by_name["addresses"], json!(["10.1.0.1"]));
+    let id = by_name["id"].as_str().unwrap();
+    assert_eq!(shell.json(&format!("nodes show n {id}")), by_name);
+    assert_eq!(shell.json("nodes set n web-2 --groups a")["groups"], json!(["a"]));
+    assert_eq!(shell.says("admin nodes delete n web"), "");
+    // A released node has no name that others might not have.
+    let gone = shell.fails(1, "admin nodes show n web");
+    assert!(gone.contains("none in n is called \"web\""), "{gone}");
+    assert_eq!(shell.json(&format!("nodes show n {id}"))["state"], "released");
+    assert!(shell.fails(1, "admin nodes show m web").contains("(not_found)"));
+}
+
+#[test]
+fn what_is_in_the_way_of_an_import_is_a_table() {
+    let shell = Shell::new();
+    shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
+    let foreign = made_elsewhere().0;
+    shell.file("hosts.pem", &foreign.certificate().to_pem());
+    // It keeps the import undone, which the exit code tells.
+    let output = shell.run("admin networks import n --certificates @hosts.pem --dry-run");
+    assert_eq!(output.status.code(), Some(1));
+    let report = text(&output.stdout);
+    let lines: Vec<_> = report.lines().skip_while(|line| *line != "CONFLICTS").collect();
+    assert!(lines[1].starts_with("  INDEX  NAME  REASON"), "{report}");
+    assert!(lines[2].starts_with("  0      old   "), "{report}");
+    let file = shell.fails(2, "admin networks import n --certificates hosts.pem");
+    assert!(file.contains("@FILE"), "{file}");
+}
+
+#[test]
+fn what_cant_be_done_is_told_with_what_to_do() {
+    let shell = Shell::new();
+    // With nothing in it but the first operator key.
+    assert_eq!(shell.says("verify"), "Nothing is wrong.\n");
+    shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
+    let link = shell.json("join-tokens create n --name t --uses 9")["link"].clone();
+    let link = link.as_str().unwrap();
+    let https = shell.url.replacen("http:", "https:", 1);
+    shell.file("empty", "\n");
+    shell.file("signers.toml", "[signers.hsm]\npkcs11 = \"token=x\"\n");
+    let port = shell.url.rsplit(':').next().unwrap();
+    for (line, told) in [
+        (format!("admin --server {https} networks list"), "does it speak HTTPS?"),
+        ("admin --key-file empty networks list".to_owned(), "empty: holds no operator key"),
+        ("admin --key-file signers.toml networks list".to_owned(), "holds no operator key"),
+        (format!("serve --data other --listen 127.0.0.1:{port}"), "--listen names another"),
+        ("serve --data empty --listen 127.0.0.1:0".to_owned(), "data: empty: "),
+        ("serve --config none".to_owned(), "config: none: "),
+        ("serve --listen 127.0.0.1:0 --tls-certificate none --tls-key none".to_owned(), "tls-cert"),
+        ("serve --config signers.toml --listen 127.0.0.1:0".to_owned(), "begins with pkcs11:"),
+        ("verify --database postgres://u:secret@127.0.0.1:1/x".to_owned(), "refused"),
+        (format!("join {link} --name a --out p --curve P256"), "--curve"),
+        (format!("join {link} --name a --out p --curve 25519"), "p/node.key: is on P256 already"),
+    ] {
+        let said = shell.fails(1, &line);
+        assert!(said.contains(told) && !said.contains("secret"), "{line}: {said}");
+    }
+    let foreign = shell.place.path().join("foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    let other = rusqlite::Connection::open(foreign.join("nebula-gc.db")).unwrap();
+    other.execute("CREATE TABLE songs (title TEXT)", []).unwrap();
+    let told = shell.fails(1, "verify --data foreign");
+    assert!(told.contains("another program's"), "{told}");
+    // A field is named once, without a place in a text that nobody has seen.
+    let prefix = shell.fails(1, "admin networks create --name b --prefixes 10.0.0.1/8");
+    assert!(prefix.contains("did you mean 10.0.0.0/8? (invalid_request)"), "{prefix}");
+    shell.says(&format!("join {link} --name a --out a"));
+    let called = shell.run(&format!("join {link} --name b --out a"));
+    assert!(text(&called.stderr).contains("is called \"a\" already"), "{called:?}");
+}
+
+#[test]
+fn a_device_joins_as_a_lighthouse() {
+    let shell = Shell::new();
+    shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
+    let plain = shell.json("join-tokens create n --name t")["link"].clone();
+    let join = |link: &Value, endpoint: &str| {
+        format!("join {} --name a --out a --endpoint {endpoint}", link.as_str().unwrap())
+    };
+    let refused = shell.fails(1, &join(&plain, "192.0.2.1:4242"));
+    assert!(refused.contains("lighthouse"), "{refused}");
+    let link = shell.json("join-tokens create n --name t --lighthouse")["link"].clone();
+    for (endpoint, told) in [("192.0.2.1", "lighthouse.endpoint"), ("192.0.2.1:0", "lighthouse")] {
+        let refused = shell.fails(1, &join(&link, endpoint));
+        assert!(refused.contains(told), "{refused}");
+    }
+    shell.says(&join(&link, "192.0.2.1:4242"));
+    let yaml = std::fs::read_to_string(shell.place.path().join("a/nebula.yml")).unwrap();
+    assert!(yaml.contains("am_lighthouse: true") && yaml.contains("4242"), "{yaml}");
+    let node = shell.json("nodes show n a");
+    assert_eq!(node["lighthouse"]["endpoint"], "192.0.2.1:4242");
+}

@@ -1,0 +1,40 @@
+//! Control planes on either engine, as clients of the dialect, operators and nodes see them.
+
+pub mod dialect;
+pub mod fleet;
+pub mod native;
+mod place;
+
+pub use place::{Engine, Place};
+
+/// Makes a test of an async function for each engine: it is given the [`Fixture`] that it asks for.
+macro_rules! on_both_engines {
+    ($($test:ident)*) => {$(
+        mod $test {
+            use $crate::support::{Engine, run};
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                run(Engine::Sqlite, super::$test).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgresql() {
+                run(Engine::Postgres, super::$test).await;
+            }
+        }
+    )*};
+}
+
+/// What tests are given on an engine.
+pub trait Fixture: Sized {
+    /// An empty one; nothing where the engine is missing.
+    async fn on(engine: Engine) -> Option<Self>;
+}
+
+pub async fn run<F: Fixture>(engine: Engine, test: impl AsyncFnOnce(F)) {
+    match F::on(engine).await {
+        Some(fixture) => test(fixture).await,
+        None => assert!(matches!(engine, Engine::Postgres)),
+    }
+}

@@ -1,0 +1,208 @@
+//! A network of nodes on either engine, as its operators and its time see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use nebula_gc_http::{
+    AddPool, Bearer, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NodeDetails,
+    NodeId, NodeName, Options, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep,
+    Violation, verify,
+};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Curve, SystemRandom};
+
+use super::{Engine, Fixture, Place};
+
+pub const START: i64 = 1_800_000_000;
+
+pub struct Fleet {
+    pub service: Arc<Service>,
+    secrets: ServerSecrets,
+    now: Arc<AtomicI64>,
+    place: Place,
+}
+
+/// A node and what it enrolled with.
+pub struct Member {
+    pub id: NodeId,
+    pub request: Enrollment,
+    pub enrolled: Enrolled,
+}
+
+impl Member {
+    pub fn caller(&self) -> Caller {
+        Caller::Bearer(self.request.token.clone())
+    }
+}
+
+impl Fixture for Fleet {
+    /// One with the network `demo`; nothing where the engine is missing.
+    async fn on(engine: Engine) -> Option<Self> {
+        Some(Self::start(Place::on(engine)?).await)
+    }
+}
+
+impl Fleet {
+    async fn start(place: Place) -> Self {
+        let secrets = ServerSecrets::generate().unwrap();
+        let now = Arc::new(AtomicI64::new(START));
+        let service = instance(&place, &secrets, &now);
+        let fleet = Self { service, secrets, now, place };
+        let pool = AddPool {
+            project: Some(demo()),
+            prefix: "10.1.0.0/24".parse().unwrap(),
+            version: None,
+        };
+        fleet.service.add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+        fleet
+    }
+
+    /// Another instance over the same server.
+    pub fn another(&self) -> Arc<Service> {
+        instance(&self.place, &self.secrets, &self.now)
+    }
+
+    /// The same after its server was stopped and started with other secrets.
+    pub fn restarted(self, change: impl FnOnce(ServerSecrets) -> ServerSecrets) -> Self {
+        let Self { service, secrets, now, place } = self;
+        assert_eq!(Arc::strong_count(&service), 1);
+        drop(service);
+        let secrets = change(secrets);
+        Self { service: instance(&place, &secrets, &now), secrets, now, place }
+    }
+
+    /// The same after its server was stopped, its clock put back by so many seconds, and the clock
+    /// confirmed where the last event is later by more than is believed.
+    pub fn put_back(self, seconds: i64) -> Self {
+        let Self { service, secrets, now, place } = self;
+        assert_eq!(Arc::strong_count(&service), 1);
+        drop(service);
+        let at = now.fetch_sub(seconds, Ordering::Relaxed) - seconds;
+        if place.number("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1") > at + 3_600 {
+            place.confirm_clock(at);
+        }
+        Self { service: instance(&place, &secrets, &now), secrets, now, place }
+    }
+
+    /// The same, that forgets what has been over for so many seconds.
+    pub fn forgetting(self, seconds: i64) -> Self {
+        let Self { service, secrets, now, place } = self;
+        let mut options = Options::default();
+        options.keep_history = Some(seconds);
+        let service = Arc::into_inner(service).unwrap().with_options(options);
+        Self { service: Arc::new(service), secrets, now, place }
+    }
+
+    pub fn is_shared(&self) -> bool {
+        self.place.is_shared()
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    pub fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Changes rows behind the service's back.
+    pub fn sql(&self, text: &str) {
+        self.place.sql(text);
+    }
+
+    /// A number that one query answers.
+    #[track_caller]
+    pub fn number(&self, query: &str) -> i64 {
+        self.place.number(query)
+    }
+
+    /// That all rules hold.
+    #[track_caller]
+    pub fn verify(&self) {
+        self.place.verify(self.now());
+    }
+
+    /// Which rules don't hold.
+    pub fn violations(&self) -> Vec<Violation> {
+        let now = self.now();
+        self.place.read(|tx| verify(tx, now))
+    }
+
+    pub async fn enroll(&self, name: &str) -> Member {
+        self.enroll_as(enrollment(name)).await.unwrap()
+    }
+
+    pub async fn enroll_as(&self, request: Enrollment) -> Result<Member, Error> {
+        let asked = request.clone();
+        let enrolled = self.service.enroll(Caller::Local, Origin::local(), asked).await?;
+        Ok(Member { id: enrolled.node, request, enrolled })
+    }
+
+    pub async fn node(&self, member: &Member) -> NodeDetails {
+        self.service.node(Caller::Local, demo(), member.id).await.unwrap()
+    }
+
+    /// The network's revision.
+    pub async fn revision(&self) -> i64 {
+        self.unapplied(1).await.current
+    }
+
+    pub async fn unapplied(&self, revision: i64) -> Unapplied {
+        self.service.unapplied(Caller::Local, demo(), revision, None, 100).await.unwrap()
+    }
+
+    /// Fingerprints that bundles block.
+    pub async fn blocked(&self) -> Vec<String> {
+        let list = self.service.blocklist(Caller::Local, demo(), None, 100).await.unwrap();
+        list.iter().map(|entry| entry.fingerprint.to_string()).collect()
+    }
+
+    /// Lets a node report what there is.
+    pub async fn report(&self, member: &Member) {
+        let desired = self.service.own_node(member.caller()).await.unwrap().desired;
+        self.service.report(member.caller(), Origin::local(), desired).await.unwrap();
+    }
+
+    pub async fn release(&self, member: &Member) -> Result<NodeDetails, Error> {
+        let about = (demo(), member.id);
+        self.service.release_node(Caller::Local, Origin::local(), about, Expected::Anything).await
+    }
+
+    /// One pass.
+    pub async fn upkeep(&self) -> Upkeep {
+        self.service.upkeep().await.unwrap().unwrap()
+    }
+}
+
+fn instance(place: &Place, secrets: &ServerSecrets, now: &Arc<AtomicI64>) -> Arc<Service> {
+    let clock = Arc::clone(now);
+    let clock = move || clock.load(Ordering::Relaxed);
+    Arc::new(Service::start(place.open(), secrets.clone(), clock, |_| Ok(())).unwrap())
+}
+
+pub fn demo() -> ProjectId {
+    ProjectId::new("demo").unwrap()
+}
+
+pub fn new_key() -> PublicKey {
+    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
+}
+
+pub fn groups(names: &[&str]) -> Groups {
+    Groups::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
+}
+
+pub fn enrollment(name: &str) -> Enrollment {
+    Enrollment {
+        former_token: None,
+        network: None,
+        name: NodeName::new(name).unwrap(),
+        public_key: new_key(),
+        token: Bearer::new_node_token().unwrap(),
+        device: Some(DeviceId::new(name).unwrap()),
+        groups: Some(groups(&["a", "b"])),
+        lighthouse: None,
+        relay: None,
+        mtu: None,
+    }
+}
