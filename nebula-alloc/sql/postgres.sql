@@ -288,6 +288,9 @@ SELECT id FROM alloc_pool AS pool
 SELECT id FROM alloc_pool WHERE id = $1 AND parent IS NULL AND is_full = 0
      FOR UPDATE SKIP LOCKED;
 
+SELECT id, at, kind, network, subject, address, detail FROM alloc_event
+     WHERE id > $1 ORDER BY id LIMIT $2;
+
 SELECT id, at, kind, subject, address, network FROM alloc_event
      WHERE id > $1 AND id < (SELECT max(id) FROM alloc_event) ORDER BY id LIMIT $2;
 
@@ -306,9 +309,6 @@ SELECT id, at, network, kind, actor, source_address, request_id, subject, addres
 
 SELECT id, at, network, kind, actor, source_address, request_id, subject, address, detail
      FROM alloc_event WHERE subject = $1 AND subject IS NOT NULL AND id > $2 ORDER BY id ASC LIMIT $3;
-
-SELECT id, at, network, kind, subject, address, detail FROM alloc_event
-     WHERE id > $1 ORDER BY id LIMIT $2;
 
 SELECT id, first FROM alloc_pool
      WHERE network = $1 AND family = $2 AND parent IS NULL AND last >= $3 ORDER BY last LIMIT 2;
@@ -380,79 +380,6 @@ SELECT lease.network, lease.address FROM alloc_lease AS lease
         OR length(lease.address) <> length(pool.first)
         OR lease.address < pool.first OR lease.address > pool.last;
 
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3
-     FOR UPDATE SKIP LOCKED;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL AND until <= $1
-     ORDER BY until LIMIT $2
-     FOR UPDATE SKIP LOCKED;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2
-     FOR UPDATE SKIP LOCKED;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1
-     UNION ALL
-     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
-     UNION ALL
-     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
-     WHERE owner = $2 AND network = $1 AND family = $3
-     UNION ALL
-     SELECT $1, $2, $2, $2, 0, 0, NULL, NULL, NULL,
-         (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), NULL;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE substr(network, 1) = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
-     ORDER BY until LIMIT $3
-     FOR UPDATE SKIP LOCKED;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2
-     UNION ALL
-     SELECT network, first, id, NULL, 3, 0, NULL, NULL, NULL, 0, NULL
-     FROM (SELECT network, first, id FROM alloc_pool
-         WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
-         ORDER BY last LIMIT 1) AS pool
-     WHERE first <= $2
-     UNION ALL
-     SELECT network, first, id, id, 3, 0, NULL, NULL, NULL, 0, NULL
-     FROM (SELECT network, first, id FROM alloc_pool
-         WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
-         ORDER BY last LIMIT 1) AS block
-     WHERE first <= $2
-     UNION ALL
-     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
-     FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
-         WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
-     WHERE first <= $2;
-
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 1
-     UNION ALL
-     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 2;
-
 SELECT network, family, last, first, kind, owner
      FROM alloc_reservation
      WHERE (network, family, last) > ($1, $2, $3) ORDER BY network, family, last LIMIT $4;
@@ -474,6 +401,79 @@ SELECT position, id FROM alloc_pool AS pool
              WHERE lease.pool = pool.id AND lease.state = 2 AND lease.hold_until <= $3)
          AND (position, id) > ($4, $5)
      ORDER BY position, id LIMIT $6;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3
+     FOR UPDATE SKIP LOCKED;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL AND until <= $1
+     ORDER BY until LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2
+     FOR UPDATE SKIP LOCKED;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1
+     UNION ALL
+     SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
+     UNION ALL
+     SELECT 3, 0, owner, first, owner, network, 0, NULL, NULL, NULL, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3
+     UNION ALL
+     SELECT 0, (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), $2, $2, $2, $1, 0,
+         NULL, NULL, NULL, NULL;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
+     ORDER BY until LIMIT $3
+     FOR UPDATE SKIP LOCKED;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2
+     UNION ALL
+     SELECT 3, 0, id, first, id, network, 0, NULL, NULL, NULL, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS pool
+     WHERE first <= $2
+     UNION ALL
+     SELECT 3, 1, id, first, id, network, 0, NULL, NULL, NULL, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS block
+     WHERE first <= $2
+     UNION ALL
+     SELECT 4, kind, owner, first, last, network, 0, NULL, NULL, NULL, NULL
+     FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
+         WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
+     WHERE first <= $2;
+
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 1
+     UNION ALL
+     SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 2;
 
 SELECT substr(network, 1), owner FROM alloc_lease WHERE state = 1
      GROUP BY owner, substr(network, 1), family HAVING count(*) > 1;

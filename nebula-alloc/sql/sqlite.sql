@@ -273,6 +273,10 @@ SELECT id FROM alloc_pool
 SELECT id FROM alloc_pool AS pool
      WHERE pool.is_full = 1 AND EXISTS (SELECT 1 FROM alloc_interval WHERE pool = pool.id);
 
+-- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
+SELECT id, at, kind, network, subject, address, detail FROM alloc_event
+     WHERE id > $1 ORDER BY id LIMIT $2;
+
 -- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)
 -- SCALAR SUBQUERY 1
 -- SEARCH alloc_event
@@ -299,10 +303,6 @@ SELECT id, at, network, kind, actor, source_address, request_id, subject, addres
 -- SEARCH alloc_event USING INDEX alloc_event_by_subject (subject=? AND id>?)
 SELECT id, at, network, kind, actor, source_address, request_id, subject, address, detail
      FROM alloc_event WHERE subject = $1 AND subject IS NOT NULL AND id > $2 ORDER BY id ASC LIMIT $3;
-
--- SEARCH alloc_event USING INTEGER PRIMARY KEY (rowid>?)
-SELECT id, at, network, kind, subject, address, detail FROM alloc_event
-     WHERE id > $1 ORDER BY id LIMIT $2;
 
 -- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=? AND last>?)
 SELECT id, first FROM alloc_pool
@@ -397,113 +397,6 @@ SELECT lease.network, lease.address FROM alloc_lease AS lease
         OR length(lease.address) <> length(pool.first)
         OR lease.address < pool.first OR lease.address > pool.last;
 
--- SEARCH alloc_lease USING PRIMARY KEY ((network,address)>(?,?))
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
-
--- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
-
--- SEARCH alloc_lease USING INDEX alloc_lease_held_of_pool (pool=? AND hold_until<?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3;
-
--- SEARCH alloc_lease USING INDEX alloc_lease_ending (until>? AND until<?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL AND until <= $1
-     ORDER BY until LIMIT $2;
-
--- SEARCH alloc_lease USING INDEX alloc_lease_held (hold_until<?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2;
-
--- COMPOUND QUERY
--- LEFT-MOST SUBQUERY
--- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND <expr>=? AND family=?)
--- UNION ALL
--- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND <expr>=? AND family=?)
--- UNION ALL
--- SEARCH alloc_reservation USING INDEX alloc_reservation_pinned (owner=? AND network=? AND family=?)
--- UNION ALL
--- SCAN CONSTANT ROW
--- SCALAR SUBQUERY 4
--- SEARCH alloc_event
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1
-     UNION ALL
-     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
-     UNION ALL
-     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
-     WHERE owner = $2 AND network = $1 AND family = $3
-     UNION ALL
-     SELECT $1, $2, $2, $2, 0, 0, NULL, NULL, NULL,
-         (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), NULL;
-
--- SEARCH alloc_lease USING INDEX alloc_lease_ending_of_network (<expr>=? AND until>? AND until<?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease
-     WHERE substr(network, 1) = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
-     ORDER BY until LIMIT $3;
-
--- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2;
-
--- COMPOUND QUERY
--- LEFT-MOST SUBQUERY
--- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
--- UNION ALL
--- CO-ROUTINE pool
--- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=? AND last>?)
--- SCAN pool
--- UNION ALL
--- CO-ROUTINE block
--- SEARCH alloc_pool USING INDEX alloc_block_by_address (network=? AND family=? AND last>?)
--- SCAN block
--- UNION ALL
--- CO-ROUTINE nearest
--- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last>?)
--- SCAN nearest
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2
-     UNION ALL
-     SELECT network, first, id, NULL, 3, 0, NULL, NULL, NULL, 0, NULL
-     FROM (SELECT network, first, id FROM alloc_pool
-         WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
-         ORDER BY last LIMIT 1) AS pool
-     WHERE first <= $2
-     UNION ALL
-     SELECT network, first, id, id, 3, 0, NULL, NULL, NULL, 0, NULL
-     FROM (SELECT network, first, id FROM alloc_pool
-         WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
-         ORDER BY last LIMIT 1) AS block
-     WHERE first <= $2
-     UNION ALL
-     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
-     FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
-         WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
-     WHERE first <= $2;
-
--- COMPOUND QUERY
--- LEFT-MOST SUBQUERY
--- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND <expr>=?)
--- UNION ALL
--- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND <expr>=?)
-SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 1
-     UNION ALL
-     SELECT network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 2;
-
 -- SEARCH alloc_reservation USING PRIMARY KEY ((network,family,last)>(?,?,?))
 SELECT network, family, last, first, kind, owner
      FROM alloc_reservation
@@ -524,6 +417,113 @@ SELECT position, id FROM alloc_pool AS pool
              WHERE lease.pool = pool.id AND lease.state = 2 AND lease.hold_until <= $3)
          AND (position, id) > ($4, $5)
      ORDER BY position, id LIMIT $6;
+
+-- SEARCH alloc_lease USING PRIMARY KEY ((network,address)>(?,?))
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address>?)
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE network = $1 AND address > $2 ORDER BY address LIMIT $3;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_held_of_pool (pool=? AND hold_until<?)
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE pool = $1 AND state = 2 AND hold_until <= $2 ORDER BY hold_until LIMIT $3;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_ending (until>? AND until<?)
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE state = 1 AND until IS NOT NULL AND released_at IS NULL AND until <= $1
+     ORDER BY until LIMIT $2;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_held (hold_until<?)
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE state = 2 AND hold_until <= $1 ORDER BY hold_until LIMIT $2;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
+-- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND <expr>=? AND family=?)
+-- UNION ALL
+-- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND <expr>=? AND family=?)
+-- UNION ALL
+-- SEARCH alloc_reservation USING INDEX alloc_reservation_pinned (owner=? AND network=? AND family=?)
+-- UNION ALL
+-- SCAN CONSTANT ROW
+-- SCALAR SUBQUERY 4
+-- SEARCH alloc_event
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 1
+     UNION ALL
+     SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
+     UNION ALL
+     SELECT 3, 0, owner, first, owner, network, 0, NULL, NULL, NULL, NULL FROM alloc_reservation
+     WHERE owner = $2 AND network = $1 AND family = $3
+     UNION ALL
+     SELECT 0, (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), $2, $2, $2, $1, 0,
+         NULL, NULL, NULL, NULL;
+
+-- SEARCH alloc_lease USING INDEX alloc_lease_ending_of_network (<expr>=? AND until>? AND until<?)
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease
+     WHERE substr(network, 1) = $1 AND state = 1 AND until IS NOT NULL AND until <= $2
+     ORDER BY until LIMIT $3;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+-- UNION ALL
+-- CO-ROUTINE pool
+-- SEARCH alloc_pool USING INDEX alloc_pool_by_address (network=? AND family=? AND last>?)
+-- SCAN pool
+-- UNION ALL
+-- CO-ROUTINE block
+-- SEARCH alloc_pool USING INDEX alloc_block_by_address (network=? AND family=? AND last>?)
+-- SCAN block
+-- UNION ALL
+-- CO-ROUTINE nearest
+-- SEARCH alloc_reservation USING PRIMARY KEY (network=? AND family=? AND last>?)
+-- SCAN nearest
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE network = $1 AND address = $2
+     UNION ALL
+     SELECT 3, 0, id, first, id, network, 0, NULL, NULL, NULL, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS pool
+     WHERE first <= $2
+     UNION ALL
+     SELECT 3, 1, id, first, id, network, 0, NULL, NULL, NULL, NULL
+     FROM (SELECT network, first, id FROM alloc_pool
+         WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
+         ORDER BY last LIMIT 1) AS block
+     WHERE first <= $2
+     UNION ALL
+     SELECT 4, kind, owner, first, last, network, 0, NULL, NULL, NULL, NULL
+     FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
+         WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
+     WHERE first <= $2;
+
+-- COMPOUND QUERY
+-- LEFT-MOST SUBQUERY
+-- SEARCH alloc_lease USING INDEX alloc_lease_active (owner=? AND <expr>=?)
+-- UNION ALL
+-- SEARCH alloc_lease USING INDEX alloc_lease_quarantined (owner=? AND <expr>=?)
+SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 1
+     UNION ALL
+     SELECT state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by FROM alloc_lease WHERE substr(network, 1) = $1 AND owner = $2 AND state = 2;
 
 -- SCAN alloc_lease USING COVERING INDEX alloc_lease_active
 SELECT substr(network, 1), owner FROM alloc_lease WHERE state = 1

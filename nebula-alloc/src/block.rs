@@ -276,11 +276,12 @@ fn record(
 }
 
 fn read(row: &Row) -> Result<Block, Error> {
+    let mut row = row.columns();
     Ok(Block {
-        id: PoolId(row.array(0)?),
-        network: NetworkId(row.array(1)?),
-        pool: PoolId(row.array(2)?),
-        name: row.text(3)?.to_owned(),
-        range: AddressRange::new(row.address(4)?, row.address(5)?)?,
+        id: PoolId(row.array()?),
+        network: NetworkId(row.array()?),
+        pool: PoolId(row.array()?),
+        name: row.text()?.to_owned(),
+        range: AddressRange::new(row.address()?, row.address()?)?,
     })
 }

@@ -126,7 +126,7 @@ fn not_of_long_ago(tx: &mut dyn Transaction, now: i64) -> Result<(), Error> {
     if tx.time().is_some() {
         return Ok(());
     }
-    let last = tx.query(LAST_EVENT, &[])?.first().map(|row| row.integer(0)).transpose()?;
+    let last = tx.query(LAST_EVENT, &[])?.first().map(|row| row.columns().integer()).transpose()?;
     match last {
         Some(last) if now < last && last.abs_diff(now) > clock::TOLERANCE => {
             Err(Error::AnotherTime { given: now, time: last })
@@ -272,25 +272,20 @@ pub fn after(
 }
 
 fn read(row: &Row) -> Result<(i64, Event), Error> {
-    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let mut row = row.columns();
+    let id = row.integer()?;
     let event = Event {
-        at: row.integer(1)?,
-        network: match row.optional_blob(2)? {
-            Some(_) => Some(NetworkId(row.array(2)?)),
-            None => None,
-        },
-        kind: row.text(3)?.to_owned(),
-        actor: row.text(4)?.to_owned(),
-        source_address: owned(row.optional_text(5)?),
-        request_id: owned(row.optional_text(6)?),
-        subject: row.optional_blob(7)?.map(<[u8]>::to_vec),
-        address: match row.optional_blob(8)? {
-            Some(_) => Some(row.address(8)?),
-            None => None,
-        },
-        detail: owned(row.optional_text(9)?),
+        at: row.integer()?,
+        network: row.optional_array()?.map(NetworkId),
+        kind: row.text()?.to_owned(),
+        actor: row.text()?.to_owned(),
+        source_address: row.optional_text()?.map(str::to_owned),
+        request_id: row.optional_text()?.map(str::to_owned),
+        subject: row.optional_blob()?.map(<[u8]>::to_vec),
+        address: row.optional_address()?,
+        detail: row.optional_text()?.map(str::to_owned),
     };
-    Ok((row.integer(0)?, event))
+    Ok((id, event))
 }
 
 /// The texts of this module, for tests of their plans.

@@ -11,7 +11,7 @@ pub(crate) use self::change::{give_back, take_given};
 pub(crate) use self::held::let_go;
 use crate::address::{Sum, advance, next, octets, previous};
 use crate::limits::RUNS;
-use crate::store::{Row, Transaction};
+use crate::store::{Columns, Row, Transaction};
 use crate::{AddressRange, Error, Family, PoolId, pool};
 
 pub(crate) const LOWEST: &str =
@@ -73,7 +73,7 @@ fn take_from(
         if taken.len() == count {
             break;
         }
-        let (mut first, last) = bounds(pool, row)?;
+        let (mut first, last) = bounds(pool, &mut row.columns())?;
         let mut left = Some(first);
         while taken.len() < count {
             taken.push(first);
@@ -200,12 +200,10 @@ pub(crate) fn walk(
             &[pool.as_bytes().into(), octets(at).as_slice().into(), limit(PAGE).into()],
         )?;
         for row in &rows {
-            visit(row.address(1)?, row.address(0)?);
-        }
-        if rows.len() == PAGE
-            && let Some(row) = rows.last()
-        {
-            from = advance(row.address(0)?, 1);
+            let mut row = row.columns();
+            let (last, first) = (row.address()?, row.address()?);
+            visit(first, last);
+            from = advance(last, 1).filter(|_| rows.len() == PAGE);
         }
     }
     Ok(())
@@ -225,7 +223,7 @@ pub(crate) fn find_from_above<T>(
     let mut rows = tx.query(HIGHEST, &[pool.as_bytes().into(), limit(count).into()])?;
     loop {
         for row in &rows {
-            let (first, last) = bounds(pool, row)?;
+            let (first, last) = bounds(pool, &mut row.columns())?;
             if let Some(found) = find(first, last) {
                 return Ok(Some(found));
             }
@@ -237,7 +235,7 @@ pub(crate) fn find_from_above<T>(
         }
         // Mostly the first is the one.
         count = PAGE;
-        let below = octets(lowest.address(0)?);
+        let below = octets(lowest.columns().address()?);
         let params = [pool.as_bytes().into(), below.as_slice().into(), limit(count).into()];
         rows = tx.query(NEXT_BELOW, &params)?;
     }
@@ -259,15 +257,16 @@ struct Interval {
 
 impl Interval {
     fn read(pool: PoolId, row: &Row) -> Result<Self, Error> {
-        let (first, last) = bounds(pool, row)?;
-        Ok(Self { first, last, holder: row.integer(2)? })
+        let mut row = row.columns();
+        let (first, last) = bounds(pool, &mut row)?;
+        Ok(Self { first, last, holder: row.integer()? })
     }
 }
 
-/// The first and the last address of a row (`last`, `first`). One that a damaged file has the wrong
+/// Reads the columns `last` and `first`; answers the first address, then the last. One that a damaged file has the wrong
 /// way round would have everything above it given out.
-fn bounds(pool: PoolId, row: &Row) -> Result<(IpAddr, IpAddr), Error> {
-    let (last, first) = (row.address(0)?, row.address(1)?);
+fn bounds(pool: PoolId, columns: &mut Columns<'_>) -> Result<(IpAddr, IpAddr), Error> {
+    let (last, first) = (columns.address()?, columns.address()?);
     if Family::of(first) == Family::of(last) && first <= last {
         Ok((first, last))
     } else {

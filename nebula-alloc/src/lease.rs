@@ -104,8 +104,8 @@ impl Lease {
 /// Columns as [`read`] expects them; a macro, because `concat!` takes no constants.
 macro_rules! columns {
     () => {
-        "network, address, pool, owner, state, hold_until, released_at, reason, until,
-         number, passed_on_by"
+        "state, number, owner, address, pool, network, hold_until, released_at, reason, until,
+         passed_on_by"
     };
 }
 pub(crate) use columns;
@@ -207,21 +207,19 @@ pub fn list(
 }
 
 pub(crate) fn read(row: &Row) -> Result<Lease, Error> {
+    let mut row = row.columns();
     Ok(Lease {
-        network: NetworkId(row.array(0)?),
-        address: row.address(1)?,
-        pool: PoolId(row.array(2)?),
-        owner: OwnerId(row.array(3)?),
-        state: if row.integer(4)? == ACTIVE { LeaseState::Active } else { LeaseState::Quarantined },
-        hold_until: row.integer(5)?,
-        released_at: row.optional_integer(6)?,
-        reason: row.optional_integer(7)?.map(Reason::from_number),
-        until: row.optional_integer(8)?,
-        number: row.integer(9)?,
-        passed_on_by: match row.optional_blob(10)? {
-            Some(_) => Some(OwnerId(row.array(10)?)),
-            None => None,
-        },
+        state: if row.integer()? == ACTIVE { LeaseState::Active } else { LeaseState::Quarantined },
+        number: row.integer()?,
+        owner: OwnerId(row.array()?),
+        address: row.address()?,
+        pool: PoolId(row.array()?),
+        network: NetworkId(row.array()?),
+        hold_until: row.integer()?,
+        released_at: row.optional_integer()?,
+        reason: row.optional_integer()?.map(Reason::from_number),
+        until: row.optional_integer()?,
+        passed_on_by: row.optional_array()?.map(OwnerId),
     })
 }
 

@@ -134,8 +134,9 @@ fn check_overlap(tx: &mut dyn Transaction, pool: &Pool) -> Result<(), Error> {
         ],
     )?;
     for row in &overlapping {
-        let other = PoolId(row.array(0)?);
-        if other != pool.id && row.address(1)? <= pool.range.last() {
+        let mut row = row.columns();
+        let (other, first) = (PoolId(row.array()?), row.address()?);
+        if other != pool.id && first <= pool.range.last() {
             return Err(Error::Overlap { network: pool.network, pool: other, range: pool.range });
         }
     }
@@ -164,11 +165,12 @@ fn record(
 }
 
 fn read(row: &Row) -> Result<Pool, Error> {
+    let mut row = row.columns();
     Ok(Pool {
-        id: PoolId(row.array(0)?),
-        network: NetworkId(row.array(1)?),
-        position: row.integer(2)?,
-        range: AddressRange::new(row.address(3)?, row.address(4)?)?,
+        id: PoolId(row.array()?),
+        network: NetworkId(row.array()?),
+        position: row.integer()?,
+        range: AddressRange::new(row.address()?, row.address()?)?,
     })
 }
 

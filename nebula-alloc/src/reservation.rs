@@ -9,7 +9,7 @@ use crate::address::{next, octets, previous};
 use crate::event::{self, Actor, kind};
 use crate::interval::limit;
 use crate::pool::Space;
-use crate::store::{Row, Transaction};
+use crate::store::{Columns, Row, Transaction};
 use crate::{AddressRange, Error, Family, NetworkId, OwnerId, interval, limits, pool};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_reservation
@@ -264,7 +264,7 @@ pub fn pinned(
     family: Family,
 ) -> Result<Option<IpAddr>, Error> {
     let params = [owner.as_bytes().into(), network.as_bytes().into(), family.number().into()];
-    tx.query(PINNED, &params)?.first().map(|row| row.address(0)).transpose()
+    tx.query(PINNED, &params)?.first().map(|row| row.columns().address()).transpose()
 }
 
 /// The lowest reservations that have some of these addresses, at most `limit`.
@@ -338,19 +338,22 @@ fn stored(purpose: &Purpose) -> (i64, Option<&OwnerId>) {
     }
 }
 
-/// What the columns `kind` and `owner`, at these places, say.
-pub(crate) fn purpose(row: &Row, kind: usize, owner: usize) -> Result<Purpose, Error> {
-    Ok(match row.integer(kind)? {
-        1 => Purpose::Asking,
-        2 => Purpose::Owner(OwnerId(row.array(owner)?)),
-        _ => Purpose::Nobody,
+/// Reads the columns `kind` and `owner`.
+pub(crate) fn purpose(columns: &mut Columns<'_>) -> Result<Purpose, Error> {
+    Ok(match columns.integer()? {
+        2 => Purpose::Owner(OwnerId(columns.array()?)),
+        kind => {
+            columns.skip();
+            if kind == 1 { Purpose::Asking } else { Purpose::Nobody }
+        }
     })
 }
 
 fn read(row: &Row) -> Result<Reservation, Error> {
+    let mut row = row.columns();
     Ok(Reservation {
-        range: AddressRange::new(row.address(0)?, row.address(1)?)?,
-        purpose: purpose(row, 2, 3)?,
-        note: row.optional_text(4)?.map(str::to_owned),
+        range: AddressRange::new(row.address()?, row.address()?)?,
+        purpose: purpose(&mut row)?,
+        note: row.optional_text()?.map(str::to_owned),
     })
 }

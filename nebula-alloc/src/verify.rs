@@ -223,25 +223,28 @@ pub fn verify(tx: &mut dyn Transaction) -> Result<Vec<Violation>, Error> {
             tiles::check(tx, &Space::read(row)?, &mut found)?;
         }
         let Some(row) = rows.last().filter(|_| rows.len() == PAGE) else { break };
-        last = row.blob(0)?.to_vec();
+        last = row.columns().blob()?.to_vec();
     }
     overlaps(tx, &mut found)?;
     for row in tx.query(PASSED_OVER, &[])? {
-        found.push(Violation::PassedOver { pool: PoolId(row.array(0)?) });
+        found.push(Violation::PassedOver { pool: PoolId(row.columns().array()?) });
     }
     for row in tx.query(STRAY, &[])? {
-        let (network, address) = (NetworkId(row.array(0)?), row.address(1)?);
+        let mut row = row.columns();
+        let (network, address) = (NetworkId(row.array()?), row.address()?);
         found.push(Violation::StrayLease { network, address });
     }
     for row in tx.query(ORPHANS, &[])? {
-        let (pool, first) = (PoolId(row.array(0)?), row.address(1)?);
+        let mut row = row.columns();
+        let (pool, first) = (PoolId(row.array()?), row.address()?);
         found.push(Violation::StrayInterval { pool, first });
     }
     for row in tx.query(STRAY_BLOCKS, &[])? {
-        found.push(Violation::StrayBlock { block: PoolId(row.array(0)?) });
+        found.push(Violation::StrayBlock { block: PoolId(row.columns().array()?) });
     }
     for row in tx.query(MANY, &[])? {
-        let (network, owner) = (NetworkId(row.array(0)?), OwnerId(row.array(1)?));
+        let mut row = row.columns();
+        let (network, owner) = (NetworkId(row.array()?), OwnerId(row.array()?));
         found.push(Violation::ManyActive { network, owner });
     }
     let passed_on = history::check(tx, &mut found)?;
@@ -265,8 +268,10 @@ fn overlaps(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<(), 
         ];
         let rows = tx.query(POOLS, &params)?;
         for row in &rows {
-            let (pool, network) = (PoolId(row.array(0)?), NetworkId(row.array(1)?));
-            let (first, last) = (row.address(3)?, row.address(4)?);
+            let mut row = row.columns();
+            let (pool, network) = (PoolId(row.array()?), NetworkId(row.array()?));
+            row.skip(); // the family, which the addresses tell
+            let (first, last) = (row.address()?, row.address()?);
             if let Some((before, other, end)) = before
                 && other == network
                 && end.is_ipv4() == first.is_ipv4()
@@ -277,7 +282,8 @@ fn overlaps(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<(), 
             before = Some((pool, network, last));
         }
         let Some(end) = rows.last().filter(|_| rows.len() == PAGE) else { return Ok(()) };
-        (id, network, family) = (end.blob(0)?.to_vec(), end.blob(1)?.to_vec(), end.integer(2)?);
-        (first, last) = (end.blob(3)?.to_vec(), end.blob(4)?.to_vec());
+        let mut end = end.columns();
+        (id, network, family) = (end.blob()?.to_vec(), end.blob()?.to_vec(), end.integer()?);
+        (first, last) = (end.blob()?.to_vec(), end.blob()?.to_vec());
     }
 }

@@ -47,14 +47,15 @@ pub fn forget(
     let rows = tx.query(OLD, &[behind.into(), self::limit(limit).into()])?;
     let mut done = Forgotten::default();
     for row in &rows {
-        let id = row.integer(0)?;
-        if row.integer(1)? >= before {
+        let mut row = row.columns();
+        let id = row.integer()?;
+        if row.integer()? >= before {
             return Ok(done);
         }
         done.go_on = Some(id);
-        let happened = row.text(2)?;
+        let happened = row.text()?;
         let is_replaced = happened == kind::RENEWED && {
-            let (owner, address, network) = (row.blob(3)?, row.blob(4)?, row.blob(5)?);
+            let (owner, address, network) = (row.blob()?, row.blob()?, row.blob()?);
             let later = [owner.into(), id.into(), address.into(), network.into()];
             !tx.query(RENEWED_AGAIN, &later)?.is_empty()
         };
@@ -100,8 +101,8 @@ pub fn forget_owner(
     }
     let rows = tx.query(OF_OWNER, &[owner.as_bytes().into(), limit(OF_ONE + 1).into()])?;
     let newest = tx.query(NEWEST, &[])?;
-    let newest = newest.first().map(|row| row.integer(0)).transpose()?;
-    let ids: Vec<i64> = rows.iter().map(|row| row.integer(0)).collect::<Result<_, _>>()?;
+    let newest = newest.first().map(|row| row.columns().integer()).transpose()?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.columns().integer()).collect::<Result<_, _>>()?;
     if ids.len() > OF_ONE || ids.last().copied() == newest {
         return Ok(ids.is_empty());
     }

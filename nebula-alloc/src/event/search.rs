@@ -134,8 +134,10 @@ fn everywhere(
         return ids(&tx.query(way(ALL_UP, ALL_DOWN), &[behind, count])?);
     };
     let rows = tx.query(NETWORKS, &[kind.into()])?;
-    let networks: Vec<_> =
-        rows.iter().map(|row| Ok(NetworkId(row.array(0)?))).collect::<Result<_, Error>>()?;
+    let networks: Vec<_> = rows
+        .iter()
+        .map(|row| Ok(NetworkId(row.columns().array()?)))
+        .collect::<Result<_, Error>>()?;
     let mut found = of_networks(tx, search, &networks, limit)?;
     let elsewhere = way(ELSEWHERE_UP, ELSEWHERE_DOWN);
     found.extend(ids(&tx.query(elsewhere, &[kind.into(), behind, count])?)?);
@@ -193,7 +195,7 @@ fn of_networks(
 }
 
 fn ids(rows: &[Row]) -> Result<Vec<i64>, Error> {
-    rows.iter().map(|row| row.integer(0)).collect()
+    rows.iter().map(|row| row.columns().integer()).collect()
 }
 
 fn comes_before(search: &Search<'_>, one: i64, other: i64) -> bool {

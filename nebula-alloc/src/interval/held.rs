@@ -107,7 +107,8 @@ pub(crate) fn let_go(tx: &mut dyn Transaction, now: i64, limit: usize) -> Result
     }
     let seen = now.saturating_sub(SILENCE);
     for row in tx.query_skip_locked(OF_SILENT, &[seen.into(), self::limit(limit).into()])? {
-        tx.queue_one(HOLD, &[NOBODY.into(), row.blob(0)?.into(), row.blob(1)?.into()])?;
+        let mut row = row.columns();
+        tx.queue_one(HOLD, &[NOBODY.into(), row.blob()?.into(), row.blob()?.into()])?;
     }
     tx.queue(FORGET, &[seen.into(), self::limit(limit).into()])
 }

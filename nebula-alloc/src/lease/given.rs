@@ -11,26 +11,26 @@ use crate::reservation::{self, Purpose};
 use crate::store::{Row, Transaction};
 use crate::{Error, Family, NetworkId, PoolId, interval};
 
-/// What there is at an address: its lease (state 1 or 2), the pool and the block that have it (3),
-/// and the reservation (4).
+/// What there is at an address: its lease (state 1 or 2), the pool and the block that have it (3; the
+/// block's number is 1), and the reservation (4; its number is its kind).
 pub(crate) const AT: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM alloc_lease WHERE network = $1 AND address = $2
      UNION ALL
-     SELECT network, first, id, NULL, 3, 0, NULL, NULL, NULL, 0, NULL
+     SELECT 3, 0, id, first, id, network, 0, NULL, NULL, NULL, NULL
      FROM (SELECT network, first, id FROM alloc_pool
          WHERE network = $1 AND family = $3 AND parent IS NULL AND last >= $2
          ORDER BY last LIMIT 1) AS pool
      WHERE first <= $2
      UNION ALL
-     SELECT network, first, id, id, 3, 0, NULL, NULL, NULL, 0, NULL
+     SELECT 3, 1, id, first, id, network, 0, NULL, NULL, NULL, NULL
      FROM (SELECT network, first, id FROM alloc_pool
          WHERE network = $1 AND family = $3 AND parent IS NOT NULL AND last >= $2
          ORDER BY last LIMIT 1) AS block
      WHERE first <= $2
      UNION ALL
-     SELECT network, first, last, owner, 4, kind, NULL, NULL, NULL, 0, NULL
+     SELECT 4, kind, owner, first, last, network, 0, NULL, NULL, NULL, NULL
      FROM (SELECT network, first, last, owner, kind FROM alloc_reservation
          WHERE network = $1 AND family = $3 AND last >= $2 ORDER BY last LIMIT 1) AS nearest
      WHERE first <= $2"
@@ -197,14 +197,15 @@ impl Found {
     fn read(rows: &[Row]) -> Result<Self, Error> {
         let mut found = Self::default();
         for row in rows {
-            match row.integer(4)? {
+            let mut columns = row.columns();
+            match columns.integer()? {
                 3 => {
-                    let is_block = row.optional_blob(3)?.is_some();
+                    let is_block = columns.integer()? != 0;
                     if is_block || found.space.is_none() {
-                        found.space = Some((PoolId(row.array(2)?), is_block));
+                        found.space = Some((PoolId(columns.array()?), is_block));
                     }
                 }
-                4 => found.reservation = Some(reservation::purpose(row, 5, 3)?),
+                4 => found.reservation = Some(reservation::purpose(&mut columns)?),
                 _ => found.lease = Some(read(row)?),
             }
         }

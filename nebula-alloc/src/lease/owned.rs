@@ -23,11 +23,11 @@ pub(crate) const OWNED: &str = concat!(
     " FROM alloc_lease
      WHERE substr(network, 1) = $1 AND owner = $2 AND family = $3 AND state = 2
      UNION ALL
-     SELECT network, first, owner, owner, 3, 0, NULL, NULL, NULL, 0, NULL FROM alloc_reservation
+     SELECT 3, 0, owner, first, owner, network, 0, NULL, NULL, NULL, NULL FROM alloc_reservation
      WHERE owner = $2 AND network = $1 AND family = $3
      UNION ALL
-     SELECT $1, $2, $2, $2, 0, 0, NULL, NULL, NULL,
-         (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), NULL"
+     SELECT 0, (SELECT coalesce(max(id), 0) + 1 FROM alloc_event), $2, $2, $2, $1, 0,
+         NULL, NULL, NULL, NULL"
 );
 /// What each of these owners has, as rows.
 pub(super) fn owned<'a>(
@@ -75,10 +75,15 @@ impl Owned {
         let mut claims = VecDeque::new();
         let mut released = Vec::new();
         for row in rows {
-            match row.integer(4)? {
-                0 => number = row.integer(9)?,
+            let mut columns = row.columns();
+            match columns.integer()? {
+                0 => number = columns.integer()?,
                 1 => active = Some(read(row)?),
-                3 => claims.push_back((row.address(1)?, Claim::Pinned)),
+                3 => {
+                    columns.skip();
+                    columns.skip();
+                    claims.push_back((columns.address()?, Claim::Pinned));
+                }
                 _ => released.push(read(row)?),
             }
         }

@@ -69,7 +69,7 @@ pub(super) fn check_room(theirs: &[Lease], lease: &Lease, to: OwnerId) -> Result
 
 /// The number of a lease that begins now.
 pub(super) fn next_number(tx: &mut dyn Transaction) -> Result<i64, Error> {
-    tx.query(NEXT_NUMBER, &[])?.first().map_or(Ok(1), |row| row.integer(0))
+    tx.query(NEXT_NUMBER, &[])?.first().map_or(Ok(1), |row| row.columns().integer())
 }
 
 /// Gives the leases that `from` has in quarantine to `to`, so that `to` gets the old address when

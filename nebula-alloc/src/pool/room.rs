@@ -1,7 +1,7 @@
 //! Which pools have room: those that are known to be full are passed over.
 
 use crate::interval::limit;
-use crate::store::Transaction;
+use crate::store::{Row, Transaction};
 use crate::{Error, Family, NetworkId, PoolId};
 
 pub(crate) const OPEN: &str = "SELECT position, id FROM alloc_pool
@@ -103,6 +103,11 @@ fn parts(place: Option<&Place>) -> (i64, &[u8]) {
     place.map_or((i64::MIN, &[]), |(position, id)| (*position, id.as_bytes()))
 }
 
-fn places(rows: Vec<crate::store::Row>) -> Result<Vec<Place>, Error> {
-    rows.iter().map(|row| Ok((row.integer(0)?, PoolId(row.array(1)?)))).collect()
+fn places(rows: Vec<Row>) -> Result<Vec<Place>, Error> {
+    rows.iter().map(place).collect()
+}
+
+fn place(row: &Row) -> Result<Place, Error> {
+    let mut row = row.columns();
+    Ok((row.integer()?, PoolId(row.array()?)))
 }

@@ -174,14 +174,12 @@ impl Space {
     }
 
     pub(crate) fn read(row: &Row) -> Result<Self, Error> {
+        let mut row = row.columns();
         Ok(Self {
-            id: PoolId(row.array(0)?),
-            network: NetworkId(row.array(1)?),
-            parent: match row.optional_blob(2)? {
-                Some(_) => Some(PoolId(row.array(2)?)),
-                None => None,
-            },
-            range: AddressRange::new(row.address(3)?, row.address(4)?)?,
+            id: PoolId(row.array()?),
+            network: NetworkId(row.array()?),
+            parent: row.optional_array()?.map(PoolId),
+            range: AddressRange::new(row.address()?, row.address()?)?,
         })
     }
 }
@@ -224,7 +222,7 @@ pub(crate) fn leased(
             self::limit(limit).into(),
         ],
     )?;
-    rows.iter().map(|row| row.address(0)).collect()
+    rows.iter().map(|row| row.columns().address()).collect()
 }
 
 /// That no lease, in whatever state, is in this range.
@@ -256,7 +254,7 @@ pub(crate) fn check_others(
             limit(NAMED + 1).into(),
         ],
     )?;
-    refuse(network, rows.iter().map(|row| row.address(0)).collect::<Result<_, _>>()?)
+    refuse(network, rows.iter().map(|row| row.columns().address()).collect::<Result<_, _>>()?)
 }
 
 /// Refuses because of leases at these addresses, if there are any.

@@ -105,7 +105,7 @@ fn leased(tx: &mut dyn Transaction, space: &Space, ranges: &[AddressRange]) -> R
 }
 
 fn count(rows: &[Row]) -> Result<u64, Error> {
-    let count = rows.first().map_or(Ok(0), |row| row.integer(0))?;
+    let count = rows.first().map_or(Ok(0), |row| row.columns().integer())?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
@@ -125,7 +125,14 @@ pub fn free_ranges(
     let from = octets(from);
     let params = [pool.as_bytes().into(), from.as_slice().into(), interval::limit(limit).into()];
     let rows = tx.query(interval::AT_OR_ABOVE, &params)?;
-    rows.iter().map(|row| AddressRange::new(row.address(1)?, row.address(0)?)).collect()
+    rows.iter().map(run).collect()
+}
+
+/// Reads the columns `last` and `first`.
+fn run(row: &Row) -> Result<AddressRange, Error> {
+    let mut row = row.columns();
+    let (last, first) = (row.address()?, row.address()?);
+    AddressRange::new(first, last)
 }
 
 /// How many addresses of a pool or block are free: reads the rows of its free space. Zero for an

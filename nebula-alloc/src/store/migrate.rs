@@ -110,9 +110,10 @@ fn recorded(tx: &mut dyn Transaction, component: &Component) -> Result<i64, Erro
             None => Ok(0),
         };
     };
-    let (oldest, supported) = (row.integer(1)?, component.newest());
+    let mut row = row.columns();
+    let (version, oldest, supported) = (row.integer()?, row.integer()?, component.newest());
     if oldest > supported {
         return Err(Error::SchemaTooNew { component: component.name.into(), oldest, supported });
     }
-    row.integer(0)
+    Ok(version)
 }

@@ -351,19 +351,22 @@ impl Started {
             }
         }
         let mut rows = rows.into_iter();
-        let refused = |row: &Row| row.integer(0).map(|had| had == 0);
-        let gate = rows.next().unwrap_or_default();
-        let shut = gate.first().map(refused).transpose()?;
-        let pid = gate.first().map(|row| row.integer(1)).transpose()?;
+        let (mut shut, mut pid) = (false, None);
+        if let Some(gate) = rows.next().unwrap_or_default().first() {
+            let mut gate = gate.columns();
+            shut = gate.integer()? == 0;
+            pid = Some(gate.integer()?);
+        }
         let mut elsewhere = Vec::new();
         for (index, row) in rows.next().unwrap_or_default().iter().enumerate() {
-            if refused(row)? {
+            if row.columns().integer()? == 0 {
                 elsewhere.push(index);
             }
         }
         let last = rows.next().unwrap_or_default();
-        let last_event = last.first().map(|row| row.optional_integer(0)).transpose()?.flatten();
-        Ok(Self { last_event, elsewhere, shut: shut.unwrap_or_default(), pid })
+        let last_event =
+            last.first().map(|row| row.columns().optional_integer()).transpose()?.flatten();
+        Ok(Self { last_event, elsewhere, shut, pid })
     }
 }
 

@@ -199,7 +199,8 @@ impl Begin for Sqlite {
     /// The file has one writer: nobody else is at work on anything.
     fn begin(&mut self, _: i64, _: &[&Subject]) -> Result<Begun<OpenSqlite<'_>>, Error> {
         let mut open = self.open_transaction()?;
-        let last = open.query(LAST_EVENT, &[])?.first().map(|row| row.integer(0)).transpose()?;
+        let last =
+            open.query(LAST_EVENT, &[])?.first().map(|row| row.columns().integer()).transpose()?;
         Ok(Begun { open, last_event: last, elsewhere: Vec::new() })
     }
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use self::replay::{Event, Replay};
 use super::{PAGE, Violation};
+use crate::address::octets;
 use crate::event::kind;
 use crate::interval::limit;
 use crate::lease::{LeaseState, columns, read};
@@ -14,7 +15,7 @@ use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
 pub(crate) const EVENTS: &str =
-    "SELECT id, at, network, kind, subject, address, detail FROM alloc_event
+    "SELECT id, at, kind, network, subject, address, detail FROM alloc_event
      WHERE id > $1 ORDER BY id LIMIT $2";
 pub(crate) const LEASES: &str = concat!(
     "SELECT ",
@@ -54,7 +55,9 @@ pub(super) fn check(
             }
         }
         let Some(last) = rows.last().filter(|_| rows.len() == PAGE) else { break };
-        (network, address) = (last.blob(0)?.to_vec(), last.blob(1)?.to_vec());
+        let last = read(last)?;
+        network = last.network.as_bytes().to_vec();
+        address = octets(last.address).as_slice().to_vec();
     }
     let mut left: Vec<_> = held.into_keys().collect();
     left.sort_unstable();
@@ -71,8 +74,9 @@ fn follow(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<Replay
     loop {
         let rows = tx.query(EVENTS, &[id.into(), limit(PAGE).into()])?;
         for row in &rows {
-            id = row.integer(0)?;
-            let kind = row.text(3)?;
+            let mut row = row.columns();
+            id = row.integer()?;
+            let (at, kind) = (row.integer()?, row.text()?);
             if !kind.starts_with("lease.") {
                 continue;
             }
@@ -80,15 +84,14 @@ fn follow(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<Replay
                 replay.held.clear();
                 continue;
             }
-            let (Ok(network), Ok(owner), Ok(address)) =
-                (row.array(2), row.array(4), row.address(5))
+            let (Ok(network), Ok(owner), Ok(address)) = (row.array(), row.array(), row.address())
             else {
                 found.push(Violation::NamelessEvent { id });
                 continue;
             };
             let place = (NetworkId(network), address);
-            let detail = row.optional_text(6)?;
-            let event = Event { at: row.integer(1)?, kind, owner: OwnerId(owner), detail };
+            let detail = row.optional_text()?;
+            let event = Event { at, kind, owner: OwnerId(owner), detail };
             found.extend(replay.follow(id, place, &event));
         }
         if rows.len() < PAGE {

@@ -30,7 +30,10 @@ pub(super) fn check(
         let params = [(&network).into(), family.into(), (&last).into(), limit(PAGE).into()];
         let rows = tx.query(RESERVED, &params)?;
         for row in &rows {
-            let (network, first) = (NetworkId(row.array(0)?), row.address(3)?);
+            let mut row = row.columns();
+            let network = NetworkId(row.array()?);
+            row.skip(); // the family, which the addresses tell
+            let (last, first) = (row.address()?, row.address()?);
             // In the order of their last addresses, one that overlaps any overlaps that one.
             if let Some((other, end)) = before
                 && other == network
@@ -39,11 +42,12 @@ pub(super) fn check(
             {
                 found.push(Violation::OverlappingReservations { network, first });
             }
-            before = Some((network, row.address(2)?));
+            before = Some((network, last));
         }
         holders(tx, &rows, passed_on, found)?;
         let Some(end) = rows.last().filter(|_| rows.len() == PAGE) else { return Ok(()) };
-        (network, family, last) = (end.blob(0)?.to_vec(), end.integer(1)?, end.blob(2)?.to_vec());
+        let mut end = end.columns();
+        (network, family, last) = (end.blob()?.to_vec(), end.integer()?, end.blob()?.to_vec());
     }
 }
 
@@ -54,31 +58,38 @@ fn holders(
     passed_on: &HashSet<Place>,
     found: &mut Vec<Violation>,
 ) -> Result<(), Error> {
-    let (mut kept, mut sets) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     for row in reservations {
-        let purpose = purpose(row, 4, 5)?;
+        let mut row = row.columns();
+        let (network, family) = (row.array()?, row.integer()?);
+        let (last, first) = (row.blob()?, row.blob()?);
+        let purpose = purpose(&mut row)?;
         if purpose != Purpose::Asking {
-            kept.push((NetworkId(row.array(0)?), purpose));
-            sets.push(vec![
-                row.blob(0)?.into(),
-                row.blob(3)?.into(),
-                row.blob(2)?.into(),
-                row.integer(1)?.into(),
-                limit(PAGE).into(),
-            ]);
+            kept.push((NetworkId(network), first, last, family, purpose));
         }
     }
-    for ((network, purpose), rows) in kept.into_iter().zip(tx.query_each(HOLDERS, &sets)?) {
+    let sets: Vec<_> = kept
+        .iter()
+        .map(|(network, first, last, family, _)| {
+            let network = network.as_bytes().into();
+            vec![network, (*first).into(), (*last).into(), (*family).into(), limit(PAGE).into()]
+        })
+        .collect();
+    let answers = tx.query_each(HOLDERS, &sets)?;
+    for ((network, .., purpose), rows) in kept.iter().zip(answers) {
         for row in &rows {
-            let (address, holder) = (row.address(0)?, OwnerId(row.array(1)?));
+            let mut row = row.columns();
+            let (address, holder) = (row.address()?, OwnerId(row.array()?));
             // Who has a pinned address may pass it on.
             let may = match purpose {
-                Purpose::Owner(owner) => owner == holder || passed_on.contains(&(network, address)),
+                Purpose::Owner(owner) => {
+                    *owner == holder || passed_on.contains(&(*network, address))
+                }
                 Purpose::Asking => true,
                 Purpose::Nobody => false,
             };
             if !may {
-                found.push(Violation::AgainstReservation { network, address });
+                found.push(Violation::AgainstReservation { network: *network, address });
             }
         }
     }

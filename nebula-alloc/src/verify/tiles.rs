@@ -109,7 +109,7 @@ impl Leases {
                 limit(PAGE).into(),
             ],
         )?;
-        let page = rows.iter().map(|row| row.address(0)).collect::<Result<Vec<_>, _>>()?;
+        let page = rows.iter().map(|row| row.columns().address()).collect::<Result<Vec<_>, _>>()?;
         if page.len() == PAGE {
             self.from = page.last().and_then(|last| advance(*last, 1));
         }

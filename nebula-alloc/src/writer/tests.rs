@@ -324,7 +324,7 @@ fn a_neighbour_in_the_way_costs_no_answer() {
         }
         fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
             let rows = tx.query("SELECT number FROM counter", &[])?;
-            self.read = rows[0].integer(0)?;
+            self.read = rows[0].columns().integer()?;
             Ok(Vec::new())
         }
         fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<i64, Error> {

@@ -8,11 +8,11 @@ use super::value;
 use crate::Error;
 use crate::store::Row;
 
-/// Each schema of the path, in its order, and whether it has tables of ours; then those beyond it
-/// that have.
+/// The path; each schema of it, in its order, and whether it has tables of ours; then those beyond
+/// it that have.
 const SCHEMAS: &str =
-    "SELECT CAST(coalesce(path.name, ours.name) AS TEXT), coalesce(path.place, 0),
-         CASE WHEN ours.name IS NULL THEN 0 ELSE 1 END, current_setting('search_path')
+    "SELECT current_setting('search_path'), CAST(coalesce(path.name, ours.name) AS TEXT),
+         coalesce(path.place, 0), CASE WHEN ours.name IS NULL THEN 0 ELSE 1 END
      FROM unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)
      FULL JOIN (
          SELECT DISTINCT space.nspname AS name FROM pg_catalog.pg_class AS held
@@ -55,15 +55,17 @@ impl Place {
     pub(super) fn find(session: &mut Session) -> Result<Self, Error> {
         let Reply::Rows(rows) = session.one(SCHEMAS, &[])? else { return Err(nowhere()) };
         let rows = rows.iter().map(value::row).collect::<Result<Vec<_>, _>>()?;
-        let path = rows.first().map(|row| row.text(3)).transpose()?.unwrap_or_default().to_owned();
+        let path = rows.first().map(|row| row.columns().text()).transpose()?;
+        let path = path.unwrap_or_default();
         let schemas = rows.iter().map(Schema::read).collect::<Result<Vec<_>, _>>()?;
-        choose(schemas, &path).or_else(|unclear| {
+        choose(schemas, path).or_else(|unclear| {
             let Reply::Rows(rows) = session.one(FORBIDDEN, &[])? else { return Err(unclear) };
             let Some(row) = rows.first().map(value::row).transpose()? else { return Err(unclear) };
+            let mut row = row.columns();
             Err(Error::MissingRight {
-                role: row.text(0)?.to_owned(),
+                role: row.text()?.to_owned(),
                 right: "USAGE".into(),
-                object: format!("schema {}", row.text(1)?),
+                object: format!("schema {}", row.text()?),
             })
         })
     }
@@ -79,10 +81,12 @@ impl Place {
 
 impl Schema {
     fn read(row: &Row) -> Result<Self, Error> {
+        let mut row = row.columns();
+        row.skip(); // the path
         Ok(Self {
-            name: row.text(0)?.to_owned(),
-            in_path: row.integer(1)? > 0,
-            has_ours: row.integer(2)? > 0,
+            name: row.text()?.to_owned(),
+            in_path: row.integer()? > 0,
+            has_ours: row.integer()? > 0,
         })
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn check(session: &mut Session, pid: i64, server: &Config) -> Result<
 pub(super) fn process(session: &mut Session) -> Result<i64, Error> {
     match session.one(PROCESS, &[])? {
         Reply::Rows(rows) => {
-            rows.first().map(value::row).transpose()?.map_or(Ok(0), |row| row.integer(0))
+            rows.first().map(value::row).transpose()?.map_or(Ok(0), |row| row.columns().integer())
         }
         Reply::Changed(_) => Ok(0),
     }

@@ -46,51 +46,59 @@ pub(super) fn check(
 ) -> Result<(), Error> {
     let rows = tx.query(SCHEMA, &[])?;
     let Some(own) = rows.first() else { return Ok(()) };
+    let mut own = own.columns();
+    let (role, may_create, schema) = (own.text()?, own.integer()? != 0, own.text()?);
     let lacks = |right: &str, object: String| {
-        let role = own.text(0)?.to_owned();
-        Err(Error::MissingRight { role, right: right.to_owned(), object })
+        Err(Error::MissingRight { role: role.to_owned(), right: right.to_owned(), object })
     };
     let prefix = format!("{}_", component.name);
-    let relations = tx.query(RELATIONS, &[(&prefix).into()])?;
-    for relation in &relations {
-        if let Some(right) = missing(relation, need)? {
-            let kind = if is_sequence(relation)? { "sequence" } else { "table" };
-            return lacks(&right, format!("{kind} {}", relation.text(0)?));
-        }
+    let rows = tx.query(RELATIONS, &[(&prefix).into()])?;
+    let relations =
+        rows.iter().map(|row| Relation::read(row, need)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(Relation { name, kind, missing, .. }) =
+        relations.iter().find(|relation| !relation.missing.is_empty())
+    {
+        return lacks(&missing.join(", "), format!("{kind} {name}"));
     }
     if need == Need::Write && is_due(tx, component)? {
-        if own.integer(1)? == 0 {
-            return lacks("CREATE", format!("schema {}", own.text(2)?));
+        if !may_create {
+            return lacks("CREATE", format!("schema {schema}"));
         }
-        for relation in &relations {
-            if relation.integer(2)? == 0 && relation.text(0)? != "nebula_schema" {
-                return lacks("to be the owner", format!("table {}", relation.text(0)?));
-            }
+        let is_foreign = |one: &&Relation| !one.is_own && one.name != "nebula_schema";
+        if let Some(Relation { name, .. }) = relations.iter().find(is_foreign) {
+            return lacks("to be the owner", format!("table {name}"));
         }
     }
     Ok(())
 }
 
-fn is_sequence(relation: &Row) -> Result<bool, Error> {
-    Ok(relation.integer(1)? != 0)
+/// A table or sequence of the component.
+struct Relation {
+    name: String,
+    kind: &'static str,
+    is_own: bool,
+    /// Those of the needed privileges that the role does not have.
+    missing: Vec<&'static str>,
 }
 
-/// The privileges that are lacking on a table or sequence.
-fn missing(relation: &Row, need: Need) -> Result<Option<String>, Error> {
-    let is_sequence = is_sequence(relation)?;
-    if is_sequence && need == Need::Read {
-        return Ok(None);
-    }
-    let names: &[(usize, &str)] = match need {
-        _ if is_sequence => &[(3, "USAGE")],
-        Need::Read => &[(3, "SELECT")],
-        Need::Write => &[(3, "SELECT"), (4, "INSERT"), (5, "UPDATE"), (6, "DELETE")],
-    };
-    let mut missing = Vec::new();
-    for (index, name) in names {
-        if relation.integer(*index)? == 0 {
-            missing.push(*name);
+impl Relation {
+    fn read(row: &Row, need: Need) -> Result<Self, Error> {
+        let mut row = row.columns();
+        let (name, is_sequence) = (row.text()?.to_owned(), row.integer()? != 0);
+        let is_own = row.integer()? != 0;
+        let needed: &[_] = match (is_sequence, need) {
+            (true, Need::Read) => &[],
+            (true, Need::Write) => &["USAGE"],
+            (false, Need::Read) => &["SELECT"],
+            (false, Need::Write) => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+        };
+        let mut missing = Vec::new();
+        for privilege in needed {
+            if row.integer()? == 0 {
+                missing.push(*privilege);
+            }
         }
+        let kind = if is_sequence { "sequence" } else { "table" };
+        Ok(Self { name, kind, is_own, missing })
     }
-    Ok((!missing.is_empty()).then(|| missing.join(", ")))
 }

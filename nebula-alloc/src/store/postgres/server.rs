@@ -49,28 +49,17 @@ impl Server {
         let mut session = Session::open(config, patience)?;
         let Reply::Rows(rows) = session.one(ASK, &[])? else { return Err(untold()) };
         let row = value::row(rows.first().ok_or_else(untold)?)?;
-        for (index, name, allowed) in [
-            (0, "fsync", ["on", "on"]),
-            (1, "full_page_writes", ["on", "on"]),
-            (2, "synchronous_commit", ["on", "remote_apply"]),
-            (3, "server_encoding", ["UTF8", "UTF8"]),
-        ] {
-            let found = row.text(index)?;
-            if !allowed.contains(&found) {
-                let [expected, _] = allowed;
-                return Err(Error::Setting {
-                    name,
-                    expected: expected.into(),
-                    found: found.into(),
-                });
-            }
-        }
-        let synchronous_commit = row.text(2)?.to_owned();
-        let timeline = match row.optional_text(4)? {
+        let mut row = row.columns();
+        check("fsync", row.text()?, "on", "on")?;
+        check("full_page_writes", row.text()?, "on", "on")?;
+        let synchronous_commit = row.text()?.to_owned();
+        check("synchronous_commit", &synchronous_commit, "on", "remote_apply")?;
+        check("server_encoding", row.text()?, "UTF8", "UTF8")?;
+        let timeline = match row.optional_text()? {
             Some(digits) => Some(u32::from_str_radix(digits, 16).map_err(|_| untold())?),
             None => None,
         };
-        let read_only = row.text(5)?.to_owned();
+        let read_only = row.text()?.to_owned();
         let pid = pooler::process(&mut session)?;
         let place = Place::find(&mut session)?;
         let config = config.clone();
@@ -88,6 +77,14 @@ impl Server {
         }
         pooler::check(&mut self.session, self.pid, &self.config)
     }
+}
+
+/// That a setting has its expected value, or another that will do.
+fn check(name: &'static str, found: &str, expected: &str, other: &str) -> Result<(), Error> {
+    if found == expected || found == other {
+        return Ok(());
+    }
+    Err(Error::Setting { name, expected: expected.into(), found: found.into() })
 }
 
 /// Each address of each host, in the order of the URL, with all other settings; and what could not

@@ -64,7 +64,11 @@ fn class(session: &Session) -> i64 {
 
 fn read(reply: &Reply) -> Result<i64, Error> {
     let Reply::Rows(rows) = reply else { return Ok(0) };
-    let last = rows.first().map(|row| value::row(row)?.optional_integer(0)).transpose()?.flatten();
+    let last = rows
+        .first()
+        .map(|row| value::row(row)?.columns().optional_integer())
+        .transpose()?
+        .flatten();
     last.ok_or_else(|| Error::Unavailable {
         reason: "a standby cannot tell which events are still to come: ask the primary".into(),
     })

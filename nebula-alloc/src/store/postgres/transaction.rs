@@ -373,7 +373,7 @@ impl Transaction for OpenPostgres<'_> {
              ORDER BY tablename",
             &[prefix.into()],
         )?;
-        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+        rows.iter().map(|row| row.columns().text().map(str::to_owned)).collect()
     }
 }
 

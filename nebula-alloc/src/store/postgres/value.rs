@@ -66,7 +66,7 @@ impl ToSql for Bound<'_> {
 /// The number that a statement of one answers, if it answers a row.
 pub(super) fn number(reply: &Reply) -> Result<Option<i64>, Error> {
     match reply {
-        Reply::Rows(rows) => rows.first().map(|found| row(found)?.integer(0)).transpose(),
+        Reply::Rows(rows) => rows.first().map(|found| row(found)?.columns().integer()).transpose(),
         Reply::Changed(_) => Ok(None),
     }
 }

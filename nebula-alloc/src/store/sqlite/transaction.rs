@@ -138,7 +138,7 @@ impl Transaction for SqliteTransaction<'_> {
              WHERE type = 'table' AND substr(name, 1, length($1)) = $1 ORDER BY name",
             &[prefix.into()],
         )?;
-        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+        rows.iter().map(|row| row.columns().text().map(str::to_owned)).collect()
     }
 }
 

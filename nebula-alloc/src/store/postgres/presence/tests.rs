@@ -11,8 +11,12 @@ fn seen(store: &mut Postgres) -> Vec<(i64, i64)> {
     let rows = store
         .transaction(|tx| tx.query("SELECT id, seen_at FROM alloc_instance ORDER BY id", &[]))
         .unwrap();
-    let read = |row: &crate::store::Row| (row.integer(0).unwrap(), row.integer(1).unwrap());
-    rows.iter().map(read).collect()
+    rows.iter()
+        .map(|row| {
+            let mut row = row.columns();
+            (row.integer().unwrap(), row.integer().unwrap())
+        })
+        .collect()
 }
 
 fn begin(store: &mut Postgres, now: i64) -> i64 {
