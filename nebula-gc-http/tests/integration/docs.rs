@@ -12,7 +12,7 @@
 #![cfg(target_os = "linux")]
 
 mod page;
-#[path = "../../../nebula-bundle/tests/support/peers.rs"]
+#[path = "../../../nebula-bundle/tests/integration/support/peers.rs"]
 #[allow(dead_code, reason = "nebula-bundle uses the rest")]
 mod peers;
 mod run_page;

@@ -1,0 +1,5 @@
+//! What several of the tests need.
+
+pub mod cases;
+pub mod inputs;
+pub mod peers;

@@ -1,0 +1,8 @@
+//! The command `nebula-cert`.
+
+mod beyond;
+mod cases;
+mod passphrase;
+mod pkcs11;
+mod reference;
+mod verdicts;
