@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use nebula_gc_http::server::{DataDirectory, Signals, forbid_dumps, serve};
-use nebula_gc_http::{AddPool, Caller, Origin, ProjectId};
+use nebula_gc_http::{AddPool, Caller, NetworkRef, Origin};
 use tokio::net::TcpListener;
 
 #[global_allocator]
@@ -68,7 +68,7 @@ async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>
     let service = Arc::new(directory.start()?);
 
     let demo = AddPool {
-        project: Some(ProjectId::new("demo")?),
+        project: Some(NetworkRef::new("demo")?),
         prefix: "10.99.1.0/24".parse()?,
         version: None,
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nebula_gc_http::server::{DataDirectory, serve};
-use nebula_gc_http::{AddPool, Caller, Origin, ProjectId};
+use nebula_gc_http::{AddPool, Caller, NetworkRef, Origin};
 use tokio::net::TcpListener;
 
 use crate::Outcome;
@@ -86,7 +86,7 @@ pub(crate) async fn serve_until_closed(data: &Path) -> Outcome<()> {
     let directory = DataDirectory::open(data)?;
     let service = Arc::new(directory.start()?);
     let pool = AddPool {
-        project: Some(ProjectId::new("bench")?),
+        project: Some(NetworkRef::new("bench")?),
         prefix: "10.0.0.0/8".parse()?,
         version: None,
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nebula_gc_http::server::DataDirectory;
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, DeviceId, Enrollment, NodeName, Origin, ProjectId, Service,
+    AddPool, Bearer, Caller, DeviceId, Enrollment, NetworkRef, NodeName, Origin, Service,
 };
 use nebula_pki::Curve;
 use nebula_pki::key::PublicKey;
@@ -28,7 +28,7 @@ pub(crate) async fn enroll_all(data: &Path, size: Size) -> Outcome<u64> {
     let service = Arc::new(DataDirectory::open(data)?.start()?);
     for number in 0..size.networks {
         let pool = AddPool {
-            project: Some(ProjectId::new(network_name(number))?),
+            project: Some(NetworkRef::new(network_name(number))?),
             prefix: format!("10.{number}.0.0/16").parse()?,
             version: None,
         };
@@ -74,7 +74,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Outcome<()> {
 pub(crate) async fn enroll(service: &Service, network: usize, node: usize) -> Outcome<()> {
     let request = Enrollment {
         former_token: None,
-        network: Some(ProjectId::new(network_name(network))?),
+        network: Some(NetworkRef::new(network_name(network))?),
         name: NodeName::new(node_name(node))?,
         public_key: PublicKey::from_raw(Curve::Curve25519, &key(network, node))?,
         token: Bearer::from_device(&token(network, node))?,

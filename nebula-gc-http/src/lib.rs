@@ -16,7 +16,7 @@
 //! let service = Service::start(store, ServerSecrets::generate()?, clock, |_root_key| Ok(()))?;
 //!
 //! let pool = AddPool { project: None, prefix: "10.1.0.0/16".parse()?, version: None };
-//! let pool = AddPool { project: Some(nebula_gc_http::ProjectId::new("example")?), ..pool };
+//! let pool = AddPool { project: Some(nebula_gc_http::NetworkRef::new("example")?), ..pool };
 //! service.add_pool(Caller::Local, Origin::local(), pool).await?;
 //!
 //! let device = Registration {
@@ -71,7 +71,7 @@ pub use self::text::shell_word;
 pub use self::{
     error::Error,
     id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId},
-    names::{DeviceId, Groups, Label, NodeName, ProjectId, StateReason},
+    names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason},
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,

@@ -76,13 +76,13 @@ macro_rules! text_types {
 }
 
 text_types! {
-    /// What a client calls a network: 1 to 128 characters, none of them a control character.
-    ProjectId: id("projectId");
+    /// A network by its name or its id: 1 to 128 characters, none of them a control character.
+    NetworkRef: id("network");
     /// What a client calls a device: 1 to 128 characters, none of them a control character.
-    DeviceId: id("deviceId");
+    DeviceId: id("device");
     /// A node's name, as its certificate carries it: 1 to 253 bytes, no control characters, not
     /// `any`.
-    NodeName: node_name("deviceName");
+    NodeName: node_name("name");
     /// What an operator calls a tenant, a key, a token or a block: 1 to 128 characters, none of
     /// them a control character.
     Label: id("name");
@@ -90,7 +90,7 @@ text_types! {
     StateReason: reason("reason");
 }
 
-impl ProjectId {
+impl NetworkRef {
     /// The id of a network, where it is written as one.
     pub(crate) fn as_network_id(&self) -> Option<nebula_alloc::NetworkId> {
         as_id(&self.0).map(nebula_alloc::NetworkId::from)
@@ -252,7 +252,7 @@ mod tests {
     fn unusable_names_are_refused_by_field() {
         for name in ["", "any", "a\nb", "a\u{7f}", "\u{85}"] {
             assert!(
-                matches!(NodeName::new(name), Err(Error::InvalidRequest { field, .. }) if field == "deviceName"),
+                matches!(NodeName::new(name), Err(Error::InvalidRequest { field, .. }) if field == "name"),
                 "{name:?}"
             );
         }

@@ -77,7 +77,7 @@ use crate::secret::{Bearer, BearerKind, ServerSecrets};
 use crate::signers::Signers;
 use crate::store::database::{Database, Reading};
 use crate::store::{self, operator_key, tenant};
-use crate::{Error, ProjectId, TenantId};
+use crate::{Error, NetworkRef, TenantId};
 
 /// The control plane over one database.
 ///
@@ -264,7 +264,7 @@ impl Service {
         &self,
         caller: &Caller,
         action: Action,
-        network: Option<&ProjectId>,
+        network: Option<&NetworkRef>,
     ) -> Result<(), Error> {
         let (asked, network) = (caller.clone(), network.cloned());
         self.read(move |tx, shared| {

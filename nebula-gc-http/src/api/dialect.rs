@@ -107,7 +107,7 @@ fn register_data(enrolled: Enrolled) -> Result<RegisterData, Error> {
         nebula_ips: enrolled.networks.iter().map(|net| single(net.addr())).collect(),
         network: first.trunc().to_string(),
         device_name: enrolled.name,
-        project_id: enrolled.project,
+        project_id: enrolled.network,
         device_id: enrolled.device,
         fingerprint: newest.fingerprint().to_string(),
         zip_size: zip.len(),

@@ -17,7 +17,7 @@ use crate::store::network::{self, Network};
 use crate::store::node::{self, Node, NodeState};
 use crate::store::operator_key::{self, OperatorKey, Role, Scope};
 use crate::store::tenant;
-use crate::{DeviceId, Error, ProjectId, TenantId};
+use crate::{DeviceId, Error, NetworkRef, TenantId};
 
 /// Who asks, as far as it can be told before the transaction.
 #[derive(Debug, Clone)]
@@ -294,10 +294,10 @@ pub(crate) fn authorize(
     caller: &Caller,
     now: i64,
     action: Action,
-    project: Option<&ProjectId>,
+    named: Option<&NetworkRef>,
 ) -> Result<(Principal, Network), Error> {
     let principal = Principal::authenticate(tx, secrets, caller, now)?;
-    let network = find_network(tx, &principal, project)?.ok_or_else(|| not_found(project))?;
+    let network = find_network(tx, &principal, named)?.ok_or_else(|| not_found(named))?;
     principal.permit(action)?;
     Ok((principal, network))
 }
@@ -307,7 +307,7 @@ pub(crate) fn authorize(
 pub(crate) fn foreseen(
     secrets: &ServerSecrets,
     caller: &Caller,
-    project: Option<&ProjectId>,
+    named: Option<&NetworkRef>,
 ) -> Vec<Query> {
     let credential = match caller {
         Caller::Local => None,
@@ -318,8 +318,8 @@ pub(crate) fn foreseen(
             BearerKind::NodeToken => node::token_query(&hashed),
         }),
     };
-    let by_id = project.and_then(ProjectId::as_network_id).map(network::id_query);
-    let by_name = project.map(|project| network::name_query(project.as_str()));
+    let by_id = named.and_then(NetworkRef::as_network_id).map(network::id_query);
+    let by_name = named.map(|named| network::name_query(named.as_str()));
     credential.into_iter().chain(by_id).chain(by_name).collect()
 }
 
@@ -331,11 +331,11 @@ pub(crate) fn authorize_device(
     caller: &Caller,
     now: i64,
     action: Action,
-    (project, device): (Option<&ProjectId>, &DeviceId),
+    (named, device): (Option<&NetworkRef>, &DeviceId),
 ) -> Result<(Principal, Option<Network>), Error> {
     let principal = Principal::authenticate(tx, secrets, caller, now)?;
-    let network = match project {
-        Some(_) => Some(find_network(tx, &principal, project)?.ok_or_else(|| not_found(project))?),
+    let network = match named {
+        Some(_) => Some(find_network(tx, &principal, named)?.ok_or_else(|| not_found(named))?),
         None => match only_seen(tx, &principal)? {
             Seen::Nothing => return Err(not_found(None)),
             Seen::One(network) => Some(*network),
@@ -353,13 +353,13 @@ pub(crate) fn public(
     secrets: &ServerSecrets,
     caller: Option<&Caller>,
     now: i64,
-    project: Option<&ProjectId>,
+    named: Option<&NetworkRef>,
 ) -> Result<Network, Error> {
-    let principal = match (project, caller) {
+    let principal = match (named, caller) {
         (None, Some(caller)) => Principal::authenticate(tx, secrets, caller, now)?,
         _ => Principal::Local,
     };
-    find_network(tx, &principal, project)?.ok_or_else(|| not_found(project))
+    find_network(tx, &principal, named)?.ok_or_else(|| not_found(named))
 }
 
 #[cfg(test)]
@@ -426,7 +426,7 @@ mod tests {
             tenant::insert(tx, foreign, "foreign", 0)?;
             let ours = network(tx, home, "ours");
             let beside = network(tx, home, "beside");
-            let project = ProjectId::new("ours")?;
+            let named = NetworkRef::new("ours")?;
             let scopes = [
                 (Scope::Root, true),
                 (Scope::Tenant(home), true),
@@ -439,7 +439,8 @@ mod tests {
                 for (scope, sees) in scopes {
                     let caller = key(tx, &secrets, role, scope);
                     for &action in Action::ALL {
-                        let outcome = authorize(tx, &secrets, &caller, 0, action, Some(&project)).map(|(_, found)| found.id);
+                        let outcome = authorize(tx, &secrets, &caller, 0, action, Some(&named))
+                            .map(|(_, found)| found.id);
                         let permitted = match role {
                             Role::Owner => action != Action::BeNode,
                             Role::Operator => !matches!(
@@ -449,10 +450,17 @@ mod tests {
                             Role::Viewer => format!("{action:?}").starts_with("Read"),
                         };
                         match outcome {
-                            Ok(found) => assert!(sees && permitted && found == ours.id, "{role:?} {scope:?} {action:?}"),
+                            Ok(found) => assert!(
+                                sees && permitted && found == ours.id,
+                                "{role:?} {scope:?} {action:?}"
+                            ),
                             // What it can't see does not exist for it, whatever its role.
-                            Err(Error::NotFound { .. }) => assert!(!sees, "{role:?} {scope:?} {action:?}"),
-                            Err(Error::Forbidden { .. }) => assert!(sees && !permitted, "{role:?} {scope:?} {action:?}"),
+                            Err(Error::NotFound { .. }) => {
+                                assert!(!sees, "{role:?} {scope:?} {action:?}")
+                            }
+                            Err(Error::Forbidden { .. }) => {
+                                assert!(sees && !permitted, "{role:?} {scope:?} {action:?}")
+                            }
                             Err(other) => panic!("{other}"),
                         }
                         checked += 1;
@@ -462,12 +470,14 @@ mod tests {
             // Without a name there must be one network to see.
             let root = key(tx, &secrets, Role::Owner, Scope::Root);
             let ambiguous = authorize(tx, &secrets, &root, 0, Action::Register, None);
-            assert!(matches!(ambiguous, Err(Error::InvalidRequest { field, .. }) if field == "projectId"));
+            assert!(
+                matches!(ambiguous, Err(Error::InvalidRequest { field, .. }) if field == "network")
+            );
             let one = key(tx, &secrets, Role::Owner, Scope::Network(beside.id));
             assert_eq!(authorize(tx, &secrets, &one, 0, Action::Register, None)?.1.id, beside.id);
             // A revoked key is nobody's.
             tx.execute("UPDATE gc_operator_key SET revoked_at = 1", &[])?;
-            let revoked = authorize(tx, &secrets, &root, 0, Action::ReadNode, Some(&project));
+            let revoked = authorize(tx, &secrets, &root, 0, Action::ReadNode, Some(&named));
             assert!(matches!(revoked, Err(Error::Unauthorized { .. })));
             Ok::<_, Error>(checked)
         });

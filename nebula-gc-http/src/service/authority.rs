@@ -132,14 +132,14 @@ fn open_authority(secrets: &ServerSecrets, ca: Ca) -> Result<Authority, Error> {
 pub(super) fn create(
     secrets: &ServerSecrets,
     network: NetworkId,
-    project: &str,
+    name: &str,
     (version, curve): (Version, Curve),
     now: i64,
 ) -> Result<Ca, Error> {
     let id = CaId::new();
     let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Error::unavailable)?;
     let sealed = secrets.seal(key.to_pem().as_bytes(), id.as_bytes())?;
-    let parameters = CaParameters::new(ca_name(project), lifetime(now, CA_LIFETIME));
+    let parameters = CaParameters::new(ca_name(name), lifetime(now, CA_LIFETIME));
     let issuer = Issuer::self_signed(version, parameters, key).map_err(Error::unavailable)?;
     Ok(Ca {
         id,
@@ -159,7 +159,7 @@ pub(super) fn lifetime(now: i64, seconds: i64) -> Validity {
     }
 }
 
-/// A project id may be longer, in bytes, than Nebula takes.
-pub(super) fn ca_name(project: &str) -> &str {
-    project.get(..project.floor_char_boundary(NAME_LIMIT)).unwrap_or(project)
+/// A network's name may be longer, in bytes, than Nebula takes.
+pub(super) fn ca_name(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME_LIMIT)).unwrap_or(name)
 }

@@ -11,7 +11,7 @@ use super::exclusive::Work;
 use crate::store::certificate::CertificateState;
 use crate::store::network::{self, Network};
 use crate::store::{blocklist, ca, certificate, node};
-use crate::{Error, ProjectId};
+use crate::{Error, NetworkRef};
 
 /// How many fingerprints one request blocks at most, and one transaction.
 pub(super) const MOST: usize = 1_000;
@@ -39,7 +39,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         fingerprints: Vec<Fingerprint>,
     ) -> Result<BlockReport, Error> {
         if fingerprints.is_empty() || fingerprints.len() > MOST {

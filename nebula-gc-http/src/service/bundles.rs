@@ -17,7 +17,7 @@ use super::{Desired, Service, Shared};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node};
 use crate::store::{blocklist, ca, certificate, damaged};
-use crate::{DeviceId, Error, NodeId, ProjectId};
+use crate::{DeviceId, Error, NetworkRef, NodeId};
 
 /// How often a node is read together with a view that others share, before it gets its own.
 const ATTEMPTS: usize = 4;
@@ -206,11 +206,11 @@ impl Service {
     pub async fn bundle(
         &self,
         caller: Caller,
-        project: Option<ProjectId>,
+        network: Option<NetworkRef>,
         device: DeviceId,
     ) -> Result<NodeBundle, Error> {
         let find = move |tx: &mut dyn Transaction, shared: &Shared| {
-            let about = (project.as_ref(), &device);
+            let about = (network.as_ref(), &device);
             device_node(tx, shared, &caller, about)?
                 .ok_or_else(|| Error::NotFound { what: format!("device {:?}", device.as_str()) })
         };
@@ -225,13 +225,13 @@ impl Service {
     pub async fn node_bundle(
         &self,
         caller: Caller,
-        network: Option<ProjectId>,
+        network: Option<NetworkRef>,
         node: NodeId,
     ) -> Result<NodeBundle, Error> {
         let find = move |tx: &mut dyn Transaction, shared: &Shared| {
-            let (project, now) = (network.as_ref(), shared.now());
+            let (named, now) = (network.as_ref(), shared.now());
             let (principal, network) =
-                authorize(tx, &shared.secrets, &caller, now, Action::ReadNode, project)?;
+                authorize(tx, &shared.secrets, &caller, now, Action::ReadNode, named)?;
             node::by_id(tx, node)?
                 .filter(|node| node.network == network.id && principal.sees_node(node))
                 .ok_or_else(|| Error::NotFound { what: format!("node {node}") })
@@ -294,11 +294,11 @@ impl Service {
     pub async fn status(
         &self,
         caller: Caller,
-        project: Option<ProjectId>,
+        network: Option<NetworkRef>,
         device: DeviceId,
     ) -> Result<NodeStatus, Error> {
         self.read(move |tx, shared| {
-            let address = match device_node(tx, shared, &caller, (project.as_ref(), &device))? {
+            let address = match device_node(tx, shared, &caller, (network.as_ref(), &device))? {
                 Some(node) => addresses(tx, node.network, node.id)?.into_iter().next(),
                 None => None,
             };
@@ -320,9 +320,9 @@ fn device_node(
     tx: &mut dyn Transaction,
     shared: &Shared,
     caller: &Caller,
-    (project, device): (Option<&ProjectId>, &DeviceId),
+    (network, device): (Option<&NetworkRef>, &DeviceId),
 ) -> Result<Option<Node>, Error> {
-    let (secrets, now, about) = (&shared.secrets, shared.now(), (project, device));
+    let (secrets, now, about) = (&shared.secrets, shared.now(), (network, device));
     let (principal, network) = authorize_device(tx, secrets, caller, now, Action::ReadNode, about)?;
     let Some(network) = network else { return Ok(None) };
     let found = node::by_device(tx, network.id, device.as_str())?;

@@ -24,7 +24,7 @@ use crate::store::ca::{self, Ca, CaState};
 use crate::store::network::{self, Network};
 use crate::store::operator_key::Scope;
 use crate::store::{node, tenant};
-use crate::{CaId, Error, Label, NodeId, ProjectId, TenantId};
+use crate::{CaId, Error, Label, NetworkRef, NodeId, TenantId};
 
 /// The shortest and the longest lifetime of a CA made here, in seconds: a day, and 30 years.
 const LIFETIMES: std::ops::RangeInclusive<i64> = 86_400..=30 * 365 * 86_400;
@@ -70,7 +70,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: Option<ProjectId>,
+        network: Option<NetworkRef>,
         source: CaSource,
     ) -> Result<ActiveCa, Error> {
         let asked = (caller.clone(), network.clone());

@@ -31,13 +31,13 @@ use crate::names::{check_seen, hidden_id};
 use crate::store::former_key;
 use crate::store::network::Revision;
 use crate::store::node::{self, Node};
-use crate::{Error, JoinTokenId, NodeId, ProjectId};
+use crate::{Error, JoinTokenId, NetworkRef, NodeId};
 
 /// What a node gets.
 #[derive(Debug, Clone)]
 pub struct Enrolled {
     /// Its network, by name.
-    pub project: String,
+    pub network: String,
     /// Its id.
     pub node: NodeId,
     /// The device's own id.
@@ -118,7 +118,7 @@ enum Wish {
 
 impl Wish {
     /// The network it names.
-    fn project(&self) -> Option<&ProjectId> {
+    fn network(&self) -> Option<&NetworkRef> {
         match self {
             Self::Device(request) => request.project.as_ref(),
             Self::Native(request) => request.network.as_ref(),
@@ -139,7 +139,7 @@ impl Wish {
 /// What the transaction settled.
 struct Settled {
     network: NetworkId,
-    project: String,
+    network_name: String,
     revision: Revision,
     node: Node,
     certificates: Certified,
@@ -159,7 +159,7 @@ impl Settled {
         let certificates = verified.iter().map(|verified| verified.certificate().clone()).collect();
         let bundle = view.render(verified, &self.node)?;
         Ok(Enrolled {
-            project: self.project,
+            network: self.network_name,
             node: self.node.id,
             device: self.node.device,
             name: self.node.name,
@@ -240,7 +240,7 @@ pub(super) fn check_unique(
         return Err(Error::NameTaken { name });
     }
     if former.is_none_or(|former| former.name != node.name) {
-        check_seen("deviceName", &node.name)?;
+        check_seen("name", &node.name)?;
         check_no_id(tx, node)?;
     }
     if former.is_none_or(|former| former.public_key != node.public_key)

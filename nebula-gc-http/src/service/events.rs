@@ -6,7 +6,7 @@ use super::Service;
 use super::access::{Action, Caller, Principal, authorize};
 use crate::store::event;
 use crate::store::operator_key::Scope;
-use crate::{Error, ProjectId};
+use crate::{Error, NetworkRef};
 
 /// Which events, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Service {
     pub async fn events(
         &self,
         caller: Caller,
-        network: Option<ProjectId>,
+        network: Option<NetworkRef>,
         filter: EventFilter,
         after: Option<i64>,
         limit: i64,

@@ -13,7 +13,7 @@ use super::{Service, Shared};
 use crate::secret::Bearer;
 use crate::store::idempotency;
 use crate::store::network::Network;
-use crate::{Error, ProjectId};
+use crate::{Error, NetworkRef};
 
 /// By what a repeat of a creation is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Work<'_> {
     }
 
     /// The network named, where the principal may do this to it.
-    pub(super) fn network(&mut self, action: Action, name: &ProjectId) -> Result<Network, Error> {
+    pub(super) fn network(&mut self, action: Action, name: &NetworkRef) -> Result<Network, Error> {
         let found = find_network(self.tx, self.principal, Some(name))?;
         let network = found.ok_or_else(|| not_found(Some(name)))?;
         self.principal.permit(action)?;

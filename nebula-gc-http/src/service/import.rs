@@ -20,7 +20,7 @@ use crate::store::certificate::{self, Issued, Reason};
 use crate::store::former_key;
 use crate::store::network::Network;
 use crate::store::node::{self, Node};
-use crate::{CaId, Error, ProjectId};
+use crate::{CaId, Error, NetworkRef};
 
 /// How many hosts are taken over in one transaction, so that it is short.
 const STEP: usize = 64;
@@ -31,7 +31,7 @@ const LIMIT: usize = 100_000;
 #[derive(Debug, Clone)]
 pub struct HostImport {
     /// The network, which trusts their CA already.
-    pub network: Option<ProjectId>,
+    pub network: Option<NetworkRef>,
     /// Their certificates, in any order. Those of one host have its name, and an address or the key in
     /// common: the newest is what it has now, the others it had before.
     pub certificates: Vec<Certificate>,

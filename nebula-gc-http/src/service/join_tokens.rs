@@ -11,7 +11,7 @@ use super::exclusive::{Created, Repeat};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
-use crate::{Error, Groups, JoinTokenId, Label, NodeName, ProjectId};
+use crate::{Error, Groups, JoinTokenId, Label, NetworkRef, NodeName};
 
 /// A join token to be made.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Service {
     pub async fn join_tokens(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         after: Option<JoinTokenId>,
         limit: i64,
     ) -> Result<Vec<JoinToken>, Error> {
@@ -76,7 +76,7 @@ impl Service {
     pub async fn join_token(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         id: JoinTokenId,
     ) -> Result<JoinToken, Error> {
         self.read(move |tx, shared| {
@@ -97,7 +97,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         request: NewJoinToken,
         repeat: Option<Repeat>,
     ) -> Result<Created<JoinToken>, Error> {
@@ -162,7 +162,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         id: JoinTokenId,
     ) -> Result<(), Error> {
         self.exclusive(caller, origin, move |work| {

@@ -24,7 +24,7 @@ use crate::store::ca::CaState;
 use crate::store::network::{self, Network, Revision, Versions};
 use crate::store::operator_key::Scope;
 use crate::store::{ca, damaged, tenant};
-use crate::{Error, ProjectId, TenantId, id};
+use crate::{Error, NetworkRef, TenantId, id};
 
 /// How long a released address is kept from others, at least, in seconds: a day.
 pub(super) const HOLD_SECONDS: i64 = 86_400;
@@ -50,7 +50,7 @@ const RESERVED: [&str; 8] = [
 #[derive(Debug, Clone)]
 pub struct NewNetwork {
     /// Its name, unique over all tenants.
-    pub name: ProjectId,
+    pub name: NetworkRef,
     /// Who owns it: where left out, the caller's tenant, or the default one.
     pub tenant: Option<TenantId>,
     /// Its prefixes, one or two, of different families.
@@ -69,7 +69,7 @@ pub struct NewNetwork {
 #[derive(Debug, Clone, Default)]
 pub struct NetworkPatch {
     /// Its name.
-    pub name: Option<ProjectId>,
+    pub name: Option<NetworkRef>,
     /// Its prefixes: those it has, or larger ones around them, and one of a family that it has none
     /// of, which gets a pool of all its addresses.
     pub prefixes: Option<Vec<IpNet>>,
@@ -128,7 +128,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
-    pub async fn network(&self, caller: Caller, name: ProjectId) -> Result<Network, Error> {
+    pub async fn network(&self, caller: Caller, name: NetworkRef) -> Result<Network, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             Ok(authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&name))?.1)
@@ -219,7 +219,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        name: ProjectId,
+        name: NetworkRef,
         expected: Expected,
         patch: NetworkPatch,
     ) -> Result<Network, Error> {
@@ -273,7 +273,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
-    pub async fn network_ca(&self, caller: Caller, name: ProjectId) -> Result<String, Error> {
+    pub async fn network_ca(&self, caller: Caller, name: NetworkRef) -> Result<String, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =

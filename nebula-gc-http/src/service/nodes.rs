@@ -14,7 +14,7 @@ use crate::store::blocklist::{self, Blocked};
 use crate::store::certificate::{self, LedgerEntry};
 use crate::store::network::{self, Network};
 use crate::store::node::{self, Node, NodeFilter};
-use crate::{CertificateId, Error, NodeId, ProjectId};
+use crate::{CertificateId, Error, NetworkRef, NodeId};
 
 /// How far a revision has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Service {
     pub async fn nodes(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         filter: NodeFilter,
         after: Option<NodeId>,
         limit: usize,
@@ -80,7 +80,7 @@ impl Service {
     pub async fn node(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         id: NodeId,
     ) -> Result<NodeDetails, Error> {
         self.read(move |tx, shared| {
@@ -100,7 +100,7 @@ impl Service {
     pub async fn node_certificates(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         id: NodeId,
         after: Option<CertificateId>,
         limit: i64,
@@ -121,7 +121,7 @@ impl Service {
     pub async fn blocklist(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         after: Option<[u8; 32]>,
         limit: i64,
     ) -> Result<Vec<Blocked>, Error> {
@@ -141,7 +141,7 @@ impl Service {
     pub async fn unapplied(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         revision: i64,
         after: Option<NodeId>,
         limit: usize,
@@ -168,7 +168,7 @@ impl Service {
     async fn look<T: Send + 'static>(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         read: impl FnOnce(&mut dyn Transaction, &Network, i64) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.read(move |tx, shared| {
@@ -185,7 +185,7 @@ fn network_for(
     shared: &Shared,
     caller: &Caller,
     action: Action,
-    network: &ProjectId,
+    network: &NetworkRef,
 ) -> Result<Network, Error> {
     let now = shared.now();
     let (principal, network) = authorize(tx, &shared.secrets, caller, now, action, Some(network))?;
@@ -202,7 +202,7 @@ fn find(
     caller: &Caller,
     now: i64,
     action: Action,
-    (network, id): (Option<&ProjectId>, NodeId),
+    (network, id): (Option<&NetworkRef>, NodeId),
 ) -> Result<(Principal, Network, Node), Error> {
     let principal = Principal::authenticate(tx, &shared.secrets, caller, now)?;
     let node = node::by_id(tx, id)?;

@@ -12,7 +12,7 @@ use crate::names::{check_seen, hidden_id};
 use crate::secret::{Bearer, Hashed};
 use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
 use crate::store::{network, tenant};
-use crate::{Error, Label, OperatorKeyId, ProjectId, TenantId};
+use crate::{Error, Label, NetworkRef, OperatorKeyId, TenantId};
 
 /// An operator key to be made.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub enum Reach {
     /// In the networks of one tenant.
     Tenant(TenantId),
     /// In one network.
-    Network(ProjectId),
+    Network(NetworkRef),
 }
 
 impl Service {

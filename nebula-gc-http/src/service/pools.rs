@@ -16,7 +16,7 @@ use super::audit::Origin;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
 use crate::store::network::Network;
-use crate::{Error, ProjectId, id};
+use crate::{Error, NetworkRef, id};
 
 /// A pool, and how full it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Service {
     pub async fn pools(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         after: Option<PoolId>,
         limit: i64,
     ) -> Result<Vec<PoolUsage>, Error> {
@@ -71,7 +71,7 @@ impl Service {
     pub async fn pool(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         id: PoolId,
     ) -> Result<PoolUsage, Error> {
         self.read(move |tx, shared| {
@@ -94,7 +94,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         (range, position): (Addresses, i64),
         repeat: Option<Repeat>,
     ) -> Result<Created<PoolUsage>, Error> {
@@ -124,7 +124,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        (network, id): (ProjectId, PoolId),
+        (network, id): (NetworkRef, PoolId),
         expected: Expected,
         range: Addresses,
     ) -> Result<PoolUsage, Error> {
@@ -149,7 +149,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        (network, id): (ProjectId, PoolId),
+        (network, id): (NetworkRef, PoolId),
         expected: Expected,
     ) -> Result<(), Error> {
         self.exclusive(caller, origin, move |work| {
@@ -219,7 +219,7 @@ fn with_usage(tx: &mut dyn Transaction, pool: Pool) -> Result<PoolUsage, Error> 
 
 fn changeable(
     work: &mut Work<'_>,
-    (network, id): (&ProjectId, PoolId),
+    (network, id): (&NetworkRef, PoolId),
     expected: &Expected,
 ) -> Result<(Network, Pool), Error> {
     let network = work.network(Action::ChangeNetwork, network)?;

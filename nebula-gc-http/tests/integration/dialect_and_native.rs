@@ -1,8 +1,8 @@
 //! What does the dialect do with nodes that came through the native API?
 
 use nebula_gc_http::{
-    Bearer, Caller, DeviceId, Enrollment, Expiry, Groups, Label, NewJoinToken, NodeName, Origin,
-    ProjectId,
+    Bearer, Caller, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef, NewJoinToken,
+    NodeName, Origin,
 };
 use nebula_pki::Certificate;
 use nebula_pki::key::PublicKey;
@@ -49,7 +49,7 @@ async fn join_token(plane: &Plane) -> Bearer {
         pool: None,
     };
     let (caller, origin) = (Caller::Local, Origin::local());
-    let demo = ProjectId::new("demo").unwrap();
+    let demo = NetworkRef::new("demo").unwrap();
     let made = plane.service.create_join_token(caller, origin, demo, request, None).await;
     made.unwrap().secret.unwrap()
 }

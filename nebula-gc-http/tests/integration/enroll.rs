@@ -8,7 +8,7 @@ use crate::shared::postgres;
 use nebula_alloc::store::writer::Subject;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, Database, DeviceId, Enrollment, Error, NodeName, Origin, ProjectId,
+    AddPool, Bearer, Caller, Database, DeviceId, Enrollment, Error, NetworkRef, NodeName, Origin,
     ServerSecrets, Service, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
@@ -22,7 +22,7 @@ async fn service(database: Database, now: &Arc<AtomicI64>) -> Service {
     let clock = move || clock.load(Ordering::Relaxed);
     let service = Service::start(database, secrets, clock, |_| Ok(())).unwrap();
     let pool = AddPool {
-        project: Some(ProjectId::new("demo").unwrap()),
+        project: Some(NetworkRef::new("demo").unwrap()),
         prefix: "10.1.0.0/24".parse().unwrap(),
         version: None,
     };

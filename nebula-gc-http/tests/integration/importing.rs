@@ -12,7 +12,7 @@ use crate::shared::postgres;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
     AddPool, CaFiles, CaSource, Caller, Change, Database, DeviceId, Enrolled, Error, HostImport,
-    ImportReport, NodeName, Origin, ProjectId, Registration, ServerSecrets, Service, Settlement,
+    ImportReport, NetworkRef, NodeName, Origin, Registration, ServerSecrets, Service, Settlement,
     verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
@@ -96,7 +96,7 @@ impl Plane {
         let secrets = ServerSecrets::generate().unwrap();
         let service = Service::start(database, secrets, clock, |_| Ok(())).unwrap();
         let pool = AddPool {
-            project: Some(ProjectId::new("old").unwrap()),
+            project: Some(NetworkRef::new("old").unwrap()),
             prefix: cidr.parse().unwrap(),
             version: Some(version),
         };

@@ -1,7 +1,7 @@
 //! A node's own view over HTTP.
 
 use crate::support::native::Plane;
-use nebula_gc_http::{AddPool, Bearer, Caller, Enrollment, NodeName, Origin, ProjectId};
+use nebula_gc_http::{AddPool, Bearer, Caller, Enrollment, NetworkRef, NodeName, Origin};
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom};
 use serde_json::json;
@@ -18,7 +18,7 @@ on_both_engines! {
 /// A network `demo` with one node; its node token.
 async fn enrolled(plane: &Plane) -> String {
     let pool = AddPool {
-        project: Some(ProjectId::new("demo").unwrap()),
+        project: Some(NetworkRef::new("demo").unwrap()),
         prefix: "10.1.0.0/16".parse().unwrap(),
         version: None,
     };

@@ -8,7 +8,7 @@ use crate::shared::postgres;
 use nebula_alloc::{Postgres, Sqlite};
 use nebula_gc_http::{
     AddPool, Bearer, Caller, Change, Database, Desired, DeviceId, Enrolled, Enrollment, Error,
-    Expected, NodeChange, NodeName, NodeState, Origin, ProjectId, ServerSecrets, Service,
+    Expected, NetworkRef, NodeChange, NodeName, NodeState, Origin, ServerSecrets, Service,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
@@ -36,7 +36,7 @@ impl Plane {
         let services: Vec<_> = databases.into_iter().map(start).collect();
         let plane = Self { services, now, _directory: None };
         let pool = AddPool {
-            project: Some(ProjectId::new("demo").unwrap()),
+            project: Some(NetworkRef::new("demo").unwrap()),
             prefix: "10.1.0.0/16".parse().unwrap(),
             version: None,
         };
@@ -408,7 +408,7 @@ async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
 async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
     let service = plane.service();
-    let about = || (ProjectId::new("demo").unwrap(), node.enrolled.node);
+    let about = || (NetworkRef::new("demo").unwrap(), node.enrolled.node);
     let is_kept_out = |error: &Error, expected| match error {
         Error::NodeKeptOut { state, reason } => {
             *state == expected && reason.as_deref() == Some("lost")
@@ -464,7 +464,7 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
 async fn what_an_operator_changes_of_a_node_wakes_it(plane: Plane) {
     let node = plane.enroll("one").await;
     let other = plane.enroll("two").await;
-    let about = || (ProjectId::new("demo").unwrap(), node.enrolled.node);
+    let about = || (NetworkRef::new("demo").unwrap(), node.enrolled.node);
     let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
     let change = NodeChange { mtu: Change::Set(Some(1400)), ..NodeChange::default() };
     let (service, local, origin) = (plane.service(), Caller::Local, Origin::local());

@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nebula_alloc::{Readers, Sqlite};
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Enrollment, NetworkSettings, NewNetwork, NodeName, Origin, ProjectId,
-    ServerSecrets, Service, Signers, Versions, verify,
+    Bearer, CaSource, Caller, Enrollment, NetworkRef, NetworkSettings, NewNetwork, NodeName,
+    Origin, ServerSecrets, Service, Signers, Versions, verify,
 };
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, Pkcs11Signer, SystemRandom};
@@ -45,7 +45,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
         ("edwards", Versions::V2, "ed25519", Curve::Curve25519),
     ] {
         let network = NewNetwork {
-            name: ProjectId::new(name).unwrap(),
+            name: NetworkRef::new(name).unwrap(),
             tenant: None,
             prefixes: vec!["10.1.0.0/24".parse().unwrap()],
             versions,
@@ -59,7 +59,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
         service.create_network_with(Caller::Local, origin, network, None, source).await.unwrap();
         let request = Enrollment {
             former_token: None,
-            network: Some(ProjectId::new(name).unwrap()),
+            network: Some(NetworkRef::new(name).unwrap()),
             name: NodeName::new("node").unwrap(),
             public_key: AgreementKey::generate(curve, &mut SystemRandom).unwrap().public_key(),
             token: Bearer::new_node_token().unwrap(),

@@ -2,8 +2,9 @@
 
 use crate::support::{Engine, Place};
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Error, Label, NetworkSettings, NewNetwork, NewOperatorKey, Origin,
-    ProjectId, Reach, Role, ServerSecrets, Service, SignerTenant, Signers, TenantId, Versions,
+    Bearer, CaSource, Caller, Error, Label, NetworkRef, NetworkSettings, NewNetwork,
+    NewOperatorKey, Origin, Reach, Role, ServerSecrets, Service, SignerTenant, Signers, TenantId,
+    Versions,
 };
 use nebula_pki::key::SigningKey;
 use nebula_pki::{Curve, SystemRandom};
@@ -65,7 +66,7 @@ impl Plane {
         signer: Option<&str>,
     ) -> Result<(), Error> {
         let request = NewNetwork {
-            name: ProjectId::new(name).unwrap(),
+            name: NetworkRef::new(name).unwrap(),
             tenant,
             prefixes: vec!["10.1.0.0/24".parse().unwrap()],
             versions: Versions::V2,
@@ -83,7 +84,7 @@ impl Plane {
     async fn usable(&self, caller: &Caller, network: &str) -> Vec<&'static str> {
         let mut usable = vec![];
         for signer in SIGNERS {
-            let (origin, name) = (Origin::local(), ProjectId::new(network).unwrap());
+            let (origin, name) = (Origin::local(), NetworkRef::new(network).unwrap());
             match self.service.add_ca(caller.clone(), origin, Some(name), source(signer)).await {
                 // Its key is that of a CA of the network already.
                 Ok(_) | Err(Error::Conflict { .. }) => usable.push(signer),
@@ -112,7 +113,7 @@ async fn a_signer_is_for_the_networks_of_its_tenants() {
         plane.make(&root, network, None).await.unwrap();
     }
     let of_a = plane.operator(Reach::Tenant(plane.a)).await;
-    let of_b = plane.operator(Reach::Network(ProjectId::new("n-b").unwrap())).await;
+    let of_b = plane.operator(Reach::Network(NetworkRef::new("n-b").unwrap())).await;
     assert_eq!(plane.usable(&of_a, "n-a").await, ["of-a"]);
     assert_eq!(plane.usable(&of_b, "n-b").await, ["of-b"]);
     // What nobody is named for is for those who may do everything.

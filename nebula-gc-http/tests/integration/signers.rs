@@ -18,7 +18,7 @@ use nebula_alloc::store::Row;
 use nebula_alloc::store::writer::Subject;
 use nebula_gc_http::{
     Bearer, CaSource, Caller, Change, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
-    NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Origin, ProjectId,
+    NetworkRef, NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Origin,
     Registration, ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
@@ -172,8 +172,8 @@ impl Plane {
     }
 }
 
-fn demo() -> ProjectId {
-    ProjectId::new("demo").unwrap()
+fn demo() -> NetworkRef {
+    NetworkRef::new("demo").unwrap()
 }
 
 fn new_key() -> PublicKey {
@@ -394,7 +394,7 @@ async fn a_node_renews_with_another_key(plane: &Plane) {
 async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: &Plane) {
     let service = plane.with_network().await;
     let node = enroll(&service, &enrollment("one")).await.unwrap().node;
-    let about = || (ProjectId::new("demo").unwrap(), node);
+    let about = || (NetworkRef::new("demo").unwrap(), node);
     let (caller, origin, any) = (|| Caller::Local, Origin::local, || Expected::Anything);
     let reason = || StateReason::new("lost").unwrap();
     service.suspend_node(caller(), origin(), about(), any(), reason()).await.unwrap();

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::problem::{Code, Problem};
 use crate::api::bodies::Held;
 use crate::api::incoming::{self, AMBIGUOUS, BUSY_SECONDS, BodyError, CallerError};
-use crate::{Caller, DeviceId, Error, Origin, ProjectId, Service};
+use crate::{Caller, DeviceId, NetworkRef, Origin, Service};
 
 /// Who asks, by the header `Authorization: Bearer …`.
 pub(super) struct Authorized(pub(super) Caller);
@@ -26,7 +26,7 @@ impl<S: Sync> FromRequestParts<S> for Authorized {
 impl From<CallerError> for Problem {
     fn from(error: CallerError) -> Self {
         match error {
-            CallerError::Ambiguous => Error::invalid("Authorization", AMBIGUOUS).into(),
+            CallerError::Ambiguous => Self::invalid("Authorization", AMBIGUOUS),
             CallerError::Unknown(detail) => Self::new(Code::Unauthorized, detail),
         }
     }
@@ -44,30 +44,27 @@ impl<S: Sync> FromRequestParts<S> for RequestOrigin {
 }
 
 /// The query's `projectId`, which may be left out.
-pub(super) struct Project(pub(super) Option<ProjectId>);
+pub(super) struct Project(pub(super) Option<NetworkRef>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Project {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         if !parts.uri.query().is_none_or(incoming::is_text) {
-            return Err(Error::invalid("query", "must be percent-encoded UTF-8").into());
+            return Err(Problem::invalid("query", "must be percent-encoded UTF-8"));
         }
         let Query(parameters) =
             Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(
-                |_| Error::invalid("query", "must be projectId=… with percent-encoded UTF-8"),
+                |_| Problem::invalid("query", "must be projectId=… with percent-encoded UTF-8"),
             )?;
         let mut project = None;
         for (name, value) in parameters {
             if name != "projectId" {
-                return Err(Error::invalid(
-                    "query",
-                    format!("{name:?} is no parameter; there is projectId"),
-                )
-                .into());
+                let reason = format!("unknown parameter {name:?}; allowed: projectId");
+                return Err(Problem::invalid("query", reason));
             }
-            if project.replace(ProjectId::new(value)?).is_some() {
-                return Err(Error::invalid("projectId", "stands twice").into());
+            if project.replace(NetworkRef::new(value)?).is_some() {
+                return Err(Problem::invalid("projectId", "given more than once"));
             }
         }
         Ok(Self(project))
@@ -80,7 +77,7 @@ pub(super) struct AboutDevice {
     pub(super) caller: Caller,
     pub(super) origin: Origin,
     pub(super) device: DeviceId,
-    pub(super) project: Option<ProjectId>,
+    pub(super) project: Option<NetworkRef>,
 }
 
 impl FromRequestParts<Arc<Service>> for AboutDevice {
@@ -99,10 +96,10 @@ impl FromRequestParts<Arc<Service>> for AboutDevice {
     }
 }
 
-async fn about(parts: &mut Parts) -> Result<(DeviceId, Option<ProjectId>), Problem> {
+async fn about(parts: &mut Parts) -> Result<(DeviceId, Option<NetworkRef>), Problem> {
     let Path(device) = Path::<String>::from_request_parts(parts, &())
         .await
-        .map_err(|_| Error::invalid("deviceId", "must be percent-encoded UTF-8"))?;
+        .map_err(|_| Problem::invalid("deviceId", "must be percent-encoded UTF-8"))?;
     let Project(project) = Project::from_request_parts(parts, &()).await?;
     Ok((DeviceId::new(device)?, project))
 }
@@ -139,7 +136,7 @@ pub(super) trait Parse: Sized {
 /// Reads a JSON object into its wire form.
 pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     crate::api::json::read(bytes)
-        .map_err(|unreadable| Error::invalid(&unreadable.field, unreadable.reason).into())
+        .map_err(|unreadable| Problem::invalid(&unreadable.field, unreadable.reason))
 }
 
 async fn read(parts: &Parts, body: Body) -> Result<incoming::Read, Problem> {
@@ -152,7 +149,7 @@ async fn read(parts: &Parts, body: Body) -> Result<incoming::Read, Problem> {
             Problem::new(Code::Unavailable, error.detail()).retry_after(BUSY_SECONDS)
         }
         BodyError::ContentType | BodyError::ContentEncoding | BodyError::Incomplete(_) => {
-            Error::invalid("body", error.detail()).into()
+            Problem::invalid("body", error.detail())
         }
     })
 }

@@ -64,6 +64,11 @@ impl Problem {
         }
     }
 
+    /// What is wrong with a field or parameter.
+    pub(super) fn invalid(field: &str, reason: impl std::fmt::Display) -> Self {
+        Self::new(Code::InvalidRequest, format!("{field}: {reason}"))
+    }
+
     /// `Retry-After`, in seconds.
     pub(super) fn retry_after(self, seconds: i64) -> Self {
         Self { retry_after: Some(seconds), ..self }
@@ -108,6 +113,7 @@ impl From<Error> for Problem {
         };
         // The dialect has fields and words of its own.
         let detail = match &error {
+            Error::InvalidRequest { field, reason } => format!("{}: {reason}", word_for(field)),
             Error::NameTaken { name } => {
                 format!("deviceName: another device of the network is called {name:?}")
             }
@@ -128,6 +134,16 @@ impl From<Error> for Problem {
             _ => None,
         };
         Self { retry_after, internal, ..Self::new(code, detail) }
+    }
+}
+
+/// What the dialect calls a field of a native command.
+fn word_for(field: &str) -> &str {
+    match field {
+        "network" => "projectId",
+        "device" => "deviceId",
+        "name" => "deviceName",
+        _ => field,
     }
 }
 
@@ -157,5 +173,16 @@ impl IntoResponse for Problem {
             );
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_native_commands_have_the_dialects_names() {
+        let problem = Problem::from(Error::invalid("network", "must be given"));
+        assert_eq!(problem.detail, "projectId: must be given");
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::extract::{Parse, json};
 use super::problem::Problem;
 use crate::service::{AddPool, Change, Registration};
-use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
+use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
 
 /// Above it, JSON numbers lose digits in many clients.
 const EXACT_IN_JSON: u128 = 1 << 53;
@@ -51,11 +51,11 @@ impl Parse for Registration {
         let body: RegisterBody = json(bytes)?;
         let endpoint = |lighthouse: LighthouseBody| {
             lighthouse.endpoint.parse().map_err(|error: nebula_bundle::Error| {
-                Error::invalid("lighthouse.endpoint", error.to_string())
+                Problem::invalid("lighthouse.endpoint", error)
             })
         };
         Ok(Self {
-            project: body.project_id.map(ProjectId::new).transpose()?,
+            project: body.project_id.map(NetworkRef::new).transpose()?,
             device: DeviceId::new(body.device_id)?,
             name: NodeName::new(body.device_name)?,
             public_key: public_key(&body.public_key)?,
@@ -75,21 +75,21 @@ impl Parse for AddPool {
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let body: PoolBody = json(bytes)?;
         let prefix: IpNet = body.cidr.parse().map_err(|_| {
-            Error::invalid("cidr", "must be a prefix such as 10.99.1.0/24 or fd00:99::/64")
+            Problem::invalid("cidr", "must be a prefix such as 10.99.1.0/24 or fd00:99::/64")
         })?;
         if prefix.trunc() != prefix {
             let reason = format!("has bits set after its length; did you mean {}?", prefix.trunc());
-            return Err(Error::invalid("cidr", reason).into());
+            return Err(Problem::invalid("cidr", reason));
         }
         Ok(Self {
-            project: body.project_id.map(ProjectId::new).transpose()?,
+            project: body.project_id.map(NetworkRef::new).transpose()?,
             prefix,
             version: match body.certificate_version {
                 None => None,
                 Some(1) => Some(Version::V1),
                 Some(2) => Some(Version::V2),
                 Some(_) => {
-                    return Err(Error::invalid("certificateVersion", "must be 1 or 2").into());
+                    return Err(Problem::invalid("certificateVersion", "must be 1 or 2"));
                 }
             },
         })

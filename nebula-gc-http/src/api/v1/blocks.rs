@@ -16,7 +16,7 @@ use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
 use super::values::{Id, Range, Uuid, not_null};
 use crate::service::{NewBlock, Room};
-use crate::{Label, ProjectId, Service};
+use crate::{Label, NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -91,7 +91,7 @@ impl TryFrom<NewBlockBody> for NewBlock {
     tag = "blocks",
     params(("network" = String, Path, description = "Its name or id."), Paging),
     responses((status = 200, description = "A page of blocks.", body = Page<BlockView>)))]
-async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
+async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let after = after(&service, &ask.caller, cursor, "blocks").await?.map(PoolId);
     let blocks = service.blocks(ask.caller, ask.path, after, limit.and_one()).await?;
@@ -108,7 +108,7 @@ async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Pa
         (status = 200, description = "A repeated request has made it before.", body = BlockView)))]
 async fn create_block(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NewBlockBody, ProjectId>,
+    ask: AskWith<NewBlockBody, NetworkRef>,
 ) -> Answer {
     let asked = checked(&service, &ask.caller, NewBlock::try_from(ask.body)).await?;
     let made = service.create_block(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
@@ -121,7 +121,7 @@ async fn create_block(
     tag = "blocks",
     params(("network" = String, Path, description = "Its name or id."), ("block" = Id, Path)),
     responses((status = 200, description = "The block.", body = BlockView)))]
-async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, Uuid)>) -> Answer {
+async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uuid)>) -> Answer {
     let (network, Uuid(id)) = ask.path;
     let block = service.block(ask.caller, network, PoolId(id)).await?;
     Ok(json(BlockView::from(block)))
@@ -134,7 +134,7 @@ async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, Uu
     responses((status = 204, description = "It is gone.")))]
 async fn delete_block(
     State(service): State<Arc<Service>>,
-    ask: Ask<(ProjectId, Uuid)>,
+    ask: Ask<(NetworkRef, Uuid)>,
 ) -> Answer<StatusCode> {
     let (network, Uuid(id)) = ask.path;
     service.delete_block(ask.caller, ask.origin, network, PoolId(id)).await?;

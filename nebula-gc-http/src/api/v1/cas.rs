@@ -17,7 +17,7 @@ use super::values::{Id, Secret, Timestamp, not_null};
 use crate::service::{
     Action, ActiveCa, CaDetails, CaFiles, CaSource, HostImport, ImportConflict, ImportReport,
 };
-use crate::{CaId, Error, Label, ProjectId, Service};
+use crate::{CaId, Error, Label, NetworkRef, Service};
 
 /// No import is larger, in bytes: that of about 10,000 hosts.
 pub(super) const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
@@ -68,7 +68,7 @@ pub(super) struct CaBody {
 impl CaBody {
     /// The first CA of a new network, which has the network's name where only its lifetime is asked
     /// for.
-    pub(super) fn read_first(self, network: &ProjectId) -> Result<CaSource, Problem> {
+    pub(super) fn read_first(self, network: &NetworkRef) -> Result<CaSource, Problem> {
         let is_usual = self.signer.is_none() && self.certificate.is_none() && self.key.is_none();
         if self.name.is_some() || !is_usual || self.lifetime_seconds.is_none() {
             return self.read();
@@ -254,7 +254,7 @@ impl From<ImportReport> for ImportView {
     responses((status = 200, description = "It signs now, or did already.", body = ActiveCaView),
         (status = 429, description = "Other encrypted keys are being opened.",
             body = super::problem::Document, content_type = "application/problem+json")))]
-async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, ProjectId>) -> Answer {
+async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, NetworkRef>) -> Answer {
     let source = checked(&service, &ask.caller, ask.body.read()).await?;
     let ca = service.add_ca(ask.caller, ask.origin, Some(ask.path), source).await?;
     Ok(json(ActiveCaView::from(ca)))
@@ -264,7 +264,7 @@ async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, Projec
 #[utoipa::path(get, path = "/networks/{network}/cas", operation_id = "list_cas", tag = "networks",
     params(("network" = String, Path, description = "Its name or id."), Paging),
     responses((status = 200, description = "A page of CAs.", body = Page<CaView>)))]
-async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
+async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let after = after(&service, &ask.caller, cursor, "cas").await?.map(CaId::from);
     let cas = service.cas(ask.caller, ask.path, after, limit.and_one()).await?;
@@ -277,7 +277,7 @@ async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Pagin
     tag = "networks",
     params(("network" = String, Path, description = "Its name or id."), ("ca" = Id, Path)),
     responses((status = 200, description = "The CA.", body = CaView)))]
-async fn read_ca(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, CaId)>) -> Answer {
+async fn read_ca(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, CaId)>) -> Answer {
     let (network, id) = ask.path;
     let ca = service.ca(ask.caller, network, id).await?;
     Ok(json(CaView::from(ca)))
@@ -293,7 +293,7 @@ async fn read_ca(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, CaId)
     responses((status = 200, description = "It is retired, or was already.", body = CaView)))]
 async fn retire_ca(
     State(service): State<Arc<Service>>,
-    ask: AskWith<RetireBody, (ProjectId, CaId)>,
+    ask: AskWith<RetireBody, (NetworkRef, CaId)>,
 ) -> Answer {
     let ((network, id), force) = (ask.path, ask.body.force);
     let ca = service.retire_ca(ask.caller, ask.origin, network, id, force).await?;
@@ -309,7 +309,7 @@ async fn retire_ca(
     responses((status = 200, description = "What became of each.", body = ImportView)))]
 async fn import_hosts(
     State(service): State<Arc<Service>>,
-    ask: AskWith<ImportBody, ProjectId, super::ask::Nothing, IMPORT_LIMIT>,
+    ask: AskWith<ImportBody, NetworkRef, super::ask::Nothing, IMPORT_LIMIT>,
 ) -> Answer {
     // Before megabytes are parsed for nobody, and beside the other requests.
     service.authorize(&ask.caller, Action::Import, Some(&ask.path)).await?;

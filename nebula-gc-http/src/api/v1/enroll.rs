@@ -15,7 +15,7 @@ use super::respond::{Answer, created, json};
 use super::values::{Id, Secret, not_null, segment};
 use crate::api::dialect::wire::public_key;
 use crate::{
-    Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NodeId, NodeName, ProjectId, Service,
+    Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NetworkRef, NodeId, NodeName, Service,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -29,7 +29,7 @@ struct EnrollmentBody {
     /// token does.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
-    network: Option<ProjectId>,
+    network: Option<NetworkRef>,
     /// The node's name in the network: 1 to 253 bytes, no control characters, not `any`.
     #[schema(value_type = String, min_length = 1, max_length = 253)]
     name: NodeName,
@@ -129,7 +129,7 @@ impl From<Enrolled> for EnrolledView {
         let files = enrolled.bundle.files().map(|(name, text)| (name, text.to_owned()));
         Self {
             node: enrolled.node,
-            network: enrolled.project,
+            network: enrolled.network,
             name: enrolled.name,
             device: enrolled.device,
             addresses: enrolled.networks.iter().map(ToString::to_string).collect(),
@@ -183,6 +183,6 @@ async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<Enrollmen
         checked(&service, &ask.caller, enrollment(ask.body).map_err(Problem::from)).await?;
     let enrolled = service.enroll(ask.caller, ask.origin, request).await?;
     let location =
-        format!("{ROOT}/networks/{}/nodes/{}", segment(&enrolled.project), enrolled.node);
+        format!("{ROOT}/networks/{}/nodes/{}", segment(&enrolled.network), enrolled.node);
     Ok(created(enrolled.is_new, &location, json(EnrolledView::from(enrolled))))
 }

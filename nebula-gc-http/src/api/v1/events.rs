@@ -11,7 +11,7 @@ use super::page::{Cursor, Limit, Page, after};
 use super::respond::{Answer, json};
 use super::values::{Id, Timestamp, Uuid};
 use crate::service::{EventFilter, NumberedEvent};
-use crate::{ProjectId, Service};
+use crate::{NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(list_events)).routes(routes!(list_network_events))
@@ -124,7 +124,7 @@ async fn list_events(State(service): State<Arc<Service>>, ask: Ask<Nothing, Even
     responses((status = 200, description = "A page of events.", body = Page<EventView>)))]
 async fn list_network_events(
     State(service): State<Arc<Service>>,
-    ask: Ask<ProjectId, EventQuery>,
+    ask: Ask<NetworkRef, EventQuery>,
 ) -> Answer {
     answer(&service, ask.caller, Some(ask.path), ask.query).await
 }
@@ -132,7 +132,7 @@ async fn list_network_events(
 async fn answer(
     service: &Service,
     caller: crate::Caller,
-    network: Option<ProjectId>,
+    network: Option<NetworkRef>,
     query: EventQuery,
 ) -> Answer {
     let newest_first = query.order == Order::NewestFirst;

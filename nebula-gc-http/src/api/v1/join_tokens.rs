@@ -19,7 +19,7 @@ use super::tag::IdempotencyKey;
 use super::values::{Id, Timestamp, Uuid, not_null};
 use crate::api::Public;
 use crate::service::{Expiry, NewJoinToken};
-use crate::{Bearer, Error, Groups, JoinToken, JoinTokenId, Label, NodeName, ProjectId, Service};
+use crate::{Bearer, Error, Groups, JoinToken, JoinTokenId, Label, NetworkRef, NodeName, Service};
 
 /// How long a join token lives unless its maker says, in seconds: a day.
 const LIFETIME: i64 = 86_400;
@@ -219,7 +219,7 @@ impl TryFrom<NewJoinTokenBody> for NewJoinToken {
     responses((status = 200, description = "A page of tokens.", body = Page<JoinTokenView>)))]
 async fn list_join_tokens(
     State(service): State<Arc<Service>>,
-    ask: Ask<ProjectId, Paging>,
+    ask: Ask<NetworkRef, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let after = after(&service, &ask.caller, cursor, "join tokens").await?.map(JoinTokenId::from);
@@ -239,7 +239,7 @@ async fn list_join_tokens(
             body = JoinTokenView)))]
 async fn create_join_token(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NewJoinTokenBody, ProjectId>,
+    ask: AskWith<NewJoinTokenBody, NetworkRef>,
 ) -> Answer {
     let request = checked(&service, &ask.caller, NewJoinToken::try_from(ask.body)).await?;
     let made =
@@ -260,7 +260,7 @@ async fn create_join_token(
     responses((status = 200, description = "The token.", body = JoinTokenView)))]
 async fn read_join_token(
     State(service): State<Arc<Service>>,
-    ask: Ask<(ProjectId, JoinTokenId)>,
+    ask: Ask<(NetworkRef, JoinTokenId)>,
 ) -> Answer {
     let (network, id) = ask.path;
     Ok(json(JoinTokenView::from(service.join_token(ask.caller, network, id).await?)))
@@ -273,7 +273,7 @@ async fn read_join_token(
     responses((status = 204, description = "It lets nobody join any more.")))]
 async fn revoke_join_token(
     State(service): State<Arc<Service>>,
-    ask: Ask<(ProjectId, JoinTokenId)>,
+    ask: Ask<(NetworkRef, JoinTokenId)>,
 ) -> Answer<StatusCode> {
     let (network, id) = ask.path;
     service.revoke_join_token(ask.caller, ask.origin, network, id).await?;

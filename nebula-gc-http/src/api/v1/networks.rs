@@ -18,7 +18,7 @@ use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::values::{Id, Prefix, Range, Shown, Timestamp, given, not_null};
 use crate::service::{NetworkCa, NetworkPatch, NetworkSettings, NewNetwork, Tag};
-use crate::{CaId, CaSource, Error, Network, ProjectId, Service, TenantId};
+use crate::{CaId, CaSource, Error, Network, NetworkRef, Service, TenantId};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -201,7 +201,7 @@ impl From<InitiatingVersion> for Version {
 struct NewNetworkBody {
     /// 1 to 128 characters, none of them a control character; unique over all tenants.
     #[schema(value_type = String, min_length = 1, max_length = 128)]
-    name: ProjectId,
+    name: NetworkRef,
     /// The credential's own, or the default one, where left out.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Id, required = false)]
@@ -262,7 +262,7 @@ struct NetworkPatchBody {
     /// 1 to 128 characters, none of them a control character; unique over all tenants.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
-    name: Option<ProjectId>,
+    name: Option<NetworkRef>,
     /// Those it has, or larger ones around them, which moves the revision and makes the nodes'
     /// certificates due; and one of a family that it has none of, which gets a pool of all its
     /// addresses.
@@ -430,7 +430,7 @@ async fn create_network(
     params(("network" = String, Path, description = "Its name or id."), IfNoneMatch),
     responses((status = 200, description = "The network.", body = NetworkView),
         (status = 304, description = "It has not changed.")))]
-async fn read_network(State(service): State<Arc<Service>>, ask: Ask<ProjectId>) -> Answer {
+async fn read_network(State(service): State<Arc<Service>>, ask: Ask<NetworkRef>) -> Answer {
     let network = service.network(ask.caller, ask.path).await?;
     let (tag, view) = view(&service, network).await?;
     Ok(unless_known(&ask.conditions, &tag, view))
@@ -444,7 +444,7 @@ async fn read_network(State(service): State<Arc<Service>>, ask: Ask<ProjectId>) 
     responses((status = 200, description = "As it is now.", body = NetworkView)))]
 async fn change_network(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NetworkPatchBody, ProjectId>,
+    ask: AskWith<NetworkPatchBody, NetworkRef>,
 ) -> Answer {
     let mut body = ask.body;
     let shown = body.shown();
@@ -464,7 +464,7 @@ async fn change_network(
     tag = "networks",
     params(("network" = String, Path, description = "Its name or id.")),
     responses((status = 200, description = "They are due.", body = NetworkView)))]
-async fn renew_certificates(State(service): State<Arc<Service>>, ask: Ask<ProjectId>) -> Answer {
+async fn renew_certificates(State(service): State<Arc<Service>>, ask: Ask<NetworkRef>) -> Answer {
     let network = service.renew_all(ask.caller, ask.origin, ask.path).await?;
     let (tag, view) = view(&service, network).await?;
     Ok(tagged(&tag, view))
@@ -477,7 +477,7 @@ async fn renew_certificates(State(service): State<Arc<Service>>, ask: Ask<Projec
         content_type = "application/x-pem-file")))]
 async fn read_network_ca(
     State(service): State<Arc<Service>>,
-    ask: Ask<ProjectId>,
+    ask: Ask<NetworkRef>,
 ) -> Answer<Response> {
     let pem = service.network_ca(ask.caller, ask.path).await?;
     Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response())

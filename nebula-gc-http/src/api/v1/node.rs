@@ -22,7 +22,7 @@ use super::values::{Id, Secret, Timestamp, not_null};
 use crate::api::Stopping;
 use crate::api::dialect::wire::public_key;
 use crate::service::{NodeBundle, Tag};
-use crate::{Bearer, Desired, NodeId, OwnCertificate, OwnNode, ProjectId, Renewed, Service};
+use crate::{Bearer, Desired, NetworkRef, NodeId, OwnCertificate, OwnNode, Renewed, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -189,7 +189,7 @@ struct TokenBody {
 
 #[derive(Deserialize)]
 struct NodePath {
-    network: ProjectId,
+    network: NetworkRef,
     node: NodeId,
 }
 

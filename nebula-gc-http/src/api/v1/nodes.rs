@@ -22,7 +22,7 @@ use super::tag::{IfMatch, IfNoneMatch};
 use super::values::{Id, Shown, given, not_null};
 use crate::service::Change;
 use crate::{
-    Error, Groups, NodeChange, NodeDetails, NodeId, NodeName, ProjectId, Service, StateReason,
+    Error, Groups, NetworkRef, NodeChange, NodeDetails, NodeId, NodeName, Service, StateReason,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -35,7 +35,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .merge(lists::router())
 }
 
-type About = (ProjectId, NodeId);
+type About = (NetworkRef, NodeId);
 
 /// What to change of a node; what is left out stays as it is.
 #[derive(Deserialize, ToSchema)]

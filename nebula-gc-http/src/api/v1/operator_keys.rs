@@ -13,7 +13,7 @@ use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
 use super::values::{Id, Timestamp, not_null};
 use crate::service::{NewOperatorKey, Reach};
-use crate::{KeptKey, Label, OperatorKeyId, ProjectId, Scope, Service, TenantId};
+use crate::{KeptKey, Label, NetworkRef, OperatorKeyId, Scope, Service, TenantId};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -58,7 +58,7 @@ enum ScopeBody {
     Tenant(TenantId),
     /// In the network of this name or id.
     #[schema(value_type = String)]
-    Network(ProjectId),
+    Network(NetworkRef),
 }
 
 /// An operator key without its secret.

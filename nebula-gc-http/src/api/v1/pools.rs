@@ -15,7 +15,7 @@ use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::values::{Count, Id, Range, Shown, Uuid, not_null};
 use crate::service::PoolUsage;
-use crate::{ProjectId, Service};
+use crate::{NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(list_pools, create_pool)).routes(routes!(
@@ -109,7 +109,7 @@ struct PoolPatchBody {
 #[utoipa::path(get, path = "/networks/{network}/pools", operation_id = "list_pools", tag = "pools",
     params(("network" = String, Path, description = "Its name or id."), Paging),
     responses((status = 200, description = "A page of pools.", body = Page<PoolView>)))]
-async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Paging>) -> Answer {
+async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let after = after(&service, &ask.caller, cursor, "pools").await?.map(PoolId);
     let pools = service.pools(ask.caller, ask.path, after, limit.and_one()).await?;
@@ -126,7 +126,7 @@ async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<ProjectId, Pag
         (status = 200, description = "A repeated request has made it before.", body = PoolView)))]
 async fn create_pool(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NewPoolBody, ProjectId>,
+    ask: AskWith<NewPoolBody, NetworkRef>,
 ) -> Answer {
     let NewPoolBody { range: Range(range), position } = ask.body;
     let asked = (range, position.unwrap_or(0).into());
@@ -143,7 +143,7 @@ async fn create_pool(
         IfNoneMatch),
     responses((status = 200, description = "The pool.", body = PoolView),
         (status = 304, description = "It has not changed.")))]
-async fn read_pool(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, Uuid)>) -> Answer {
+async fn read_pool(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uuid)>) -> Answer {
     let (network, Uuid(id)) = ask.path;
     let pool = service.pool(ask.caller, network, PoolId(id)).await?;
     Ok(unless_known(&ask.conditions, &pool.tag(), PoolView::from(pool)))
@@ -158,7 +158,7 @@ async fn read_pool(State(service): State<Arc<Service>>, ask: Ask<(ProjectId, Uui
     responses((status = 200, description = "As it is now.", body = PoolView)))]
 async fn resize_pool(
     State(service): State<Arc<Service>>,
-    ask: AskWith<PoolPatchBody, (ProjectId, Uuid)>,
+    ask: AskWith<PoolPatchBody, (NetworkRef, Uuid)>,
 ) -> Answer {
     let (network, Uuid(id)) = ask.path;
     let PoolPatchBody { range: Range(range), id: shown_id, position, .. } = ask.body;
@@ -180,7 +180,7 @@ async fn resize_pool(
     responses((status = 204, description = "It is gone.")))]
 async fn delete_pool(
     State(service): State<Arc<Service>>,
-    ask: Ask<(ProjectId, Uuid)>,
+    ask: Ask<(NetworkRef, Uuid)>,
 ) -> Answer<StatusCode> {
     let (network, Uuid(id)) = ask.path;
     let (which, expected) = ((network, PoolId(id)), ask.conditions.expected);

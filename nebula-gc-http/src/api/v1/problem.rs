@@ -191,15 +191,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         let code = match error {
-            Error::InvalidRequest { field, reason } => {
-                // The dialect's words.
-                let field = match field.as_str() {
-                    "projectId" => "network".to_owned(),
-                    "deviceName" => "name".to_owned(),
-                    _ => field,
-                };
-                return Self::invalid(field, reason);
-            }
+            Error::InvalidRequest { field, reason } => return Self::invalid(field, reason),
             Error::InvalidPublicKey { reason } => {
                 return Self::new(Code::InvalidPublicKey, reason).about("publicKey");
             }
@@ -320,12 +312,6 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-
-    #[test]
-    fn the_dialects_word_for_a_network_stays_there() {
-        let problem = Problem::from(Error::invalid("projectId", "must be given"));
-        assert_eq!(problem.field.as_deref(), Some("network"));
-    }
 
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_the_client_nothing_of_it() {

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
 use super::values::{Id, Range, not_null};
-use crate::{Label, NodeId, ProjectId, Service};
+use crate::{Label, NetworkRef, NodeId, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -106,7 +106,7 @@ fn place(reservation: &Reservation) -> Vec<u8> {
     responses((status = 200, description = "A page of them.", body = Page<ReservationView>)))]
 async fn list_reservations(
     State(service): State<Arc<Service>>,
-    ask: Ask<ProjectId, Paging>,
+    ask: Ask<NetworkRef, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let after: Option<[u8; 16]> = after(&service, &ask.caller, cursor, "reservations").await?;
@@ -126,7 +126,7 @@ async fn list_reservations(
             body = ReservationView)))]
 async fn create_reservation(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NewReservationBody, ProjectId>,
+    ask: AskWith<NewReservationBody, NetworkRef>,
 ) -> Answer {
     let purpose = checked(&service, &ask.caller, purpose(&ask.body)).await?;
     let NewReservationBody { range: Range(range), note, .. } = ask.body;
@@ -145,7 +145,7 @@ async fn create_reservation(
     responses((status = 204, description = "It is gone.")))]
 async fn delete_reservation(
     State(service): State<Arc<Service>>,
-    ask: Ask<(ProjectId, Range)>,
+    ask: Ask<(NetworkRef, Range)>,
 ) -> Answer<StatusCode> {
     let (network, Range(range)) = ask.path;
     service.unreserve(ask.caller, ask.origin, network, range).await?;

@@ -7,17 +7,17 @@ use super::Principal;
 use crate::store::network::{self, Network};
 use crate::store::node;
 use crate::store::operator_key::Scope;
-use crate::{DeviceId, Error, ProjectId, TenantId};
+use crate::{DeviceId, Error, NetworkRef, TenantId};
 
 /// The network named, by its name or its id, or the only one the principal sees; nothing where
 /// there is none to see.
 pub(crate) fn find_network(
     tx: &mut dyn Transaction,
     principal: &Principal,
-    project: Option<&ProjectId>,
+    named: Option<&NetworkRef>,
 ) -> Result<Option<Network>, Error> {
-    match project {
-        Some(project) => called(tx, project, |network| principal.sees(network)),
+    match named {
+        Some(named) => called(tx, named, |network| principal.sees(network)),
         None => match only_seen(tx, principal)? {
             Seen::Nothing => Ok(None),
             Seen::One(network) => Ok(Some(*network)),
@@ -62,7 +62,7 @@ fn only_one(tx: &mut dyn Transaction, found: &[NetworkId]) -> Result<Option<Netw
 }
 
 pub(crate) fn ambiguous(because: &str) -> Error {
-    Error::invalid("projectId", format!("must be given, because {because}"))
+    Error::invalid("network", format!("must be given, because {because}"))
 }
 
 /// The networks that a principal sees.
@@ -91,20 +91,19 @@ pub(super) fn only_seen(tx: &mut dyn Transaction, principal: &Principal) -> Resu
 /// that id.
 pub(crate) fn called(
     tx: &mut dyn Transaction,
-    project: &ProjectId,
+    named: &NetworkRef,
     sees: impl Fn(&Network) -> bool,
 ) -> Result<Option<Network>, Error> {
-    if let Some(id) = project.as_network_id()
+    if let Some(id) = named.as_network_id()
         && let Some(network) = network::by_id(tx, id)?.filter(&sees)
     {
         return Ok(Some(network));
     }
-    Ok(network::by_name(tx, project.as_str())?.filter(sees))
+    Ok(network::by_name(tx, named.as_str())?.filter(sees))
 }
 
-pub(crate) fn not_found(project: Option<&ProjectId>) -> Error {
+pub(crate) fn not_found(named: Option<&NetworkRef>) -> Error {
     Error::NotFound {
-        what: project
-            .map_or("network".to_owned(), |project| format!("network {:?}", project.as_str())),
+        what: named.map_or("network".to_owned(), |named| format!("network {:?}", named.as_str())),
     }
 }

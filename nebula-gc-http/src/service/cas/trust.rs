@@ -11,7 +11,7 @@ use crate::service::terms::BACKDATED;
 use crate::store::ca::{self, CaState, Kept, Span};
 use crate::store::certificate;
 use crate::store::network::{self, Network};
-use crate::{CaId, Error, ProjectId};
+use crate::{CaId, Error, NetworkRef};
 
 /// How long before its end a CA is told to end, in seconds: 60 days, and at most a third of its
 /// lifetime.
@@ -111,7 +111,7 @@ impl Service {
     pub async fn cas(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         after: Option<CaId>,
         limit: i64,
     ) -> Result<Vec<CaDetails>, Error> {
@@ -132,7 +132,7 @@ impl Service {
     pub async fn ca(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         id: CaId,
     ) -> Result<CaDetails, Error> {
         self.read(move |tx, shared| {
@@ -157,7 +157,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         id: CaId,
         forced: bool,
     ) -> Result<CaDetails, Error> {
@@ -208,7 +208,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
     ) -> Result<Network, Error> {
         self.exclusive(caller, origin, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;

@@ -19,13 +19,13 @@ use crate::service::networks::{HOLD_SECONDS, MTU, NODE_LIFETIME, check_prefix, f
 use crate::service::{Service, Shared, authority};
 use crate::store::network::{self, Network, Revision, Versions};
 use crate::store::{ca, damaged};
-use crate::{Error, ProjectId, id};
+use crate::{Error, NetworkRef, id};
 
 /// A prefix for a network, which is made where there is none.
 #[derive(Debug, Clone)]
 pub struct AddPool {
     /// The network; may be left out where there is only one.
-    pub project: Option<ProjectId>,
+    pub project: Option<NetworkRef>,
     /// The prefix; it is the network's own of its family, and all of its usable addresses are
     /// given out.
     pub prefix: IpNet,
@@ -77,7 +77,7 @@ struct Adding {
 enum Decision {
     Unchanged(Network),
     Add(Network),
-    Create(ProjectId),
+    Create(NetworkRef),
 }
 
 impl Step for Adding {
@@ -182,7 +182,7 @@ impl Adding {
         now: i64,
         principal: &Principal,
         author: &Author,
-        project: ProjectId,
+        project: NetworkRef,
     ) -> Result<Network, Error> {
         let id = id::new_network();
         let version = self.request.version.unwrap_or(Version::V1);
@@ -252,7 +252,7 @@ impl Service {
     pub async fn ca_certificates(
         &self,
         caller: Option<Caller>,
-        project: Option<ProjectId>,
+        project: Option<NetworkRef>,
     ) -> Result<String, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());

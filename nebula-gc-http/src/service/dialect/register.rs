@@ -14,7 +14,7 @@ use crate::service::update::{Renewal, Update, same_groups};
 use crate::store::certificate::{self, Reason};
 use crate::store::node::{Node, NodeState};
 use crate::store::pending;
-use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
+use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
 
 /// A field of a registration that may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +30,7 @@ pub enum Change<T> {
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// The network; may be left out where there is only one.
-    pub project: Option<ProjectId>,
+    pub project: Option<NetworkRef>,
     /// The device's own id.
     pub device: DeviceId,
     /// Its name in the network.

@@ -14,7 +14,7 @@ use crate::service::release::release_node;
 use crate::service::{Service, Shared};
 use crate::store::network::{Network, Revision};
 use crate::store::node::{self, Node, NodeState};
-use crate::{DeviceId, Error, ProjectId};
+use crate::{DeviceId, Error, NetworkRef};
 
 impl Service {
     /// Releases the node of a device. Doing it again changes nothing.
@@ -25,7 +25,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        project: Option<ProjectId>,
+        project: Option<NetworkRef>,
         device: DeviceId,
     ) -> Result<(), Error> {
         self.admit(&caller).await?;
@@ -43,7 +43,7 @@ struct Releasing {
     shared: Arc<Shared>,
     caller: Caller,
     origin: Origin,
-    project: Option<ProjectId>,
+    project: Option<NetworkRef>,
     device: DeviceId,
     /// The node to release; none where it is released already.
     decided: Option<(Author, Network, Option<Node>)>,

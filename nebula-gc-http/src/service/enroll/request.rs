@@ -16,14 +16,14 @@ use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
 use crate::store::node::{self, Node, NodeState};
 use crate::store::{certificate, pending};
-use crate::{DeviceId, Error, Groups, NodeName, ProjectId};
+use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
 
 /// What a node enrols with.
 #[derive(Debug, Clone)]
 pub struct Enrollment {
     /// The network, by name or id; may be left out where there is only one to see, as with a join
     /// token.
-    pub network: Option<ProjectId>,
+    pub network: Option<NetworkRef>,
     /// Its name in the network.
     pub name: NodeName,
     /// Its public key, on the network's curve.

@@ -75,7 +75,7 @@ impl Step for Enrolling {
     }
 
     fn foreseen(&self) -> Vec<Query> {
-        foreseen(&self.shared.secrets, &self.caller, self.wish.project())
+        foreseen(&self.shared.secrets, &self.caller, self.wish.network())
     }
 
     fn actor(&self) -> Actor<'_> {
@@ -84,7 +84,7 @@ impl Step for Enrolling {
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         self.decided = None;
-        let project = self.wish.project();
+        let named = self.wish.network();
         let action = match &self.wish {
             Wish::Device(_) | Wish::Native(_) => Action::Register,
             Wish::Renewal(_) => Action::BeNode,
@@ -97,7 +97,7 @@ impl Step for Enrolling {
                     authorize_device(tx, &shared.secrets, &self.caller, now, action, about)?;
                 (principal, network.ok_or_else(|| ambiguous("there is more than one network"))?)
             }
-            _ => authorize(tx, &shared.secrets, &self.caller, now, action, project)?,
+            _ => authorize(tx, &shared.secrets, &self.caller, now, action, named)?,
         };
         if let Some(key) = self.wish.public_key() {
             check_curve(key, network.curve)?;
@@ -249,8 +249,8 @@ fn settle(
     certificates: Certified,
     is_new: bool,
 ) -> Settled {
-    let (network, project) = (terms.network.id, terms.network.name);
-    Settled { network, project, revision, node, certificates, is_new }
+    let (network, network_name) = (terms.network.id, terms.network.name);
+    Settled { network, network_name, revision, node, certificates, is_new }
 }
 
 /// Takes a use of the join token, where one is spent. The last one goes to whoever writes first.

@@ -18,7 +18,7 @@ use crate::service::audit::Origin;
 use crate::service::dialect::register::Change;
 use crate::service::precondition::Expected;
 use crate::store::node::NodeState;
-use crate::{Error, Groups, NodeId, NodeName, ProjectId, StateReason};
+use crate::{Error, Groups, NetworkRef, NodeId, NodeName, StateReason};
 
 /// What to change of a node.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        about: (ProjectId, NodeId),
+        about: (NetworkRef, NodeId),
         expected: Expected,
         change: NodeChange,
     ) -> Result<NodeDetails, Error> {
@@ -71,7 +71,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        about: (ProjectId, NodeId),
+        about: (NetworkRef, NodeId),
         expected: Expected,
         reason: StateReason,
     ) -> Result<NodeDetails, Error> {
@@ -88,7 +88,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        about: (ProjectId, NodeId),
+        about: (NetworkRef, NodeId),
         expected: Expected,
         reason: StateReason,
     ) -> Result<NodeDetails, Error> {
@@ -104,7 +104,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        about: (ProjectId, NodeId),
+        about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<NodeDetails, Error> {
         self.operate(caller, origin, about, expected, Wish::Reinstate).await
@@ -120,7 +120,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        about: (ProjectId, NodeId),
+        about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<NodeDetails, Error> {
         let wish = Wish::Release { silent_since: None };
@@ -135,7 +135,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        about: (ProjectId, NodeId),
+        about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<Rotated, Error> {
         let token = Bearer::new_node_token()?;
@@ -153,7 +153,7 @@ impl Service {
         let wish = Wish::Release { silent_since: Some(since) };
         let (caller, origin) = (Caller::Local, Origin::local());
         let released = self
-            .operate(caller, origin, (None::<ProjectId>, node), Expected::Anything, wish)
+            .operate(caller, origin, (None::<NetworkRef>, node), Expected::Anything, wish)
             .await?;
         Ok(released.state == NodeState::Released)
     }
@@ -162,7 +162,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        (network, node): (impl Into<Option<ProjectId>>, NodeId),
+        (network, node): (impl Into<Option<NetworkRef>>, NodeId),
         expected: Expected,
         wish: Wish,
     ) -> Result<NodeDetails, Error> {

@@ -10,7 +10,7 @@ use crate::service::Service;
 use crate::service::access::{Action, Caller, authorize};
 use crate::service::audit::Origin;
 use crate::service::exclusive::{Created, Repeat};
-use crate::{Error, Label, ProjectId, id};
+use crate::{Error, Label, NetworkRef, id};
 
 /// A block to be made.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ impl Service {
     pub async fn blocks(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         after: Option<PoolId>,
         limit: i64,
     ) -> Result<Vec<Block>, Error> {
@@ -61,7 +61,7 @@ impl Service {
     pub async fn block(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         id: PoolId,
     ) -> Result<Block, Error> {
         self.read(move |tx, shared| {
@@ -83,7 +83,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         request: NewBlock,
         repeat: Option<Repeat>,
     ) -> Result<Created<Block>, Error> {
@@ -132,7 +132,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         id: PoolId,
     ) -> Result<(), Error> {
         self.exclusive(caller, origin, move |work| {

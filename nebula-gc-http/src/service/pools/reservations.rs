@@ -11,7 +11,7 @@ use crate::service::access::{Action, Caller, authorize};
 use crate::service::audit::Origin;
 use crate::service::exclusive::{Created, Repeat};
 use crate::store::node::{self, NodeState};
-use crate::{Error, Label, NodeId, ProjectId};
+use crate::{Error, Label, NetworkRef, NodeId};
 
 impl Service {
     /// A network's reservations in the order of their addresses, IPv4 first, after the one that
@@ -22,7 +22,7 @@ impl Service {
     pub async fn reservations(
         &self,
         caller: Caller,
-        network: ProjectId,
+        network: NetworkRef,
         after: Option<IpAddr>,
         limit: i64,
     ) -> Result<Vec<Reservation>, Error> {
@@ -62,7 +62,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         (range, purpose, note): (Addresses, Purpose, Option<Label>),
         repeat: Option<Repeat>,
     ) -> Result<Created<Reservation>, Error> {
@@ -105,7 +105,7 @@ impl Service {
         &self,
         caller: Caller,
         origin: Origin,
-        network: ProjectId,
+        network: NetworkRef,
         range: Addresses,
     ) -> Result<(), Error> {
         let mut rest = Some(range);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nebula_gc_http::{
     Bearer, Caller, Change, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, Expiry,
-    Groups, Label, LedgerEntry, NewJoinToken, NodeChange, NodeId, NodeName, Origin, ProjectId,
+    Groups, Label, LedgerEntry, NetworkRef, NewJoinToken, NodeChange, NodeId, NodeName, Origin,
     Registration, Service, StateReason,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
@@ -73,8 +73,8 @@ struct Node {
 }
 
 impl Node {
-    fn project(&self) -> ProjectId {
-        ProjectId::new(NETWORKS[self.network].0).unwrap()
+    fn project(&self) -> NetworkRef {
+        NetworkRef::new(NETWORKS[self.network].0).unwrap()
     }
 
     fn caller(&self) -> Caller {
@@ -206,7 +206,7 @@ impl Client {
                 lighthouse: false,
                 pool: None,
             };
-            let project = ProjectId::new(NETWORKS[network].0).unwrap();
+            let project = NetworkRef::new(NETWORKS[network].0).unwrap();
             let (caller, origin) = (Caller::Local, Origin::local());
             let made = self.service.create_join_token(caller, origin, project, request, None).await;
             self.tokens[network] = made.ok()?.secret;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Database, DeviceId, Enrollment, Error, NetworkSettings, NewNetwork,
-    NodeName, Origin, ProjectId, ServerSecrets, Service, SignerCommand, Signers, Versions,
+    Bearer, CaSource, Caller, Database, DeviceId, Enrollment, Error, NetworkRef, NetworkSettings,
+    NewNetwork, NodeName, Origin, ServerSecrets, Service, SignerCommand, Signers, Versions,
     Violation, verify,
 };
 use nebula_pki::key::{PublicKey, SigningKey};
@@ -188,7 +188,7 @@ impl Plane {
                 _ => &["10.3.0.0/16"],
             };
             let request = NewNetwork {
-                name: ProjectId::new(name).unwrap(),
+                name: NetworkRef::new(name).unwrap(),
                 tenant: None,
                 prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
                 versions: if name == "both" { Versions::Both } else { Versions::V1 },
@@ -414,7 +414,7 @@ fn unless(holds: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
 fn enrollment(device: &str, known: &Known, curve: Curve) -> Enrollment {
     Enrollment {
         former_token: None,
-        network: Some(ProjectId::new(NETWORKS[known.network].0).unwrap()),
+        network: Some(NetworkRef::new(NETWORKS[known.network].0).unwrap()),
         name: NodeName::new(&*known.name).unwrap(),
         public_key: PublicKey::from_raw(curve, &known.key).unwrap_or_else(|_| new_key(curve)),
         token: Bearer::from_client(known.token.as_ref().unwrap()).unwrap(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NodeDetails,
-    NodeId, NodeName, Options, Origin, ProjectId, ServerSecrets, Service, Unapplied, Upkeep,
+    AddPool, Bearer, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,
+    NodeDetails, NodeId, NodeName, Options, Origin, ServerSecrets, Service, Unapplied, Upkeep,
     Violation, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
@@ -180,8 +180,8 @@ fn instance(place: &Place, secrets: &ServerSecrets, now: &Arc<AtomicI64>) -> Arc
     Arc::new(Service::start(place.open(), secrets.clone(), clock, |_| Ok(())).unwrap())
 }
 
-pub fn demo() -> ProjectId {
-    ProjectId::new("demo").unwrap()
+pub fn demo() -> NetworkRef {
+    NetworkRef::new("demo").unwrap()
 }
 
 pub fn new_key() -> PublicKey {

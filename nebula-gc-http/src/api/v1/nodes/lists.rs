@@ -15,8 +15,8 @@ use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
 use crate::api::v1::respond::{Answer, json};
 use crate::api::v1::values::{Id, not_negative};
 use crate::{
-    BlockReport, CaId, CertificateId, Label, NodeDetails, NodeFilter, NodeId, NodeName, NodePage,
-    NodeRole, NodeState, ProjectId, Service,
+    BlockReport, CaId, CertificateId, Label, NetworkRef, NodeDetails, NodeFilter, NodeId, NodeName,
+    NodePage, NodeRole, NodeState, Service,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -123,7 +123,7 @@ struct UnappliedView {
     responses((status = 200, description = "A page of nodes.", body = Page<NodeView>)))]
 async fn list_nodes(
     State(service): State<Arc<Service>>,
-    ask: Ask<ProjectId, NodesQuery>,
+    ask: Ask<NetworkRef, NodesQuery>,
 ) -> Answer {
     let filter = ask.query.filter();
     let NodesQuery { cursor, limit, .. } = ask.query;
@@ -171,7 +171,7 @@ async fn list_node_certificates(
         body = Page<BlockedView>)))]
 async fn list_blocklist(
     State(service): State<Arc<Service>>,
-    ask: Ask<ProjectId, Paging>,
+    ask: Ask<NetworkRef, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let after = after(&service, &ask.caller, cursor, "blocklist").await?;
@@ -223,7 +223,7 @@ struct BlockReportView {
     responses((status = 200, description = "They are blocked.", body = BlockReportView)))]
 async fn add_to_blocklist(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NewBlockedBody, ProjectId>,
+    ask: AskWith<NewBlockedBody, NetworkRef>,
 ) -> Answer {
     let fingerprints = ask.body.fingerprints.into_iter().map(|FingerprintText(it)| it).collect();
     let report = service.block_certificates(ask.caller, ask.origin, ask.path, fingerprints).await?;
@@ -240,7 +240,7 @@ async fn add_to_blocklist(
     responses((status = 200, description = "How many, and a page of them.", body = UnappliedView)))]
 async fn list_unapplied_nodes(
     State(service): State<Arc<Service>>,
-    ask: Ask<(ProjectId, i64), Paging>,
+    ask: Ask<(NetworkRef, i64), Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let (network, revision) = ask.path;

@@ -23,13 +23,13 @@ use crate::service::terms::Ahead;
 use crate::service::update::{Changed, Writing};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};
-use crate::{Error, NodeId, ProjectId};
+use crate::{Error, NetworkRef, NodeId};
 
 /// Who wishes what for which node.
 pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) origin: Origin,
-    pub(super) about: (Option<ProjectId>, NodeId),
+    pub(super) about: (Option<NetworkRef>, NodeId),
     /// The node's device.
     pub(super) device: String,
     pub(super) expected: Expected,
