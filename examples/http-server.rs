@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use nebula_gc_http::server::{DataDirectory, Signals, forbid_dumps, serve};
-use nebula_gc_http::{AddPool, Caller, NetworkRef, Origin};
+use nebula_gc_http::{AddPool, Context, NetworkRef};
 use tokio::net::TcpListener;
 
 #[global_allocator]
@@ -72,7 +72,7 @@ async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>
         prefix: "10.99.1.0/24".parse()?,
         version: None,
     };
-    service.add_pool(Caller::Local, Origin::local(), demo).await?;
+    service.add_pool(Context::local(), demo).await?;
 
     // Caught before the guide says that the server can be stopped.
     let mut signals = Signals::catch()?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nebula_gc_http::server::{DataDirectory, serve};
-use nebula_gc_http::{AddPool, Caller, NetworkRef, Origin};
+use nebula_gc_http::{AddPool, Context, NetworkRef};
 use tokio::net::TcpListener;
 
 use crate::Outcome;
@@ -90,7 +90,7 @@ pub(crate) async fn serve_until_closed(data: &Path) -> Outcome<()> {
         prefix: "10.0.0.0/8".parse()?,
         version: None,
     };
-    service.add_pool(Caller::Local, Origin::local(), pool).await?;
+    service.add_pool(Context::local(), pool).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     let closed = async {

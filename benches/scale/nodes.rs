@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nebula_gc_http::server::DataDirectory;
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, DeviceId, Enrollment, NetworkRef, NodeName, Origin, Service,
+    AddPool, Bearer, Context, DeviceId, Enrollment, NetworkRef, NodeName, Service,
 };
 use nebula_pki::Curve;
 use nebula_pki::key::PublicKey;
@@ -32,7 +32,7 @@ pub(crate) async fn enroll_all(data: &Path, size: Size) -> Outcome<u64> {
             prefix: format!("10.{number}.0.0/16").parse()?,
             version: None,
         };
-        service.add_pool(Caller::Local, Origin::local(), pool).await?;
+        service.add_pool(Context::local(), pool).await?;
     }
     let mut tasks = vec![];
     for first in 0..AT_ONCE {
@@ -84,7 +84,7 @@ pub(crate) async fn enroll(service: &Service, network: usize, node: usize) -> Ou
         relay: None,
         mtu: None,
     };
-    service.enroll(Caller::Local, Origin::local(), request).await?;
+    service.enroll(Context::local(), request).await?;
     Ok(())
 }
 

@@ -23,12 +23,13 @@ use axum::routing::get;
 pub use self::bodies::Bodies;
 pub use self::connection::{Public, Stopping};
 pub use self::cors::Origins;
+use crate::Service;
 use crate::api::dialect::problem::{Internal, Problem};
 pub use crate::api::v1::openapi;
 pub(crate) use crate::api::v1::refused_head;
 use crate::log_limit::LogLimit;
 use crate::service::asker::asked;
-use crate::{Origin, Service};
+use crate::service::context::Origin;
 
 /// All routes over one service. Serve it with each client's address
 /// ([`Router::into_make_service_with_connect_info`]), which the audit log keeps.

@@ -3,7 +3,7 @@
 //! start `nebula` with. Its private key never leaves it.
 //!
 //! ```
-//! use nebula_gc_http::{AddPool, Caller, Change, DeviceId, NodeName, Origin, Registration};
+//! use nebula_gc_http::{AddPool, Change, Context, DeviceId, NodeName, Registration};
 //! use nebula_gc_http::{ServerSecrets, Service};
 //! use nebula_pki::{Curve, SystemRandom};
 //! use nebula_pki::key::AgreementKey;
@@ -17,7 +17,7 @@
 //!
 //! let pool = AddPool { project: None, prefix: "10.1.0.0/16".parse()?, version: None };
 //! let pool = AddPool { project: Some(nebula_gc_http::NetworkRef::new("example")?), ..pool };
-//! service.add_pool(Caller::Local, Origin::local(), pool).await?;
+//! service.add_pool(Context::local(), pool).await?;
 //!
 //! let device = Registration {
 //!     project: None, // there is only one
@@ -27,7 +27,7 @@
 //!     groups: Change::Keep,
 //!     lighthouse: Change::Keep,
 //! };
-//! let enrolled = service.register(Caller::Local, Origin::local(), device).await?;
+//! let enrolled = service.register(Context::local(), device).await?;
 //! assert_eq!(enrolled.networks, ["10.1.0.1/16".parse()?]);
 //! # Ok(())
 //! # }
@@ -74,12 +74,11 @@ pub use self::{
     names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason},
     secret::{Bearer, ServerSecrets},
     service::{
-        Action, AddPool, Addresses, Caller, Change, Created, Desired, Enrolled, Enrollment,
+        Action, AddPool, Addresses, Change, Context, Created, Desired, Enrolled, Enrollment,
         EventFilter, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock,
         NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
-        NodeStatus, NumberedEvent, Options, Origin, OwnCertificate, OwnNode, PoolAdded, PoolUsage,
-        Reach, Registration, Renewed, Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied,
-        Upkeep,
+        NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach,
+        Registration, Renewed, Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

@@ -9,6 +9,7 @@ mod blocklist;
 mod bundles;
 mod cas;
 mod consistency;
+pub(crate) mod context;
 mod dialect;
 mod enroll;
 mod events;
@@ -41,15 +42,16 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+pub use self::access::Action;
 use self::access::KnownCallers;
-pub use self::access::{Action, Caller};
 use self::asker::Asker;
-pub use self::audit::Origin;
 use self::authority::Authorities;
 pub use self::blocklist::BlockReport;
 use self::bundles::Views;
 pub use self::bundles::{NodeBundle, NodeStatus};
 pub use self::cas::{ActiveCa, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, NetworkCa};
+use self::context::Caller;
+pub use self::context::Context;
 pub use self::dialect::add_pool::{AddPool, PoolAdded};
 pub use self::dialect::register::{Change, Registration};
 pub use self::enroll::Enrolled;
@@ -247,8 +249,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Unauthorized`].
-    pub async fn authenticate(&self, caller: &Caller) -> Result<(), Error> {
-        let asked = caller.clone();
+    pub async fn authenticate(&self, context: &Context) -> Result<(), Error> {
+        let asked = context.clone();
         self.read(move |tx, shared| {
             access::Principal::authenticate(tx, &shared.secrets, &asked, shared.now()).map(drop)
         })
@@ -262,11 +264,11 @@ impl Service {
     /// Those of access, [`Error::NotFound`] for a network that the caller does not see.
     pub async fn authorize(
         &self,
-        caller: &Caller,
+        context: &Context,
         action: Action,
         network: Option<&NetworkRef>,
     ) -> Result<(), Error> {
-        let (asked, network) = (caller.clone(), network.cloned());
+        let (asked, network) = (context.clone(), network.cloned());
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             access::authorize(tx, secrets, &asked, now, action, network.as_ref()).map(drop)
@@ -280,8 +282,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Unauthorized`].
-    pub async fn admit(&self, caller: &Caller) -> Result<(), Error> {
-        let Caller::Bearer(bearer) = caller else { return Ok(()) };
+    pub async fn admit(&self, context: &Context) -> Result<(), Error> {
+        let Caller::Bearer(bearer) = context.caller() else { return Ok(()) };
         if Asker::now().is_judged {
             return Ok(());
         }
@@ -291,7 +293,7 @@ impl Service {
             Asker::has(&hashed, known.is_suspect);
             return Ok(());
         }
-        let asked = caller.clone();
+        let asked = context.clone();
         let authenticate = move |tx: &mut dyn Transaction, shared: &Shared| {
             let now = shared.now();
             let principal = access::Principal::authenticate(tx, &shared.secrets, &asked, now)?;
@@ -310,13 +312,13 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Unauthorized`].
-    pub async fn admit_to_read(&self, caller: &Caller) -> Result<(), Error> {
-        match caller {
+    pub async fn admit_to_read(&self, context: &Context) -> Result<(), Error> {
+        match context.caller() {
             Caller::Bearer(bearer) if bearer.kind() == BearerKind::NodeToken => {
                 Asker::shows(BearerKind::NodeToken);
                 Ok(())
             }
-            caller => self.admit(caller).await,
+            _ => self.admit(context).await,
         }
     }
 

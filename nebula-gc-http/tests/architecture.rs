@@ -67,7 +67,7 @@ fn an_import_against_the_design_is_found_however_it_is_written() {
         ),
         (
             "nebula-gc-http/src/store/node.rs",
-            "use super::super::{service::{self, Caller}};",
+            "use super::super::{service::{self, Context}};",
             "store -> service",
         ),
         (

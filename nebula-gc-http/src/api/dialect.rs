@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -38,12 +39,12 @@ async fn register(
     State(service): State<Arc<Service>>,
     request: Authenticated<Registration>,
 ) -> Answer<Json<Success<RegisterData>>> {
-    let enrolled = service.register(request.caller, request.origin, request.body).await?;
+    let enrolled = service.register(request.context, request.body).await?;
     Ok(Json(Success::new(register_data(enrolled)?)))
 }
 
 async fn bundle(State(service): State<Arc<Service>>, request: AboutDevice) -> Answer<Response> {
-    let bundle = service.bundle(request.caller, request.project, request.device).await?;
+    let bundle = service.bundle(request.context, request.project, request.device).await?;
     let (_, zip) = bundle.render(Bundle::to_zip).await?;
     Ok(([(header::CONTENT_TYPE, "application/zip")], zip).into_response())
 }
@@ -51,20 +52,20 @@ async fn bundle(State(service): State<Arc<Service>>, request: AboutDevice) -> An
 async fn ca(
     State(service): State<Arc<Service>>,
     Project(project): Project,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Answer<Response> {
     // Whoever says which network needs no credential.
-    let caller = match headers.contains_key(header::AUTHORIZATION) && project.is_none() {
-        true => Some(incoming::caller(&headers)?),
+    let context = match parts.headers.contains_key(header::AUTHORIZATION) && project.is_none() {
+        true => Some(incoming::context(&parts)?),
         false => None,
     };
-    let pem = service.ca_certificates(caller, project).await?;
+    let pem = service.ca_certificates(context, project).await?;
     Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response())
 }
 
 async fn status(State(service): State<Arc<Service>>, request: AboutDevice) -> Answer<Json<Status>> {
     let device_id = request.device.to_string();
-    let status = service.status(request.caller, request.project, request.device).await?;
+    let status = service.status(request.context, request.project, request.device).await?;
     Ok(Json(Status {
         success: true,
         device_id,
@@ -78,7 +79,7 @@ async fn release(
     request: AboutDevice,
 ) -> Answer<Json<Released>> {
     let message = format!("device {} is released and its certificates are blocked", request.device);
-    service.release(request.caller, request.origin, request.project, request.device).await?;
+    service.release(request.context, request.project, request.device).await?;
     Ok(Json(Released { success: true, message }))
 }
 
@@ -86,7 +87,7 @@ async fn add_pool(
     State(service): State<Arc<Service>>,
     request: Authenticated<AddPool>,
 ) -> Answer<Json<Success<PoolData>>> {
-    let added = service.add_pool(request.caller, request.origin, request.body).await?;
+    let added = service.add_pool(request.context, request.body).await?;
     Ok(Json(Success::new(PoolData {
         project_id: added.project,
         cidr: added.prefix.to_string(),

@@ -6,12 +6,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 use http_body_util::BodyExt as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::bodies::{Held, NoRoom};
-use crate::{Bearer, Caller};
+use crate::service::context::Origin;
+use crate::{Bearer, Context};
 
 /// No body is larger, in bytes, unless its route says so.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
@@ -29,8 +30,17 @@ pub(super) enum CallerError {
 /// What is wrong with more than one.
 pub(super) const AMBIGUOUS: &str = "is given more than once; send one credential";
 
-/// Who asks, by the header `Authorization: Bearer …`.
-pub(super) fn caller(headers: &HeaderMap) -> Result<Caller, CallerError> {
+/// A request's origin, as the outermost layer noted it.
+pub(super) fn origin(extensions: &Extensions) -> Origin {
+    extensions.get().copied().unwrap_or_else(Origin::local)
+}
+
+/// Who asks, by the header `Authorization: Bearer …`, and from where.
+pub(super) fn context(parts: &Parts) -> Result<Context, CallerError> {
+    Ok(Context::bearer(credential(&parts.headers)?).at(origin(&parts.extensions)))
+}
+
+fn credential(headers: &HeaderMap) -> Result<Bearer, CallerError> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let unknown = CallerError::Unknown;
     let header =
@@ -47,7 +57,6 @@ pub(super) fn caller(headers: &HeaderMap) -> Result<Caller, CallerError> {
         return Err(unknown("the scheme must be Bearer"));
     }
     Bearer::from_client(secret.trim_matches(' '))
-        .map(Caller::Bearer)
         .ok_or(unknown("this operator key is not known, or was revoked"))
 }
 

@@ -10,23 +10,15 @@ use nebula_alloc::store::writer::Query;
 
 use self::which::{Seen, network_of_device, only_seen};
 pub(crate) use self::which::{ambiguous, called, find_network, network_that_released, not_found};
+use super::context::{Caller, Context};
 use super::turns::Who;
-use crate::secret::{Bearer, BearerKind, Hashed, ServerSecrets};
+use crate::secret::{BearerKind, Hashed, ServerSecrets};
 use crate::store::join_token::{self, JoinToken};
 use crate::store::network::{self, Network};
 use crate::store::node::{self, Node, NodeState};
 use crate::store::operator_key::{self, OperatorKey, Role, Scope};
 use crate::store::tenant;
 use crate::{DeviceId, Error, NetworkRef, TenantId};
-
-/// Who asks, as far as it can be told before the transaction.
-#[derive(Debug, Clone)]
-pub enum Caller {
-    /// Someone with a bearer secret.
-    Bearer(Bearer),
-    /// The program that runs the service, on behalf of whoever started it. It may do everything.
-    Local,
-}
 
 /// Who asks, for certain.
 #[derive(Debug, Clone)]
@@ -95,10 +87,10 @@ impl Principal {
     pub(crate) fn authenticate(
         tx: &mut dyn Transaction,
         secrets: &ServerSecrets,
-        caller: &Caller,
+        context: &Context,
         now: i64,
     ) -> Result<Self, Error> {
-        let bearer = match caller {
+        let bearer = match context.caller() {
             Caller::Local => return Ok(Self::Local),
             Caller::Bearer(bearer) => bearer,
         };
@@ -291,12 +283,12 @@ impl KnownCallers {
 pub(crate) fn authorize(
     tx: &mut dyn Transaction,
     secrets: &ServerSecrets,
-    caller: &Caller,
+    context: &Context,
     now: i64,
     action: Action,
     named: Option<&NetworkRef>,
 ) -> Result<(Principal, Network), Error> {
-    let principal = Principal::authenticate(tx, secrets, caller, now)?;
+    let principal = Principal::authenticate(tx, secrets, context, now)?;
     let network = find_network(tx, &principal, named)?.ok_or_else(|| not_found(named))?;
     principal.permit(action)?;
     Ok((principal, network))
@@ -306,10 +298,10 @@ pub(crate) fn authorize(
 /// the same.
 pub(crate) fn foreseen(
     secrets: &ServerSecrets,
-    caller: &Caller,
+    context: &Context,
     named: Option<&NetworkRef>,
 ) -> Vec<Query> {
-    let credential = match caller {
+    let credential = match context.caller() {
         Caller::Local => None,
         // It is rarely found under another key than the current one.
         Caller::Bearer(bearer) => secrets.hashes(bearer).next().map(|hashed| match bearer.kind() {
@@ -328,12 +320,12 @@ pub(crate) fn foreseen(
 pub(crate) fn authorize_device(
     tx: &mut dyn Transaction,
     secrets: &ServerSecrets,
-    caller: &Caller,
+    context: &Context,
     now: i64,
     action: Action,
     (named, device): (Option<&NetworkRef>, &DeviceId),
 ) -> Result<(Principal, Option<Network>), Error> {
-    let principal = Principal::authenticate(tx, secrets, caller, now)?;
+    let principal = Principal::authenticate(tx, secrets, context, now)?;
     let network = match named {
         Some(_) => Some(find_network(tx, &principal, named)?.ok_or_else(|| not_found(named))?),
         None => match only_seen(tx, &principal)? {
@@ -351,12 +343,12 @@ pub(crate) fn authorize_device(
 pub(crate) fn public(
     tx: &mut dyn Transaction,
     secrets: &ServerSecrets,
-    caller: Option<&Caller>,
+    context: Option<&Context>,
     now: i64,
     named: Option<&NetworkRef>,
 ) -> Result<Network, Error> {
-    let principal = match (named, caller) {
-        (None, Some(caller)) => Principal::authenticate(tx, secrets, caller, now)?,
+    let principal = match (named, context) {
+        (None, Some(context)) => Principal::authenticate(tx, secrets, context, now)?,
         _ => Principal::Local,
     };
     find_network(tx, &principal, named)?.ok_or_else(|| not_found(named))
@@ -369,6 +361,7 @@ mod tests {
     use nebula_pki::Curve;
 
     use super::*;
+    use crate::Bearer;
     use crate::store::COMPONENT;
     use crate::store::network::Versions;
     use crate::{CaId, OperatorKeyId, id};
@@ -400,7 +393,7 @@ mod tests {
         network
     }
 
-    fn key(tx: &mut dyn Transaction, secrets: &ServerSecrets, role: Role, scope: Scope) -> Caller {
+    fn key(tx: &mut dyn Transaction, secrets: &ServerSecrets, role: Role, scope: Scope) -> Context {
         let bearer = Bearer::new_operator_key().unwrap();
         let key = OperatorKey {
             id: OperatorKeyId::new(),
@@ -410,7 +403,7 @@ mod tests {
             expires_at: None,
         };
         operator_key::insert(tx, &key, &secrets.hash(&bearer).unwrap(), 0).unwrap();
-        Caller::Bearer(bearer)
+        Context::bearer(bearer)
     }
 
     /// Every role × scope × action, for a network of the default tenant.
@@ -437,9 +430,9 @@ mod tests {
             let mut checked = 0;
             for role in [Role::Owner, Role::Operator, Role::Viewer] {
                 for (scope, sees) in scopes {
-                    let caller = key(tx, &secrets, role, scope);
+                    let context = key(tx, &secrets, role, scope);
                     for &action in Action::ALL {
-                        let outcome = authorize(tx, &secrets, &caller, 0, action, Some(&named))
+                        let outcome = authorize(tx, &secrets, &context, 0, action, Some(&named))
                             .map(|(_, found)| found.id);
                         let permitted = match role {
                             Role::Owner => action != Action::BeNode,

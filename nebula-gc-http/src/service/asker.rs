@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::future::Future;
 
 #[cfg(feature = "server")]
-use super::audit::Origin;
+use super::context::Origin;
 use super::turns::Who;
 use crate::secret::{BearerKind, Hashed};
 

@@ -1,20 +1,13 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::event::{self, Actor, Event};
 use nebula_alloc::lease::Lease;
 use nebula_alloc::store::Transaction;
 use serde_json::Value;
-use uuid::Uuid;
 
+use super::context::Context;
 use crate::{Error, NodeId};
-
-/// Where a request came from, for the audit log.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin {
-    source: Option<SocketAddr>,
-    request: Uuid,
-}
 
 /// Who does something, as events name it.
 pub(super) struct Author {
@@ -82,42 +75,13 @@ pub(super) fn addresses(leases: &[Lease]) -> Vec<String> {
     leases.iter().map(|lease| lease.address.to_string()).collect()
 }
 
-impl Origin {
-    /// A request from the network.
-    #[must_use]
-    pub fn remote(source: SocketAddr) -> Self {
-        Self { source: Some(source), request: Uuid::now_v7() }
-    }
-
-    /// Something the program itself does.
-    #[must_use]
-    pub fn local() -> Self {
-        Self { source: None, request: Uuid::now_v7() }
-    }
-
-    /// From the same place, as a change of its own.
-    pub(super) fn another(self) -> Self {
-        Self { request: Uuid::now_v7(), ..self }
-    }
-
-    /// What the answer, the log and the audit log call this request.
-    #[must_use]
-    pub fn request_id(&self) -> Uuid {
-        self.request
-    }
-
-    /// From which machine, unless it is the program itself.
-    #[cfg(feature = "server")]
-    pub(super) fn address(&self) -> Option<IpAddr> {
-        self.source.map(|source| source.ip())
-    }
-
-    /// Whoever asks from there, by its name in the audit log.
+impl Context {
+    /// Whoever asks, by its name in the audit log.
     pub(super) fn author(&self, name: impl Into<String>) -> Author {
         Author {
             name: name.into(),
-            source: self.source.map(|source| source.ip().to_string()),
-            request: self.request.to_string(),
+            source: self.source().map(|source| source.to_string()),
+            request: self.request_id().to_string(),
         }
     }
 }

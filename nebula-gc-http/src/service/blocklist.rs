@@ -5,8 +5,9 @@ use nebula_pki::Fingerprint;
 use serde_json::json;
 
 use super::Service;
-use super::access::{Action, Caller};
-use super::audit::{Entry, Origin};
+use super::access::Action;
+use super::audit::Entry;
+use super::context::Context;
 use super::exclusive::Work;
 use crate::store::certificate::CertificateState;
 use crate::store::network::{self, Network};
@@ -37,8 +38,7 @@ impl Service {
     /// of access.
     pub async fn block_certificates(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         fingerprints: Vec<Fingerprint>,
     ) -> Result<BlockReport, Error> {
@@ -46,7 +46,7 @@ impl Service {
             let reason = format!("there are {}, 1 to {MOST} are allowed", fingerprints.len());
             return Err(Error::invalid("fingerprints", reason));
         }
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::Import, &network)?;
             block(work, &network, ("fingerprints", &fingerprints))
         })

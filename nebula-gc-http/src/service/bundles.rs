@@ -11,7 +11,8 @@ use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, T
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 use tokio::task::spawn_blocking;
 
-use super::access::{Action, Caller, authorize, authorize_device};
+use super::access::{Action, authorize, authorize_device};
+use super::context::Context;
 use super::self_service::heard;
 use super::{Desired, Service, Shared};
 use crate::store::network::{self, Network, Revision};
@@ -205,13 +206,13 @@ impl Service {
     /// [`Error::NotFound`] for a device that is unknown or released, and those of access.
     pub async fn bundle(
         &self,
-        caller: Caller,
+        context: Context,
         network: Option<NetworkRef>,
         device: DeviceId,
     ) -> Result<NodeBundle, Error> {
         let find = move |tx: &mut dyn Transaction, shared: &Shared| {
             let about = (network.as_ref(), &device);
-            device_node(tx, shared, &caller, about)?
+            device_node(tx, shared, &context, about)?
                 .ok_or_else(|| Error::NotFound { what: format!("device {:?}", device.as_str()) })
         };
         self.bundle_of(find).await
@@ -224,14 +225,14 @@ impl Service {
     /// of access.
     pub async fn node_bundle(
         &self,
-        caller: Caller,
+        context: Context,
         network: Option<NetworkRef>,
         node: NodeId,
     ) -> Result<NodeBundle, Error> {
         let find = move |tx: &mut dyn Transaction, shared: &Shared| {
             let (named, now) = (network.as_ref(), shared.now());
             let (principal, network) =
-                authorize(tx, &shared.secrets, &caller, now, Action::ReadNode, named)?;
+                authorize(tx, &shared.secrets, &context, now, Action::ReadNode, named)?;
             node::by_id(tx, node)?
                 .filter(|node| node.network == network.id && principal.sees_node(node))
                 .ok_or_else(|| Error::NotFound { what: format!("node {node}") })
@@ -243,8 +244,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NodeKeptOut`] and those of access.
-    pub async fn own_bundle(&self, caller: Caller) -> Result<NodeBundle, Error> {
-        let find = move |tx: &mut dyn Transaction, shared: &Shared| heard(tx, shared, &caller);
+    pub async fn own_bundle(&self, context: Context) -> Result<NodeBundle, Error> {
+        let find = move |tx: &mut dyn Transaction, shared: &Shared| heard(tx, shared, &context);
         self.bundle_of(find).await
     }
 
@@ -293,12 +294,12 @@ impl Service {
     /// Those of access.
     pub async fn status(
         &self,
-        caller: Caller,
+        context: Context,
         network: Option<NetworkRef>,
         device: DeviceId,
     ) -> Result<NodeStatus, Error> {
         self.read(move |tx, shared| {
-            let address = match device_node(tx, shared, &caller, (network.as_ref(), &device))? {
+            let address = match device_node(tx, shared, &context, (network.as_ref(), &device))? {
                 Some(node) => addresses(tx, node.network, node.id)?.into_iter().next(),
                 None => None,
             };
@@ -319,11 +320,12 @@ impl Views {
 fn device_node(
     tx: &mut dyn Transaction,
     shared: &Shared,
-    caller: &Caller,
+    context: &Context,
     (network, device): (Option<&NetworkRef>, &DeviceId),
 ) -> Result<Option<Node>, Error> {
     let (secrets, now, about) = (&shared.secrets, shared.now(), (network, device));
-    let (principal, network) = authorize_device(tx, secrets, caller, now, Action::ReadNode, about)?;
+    let (principal, network) =
+        authorize_device(tx, secrets, context, now, Action::ReadNode, about)?;
     let Some(network) = network else { return Ok(None) };
     let found = node::by_device(tx, network.id, device.as_str())?;
     Ok(found.filter(|node| principal.sees_node(node)))

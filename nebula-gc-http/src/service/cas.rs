@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 pub use self::files::CaFiles;
 pub use self::trust::{CaDetails, CaStanding, CaWarnings, NetworkCa};
 pub(super) use self::trust::{ending, warnings};
-use super::access::{Action, Caller, Principal, authorize, find_network, not_found};
-use super::audit::{Entry, Origin};
+use super::access::{Action, Principal, authorize, find_network, not_found};
+use super::audit::Entry;
 use super::authority::{CA_LIFETIME, NAME_LIMIT, ca_name, lifetime};
+use super::context::Context;
 use super::exclusive::Work;
 use super::{Service, Shared};
 use crate::signers::SignerUser;
@@ -68,18 +69,17 @@ impl Service {
     /// while the signer is away.
     pub async fn add_ca(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: Option<NetworkRef>,
         source: CaSource,
     ) -> Result<ActiveCa, Error> {
-        let asked = (caller.clone(), network.clone());
+        let asked = (context.clone(), network.clone());
         let (found, user) = self
             .read(move |tx, shared| {
-                let (caller, network) = asked;
+                let (context, network) = asked;
                 let (action, now) = (Action::Import, shared.now());
                 let (principal, network) =
-                    authorize(tx, &shared.secrets, &caller, now, action, network.as_ref())?;
+                    authorize(tx, &shared.secrets, &context, now, action, network.as_ref())?;
                 let user = signer_user(tx, &principal, network.tenant)?;
                 Ok((network, user))
             })
@@ -87,7 +87,7 @@ impl Service {
         // A signer is asked outside of the transaction, as it may take its time.
         let kind = (found.versions.oldest(), found.curve);
         let made = self.make_ca(&found.name, kind, user, source).await?;
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let principal = work.principal;
             let network = find_network(work.tx, principal, network.as_ref())?
                 .ok_or_else(|| not_found(network.as_ref()))?;

@@ -22,9 +22,8 @@ use self::request::Enrollment;
 use self::step::Enrolling;
 use self::succession::Succession;
 use super::Service;
-use super::access::Caller;
-use super::audit::Origin;
 use super::bundles::View;
+use super::context::Context;
 use super::dialect::register::Registration;
 use super::update::{Certified, Update};
 use crate::names::{check_seen, hidden_id};
@@ -65,11 +64,10 @@ impl Service {
     /// node, and those of access.
     pub async fn register(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         request: Registration,
     ) -> Result<Enrolled, Error> {
-        self.settle(caller, origin, Wish::Device(request)).await
+        self.settle(context, Wish::Device(request)).await
     }
 
     /// Enrols a node, or answers what it has to who brings the same public key and node token.
@@ -77,31 +75,21 @@ impl Service {
     /// # Errors
     /// As [`register`](Self::register), but [`Error::NodeKeptOut`] for a suspended or revoked node,
     /// whose reason only the node itself is told; and [`Error::JoinTokenRefused`].
-    pub async fn enroll(
-        &self,
-        caller: Caller,
-        origin: Origin,
-        request: Enrollment,
-    ) -> Result<Enrolled, Error> {
-        self.settle(caller, origin, Wish::Native(request)).await
+    pub async fn enroll(&self, context: Context, request: Enrollment) -> Result<Enrolled, Error> {
+        self.settle(context, Wish::Native(request)).await
     }
 
-    async fn settle(&self, caller: Caller, origin: Origin, wish: Wish) -> Result<Enrolled, Error> {
-        let settled = self.carry_out(caller, origin, wish).await?;
+    async fn settle(&self, context: Context, wish: Wish) -> Result<Enrolled, Error> {
+        let settled = self.carry_out(context, wish).await?;
         let view = self.view(settled.network, settled.revision).await?;
         settled.render(&view)
     }
 
-    async fn carry_out(
-        &self,
-        caller: Caller,
-        origin: Origin,
-        wish: Wish,
-    ) -> Result<Settled, Error> {
-        self.admit(&caller).await?;
+    async fn carry_out(&self, context: Context, wish: Wish) -> Result<Settled, Error> {
+        self.admit(&context).await?;
         wish.public_key().map_or(Ok(()), check_canonical)?;
         self.issue(|signed, device| {
-            let (shared, who) = (Arc::clone(&self.shared), (caller.clone(), origin));
+            let (shared, who) = (Arc::clone(&self.shared), context.clone());
             Enrolling::new(shared, who, wish.clone(), signed, device)
         })
         .await

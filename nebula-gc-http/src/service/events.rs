@@ -3,7 +3,8 @@
 use nebula_alloc::event::Event;
 
 use super::Service;
-use super::access::{Action, Caller, Principal, authorize};
+use super::access::{Action, Principal, authorize};
+use super::context::Context;
 use crate::store::event;
 use crate::store::operator_key::Scope;
 use crate::{Error, NetworkRef};
@@ -46,7 +47,7 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn events(
         &self,
-        caller: Caller,
+        context: Context,
         network: Option<NetworkRef>,
         filter: EventFilter,
         after: Option<i64>,
@@ -57,11 +58,12 @@ impl Service {
             Ok(match network {
                 Some(network) => {
                     let network =
-                        authorize(tx, secrets, &caller, now, Action::ReadEvents, Some(&network))?.1;
+                        authorize(tx, secrets, &context, now, Action::ReadEvents, Some(&network))?
+                            .1;
                     Scope::Network(network.id)
                 }
                 None => {
-                    let principal = Principal::authenticate(tx, secrets, &caller, now)?;
+                    let principal = Principal::authenticate(tx, secrets, &context, now)?;
                     principal.permit(Action::ReadEvents)?;
                     principal.scope()
                 }

@@ -7,8 +7,9 @@ use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
-use super::access::{Action, Caller, Principal, find_network, not_found};
-use super::audit::{Author, Entry, Origin};
+use super::access::{Action, Principal, find_network, not_found};
+use super::audit::{Author, Entry};
+use super::context::Context;
 use super::{Service, Shared};
 use crate::secret::Bearer;
 use crate::store::idempotency;
@@ -91,20 +92,18 @@ impl Service {
     /// Runs a work. It may run again after a rollback.
     pub(super) async fn exclusive<T: Send + 'static>(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         work: impl FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.admit(&caller).await?;
+        self.admit(&context).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Exclusive { shared, caller, origin, work }).await
+        self.write(Exclusive { shared, context, work }).await
     }
 }
 
 struct Exclusive<F> {
     shared: Arc<Shared>,
-    caller: Caller,
-    origin: Origin,
+    context: Context,
     work: F,
 }
 
@@ -130,8 +129,8 @@ where
 
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, Error> {
         let shared = &self.shared;
-        let principal = Principal::authenticate(tx, &shared.secrets, &self.caller, now)?;
-        let author = self.origin.author(principal.actor());
+        let principal = Principal::authenticate(tx, &shared.secrets, &self.context, now)?;
+        let author = self.context.author(principal.actor());
         (self.work)(&mut Work { tx, now, shared, principal: &principal, author: &author })
     }
 }

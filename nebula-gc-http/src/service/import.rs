@@ -11,9 +11,10 @@ use serde_json::json;
 
 use self::judge::{Verdict, judge};
 use super::Service;
-use super::access::{Action, Caller, authorize, find_network, not_found};
-use super::audit::{Entry, Origin};
+use super::access::{Action, authorize, find_network, not_found};
+use super::audit::Entry;
 use super::blocklist;
+use super::context::Context;
 use super::exclusive::Work;
 use crate::store::ca;
 use crate::store::certificate::{self, Issued, Reason};
@@ -101,8 +102,7 @@ impl Service {
     /// of single hosts is in the report.
     pub async fn import_hosts(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         request: HostImport,
     ) -> Result<ImportReport, Error> {
         let HostImport { network, certificates, blocklist, skips_conflicts, is_dry_run } = request;
@@ -114,13 +114,13 @@ impl Service {
             let reason = format!("there are {}, up to {LIMIT} are allowed", blocklist.len());
             return Err(Error::invalid("blocklist", reason));
         }
-        let asked = (caller.clone(), network.clone(), blocklist.clone());
+        let asked = (context.clone(), network.clone(), blocklist.clone());
         let (hosts, report) = self
             .read(move |tx, shared| {
-                let (caller, network, listed) = asked;
+                let (context, network, listed) = asked;
                 let (action, now) = (Action::Import, shared.now());
                 let (_, network) =
-                    authorize(tx, &shared.secrets, &caller, now, action, network.as_ref())?;
+                    authorize(tx, &shared.secrets, &context, now, action, network.as_ref())?;
                 let mut trusted = CaPool::new();
                 for ca in ca::trusted(tx, network.id)? {
                     trusted.add(ca).map_err(Error::unavailable)?;
@@ -148,8 +148,7 @@ impl Service {
                 blocklist::block(work, &network, ("blocklist", &part))
             };
             // Each part moves the revision by a change of its own.
-            let origin = origin.another();
-            done.blocked += self.exclusive(caller.clone(), origin, step).await?.blocked;
+            done.blocked += self.exclusive(context.another(), step).await?.blocked;
         }
         let hosts: Arc<[Host]> = hosts.into();
         for start in (0..hosts.len()).step_by(STEP) {
@@ -162,7 +161,7 @@ impl Service {
                 let part = hosts.get(start..end).unwrap_or_default();
                 take_over_part(work, &network, part, skips_conflicts)
             };
-            let part = self.exclusive(caller.clone(), origin, step).await?;
+            let part = self.exclusive(context.clone(), step).await?;
             done.present += part.present;
             done.imported += part.imported;
             done.conflicts.extend(part.conflicts);

@@ -5,8 +5,9 @@ use nebula_alloc::{NetworkId, PoolId, block, pool};
 use serde_json::json;
 
 use super::Service;
-use super::access::{Action, Caller, authorize};
-use super::audit::{Entry, Origin};
+use super::access::{Action, authorize};
+use super::audit::Entry;
+use super::context::Context;
 use super::exclusive::{Created, Repeat};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
@@ -55,7 +56,7 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn join_tokens(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         after: Option<JoinTokenId>,
         limit: i64,
@@ -63,7 +64,7 @@ impl Service {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadJoinTokens, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadJoinTokens, Some(&network))?;
             join_token::after(tx, network.id, after.unwrap_or([0; 16].into()), limit)
         })
         .await
@@ -75,14 +76,14 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn join_token(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         id: JoinTokenId,
     ) -> Result<JoinToken, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadJoinTokens, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadJoinTokens, Some(&network))?;
             find(tx, network.id, id)
         })
         .await
@@ -95,17 +96,16 @@ impl Service {
     /// access.
     pub async fn create_join_token(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         request: NewJoinToken,
         repeat: Option<Repeat>,
     ) -> Result<Created<JoinToken>, Error> {
-        self.admit(&caller).await?;
+        self.admit(&context).await?;
         if !(1..=MOST_USES).contains(&request.uses) {
             return Err(Error::invalid("uses", format!("must be from 1 to {MOST_USES}")));
         }
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::ManageJoinTokens, &network)?;
             work.once(
                 repeat.as_ref(),
@@ -160,12 +160,11 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn revoke_join_token(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         id: JoinTokenId,
     ) -> Result<(), Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::ManageJoinTokens, &network)?;
             let token = find(work.tx, network.id, id)?;
             if !join_token::revoke(work.tx, id, work.now)? {

@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 pub use self::settings::NetworkSettings;
 use self::settings::check_initiating;
 pub(super) use self::settings::check_mtu;
+use super::context::Context;
 use crate::names::{check_seen, hidden_id};
-use crate::service::access::{Action, Caller, Principal, authorize};
-use crate::service::audit::{Entry, Origin};
+use crate::service::access::{Action, Principal, authorize};
+use crate::service::audit::Entry;
 use crate::service::cas::{CaSource, NewCa, check_permits, signer_user};
 use crate::service::exclusive::{Created, Repeat, Work};
 use crate::service::pools::{Addresses, refusal};
@@ -104,12 +105,12 @@ impl Service {
     /// Those of access.
     pub async fn networks(
         &self,
-        caller: Caller,
+        context: Context,
         after: Option<NetworkId>,
         limit: i64,
     ) -> Result<Vec<Network>, Error> {
         self.read(move |tx, shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let principal = Principal::authenticate(tx, &shared.secrets, &context, shared.now())?;
             principal.permit(Action::ReadNetwork)?;
             let after = after.unwrap_or(NetworkId([0; 16]));
             match principal.scope() {
@@ -128,10 +129,10 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
-    pub async fn network(&self, caller: Caller, name: NetworkRef) -> Result<Network, Error> {
+    pub async fn network(&self, context: Context, name: NetworkRef) -> Result<Network, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
-            Ok(authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&name))?.1)
+            Ok(authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&name))?.1)
         })
         .await
     }
@@ -143,12 +144,11 @@ impl Service {
     /// [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn create_network(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         request: NewNetwork,
         repeat: Option<Repeat>,
     ) -> Result<Created<Network>, Error> {
-        self.create_network_with(caller, origin, request, repeat, None).await
+        self.create_network_with(context, request, repeat, None).await
     }
 
     /// As [`create_network`](Self::create_network), with a CA of one's own choice; the network has that
@@ -158,20 +158,19 @@ impl Service {
     /// As [`create_network`](Self::create_network) and [`add_ca`](Self::add_ca).
     pub async fn create_network_with(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         request: NewNetwork,
         repeat: Option<Repeat>,
         ca: Option<CaSource>,
     ) -> Result<Created<Network>, Error> {
-        self.admit(&caller).await?;
+        self.admit(&context).await?;
         let ranges = request.check()?;
         let mut request = request;
         let ca = match ca {
             None => None,
             Some(source) => {
                 // A signer is asked for nobody who may not make this network.
-                let (asked, tenant) = (caller.clone(), request.tenant);
+                let (asked, tenant) = (context.clone(), request.tenant);
                 let user = self
                     .read(move |tx, shared| {
                         let (secrets, now) = (&shared.secrets, shared.now());
@@ -188,7 +187,7 @@ impl Service {
                 Some(ca)
             }
         };
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             work.principal.permit(Action::CreateNetwork)?;
             let tenant = owner(work.tx, work.principal, request.tenant)?;
             work.once(
@@ -217,13 +216,12 @@ impl Service {
     /// As [`create_network`](Self::create_network), and [`Error::Precondition`].
     pub async fn change_network(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         name: NetworkRef,
         expected: Expected,
         patch: NetworkPatch,
     ) -> Result<Network, Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let former = work.network(Action::ChangeNetwork, &name)?;
             expected.check(&former.tag())?;
             let (network, gains) = patch.apply(&former)?;
@@ -273,11 +271,11 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
-    pub async fn network_ca(&self, caller: Caller, name: NetworkRef) -> Result<String, Error> {
+    pub async fn network_ca(&self, context: Context, name: NetworkRef) -> Result<String, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&name))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&name))?;
             Ok(ca::trusted(tx, network.id)?.iter().map(nebula_pki::Certificate::to_pem).collect())
         })
         .await

@@ -8,7 +8,8 @@ use nebula_alloc::store::Transaction;
 
 pub use self::change::{NodeChange, Rotated};
 pub use self::details::NodeDetails;
-use super::access::{Action, Caller, Principal, authorize, find_network, not_found};
+use super::access::{Action, Principal, authorize, find_network, not_found};
+use super::context::Context;
 use super::{Service, Shared};
 use crate::store::blocklist::{self, Blocked};
 use crate::store::certificate::{self, LedgerEntry};
@@ -59,13 +60,13 @@ impl Service {
     /// Those of access.
     pub async fn nodes(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         filter: NodeFilter,
         after: Option<NodeId>,
         limit: usize,
     ) -> Result<NodePage, Error> {
-        self.look(caller, network, move |tx, network, now| {
+        self.look(context, network, move |tx, network, now| {
             let after = after.unwrap_or([0; 16].into());
             let listed = node::list(tx, network.id, &filter, after, limit)?;
             NodePage::read(tx, network, now, listed)
@@ -79,14 +80,14 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn node(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         id: NodeId,
     ) -> Result<NodeDetails, Error> {
         self.read(move |tx, shared| {
             let now = shared.now();
             let (_, network, node) =
-                find(tx, shared, &caller, now, Action::ReadNode, (Some(&network), id))?;
+                find(tx, shared, &context, now, Action::ReadNode, (Some(&network), id))?;
             NodeDetails::read(tx, &network, now, node)
         })
         .await
@@ -99,7 +100,7 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn node_certificates(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         id: NodeId,
         after: Option<CertificateId>,
@@ -107,7 +108,7 @@ impl Service {
     ) -> Result<Vec<LedgerEntry>, Error> {
         self.read(move |tx, shared| {
             let (_, _, node) =
-                find(tx, shared, &caller, shared.now(), Action::ReadNode, (Some(&network), id))?;
+                find(tx, shared, &context, shared.now(), Action::ReadNode, (Some(&network), id))?;
             certificate::ledger(tx, node.id, after.unwrap_or([0; 16].into()), limit)
         })
         .await
@@ -120,13 +121,13 @@ impl Service {
     /// Those of access.
     pub async fn blocklist(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         after: Option<[u8; 32]>,
         limit: i64,
     ) -> Result<Vec<Blocked>, Error> {
         self.read(move |tx, shared| {
-            let network = network_for(tx, shared, &caller, Action::ReadNetwork, &network)?;
+            let network = network_for(tx, shared, &context, Action::ReadNetwork, &network)?;
             let after = after.as_ref().map_or(&[][..], |fingerprint| fingerprint);
             blocklist::after(tx, network.id, after, limit)
         })
@@ -140,13 +141,13 @@ impl Service {
     /// [`Error::NotFound`] for a revision that is not there yet, and those of access.
     pub async fn unapplied(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         revision: i64,
         after: Option<NodeId>,
         limit: usize,
     ) -> Result<Unapplied, Error> {
-        self.look(caller, network, move |tx, network, now| {
+        self.look(context, network, move |tx, network, now| {
             if !(1..=network.revision.0).contains(&revision) {
                 return Err(Error::NotFound { what: format!("revision {revision}") });
             }
@@ -167,12 +168,12 @@ impl Service {
     /// Reads about all nodes of a network.
     async fn look<T: Send + 'static>(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         read: impl FnOnce(&mut dyn Transaction, &Network, i64) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.read(move |tx, shared| {
-            let network = network_for(tx, shared, &caller, Action::ReadNode, &network)?;
+            let network = network_for(tx, shared, &context, Action::ReadNode, &network)?;
             read(tx, &network, shared.now())
         })
         .await
@@ -183,12 +184,12 @@ impl Service {
 fn network_for(
     tx: &mut dyn Transaction,
     shared: &Shared,
-    caller: &Caller,
+    context: &Context,
     action: Action,
     network: &NetworkRef,
 ) -> Result<Network, Error> {
     let now = shared.now();
-    let (principal, network) = authorize(tx, &shared.secrets, caller, now, action, Some(network))?;
+    let (principal, network) = authorize(tx, &shared.secrets, context, now, action, Some(network))?;
     if !principal.is_operator() {
         return Err(Error::Forbidden { reason: "this needs an operator key".to_owned() });
     }
@@ -199,12 +200,12 @@ fn network_for(
 fn find(
     tx: &mut dyn Transaction,
     shared: &Shared,
-    caller: &Caller,
+    context: &Context,
     now: i64,
     action: Action,
     (network, id): (Option<&NetworkRef>, NodeId),
 ) -> Result<(Principal, Network, Node), Error> {
-    let principal = Principal::authenticate(tx, &shared.secrets, caller, now)?;
+    let principal = Principal::authenticate(tx, &shared.secrets, context, now)?;
     let node = node::by_id(tx, id)?;
     let network = match (network, &node) {
         (Some(_), _) => find_network(tx, &principal, network)?,

@@ -4,8 +4,9 @@ use nebula_alloc::store::Transaction;
 use serde_json::json;
 
 use super::Service;
-use super::access::{Action, Caller, Principal, find_network, not_found};
-use super::audit::{Entry, Origin};
+use super::access::{Action, Principal, find_network, not_found};
+use super::audit::Entry;
+use super::context::Context;
 use super::exclusive::{Created, Repeat, Work};
 use crate::error::time;
 use crate::names::{check_seen, hidden_id};
@@ -46,12 +47,12 @@ impl Service {
     /// Those of access.
     pub async fn operator_keys(
         &self,
-        caller: Caller,
+        context: Context,
         after: Option<OperatorKeyId>,
         limit: i64,
     ) -> Result<Vec<KeptKey>, Error> {
         self.read(move |tx, shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let principal = Principal::authenticate(tx, &shared.secrets, &context, shared.now())?;
             principal.permit(Action::ReadOperatorKeys)?;
             operator_key::after(tx, principal.scope(), after.unwrap_or([0; 16].into()), limit)
         })
@@ -62,9 +63,13 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
-    pub async fn operator_key(&self, caller: Caller, id: OperatorKeyId) -> Result<KeptKey, Error> {
+    pub async fn operator_key(
+        &self,
+        context: Context,
+        id: OperatorKeyId,
+    ) -> Result<KeptKey, Error> {
         self.read(move |tx, shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let principal = Principal::authenticate(tx, &shared.secrets, &context, shared.now())?;
             let key = find(tx, &principal, id)?;
             principal.permit(Action::ReadOperatorKeys)?;
             Ok(key)
@@ -79,12 +84,11 @@ impl Service {
     /// access.
     pub async fn create_operator_key(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         request: NewOperatorKey,
         repeat: Option<Repeat>,
     ) -> Result<Created<KeptKey>, Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             work.principal.permit(Action::ManageOperatorKeys)?;
             let scope = resolve(work, &request.reach)?;
             work.once(
@@ -133,11 +137,10 @@ impl Service {
     /// [`Error::Conflict`] for the last root owner's, [`Error::NotFound`], and those of access.
     pub async fn revoke_operator_key(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         id: OperatorKeyId,
     ) -> Result<(), Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let KeptKey { key, revoked_at, .. } = find(work.tx, work.principal, id)?;
             work.principal.permit(Action::ManageOperatorKeys)?;
             if revoked_at.is_some() {
@@ -178,7 +181,7 @@ pub(crate) fn insert_root(
         detail: json!({"name": key.name, "role": key.role.word()}),
         ..Entry::new("operator_key.created", key.id.as_bytes())
     };
-    Origin::local().author(by).record(tx, now, entry)
+    Context::local().author(by).record(tx, now, entry)
 }
 
 fn of_network(scope: Scope) -> Option<nebula_alloc::NetworkId> {

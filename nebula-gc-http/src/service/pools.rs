@@ -11,8 +11,8 @@ use nebula_alloc::{Error as AllocError, NetworkId, PoolId};
 pub use self::addresses::Addresses;
 pub use self::blocks::{NewBlock, Room};
 use super::Service;
-use super::access::{Action, Caller, authorize};
-use super::audit::Origin;
+use super::access::{Action, authorize};
+use super::context::Context;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
 use crate::store::network::Network;
@@ -48,7 +48,7 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn pools(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         after: Option<PoolId>,
         limit: i64,
@@ -56,7 +56,7 @@ impl Service {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             let limit = usize::try_from(limit).unwrap_or_default();
             let pools = pool::by_network(tx, network.id, after, limit)?;
             pools.into_iter().map(|pool| with_usage(tx, pool)).collect()
@@ -70,14 +70,14 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn pool(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         id: PoolId,
     ) -> Result<PoolUsage, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             let pool = find(tx, network.id, id)?;
             with_usage(tx, pool)
         })
@@ -92,13 +92,12 @@ impl Service {
     /// [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn create_pool(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         (range, position): (Addresses, i64),
         repeat: Option<Repeat>,
     ) -> Result<Created<PoolUsage>, Error> {
-        let making = self.exclusive(caller, origin, move |work| {
+        let making = self.exclusive(context, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             let range = range.of(&network)?;
             work.once(
@@ -122,13 +121,12 @@ impl Service {
     /// As [`create_pool`](Self::create_pool), and [`Error::LeasesStand`], [`Error::Precondition`].
     pub async fn resize_pool(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         (network, id): (NetworkRef, PoolId),
         expected: Expected,
         range: Addresses,
     ) -> Result<PoolUsage, Error> {
-        let resizing = self.exclusive(caller, origin, move |work| {
+        let resizing = self.exclusive(context, move |work| {
             let (network, pool) = changeable(work, (&network, id), &expected)?;
             let range = range.of(&network)?;
             if pool.range == range {
@@ -147,12 +145,11 @@ impl Service {
     /// [`Error::Precondition`], and those of access.
     pub async fn delete_pool(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         (network, id): (NetworkRef, PoolId),
         expected: Expected,
     ) -> Result<(), Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             changeable(work, (&network, id), &expected)?;
             pool::delete(work.tx, work.now, &work.author.actor(), id).map_err(refusal)
         })

@@ -12,8 +12,9 @@ use nebula_pki::{Certificate, Fingerprint, Version};
 use sha2::{Digest, Sha256};
 
 pub(super) use self::heartbeat::Heartbeats;
-use super::access::{Action, Caller, Principal};
+use super::access::{Action, Principal};
 use super::bundles::addresses;
+use super::context::Context;
 use super::{Desired, Service, Shared};
 use crate::store::network::Network;
 use crate::store::node::{Applied, Node, NodeState};
@@ -70,9 +71,9 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NodeKeptOut`] and those of access.
-    pub async fn own_node(&self, caller: Caller) -> Result<OwnNode, Error> {
+    pub async fn own_node(&self, context: Context) -> Result<OwnNode, Error> {
         self.read(move |tx, shared| {
-            let node = heard(tx, shared, &caller)?;
+            let node = heard(tx, shared, &context)?;
             let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
             let certificates = certificate::current(tx, node.id)?;
             let renew_at = renewal_of(&network, shared.now(), node.id, &certificates);
@@ -112,10 +113,10 @@ impl OwnCertificate {
 pub(super) fn heard(
     tx: &mut dyn Transaction,
     shared: &Shared,
-    caller: &Caller,
+    context: &Context,
 ) -> Result<Node, Error> {
     let now = shared.now();
-    let principal = Principal::authenticate(tx, &shared.secrets, caller, now)?;
+    let principal = Principal::authenticate(tx, &shared.secrets, context, now)?;
     let node = own_node(&principal)?;
     shared.heartbeats.note(node, now);
     Ok(node.clone())

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::Service;
-use super::access::{Action, Caller, Principal};
-use super::audit::{Entry, Origin};
+use super::access::{Action, Principal};
+use super::audit::Entry;
+use super::context::Context;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
 use crate::names::{check_seen, hidden_id};
@@ -28,12 +29,12 @@ impl Service {
     /// Those of access.
     pub async fn tenants(
         &self,
-        caller: Caller,
+        context: Context,
         after: Option<TenantId>,
         limit: i64,
     ) -> Result<Vec<Tenant>, Error> {
         self.read(move |tx, shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let principal = Principal::authenticate(tx, &shared.secrets, &context, shared.now())?;
             principal.permit(Action::ReadTenants)?;
             let after = after.unwrap_or([0; 16].into());
             match principal.scope() {
@@ -51,9 +52,9 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
-    pub async fn tenant(&self, caller: Caller, id: TenantId) -> Result<Tenant, Error> {
+    pub async fn tenant(&self, context: Context, id: TenantId) -> Result<Tenant, Error> {
         self.read(move |tx, shared| {
-            let principal = Principal::authenticate(tx, &shared.secrets, &caller, shared.now())?;
+            let principal = Principal::authenticate(tx, &shared.secrets, &context, shared.now())?;
             let tenant = find(tx, &principal, id)?;
             principal.permit(Action::ReadTenants)?;
             Ok(tenant)
@@ -67,12 +68,11 @@ impl Service {
     /// [`Error::Conflict`], [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn create_tenant(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         name: Label,
         repeat: Option<Repeat>,
     ) -> Result<Created<Tenant>, Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             work.principal.permit(Action::ManageTenants)?;
             require_root(work)?;
             work.once(
@@ -100,13 +100,12 @@ impl Service {
     /// [`Error::Conflict`], [`Error::Precondition`], [`Error::NotFound`], and those of access.
     pub async fn rename_tenant(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         id: TenantId,
         expected: Expected,
         name: Label,
     ) -> Result<Tenant, Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let tenant = changeable(work, id, &expected)?;
             if tenant.name == name.as_str() {
                 return Ok(tenant);
@@ -131,12 +130,11 @@ impl Service {
     /// As [`rename_tenant`](Self::rename_tenant).
     pub async fn delete_tenant(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         id: TenantId,
         expected: Expected,
     ) -> Result<(), Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let tenant = changeable(work, id, &expected)?;
             require_root(work)?;
             check_not_default(&tenant)?;

@@ -17,8 +17,9 @@ use nebula_alloc::reclaim::reclaim;
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
-use super::audit::{Author, Origin};
+use super::audit::Author;
 use super::blocking::block_replaced;
+use super::context::Context;
 use super::pending::Settlement;
 use super::{Service, Shared};
 use crate::Error;
@@ -156,7 +157,7 @@ impl Service {
         work: impl FnMut(&mut dyn Transaction, i64, &Author) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Stop> {
         let shared = Arc::clone(&self.shared);
-        let author = Origin::local().author(NAME);
+        let author = Context::local().author(NAME);
         self.write(Chore { shared, author, work }).await?.ok_or(Stop::Elsewhere)
     }
 }

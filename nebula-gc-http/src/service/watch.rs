@@ -18,7 +18,7 @@ use nebula_alloc::store::Transaction;
 use tokio::sync::oneshot;
 
 use self::look::{Look, Seen};
-use super::access::Caller;
+use super::context::Context;
 use super::self_service::heard;
 use super::{Service, Shared};
 use crate::store::database::Reading;
@@ -273,8 +273,8 @@ struct Standing {
 }
 
 impl Standing {
-    fn read(tx: &mut dyn Transaction, shared: &Shared, caller: &Caller) -> Result<Self, Error> {
-        let Node { id, network, token, generation, .. } = heard(tx, shared, caller)?;
+    fn read(tx: &mut dyn Transaction, shared: &Shared, context: &Context) -> Result<Self, Error> {
+        let Node { id, network, token, generation, .. } = heard(tx, shared, context)?;
         let marks = network::marks(tx, &[network])?.into_iter().next().flatten();
         let marks = marks.ok_or_else(|| Error::unavailable("a node without network"))?;
         Ok(Self {
@@ -296,11 +296,11 @@ impl Service {
     /// [`Error::RateLimited`] for a node that polls too often at a time.
     pub async fn watch(
         &self,
-        caller: Caller,
+        context: Context,
         seen: Desired,
         longest: Duration,
     ) -> Result<Option<Desired>, Error> {
-        let standing = self.standing(&caller).await?;
+        let standing = self.standing(&context).await?;
         if standing.desired != seen {
             return Ok(Some(standing.desired));
         }
@@ -310,7 +310,7 @@ impl Service {
             Ok(Ok(News::Moved(now))) => Ok(Some(now)),
             // The sender is gone only when the service is.
             Ok(Ok(News::Doubted) | Err(_)) => {
-                let now = self.standing(&caller).await?.desired;
+                let now = self.standing(&context).await?.desired;
                 Ok((now != seen).then_some(now))
             }
         }
@@ -324,8 +324,8 @@ impl Service {
         nodes.map(Vec::len).sum()
     }
 
-    async fn standing(&self, caller: &Caller) -> Result<Standing, Error> {
-        let caller = caller.clone();
-        self.read(move |tx, shared| Standing::read(tx, shared, &caller)).await
+    async fn standing(&self, context: &Context) -> Result<Standing, Error> {
+        let context = context.clone();
+        self.read(move |tx, shared| Standing::read(tx, shared, &context)).await
     }
 }

@@ -1,8 +1,8 @@
 //! What does the dialect do with nodes that came through the native API?
 
 use nebula_gc_http::{
-    Bearer, Caller, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef, NewJoinToken,
-    NodeName, Origin,
+    Bearer, Context, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef, NewJoinToken,
+    NodeName,
 };
 use nebula_pki::Certificate;
 use nebula_pki::key::PublicKey;
@@ -32,8 +32,8 @@ async fn enroll(plane: &Plane) -> (PublicKey, Bearer) {
         relay: None,
         mtu: None,
     };
-    let caller = Caller::Bearer(token.clone());
-    plane.service.enroll(caller, Origin::local(), request).await.unwrap();
+    let caller = Context::bearer(token.clone());
+    plane.service.enroll(caller, request).await.unwrap();
     (public_key, token)
 }
 
@@ -48,9 +48,9 @@ async fn join_token(plane: &Plane) -> Bearer {
         lighthouse: false,
         pool: None,
     };
-    let (caller, origin) = (Caller::Local, Origin::local());
+    let caller = Context::local();
     let demo = NetworkRef::new("demo").unwrap();
-    let made = plane.service.create_join_token(caller, origin, demo, request, None).await;
+    let made = plane.service.create_join_token(caller, demo, request, None).await;
     made.unwrap().secret.unwrap()
 }
 

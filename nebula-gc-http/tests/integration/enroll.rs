@@ -8,7 +8,7 @@ use crate::shared::postgres;
 use nebula_alloc::store::writer::Subject;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, Database, DeviceId, Enrollment, Error, NetworkRef, NodeName, Origin,
+    AddPool, Bearer, Context, Database, DeviceId, Enrollment, Error, NetworkRef, NodeName,
     ServerSecrets, Service, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
@@ -26,7 +26,7 @@ async fn service(database: Database, now: &Arc<AtomicI64>) -> Service {
         prefix: "10.1.0.0/24".parse().unwrap(),
         version: None,
     };
-    service.add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+    service.add_pool(Context::local(), pool).await.unwrap();
     service
 }
 
@@ -55,7 +55,7 @@ async fn a_repeat_gets_the_same_and_another_token_nothing(
 ) {
     let service = service(database, now).await;
     let request = enrollment("one");
-    let enroll = |request| service.enroll(Caller::Local, Origin::local(), request);
+    let enroll = |request| service.enroll(Context::local(), request);
     let first = enroll(request.clone()).await.unwrap();
     assert!(first.is_new);
     assert_eq!(first.networks, ["10.1.0.1/24".parse().unwrap()]);
@@ -75,7 +75,7 @@ async fn who_is_overtaken_is_told_by_whom() {
     let Some(cluster) = postgres::cluster_in_memory() else { return };
     let (url, now) = (cluster.schema(), Arc::new(AtomicI64::new(START)));
     let service = service(Postgres::connect(&url).unwrap().into(), &now).await;
-    let enroll = |name| service.enroll(Caller::Local, Origin::local(), enrollment(name));
+    let enroll = |name| service.enroll(Context::local(), enrollment(name));
     enroll("one").await.unwrap();
     let (renamed, first) = tokio::sync::oneshot::channel();
     let other = std::thread::spawn(move || {
@@ -107,7 +107,7 @@ async fn one_node_asking_as_many_devices_is_served_and_harms_nobody(
     let service = Arc::new(service(database, now).await);
     let enroll = |request| {
         let service = Arc::clone(&service);
-        tokio::spawn(async move { service.enroll(Caller::Local, Origin::local(), request).await })
+        tokio::spawn(async move { service.enroll(Context::local(), request).await })
     };
     // Without a device, and with one: at once, new and once its certificate expired.
     for device in [None, Some(DeviceId::new("one's").unwrap())] {

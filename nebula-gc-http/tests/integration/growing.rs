@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::support::fleet::{self, Fleet, START, demo};
 use nebula_gc_http::{
-    CaFiles, CaSource, Caller, Change, DeviceId, Enrolled, Error, Expected, Network, NetworkPatch,
-    NodeName, Origin, Registration,
+    CaFiles, CaSource, Change, Context, DeviceId, Enrolled, Error, Expected, Network, NetworkPatch,
+    NodeName, Registration,
 };
 use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
@@ -20,8 +20,8 @@ on_both_engines! {
 async fn grow(fleet: &Fleet, prefix: &str) -> Result<Network, Error> {
     let prefixes = Some(vec![prefix.parse().unwrap()]);
     let patch = NetworkPatch { prefixes, ..NetworkPatch::default() };
-    let (local, origin) = (Caller::Local, Origin::local());
-    fleet.service.change_network(local, origin, demo(), Expected::Anything, patch).await
+    let local = Context::local();
+    fleet.service.change_network(local, demo(), Expected::Anything, patch).await
 }
 
 async fn register(fleet: &Fleet, key: &PublicKey) -> Enrolled {
@@ -33,7 +33,7 @@ async fn register(fleet: &Fleet, key: &PublicKey) -> Enrolled {
         groups: Change::Keep,
         lighthouse: Change::Keep,
     };
-    fleet.service.register(Caller::Local, Origin::local(), device).await.unwrap()
+    fleet.service.register(Context::local(), device).await.unwrap()
 }
 
 async fn certificates_are_due_once_a_prefix_has_grown(fleet: Fleet) {
@@ -59,7 +59,7 @@ async fn certificates_are_due_once_a_prefix_has_grown(fleet: Fleet) {
     fleet.pass(DAY);
     assert_eq!(fleet.upkeep().await.unsound, 0);
 
-    let renew = async || fleet.service.renew(member.caller(), Origin::local(), None).await.unwrap();
+    let renew = async || fleet.service.renew(member.caller(), None).await.unwrap();
     let renewed = renew().await;
     assert!(renewed.renewed);
     let networks = renewed.certificates[0].unverified_details().networks().to_vec();
@@ -90,7 +90,7 @@ async fn it_grows_only_as_far_as_its_ca_permits(fleet: Fleet) {
     let issuer = Issuer::self_signed(Version::V1, ca, key).unwrap();
     let certificate = issuer.certificate().to_pem();
     let source = CaSource::Imported(CaFiles { certificate, key: pem, passphrase: None });
-    fleet.service.add_ca(Caller::Local, Origin::local(), Some(demo()), source).await.unwrap();
+    fleet.service.add_ca(Context::local(), Some(demo()), source).await.unwrap();
     let member = fleet.enroll("one").await;
     let revision = fleet.revision().await;
     let refused = grow(&fleet, "10.1.0.0/16").await;
@@ -100,7 +100,7 @@ async fn it_grows_only_as_far_as_its_ca_permits(fleet: Fleet) {
     );
     assert_eq!(fleet.revision().await, revision);
     grow(&fleet, "10.1.0.0/20").await.unwrap();
-    let renewed = fleet.service.renew(member.caller(), Origin::local(), None).await.unwrap();
+    let renewed = fleet.service.renew(member.caller(), None).await.unwrap();
     assert!(renewed.renewed);
     fleet.verify();
 }

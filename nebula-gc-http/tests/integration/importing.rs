@@ -11,9 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::shared::postgres;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
-    AddPool, CaFiles, CaSource, Caller, Change, Database, DeviceId, Enrolled, Error, HostImport,
-    ImportReport, NetworkRef, NodeName, Origin, Registration, ServerSecrets, Service, Settlement,
-    verify,
+    AddPool, CaFiles, CaSource, Change, Context, Database, DeviceId, Enrolled, Error, HostImport,
+    ImportReport, NetworkRef, NodeName, Registration, ServerSecrets, Service, Settlement, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Certificate, Curve, SystemRandom, Version};
@@ -100,7 +99,7 @@ impl Plane {
             prefix: cidr.parse().unwrap(),
             version: Some(version),
         };
-        service.add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+        service.add_pool(Context::local(), pool).await.unwrap();
         Self { service, now }
     }
 
@@ -112,7 +111,7 @@ impl Plane {
 
     async fn add_files(&self, files: CaFiles) -> Result<(), Error> {
         let source = CaSource::Imported(files);
-        self.service.add_ca(Caller::Local, Origin::local(), None, source).await.map(drop)
+        self.service.add_ca(Context::local(), None, source).await.map(drop)
     }
 
     async fn import(&self, certificates: &[Certificate], real: bool, skips: bool) -> ImportReport {
@@ -123,7 +122,7 @@ impl Plane {
             skips_conflicts: skips,
             is_dry_run: !real,
         };
-        self.service.import_hosts(Caller::Local, Origin::local(), request).await.unwrap()
+        self.service.import_hosts(Context::local(), request).await.unwrap()
     }
 
     async fn register(&self, device: &str, key: &PublicKey) -> Result<Enrolled, Error> {
@@ -135,7 +134,7 @@ impl Plane {
             groups: Change::Keep,
             lighthouse: Change::Keep,
         };
-        self.service.register(Caller::Local, Origin::local(), request).await
+        self.service.register(Context::local(), request).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! A node's own view over HTTP.
 
 use crate::support::native::Plane;
-use nebula_gc_http::{AddPool, Bearer, Caller, Enrollment, NetworkRef, NodeName, Origin};
+use nebula_gc_http::{AddPool, Bearer, Context, Enrollment, NetworkRef, NodeName};
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom};
 use serde_json::json;
@@ -22,7 +22,7 @@ async fn enrolled(plane: &Plane) -> String {
         prefix: "10.1.0.0/16".parse().unwrap(),
         version: None,
     };
-    plane.service.add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+    plane.service.add_pool(Context::local(), pool).await.unwrap();
     let token = Bearer::new_node_token().unwrap();
     let request = Enrollment {
         former_token: None,
@@ -38,7 +38,7 @@ async fn enrolled(plane: &Plane) -> String {
         relay: None,
         mtu: None,
     };
-    plane.service.enroll(Caller::Local, Origin::local(), request).await.unwrap();
+    plane.service.enroll(Context::local(), request).await.unwrap();
     token.expose().to_owned()
 }
 

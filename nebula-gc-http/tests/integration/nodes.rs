@@ -2,8 +2,8 @@
 
 use crate::support::fleet::{self, Fleet, Member, demo, enrollment, groups};
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, CertificateState, Change, DeviceId, Enrollment, Error, Expected,
-    Label, NodeChange, NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Origin, Reason,
+    Bearer, CaSource, CertificateState, Change, Context, DeviceId, Enrollment, Error, Expected,
+    Label, NodeChange, NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Reason,
     Registration, Rule, StateReason,
 };
 use nebula_pki::key::PublicKey;
@@ -36,25 +36,21 @@ async fn operate(
     member: &Member,
     operation: Operation,
 ) -> Result<NodeDetails, Error> {
-    let (service, caller, origin) = (&fleet.service, Caller::Local, Origin::local());
+    let (service, caller) = (&fleet.service, Context::local());
     let (about, expected) = ((demo(), member.id), Expected::Anything);
     match operation {
         Operation::Suspend => {
-            service
-                .suspend_node(caller, origin, about, expected, StateReason::new("lost").unwrap())
-                .await
+            service.suspend_node(caller, about, expected, StateReason::new("lost").unwrap()).await
         }
         Operation::Revoke => {
-            service
-                .revoke_node(caller, origin, about, expected, StateReason::new("stolen").unwrap())
-                .await
+            service.revoke_node(caller, about, expected, StateReason::new("stolen").unwrap()).await
         }
-        Operation::Reinstate => service.reinstate_node(caller, origin, about, expected).await,
-        Operation::Release => service.release_node(caller, origin, about, expected).await,
+        Operation::Reinstate => service.reinstate_node(caller, about, expected).await,
+        Operation::Release => service.release_node(caller, about, expected).await,
         Operation::Rename => {
             let name = NodeName::new(format!("{}-renamed", member.enrolled.name)).unwrap();
             let change = NodeChange { name: Change::Set(name), ..NodeChange::default() };
-            service.change_node(caller, origin, about, expected, change).await
+            service.change_node(caller, about, expected, change).await
         }
     }
 }
@@ -151,13 +147,13 @@ async fn who_is_kept_out_again_is_told_the_new_reason(fleet: Fleet) {
         let (revision, blocked) = (fleet.revision().await, fleet.blocked().await.len());
         let reason = StateReason::new("found to be broken").unwrap();
         let about = (demo(), member.id);
-        let (caller, origin) = (Caller::Local, Origin::local());
+        let caller = Context::local();
         let service = &fleet.service;
         let after = match kind {
             Operation::Suspend => {
-                service.suspend_node(caller, origin, about, Expected::Anything, reason).await
+                service.suspend_node(caller, about, Expected::Anything, reason).await
             }
-            _ => service.revoke_node(caller, origin, about, Expected::Anything, reason).await,
+            _ => service.revoke_node(caller, about, Expected::Anything, reason).await,
         };
         let after = after.unwrap();
         assert_eq!(after.state_reason.as_deref(), Some("found to be broken"));
@@ -220,13 +216,7 @@ async fn each_change_moves_once(fleet: Fleet) {
         let revision = fleet.revision().await;
         let after = fleet
             .service
-            .change_node(
-                Caller::Local,
-                Origin::local(),
-                (demo(), member.id),
-                Expected::Anything,
-                change,
-            )
+            .change_node(Context::local(), (demo(), member.id), Expected::Anything, change)
             .await
             .unwrap();
         assert_eq!(fleet.revision().await - revision, by_revision, "{what}");
@@ -237,15 +227,18 @@ async fn each_change_moves_once(fleet: Fleet) {
         assert_eq!(fleet.node(&other).await, aside, "{what}: nobody else changes");
     }
     // The ledger has each, oldest first.
-    let ledger =
-        fleet.service.node_certificates(Caller::Local, demo(), member.id, None, 100).await.unwrap();
+    let ledger = fleet
+        .service
+        .node_certificates(Context::local(), demo(), member.id, None, 100)
+        .await
+        .unwrap();
     let states: Vec<_> = ledger.iter().map(|entry| entry.state).collect();
     assert_eq!(states.len(), 5);
     assert_eq!(states.last(), Some(&CertificateState::Issued));
     assert_eq!(ledger[0].reason, Reason::Enrolled);
     let second = fleet
         .service
-        .node_certificates(Caller::Local, demo(), member.id, Some(ledger[1].id), 2)
+        .node_certificates(Context::local(), demo(), member.id, Some(ledger[1].id), 2)
         .await
         .unwrap();
     assert_eq!(second, ledger[2..4]);
@@ -258,7 +251,7 @@ async fn two_changes_of_one_state_are_one_change(fleet: Fleet) {
     let change = |mtu| {
         let change = NodeChange { mtu: Change::Set(Some(mtu)), ..NodeChange::default() };
         let (about, expected) = ((demo(), member.id), Expected::OneOf(vec![tag.clone()]));
-        fleet.service.change_node(Caller::Local, Origin::local(), about, expected, change)
+        fleet.service.change_node(Context::local(), about, expected, change)
     };
     let outcomes: [_; 2] = tokio::join!(change(1400), change(1500)).into();
     let done: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).collect();
@@ -272,11 +265,7 @@ async fn two_changes_of_one_state_are_one_change(fleet: Fleet) {
     assert_ne!(fleet.node(&member).await.tag().as_str(), tag, "a reader sees the report");
     let change = NodeChange { mtu: Change::Set(None), ..NodeChange::default() };
     let (about, expected) = ((demo(), member.id), Expected::OneOf(vec![tag]));
-    fleet
-        .service
-        .change_node(Caller::Local, Origin::local(), about, expected, change)
-        .await
-        .unwrap();
+    fleet.service.change_node(Context::local(), about, expected, change).await.unwrap();
 }
 
 async fn a_revoked_key_stays_out_under_any_name(fleet: Fleet) {
@@ -316,7 +305,7 @@ async fn a_revoked_key_stays_out_under_any_name(fleet: Fleet) {
             groups: Change::Keep,
             lighthouse: Change::Keep,
         };
-        let refused = fleet.service.register(Caller::Local, Origin::local(), request).await;
+        let refused = fleet.service.register(Context::local(), request).await;
         assert!(matches!(refused, Err(Error::Forbidden { .. } | Error::KeyTaken)), "{device}");
     }
     // Its token opens nothing but the answer why.
@@ -339,7 +328,7 @@ async fn a_former_key_is_no_others(fleet: Fleet) {
     let (first, second) = (member.request.public_key.clone(), fleet::new_key());
     let renew = async |key: &PublicKey| {
         fleet.pass(60);
-        fleet.service.renew(member.caller(), Origin::local(), Some(key.clone())).await
+        fleet.service.renew(member.caller(), Some(key.clone())).await
     };
     let come = async |name: &str| {
         let request = Enrollment { public_key: first.clone(), ..enrollment(name) };
@@ -360,11 +349,11 @@ async fn a_former_key_is_no_others(fleet: Fleet) {
         groups: Change::Keep,
         lighthouse: Change::Keep,
     };
-    let refused = fleet.service.register(Caller::Local, Origin::local(), request).await;
+    let refused = fleet.service.register(Context::local(), request).await;
     assert_eq!(refused.err(), Some(Error::KeyTaken));
     let other = fleet.enroll("other").await;
     let wish = Some(first.clone());
-    let refused = fleet.service.renew(other.caller(), Origin::local(), wish).await;
+    let refused = fleet.service.renew(other.caller(), wish).await;
     assert_eq!(refused.err(), Some(Error::KeyTaken));
     operate(&fleet, &member, Operation::Reinstate).await.unwrap();
     fleet.verify();
@@ -384,17 +373,17 @@ async fn a_rotated_token_is_the_only_one(fleet: Fleet) {
     let member = fleet.enroll("one").await;
     let rotate = || {
         let about = (demo(), member.id);
-        fleet.service.rotate_node_token(Caller::Local, Origin::local(), about, Expected::Anything)
+        fleet.service.rotate_node_token(Context::local(), about, Expected::Anything)
     };
     let before = fleet.node(&member).await;
     let rotated = rotate().await.unwrap();
     assert_eq!(rotated.node.generation, before.generation);
     let old = fleet.service.own_node(member.caller()).await;
     assert!(matches!(old, Err(Error::Unauthorized { .. })));
-    let own = fleet.service.own_node(Caller::Bearer(rotated.token.clone())).await.unwrap();
+    let own = fleet.service.own_node(Context::bearer(rotated.token.clone())).await.unwrap();
     assert_eq!(own.id, member.id);
     rotate().await.unwrap();
-    let old = fleet.service.own_node(Caller::Bearer(rotated.token)).await;
+    let old = fleet.service.own_node(Context::bearer(rotated.token)).await;
     assert!(matches!(old, Err(Error::Unauthorized { .. })));
     operate(&fleet, &member, Operation::Release).await.unwrap();
     assert!(matches!(rotate().await, Err(Error::Conflict { .. })));
@@ -407,14 +396,11 @@ async fn a_rotated_token_is_the_only_one(fleet: Fleet) {
         groups: Change::Keep,
         lighthouse: Change::Keep,
     };
-    let device = fleet.service.register(Caller::Local, Origin::local(), request).await.unwrap();
+    let device = fleet.service.register(Context::local(), request).await.unwrap();
     let about = (demo(), device.node);
-    let given = fleet
-        .service
-        .rotate_node_token(Caller::Local, Origin::local(), about, Expected::Anything)
-        .await
-        .unwrap();
-    let own = fleet.service.own_node(Caller::Bearer(given.token)).await.unwrap();
+    let given =
+        fleet.service.rotate_node_token(Context::local(), about, Expected::Anything).await.unwrap();
+    let own = fleet.service.own_node(Context::bearer(given.token)).await.unwrap();
     assert_eq!((own.id, given.node.is_native), (device.node, true));
     fleet.verify();
 }
@@ -424,7 +410,7 @@ async fn renews(fleet: &Fleet, member: &Member) -> i64 {
     let told = fleet.service.own_node(member.caller()).await.unwrap().renew_at;
     assert_eq!(fleet.node(member).await.renew_at, told);
     let filter = NodeFilter::default();
-    let list = fleet.service.nodes(Caller::Local, demo(), filter, None, 10).await.unwrap();
+    let list = fleet.service.nodes(Context::local(), demo(), filter, None, 10).await.unwrap();
     let listed = list.nodes.iter().find(|node| node.id == member.id).unwrap();
     assert_eq!(listed.renew_at, told);
     told.unwrap()
@@ -432,18 +418,18 @@ async fn renews(fleet: &Fleet, member: &Member) -> i64 {
 
 async fn operators_see_when_a_node_renews_as_it_is_told(fleet: Fleet) {
     let member = fleet.enroll("one").await;
-    let (local, origin) = (|| Caller::Local, Origin::local);
+    let local = Context::local;
     assert!(renews(&fleet, &member).await > fleet.now());
     fleet.pass(1);
-    fleet.service.renew_all(local(), origin(), demo()).await.unwrap();
+    fleet.service.renew_all(local(), demo()).await.unwrap();
     assert!(renews(&fleet, &member).await <= fleet.now());
-    assert!(fleet.service.renew(member.caller(), origin(), None).await.unwrap().renewed);
+    assert!(fleet.service.renew(member.caller(), None).await.unwrap().renewed);
     assert!(renews(&fleet, &member).await > fleet.now());
     let name = Label::new("next").unwrap();
     let source = CaSource::New { name, lifetime: None };
-    fleet.service.add_ca(local(), origin(), Some(demo()), source).await.unwrap();
+    fleet.service.add_ca(local(), Some(demo()), source).await.unwrap();
     let cas = fleet.service.cas(local(), demo(), None, 10).await.unwrap();
-    fleet.service.retire_ca(local(), origin(), demo(), cas[0].id, true).await.unwrap();
+    fleet.service.retire_ca(local(), demo(), cas[0].id, true).await.unwrap();
     assert_eq!(renews(&fleet, &member).await, fleet.now());
     operate(&fleet, &member, Operation::Suspend).await.unwrap();
     assert_eq!(fleet.node(&member).await.renew_at, None);
@@ -472,7 +458,7 @@ async fn lists_are_filtered_and_come_in_pages(fleet: Fleet) {
         }
     }
     let list = async |filter: NodeFilter| {
-        let nodes = fleet.service.nodes(Caller::Local, demo(), filter, None, 100).await.unwrap();
+        let nodes = fleet.service.nodes(Context::local(), demo(), filter, None, 100).await.unwrap();
         nodes.nodes.into_iter().map(|node| node.name).collect::<Vec<_>>()
     };
     let any = NodeFilter::default;
@@ -499,7 +485,7 @@ async fn lists_are_filtered_and_come_in_pages(fleet: Fleet) {
     assert_eq!(list(filter).await, ["web-2"]);
     let (mut paged, mut after) = (vec![], None);
     loop {
-        let page = fleet.service.nodes(Caller::Local, demo(), any(), after, 3).await.unwrap();
+        let page = fleet.service.nodes(Context::local(), demo(), any(), after, 3).await.unwrap();
         let Some(last) = page.nodes.last() else { break };
         after = Some(last.id);
         paged.extend(page.nodes.into_iter().map(|node| node.name));
@@ -532,7 +518,7 @@ async fn who_has_not_applied_a_revision(fleet: Fleet) {
     assert_eq!(names().await, ["three"]);
     let beyond = fleet.revision().await + 1;
     for revision in [0, -1, beyond, i64::MAX] {
-        let asked = fleet.service.unapplied(Caller::Local, demo(), revision, None, 10).await;
+        let asked = fleet.service.unapplied(Context::local(), demo(), revision, None, 10).await;
         assert!(matches!(asked, Err(Error::NotFound { .. })), "{revision}");
     }
 }
@@ -543,7 +529,7 @@ async fn names_stay_unique(fleet: Fleet) {
         let name = Change::Set(NodeName::new(name).unwrap());
         let change = NodeChange { name, ..NodeChange::default() };
         let about = (demo(), member.id);
-        fleet.service.change_node(Caller::Local, Origin::local(), about, Expected::Anything, change)
+        fleet.service.change_node(Context::local(), about, Expected::Anything, change)
     };
     assert!(matches!(rename(&one, "two").await, Err(Error::NameTaken { .. })));
     let outcomes: [_; 2] = tokio::join!(rename(&one, "three"), rename(&two, "three")).into();

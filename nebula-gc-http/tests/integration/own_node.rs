@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::shared::postgres;
 use nebula_alloc::{Postgres, Sqlite};
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, Change, Database, Desired, DeviceId, Enrolled, Enrollment, Error,
-    Expected, NetworkRef, NodeChange, NodeName, NodeState, Origin, ServerSecrets, Service,
+    AddPool, Bearer, Change, Context, Database, Desired, DeviceId, Enrolled, Enrollment, Error,
+    Expected, NetworkRef, NodeChange, NodeName, NodeState, ServerSecrets, Service,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
@@ -40,7 +40,7 @@ impl Plane {
             prefix: "10.1.0.0/16".parse().unwrap(),
             version: None,
         };
-        plane.service().add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+        plane.service().add_pool(Context::local(), pool).await.unwrap();
         plane
     }
 
@@ -83,14 +83,13 @@ impl Plane {
             relay: None,
             mtu: None,
         };
-        let enrolled =
-            self.service().enroll(Caller::Local, Origin::local(), request).await.unwrap();
-        Member { caller: Caller::Bearer(token), enrolled }
+        let enrolled = self.service().enroll(Context::local(), request).await.unwrap();
+        Member { caller: Context::bearer(token.clone()), token, enrolled }
     }
 
     async fn release(&self, name: &str) {
         let (service, device) = (self.service(), DeviceId::new(name).unwrap());
-        service.release(Caller::Local, Origin::local(), None, device).await.unwrap();
+        service.release(Context::local(), None, device).await.unwrap();
     }
 
     /// A poll that waits at the last instance before this returns.
@@ -106,7 +105,8 @@ impl Plane {
 }
 
 struct Member {
-    caller: Caller,
+    caller: Context,
+    token: Bearer,
     enrolled: Enrolled,
 }
 
@@ -147,7 +147,7 @@ async fn a_node_is_told_what_it_is(plane: Plane) {
     let renew_at = own.renew_at.unwrap() - certificate.not_before;
     assert!((lifetime * 2 / 3..=lifetime * 2 / 3 + lifetime / 10 + 1).contains(&renew_at));
     // Operators are no nodes.
-    let operator = service.own_node(Caller::Local).await;
+    let operator = service.own_node(Context::local()).await;
     assert!(matches!(operator, Err(Error::Forbidden { .. })));
 }
 
@@ -157,7 +157,7 @@ async fn reports_never_go_back_or_ahead(plane: Plane) {
     plane.enroll("two").await;
     plane.release("two").await;
     let report = async |revision, generation| {
-        service.report(node.caller.clone(), Origin::local(), Desired { revision, generation }).await
+        service.report(node.caller.clone(), Desired { revision, generation }).await
     };
     let applied = async || service.own_node(node.caller.clone()).await.unwrap().applied;
     let at = |revision, generation| Some(Desired { revision, generation });
@@ -181,11 +181,10 @@ async fn a_token_is_replaced_once_and_for_all(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
     let service = plane.service();
     let token = Bearer::new_node_token().unwrap();
-    let under = async |caller: &Caller, token: &Bearer| {
-        service.rotate_own_token(caller.clone(), Origin::local(), token.clone()).await
+    let under = async |caller: &Context, token: &Bearer| {
+        service.rotate_own_token(caller.clone(), token.clone()).await
     };
-    let Caller::Bearer(others) = &other.caller else { panic!() };
-    assert!(matches!(under(&node.caller, others).await, Err(Error::Conflict { .. })));
+    assert!(matches!(under(&node.caller, &other.token).await, Err(Error::Conflict { .. })));
     let polling = plane.poll(&node).await;
     under(&node.caller, &token).await.unwrap();
     // The poll under the old token ends with it.
@@ -194,8 +193,8 @@ async fn a_token_is_replaced_once_and_for_all(plane: Plane) {
     assert!(matches!(former, Err(Error::Unauthorized { .. })));
     assert!(matches!(under(&node.caller, &token).await, Err(Error::Unauthorized { .. })));
     // Its answer may have been lost: under the new one the same is nothing new.
-    under(&Caller::Bearer(token.clone()), &token).await.unwrap();
-    let own = service.own_node(Caller::Bearer(token)).await.unwrap();
+    under(&Context::bearer(token.clone()), &token).await.unwrap();
+    let own = service.own_node(Context::bearer(token)).await.unwrap();
     assert_eq!(own.id, node.enrolled.node);
 }
 
@@ -213,7 +212,8 @@ async fn bundles_are_rendered_once(plane: Plane) {
     assert_eq!(zip, node.enrolled.bundle.to_zip().unwrap());
     assert_eq!(bundle().await.known_digest(), Some(digest));
     // An operator is given the same.
-    let by_operator = service.node_bundle(Caller::Local, None, node.enrolled.node).await.unwrap();
+    let by_operator =
+        service.node_bundle(Context::local(), None, node.enrolled.node).await.unwrap();
     assert_eq!(by_operator.known_digest(), Some(digest));
     plane.enroll("two").await;
     assert_eq!(bundle().await.known_digest(), Some(digest), "nobody is told of a plain node");
@@ -297,8 +297,7 @@ async fn no_change_is_missed(plane: Plane) {
 
 async fn certificates_are_renewed_when_they_are_due(plane: Plane) {
     let node = plane.enroll("one").await;
-    let renew =
-        async || plane.last().renew(node.caller.clone(), Origin::local(), None).await.unwrap();
+    let renew = async || plane.last().renew(node.caller.clone(), None).await.unwrap();
     let early = renew().await;
     assert!(!early.renewed);
     assert_eq!(early.certificates, node.enrolled.certificates);
@@ -333,9 +332,8 @@ async fn certificates_are_renewed_when_they_are_due(plane: Plane) {
 
 async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
-    let renew = async |key: &PublicKey| {
-        plane.service().renew(node.caller.clone(), Origin::local(), Some(key.clone())).await
-    };
+    let renew =
+        async |key: &PublicKey| plane.service().renew(node.caller.clone(), Some(key.clone())).await;
     let (second, third) = (new_key(), new_key());
     let renewed = renew(&second).await.unwrap();
     assert!(renewed.renewed);
@@ -360,7 +358,7 @@ async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
 async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
     let renew = async |member: &Member, key: &PublicKey| {
-        plane.service().renew(member.caller.clone(), Origin::local(), Some(key.clone())).await
+        plane.service().renew(member.caller.clone(), Some(key.clone())).await
     };
     for _ in 0..10 {
         assert!(renew(&node, &new_key()).await.unwrap().renewed);
@@ -375,7 +373,7 @@ async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {
     );
     // The others' keys, and its own next certificate, are as before.
     assert!(renew(&other, &new_key()).await.unwrap().renewed);
-    let due = plane.service().renew(node.caller.clone(), Origin::local(), None).await.unwrap();
+    let due = plane.service().renew(node.caller.clone(), None).await.unwrap();
     assert!(!due.renewed);
     plane.pass(left - 1);
     assert!(matches!(renew(&node, &next).await, Err(Error::RateLimited { retry_after: 1, .. })));
@@ -391,7 +389,7 @@ async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
     for number in 0..8 {
         let service = plane.services.get(number % plane.services.len()).unwrap();
         let (service, caller) = (Arc::clone(service), node.caller.clone());
-        asked.push(tokio::spawn(async move { service.renew(caller, Origin::local(), None).await }));
+        asked.push(tokio::spawn(async move { service.renew(caller, None).await }));
     }
     let mut issued = 0;
     let mut certificates = vec![];
@@ -417,11 +415,10 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
     };
     let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
     let seen = others.seen;
-    let (local, origin) = (Caller::Local, Origin::local());
+    let local = Context::local();
     service
         .suspend_node(
             local.clone(),
-            origin,
             about(),
             Expected::Anything,
             nebula_gc_http::StateReason::new("lost").unwrap(),
@@ -438,19 +435,18 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
         service.own_node(caller()).await.map(drop),
         service.own_bundle(caller()).await.map(drop),
         service.watch(caller(), nothing, LONG).await.map(drop),
-        service.renew(caller(), origin, Some(new_key())).await.map(drop),
-        service.report(caller(), origin, nothing).await,
-        service.rotate_own_token(caller(), origin, Bearer::new_node_token().unwrap()).await,
+        service.renew(caller(), Some(new_key())).await.map(drop),
+        service.report(caller(), nothing).await,
+        service.rotate_own_token(caller(), Bearer::new_node_token().unwrap()).await,
     ] {
         let refused = refused.unwrap_err();
         assert!(is_kept_out(&refused, NodeState::Suspended), "{refused:?}");
     }
-    service.reinstate_node(local.clone(), origin, about(), Expected::Anything).await.unwrap();
+    service.reinstate_node(local.clone(), about(), Expected::Anything).await.unwrap();
     let polling = plane.poll(&node).await;
     service
         .revoke_node(
             local,
-            origin,
             about(),
             Expected::Anything,
             nebula_gc_http::StateReason::new("lost").unwrap(),
@@ -467,14 +463,14 @@ async fn what_an_operator_changes_of_a_node_wakes_it(plane: Plane) {
     let about = || (NetworkRef::new("demo").unwrap(), node.enrolled.node);
     let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
     let change = NodeChange { mtu: Change::Set(Some(1400)), ..NodeChange::default() };
-    let (service, local, origin) = (plane.service(), Caller::Local, Origin::local());
+    let (service, local) = (plane.service(), Context::local());
     let anything = Expected::Anything;
-    service.change_node(local.clone(), origin, about(), anything.clone(), change).await.unwrap();
+    service.change_node(local.clone(), about(), anything.clone(), change).await.unwrap();
     let told = polling.answer().await.unwrap().unwrap();
     assert_eq!(told, Desired { revision: 1, generation: 2 });
     assert!(!others.poll.is_finished(), "it is told of nothing that is not its own");
     let polling = plane.poll(&node).await;
-    service.rotate_node_token(local, origin, about(), anything).await.unwrap();
+    service.rotate_node_token(local, about(), anything).await.unwrap();
     assert!(matches!(polling.answer().await, Err(Error::Unauthorized { .. })));
     others.poll.abort();
 }

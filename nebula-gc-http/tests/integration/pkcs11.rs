@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nebula_alloc::{Readers, Sqlite};
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Enrollment, NetworkRef, NetworkSettings, NewNetwork, NodeName,
-    Origin, ServerSecrets, Service, Signers, Versions, verify,
+    Bearer, CaSource, Context, Enrollment, NetworkRef, NetworkSettings, NewNetwork, NodeName,
+    ServerSecrets, Service, Signers, Versions, verify,
 };
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, Pkcs11Signer, SystemRandom};
@@ -55,8 +55,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
             pools: None,
         };
         let source = Some(CaSource::Signer(signer.to_owned()));
-        let origin = Origin::local();
-        service.create_network_with(Caller::Local, origin, network, None, source).await.unwrap();
+        service.create_network_with(Context::local(), network, None, source).await.unwrap();
         let request = Enrollment {
             former_token: None,
             network: Some(NetworkRef::new(name).unwrap()),
@@ -69,7 +68,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
             relay: None,
             mtu: None,
         };
-        let enroll = || service.enroll(Caller::Local, Origin::local(), request.clone());
+        let enroll = || service.enroll(Context::local(), request.clone());
         let first = enroll().await.unwrap();
         assert_eq!(first.certificates.len(), versions.as_slice().len());
         assert_eq!(enroll().await.unwrap().certificates, first.certificates);

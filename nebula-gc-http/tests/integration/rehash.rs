@@ -2,7 +2,7 @@
 
 use crate::support::fleet::{Fleet, demo, enrollment};
 use nebula_gc_http::{
-    Bearer, Caller, Error, Expected, Expiry, Groups, Label, NewJoinToken, Origin, ServerSecrets,
+    Bearer, Context, Error, Expected, Expiry, Groups, Label, NewJoinToken, ServerSecrets,
 };
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ fn hashed(fleet: &Fleet, table: &str, column: &str) -> [i64; 2] {
     [1, 2].map(|key| fleet.number(&format!("SELECT count(*) FROM {table} WHERE {column} = {key}")))
 }
 
-async fn join_token(fleet: &Fleet) -> Caller {
+async fn join_token(fleet: &Fleet) -> Context {
     let request = NewJoinToken {
         name: Label::new("t").unwrap(),
         uses: 10,
@@ -39,15 +39,14 @@ async fn join_token(fleet: &Fleet) -> Caller {
         lighthouse: false,
         pool: None,
     };
-    let made =
-        fleet.service.create_join_token(Caller::Local, Origin::local(), demo(), request, None);
-    Caller::Bearer(made.await.unwrap().secret.unwrap())
+    let made = fleet.service.create_join_token(Context::local(), demo(), request, None);
+    Context::bearer(made.await.unwrap().secret.unwrap())
 }
 
-async fn join(fleet: &Fleet, token: &Caller, name: &str) -> Caller {
+async fn join(fleet: &Fleet, token: &Context, name: &str) -> Context {
     let request = nebula_gc_http::Enrollment { groups: None, ..enrollment(name) };
-    let node = Caller::Bearer(request.token.clone());
-    fleet.service.enroll(token.clone(), Origin::local(), request).await.unwrap();
+    let node = Context::bearer(request.token.clone());
+    fleet.service.enroll(token.clone(), request).await.unwrap();
     node
 }
 
@@ -97,20 +96,19 @@ async fn a_token_is_replaced_while_it_goes_over(fleet: Fleet) {
         let own = || fleet.service.own_node(member.caller());
         let there = || other.own_node(member.caller());
         let new = if index % 2 == 0 {
-            let replace =
-                fleet.service.rotate_own_token(member.caller(), Origin::local(), new.clone());
+            let replace = fleet.service.rotate_own_token(member.caller(), new.clone());
             // Whoever reads with the token has its hash changed; one is before, one is beside it.
             let (rotated, ..) = tokio::join!(replace, own(), there());
             rotated.unwrap();
             new
         } else {
             let about = (demo(), member.id);
-            let (caller, any) = (Caller::Local, Expected::Anything);
-            let replace = fleet.service.rotate_node_token(caller, Origin::local(), about, any);
+            let (caller, any) = (Context::local(), Expected::Anything);
+            let replace = fleet.service.rotate_node_token(caller, about, any);
             let (_, rotated, _) = tokio::join!(own(), replace, there());
             rotated.unwrap().token
         };
-        replaced.push(Caller::Bearer(new));
+        replaced.push(Context::bearer(new));
     }
     for (member, new) in members.iter().zip(&replaced) {
         let node = fleet.service.own_node(new.clone()).await.unwrap();

@@ -2,9 +2,8 @@
 
 use crate::support::{Engine, Place};
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Error, Label, NetworkRef, NetworkSettings, NewNetwork,
-    NewOperatorKey, Origin, Reach, Role, ServerSecrets, Service, SignerTenant, Signers, TenantId,
-    Versions,
+    Bearer, CaSource, Context, Error, Label, NetworkRef, NetworkSettings, NewNetwork,
+    NewOperatorKey, Reach, Role, ServerSecrets, Service, SignerTenant, Signers, TenantId, Versions,
 };
 use nebula_pki::key::SigningKey;
 use nebula_pki::{Curve, SystemRandom};
@@ -33,7 +32,7 @@ impl Plane {
         let mut tenants = vec![];
         for name in ["a", "b"] {
             let name = Label::new(name).unwrap();
-            let made = first.create_tenant(Caller::Local, Origin::local(), name, None).await;
+            let made = first.create_tenant(Context::local(), name, None).await;
             tenants.push(made.unwrap().resource.id);
         }
         drop(first);
@@ -51,17 +50,16 @@ impl Plane {
         Self { service: start(signers), a, b, _place: place }
     }
 
-    async fn operator(&self, reach: Reach) -> Caller {
+    async fn operator(&self, reach: Reach) -> Context {
         let name = Label::new("key").unwrap();
         let request = NewOperatorKey { name, role: Role::Owner, reach, expires_at: None };
-        let origin = Origin::local();
-        let made = self.service.create_operator_key(Caller::Local, origin, request, None).await;
-        Caller::Bearer(made.unwrap().secret.unwrap())
+        let made = self.service.create_operator_key(Context::local(), request, None).await;
+        Context::bearer(made.unwrap().secret.unwrap())
     }
 
     async fn make(
         &self,
-        caller: &Caller,
+        caller: &Context,
         (name, tenant): (&str, Option<TenantId>),
         signer: Option<&str>,
     ) -> Result<(), Error> {
@@ -74,18 +72,17 @@ impl Plane {
             settings: NetworkSettings::default(),
             pools: None,
         };
-        let (origin, source) = (Origin::local(), signer.map(source));
-        let made =
-            self.service.create_network_with(caller.clone(), origin, request, None, source).await;
+        let source = signer.map(source);
+        let made = self.service.create_network_with(caller.clone(), request, None, source).await;
         made.map(drop)
     }
 
     /// Which signers a caller may name for a CA of a network.
-    async fn usable(&self, caller: &Caller, network: &str) -> Vec<&'static str> {
+    async fn usable(&self, caller: &Context, network: &str) -> Vec<&'static str> {
         let mut usable = vec![];
         for signer in SIGNERS {
-            let (origin, name) = (Origin::local(), NetworkRef::new(network).unwrap());
-            match self.service.add_ca(caller.clone(), origin, Some(name), source(signer)).await {
+            let name = NetworkRef::new(network).unwrap();
+            match self.service.add_ca(caller.clone(), Some(name), source(signer)).await {
                 // Its key is that of a CA of the network already.
                 Ok(_) | Err(Error::Conflict { .. }) => usable.push(signer),
                 Err(refused) => assert_eq!(refused, self.unknown(signer)),
@@ -117,7 +114,7 @@ async fn a_signer_is_for_the_networks_of_its_tenants() {
     assert_eq!(plane.usable(&of_a, "n-a").await, ["of-a"]);
     assert_eq!(plane.usable(&of_b, "n-b").await, ["of-b"]);
     // What nobody is named for is for those who may do everything.
-    for caller in [&root, &Caller::Local] {
+    for caller in [&root, &Context::local()] {
         assert_eq!(plane.usable(caller, "n-a").await, ["of-a", "of-nobody"]);
         assert_eq!(plane.usable(caller, "n-b").await, ["of-b", "of-nobody"]);
         assert_eq!(plane.usable(caller, "n-default").await, ["of-default", "of-nobody"]);
@@ -131,7 +128,7 @@ async fn a_signer_is_for_the_networks_of_its_tenants() {
     let elsewhere = plane.make(&of_a, ("other", Some(plane.b)), Some("of-b")).await;
     assert!(matches!(elsewhere, Err(Error::NotFound { .. })), "{elsewhere:?}");
     // A bearer secret that nobody has asks no signer.
-    let nobody = Caller::Bearer(Bearer::new_operator_key().unwrap());
+    let nobody = Context::bearer(Bearer::new_operator_key().unwrap());
     let refused = plane.make(&nobody, ("nobody", None), Some("of-a")).await;
     assert!(matches!(refused, Err(Error::Unauthorized { .. })), "{refused:?}");
 }

@@ -17,9 +17,9 @@ use nebula_alloc::Postgres;
 use nebula_alloc::store::Row;
 use nebula_alloc::store::writer::Subject;
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Change, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
-    NetworkRef, NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Origin,
-    Registration, ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
+    Bearer, CaSource, Change, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
+    NetworkRef, NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Registration,
+    ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Blocklist, CaPool, Curve, SystemRandom};
@@ -140,10 +140,7 @@ impl Plane {
             pools: None,
         };
         let source = Some(CaSource::Signer("script".to_owned()));
-        service
-            .create_network_with(Caller::Local, Origin::local(), network, None, source)
-            .await
-            .unwrap();
+        service.create_network_with(Context::local(), network, None, source).await.unwrap();
         service
     }
 
@@ -196,7 +193,7 @@ fn enrollment(name: &str) -> Enrollment {
 }
 
 async fn enroll(service: &Service, request: &Enrollment) -> Result<Enrolled, Error> {
-    service.enroll(Caller::Local, Origin::local(), request.clone()).await
+    service.enroll(Context::local(), request.clone()).await
 }
 
 fn states(states: &[(&str, i64)]) -> Vec<(String, i64)> {
@@ -329,7 +326,7 @@ async fn a_change_waits_for_its_signature(plane: &Plane) {
         ),
         lighthouse: Change::Keep,
     };
-    let register = |request| service.register(Caller::Local, Origin::local(), request);
+    let register = |request| service.register(Context::local(), request);
     let first = register(device("one", &["a", "b"])).await.unwrap();
     plane.holder.now("fails");
     assert!(register(device("one", &["a"])).await.is_err());
@@ -362,9 +359,9 @@ async fn a_node_renews_with_another_key(plane: &Plane) {
     let service = plane.with_network().await;
     let request = enrollment("one");
     let first = enroll(&service, &request).await.unwrap();
-    let node = Caller::Bearer(request.token.clone());
+    let node = Context::bearer(request.token.clone());
     let key = new_key();
-    let renew = || service.renew(node.clone(), Origin::local(), Some(key.clone()));
+    let renew = || service.renew(node.clone(), Some(key.clone()));
     plane.holder.now("fails");
     assert!(matches!(renew().await, Err(Error::SignerAway { .. })));
     plane.check();
@@ -379,7 +376,7 @@ async fn a_node_renews_with_another_key(plane: &Plane) {
     // Without a change it is a renewal, which anybody completes.
     plane.holder.now("fails");
     plane.pass(13 * 24 * HOUR);
-    let same = || service.renew(node.clone(), Origin::local(), None);
+    let same = || service.renew(node.clone(), None);
     assert!(same().await.is_err());
     plane.pass(PATIENCE);
     plane.holder.now("works");
@@ -395,18 +392,17 @@ async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: &Plane) {
     let service = plane.with_network().await;
     let node = enroll(&service, &enrollment("one")).await.unwrap().node;
     let about = || (NetworkRef::new("demo").unwrap(), node);
-    let (caller, origin, any) = (|| Caller::Local, Origin::local, || Expected::Anything);
+    let (caller, any) = (Context::local, || Expected::Anything);
     let reason = || StateReason::new("lost").unwrap();
-    service.suspend_node(caller(), origin(), about(), any(), reason()).await.unwrap();
+    service.suspend_node(caller(), about(), any(), reason()).await.unwrap();
     let calls = plane.holder.file("calls");
     plane.holder.now("waits");
-    let (reinstated, ()) =
-        tokio::join!(service.reinstate_node(caller(), origin(), about(), any()), async {
-            until(|| plane.holder.file("calls") != calls).await;
-            let revoked = service.revoke_node(caller(), origin(), about(), any(), reason()).await;
-            assert_eq!(revoked.unwrap().state, NodeState::Revoked);
-            plane.holder.go();
-        });
+    let (reinstated, ()) = tokio::join!(service.reinstate_node(caller(), about(), any()), async {
+        until(|| plane.holder.file("calls") != calls).await;
+        let revoked = service.revoke_node(caller(), about(), any(), reason()).await;
+        assert_eq!(revoked.unwrap().state, NodeState::Revoked);
+        plane.holder.go();
+    });
     assert!(matches!(reinstated, Err(Error::Conflict { .. })), "{reinstated:?}");
     plane.check();
     // Nor is it completed later.
@@ -417,7 +413,7 @@ async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: &Plane) {
     assert_eq!(state().await, NodeState::Revoked);
     plane.check();
     // Who asks again knows of it.
-    service.reinstate_node(caller(), origin(), about(), any()).await.unwrap();
+    service.reinstate_node(caller(), about(), any()).await.unwrap();
     assert_eq!(state().await, NodeState::Active);
     plane.check();
 }
@@ -428,13 +424,12 @@ async fn two_wishes_for_one_node_both_come_true(plane: &Plane) {
     let request = enrollment("one");
     let enrolled = enroll(&service, &request).await.unwrap();
     plane.holder.now("is slow");
-    let (caller, key) = (Caller::Bearer(request.token.clone()), new_key());
-    let renewing = service.renew(caller, Origin::local(), Some(key.clone()));
+    let (caller, key) = (Context::bearer(request.token.clone()), new_key());
+    let renewing = service.renew(caller, Some(key.clone()));
     let groups = Change::Set(Groups::new(vec!["servers".to_owned()]).unwrap());
     let change = NodeChange { groups, ..NodeChange::default() };
-    let (operator, about) = (Caller::Local, (demo(), enrolled.node));
-    let changing =
-        service.change_node(operator, Origin::local(), about, Expected::Anything, change);
+    let (operator, about) = (Context::local(), (demo(), enrolled.node));
+    let changing = service.change_node(operator, about, Expected::Anything, change);
     let both = async { tokio::join!(renewing, changing) };
     let (renewed, changed) = tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
     assert!(renewed.unwrap().renewed);
@@ -442,7 +437,7 @@ async fn two_wishes_for_one_node_both_come_true(plane: &Plane) {
     // The one that came second has taken the other's place once, and then waited.
     let ledger = [("cancelled", 1), ("issued", 1), ("superseded", 2)];
     assert_eq!(plane.ledger(), states(&ledger));
-    let again = service.own_bundle(Caller::Bearer(request.token)).await.unwrap();
+    let again = service.own_bundle(Context::bearer(request.token)).await.unwrap();
     assert_eq!(again.desired().generation, enrolled.desired.1 + 2);
     let node = plane.place.query("SELECT public_key, groups FROM gc_node");
     assert_eq!(node[0].blob(0).unwrap(), key.as_bytes());
@@ -608,9 +603,9 @@ async fn a_node_revoked_elsewhere_while_its_certificate_is_completed_is_blocked(
     let Some(plane) = Plane::patient(Engine::Postgres) else { return };
     let revoke = async |service: &Service, node| {
         let (about, reason) = ((demo(), node), StateReason::new("lost").unwrap());
-        let (caller, origin) = (Caller::Local, Origin::local());
+        let caller = Context::local();
         let anything = Expected::Anything;
-        service.revoke_node(caller, origin, about, anything, reason).await.unwrap().state
+        service.revoke_node(caller, about, anything, reason).await.unwrap().state
     };
     what_is_taken_away_while_it_is_completed(&plane, revoke).await;
 }
@@ -619,8 +614,8 @@ async fn a_node_revoked_elsewhere_while_its_certificate_is_completed_is_blocked(
 async fn a_node_released_elsewhere_while_its_certificate_is_completed_is_blocked() {
     let Some(plane) = Plane::patient(Engine::Postgres) else { return };
     let release = async |service: &Service, node| {
-        let (caller, origin, about) = (Caller::Local, Origin::local(), (demo(), node));
-        service.release_node(caller, origin, about, Expected::Anything).await.unwrap().state
+        let (caller, about) = (Context::local(), (demo(), node));
+        service.release_node(caller, about, Expected::Anything).await.unwrap().state
     };
     what_is_taken_away_while_it_is_completed(&plane, release).await;
 }
@@ -630,7 +625,7 @@ async fn a_signer_that_is_not_there_is_refused() {
     let Some(plane) = Plane::on(Engine::Sqlite) else { return };
     let service = plane.with_network().await;
     let source = CaSource::Signer("another".to_owned());
-    let refused = service.add_ca(Caller::Local, Origin::local(), None, source).await;
+    let refused = service.add_ca(Context::local(), None, source).await;
     assert!(matches!(refused, Err(Error::InvalidRequest { field, .. }) if field == "signer"));
     let mut signers = plane.holder.signers();
     for name in ["", "a b", "script", &"x".repeat(65)] {

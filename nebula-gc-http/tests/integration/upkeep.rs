@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::support::fleet::{self, Fleet, Member, demo, enrollment, groups};
 use nebula_gc_http::server::{keep_up, serve};
 use nebula_gc_http::{
-    Caller, CertificateState, Change, Enrollment, Error, Expected, Expiry, Label, NewJoinToken,
-    NodeChange, NodeState, Origin, StateReason, Upkeep,
+    CertificateState, Change, Context, Enrollment, Error, Expected, Expiry, Label, NewJoinToken,
+    NodeChange, NodeState, StateReason, Upkeep,
 };
 
 use tokio::net::TcpListener;
@@ -88,9 +88,9 @@ async fn who_comes_back_learns_first_what_is_blocked(fleet: Fleet) {
     for member in [&gone, &out, &stays] {
         fleet.report(member).await;
     }
-    let (operator, origin, any) = (|| Caller::Local, Origin::local, || Expected::Anything);
+    let (operator, any) = (Context::local, || Expected::Anything);
     let (about, reason) = ((demo(), out.id), StateReason::new("lent").unwrap());
-    fleet.service.suspend_node(operator(), origin(), about.clone(), any(), reason).await.unwrap();
+    fleet.service.suspend_node(operator(), about.clone(), any(), reason).await.unwrap();
     fleet.release(&gone).await.unwrap();
     fleet.report(&stays).await;
     fleet.pass(DAY);
@@ -99,7 +99,7 @@ async fn who_comes_back_learns_first_what_is_blocked(fleet: Fleet) {
     let next = fleet.enroll("next").await;
     assert_eq!(fleet.node(&next).await.addresses, [address]);
 
-    fleet.service.reinstate_node(operator(), origin(), about, any()).await.unwrap();
+    fleet.service.reinstate_node(operator(), about, any()).await.unwrap();
     let revision = fleet.revision().await;
     assert!(fleet.unapplied(revision).await.nodes.nodes.iter().any(|node| node.id == out.id));
     let blocked = fleet.blocked().await;
@@ -133,19 +133,18 @@ async fn the_ledger_follows_time(fleet: Fleet) {
     let change =
         NodeChange { groups: Change::Set(groups(&["a", "b", "c"])), ..NodeChange::default() };
     let about = (demo(), member.id);
-    fleet
-        .service
-        .change_node(Caller::Local, Origin::local(), about, Expected::Anything, change)
-        .await
-        .unwrap();
+    fleet.service.change_node(Context::local(), about, Expected::Anything, change).await.unwrap();
     fleet.pass(end - fleet.now());
     assert_eq!(fleet.upkeep().await.expired, 0, "valid in its last second");
     fleet.pass(1);
     // The newer one ends a second earlier: its contents would have been another's else.
     let done = fleet.upkeep().await;
     assert_eq!(done.expired, 2);
-    let ledger =
-        fleet.service.node_certificates(Caller::Local, demo(), member.id, None, 10).await.unwrap();
+    let ledger = fleet
+        .service
+        .node_certificates(Context::local(), demo(), member.id, None, 10)
+        .await
+        .unwrap();
     assert!(ledger.iter().all(|entry| entry.state == CertificateState::Expired));
     let node = fleet.node(&member).await;
     assert_eq!((node.state, node.certificates.len()), (NodeState::Active, 0));
@@ -169,7 +168,7 @@ async fn replaced_certificates_are_blocked_once_reported_or_after_an_hour(fleet:
     let revision = fleet.revision().await;
     for member in [&silent, &talks] {
         let key = Some(fleet::new_key());
-        fleet.service.renew(member.caller(), Origin::local(), key).await.unwrap();
+        fleet.service.renew(member.caller(), key).await.unwrap();
     }
     assert_eq!((fleet.revision().await, fleet.blocked().await.len()), (revision, 0));
     fleet.report(&talks).await;
@@ -232,17 +231,16 @@ async fn what_ended_under_a_clock_that_was_ahead_is_undone(fleet: Fleet) {
     fleet.pass(1);
     let [gone, suspended] = &members;
     fleet.release(gone).await.unwrap();
-    let local = || (Caller::Local, Origin::local());
-    let ((caller, origin), about) = (local(), (demo(), suspended.id));
+    let about = (demo(), suspended.id);
     let reason = StateReason::new("lost").unwrap();
-    fleet.service.suspend_node(caller, origin, about, Expected::Anything, reason).await.unwrap();
-    fleet.service.renew(other_key.caller(), local().1, Some(fleet::new_key())).await.unwrap();
+    fleet.service.suspend_node(Context::local(), about, Expected::Anything, reason).await.unwrap();
+    fleet.service.renew(other_key.caller(), Some(fleet::new_key())).await.unwrap();
     for names in [&["a"][..], &["a", "b"]] {
         fleet.pass(1);
         let change = NodeChange { groups: Change::Set(groups(names)), ..NodeChange::default() };
-        let ((caller, origin), about) = (local(), (demo(), less.id));
+        let about = (demo(), less.id);
         let any = Expected::Anything;
-        fleet.service.change_node(caller, origin, about, any, change).await.unwrap();
+        fleet.service.change_node(Context::local(), about, any, change).await.unwrap();
     }
     fleet.verify();
 
@@ -312,7 +310,7 @@ async fn what_is_not_valid_yet_is_answered_to_nobody(fleet: Fleet) {
         lighthouse: Change::Keep,
     };
     let register = async |fleet: &Fleet| {
-        fleet.service.register(Caller::Local, Origin::local(), device.clone()).await.unwrap()
+        fleet.service.register(Context::local(), device.clone()).await.unwrap()
     };
     register(&fleet).await;
     live_ahead(&fleet, 400 * DAY).await;
@@ -364,12 +362,12 @@ async fn what_is_due_once_in_a_while_is_due_again_when_time_goes_back(fleet: Fle
     // What it was given is not valid yet: it gets another.
     let own = fleet.service.own_node(stays.caller()).await.unwrap();
     assert!(own.renew_at.unwrap() <= fleet.now());
-    let answer = fleet.service.renew(stays.caller(), Origin::local(), None).await.unwrap();
+    let answer = fleet.service.renew(stays.caller(), None).await.unwrap();
     assert!(answer.renewed);
     assert!(answer.certificates[0].unverified_details().not_before() <= fleet.now());
     assert_ne!(answer.certificates[0].to_pem(), renewed.enrolled.certificates[0].to_pem());
     for _ in 0..2 {
-        fleet.service.renew(stays.caller(), Origin::local(), Some(fleet::new_key())).await.unwrap();
+        fleet.service.renew(stays.caller(), Some(fleet::new_key())).await.unwrap();
         fleet.pass(61);
     }
     fleet.verify();
@@ -387,7 +385,7 @@ async fn stay_up(fleet: &Fleet, seconds: i64) -> u64 {
 }
 
 /// A node asks something, which is stored behind the answer.
-async fn ask(fleet: &Fleet, name: &str, caller: Caller) {
+async fn ask(fleet: &Fleet, name: &str, caller: Context) {
     fleet.service.own_node(caller).await.unwrap();
     let now = fleet.now();
     let stored = format!("SELECT count(*) FROM gc_node WHERE name = '{name}' AND seen_at = {now}");
@@ -407,7 +405,7 @@ async fn silent_nodes_are_released(fleet: Fleet) {
         groups: Change::Keep,
         lighthouse: Change::Keep,
     };
-    let device = fleet.service.register(Caller::Local, Origin::local(), device).await.unwrap();
+    let device = fleet.service.register(Context::local(), device).await.unwrap();
     for member in [&talks, &silent, &asks] {
         fleet.report(member).await;
     }
@@ -426,7 +424,7 @@ async fn silent_nodes_are_released(fleet: Fleet) {
     for member in [&talks, &never, &asks] {
         assert_eq!(fleet.node(member).await.state, NodeState::Active);
     }
-    let stays = fleet.service.node(Caller::Local, demo(), device.node).await.unwrap();
+    let stays = fleet.service.node(Context::local(), demo(), device.node).await.unwrap();
     assert_eq!(stays.state, NodeState::Active);
     assert_eq!(fleet.upkeep().await.silent, 0);
     fleet.verify();
@@ -459,17 +457,13 @@ async fn who_is_let_in_again_was_not_silent(fleet: Fleet) {
     fleet.sql(&format!("UPDATE gc_network SET silence_seconds = {HOUR}"));
     let member = fleet.enroll("one").await;
     fleet.report(&member).await;
-    let (local, origin, anything) = (Caller::Local, Origin::local(), Expected::Anything);
+    let (local, anything) = (Context::local(), Expected::Anything);
     let reason = StateReason::new("lost").unwrap();
     let about = || (demo(), member.id);
-    fleet
-        .service
-        .suspend_node(local.clone(), origin, about(), anything.clone(), reason)
-        .await
-        .unwrap();
+    fleet.service.suspend_node(local.clone(), about(), anything.clone(), reason).await.unwrap();
     assert_eq!(fleet.upkeep().await.silent, 0);
     assert_eq!(stay_up(&fleet, 2 * HOUR).await, 0);
-    fleet.service.reinstate_node(local, origin, about(), anything).await.unwrap();
+    fleet.service.reinstate_node(local, about(), anything).await.unwrap();
     assert_eq!(stay_up(&fleet, HOUR).await, 0);
     assert_eq!(stay_up(&fleet, 1).await, 1);
     fleet.verify();
@@ -666,11 +660,11 @@ async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet)
     assert_eq!(again.enrolled.networks, back.enrolled.networks);
     let about = (demo(), bad.id);
     let (why, any) = (StateReason::new("stolen").unwrap(), Expected::Anything);
-    let revoking = fleet.service.revoke_node(Caller::Local, Origin::local(), about, any, why);
+    let revoking = fleet.service.revoke_node(Context::local(), about, any, why);
     revoking.await.unwrap();
     let former = stays.request.public_key.clone();
     let renew = async |key| {
-        let renewed = fleet.service.renew(stays.caller(), Origin::local(), key).await.unwrap();
+        let renewed = fleet.service.renew(stays.caller(), key).await.unwrap();
         assert!(renewed.renewed);
     };
     renew(Some(fleet::new_key())).await;
@@ -684,8 +678,7 @@ async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet)
         lighthouse: false,
         pool: None,
     };
-    let making =
-        fleet.service.create_join_token(Caller::Local, Origin::local(), demo(), token, None);
+    let making = fleet.service.create_join_token(Context::local(), demo(), token, None);
     let token = making.await.unwrap().resource;
     for _ in 0..12 {
         fleet.pass(10 * DAY);
@@ -713,9 +706,9 @@ async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet)
     assert!(count("gc_certificate") < certificates - 5);
     let renewals = count("alloc_event WHERE kind = 'lease.renewed'");
     assert!((6..=7).contains(&renewals), "those of 60 days: {renewals}");
-    let node = async |id| fleet.service.node(Caller::Local, demo(), id).await;
+    let node = async |id| fleet.service.node(Context::local(), demo(), id).await;
     assert!(matches!(node(gone.id).await, Err(Error::NotFound { .. })));
-    let tokens = fleet.service.join_tokens(Caller::Local, demo(), None, 10).await.unwrap();
+    let tokens = fleet.service.join_tokens(Context::local(), demo(), None, 10).await.unwrap();
     assert!(tokens.iter().all(|left| left.id != token.id));
     // Whose address went on to the next stays, and so do those who are kept out, and former keys.
     assert_eq!(node(back.id).await.unwrap().state, NodeState::Released);
@@ -735,5 +728,5 @@ async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet)
 /// It has what it needs to go on.
 async fn renew_soon(fleet: &Fleet, member: &Member) {
     fleet.pass(10 * DAY);
-    assert!(fleet.service.renew(member.caller(), Origin::local(), None).await.unwrap().renewed);
+    assert!(fleet.service.renew(member.caller(), None).await.unwrap().renewed);
 }

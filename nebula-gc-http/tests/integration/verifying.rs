@@ -1,7 +1,7 @@
 //! Does `verify` judge what happened by what held then, and still see what is wrong?
 
 use crate::support::fleet::{Fleet, demo};
-use nebula_gc_http::{Caller, Expected, NetworkPatch, Origin, Rule};
+use nebula_gc_http::{Context, Expected, NetworkPatch, Rule};
 use nebula_pki::Fingerprint;
 
 const DAY: i64 = 86_400;
@@ -13,8 +13,8 @@ on_both_engines! {
 }
 
 async fn change(fleet: &Fleet, patch: NetworkPatch) {
-    let (local, origin) = (Caller::Local, Origin::local());
-    fleet.service.change_network(local, origin, demo(), Expected::Anything, patch).await.unwrap();
+    let local = Context::local();
+    fleet.service.change_network(local, demo(), Expected::Anything, patch).await.unwrap();
 }
 
 async fn hold(fleet: &Fleet, seconds: i64) {
@@ -50,8 +50,8 @@ async fn quarantines_are_as_long_as_the_hold_time_was(fleet: Fleet) {
 async fn what_was_blocked_before_the_log_begins_is_no_contradiction(fleet: Fleet) {
     let fleet = fleet.forgetting(60 * DAY);
     let foreign = Fingerprint::from_bytes([7; 32]);
-    let (local, origin) = (Caller::Local, Origin::local());
-    fleet.service.block_certificates(local, origin, demo(), vec![foreign]).await.unwrap();
+    let local = Context::local();
+    fleet.service.block_certificates(local, demo(), vec![foreign]).await.unwrap();
     fleet.pass(100 * DAY);
     fleet.upkeep().await;
     fleet.sql("UPDATE gc_duty SET since = since - 86400 WHERE name = 'upkeep'");

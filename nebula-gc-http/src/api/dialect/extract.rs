@@ -10,18 +10,7 @@ use serde::de::DeserializeOwned;
 use super::problem::{Code, Problem};
 use crate::api::bodies::Held;
 use crate::api::incoming::{self, AMBIGUOUS, BUSY_SECONDS, BodyError, CallerError};
-use crate::{Caller, DeviceId, NetworkRef, Origin, Service};
-
-/// Who asks, by the header `Authorization: Bearer …`.
-pub(super) struct Authorized(pub(super) Caller);
-
-impl<S: Sync> FromRequestParts<S> for Authorized {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(incoming::caller(&parts.headers).map(Self)?)
-    }
-}
+use crate::{Context, DeviceId, NetworkRef, Service};
 
 impl From<CallerError> for Problem {
     fn from(error: CallerError) -> Self {
@@ -29,17 +18,6 @@ impl From<CallerError> for Problem {
             CallerError::Ambiguous => Self::invalid("Authorization", AMBIGUOUS),
             CallerError::Unknown(detail) => Self::new(Code::Unauthorized, detail),
         }
-    }
-}
-
-/// A request's origin, as the outermost layer noted it.
-pub(super) struct RequestOrigin(pub(super) Origin);
-
-impl<S: Sync> FromRequestParts<S> for RequestOrigin {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self(parts.extensions.get().copied().unwrap_or_else(Origin::local)))
     }
 }
 
@@ -74,8 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Project {
 /// A request about one device. Whether someone has the credential comes before what is wrong with
 /// the rest.
 pub(super) struct AboutDevice {
-    pub(super) caller: Caller,
-    pub(super) origin: Origin,
+    pub(super) context: Context,
     pub(super) device: DeviceId,
     pub(super) project: Option<NetworkRef>,
 }
@@ -87,12 +64,11 @@ impl FromRequestParts<Arc<Service>> for AboutDevice {
         parts: &mut Parts,
         service: &Arc<Service>,
     ) -> Result<Self, Problem> {
-        let Authorized(caller) = Authorized::from_request_parts(parts, service).await?;
-        let RequestOrigin(origin) = RequestOrigin::from_request_parts(parts, service).await?;
+        let context = incoming::context(parts)?;
         // A release writes, and what is read is read by operators and join tokens alone.
-        service.admit(&caller).await?;
+        service.admit(&context).await?;
         let (device, project) = about(parts).await?;
-        Ok(Self { caller, origin, device, project })
+        Ok(Self { context, device, project })
     }
 }
 
@@ -107,8 +83,7 @@ async fn about(parts: &mut Parts) -> Result<(DeviceId, Option<NetworkRef>), Prob
 /// An authorised caller's JSON body. Whether someone has the credential comes before what is wrong
 /// with the body.
 pub(super) struct Authenticated<T> {
-    pub(super) caller: Caller,
-    pub(super) origin: Origin,
+    pub(super) context: Context,
     pub(super) body: T,
     #[allow(dead_code, reason = "given back with the answer")]
     pub(super) held: Held,
@@ -118,12 +93,11 @@ impl<T: Parse> FromRequest<Arc<Service>> for Authenticated<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let Authorized(caller) = Authorized::from_request_parts(&mut parts, service).await?;
-        let RequestOrigin(origin) = RequestOrigin::from_request_parts(&mut parts, service).await?;
-        service.admit(&caller).await?;
+        let (parts, body) = request.into_parts();
+        let context = incoming::context(&parts)?;
+        service.admit(&context).await?;
         let incoming::Read { bytes, held } = read(&parts, body).await?;
-        Ok(Self { caller, origin, body: T::parse(&bytes)?, held })
+        Ok(Self { context, body: T::parse(&bytes)?, held })
     }
 }
 

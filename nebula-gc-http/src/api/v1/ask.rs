@@ -16,13 +16,12 @@ use crate::api::bodies::Held;
 use crate::api::incoming::{self, AMBIGUOUS, BODY_LIMIT, BUSY_SECONDS, BodyError, CallerError};
 use crate::api::json;
 use crate::service::Repeat;
-use crate::{Action, Caller, Origin, Service};
+use crate::{Action, Context, Service};
 
 /// A request without a body: who, from where, about what (the path's parameters), and how (the
 /// query's). Whether someone has the credential comes before what is wrong with the rest.
 pub(in crate::api) struct Ask<P = Nothing, Q = Nothing> {
-    pub(in crate::api) caller: Caller,
-    pub(in crate::api) origin: Origin,
+    pub(in crate::api) context: Context,
     pub(in crate::api) path: P,
     pub(in crate::api) query: Q,
     pub(in crate::api) conditions: Conditions,
@@ -30,8 +29,7 @@ pub(in crate::api) struct Ask<P = Nothing, Q = Nothing> {
 
 /// A request with a body of JSON, of at most `LIMIT` bytes. A creation is recognised by its `Idempotency-Key`.
 pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing, const LIMIT: usize = BODY_LIMIT> {
-    pub(in crate::api) caller: Caller,
-    pub(in crate::api) origin: Origin,
+    pub(in crate::api) context: Context,
     pub(in crate::api) path: P,
     #[allow(dead_code, reason = "it is checked to be empty by being read")]
     pub(in crate::api) query: Q,
@@ -62,11 +60,11 @@ where
         parts: &mut Parts,
         service: &Arc<Service>,
     ) -> Result<Self, Problem> {
-        let (caller, origin) = who(parts)?;
-        service.admit_to_read(&caller).await?;
+        let context = who(parts)?;
+        service.admit_to_read(&context).await?;
         match read_parts(parts).await {
-            Ok((path, query, conditions)) => Ok(Self { caller, origin, path, query, conditions }),
-            Err(problem) => Err(refuse(service, &caller, problem).await),
+            Ok((path, query, conditions)) => Ok(Self { context, path, query, conditions }),
+            Err(problem) => Err(refuse(service, &context, problem).await),
         }
     }
 }
@@ -81,14 +79,14 @@ where
 
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
-        let (caller, origin) = who(&parts)?;
+        let context = who(&parts)?;
         // Nothing is read for nobody.
-        service.admit(&caller).await?;
+        service.admit(&context).await?;
         let (path, query, conditions) = read_parts(&mut parts).await?;
         if LIMIT > BODY_LIMIT {
             // So much is read only for who may do what alone takes so much.
             let network = path::read(&mut parts).await?;
-            service.authorize(&caller, Action::Import, Some(&network)).await?;
+            service.authorize(&context, Action::Import, Some(&network)).await?;
         }
         let read = incoming::body(&parts, body, LIMIT).await.map_err(body_problem)?;
         let repeat = repeat(&parts, &read.bytes)?;
@@ -96,21 +94,20 @@ where
         let public = parts.extensions.remove();
         let list = format!("{ROOT}{}", parts.uri.path());
         let held = read.held;
-        Ok(Self { caller, origin, path, query, conditions, body, repeat, list, public, held })
+        Ok(Self { context, path, query, conditions, body, repeat, list, public, held })
     }
 }
 
-fn who(parts: &Parts) -> Result<(Caller, Origin), Problem> {
-    let caller = incoming::caller(&parts.headers).map_err(|error| match error {
+fn who(parts: &Parts) -> Result<Context, Problem> {
+    incoming::context(parts).map_err(|error| match error {
         CallerError::Ambiguous => Problem::invalid("Authorization", AMBIGUOUS),
         CallerError::Unknown(detail) => Problem::new(Code::Unauthorized, detail),
-    })?;
-    Ok((caller, parts.extensions.get().copied().unwrap_or_else(Origin::local)))
+    })
 }
 
 /// What is wrong, unless already the credential is.
-async fn refuse(service: &Service, caller: &Caller, problem: Problem) -> Problem {
-    match service.authenticate(caller).await {
+async fn refuse(service: &Service, context: &Context, problem: Problem) -> Problem {
+    match service.authenticate(context).await {
         Ok(()) => problem,
         Err(error) => error.into(),
     }
@@ -119,12 +116,12 @@ async fn refuse(service: &Service, caller: &Caller, problem: Problem) -> Problem
 /// What only looking at several fields tells is wrong, unless already the credential is.
 pub(in crate::api) async fn checked<T>(
     service: &Service,
-    caller: &Caller,
+    context: &Context,
     found: Result<T, Problem>,
 ) -> Result<T, Problem> {
     match found {
         Ok(value) => Ok(value),
-        Err(problem) => Err(refuse(service, caller, problem).await),
+        Err(problem) => Err(refuse(service, context, problem).await),
     }
 }
 

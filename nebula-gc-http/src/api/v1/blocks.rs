@@ -93,8 +93,8 @@ impl TryFrom<NewBlockBody> for NewBlock {
     responses((status = 200, description = "A page of blocks.", body = Page<BlockView>)))]
 async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "blocks").await?.map(PoolId);
-    let blocks = service.blocks(ask.caller, ask.path, after, limit.and_one()).await?;
+    let after = after(&service, &ask.context, cursor, "blocks").await?.map(PoolId);
+    let blocks = service.blocks(ask.context, ask.path, after, limit.and_one()).await?;
     let page: Page<BlockView> = Page::new(blocks, limit, "blocks", |block| block.id.0.to_vec());
     Ok(json(page))
 }
@@ -110,8 +110,8 @@ async fn create_block(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewBlockBody, NetworkRef>,
 ) -> Answer {
-    let asked = checked(&service, &ask.caller, NewBlock::try_from(ask.body)).await?;
-    let made = service.create_block(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
+    let asked = checked(&service, &ask.context, NewBlock::try_from(ask.body)).await?;
+    let made = service.create_block(ask.context, ask.path, asked, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);
     Ok(created(made.is_new, &location, json(BlockView::from(made.resource))))
 }
@@ -123,7 +123,7 @@ async fn create_block(
     responses((status = 200, description = "The block.", body = BlockView)))]
 async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uuid)>) -> Answer {
     let (network, Uuid(id)) = ask.path;
-    let block = service.block(ask.caller, network, PoolId(id)).await?;
+    let block = service.block(ask.context, network, PoolId(id)).await?;
     Ok(json(BlockView::from(block)))
 }
 
@@ -137,6 +137,6 @@ async fn delete_block(
     ask: Ask<(NetworkRef, Uuid)>,
 ) -> Answer<StatusCode> {
     let (network, Uuid(id)) = ask.path;
-    service.delete_block(ask.caller, ask.origin, network, PoolId(id)).await?;
+    service.delete_block(ask.context, network, PoolId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -255,8 +255,8 @@ impl From<ImportReport> for ImportView {
         (status = 429, description = "Other encrypted keys are being opened.",
             body = super::problem::Document, content_type = "application/problem+json")))]
 async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, NetworkRef>) -> Answer {
-    let source = checked(&service, &ask.caller, ask.body.read()).await?;
-    let ca = service.add_ca(ask.caller, ask.origin, Some(ask.path), source).await?;
+    let source = checked(&service, &ask.context, ask.body.read()).await?;
+    let ca = service.add_ca(ask.context, Some(ask.path), source).await?;
     Ok(json(ActiveCaView::from(ca)))
 }
 
@@ -266,8 +266,8 @@ async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, Networ
     responses((status = 200, description = "A page of CAs.", body = Page<CaView>)))]
 async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "cas").await?.map(CaId::from);
-    let cas = service.cas(ask.caller, ask.path, after, limit.and_one()).await?;
+    let after = after(&service, &ask.context, cursor, "cas").await?.map(CaId::from);
+    let cas = service.cas(ask.context, ask.path, after, limit.and_one()).await?;
     let page: Page<CaView> = Page::new(cas, limit, "cas", |ca| ca.id.as_bytes().to_vec());
     Ok(json(page))
 }
@@ -279,7 +279,7 @@ async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Pagi
     responses((status = 200, description = "The CA.", body = CaView)))]
 async fn read_ca(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, CaId)>) -> Answer {
     let (network, id) = ask.path;
-    let ca = service.ca(ask.caller, network, id).await?;
+    let ca = service.ca(ask.context, network, id).await?;
     Ok(json(CaView::from(ca)))
 }
 
@@ -296,7 +296,7 @@ async fn retire_ca(
     ask: AskWith<RetireBody, (NetworkRef, CaId)>,
 ) -> Answer {
     let ((network, id), force) = (ask.path, ask.body.force);
-    let ca = service.retire_ca(ask.caller, ask.origin, network, id, force).await?;
+    let ca = service.retire_ca(ask.context, network, id, force).await?;
     Ok(json(CaView::from(ca)))
 }
 
@@ -312,7 +312,7 @@ async fn import_hosts(
     ask: AskWith<ImportBody, NetworkRef, super::ask::Nothing, IMPORT_LIMIT>,
 ) -> Answer {
     // Before megabytes are parsed for nobody, and beside the other requests.
-    service.authorize(&ask.caller, Action::Import, Some(&ask.path)).await?;
+    service.authorize(&ask.context, Action::Import, Some(&ask.path)).await?;
     let blocklist = blocklist(ask.body.blocklist.as_deref().unwrap_or_default())?;
     let certificates = match ask.body.certificates {
         None if blocklist.is_empty() => {
@@ -331,7 +331,7 @@ async fn import_hosts(
         skips_conflicts: ask.body.skip_conflicts,
         is_dry_run: ask.body.dry_run,
     };
-    let report = service.import_hosts(ask.caller, ask.origin, request).await?;
+    let report = service.import_hosts(ask.context, request).await?;
     Ok(json(ImportView::from(report)))
 }
 

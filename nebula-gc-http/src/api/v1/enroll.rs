@@ -180,8 +180,8 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
             body = EnrolledView)))]
 async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<EnrollmentBody>) -> Answer {
     let request =
-        checked(&service, &ask.caller, enrollment(ask.body).map_err(Problem::from)).await?;
-    let enrolled = service.enroll(ask.caller, ask.origin, request).await?;
+        checked(&service, &ask.context, enrollment(ask.body).map_err(Problem::from)).await?;
+    let enrolled = service.enroll(ask.context, request).await?;
     let location =
         format!("{ROOT}/networks/{}/nodes/{}", segment(&enrolled.network), enrolled.node);
     Ok(created(enrolled.is_new, &location, json(EnrolledView::from(enrolled))))

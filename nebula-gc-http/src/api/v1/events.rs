@@ -114,7 +114,7 @@ struct EventQuery {
     params(EventQuery),
     responses((status = 200, description = "A page of events.", body = Page<EventView>)))]
 async fn list_events(State(service): State<Arc<Service>>, ask: Ask<Nothing, EventQuery>) -> Answer {
-    answer(&service, ask.caller, None, ask.query).await
+    answer(&service, ask.context, None, ask.query).await
 }
 
 /// List what happened in a network.
@@ -126,21 +126,21 @@ async fn list_network_events(
     State(service): State<Arc<Service>>,
     ask: Ask<NetworkRef, EventQuery>,
 ) -> Answer {
-    answer(&service, ask.caller, Some(ask.path), ask.query).await
+    answer(&service, ask.context, Some(ask.path), ask.query).await
 }
 
 async fn answer(
     service: &Service,
-    caller: crate::Caller,
+    context: crate::Context,
     network: Option<NetworkRef>,
     query: EventQuery,
 ) -> Answer {
     let newest_first = query.order == Order::NewestFirst;
     let list = if newest_first { "events down" } else { "events up" };
-    let after = after(service, &caller, query.cursor, list).await?.map(i64::from_be_bytes);
+    let after = after(service, &context, query.cursor, list).await?.map(i64::from_be_bytes);
     let filter =
         EventFilter { kind: query.kind, subject: query.subject.map(|Uuid(id)| id), newest_first };
-    let found = service.events(caller, network, filter, after, query.limit.and_one()).await?;
+    let found = service.events(context, network, filter, after, query.limit.and_one()).await?;
     let go_on = found.go_on.map(|id| id.to_be_bytes().to_vec());
     let page: Page<EventView> = Page::cut_short(found.events, go_on, query.limit, list, |event| {
         event.id.to_be_bytes().to_vec()

@@ -222,8 +222,8 @@ async fn list_join_tokens(
     ask: Ask<NetworkRef, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "join tokens").await?.map(JoinTokenId::from);
-    let tokens = service.join_tokens(ask.caller, ask.path, after, limit.and_one()).await?;
+    let after = after(&service, &ask.context, cursor, "join tokens").await?.map(JoinTokenId::from);
+    let tokens = service.join_tokens(ask.context, ask.path, after, limit.and_one()).await?;
     let page: Page<JoinTokenView> =
         Page::new(tokens, limit, "join tokens", |token| token.id.as_bytes().to_vec());
     Ok(json(page))
@@ -241,9 +241,8 @@ async fn create_join_token(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewJoinTokenBody, NetworkRef>,
 ) -> Answer {
-    let request = checked(&service, &ask.caller, NewJoinToken::try_from(ask.body)).await?;
-    let made =
-        service.create_join_token(ask.caller, ask.origin, ask.path, request, ask.repeat).await?;
+    let request = checked(&service, &ask.context, NewJoinToken::try_from(ask.body)).await?;
+    let made = service.create_join_token(ask.context, ask.path, request, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);
     let view = JoinTokenView::from(made.resource);
     let view = match &made.secret {
@@ -263,7 +262,7 @@ async fn read_join_token(
     ask: Ask<(NetworkRef, JoinTokenId)>,
 ) -> Answer {
     let (network, id) = ask.path;
-    Ok(json(JoinTokenView::from(service.join_token(ask.caller, network, id).await?)))
+    Ok(json(JoinTokenView::from(service.join_token(ask.context, network, id).await?)))
 }
 
 /// Revoke a join token, for good. The nodes that joined with it stay.
@@ -276,6 +275,6 @@ async fn revoke_join_token(
     ask: Ask<(NetworkRef, JoinTokenId)>,
 ) -> Answer<StatusCode> {
     let (network, id) = ask.path;
-    service.revoke_join_token(ask.caller, ask.origin, network, id).await?;
+    service.revoke_join_token(ask.context, network, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

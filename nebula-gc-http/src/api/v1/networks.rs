@@ -393,8 +393,8 @@ impl From<NetworkPatchBody> for NetworkPatch {
     responses((status = 200, description = "A page of networks.", body = Page<NetworkView>)))]
 async fn list_networks(State(service): State<Arc<Service>>, ask: Ask<Nothing, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "networks").await?.map(NetworkId);
-    let networks = service.networks(ask.caller, after, limit.and_one()).await?;
+    let after = after(&service, &ask.context, cursor, "networks").await?.map(NetworkId);
+    let networks = service.networks(ask.context, after, limit.and_one()).await?;
     let networks = with_cas(&service, networks).await?;
     let page: Page<NetworkView> =
         Page::new(networks, limit, "networks", |(network, _)| network.id.as_bytes().to_vec());
@@ -414,12 +414,11 @@ async fn create_network(
 ) -> Answer {
     let mut body = ask.body;
     let ca = body.ca.take().map(|ca| ca.read_first(&body.name)).transpose();
-    let ca = checked(&service, &ask.caller, ca).await?;
+    let ca = checked(&service, &ask.context, ca).await?;
     if body.versions.is_none() && ca.as_ref().is_some_and(is_of_version_1) && !body.has_ipv6() {
         body.versions = Some(Versions::One);
     }
-    let made =
-        service.create_network_with(ask.caller, ask.origin, body.into(), ask.repeat, ca).await?;
+    let made = service.create_network_with(ask.context, body.into(), ask.repeat, ca).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);
     let (tag, view) = view(&service, made.resource).await?;
     Ok(created(made.is_new, &location, tagged(&tag, view)))
@@ -431,7 +430,7 @@ async fn create_network(
     responses((status = 200, description = "The network.", body = NetworkView),
         (status = 304, description = "It has not changed.")))]
 async fn read_network(State(service): State<Arc<Service>>, ask: Ask<NetworkRef>) -> Answer {
-    let network = service.network(ask.caller, ask.path).await?;
+    let network = service.network(ask.context, ask.path).await?;
     let (tag, view) = view(&service, network).await?;
     Ok(unless_known(&ask.conditions, &tag, view))
 }
@@ -449,11 +448,11 @@ async fn change_network(
     let mut body = ask.body;
     let shown = body.shown();
     if !shown.is_empty() {
-        let network = service.network(ask.caller.clone(), ask.path.clone()).await?;
+        let network = service.network(ask.context.clone(), ask.path.clone()).await?;
         shown.check(&view(&service, network).await?.1)?;
     }
     let (expected, patch) = (ask.conditions.expected, body.into());
-    let network = service.change_network(ask.caller, ask.origin, ask.path, expected, patch).await?;
+    let network = service.change_network(ask.context, ask.path, expected, patch).await?;
     let (tag, view) = view(&service, network).await?;
     Ok(tagged(&tag, view))
 }
@@ -465,7 +464,7 @@ async fn change_network(
     params(("network" = String, Path, description = "Its name or id.")),
     responses((status = 200, description = "They are due.", body = NetworkView)))]
 async fn renew_certificates(State(service): State<Arc<Service>>, ask: Ask<NetworkRef>) -> Answer {
-    let network = service.renew_all(ask.caller, ask.origin, ask.path).await?;
+    let network = service.renew_all(ask.context, ask.path).await?;
     let (tag, view) = view(&service, network).await?;
     Ok(tagged(&tag, view))
 }
@@ -479,6 +478,6 @@ async fn read_network_ca(
     State(service): State<Arc<Service>>,
     ask: Ask<NetworkRef>,
 ) -> Answer<Response> {
-    let pem = service.network_ca(ask.caller, ask.path).await?;
+    let pem = service.network_ca(ask.context, ask.path).await?;
     Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response())
 }

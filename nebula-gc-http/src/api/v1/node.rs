@@ -197,7 +197,7 @@ struct NodePath {
 #[utoipa::path(get, path = "/node", operation_id = "read_own_node", tag = "node",
     responses((status = 200, description = "The node.", body = OwnView)))]
 async fn read_own_node(State(service): State<Arc<Service>>, ask: Ask) -> Answer {
-    Ok(json(OwnView::from(service.own_node(ask.caller).await?)))
+    Ok(json(OwnView::from(service.own_node(ask.context).await?)))
 }
 
 /// Fetch the node's bundle as it is now. Nothing is issued for it.
@@ -214,7 +214,7 @@ async fn fetch_own_bundle(
     headers: HeaderMap,
     ask: Ask<Nothing, Packing>,
 ) -> Answer {
-    let bundle = service.own_bundle(ask.caller).await?;
+    let bundle = service.own_bundle(ask.context).await?;
     packed(bundle, &ask.conditions, ask.query.format, &headers).await
 }
 
@@ -235,11 +235,11 @@ async fn watch_own_node(
     if wait > LONGEST_WAIT {
         let reason = format!("must be at most {LONGEST_WAIT}");
         let refused = Err(Problem::invalid("waitSeconds", reason));
-        return checked(&service, &ask.caller, refused).await;
+        return checked(&service, &ask.context, refused).await;
     }
     let seen = Desired { revision, generation };
     // Boxed: a connection has room for the largest future of any route, and most only wait.
-    let watching = Box::pin(service.watch(ask.caller, seen, Duration::from_secs(wait)));
+    let watching = Box::pin(service.watch(ask.context, seen, Duration::from_secs(wait)));
     let news = match stopping {
         Some(Extension(mut stopping)) => tokio::select! {
             news = watching => news?,
@@ -267,8 +267,8 @@ async fn renew_own_certificates(
     ask: AskWith<RenewalBody>,
 ) -> Answer {
     let key = ask.body.public_key.as_deref().map(public_key).transpose();
-    let key = checked(&service, &ask.caller, key.map_err(Problem::from)).await?;
-    let renewed = service.renew(ask.caller, ask.origin, key).await?;
+    let key = checked(&service, &ask.context, key.map_err(Problem::from)).await?;
+    let renewed = service.renew(ask.context, key).await?;
     Ok(json(RenewedView::from(renewed)))
 }
 
@@ -280,7 +280,7 @@ async fn report_own_node(
     ask: AskWith<DesiredView>,
 ) -> Answer<StatusCode> {
     let DesiredView { revision, generation } = ask.body;
-    service.report(ask.caller, ask.origin, Desired { revision, generation }).await?;
+    service.report(ask.context, Desired { revision, generation }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -292,8 +292,8 @@ async fn rotate_own_token(
     ask: AskWith<TokenBody>,
 ) -> Answer<StatusCode> {
     let token = Bearer::from_device(&ask.body.node_token.0).map_err(Problem::from);
-    let token = checked(&service, &ask.caller, token).await?;
-    service.rotate_own_token(ask.caller, ask.origin, token).await?;
+    let token = checked(&service, &ask.context, token).await?;
+    service.rotate_own_token(ask.context, token).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -313,7 +313,7 @@ async fn fetch_node_bundle(
     ask: Ask<NodePath, Packing>,
 ) -> Answer {
     let NodePath { network, node } = ask.path;
-    let bundle = service.node_bundle(ask.caller, Some(network), node).await?;
+    let bundle = service.node_bundle(ask.context, Some(network), node).await?;
     packed(bundle, &ask.conditions, ask.query.format, &headers).await
 }
 

@@ -150,7 +150,7 @@ struct RotatedView {
         (status = 304, description = "It has not changed.")))]
 async fn read_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let (network, id) = ask.path;
-    let node = service.node(ask.caller, network, id).await?;
+    let node = service.node(ask.context, network, id).await?;
     Ok(unless_known(&ask.conditions, &node.tag(), NodeView::from(node.clone())))
 }
 
@@ -167,13 +167,13 @@ async fn change_node(
     let mut body = ask.body;
     let shown = body.shown();
     let change = change(body).map_err(Problem::from);
-    let change = checked(&service, &ask.caller, change).await?;
+    let change = checked(&service, &ask.context, change).await?;
     if !shown.is_empty() {
         let (network, id) = ask.path.clone();
-        shown.check(&NodeView::from(service.node(ask.caller.clone(), network, id).await?))?;
+        shown.check(&NodeView::from(service.node(ask.context.clone(), network, id).await?))?;
     }
     let expected = ask.conditions.expected;
-    answered(service.change_node(ask.caller, ask.origin, ask.path, expected, change).await)
+    answered(service.change_node(ask.context, ask.path, expected, change).await)
 }
 
 fn change(body: NodeChangeBody) -> Result<NodeChange, Error> {
@@ -205,7 +205,7 @@ fn set<T>(field: Option<T>) -> Change<T> {
     responses((status = 204, description = "It is released.")))]
 async fn release_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer<StatusCode> {
     let expected = ask.conditions.expected;
-    service.release_node(ask.caller, ask.origin, ask.path, expected).await?;
+    service.release_node(ask.context, ask.path, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -219,7 +219,7 @@ async fn suspend_node(
     ask: AskWith<ReasonBody, About>,
 ) -> Answer {
     let (expected, reason) = (ask.conditions.expected, ask.body.reason);
-    answered(service.suspend_node(ask.caller, ask.origin, ask.path, expected, reason).await)
+    answered(service.suspend_node(ask.context, ask.path, expected, reason).await)
 }
 
 /// Keep a node and its public key out: its certificates are blocked, its addresses stay its own.
@@ -232,7 +232,7 @@ async fn revoke_node(
     ask: AskWith<ReasonBody, About>,
 ) -> Answer {
     let (expected, reason) = (ask.conditions.expected, ask.body.reason);
-    answered(service.revoke_node(ask.caller, ask.origin, ask.path, expected, reason).await)
+    answered(service.revoke_node(ask.context, ask.path, expected, reason).await)
 }
 
 /// Let a suspended or revoked node in again, with new certificates for the key that it has.
@@ -242,7 +242,7 @@ async fn revoke_node(
     responses((status = 200, description = "It is active.", body = NodeView)))]
 async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let expected = ask.conditions.expected;
-    answered(service.reinstate_node(ask.caller, ask.origin, ask.path, expected).await)
+    answered(service.reinstate_node(ask.context, ask.path, expected).await)
 }
 
 /// Give a node another token, or its first one, with which it renews by itself. Only this answer has
@@ -253,7 +253,7 @@ async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) ->
     responses((status = 200, description = "The node and its token.", body = RotatedView)))]
 async fn rotate_node_token(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let expected = ask.conditions.expected;
-    let rotated = service.rotate_node_token(ask.caller, ask.origin, ask.path, expected).await?;
+    let rotated = service.rotate_node_token(ask.context, ask.path, expected).await?;
     let tag = rotated.node.tag();
     let node_token = rotated.token.expose().to_owned();
     Ok(tagged(&tag, RotatedView { node: rotated.node.into(), node_token }))

@@ -152,8 +152,8 @@ async fn list_operator_keys(
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let after =
-        after(&service, &ask.caller, cursor, "operator keys").await?.map(OperatorKeyId::from);
-    let keys = service.operator_keys(ask.caller, after, limit.and_one()).await?;
+        after(&service, &ask.context, cursor, "operator keys").await?.map(OperatorKeyId::from);
+    let keys = service.operator_keys(ask.context, after, limit.and_one()).await?;
     let page: Page<OperatorKeyView> =
         Page::new(keys, limit, "operator keys", |kept| kept.key.id.as_bytes().to_vec());
     Ok(json(page))
@@ -169,8 +169,7 @@ async fn create_operator_key(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewOperatorKeyBody>,
 ) -> Answer {
-    let made =
-        service.create_operator_key(ask.caller, ask.origin, ask.body.into(), ask.repeat).await?;
+    let made = service.create_operator_key(ask.context, ask.body.into(), ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.key.id);
     let secret = made.secret.map(|secret| secret.expose().to_owned());
     let view = OperatorKeyView { secret, ..made.resource.into() };
@@ -182,7 +181,7 @@ async fn create_operator_key(
     tag = "operator-keys", params(("operatorKey" = Id, Path)),
     responses((status = 200, description = "The key.", body = OperatorKeyView)))]
 async fn read_operator_key(State(service): State<Arc<Service>>, ask: Ask<OperatorKeyId>) -> Answer {
-    Ok(json(OperatorKeyView::from(service.operator_key(ask.caller, ask.path).await?)))
+    Ok(json(OperatorKeyView::from(service.operator_key(ask.context, ask.path).await?)))
 }
 
 /// Revoke an operator key, for good.
@@ -194,6 +193,6 @@ async fn revoke_operator_key(
     State(service): State<Arc<Service>>,
     ask: Ask<OperatorKeyId>,
 ) -> Answer<StatusCode> {
-    service.revoke_operator_key(ask.caller, ask.origin, ask.path).await?;
+    service.revoke_operator_key(ask.context, ask.path).await?;
     Ok(StatusCode::NO_CONTENT)
 }

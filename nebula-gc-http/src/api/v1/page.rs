@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::ask::checked;
 use super::problem::Problem;
-use crate::{Caller, Service};
+use crate::{Context, Service};
 
 /// How many items a page has at most, unless the client says.
 const DEFAULT: u16 = 100;
@@ -94,7 +94,7 @@ const FOREIGN: &str = "must be the next of a page of this list";
 /// After which item of the list called `list` the page begins.
 pub(in crate::api) async fn after<const N: usize>(
     service: &Service,
-    caller: &Caller,
+    context: &Context,
     cursor: Option<Cursor>,
     list: &str,
 ) -> Result<Option<[u8; N]>, Problem> {
@@ -102,7 +102,7 @@ pub(in crate::api) async fn after<const N: usize>(
     let place = bytes.strip_prefix(list.as_bytes()).and_then(|rest| rest.strip_prefix(b"\0"));
     let place = place.and_then(|place| place.try_into().ok());
     let found = place.ok_or_else(|| Problem::invalid("cursor", FOREIGN));
-    checked(service, caller, found).await.map(Some)
+    checked(service, context, found).await.map(Some)
 }
 
 impl<T> Page<T> {

@@ -111,8 +111,8 @@ struct PoolPatchBody {
     responses((status = 200, description = "A page of pools.", body = Page<PoolView>)))]
 async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "pools").await?.map(PoolId);
-    let pools = service.pools(ask.caller, ask.path, after, limit.and_one()).await?;
+    let after = after(&service, &ask.context, cursor, "pools").await?.map(PoolId);
+    let pools = service.pools(ask.context, ask.path, after, limit.and_one()).await?;
     let page: Page<PoolView> = Page::new(pools, limit, "pools", |it| it.pool.id.0.to_vec());
     Ok(json(page))
 }
@@ -130,7 +130,7 @@ async fn create_pool(
 ) -> Answer {
     let NewPoolBody { range: Range(range), position } = ask.body;
     let asked = (range, position.unwrap_or(0).into());
-    let made = service.create_pool(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
+    let made = service.create_pool(ask.context, ask.path, asked, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.pool.id);
     let tag = made.resource.tag();
     Ok(created(made.is_new, &location, tagged(&tag, PoolView::from(made.resource))))
@@ -145,7 +145,7 @@ async fn create_pool(
         (status = 304, description = "It has not changed.")))]
 async fn read_pool(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uuid)>) -> Answer {
     let (network, Uuid(id)) = ask.path;
-    let pool = service.pool(ask.caller, network, PoolId(id)).await?;
+    let pool = service.pool(ask.context, network, PoolId(id)).await?;
     Ok(unless_known(&ask.conditions, &pool.tag(), PoolView::from(pool)))
 }
 
@@ -164,11 +164,11 @@ async fn resize_pool(
     let PoolPatchBody { range: Range(range), id: shown_id, position, .. } = ask.body;
     let shown = Shown::new([("id", shown_id), ("position", position)]);
     if !shown.is_empty() {
-        let pool = service.pool(ask.caller.clone(), network.clone(), PoolId(id)).await?;
+        let pool = service.pool(ask.context.clone(), network.clone(), PoolId(id)).await?;
         shown.check(&PoolView::from(pool))?;
     }
     let (which, expected) = ((network, PoolId(id)), ask.conditions.expected);
-    let pool = service.resize_pool(ask.caller, ask.origin, which, expected, range).await?;
+    let pool = service.resize_pool(ask.context, which, expected, range).await?;
     Ok(tagged(&pool.tag(), PoolView::from(pool)))
 }
 
@@ -184,6 +184,6 @@ async fn delete_pool(
 ) -> Answer<StatusCode> {
     let (network, Uuid(id)) = ask.path;
     let (which, expected) = ((network, PoolId(id)), ask.conditions.expected);
-    service.delete_pool(ask.caller, ask.origin, which, expected).await?;
+    service.delete_pool(ask.context, which, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }

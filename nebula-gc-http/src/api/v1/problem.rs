@@ -13,7 +13,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::dialect::problem::Internal;
-use crate::{Error, NodeState, Origin};
+use crate::api::incoming;
+use crate::service::context::Origin;
+use crate::{Error, NodeState};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $status:ident, $title:literal;)*) => {
@@ -266,7 +268,7 @@ impl IntoResponse for Problem {
 
 /// Writes the bodies of problems, and makes one of a panic.
 pub(super) async fn finish(request: Request, next: Next) -> Response {
-    let origin = request.extensions().get().copied().unwrap_or_else(Origin::local);
+    let origin = incoming::origin(request.extensions());
     let mut answering = pin!(next.run(request));
     let answered = std::future::poll_fn(|context| {
         // What a panic leaves behind is dropped with the request.

@@ -109,9 +109,9 @@ async fn list_reservations(
     ask: Ask<NetworkRef, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after: Option<[u8; 16]> = after(&service, &ask.caller, cursor, "reservations").await?;
+    let after: Option<[u8; 16]> = after(&service, &ask.context, cursor, "reservations").await?;
     let after = after.map(|octets| IpAddr::from(octets).to_canonical());
-    let found = service.reservations(ask.caller, ask.path, after, limit.and_one()).await?;
+    let found = service.reservations(ask.context, ask.path, after, limit.and_one()).await?;
     let page: Page<ReservationView> = Page::new(found, limit, "reservations", place);
     Ok(json(page))
 }
@@ -128,10 +128,10 @@ async fn create_reservation(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewReservationBody, NetworkRef>,
 ) -> Answer {
-    let purpose = checked(&service, &ask.caller, purpose(&ask.body)).await?;
+    let purpose = checked(&service, &ask.context, purpose(&ask.body)).await?;
     let NewReservationBody { range: Range(range), note, .. } = ask.body;
     let asked = (range, purpose, note);
-    let made = service.reserve(ask.caller, ask.origin, ask.path, asked, ask.repeat).await?;
+    let made = service.reserve(ask.context, ask.path, asked, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.range);
     Ok(created(made.is_new, &location, json(ReservationView::from(made.resource))))
 }
@@ -148,6 +148,6 @@ async fn delete_reservation(
     ask: Ask<(NetworkRef, Range)>,
 ) -> Answer<StatusCode> {
     let (network, Range(range)) = ask.path;
-    service.unreserve(ask.caller, ask.origin, network, range).await?;
+    service.unreserve(ask.context, network, range).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -70,8 +70,8 @@ struct TenantPatchBody {
     params(Paging), responses((status = 200, description = "A page of tenants.", body = Page<TenantView>)))]
 async fn list_tenants(State(service): State<Arc<Service>>, ask: Ask<Nothing, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "tenants").await?.map(TenantId::from);
-    let tenants = service.tenants(ask.caller, after, limit.and_one()).await?;
+    let after = after(&service, &ask.context, cursor, "tenants").await?.map(TenantId::from);
+    let tenants = service.tenants(ask.context, after, limit.and_one()).await?;
     let page: Page<TenantView> =
         Page::new(tenants, limit, "tenants", |tenant| tenant.id.as_bytes().to_vec());
     Ok(json(page))
@@ -83,7 +83,7 @@ async fn list_tenants(State(service): State<Arc<Service>>, ask: Ask<Nothing, Pag
     responses((status = 201, description = "It was made.", body = TenantView),
         (status = 200, description = "A repeated request has made it before.", body = TenantView)))]
 async fn create_tenant(State(service): State<Arc<Service>>, ask: AskWith<TenantBody>) -> Answer {
-    let made = service.create_tenant(ask.caller, ask.origin, ask.body.name, ask.repeat).await?;
+    let made = service.create_tenant(ask.context, ask.body.name, ask.repeat).await?;
     let (tag, location) = (made.resource.tag(), format!("{}/{}", ask.list, made.resource.id));
     let view = TenantView::from(made.resource);
     Ok(created(made.is_new, &location, tagged(&tag, view)))
@@ -95,7 +95,7 @@ async fn create_tenant(State(service): State<Arc<Service>>, ask: AskWith<TenantB
     responses((status = 200, description = "The tenant.", body = TenantView),
         (status = 304, description = "It has not changed.")))]
 async fn read_tenant(State(service): State<Arc<Service>>, ask: Ask<TenantId>) -> Answer {
-    let tenant = service.tenant(ask.caller, ask.path).await?;
+    let tenant = service.tenant(ask.context, ask.path).await?;
     Ok(unless_known(&ask.conditions, &tenant.tag(), TenantView::from(tenant.clone())))
 }
 
@@ -110,10 +110,10 @@ async fn rename_tenant(
     let TenantPatchBody { name, id, created_at } = ask.body;
     let shown = Shown::new([("id", id), ("createdAt", created_at)]);
     if !shown.is_empty() {
-        shown.check(&TenantView::from(service.tenant(ask.caller.clone(), ask.path).await?))?;
+        shown.check(&TenantView::from(service.tenant(ask.context.clone(), ask.path).await?))?;
     }
     let expected = ask.conditions.expected;
-    let tenant = service.rename_tenant(ask.caller, ask.origin, ask.path, expected, name).await?;
+    let tenant = service.rename_tenant(ask.context, ask.path, expected, name).await?;
     Ok(tagged(&tenant.tag(), TenantView::from(tenant.clone())))
 }
 
@@ -126,6 +126,6 @@ async fn delete_tenant(
     ask: Ask<TenantId>,
 ) -> Answer<StatusCode> {
     let expected = ask.conditions.expected;
-    service.delete_tenant(ask.caller, ask.origin, ask.path, expected).await?;
+    service.delete_tenant(ask.context, ask.path, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,8 +5,9 @@ use nebula_pki::{Certificate, Fingerprint};
 use serde_json::json;
 
 use crate::service::Service;
-use crate::service::access::{Action, Caller, authorize};
-use crate::service::audit::{Entry, Origin};
+use crate::service::access::{Action, authorize};
+use crate::service::audit::Entry;
+use crate::service::context::Context;
 use crate::service::terms::BACKDATED;
 use crate::store::ca::{self, CaState, Kept, Span};
 use crate::store::certificate;
@@ -110,7 +111,7 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn cas(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         after: Option<CaId>,
         limit: i64,
@@ -118,7 +119,7 @@ impl Service {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             let cas = ca::after(tx, network.id, after.unwrap_or([0; 16].into()), limit)?;
             cas.into_iter().map(|ca| details(tx, ca, now)).collect()
         })
@@ -131,14 +132,14 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn ca(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         id: CaId,
     ) -> Result<CaDetails, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             let ca = find(tx, &network, id)?;
             details(tx, ca, now)
         })
@@ -155,13 +156,12 @@ impl Service {
     /// of it and it is not `forced`, [`Error::NotFound`], and those of access.
     pub async fn retire_ca(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         id: CaId,
         forced: bool,
     ) -> Result<CaDetails, Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::Import, &network)?;
             let kept = find(work.tx, &network, id)?;
             match kept.state {
@@ -204,13 +204,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
-    pub async fn renew_all(
-        &self,
-        caller: Caller,
-        origin: Origin,
-        network: NetworkRef,
-    ) -> Result<Network, Error> {
-        self.exclusive(caller, origin, move |work| {
+    pub async fn renew_all(&self, context: Context, network: NetworkRef) -> Result<Network, Error> {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             // What is issued from now on begins then.
             let then = work.now.saturating_sub(BACKDATED);

@@ -13,8 +13,9 @@ use nebula_pki::{Curve, Version};
 use serde_json::json;
 
 use crate::names::check_seen;
-use crate::service::access::{Action, Caller, Principal, called, find_network, not_found, public};
-use crate::service::audit::{Author, Entry, Origin};
+use crate::service::access::{Action, Principal, called, find_network, not_found, public};
+use crate::service::audit::{Author, Entry};
+use crate::service::context::Context;
 use crate::service::networks::{HOLD_SECONDS, MTU, NODE_LIFETIME, check_prefix, family};
 use crate::service::{Service, Shared, authority};
 use crate::store::network::{self, Network, Revision, Versions};
@@ -50,25 +51,19 @@ impl Service {
     /// # Errors
     /// [`Error::InvalidRequest`] for an unusable prefix, [`Error::Conflict`] where the network has
     /// another prefix of the family or another version, and those of access.
-    pub async fn add_pool(
-        &self,
-        caller: Caller,
-        origin: Origin,
-        request: AddPool,
-    ) -> Result<PoolAdded, Error> {
-        self.admit(&caller).await?;
+    pub async fn add_pool(&self, context: Context, request: AddPool) -> Result<PoolAdded, Error> {
+        self.admit(&context).await?;
         let prefix = request.prefix.trunc();
         let range = check_prefix("cidr", prefix)?;
         let request = AddPool { prefix, ..request };
         let shared = Arc::clone(&self.shared);
-        self.write(Adding { shared, caller, origin, request, range, decided: None }).await
+        self.write(Adding { shared, context, request, range, decided: None }).await
     }
 }
 
 struct Adding {
     shared: Arc<Shared>,
-    caller: Caller,
-    origin: Origin,
+    context: Context,
     request: AddPool,
     range: AddressRange,
     decided: Option<(Principal, Author, Decision)>,
@@ -93,12 +88,12 @@ impl Step for Adding {
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller, now)?;
+        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.context, now)?;
         // Before anything is looked up: what is refused must not tell which networks there are.
         principal.permit(Action::CreateNetwork)?;
         let found = find_network(tx, &principal, self.request.project.as_ref())?;
         let decision = self.decide(tx, &principal, found)?;
-        let author = self.origin.author(principal.actor());
+        let author = self.context.author(principal.actor());
         self.decided = Some((principal, author, decision));
         Ok(vec![])
     }
@@ -251,12 +246,12 @@ impl Service {
     /// [`Error::NotFound`], or [`Error::InvalidRequest`] where `project` must be given.
     pub async fn ca_certificates(
         &self,
-        caller: Option<Caller>,
+        context: Option<Context>,
         project: Option<NetworkRef>,
     ) -> Result<String, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
-            let network = public(tx, secrets, caller.as_ref(), now, project.as_ref())?;
+            let network = public(tx, secrets, context.as_ref(), now, project.as_ref())?;
             let trusted = ca::trusted(tx, network.id)?;
             if trusted.is_empty() {
                 return Err(damaged("list of CAs"));

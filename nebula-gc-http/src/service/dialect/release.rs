@@ -8,8 +8,9 @@ use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
-use crate::service::access::{Action, Caller, authorize_device, network_that_released};
-use crate::service::audit::{Author, Origin};
+use crate::service::access::{Action, authorize_device, network_that_released};
+use crate::service::audit::Author;
+use crate::service::context::Context;
 use crate::service::release::release_node;
 use crate::service::{Service, Shared};
 use crate::store::network::{Network, Revision};
@@ -23,14 +24,13 @@ impl Service {
     /// [`Error::NotFound`] for a device that never had a node, and those of access.
     pub async fn release(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         project: Option<NetworkRef>,
         device: DeviceId,
     ) -> Result<(), Error> {
-        self.admit(&caller).await?;
+        self.admit(&context).await?;
         let shared = Arc::clone(&self.shared);
-        let releasing = Releasing { shared, caller, origin, project, device, decided: None };
+        let releasing = Releasing { shared, context, project, device, decided: None };
         if let Some((network, revision)) = self.write(releasing).await? {
             // Once this is answered, no bundle without the blocked certificates is handed out.
             self.view(network, revision).await?;
@@ -41,8 +41,7 @@ impl Service {
 
 struct Releasing {
     shared: Arc<Shared>,
-    caller: Caller,
-    origin: Origin,
+    context: Context,
     project: Option<NetworkRef>,
     device: DeviceId,
     /// The node to release; none where it is released already.
@@ -67,7 +66,7 @@ impl Step for Releasing {
         let about = (self.project.as_ref(), &self.device);
         let secrets = &self.shared.secrets;
         let (principal, network) =
-            authorize_device(tx, secrets, &self.caller, now, Action::Release, about)?;
+            authorize_device(tx, secrets, &self.context, now, Action::Release, about)?;
         let device = self.device.as_str();
         let network = match network {
             Some(network) => Some(network),
@@ -89,7 +88,7 @@ impl Step for Releasing {
                 ),
             });
         }
-        self.decided = Some((self.origin.author(principal.actor()), network, node));
+        self.decided = Some((self.context.author(principal.actor()), network, node));
         Ok(vec![])
     }
 

@@ -7,8 +7,8 @@ use nebula_pki::key::PublicKey;
 use super::{Certified, Decision, Settled, Wish, check_unique};
 use crate::Error;
 use crate::error::time;
-use crate::service::access::{Caller, Principal};
-use crate::service::audit::Origin;
+use crate::service::access::Principal;
+use crate::service::context::Context;
 use crate::service::self_service::{own_node, renew_at};
 use crate::service::terms::Terms;
 use crate::service::update::{self, Update};
@@ -58,14 +58,13 @@ impl Service {
     /// access.
     pub async fn renew(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         public_key: Option<PublicKey>,
     ) -> Result<Renewed, Error> {
-        let device = self.own_device(&caller).await?;
+        let device = self.own_device(&context).await?;
         let wish = Wish::Renewal(Renewal { device, public_key });
         let Settled { network, node, certificates, revision, .. } =
-            self.carry_out(caller, origin, wish).await?;
+            self.carry_out(context, wish).await?;
         let (certificates, renewed) = match certificates {
             Certified::New(issued) => {
                 self.watch.waiting().tell(network, node.id, node.generation);

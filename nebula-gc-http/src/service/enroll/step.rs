@@ -11,8 +11,9 @@ use serde_json::json;
 use super::key::check_curve;
 use super::{Decision, Enrollment, Settled, Wish};
 use crate::service::Shared;
-use crate::service::access::{Action, Caller, ambiguous, authorize, authorize_device, foreseen};
-use crate::service::audit::{Author, Entry, Origin, addresses};
+use crate::service::access::{Action, ambiguous, authorize, authorize_device, foreseen};
+use crate::service::audit::{Author, Entry, addresses};
+use crate::service::context::Context;
 use crate::service::dialect::register::Registration;
 use crate::service::pending::Issuing;
 use crate::service::terms::{Ahead, Readiness, Terms};
@@ -25,8 +26,7 @@ use crate::{Error, JoinTokenId};
 
 pub(super) struct Enrolling {
     shared: Arc<Shared>,
-    caller: Caller,
-    origin: Origin,
+    context: Context,
     wish: Wish,
     /// The device of the node that it found when it ran before, where the wish names another.
     device: Option<String>,
@@ -46,13 +46,13 @@ struct Decided {
 impl Enrolling {
     pub(super) fn new(
         shared: Arc<Shared>,
-        (caller, origin): (Caller, Origin),
+        context: Context,
         wish: Wish,
         signed: Option<Ahead>,
         device: Option<&str>,
     ) -> Self {
         let device = device.map(str::to_owned);
-        Self { shared, caller, origin, wish, device, signed, decided: None }
+        Self { shared, context, wish, device, signed, decided: None }
     }
 }
 
@@ -75,7 +75,7 @@ impl Step for Enrolling {
     }
 
     fn foreseen(&self) -> Vec<Query> {
-        foreseen(&self.shared.secrets, &self.caller, self.wish.network())
+        foreseen(&self.shared.secrets, &self.context, self.wish.network())
     }
 
     fn actor(&self) -> Actor<'_> {
@@ -94,10 +94,10 @@ impl Step for Enrolling {
             Wish::Device(Registration { project: None, device, .. }) => {
                 let about = (None, device);
                 let (principal, network) =
-                    authorize_device(tx, &shared.secrets, &self.caller, now, action, about)?;
+                    authorize_device(tx, &shared.secrets, &self.context, now, action, about)?;
                 (principal, network.ok_or_else(|| ambiguous("there is more than one network"))?)
             }
-            _ => authorize(tx, &shared.secrets, &self.caller, now, action, named)?,
+            _ => authorize(tx, &shared.secrets, &self.context, now, action, named)?,
         };
         if let Some(key) = self.wish.public_key() {
             check_curve(key, network.curve)?;
@@ -132,7 +132,7 @@ impl Step for Enrolling {
             Some(node) => terms.wishes(tx, node)?,
             None => vec![],
         };
-        let author = self.origin.author(principal.actor());
+        let author = self.context.author(principal.actor());
         let signed = self.signed.clone();
         self.decided = Some(Decided { author, terms, decision, signed });
         Ok(wishes)

@@ -13,8 +13,7 @@ use super::details::NodeDetails;
 use super::find;
 use crate::secret::Bearer;
 use crate::service::Service;
-use crate::service::access::Caller;
-use crate::service::audit::Origin;
+use crate::service::context::Context;
 use crate::service::dialect::register::Change;
 use crate::service::precondition::Expected;
 use crate::store::node::NodeState;
@@ -53,13 +52,12 @@ impl Service {
     /// [`Error::Precondition`], [`Error::NotFound`], and those of access.
     pub async fn change_node(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         about: (NetworkRef, NodeId),
         expected: Expected,
         change: NodeChange,
     ) -> Result<NodeDetails, Error> {
-        self.operate(caller, origin, about, expected, Wish::Change(change)).await
+        self.operate(context, about, expected, Wish::Change(change)).await
     }
 
     /// Keeps a node out for a while: its certificates are blocked, its addresses stay its own. One that is
@@ -69,14 +67,13 @@ impl Service {
     /// [`Error::Conflict`] for a revoked or released one, and as [`change_node`](Self::change_node).
     pub async fn suspend_node(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         about: (NetworkRef, NodeId),
         expected: Expected,
         reason: StateReason,
     ) -> Result<NodeDetails, Error> {
         let wish = Wish::KeepOut(NodeState::Suspended, reason.into());
-        self.operate(caller, origin, about, expected, wish).await
+        self.operate(context, about, expected, wish).await
     }
 
     /// Keeps a node and its public key out: its certificates are blocked, its addresses stay its
@@ -86,14 +83,13 @@ impl Service {
     /// [`Error::Conflict`] for a released one, and as [`change_node`](Self::change_node).
     pub async fn revoke_node(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         about: (NetworkRef, NodeId),
         expected: Expected,
         reason: StateReason,
     ) -> Result<NodeDetails, Error> {
         let wish = Wish::KeepOut(NodeState::Revoked, reason.into());
-        self.operate(caller, origin, about, expected, wish).await
+        self.operate(context, about, expected, wish).await
     }
 
     /// Lets a suspended or revoked node in again, with new certificates for the key that it has.
@@ -102,12 +98,11 @@ impl Service {
     /// [`Error::Conflict`] for a released one, and as [`change_node`](Self::change_node).
     pub async fn reinstate_node(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<NodeDetails, Error> {
-        self.operate(caller, origin, about, expected, Wish::Reinstate).await
+        self.operate(context, about, expected, Wish::Reinstate).await
     }
 
     /// Lets a node go: its certificates are blocked, its addresses go into quarantine. Doing it
@@ -118,13 +113,12 @@ impl Service {
     /// and as [`change_node`](Self::change_node).
     pub async fn release_node(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<NodeDetails, Error> {
         let wish = Wish::Release { silent_since: None };
-        self.operate(caller, origin, about, expected, wish).await
+        self.operate(context, about, expected, wish).await
     }
 
     /// Gives a node another token. The old one fails from the commit on.
@@ -133,14 +127,13 @@ impl Service {
     /// [`Error::Conflict`] for a released one, and as [`change_node`](Self::change_node).
     pub async fn rotate_node_token(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<Rotated, Error> {
         let token = Bearer::new_node_token()?;
         let wish = Wish::Rotate(token.clone());
-        let node = self.operate(caller, origin, about, expected, wish).await?;
+        let node = self.operate(context, about, expected, wish).await?;
         Ok(Rotated { node, token })
     }
 
@@ -151,23 +144,21 @@ impl Service {
         since: i64,
     ) -> Result<bool, Error> {
         let wish = Wish::Release { silent_since: Some(since) };
-        let (caller, origin) = (Caller::Local, Origin::local());
         let released = self
-            .operate(caller, origin, (None::<NetworkRef>, node), Expected::Anything, wish)
+            .operate(Context::local(), (None::<NetworkRef>, node), Expected::Anything, wish)
             .await?;
         Ok(released.state == NodeState::Released)
     }
 
     async fn operate(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         (network, node): (impl Into<Option<NetworkRef>>, NodeId),
         expected: Expected,
         wish: Wish,
     ) -> Result<NodeDetails, Error> {
         let about = (network.into(), node);
-        let (asked, named, action) = (caller.clone(), about.clone(), wish.action());
+        let (asked, named, action) = (context.clone(), about.clone(), wish.action());
         // Steps about one device are told apart by its id, which never changes.
         let device = self
             .read(move |tx, shared| {
@@ -177,7 +168,7 @@ impl Service {
             })
             .await?;
         let begun = OnceLock::new();
-        let asked = Arc::new(Asked { caller, origin, about, device, expected, wish, begun });
+        let asked = Arc::new(Asked { context, about, device, expected, wish, begun });
         let Settled { network, revision, node } =
             self.issue(|signed, _| Operating::new(&self.shared, &asked, signed)).await?;
         // Once this is answered, no bundle without what is blocked now is handed out.

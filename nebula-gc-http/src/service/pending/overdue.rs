@@ -11,7 +11,8 @@ use nebula_pki::VerifiedCertificate;
 use serde_json::json;
 
 use super::{Pending, signed};
-use crate::service::audit::{Author, Entry, Origin, addresses};
+use crate::service::audit::{Author, Entry, addresses};
+use crate::service::context::Context;
 use crate::service::terms::{Ahead, Issue, Ready, Terms, any_is_known};
 use crate::service::{Service, Shared};
 use crate::store::certificate::{self, Reason};
@@ -150,7 +151,7 @@ impl Step for Settling {
     }
 
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<Outcome, Error> {
-        let author = Origin::local().author("local");
+        let author = Context::local().author("local");
         match self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))? {
             Decision::Leave => Ok(Outcome::Elsewhere),
             Decision::Take(terms, rows) => {

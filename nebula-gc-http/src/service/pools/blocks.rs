@@ -7,8 +7,8 @@ use nebula_alloc::{NetworkId, PoolId, pool};
 use super::{Addresses, find as find_pool, refusal};
 use crate::names::{check_seen, hidden_id};
 use crate::service::Service;
-use crate::service::access::{Action, Caller, authorize};
-use crate::service::audit::Origin;
+use crate::service::access::{Action, authorize};
+use crate::service::context::Context;
 use crate::service::exclusive::{Created, Repeat};
 use crate::{Error, Label, NetworkRef, id};
 
@@ -39,7 +39,7 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn blocks(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         after: Option<PoolId>,
         limit: i64,
@@ -47,7 +47,7 @@ impl Service {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             let limit = usize::try_from(limit).unwrap_or_default();
             Ok(block::by_network(tx, network.id, after, limit)?)
         })
@@ -60,14 +60,14 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn block(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         id: PoolId,
     ) -> Result<Block, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             find(tx, network.id, id)
         })
         .await
@@ -81,13 +81,12 @@ impl Service {
     /// access.
     pub async fn create_block(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         request: NewBlock,
         repeat: Option<Repeat>,
     ) -> Result<Created<Block>, Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             work.once(
                 repeat.as_ref(),
@@ -130,12 +129,11 @@ impl Service {
     /// [`Error::NotFound`], [`Error::LeasesStand`], and those of access.
     pub async fn delete_block(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         id: PoolId,
     ) -> Result<(), Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             find(work.tx, network.id, id)?;
             block::delete(work.tx, work.now, &work.author.actor(), id).map_err(refusal).map(drop)

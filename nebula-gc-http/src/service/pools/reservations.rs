@@ -7,8 +7,8 @@ use nebula_alloc::reservation::{self, Purpose, Reservation};
 
 use super::{Addresses, refusal};
 use crate::service::Service;
-use crate::service::access::{Action, Caller, authorize};
-use crate::service::audit::Origin;
+use crate::service::access::{Action, authorize};
+use crate::service::context::Context;
 use crate::service::exclusive::{Created, Repeat};
 use crate::store::node::{self, NodeState};
 use crate::{Error, Label, NetworkRef, NodeId};
@@ -21,7 +21,7 @@ impl Service {
     /// [`Error::NotFound`], and those of access.
     pub async fn reservations(
         &self,
-        caller: Caller,
+        context: Context,
         network: NetworkRef,
         after: Option<IpAddr>,
         limit: i64,
@@ -29,7 +29,7 @@ impl Service {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
             let (_, network) =
-                authorize(tx, secrets, &caller, now, Action::ReadNetwork, Some(&network))?;
+                authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             let limit = usize::try_from(limit).unwrap_or_default();
             let mut found = vec![];
             for family in [Family::V4, Family::V6] {
@@ -60,13 +60,12 @@ impl Service {
     /// already, [`Error::LeasesStand`], [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn reserve(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         (range, purpose, note): (Addresses, Purpose, Option<Label>),
         repeat: Option<Repeat>,
     ) -> Result<Created<Reservation>, Error> {
-        self.exclusive(caller, origin, move |work| {
+        self.exclusive(context, move |work| {
             let network = work.network(Action::ChangeNetwork, &network)?;
             let note = note.as_ref().map(Label::to_string);
             let request = Reservation { range: range.of(&network)?, purpose, note };
@@ -103,8 +102,7 @@ impl Service {
     /// [`Error::NotFound`], [`Error::InvalidRequest`], and those of access.
     pub async fn unreserve(
         &self,
-        caller: Caller,
-        origin: Origin,
+        context: Context,
         network: NetworkRef,
         range: Addresses,
     ) -> Result<(), Error> {
@@ -112,7 +110,7 @@ impl Service {
         // Where much stands in it, each step lifts a part.
         while let Some(range) = rest {
             let network = network.clone();
-            let lifted = self.exclusive(caller.clone(), origin, move |work| {
+            let lifted = self.exclusive(context.clone(), move |work| {
                 let network = work.network(Action::ChangeNetwork, &network)?;
                 let range = match range {
                     Addresses::Range(range) => range,

@@ -7,10 +7,10 @@ use nebula_alloc::store::writer::{Step, Subject};
 
 use super::{heard, own_node};
 use crate::Error;
-use crate::service::access::{Caller, Principal};
+use crate::service::access::Principal;
 use crate::service::audit::Author;
-use crate::service::audit::Origin;
 use crate::service::blocking::block_replaced;
+use crate::service::context::Context;
 use crate::service::{Desired, Service, Shared};
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Generation, Node};
@@ -21,28 +21,22 @@ impl Service {
     /// # Errors
     /// [`Error::InvalidRequest`] for what does not exist yet, [`Error::NodeKeptOut`] and those of
     /// access.
-    pub async fn report(
-        &self,
-        caller: Caller,
-        origin: Origin,
-        applied: Desired,
-    ) -> Result<(), Error> {
-        let device = self.own_device(&caller).await?;
+    pub async fn report(&self, context: Context, applied: Desired) -> Result<(), Error> {
+        let device = self.own_device(&context).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Reporting { shared, caller, origin, device, applied, node: None }).await
+        self.write(Reporting { shared, context, device, applied, node: None }).await
     }
 
     /// What a change of the caller's node is about.
-    pub(in crate::service) async fn own_device(&self, caller: &Caller) -> Result<String, Error> {
-        let caller = caller.clone();
-        self.read(move |tx, shared| heard(tx, shared, &caller).map(|node| node.device)).await
+    pub(in crate::service) async fn own_device(&self, context: &Context) -> Result<String, Error> {
+        let context = context.clone();
+        self.read(move |tx, shared| heard(tx, shared, &context).map(|node| node.device)).await
     }
 }
 
 struct Reporting {
     shared: Arc<Shared>,
-    caller: Caller,
-    origin: Origin,
+    context: Context,
     device: String,
     applied: Desired,
     node: Option<(Author, Node)>,
@@ -61,7 +55,7 @@ impl Step for Reporting {
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.caller, now)?;
+        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.context, now)?;
         let node = own_node(&principal)?;
         let marks = network::marks(tx, &[node.network])?.into_iter().next().flatten();
         let revision = marks.map_or(0, |marks| marks.revision.0);
@@ -73,7 +67,7 @@ impl Step for Reporting {
                 return Err(Error::invalid(field, format!("there is none after {current} yet")));
             }
         }
-        self.node = Some((self.origin.author(principal.actor()), node.clone()));
+        self.node = Some((self.context.author(principal.actor()), node.clone()));
         Ok(vec![])
     }
 

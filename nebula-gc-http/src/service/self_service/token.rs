@@ -8,8 +8,9 @@ use nebula_alloc::store::writer::{Step, Subject};
 use super::own_node;
 use crate::Error;
 use crate::secret::Bearer;
-use crate::service::access::{Caller, Principal};
-use crate::service::audit::{Author, Entry, Origin};
+use crate::service::access::Principal;
+use crate::service::audit::{Author, Entry};
+use crate::service::context::Context;
 use crate::service::{Service, Shared};
 use crate::store::network;
 use crate::store::node::{self, Node};
@@ -20,22 +21,16 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Conflict`] where another node has it, [`Error::NodeKeptOut`] and those of access.
-    pub async fn rotate_own_token(
-        &self,
-        caller: Caller,
-        origin: Origin,
-        token: Bearer,
-    ) -> Result<(), Error> {
-        let device = self.own_device(&caller).await?;
+    pub async fn rotate_own_token(&self, context: Context, token: Bearer) -> Result<(), Error> {
+        let device = self.own_device(&context).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Rotating { shared, caller, origin, device, token, decided: None }).await
+        self.write(Rotating { shared, context, device, token, decided: None }).await
     }
 }
 
 struct Rotating {
     shared: Arc<Shared>,
-    caller: Caller,
-    origin: Origin,
+    context: Context,
     device: String,
     token: Bearer,
     /// The node as it is; none where it has this token already.
@@ -56,7 +51,7 @@ impl Step for Rotating {
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         let secrets = &self.shared.secrets;
-        let principal = Principal::authenticate(tx, secrets, &self.caller, now)?;
+        let principal = Principal::authenticate(tx, secrets, &self.context, now)?;
         let own = own_node(&principal)?;
         let mut changes = true;
         for hashed in secrets.hashes(&self.token) {
@@ -68,7 +63,7 @@ impl Step for Rotating {
                 None => {}
             }
         }
-        let author = self.origin.author(principal.actor());
+        let author = self.context.author(principal.actor());
         self.decided = Some((author, changes.then(|| own.clone())));
         Ok(vec![])
     }

@@ -15,8 +15,8 @@ use super::{NAME, Stop, TERM, Upkeep};
 use crate::Error;
 use crate::service::Service;
 #[cfg(feature = "server")]
-use crate::service::audit::Origin;
 use crate::service::audit::{Author, Entry};
+use crate::service::context::Context;
 use crate::service::update::GIVEN_UP;
 use crate::store::certificate::{self, Unblocked};
 #[cfg(feature = "server")]
@@ -123,7 +123,7 @@ fn note(done: &mut Upkeep, undone: u64) -> bool {
 #[cfg(feature = "server")]
 pub(crate) fn repair(tx: &mut dyn Transaction, now: i64, by: &str) -> Result<u64, Error> {
     let now = event::time(tx, now)?;
-    let (author, mut repaired) = (Origin::local().author(by), 0_u64);
+    let (author, mut repaired) = (Context::local().author(by), 0_u64);
     certificate::block_no_later(tx, now.saturating_add(GIVEN_UP))?;
     revoke_told(tx)?;
     loop {
@@ -131,7 +131,7 @@ pub(crate) fn repair(tx: &mut dyn Transaction, now: i64, by: &str) -> Result<u64
         let open = certificate::revoked_and_not_blocked(tx, now, FOUND)?;
         for part in open.chunks(STEP) {
             // Each move is a change of its own.
-            let author = Origin::local().author(author.name());
+            let author = Context::local().author(author.name());
             found = found.saturating_add(block(tx, now, &author, part)?);
         }
         if found == 0 {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nebula_gc_http::{
-    Bearer, Caller, Change, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, Expiry,
-    Groups, Label, LedgerEntry, NetworkRef, NewJoinToken, NodeChange, NodeId, NodeName, Origin,
+    Bearer, Change, Context, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, Expiry,
+    Groups, Label, LedgerEntry, NetworkRef, NewJoinToken, NodeChange, NodeId, NodeName,
     Registration, Service, StateReason,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
@@ -77,8 +77,8 @@ impl Node {
         NetworkRef::new(NETWORKS[self.network].0).unwrap()
     }
 
-    fn caller(&self) -> Caller {
-        self.token.clone().map_or(Caller::Local, Caller::Bearer)
+    fn caller(&self) -> Context {
+        self.token.clone().map_or_else(Context::local, Context::bearer)
     }
 
     fn enrollment(&self) -> Enrollment {
@@ -161,7 +161,7 @@ impl Client {
         let caller = if native && self.random.once_in(2) {
             self.join_token(network).await
         } else {
-            Some(Caller::Local)
+            Some(Context::local())
         };
         let Some(caller) = caller else { return };
         say(&format!("begin {}", node.device));
@@ -178,9 +178,9 @@ impl Client {
         }
     }
 
-    async fn register(&self, caller: Caller, node: &Node) -> Result<Enrolled, Error> {
+    async fn register(&self, caller: Context, node: &Node) -> Result<Enrolled, Error> {
         if node.token.is_some() {
-            return self.service.enroll(caller, Origin::local(), node.enrollment()).await;
+            return self.service.enroll(caller, node.enrollment()).await;
         }
         let request = Registration {
             project: Some(node.project()),
@@ -190,11 +190,11 @@ impl Client {
             groups: Change::Keep,
             lighthouse: Change::Keep,
         };
-        self.service.register(caller, Origin::local(), request).await
+        self.service.register(caller, request).await
     }
 
     /// One with a few uses, which runs out.
-    async fn join_token(&mut self, network: usize) -> Option<Caller> {
+    async fn join_token(&mut self, network: usize) -> Option<Context> {
         if self.tokens[network].is_none() {
             let request = NewJoinToken {
                 name: Label::new("crash").unwrap(),
@@ -207,35 +207,35 @@ impl Client {
                 pool: None,
             };
             let project = NetworkRef::new(NETWORKS[network].0).unwrap();
-            let (caller, origin) = (Caller::Local, Origin::local());
-            let made = self.service.create_join_token(caller, origin, project, request, None).await;
+            let caller = Context::local();
+            let made = self.service.create_join_token(caller, project, request, None).await;
             self.tokens[network] = made.ok()?.secret;
         }
-        self.tokens[network].clone().map(Caller::Bearer)
+        self.tokens[network].clone().map(Context::bearer)
     }
 
     /// Does something to a node, and answers it unless it is gone or in doubt.
     async fn change(&mut self, mut node: Node) -> Option<Node> {
-        let (service, origin) = (Arc::clone(&self.service), Origin::local());
-        let (local, about) = (Caller::Local, (node.project(), node.id));
+        let service = Arc::clone(&self.service);
+        let (local, about) = (Context::local(), (node.project(), node.id));
         let any = Expected::Anything;
         say(&format!("begin {}", node.device));
         let outcome = match (node.state, self.random.below(10)) {
             ("active", 0 | 1) if node.token.is_some() => {
                 let key = self.random.once_in(2).then(|| new_key(node.key.curve()));
-                let renewed = service.renew(node.caller(), origin, key.clone()).await;
+                let renewed = service.renew(node.caller(), key.clone()).await;
                 renewed.map(|renewed| {
                     node.key = key.unwrap_or(node.key.clone());
                     node.fingerprints = fingerprints(&renewed.certificates);
                 })
             }
             ("active", 2) if node.token.is_some() => match service.own_node(node.caller()).await {
-                Ok(own) => service.report(node.caller(), origin, own.desired).await,
+                Ok(own) => service.report(node.caller(), own.desired).await,
                 Err(error) => Err(error),
             },
             ("active", 3) if node.token.is_some() => {
                 let token = Bearer::new_node_token().unwrap();
-                let rotated = service.rotate_own_token(node.caller(), origin, token.clone()).await;
+                let rotated = service.rotate_own_token(node.caller(), token.clone()).await;
                 rotated.map(|()| node.token = Some(token))
             }
             ("active", 4 | 5) => {
@@ -252,40 +252,40 @@ impl Client {
                     }
                     _ => change.relay = Change::Set(self.random.once_in(2)),
                 }
-                service.change_node(local, origin, about, any, change).await.map(|changed| {
+                service.change_node(local, about, any, change).await.map(|changed| {
                     node.name = name;
                     node.fingerprints = of_ledger(&changed.certificates);
                 })
             }
             ("active", 6) => {
                 let reason = StateReason::new("crash").unwrap();
-                service.suspend_node(local, origin, about, any, reason).await.map(|_| {
+                service.suspend_node(local, about, any, reason).await.map(|_| {
                     node.state = "suspended";
                 })
             }
             ("active", 7) => {
                 let reason = StateReason::new("crash").unwrap();
-                service.revoke_node(local, origin, about, any, reason).await.map(|_| {
+                service.revoke_node(local, about, any, reason).await.map(|_| {
                     node.state = "revoked";
                 })
             }
             ("active", 8) => {
-                let released = service.release_node(local, origin, about, any).await;
+                let released = service.release_node(local, about, any).await;
                 released.map(|_| node.state = "released")
             }
             ("active", _) => {
-                let enrolled = self.register(Caller::Local, &node).await;
+                let enrolled = self.register(Context::local(), &node).await;
                 enrolled.map(|enrolled| node.fingerprints = fingerprints(&enrolled.certificates))
             }
             (_, 0..5) => {
-                let reinstated = service.reinstate_node(local, origin, about, any).await;
+                let reinstated = service.reinstate_node(local, about, any).await;
                 reinstated.map(|reinstated| {
                     node.state = "active";
                     node.fingerprints = of_ledger(&reinstated.certificates);
                 })
             }
             (_, 5) if node.token.is_some() => {
-                let renewed = service.renew(node.caller(), origin, None).await;
+                let renewed = service.renew(node.caller(), None).await;
                 if renewed.is_ok() {
                     say(&format!("wrong {} renewed although {}", node.device, node.state));
                 }
@@ -293,7 +293,7 @@ impl Client {
             }
             (_, 6) if node.token.is_some() => {
                 let applied = Desired { revision: 1, generation: 1 };
-                let told = service.report(node.caller(), origin, applied).await;
+                let told = service.report(node.caller(), applied).await;
                 if told.is_ok() {
                     say(&format!("wrong {} reported although {}", node.device, node.state));
                 }
@@ -304,7 +304,7 @@ impl Client {
                 let token = Some(Bearer::new_node_token().unwrap());
                 let device = format!("{}-again", node.device);
                 let other = Node { name: device.clone(), device, token, ..node.clone() };
-                let joined = self.register(Caller::Local, &other).await;
+                let joined = self.register(Context::local(), &other).await;
                 if joined.is_ok() {
                     say(&format!("wrong {} joined although {}", node.device, node.state));
                 }

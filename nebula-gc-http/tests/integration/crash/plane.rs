@@ -11,9 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::{
-    Bearer, CaSource, Caller, Database, DeviceId, Enrollment, Error, NetworkRef, NetworkSettings,
-    NewNetwork, NodeName, Origin, ServerSecrets, Service, SignerCommand, Signers, Versions,
-    Violation, verify,
+    Bearer, CaSource, Context, Database, DeviceId, Enrollment, Error, NetworkRef, NetworkSettings,
+    NewNetwork, NodeName, ServerSecrets, Service, SignerCommand, Signers, Versions, Violation,
+    verify,
 };
 use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{Curve, Signer};
@@ -201,8 +201,8 @@ impl Plane {
                 pools: None,
             };
             let ca = (name == "remote").then(|| CaSource::Signer("script".to_owned()));
-            let (caller, origin) = (Caller::Local, Origin::local());
-            service.create_network_with(caller, origin, request, None, ca).await.unwrap();
+            let caller = Context::local();
+            service.create_network_with(caller, request, None, ca).await.unwrap();
         }
     }
 
@@ -362,7 +362,7 @@ impl Plane {
             let (device, known) = &known[random.below(known.len())];
             let curve = NETWORKS[known.network].1;
             let request = enrollment(device, known, curve);
-            let answer = service.enroll(Caller::Local, Origin::local(), request.clone()).await;
+            let answer = service.enroll(Context::local(), request.clone()).await;
             if known.state != "active" {
                 unless(answer.is_err(), || format!("{device} is {}, and came", known.state))?;
                 let name = format!("{device}-renamed");
@@ -372,7 +372,7 @@ impl Plane {
                     token: Bearer::new_node_token().unwrap(),
                     ..request
                 };
-                let answer = service.enroll(Caller::Local, Origin::local(), request).await;
+                let answer = service.enroll(Context::local(), request).await;
                 unless(answer.is_err(), || format!("{device} is {}, and renamed", known.state))?;
                 continue;
             }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_gc_http::{
-    AddPool, Bearer, Caller, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,
-    NodeDetails, NodeId, NodeName, Options, Origin, ServerSecrets, Service, Unapplied, Upkeep,
-    Violation, verify,
+    AddPool, Bearer, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,
+    NodeDetails, NodeId, NodeName, Options, ServerSecrets, Service, Unapplied, Upkeep, Violation,
+    verify,
 };
 use nebula_pki::key::{AgreementKey, PublicKey};
 use nebula_pki::{Curve, SystemRandom};
@@ -30,8 +30,8 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn caller(&self) -> Caller {
-        Caller::Bearer(self.request.token.clone())
+    pub fn caller(&self) -> Context {
+        Context::bearer(self.request.token.clone())
     }
 }
 
@@ -53,7 +53,7 @@ impl Fleet {
             prefix: "10.1.0.0/24".parse().unwrap(),
             version: None,
         };
-        fleet.service.add_pool(Caller::Local, Origin::local(), pool).await.unwrap();
+        fleet.service.add_pool(Context::local(), pool).await.unwrap();
         fleet
     }
 
@@ -134,12 +134,12 @@ impl Fleet {
 
     pub async fn enroll_as(&self, request: Enrollment) -> Result<Member, Error> {
         let asked = request.clone();
-        let enrolled = self.service.enroll(Caller::Local, Origin::local(), asked).await?;
+        let enrolled = self.service.enroll(Context::local(), asked).await?;
         Ok(Member { id: enrolled.node, request, enrolled })
     }
 
     pub async fn node(&self, member: &Member) -> NodeDetails {
-        self.service.node(Caller::Local, demo(), member.id).await.unwrap()
+        self.service.node(Context::local(), demo(), member.id).await.unwrap()
     }
 
     /// The network's revision.
@@ -148,24 +148,24 @@ impl Fleet {
     }
 
     pub async fn unapplied(&self, revision: i64) -> Unapplied {
-        self.service.unapplied(Caller::Local, demo(), revision, None, 100).await.unwrap()
+        self.service.unapplied(Context::local(), demo(), revision, None, 100).await.unwrap()
     }
 
     /// Fingerprints that bundles block.
     pub async fn blocked(&self) -> Vec<String> {
-        let list = self.service.blocklist(Caller::Local, demo(), None, 100).await.unwrap();
+        let list = self.service.blocklist(Context::local(), demo(), None, 100).await.unwrap();
         list.iter().map(|entry| entry.fingerprint.to_string()).collect()
     }
 
     /// Lets a node report what there is.
     pub async fn report(&self, member: &Member) {
         let desired = self.service.own_node(member.caller()).await.unwrap().desired;
-        self.service.report(member.caller(), Origin::local(), desired).await.unwrap();
+        self.service.report(member.caller(), desired).await.unwrap();
     }
 
     pub async fn release(&self, member: &Member) -> Result<NodeDetails, Error> {
         let about = (demo(), member.id);
-        self.service.release_node(Caller::Local, Origin::local(), about, Expected::Anything).await
+        self.service.release_node(Context::local(), about, Expected::Anything).await
     }
 
     /// One pass.

@@ -127,8 +127,8 @@ async fn list_nodes(
 ) -> Answer {
     let filter = ask.query.filter();
     let NodesQuery { cursor, limit, .. } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "nodes").await?.map(NodeId::from);
-    let found = service.nodes(ask.caller, ask.path, filter, after, read(limit)).await?;
+    let after = after(&service, &ask.context, cursor, "nodes").await?.map(NodeId::from);
+    let found = service.nodes(ask.context, ask.path, filter, after, read(limit)).await?;
     Ok(json(page(found, limit, "nodes")))
 }
 
@@ -155,9 +155,9 @@ async fn list_node_certificates(
     let Paging { cursor, limit } = ask.query;
     let (network, node) = ask.path;
     let after =
-        after(&service, &ask.caller, cursor, "certificates").await?.map(CertificateId::from);
+        after(&service, &ask.context, cursor, "certificates").await?.map(CertificateId::from);
     let entries =
-        service.node_certificates(ask.caller, network, node, after, limit.and_one()).await?;
+        service.node_certificates(ask.context, network, node, after, limit.and_one()).await?;
     let page: Page<CertificateView> =
         Page::new(entries, limit, "certificates", |entry| entry.id.as_bytes().to_vec());
     Ok(json(page))
@@ -174,8 +174,8 @@ async fn list_blocklist(
     ask: Ask<NetworkRef, Paging>,
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
-    let after = after(&service, &ask.caller, cursor, "blocklist").await?;
-    let entries = service.blocklist(ask.caller, ask.path, after, limit.and_one()).await?;
+    let after = after(&service, &ask.context, cursor, "blocklist").await?;
+    let entries = service.blocklist(ask.context, ask.path, after, limit.and_one()).await?;
     let page: Page<BlockedView> =
         Page::new(entries, limit, "blocklist", |entry| entry.fingerprint.as_bytes().to_vec());
     Ok(json(page))
@@ -226,7 +226,7 @@ async fn add_to_blocklist(
     ask: AskWith<NewBlockedBody, NetworkRef>,
 ) -> Answer {
     let fingerprints = ask.body.fingerprints.into_iter().map(|FingerprintText(it)| it).collect();
-    let report = service.block_certificates(ask.caller, ask.origin, ask.path, fingerprints).await?;
+    let report = service.block_certificates(ask.context, ask.path, fingerprints).await?;
     let BlockReport { blocked, present, revision } = report;
     Ok(json(BlockReportView { blocked, present, revision }))
 }
@@ -244,8 +244,8 @@ async fn list_unapplied_nodes(
 ) -> Answer {
     let Paging { cursor, limit } = ask.query;
     let (network, revision) = ask.path;
-    let after = after(&service, &ask.caller, cursor, "unapplied").await?.map(NodeId::from);
-    let found = service.unapplied(ask.caller, network, revision, after, read(limit)).await?;
+    let after = after(&service, &ask.context, cursor, "unapplied").await?.map(NodeId::from);
+    let found = service.unapplied(ask.context, network, revision, after, read(limit)).await?;
     Ok(json(UnappliedView {
         network: NetworkId::to_string(&found.network),
         revision: found.revision,

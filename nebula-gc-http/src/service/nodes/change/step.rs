@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::wish::{Decision, Wish};
 use crate::service::Shared;
-use crate::service::access::Caller;
-use crate::service::audit::{Author, Entry, Origin};
+use crate::service::audit::{Author, Entry};
+use crate::service::context::Context;
 use crate::service::nodes::details::{NodeDetails, tag};
 use crate::service::nodes::find;
 use crate::service::pending::Issuing;
@@ -27,8 +27,7 @@ use crate::{Error, NetworkRef, NodeId};
 
 /// Who wishes what for which node.
 pub(super) struct Asked {
-    pub(super) caller: Caller,
-    pub(super) origin: Origin,
+    pub(super) context: Context,
     pub(super) about: (Option<NetworkRef>, NodeId),
     /// The node's device.
     pub(super) device: String,
@@ -83,17 +82,17 @@ impl Step for Operating {
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         self.decided = None;
-        let Asked { caller, origin, about, expected, wish, begun, .. } = &*self.asked;
+        let Asked { context, about, expected, wish, begun, .. } = &*self.asked;
         let about = (about.0.as_ref(), about.1);
         let (principal, network, former) =
-            find(tx, &self.shared, caller, now, wish.action(), about)?;
+            find(tx, &self.shared, context, now, wish.action(), about)?;
         expected.check(&tag(former.id, former.changes))?;
         let decision = wish.decide(tx, &self.shared, (&network, &former), begun, now)?;
         let wishes = match decision.certifies() {
             Some((terms, node)) => terms.wishes(tx, node)?,
             None => vec![],
         };
-        let author = origin.author(wish.actor(&principal));
+        let author = context.author(wish.actor(&principal));
         self.decided =
             Some(Decided { author, network, former, decision, signed: self.signed.clone() });
         Ok(wishes)
