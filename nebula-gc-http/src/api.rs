@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
@@ -27,6 +27,7 @@ use crate::Service;
 use crate::api::dialect::problem::{Internal, Problem};
 pub use crate::api::v1::openapi;
 pub(crate) use crate::api::v1::refused_head;
+use crate::error::Code;
 use crate::log_limit::LogLimit;
 use crate::service::asker::asked;
 use crate::service::context::Origin;
@@ -74,4 +75,9 @@ async fn note_origin(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert("x-request-id", id);
     }
     response
+}
+
+/// The status of an answer with a code.
+fn status_of(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -1,124 +1,103 @@
+//! Why a request is refused, or can't be carried out: values, which become text only where an answer
+//! leaves ([`Display`](std::fmt::Display) has the words of the API and the command line).
+
+mod code;
+mod conflict;
+mod field;
+mod obstacle;
+mod refusal;
+mod unavailable;
+mod wording;
+
 use std::net::IpAddr;
 
 use nebula_alloc::Error as AllocError;
 
+pub use self::code::Code;
+pub use self::conflict::{Conflict, KeyConflict};
+pub use self::field::{Ambiguity, Fault, Field, Kind, Unit};
+pub use self::obstacle::Obstacle;
+pub use self::refusal::{JoinRefusal, Limit, Needs, Unauthorized};
+pub use self::unavailable::{SignerFault, Unavailable};
+pub(crate) use self::wording::{Detail, time};
 use crate::NodeState;
-use crate::text::shell_word;
 
 /// Why a request was refused, or could not be carried out.
 ///
-/// The message is what the client is told. What only the operator should know is in
-/// [`Error::Unavailable::internal`], which goes to the log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// [`Error::code`] is for programs. The message is what the client is told; what only the operator
+/// should know is in [`Unavailable`], which goes to the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// A field is missing, unknown or unusable.
-    #[error("{field}: {reason}")]
-    InvalidRequest {
-        /// The field's name as the client wrote it.
-        field: String,
-        /// What to change.
-        reason: String,
+    Invalid {
+        /// Which.
+        field: Field,
+        /// What is wrong with it.
+        fault: Fault,
     },
-    /// The public key can't be used.
-    #[error("publicKey: {reason}")]
-    InvalidPublicKey {
-        /// What to change.
-        reason: String,
-    },
-    /// No credential, or one that nobody has.
-    #[error("{reason}")]
-    Unauthorized {
-        /// What to send.
-        reason: &'static str,
-    },
+    /// No credential, or an unknown one.
+    Unauthorized(Unauthorized),
     /// The credential does not permit this.
-    #[error("{reason}")]
-    Forbidden {
-        /// What would be needed.
-        reason: String,
-    },
+    Forbidden(Needs),
     /// The node is suspended or revoked, until an operator reinstates it.
-    #[error("this node is {}{}; an operator must reinstate it", state.word(), said(reason.as_ref()))]
     NodeKeptOut {
         /// Which of the two.
         state: NodeState,
         /// Why, as the operator said.
         reason: Option<String>,
     },
-    /// Asked too often.
-    #[error("{reason}; ask again in {retry_after} s")]
+    /// Too many requests.
     RateLimited {
         /// What there is too much of.
-        reason: String,
+        limit: Limit,
         /// When to ask again, in seconds from now.
         retry_after: i64,
     },
-    /// What was asked about is not there, or not for this credential to see.
-    #[error("{what} not found")]
+    /// It does not exist, or not for this credential.
     NotFound {
-        /// What was looked for, as in `network "demo"`.
-        what: String,
+        /// What was looked for.
+        kind: Kind,
+        /// Its name or id, where one was given.
+        name: Option<String>,
     },
     /// The network has no free address left.
-    #[error(
-        "every {family} address of the network is taken, or kept for a released device until its certificate has expired; make a network with a larger prefix"
-    )]
     PoolExhausted {
-        /// `IPv4` or `IPv6`.
-        family: &'static str,
+        /// Of which family.
+        family: nebula_alloc::Family,
     },
-    /// Another node of the network has this name.
-    #[error("another node of the network is called {name:?}")]
+    /// Another has the name.
     NameTaken {
-        /// The name.
+        /// What has it.
+        kind: Kind,
+        /// The name, as the other has it.
         name: String,
     },
     /// The name is the id of another thing, which it would hide.
-    #[error("{name:?} is the id of another {what}; choose another name")]
     NameIsId {
+        /// What has the id.
+        kind: Kind,
         /// The name.
         name: String,
-        /// What kind of thing has the id, as in `network`.
-        what: &'static str,
     },
     /// Another node of the network has this public key.
-    #[error("another node of the network has this key; make a new pair on this device")]
     KeyTaken,
-    /// Somebody else has it, or it contradicts what is there.
-    #[error("{reason}")]
-    Conflict {
-        /// What is in the way.
-        reason: String,
-    },
+    /// It contradicts what is there.
+    Conflict(Conflict),
     /// The device is known with another public key, or the public key with another node token.
-    #[error("{reason}")]
-    KeyMismatch {
-        /// What is in the way.
-        reason: String,
-    },
+    KeyMismatch(KeyConflict),
     /// The node token that is to be a new node's was that of a released one.
-    #[error(
-        "nodeToken: its node was released; make a new token, and send this one as formerNodeToken to have the address back"
-    )]
     NodeReleased,
     /// The join token lets nobody join any more, or not this node.
-    #[error("{reason}")]
-    JoinTokenRefused {
-        /// Why.
-        reason: String,
-    },
+    JoinTokenRefused(JoinRefusal),
     /// Another request was first to write the same name, key or id.
-    #[error("another request has taken the same name, key or id just now; ask again")]
     Overtaken,
     /// The resource is not, any more, as the request expects it.
-    #[error("{reason}")]
     Precondition {
-        /// What is different.
-        reason: String,
+        /// The ETag that it has now.
+        etag: String,
     },
     /// Leases are in the way.
-    #[error("{} stand in the way", count(addresses, *more))]
     LeasesStand {
         /// Their addresses, in order; the first 100.
         addresses: Vec<IpAddr>,
@@ -126,8 +105,6 @@ pub enum Error {
         more: bool,
     },
     /// The network's CA has ended: nothing can be issued.
-    #[error("the CA of network {network:?} expired at {}; an operator has to add another: \
-        nebula-gc admin networks add-ca {} --name NAME", time(*at), shell_word(network))]
     CaExpired {
         /// The network, by name.
         network: String,
@@ -135,8 +112,6 @@ pub enum Error {
         at: i64,
     },
     /// The network's CA has not begun: nothing can be issued yet.
-    #[error("the CA of network {network:?} is not valid before {}; wait, or put the server's clock \
-        right", time(*at))]
     CaNotYetValid {
         /// The network, by name.
         network: String,
@@ -144,8 +119,6 @@ pub enum Error {
         at: i64,
     },
     /// Nodes have certificates of the CA.
-    #[error("nodes have certificates of this CA, and nobody would accept them: {}; have them renewed \
-        first, or force it", names(nodes, *more))]
     CaNeeded {
         /// Their names; the first 100.
         nodes: Vec<String>,
@@ -153,13 +126,8 @@ pub enum Error {
         more: bool,
     },
     /// The idempotency key was used for another request.
-    #[error("this Idempotency-Key was used for another request; make a new one")]
     IdempotencyKeyReused,
     /// The signer that holds the CA's key did not sign in time; asking again is safe.
-    #[error(
-        "the signer that holds the key of the network's CA did not sign in time; ask again{}",
-        held(addresses, *until)
-    )]
     SignerAway {
         /// What the certificate names that is not signed yet, and so is kept for the node.
         addresses: Vec<IpAddr>,
@@ -167,80 +135,115 @@ pub enum Error {
         /// they are kept at most, where nobody asks again.
         until: i64,
         /// For the log.
-        internal: String,
+        cause: Box<Unavailable>,
     },
     /// The service can't do its work now; asking again is safe.
-    #[error("the server can't do this now; nothing is lost by asking again")]
-    Unavailable {
-        /// For the log.
-        internal: String,
-    },
+    Unavailable(Unavailable),
 }
 
 impl Error {
-    pub(crate) fn invalid(field: &str, reason: impl Into<String>) -> Self {
-        Self::InvalidRequest { field: field.to_owned(), reason: reason.into() }
+    /// What is wrong, for programs: it stays the same in later versions.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid { field: Field::PublicKey, .. } => Code::InvalidPublicKey,
+            Self::Invalid { .. } => Code::InvalidRequest,
+            Self::Unauthorized(_) => Code::Unauthorized,
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::NodeKeptOut { state: NodeState::Suspended, .. } => Code::NodeSuspended,
+            Self::NodeKeptOut { .. } => Code::NodeRevoked,
+            Self::RateLimited { .. } => Code::RateLimited,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::PoolExhausted { .. } => Code::PoolExhausted,
+            Self::NameTaken { .. }
+            | Self::NameIsId { .. }
+            | Self::KeyTaken
+            | Self::Conflict(_)
+            | Self::Overtaken => Code::Conflict,
+            Self::KeyMismatch(_) => Code::KeyMismatch,
+            Self::NodeReleased => Code::NodeReleased,
+            Self::JoinTokenRefused(_) => Code::JoinTokenRefused,
+            Self::Precondition { .. } => Code::PreconditionFailed,
+            Self::LeasesStand { .. } => Code::LeasesStand,
+            Self::CaExpired { .. } => Code::CaExpired,
+            Self::CaNotYetValid { .. } => Code::CaNotYetValid,
+            Self::CaNeeded { .. } => Code::CaNeeded,
+            Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Self::SignerAway { .. } | Self::Unavailable(_) => Code::Unavailable,
+        }
     }
 
-    pub(crate) fn conflict(reason: impl Into<String>) -> Self {
-        Self::Conflict { reason: reason.into() }
+    /// The field that is meant.
+    #[must_use]
+    pub fn field(&self) -> Option<Field> {
+        match self {
+            Self::Invalid { field, .. } => Some(*field),
+            Self::NameTaken { .. } | Self::NameIsId { .. } => Some(Field::Name),
+            Self::KeyTaken => Some(Field::PublicKey),
+            Self::NodeReleased => Some(Field::NodeToken),
+            Self::Forbidden(Needs::OperatorKeyFor(field)) => Some(*field),
+            Self::RateLimited { limit, .. } => limit.field(),
+            Self::Conflict(conflict) => conflict.field(),
+            Self::KeyMismatch(conflict) => Some(conflict.field()),
+            Self::JoinTokenRefused(refusal) => refusal.field(),
+            _ => None,
+        }
     }
 
-    pub(crate) fn unavailable(internal: impl ToString) -> Self {
-        Self::Unavailable { internal: internal.to_string() }
+    /// What the log is told, and the client is not.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Unavailable> {
+        match self {
+            Self::SignerAway { cause, .. } => Some(cause),
+            Self::Unavailable(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Of a step that is written before it is planned.
+    pub(crate) fn unavailable(what: &'static str) -> Self {
+        Unavailable::Missing { what }.into()
+    }
+
+    pub(crate) fn not_found(kind: Kind, name: impl ToString) -> Self {
+        Self::NotFound { kind, name: Some(name.to_string()) }
     }
 }
+
+impl std::error::Error for Error {}
 
 impl From<AllocError> for Error {
     fn from(error: AllocError) -> Self {
         match error {
-            AllocError::PoolExhausted { family, .. } => Self::PoolExhausted {
-                family: match family {
-                    nebula_alloc::Family::V4 => "IPv4",
-                    nebula_alloc::Family::V6 => "IPv6",
-                },
-            },
-            AllocError::NoPool { family, .. } => {
-                Self::conflict(format!("the network has no {family} pool; make one"))
-            }
+            AllocError::PoolExhausted { family, .. } => Self::PoolExhausted { family },
+            AllocError::NoPool { family, .. } => Conflict::NoPool { family }.into(),
             AllocError::LeasesStand { addresses, more, .. } => {
                 Self::LeasesStand { addresses, more }
             }
             AllocError::Unique => Self::Overtaken,
             error @ (AllocError::TooMany { .. } | AllocError::UnusableText { .. }) => {
-                Self::conflict(error.to_string())
+                Conflict::TooLarge(error).into()
             }
-            other => Self::unavailable(other),
+            other => Unavailable::Store(other).into(),
         }
     }
 }
 
-/// As RFC 3339 writes it.
-pub(crate) fn time(at: i64) -> String {
-    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+macro_rules! into_error {
+    ($($inner:ident => $variant:ident;)*) => {$(
+        impl From<$inner> for Error {
+            fn from(inner: $inner) -> Self {
+                Self::$variant(inner)
+            }
+        }
+    )*};
 }
 
-fn held(addresses: &[IpAddr], until: i64) -> String {
-    if addresses.is_empty() {
-        return String::new();
-    }
-    let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
-    let addresses = addresses.join(" and ");
-    format!(": {addresses} is kept for this node until {} at most, should nobody do", time(until))
-}
-
-/// The first few names.
-fn names(all: &[String], more: bool) -> String {
-    const SHOWN: usize = 5;
-    let shown = all.iter().take(SHOWN).map(|name| format!("{name:?}")).collect::<Vec<_>>();
-    let is_cut = more || all.len() > SHOWN;
-    shown.join(", ") + if is_cut { " and others" } else { "" }
-}
-
-fn count(addresses: &[IpAddr], more: bool) -> String {
-    format!("{}{} leases", if more { "more than " } else { "" }, addresses.len())
-}
-
-fn said(reason: Option<&String>) -> String {
-    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+into_error! {
+    Unauthorized => Unauthorized;
+    Needs => Forbidden;
+    Conflict => Conflict;
+    KeyConflict => KeyMismatch;
+    JoinRefusal => JoinTokenRefused;
+    Unavailable => Unavailable;
 }

@@ -39,7 +39,7 @@ pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "service")]
-mod error;
+pub mod error;
 #[cfg(feature = "service")]
 mod id;
 #[cfg(feature = "server")]

@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::Error;
+use crate::error::{Fault, Field, Unit};
 use crate::text::is_invisible;
 
 /// No id of a client's own is longer, in characters.
@@ -22,7 +23,7 @@ const GROUPS_LIMIT: usize = 4096;
 const EVERY_HOST: &str = "any";
 
 macro_rules! text_types {
-    ($($(#[$doc:meta])* $name:ident: $check:ident($field:literal);)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $check:ident($field:ident);)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash)]
         pub struct $name(String);
@@ -31,13 +32,15 @@ macro_rules! text_types {
             /// Checks what a client sent.
             ///
             /// # Errors
-            /// [`Error::InvalidRequest`] naming the field and what to change.
+            /// [`Error::Invalid`] naming the field and what to change.
             pub fn new(text: impl Into<String>) -> Result<Self, Error> {
+                Self::check(text).map_err(|fault| fault.of(Field::$field))
+            }
+
+            pub(crate) fn check(text: impl Into<String>) -> Result<Self, Fault> {
                 let text = text.into();
-                match $check(&text) {
-                    Ok(()) => Ok(Self(text)),
-                    Err(reason) => Err(Error::invalid($field, reason)),
-                }
+                $check(&text)?;
+                Ok(Self(text))
             }
 
             /// The text.
@@ -55,9 +58,7 @@ macro_rules! text_types {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(from)?;
-                $check(&text).map_err(D::Error::custom)?;
-                Ok(Self(text))
+                Self::check(String::deserialize(from)?).map_err(D::Error::custom)
             }
         }
 
@@ -77,17 +78,17 @@ macro_rules! text_types {
 
 text_types! {
     /// A network by its name or its id: 1 to 128 characters, none of them a control character.
-    NetworkRef: id("network");
+    NetworkRef: id(Network);
     /// What a client calls a device: 1 to 128 characters, none of them a control character.
-    DeviceId: id("device");
+    DeviceId: id(Device);
     /// A node's name, as its certificate carries it: 1 to 253 bytes, no control characters, not
     /// `any`.
-    NodeName: node_name("name");
+    NodeName: node_name(Name);
     /// What an operator calls a tenant, a key, a token or a block: 1 to 128 characters, none of
     /// them a control character.
-    Label: id("name");
+    Label: id(Name);
     /// Why an operator keeps a node out: 1 to 1000 characters, none of them a control character.
-    StateReason: reason("reason");
+    StateReason: reason(Reason);
 }
 
 impl NetworkRef {
@@ -117,23 +118,17 @@ pub(crate) fn key_beside(name: &str) -> Option<String> {
 }
 
 /// Refuses a new name with what nobody sees. Those that are there already stay.
-pub(crate) fn check_seen(field: &str, name: &str) -> Result<(), Error> {
-    if name.trim() != name {
-        return Err(Error::invalid(field, "must not begin or end with white space"));
-    }
-    if folded(name).is_empty() {
-        return Err(Error::invalid(field, "must not be of dots alone"));
-    }
-    match name.chars().find(|c| is_invisible(*c)) {
-        None => Ok(()),
-        Some(c) => {
-            let reason = format!(
-                "must not contain U+{:04X}, which is invisible or turns the direction of text",
-                u32::from(c)
-            );
-            Err(Error::invalid(field, reason))
-        }
-    }
+pub(crate) fn check_seen(field: Field, name: &str) -> Result<(), Error> {
+    let fault = if name.trim() != name {
+        Fault::OuterSpace
+    } else if folded(name).is_empty() {
+        Fault::OnlyDots
+    } else if let Some(c) = name.chars().find(|c| is_invisible(*c)) {
+        Fault::InvisibleCharacter(c)
+    } else {
+        return Ok(());
+    };
+    Err(fault.of(field))
 }
 
 /// The id that a name would hide, if a thing has it: one to people are a name with dots at its end and
@@ -158,25 +153,23 @@ impl Groups {
     /// Checks what a client sent.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] naming the field and what to change.
+    /// [`Error::Invalid`] naming the field and what to change.
     pub fn new(groups: Vec<String>) -> Result<Self, Error> {
-        let refuse = |reason: String| Err(Error::invalid("groups", reason));
+        Self::check(groups).map_err(|fault| fault.of(Field::Groups))
+    }
+
+    pub(crate) fn check(groups: Vec<String>) -> Result<Self, Fault> {
         if groups.iter().map(String::len).sum::<usize>() > GROUPS_LIMIT {
-            return refuse(format!("all together may have {GROUPS_LIMIT} bytes at most"));
+            return Err(Fault::TooLongTogether { limit: GROUPS_LIMIT });
         }
         if groups.len() > GROUPS_COUNT {
-            return refuse(format!(
-                "there are {}, at most {GROUPS_COUNT} are allowed",
-                groups.len()
-            ));
+            return Err(Fault::Count { count: groups.len(), least: 0, most: GROUPS_COUNT });
         }
         let mut seen = std::collections::HashSet::new();
         for group in &groups {
-            if let Err(reason) = node_name(group) {
-                return refuse(format!("{group:?}: {reason}"));
-            }
+            node_name(group).map_err(|fault| fault.of_entry(group))?;
             if !seen.insert(group) {
-                return refuse(format!("{group:?} stands twice"));
+                return Err(Fault::RepeatedEntry { entry: group.clone() });
             }
         }
         Ok(Self(groups))
@@ -191,48 +184,41 @@ impl Groups {
 
 impl<'de> Deserialize<'de> for Groups {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::new(Vec::deserialize(from)?).map_err(|error| match error {
-            Error::InvalidRequest { reason, .. } => D::Error::custom(reason),
-            other => D::Error::custom(other),
-        })
+        Self::check(Vec::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 
-fn id(text: &str) -> Result<(), String> {
+fn id(text: &str) -> Result<(), Fault> {
     characters(text, ID_LIMIT)
 }
 
-fn reason(text: &str) -> Result<(), String> {
+fn reason(text: &str) -> Result<(), Fault> {
     characters(text, REASON_LIMIT)
 }
 
-fn characters(text: &str, limit: usize) -> Result<(), String> {
+fn characters(text: &str, limit: usize) -> Result<(), Fault> {
     match text.chars().count() {
-        0 => Err("must not be empty".to_owned()),
-        count if count > limit => {
-            Err(format!("has {count} characters, at most {limit} are allowed"))
-        }
+        0 => Err(Fault::Empty),
+        length if length > limit => Err(Fault::TooLong { length, limit, unit: Unit::Characters }),
         _ => printable(text),
     }
 }
 
-fn node_name(text: &str) -> Result<(), String> {
+fn node_name(text: &str) -> Result<(), Fault> {
     match text.len() {
-        0 => Err("must not be empty".to_owned()),
+        0 => Err(Fault::Empty),
         length if length > NAME_LIMIT => {
-            Err(format!("has {length} bytes, at most {NAME_LIMIT} are allowed"))
+            Err(Fault::TooLong { length, limit: NAME_LIMIT, unit: Unit::Bytes })
         }
-        _ if text == EVERY_HOST => {
-            Err("must not be \"any\", which means every host in a firewall rule".to_owned())
-        }
+        _ if text == EVERY_HOST => Err(Fault::EveryHost),
         _ => printable(text),
     }
 }
 
-fn printable(text: &str) -> Result<(), String> {
+fn printable(text: &str) -> Result<(), Fault> {
     match text.chars().find(|c| c.is_control()) {
         None => Ok(()),
-        Some(c) => Err(format!("must not contain the control character U+{:04X}", u32::from(c))),
+        Some(c) => Err(Fault::ControlCharacter(c)),
     }
 }
 
@@ -252,16 +238,17 @@ mod tests {
     fn unusable_names_are_refused_by_field() {
         for name in ["", "any", "a\nb", "a\u{7f}", "\u{85}"] {
             assert!(
-                matches!(NodeName::new(name), Err(Error::InvalidRequest { field, .. }) if field == "name"),
+                matches!(NodeName::new(name), Err(Error::Invalid { field: Field::Name, .. })),
                 "{name:?}"
             );
         }
         assert!(NodeName::new("Any").is_ok());
         for groups in [vec![""], vec!["any"], vec!["a", "a"], vec!["\0"]] {
             let groups = groups.into_iter().map(str::to_owned).collect();
-            assert!(
-                matches!(Groups::new(groups), Err(Error::InvalidRequest { field, .. }) if field == "groups")
-            );
+            assert!(matches!(
+                Groups::new(groups),
+                Err(Error::Invalid { field: Field::Groups, .. })
+            ));
         }
         assert!(Groups::new(vec!["x".repeat(253); 1]).is_ok());
         assert!(Groups::new((0..20).map(|i| format!("{i:0253}")).collect()).is_err());

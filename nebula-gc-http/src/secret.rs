@@ -19,6 +19,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub(crate) use self::check::Purpose;
 pub(crate) use self::rotation::Stale;
 use crate::Error;
+use crate::error::{Fault, Field, Unavailable};
 
 /// Keys have 256 bits.
 const KEY_LENGTH: usize = 32;
@@ -75,17 +76,18 @@ impl Bearer {
     /// as random as the device can.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`].
+    /// [`Error::Invalid`].
     pub fn from_device(text: &str) -> Result<Self, Error> {
-        let refuse = |reason: &str| Err(Error::invalid("nodeToken", reason));
-        let Some(token) =
-            Self::from_client(text).filter(|token| token.0.len() >= NODE_TOKEN_LENGTH)
-        else {
-            return refuse("must be 32 to 256 printable ASCII characters without spaces");
-        };
+        Self::from_field(text, Field::NodeToken)
+    }
+
+    /// As [`from_device`](Self::from_device), from another field.
+    pub(crate) fn from_field(text: &str, field: Field) -> Result<Self, Error> {
+        let long = Self::from_client(text).filter(|token| token.0.len() >= NODE_TOKEN_LENGTH);
+        let token = long.ok_or_else(|| Fault::TokenForm.of(field))?;
         match token.kind() {
             BearerKind::NodeToken => Ok(token),
-            _ => refuse("must not begin as an operator key or a join token does"),
+            _ => Err(Fault::TokenPrefix.of(field)),
         }
     }
 
@@ -204,26 +206,13 @@ impl ServerSecrets {
     /// Reads what [`ServerSecrets::to_json`] wrote.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] naming what is wrong, without its value.
+    /// [`Error::Invalid`] naming what is wrong, without its value.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let file: SecretsFile = serde_json::from_str(text).map_err(|error| {
-            Error::invalid("secrets", format!("line {}: not the expected form", error.line()))
-        })?;
-        let keys = |name: &'static str, entries: &[KeyEntry]| {
-            if entries.is_empty() {
-                return Err(Error::invalid(name, "at least one key is needed"));
-            }
-            let ids: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
-            if ids.len() != entries.len() {
-                return Err(Error::invalid(name, "two keys have the same id"));
-            }
-            entries.iter().map(ServerKey::from_entry).collect::<Option<Vec<_>>>().ok_or_else(|| {
-                Error::invalid(name, format!("a key must be {KEY_LENGTH} bytes in Base64"))
-            })
-        };
+        let file: SecretsFile = serde_json::from_str(text)
+            .map_err(|error| Fault::SecretsForm { line: error.line() }.of(Field::Secrets))?;
         Ok(Self {
-            hashing: keys("hashing", &file.hashing)?,
-            sealing: keys("sealing", &file.sealing)?,
+            hashing: server_keys(&file.hashing).map_err(|fault| fault.of(Field::Hashing))?,
+            sealing: server_keys(&file.sealing).map_err(|fault| fault.of(Field::Sealing))?,
             stale: Arc::default(),
         })
     }
@@ -246,18 +235,18 @@ impl ServerSecrets {
 
     /// The form in which a new secret is stored.
     pub(crate) fn hash(&self, secret: &Bearer) -> Result<Hashed, Error> {
-        self.hashes(secret).next().ok_or_else(|| Error::unavailable("no hashing key"))
+        self.hashes(secret).next().ok_or_else(|| no_key(Purpose::Hashing))
     }
 
     /// Seals a private key, bound to what it belongs to.
     pub(crate) fn seal(&self, plaintext: &[u8], belongs_to: &[u8]) -> Result<Sealed, Error> {
-        let key = self.sealing.first().ok_or_else(|| Error::unavailable("no sealing key"))?;
+        let key = self.sealing.first().ok_or_else(|| no_key(Purpose::Sealing))?;
         let mut nonce = [0; NONCE_LENGTH];
         random(&mut nonce)?;
         let sealed = key
             .cipher()?
             .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: belongs_to })
-            .map_err(|_| Error::unavailable("sealing failed"))?;
+            .map_err(|_| Unavailable::Sealing)?;
         Ok(Sealed { key_id: key.id, bytes: [nonce.as_slice(), &sealed].concat() })
     }
 
@@ -268,14 +257,10 @@ impl ServerSecrets {
         belongs_to: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let key = self.sealing.iter().find(|key| key.id == sealed.key_id).ok_or_else(|| {
-            Error::unavailable(format!(
-                "the server's secrets have no sealing key {}",
-                sealed.key_id
-            ))
+            let (purpose, key) = (Purpose::Sealing.word(), sealed.key_id);
+            Unavailable::MissingServerKey { purpose, key }
         })?;
-        let refuse = || {
-            Error::unavailable(format!("a value sealed with key {} does not open", sealed.key_id))
-        };
+        let refuse = || Error::from(Unavailable::Unsealing { key: sealed.key_id });
         let (nonce, ciphertext) =
             sealed.bytes.split_first_chunk::<NONCE_LENGTH>().ok_or_else(refuse)?;
         key.cipher()?
@@ -298,12 +283,29 @@ impl ServerKey {
     }
 
     fn cipher(&self) -> Result<Aes256Gcm, Error> {
-        Aes256Gcm::new_from_slice(&self.key).map_err(Error::unavailable)
+        Aes256Gcm::new_from_slice(&self.key).map_err(|_| Unavailable::Sealing.into())
     }
 }
 
+fn no_key(purpose: Purpose) -> Error {
+    Unavailable::NoServerKey { purpose: purpose.word() }.into()
+}
+
+fn server_keys(entries: &[KeyEntry]) -> Result<Vec<ServerKey>, Fault> {
+    if entries.is_empty() {
+        return Err(Fault::NoKey);
+    }
+    let ids: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
+    if ids.len() != entries.len() {
+        return Err(Fault::RepeatedKeyId);
+    }
+    let keys: Option<_> = entries.iter().map(ServerKey::from_entry).collect();
+    keys.ok_or(Fault::KeyLength { expected: KEY_LENGTH })
+}
+
 fn random(bytes: &mut [u8]) -> Result<(), Error> {
-    getrandom::fill(bytes).map_err(Error::unavailable)
+    getrandom::fill(bytes)
+        .map_err(|error| Unavailable::system("drawing random bytes", error).into())
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub enum ServerError {
 /// Who starts a server is told what its clients are not.
 fn told(error: &Error) -> String {
     match error {
-        Error::Unavailable { internal } => internal.clone(),
+        Error::Unavailable(cause) => cause.to_string(),
         error => error.to_string(),
     }
 }

@@ -75,6 +75,7 @@ use self::upkeep::Progress;
 pub use self::upkeep::Upkeep;
 pub use self::watch::Desired;
 use self::watch::Watch;
+use crate::error::Unavailable;
 use crate::secret::{Bearer, BearerKind, ServerSecrets};
 use crate::signers::Signers;
 use crate::store::database::{Database, Reading};
@@ -348,7 +349,7 @@ impl Service {
         })?;
         let outcome = outcome.await;
         self.rehash();
-        let outcome = outcome.map_err(|_| Error::unavailable("the writer stopped"))?;
+        let outcome = outcome.map_err(|_| Unavailable::Stopping)?;
         let is_refused = outcome.as_ref().is_err_and(is_refusal);
         if is_refused != is_suspect {
             self.known.note(asker.who, is_refused);
@@ -408,7 +409,7 @@ impl Service {
         let answer = spawn_blocking(move || reading.read(|tx| read(tx, &shared))).await;
         self.rehash();
         self.store_heartbeats();
-        answer.map_err(|_| Error::unavailable("a read panicked"))?
+        answer.map_err(|_| Unavailable::Panicked { task: "a read" })?
     }
 }
 

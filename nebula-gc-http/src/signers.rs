@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
 pub use self::command::SignerCommand;
+use crate::error::{Fault, Field, SignerFault};
 use crate::{Error, TenantId};
 
 /// A signer that is open, and may be used by any thread.
@@ -81,7 +82,7 @@ impl Signers {
     /// may be away when the server starts. `at_once` is how many signatures it makes at once.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a name that is not 1 to 64 letters, digits, `-`, `_` or `.`, or
+    /// [`Error::Invalid`] for a name that is not 1 to 64 letters, digits, `-`, `_` or `.`, or
     /// is there already.
     pub fn add(
         &mut self,
@@ -91,7 +92,7 @@ impl Signers {
     ) -> Result<(), Error> {
         let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if !(1..=NAME_LIMIT).contains(&name.len()) || !name.bytes().all(is_usual) {
-            return Err(Error::invalid("signers", format!("{name:?} is no name for a signer")));
+            return Err(Fault::SignerName.of_entry(name).of(Field::Signers));
         }
         let signer = Named {
             open: Box::new(open),
@@ -100,7 +101,7 @@ impl Signers {
         };
         match self.named.insert(name.to_owned(), Arc::new(signer)) {
             None => Ok(()),
-            Some(_) => Err(Error::invalid("signers", format!("{name:?} stands twice"))),
+            Some(_) => Err(Fault::RepeatedEntry { entry: name.to_owned() }.of(Field::Signers)),
         }
     }
 
@@ -121,7 +122,7 @@ impl Signers {
         use nebula_pki::{Pkcs11Signer, Pkcs11Uri};
         // It may hold a PIN, so the error does not repeat it.
         let parse = |uri: &str| uri.parse::<Pkcs11Uri>();
-        parse(uri).map_err(|error| Error::invalid("signers", format!("{name}: {error}")))?;
+        parse(uri).map_err(|error| Fault::from(error).of_entry(name).of(Field::Signers))?;
         let uri = zeroize::Zeroizing::new(uri.to_owned());
         self.add(name, 1, move || Ok(Box::new(Pkcs11Signer::open(parse(&uri)?)?)))
     }
@@ -169,10 +170,12 @@ impl Signers {
             Ok(Issuer::self_signed(version, ca, signer)?.certificate().clone())
         })
         .await
+        .map_err(|fault| fault.of(name))
     }
 
     pub(crate) async fn sign(&self, name: &str, message: Vec<u8>) -> Result<Vec<u8>, Error> {
-        self.run(name, move |signer| signer.sign(&message)).await
+        let signed = self.run(name, move |signer| signer.sign(&message)).await;
+        signed.map_err(|fault| fault.of(name))
     }
 
     /// Works on a thread of its own: a signer may take as long as it likes, and those that never
@@ -181,15 +184,11 @@ impl Signers {
         &self,
         name: &str,
         work: impl FnOnce(&OpenSigner) -> Result<T, PkiError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let failed = |reason: String| Error::unavailable(format!("signer {name:?}: {reason}"));
-        let signer = self
-            .named
-            .get(name)
-            .cloned()
-            .ok_or_else(|| failed("is not in this server's settings".to_owned()))?;
+    ) -> Result<T, SignerFault> {
+        let signer = self.named.get(name).cloned().ok_or(SignerFault::NotConfigured)?;
         let done = async {
-            let place = Arc::clone(&signer.free).acquire_owned().await.map_err(|_| "closed")?;
+            let place =
+                Arc::clone(&signer.free).acquire_owned().await.map_err(|_| SignerFault::Closed)?;
             let (answer, outcome) = oneshot::channel();
             let worker = move || {
                 // Who asked may have lost patience.
@@ -199,13 +198,12 @@ impl Signers {
             thread::Builder::new()
                 .name("nebula-gc-signer".to_owned())
                 .spawn(worker)
-                .map_err(|_| "no thread can be started")?;
-            outcome.await.map_err(|_| "panicked")
+                .map_err(|_| SignerFault::NoThread)?;
+            outcome.await.map_err(|_| SignerFault::Panicked)?.map_err(SignerFault::Failed)
         };
         match tokio::time::timeout(self.patience, done).await {
-            Ok(Ok(result)) => result.map_err(|error| failed(error.to_string())),
-            Ok(Err(reason)) => Err(failed(reason.to_owned())),
-            Err(_) => Err(failed(format!("no answer within {} s", self.patience.as_secs()))),
+            Ok(done) => done,
+            Err(_) => Err(SignerFault::Timeout { seconds: self.patience.as_secs() }),
         }
     }
 }
@@ -218,7 +216,7 @@ impl FromStr for SignerTenant {
         match Uuid::try_parse(text).ok().filter(|id| id.to_string() == text) {
             _ if text == "default" => Ok(Self::Default),
             Some(id) => Ok(Self::Id(id.into_bytes().into())),
-            None => Err(Error::invalid("tenants", format!("{text:?} is no tenant's id"))),
+            None => Err(Fault::NotTenantId { text: text.to_owned() }.of(Field::Tenants)),
         }
     }
 }

@@ -40,9 +40,11 @@ macro_rules! stored_words {
             pub(crate) fn from_word(word: &str) -> Result<Self, crate::Error> {
                 match word {
                     $($word => Ok(Self::$variant),)*
-                    _ => Err(crate::Error::unavailable(format!(
-                        concat!("the database holds an unknown ", stringify!($name), " {:?}"), word
-                    ))),
+                    _ => Err(crate::error::Unavailable::UnknownWord {
+                        kind: stringify!($name),
+                        word: word.to_owned(),
+                    }
+                    .into()),
                 }
             }
         }
@@ -63,6 +65,11 @@ fn prefix(text: Option<&str>) -> Result<Option<ipnet::IpNet>, crate::Error> {
     text.map(|text| text.parse().map_err(|_| damaged("prefix"))).transpose()
 }
 
-pub(crate) fn damaged(what: &str) -> crate::Error {
-    crate::Error::unavailable(format!("the database holds an unreadable {what}"))
+/// Of what can't be written as JSON.
+pub(crate) fn unwritable(error: serde_json::Error) -> crate::Error {
+    crate::error::Unavailable::system("writing JSON", error).into()
+}
+
+pub(crate) fn damaged(what: &'static str) -> crate::Error {
+    crate::error::Unavailable::Unreadable { what }.into()
 }

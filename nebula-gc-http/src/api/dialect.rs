@@ -20,6 +20,7 @@ use self::extract::{AboutDevice, Authenticated, Project};
 use self::problem::Problem;
 use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
 use super::incoming;
+use crate::error::Unavailable;
 use crate::service::{AddPool, Registration, Service};
 use crate::{Enrolled, Error};
 
@@ -97,12 +98,12 @@ async fn add_pool(
 
 fn register_data(enrolled: Enrolled) -> Result<RegisterData, Error> {
     let first =
-        enrolled.networks.first().ok_or_else(|| Error::unavailable("a node without an address"))?;
+        enrolled.networks.first().ok_or(Unavailable::Missing { what: "the node's address" })?;
     let newest = enrolled
         .certificates
         .last()
-        .ok_or_else(|| Error::unavailable("a node without certificate"))?;
-    let zip = enrolled.bundle.to_zip().map_err(Error::unavailable)?;
+        .ok_or(Unavailable::Missing { what: "the node's certificate" })?;
+    let zip = enrolled.bundle.to_zip().map_err(Unavailable::from)?;
     Ok(RegisterData {
         nebula_ip: single(first.addr()),
         nebula_ips: enrolled.networks.iter().map(|net| single(net.addr())).collect(),

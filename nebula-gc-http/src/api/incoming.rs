@@ -11,24 +11,14 @@ use http_body_util::BodyExt as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::bodies::{Held, NoRoom};
+use crate::error::{Fault, Field, Unauthorized};
 use crate::service::context::Origin;
-use crate::{Bearer, Context};
+use crate::{Bearer, Context, Error};
 
 /// No body is larger, in bytes, unless its route says so.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
-
-/// Why it is not known who asks.
-pub(super) enum CallerError {
-    /// More than one credential: which was meant is not for us to say.
-    Ambiguous,
-    /// None, or none that anybody has; with what to send.
-    Unknown(&'static str),
-}
-
-/// What is wrong with more than one.
-pub(super) const AMBIGUOUS: &str = "is given more than once; send one credential";
 
 /// A request's origin, as the outermost layer noted it.
 pub(super) fn origin(extensions: &Extensions) -> Origin {
@@ -36,28 +26,23 @@ pub(super) fn origin(extensions: &Extensions) -> Origin {
 }
 
 /// Who asks, by the header `Authorization: Bearer …`, and from where.
-pub(super) fn context(parts: &Parts) -> Result<Context, CallerError> {
+pub(super) fn context(parts: &Parts) -> Result<Context, Error> {
     Ok(Context::bearer(credential(&parts.headers)?).at(origin(&parts.extensions)))
 }
 
-fn credential(headers: &HeaderMap) -> Result<Bearer, CallerError> {
+fn credential(headers: &HeaderMap) -> Result<Bearer, Error> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let unknown = CallerError::Unknown;
-    let header =
-        given.next().ok_or(unknown("send an operator key as \"Authorization: Bearer …\""))?;
+    let header = given.next().ok_or(Unauthorized::Missing)?;
     if given.next().is_some() {
-        return Err(CallerError::Ambiguous);
+        // Which was meant is not for us to say.
+        return Err(Fault::Repeated.of(Field::Authorization));
     }
-    let (scheme, secret) = header
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or(unknown("the header must be \"Authorization: Bearer …\""))?;
+    let parts = header.to_str().ok().and_then(|text| text.split_once(' '));
+    let (scheme, secret) = parts.ok_or(Unauthorized::Malformed)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(unknown("the scheme must be Bearer"));
+        return Err(Unauthorized::Scheme.into());
     }
-    Bearer::from_client(secret.trim_matches(' '))
-        .ok_or(unknown("this operator key is not known, or was revoked"))
+    Bearer::from_client(secret.trim_matches(' ')).ok_or(Unauthorized::Unknown.into())
 }
 
 /// Whether a query is UTF-8, as written and decoded: a reader would put other characters in the place of
@@ -88,8 +73,10 @@ pub(super) enum BodyError {
     ContentEncoding,
     /// It has more bytes than this.
     TooLarge(usize),
-    /// It ended too early, or took too long.
-    Incomplete(String),
+    /// It did not arrive within this many seconds.
+    Late(u64),
+    /// It ended before it was complete.
+    Cut,
     /// Whoever sends it has too much under way.
     Busy,
     /// All together have.
@@ -105,7 +92,8 @@ impl BodyError {
                 "must be sent uncompressed, without \"Content-Encoding\"".to_owned()
             }
             Self::TooLarge(limit) => format!("the body may have {limit} bytes at most"),
-            Self::Incomplete(detail) => detail.clone(),
+            Self::Late(seconds) => format!("did not arrive within {seconds} s"),
+            Self::Cut => "ended before it was complete".to_owned(),
             Self::Busy => format!(
                 "too many bodies are under way from this address; ask again in {BUSY_SECONDS} s"
             ),
@@ -146,19 +134,15 @@ pub(super) async fn body(parts: &Parts, body: Body, limit: usize) -> Result<Read
     let held = Held::none(parts.extensions.get().cloned(), from);
     match tokio::time::timeout(BODY_TIME, collect(body, limit, held)).await {
         Ok(read) => read,
-        Err(_) => {
-            let detail = format!("did not arrive within {} s", BODY_TIME.as_secs());
-            Err(BodyError::Incomplete(detail))
-        }
+        Err(_) => Err(BodyError::Late(BODY_TIME.as_secs())),
     }
 }
 
 async fn collect(mut body: Body, limit: usize, mut held: Held) -> Result<Read, BodyError> {
     let mut bytes = Zeroizing::new(Vec::new());
     while let Some(frame) = body.frame().await {
-        let incomplete = |_| BodyError::Incomplete("ended before it was complete".to_owned());
         // Trailers are nobody's.
-        let Ok(data) = frame.map_err(incomplete)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else { continue };
         if data.len() > limit - bytes.len() {
             return Err(BodyError::TooLarge(limit));
         }

@@ -34,9 +34,10 @@ use axum::{Router, middleware};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::problem::Problem;
 pub(crate) use self::problem::refused_head;
-use self::problem::{Code, Problem};
 use crate::Service;
+use crate::error::Code;
 
 /// Where the API is.
 const ROOT: &str = "/api/v1";

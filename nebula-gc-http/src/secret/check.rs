@@ -41,7 +41,7 @@ impl ServerSecrets {
     /// The id of the key in use.
     pub(crate) fn current(&self, purpose: Purpose) -> Result<i64, Error> {
         let key = self.keys(purpose).first();
-        key.map(|key| key.id).ok_or_else(|| Error::unavailable("no key"))
+        key.map(|key| key.id).ok_or_else(|| super::no_key(purpose))
     }
 
     /// The ids of all keys, that of the one in use first.

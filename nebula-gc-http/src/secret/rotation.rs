@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use super::{Bearer, BearerKind, Hashed, KEY_LENGTH, ServerKey, ServerSecrets, random};
 use crate::Error;
+use crate::error::Conflict;
 
 impl ServerSecrets {
     /// Adds new keys without using them yet: last in each list, so that every instance can learn of
@@ -13,7 +14,7 @@ impl ServerSecrets {
     /// [`Error::Conflict`] where keys wait already; [`Error::Unavailable`] without randomness.
     pub fn stage(&mut self) -> Result<(), Error> {
         if self.has_staged() {
-            return Err(Error::conflict("new keys are staged already"));
+            return Err(Conflict::KeysStaged.into());
         }
         for keys in [&mut self.hashing, &mut self.sealing] {
             let key = successor(keys)?;
@@ -50,7 +51,7 @@ impl ServerSecrets {
 /// A key with the id after the highest.
 fn successor(keys: &[ServerKey]) -> Result<ServerKey, Error> {
     let highest = keys.iter().map(|key| key.id).max().unwrap_or_default();
-    let id = highest.checked_add(1).ok_or_else(|| Error::conflict("the key ids are used up"))?;
+    let id = highest.checked_add(1).ok_or_else(|| Error::from(Conflict::KeyIdsUsedUp))?;
     let mut key = ServerKey { id, key: [0; KEY_LENGTH] };
     random(&mut key.key)?;
     Ok(key)

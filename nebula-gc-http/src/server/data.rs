@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::clock::watched_clock;
 use super::file::{path_error, refuse_others, write_durably};
 use super::{SecretsFile, ServerError};
+use crate::error::Unavailable;
 use crate::secret::BearerKind;
 use crate::service::secrets::{self, Pruned};
 use crate::service::{operator_keys, upkeep};
@@ -164,7 +165,7 @@ impl DataDirectory {
             let now = event::time(tx, now)?;
             operator_keys::insert_root(tx, now, &hashed, "nebula-gc operator-key new")?;
             // The copy comes first: whoever has none can't use what is stored.
-            write_key(&file, &key).map_err(|error| Error::unavailable(error.to_string()))
+            write_key(&file, &key).map_err(unwritten)
         })?)
     }
 
@@ -232,10 +233,7 @@ impl DataDirectory {
             }
             Ok(())
         })?;
-        let keep = move |key| {
-            keep_first(&key_file, key)
-                .map_err(|error| Error::Unavailable { internal: error.to_string() })
-        };
+        let keep = move |key| keep_first(&key_file, key).map_err(unwritten);
         let signers = self.signers.clone();
         Ok(Service::start_keeping(database, secrets, signers, watched_clock(), keep)?)
     }
@@ -332,6 +330,10 @@ fn write_key(file: &Path, key: &Bearer) -> Result<(), ServerError> {
 
 /// What is read of an operator key's file at most, in bytes.
 const KEY_LIMIT: u64 = 1 << 10;
+
+fn unwritten(error: ServerError) -> Error {
+    Unavailable::system("keeping the operator key", error).into()
+}
 
 fn exists(path: &Path) -> Result<bool, ServerError> {
     path.try_exists().map_err(|error| path_error(path, &error))

@@ -9,9 +9,10 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::Query;
 
 use self::which::{Seen, network_of_device, only_seen};
-pub(crate) use self::which::{ambiguous, called, find_network, network_that_released, not_found};
+pub(crate) use self::which::{called, find_network, network_that_released, not_found};
 use super::context::{Caller, Context};
 use super::turns::Who;
+use crate::error::{JoinRefusal, Needs, Unauthorized, Unavailable};
 use crate::secret::{BearerKind, Hashed, ServerSecrets};
 use crate::store::join_token::{self, JoinToken};
 use crate::store::network::{self, Network};
@@ -110,14 +111,10 @@ impl Principal {
                 return Ok(principal);
             }
         }
-        Err(Error::Unauthorized {
-            reason: match bearer.kind() {
-                BearerKind::OperatorKey => "this operator key is not known, expired or was revoked",
-                BearerKind::JoinToken => "this join token is not known, or was revoked",
-                BearerKind::NodeToken => {
-                    "no operator key, join token or node token is like this, or it was revoked"
-                }
-            },
+        Err(match bearer.kind() {
+            BearerKind::OperatorKey => Unauthorized::OperatorKey.into(),
+            BearerKind::JoinToken => Unauthorized::JoinToken.into(),
+            BearerKind::NodeToken => Unauthorized::Unknown.into(),
         })
     }
 
@@ -143,26 +140,19 @@ impl Principal {
     /// Refuses what its kind or role does not include.
     pub(crate) fn permit(&self, action: Action) -> Result<(), Error> {
         use Action as A;
-        let (allowed, who) = match self {
-            Self::Local => (action != A::BeNode, "this program itself"),
-            Self::OperatorKey(key) => (role_permits(key.role, action), key.role.word()),
+        let (allowed, needs) = match self {
+            Self::Local => (action != A::BeNode, Needs::NodeToken),
+            Self::OperatorKey(key) => (role_permits(key.role, action), Needs::OtherRole(key.role)),
             // Whether it lets anybody join is decided with all that it says.
             Self::JoinToken { is_expired: true, .. } if action == A::ReadNode => {
-                return Err(Error::JoinTokenRefused {
-                    reason: "this join token is expired".to_owned(),
-                });
+                return Err(JoinRefusal::Expired.into());
             }
-            Self::JoinToken { .. } => (matches!(action, A::Register | A::ReadNode), "a join token"),
-            Self::Node(_) => (action == A::BeNode, "a node token"),
+            Self::JoinToken { .. } => {
+                (matches!(action, A::Register | A::ReadNode), Needs::NoJoinToken)
+            }
+            Self::Node(_) => (action == A::BeNode, Needs::NoNodeToken),
         };
-        if allowed {
-            return Ok(());
-        }
-        let reason = match self {
-            Self::OperatorKey(_) => format!("the role {who} does not permit this"),
-            _ => format!("{who} does not permit this"),
-        };
-        Err(Error::Forbidden { reason })
+        if allowed { Ok(()) } else { Err(needs.into()) }
     }
 
     /// Whether a network is within its scope. One that is not does not exist for it.
@@ -192,11 +182,9 @@ impl Principal {
     pub(crate) fn home(&self, tx: &mut dyn Transaction) -> Result<TenantId, Error> {
         match self.scope() {
             Scope::Tenant(tenant) => Ok(tenant),
-            Scope::Network(_) => {
-                Err(Error::Forbidden { reason: "this operator key can't make networks".to_owned() })
-            }
+            Scope::Network(_) => Err(Needs::TenantKey.into()),
             Scope::Root => tenant::by_name(tx, tenant::DEFAULT)?
-                .ok_or_else(|| Error::unavailable("the default tenant is missing")),
+                .ok_or_else(|| Unavailable::Missing { what: "the default tenant" }.into()),
         }
     }
 
@@ -463,9 +451,10 @@ mod tests {
             // Without a name there must be one network to see.
             let root = key(tx, &secrets, Role::Owner, Scope::Root);
             let ambiguous = authorize(tx, &secrets, &root, 0, Action::Register, None);
-            assert!(
-                matches!(ambiguous, Err(Error::InvalidRequest { field, .. }) if field == "network")
-            );
+            assert!(matches!(
+                ambiguous,
+                Err(Error::Invalid { field: crate::error::Field::Network, .. })
+            ));
             let one = key(tx, &secrets, Role::Owner, Scope::Network(beside.id));
             assert_eq!(authorize(tx, &secrets, &one, 0, Action::Register, None)?.1.id, beside.id);
             // A revoked key is nobody's.

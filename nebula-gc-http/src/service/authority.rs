@@ -8,6 +8,7 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Curve, Issuer, Signer, SystemRandom, Validity, Version};
 
+use crate::error::Unavailable;
 use crate::secret::ServerSecrets;
 use crate::store::ca::{self, Ca, CaState};
 use crate::store::network::Network;
@@ -99,7 +100,7 @@ impl Authorities {
         }
         let ca = ca::by_id(tx, id)?
             .filter(|ca| ca.network == network && ca.state != CaState::Retired)
-            .ok_or_else(|| Error::unavailable("the network's CA is missing"))?;
+            .ok_or(Unavailable::Missing { what: "the network's CA" })?;
         let authority = Arc::new(open_authority(secrets, ca)?);
         open.insert(id, Arc::clone(&authority));
         Ok(authority)
@@ -115,16 +116,18 @@ fn open_authority(secrets: &ServerSecrets, ca: Ca) -> Result<Authority, Error> {
     let key = match (ca.key, &ca.signer) {
         (Some(sealed), _) => {
             let pem = secrets.open(&sealed, ca.id.as_bytes())?;
-            Key::Here(Box::new(SigningKey::from_pem(&pem).map_err(Error::unavailable)?))
+            Key::Here(Box::new(SigningKey::from_pem(&pem).map_err(Unavailable::from)?))
         }
         (None, Some(_)) => Key::Elsewhere {
             curve: ca.certificate.curve(),
             public_key: ca.certificate.public_key().to_vec(),
         },
-        (None, None) => return Err(Error::unavailable("nobody holds the CA's key")),
+        (None, None) => {
+            return Err(Unavailable::Missing { what: "the key of the network's CA" }.into());
+        }
     };
     let signer = ca.signer.filter(|_| matches!(key, Key::Elsewhere { .. }));
-    let issuer = Issuer::new(ca.certificate, key).map_err(Error::unavailable)?;
+    let issuer = Issuer::new(ca.certificate, key).map_err(Unavailable::from)?;
     Ok(Authority { id: ca.id, issuer, signer })
 }
 
@@ -137,10 +140,10 @@ pub(super) fn create(
     now: i64,
 ) -> Result<Ca, Error> {
     let id = CaId::new();
-    let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Error::unavailable)?;
+    let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Unavailable::from)?;
     let sealed = secrets.seal(key.to_pem().as_bytes(), id.as_bytes())?;
     let parameters = CaParameters::new(ca_name(name), lifetime(now, CA_LIFETIME));
-    let issuer = Issuer::self_signed(version, parameters, key).map_err(Error::unavailable)?;
+    let issuer = Issuer::self_signed(version, parameters, key).map_err(Unavailable::from)?;
     Ok(Ca {
         id,
         network,

@@ -9,6 +9,7 @@ use super::access::Action;
 use super::audit::Entry;
 use super::context::Context;
 use super::exclusive::Work;
+use crate::error::{Conflict, Fault, Field};
 use crate::store::certificate::CertificateState;
 use crate::store::network::{self, Network};
 use crate::store::{blocklist, ca, certificate, node};
@@ -33,7 +34,7 @@ impl Service {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for too many, and for the fingerprint of one of the network's CAs,
+    /// [`Error::Invalid`] for too many, and for the fingerprint of one of the network's CAs,
     /// which Nebula does not look up; [`Error::Conflict`] for a node's current certificate, and those
     /// of access.
     pub async fn block_certificates(
@@ -43,12 +44,12 @@ impl Service {
         fingerprints: Vec<Fingerprint>,
     ) -> Result<BlockReport, Error> {
         if fingerprints.is_empty() || fingerprints.len() > MOST {
-            let reason = format!("there are {}, 1 to {MOST} are allowed", fingerprints.len());
-            return Err(Error::invalid("fingerprints", reason));
+            let fault = Fault::Count { count: fingerprints.len(), least: 1, most: MOST };
+            return Err(fault.of(Field::Fingerprints));
         }
         self.exclusive(context, move |work| {
             let network = work.network(Action::Import, &network)?;
-            block(work, &network, ("fingerprints", &fingerprints))
+            block(work, &network, (Field::Fingerprints, &fingerprints))
         })
         .await
     }
@@ -58,7 +59,7 @@ impl Service {
 pub(super) fn check(
     tx: &mut dyn Transaction,
     network: &Network,
-    (field, fingerprints): (&str, &[Fingerprint]),
+    (field, fingerprints): (Field, &[Fingerprint]),
 ) -> Result<usize, Error> {
     let mut open = 0;
     for fingerprint in fingerprints {
@@ -73,7 +74,7 @@ pub(super) fn check(
 pub(super) fn block(
     work: &mut Work<'_>,
     network: &Network,
-    (field, fingerprints): (&str, &[Fingerprint]),
+    (field, fingerprints): (Field, &[Fingerprint]),
 ) -> Result<BlockReport, Error> {
     let mut open = std::collections::BTreeMap::new();
     for fingerprint in fingerprints {
@@ -103,15 +104,11 @@ pub(super) fn block(
 fn end(
     tx: &mut dyn Transaction,
     network: &Network,
-    (field, fingerprint): (&str, &Fingerprint),
+    (field, fingerprint): (Field, &Fingerprint),
 ) -> Result<Option<i64>, Error> {
     if let Some(ca) = ca::by_fingerprint(tx, fingerprint)?.filter(|ca| ca.network == network.id) {
-        let reason = format!(
-            "{fingerprint} is the CA {:?}, and Nebula looks up hosts' certificates only, so that it \
-             would do nothing; add another CA, and retire this one",
-            ca.certificate.unverified_details().name()
-        );
-        return Err(Error::invalid(field, reason));
+        let ca = ca.certificate.unverified_details().name().into_owned();
+        return Err(Fault::FingerprintOfCa { fingerprint: *fingerprint, ca }.of(field));
     }
     if blocklist::is_blocked(tx, network.id, fingerprint)? {
         return Ok(None);
@@ -120,11 +117,8 @@ fn end(
         return Ok(Some(blocklist::UNKNOWN_END));
     };
     if entry.state == CertificateState::Issued {
-        let name = node::by_id(tx, entry.node)?.map(|node| node.name).unwrap_or_default();
-        let reason = format!(
-            "{field}: {fingerprint} is what the node {name:?} has now; suspend or revoke the node"
-        );
-        return Err(Error::conflict(reason));
+        let node = node::by_id(tx, entry.node)?.map(|node| node.name).unwrap_or_default();
+        return Err(Conflict::CurrentCertificate { field, fingerprint: *fingerprint, node }.into());
     }
     Ok(Some(entry.not_after))
 }

@@ -15,6 +15,7 @@ use super::access::{Action, authorize, authorize_device};
 use super::context::Context;
 use super::self_service::heard;
 use super::{Desired, Service, Shared};
+use crate::error::{Kind, Unavailable};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node};
 use crate::store::{blocklist, ca, certificate, damaged};
@@ -57,9 +58,9 @@ impl NodeBundle {
             let bundle = self.view.render(self.view.verify(&self.certificates)?, &self.node)?;
             let digest = bundle.digest();
             self.digests.insert(self.node.id, self.desired, digest);
-            Ok((digest, form(&bundle).map_err(Error::unavailable)?))
+            Ok((digest, form(&bundle).map_err(Unavailable::from)?))
         };
-        spawn_blocking(render).await.map_err(|_| Error::unavailable("rendering panicked"))?
+        spawn_blocking(render).await.map_err(|_| Unavailable::Panicked { task: "rendering" })?
     }
 }
 
@@ -136,7 +137,7 @@ impl View {
             tun: Tun { mtu: network.mtu, ..Tun::default() },
             initiating_version: network.begins_with(),
         };
-        let renderer = Renderer::new(shared).map_err(Error::unavailable)?;
+        let renderer = Renderer::new(shared).map_err(Unavailable::from)?;
         Ok(Self { revision: network.revision, renderer, trusted })
     }
 
@@ -150,12 +151,12 @@ impl View {
         node: &Node,
     ) -> Result<Bundle, Error> {
         let node = nebula_bundle::Node {
-            certificates: Certificates::new(certificates).map_err(Error::unavailable)?,
+            certificates: Certificates::new(certificates).map_err(Unavailable::from)?,
             lighthouse: node.lighthouse.clone(),
             relay: node.relay,
             mtu: node.mtu,
         };
-        self.renderer.render(&node).map_err(Error::unavailable)
+        self.renderer.render(&node).map_err(|error| Unavailable::from(error).into())
     }
 
     /// Proves certificates of the ledger against the network's CAs, at their own beginning: a
@@ -166,7 +167,9 @@ impl View {
     ) -> Result<Vec<VerifiedCertificate>, Error> {
         let verify = |certificate: &Certificate| {
             let at = certificate.unverified_details().not_before();
-            self.trusted.verify(certificate, at, &Blocklist::default()).map_err(Error::unavailable)
+            self.trusted
+                .verify(certificate, at, &Blocklist::default())
+                .map_err(|error| Unavailable::from(error).into())
         };
         certificates.iter().map(verify).collect()
     }
@@ -213,7 +216,7 @@ impl Service {
         let find = move |tx: &mut dyn Transaction, shared: &Shared| {
             let about = (network.as_ref(), &device);
             device_node(tx, shared, &context, about)?
-                .ok_or_else(|| Error::NotFound { what: format!("device {:?}", device.as_str()) })
+                .ok_or_else(|| Error::not_found(Kind::Device, device.as_str()))
         };
         self.bundle_of(find).await
     }
@@ -235,7 +238,7 @@ impl Service {
                 authorize(tx, &shared.secrets, &context, now, Action::ReadNode, named)?;
             node::by_id(tx, node)?
                 .filter(|node| node.network == network.id && principal.sees_node(node))
-                .ok_or_else(|| Error::NotFound { what: format!("node {node}") })
+                .ok_or_else(|| Error::not_found(Kind::Node, node))
         };
         self.bundle_of(find).await
     }
@@ -266,10 +269,7 @@ impl Service {
                         network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
                     let certificates = certificate::current(tx, node.id)?;
                     if certificates.is_empty() {
-                        let what = "a current certificate of this node (it renews, enrols or \
-                                    registers again for one)";
-                        let what = what.to_owned();
-                        return Err(Error::NotFound { what });
+                        return Err(Error::NotFound { kind: Kind::Certificate, name: None });
                     }
                     let view = is_last.then(|| View::read(tx, &network)).transpose()?;
                     Ok((network, node, certificates, view.map(Arc::new)))

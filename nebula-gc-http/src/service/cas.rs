@@ -20,6 +20,7 @@ use super::authority::{CA_LIFETIME, NAME_LIMIT, ca_name, lifetime};
 use super::context::Context;
 use super::exclusive::Work;
 use super::{Service, Shared};
+use crate::error::{Conflict, Fault, Field, Kind, Unavailable, Unit};
 use crate::signers::SignerUser;
 use crate::store::ca::{self, Ca, CaState};
 use crate::store::network::{self, Network};
@@ -63,7 +64,7 @@ impl Service {
     /// nodes takes over the CA's curve. Doing it again with the same CA changes nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a signer that the caller can't use for the network or a CA that is
+    /// [`Error::Invalid`] for a signer that the caller can't use for the network or a CA that is
     /// not valid now, [`Error::Conflict`] for one that does not go with the network, those of access,
     /// [`Error::RateLimited`] while many encrypted keys are brought in, and [`Error::Unavailable`]
     /// while the signer is away.
@@ -118,8 +119,7 @@ impl Service {
         };
         if !self.shared.signers.may_use(&signer, user) {
             // The same for one that others may use.
-            let reason = format!("there is no signer {signer:?} that you may use for this network");
-            return Err(Error::invalid("signer", reason));
+            return Err(Fault::NoSuchSigner { name: signer }.of(Field::Signer));
         }
         let validity = lifetime(self.shared.now(), CA_LIFETIME);
         let parameters = CaParameters::new(ca_name(network), validity);
@@ -164,19 +164,19 @@ impl NewCa {
         now: i64,
     ) -> Result<Self, Error> {
         if name.as_str().len() > NAME_LIMIT {
-            let reason = format!("a CA's must have {NAME_LIMIT} bytes at most");
-            return Err(Error::invalid("name", reason));
+            let length = name.as_str().len();
+            let fault = Fault::TooLong { length, limit: NAME_LIMIT, unit: Unit::Bytes };
+            return Err(fault.of(Field::Name));
         }
         let seconds = asked.unwrap_or(CA_LIFETIME);
         if !LIFETIMES.contains(&seconds) {
-            let (least, most) = (LIFETIMES.start(), LIFETIMES.end());
-            let reason = format!("a CA's must be from {least} to {most} seconds");
-            return Err(Error::invalid("lifetimeSeconds", reason));
+            let (least, most) = (*LIFETIMES.start(), *LIFETIMES.end());
+            return Err(Fault::Seconds { least, most }.of(Field::LifetimeSeconds));
         }
-        let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Error::unavailable)?;
+        let key = SigningKey::generate(curve, &mut SystemRandom).map_err(Unavailable::from)?;
         let pem = key.to_pem();
         let parameters = CaParameters::new(name.as_str(), lifetime(now, seconds));
-        let issuer = Issuer::self_signed(version, parameters, key).map_err(Error::unavailable)?;
+        let issuer = Issuer::self_signed(version, parameters, key).map_err(Unavailable::from)?;
         Ok(Self { certificate: issuer.certificate().clone(), holder: Holder::New(pem) })
     }
 
@@ -202,7 +202,7 @@ impl NewCa {
     pub(super) fn check_unused(&self, work: &mut Work<'_>) -> Result<(), Error> {
         match ca::by_fingerprint(work.tx, &self.certificate.fingerprint())? {
             None => Ok(()),
-            Some(_) => Err(Error::conflict("certificate: it is the CA of another network")),
+            Some(_) => Err(Conflict::CaOfOther.into()),
         }
     }
 
@@ -211,16 +211,15 @@ impl NewCa {
         let active = |id| ActiveCa { id, network: network.name.clone(), fingerprint };
         if let Some(known) = ca::by_fingerprint(work.tx, &fingerprint)? {
             if known.network != network.id {
-                return Err(Error::conflict("certificate: it is the CA of another network"));
+                return Err(Conflict::CaOfOther.into());
             }
             if known.state == CaState::Active {
                 return Ok(active(known.id));
             }
-            let reason = match known.state {
-                CaState::Retired => "certificate: this CA was retired, which is for good",
-                _ => "certificate: the network had this CA before, and trusts it still",
-            };
-            return Err(Error::conflict(reason));
+            return Err(match known.state {
+                CaState::Retired => Conflict::CaRetired.into(),
+                _ => Conflict::CaKnown.into(),
+            });
         }
         self.check_name(work, network)?;
         let network = self.adapt(work, network)?;
@@ -249,9 +248,8 @@ impl NewCa {
         let trusted = ca::trusted(work.tx, network.id)?;
         let mut names = trusted.iter().map(|ca| ca.unverified_details().name_bytes());
         if is_new && names.any(|other| other == name) {
-            let reason =
-                "name: the network has a CA of this name already: give the new one another";
-            return Err(Error::conflict(reason));
+            let name = String::from_utf8_lossy(name).into_owned();
+            return Err(Error::NameTaken { kind: Kind::Ca, name });
         }
         Ok(())
     }
@@ -263,10 +261,7 @@ impl NewCa {
             return Ok(network.clone());
         }
         if !node::after(work.tx, network.id, NodeId::from([0; 16]), 1)?.is_empty() {
-            return Err(Error::conflict(format!(
-                "certificate: it is on {curve:?}, and the keys of the network's nodes on {:?}",
-                network.curve
-            )));
+            return Err(Conflict::CaCurve { ca: curve, nodes: network.curve }.into());
         }
         network::set_curve(work.tx, network.id, curve)?;
         Ok(Network { curve, ..network.clone() })
@@ -275,16 +270,13 @@ impl NewCa {
     /// Whether it can sign for a network now.
     pub(super) fn check(&self, now: i64, network: &Network) -> Result<(), Error> {
         if self.certificate.is_expired(now) {
-            return Err(Error::invalid("certificate", "is expired or not yet valid"));
+            return Err(Fault::NotValidNow.of(Field::Certificate));
         }
         if self.certificate.version() > network.versions.oldest() {
-            return Err(Error::conflict(
-                "certificate: it is of version 2, which nodes of version 1 can't read",
-            ));
+            return Err(Conflict::CaVersion.into());
         }
         check_permits(&self.certificate, network).map_err(|prefix| {
-            let reason = format!("certificate: it does not permit the network's prefix {prefix}");
-            Error::conflict(reason)
+            Conflict::PrefixNotPermitted { field: Field::Certificate, prefix }.into()
         })
     }
 }

@@ -26,6 +26,7 @@ use super::bundles::View;
 use super::context::Context;
 use super::dialect::register::Registration;
 use super::update::{Certified, Update};
+use crate::error::{Field, Kind, Unavailable};
 use crate::names::{check_seen, hidden_id};
 use crate::store::former_key;
 use crate::store::network::Revision;
@@ -59,7 +60,7 @@ impl Service {
     /// Registers a device of the dialect, or answers what it has: asking again is safe.
     ///
     /// # Errors
-    /// [`Error::InvalidPublicKey`], [`Error::PoolExhausted`], [`Error::NameTaken`],
+    /// [`Error::Invalid`], [`Error::PoolExhausted`], [`Error::NameTaken`],
     /// [`Error::KeyTaken`], [`Error::KeyMismatch`], [`Error::Forbidden`] for a suspended or revoked
     /// node, and those of access.
     pub async fn register(
@@ -87,7 +88,8 @@ impl Service {
 
     async fn carry_out(&self, context: Context, wish: Wish) -> Result<Settled, Error> {
         self.admit(&context).await?;
-        wish.public_key().map_or(Ok(()), check_canonical)?;
+        let canonical = wish.public_key().map_or(Ok(()), check_canonical);
+        canonical.map_err(|fault| fault.of(Field::PublicKey))?;
         self.issue(|signed, device| {
             let (shared, who) = (Arc::clone(&self.shared), context.clone());
             Enrolling::new(shared, who, wish.clone(), signed, device)
@@ -141,7 +143,7 @@ impl Settled {
             Certified::Known(certificates) => view.verify(&certificates)?,
         };
         let newest =
-            verified.last().ok_or_else(|| Error::unavailable("a node without certificate"))?;
+            verified.last().ok_or(Unavailable::Missing { what: "the node's certificate" })?;
         let mut networks = newest.details().networks().to_vec();
         networks.sort_by_key(|net| net.addr());
         let certificates = verified.iter().map(|verified| verified.certificate().clone()).collect();
@@ -206,7 +208,7 @@ impl Decision {
 pub(super) fn check_no_id(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
     match hidden_id(&node.name).map(NodeId::from) {
         Some(id) if id != node.id && node::by_id(tx, id)?.is_some() => {
-            Err(Error::NameIsId { name: node.name.clone(), what: "node" })
+            Err(Error::NameIsId { name: node.name.clone(), kind: Kind::Node })
         }
         _ => Ok(()),
     }
@@ -225,10 +227,10 @@ pub(super) fn check_unique(
     {
         // Its own may differ in case.
         let name = node::by_id(tx, holder)?.map_or_else(|| node.name.clone(), |it| it.name);
-        return Err(Error::NameTaken { name });
+        return Err(Error::NameTaken { kind: Kind::Node, name });
     }
     if former.is_none_or(|former| former.name != node.name) {
-        check_seen("name", &node.name)?;
+        check_seen(Field::Name, &node.name)?;
         check_no_id(tx, node)?;
     }
     if former.is_none_or(|former| former.public_key != node.public_key)

@@ -11,6 +11,7 @@ use super::access::{Action, Principal, find_network, not_found};
 use super::audit::{Author, Entry};
 use super::context::Context;
 use super::{Service, Shared};
+use crate::error::Conflict;
 use crate::secret::Bearer;
 use crate::store::idempotency;
 use crate::store::network::Network;
@@ -82,7 +83,7 @@ impl Work<'_> {
             && !idempotency::insert(self.tx, &who, key, (request, &id), self.now)?
         {
             // Another instance was first.
-            return Err(Error::conflict("the same request is under way; ask again"));
+            return Err(Conflict::UnderWay.into());
         }
         Ok(Created { resource, secret, is_new: true })
     }

@@ -16,6 +16,7 @@ use super::audit::Entry;
 use super::blocklist;
 use super::context::Context;
 use super::exclusive::Work;
+use crate::error::{Conflict, Fault, Field, Obstacle, Unavailable};
 use crate::store::ca;
 use crate::store::certificate::{self, Issued, Reason};
 use crate::store::former_key;
@@ -62,12 +63,12 @@ pub struct ImportReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportConflict {
     /// The place of its first certificate among all that were sent, from 0; which of several is in the
-    /// way, the reason says.
+    /// way, the obstacle says.
     pub index: usize,
     /// The host's name.
     pub name: String,
     /// What is in the way.
-    pub reason: String,
+    pub obstacle: Obstacle,
 }
 
 /// The certificates of one host.
@@ -78,7 +79,7 @@ struct Host {
     name: String,
     certificates: Vec<VerifiedCertificate>,
     /// Why one of its certificates is none of the network's.
-    failure: Option<String>,
+    failure: Option<Obstacle>,
 }
 
 /// A host that nothing is in the way of.
@@ -98,7 +99,7 @@ impl Service {
     /// interrupted is finished by asking again.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for too many certificates, and those of access. What is in the way
+    /// [`Error::Invalid`] for too many certificates, and those of access. What is in the way
     /// of single hosts is in the report.
     pub async fn import_hosts(
         &self,
@@ -107,12 +108,12 @@ impl Service {
     ) -> Result<ImportReport, Error> {
         let HostImport { network, certificates, blocklist, skips_conflicts, is_dry_run } = request;
         if certificates.is_empty() && blocklist.is_empty() || certificates.len() > LIMIT {
-            let reason = format!("there are {}, 1 to {LIMIT} are allowed", certificates.len());
-            return Err(Error::invalid("certificates", reason));
+            let fault = Fault::Count { count: certificates.len(), least: 1, most: LIMIT };
+            return Err(fault.of(Field::Certificates));
         }
         if blocklist.len() > LIMIT {
-            let reason = format!("there are {}, up to {LIMIT} are allowed", blocklist.len());
-            return Err(Error::invalid("blocklist", reason));
+            let fault = Fault::Count { count: blocklist.len(), least: 0, most: LIMIT };
+            return Err(fault.of(Field::Blocklist));
         }
         let asked = (context.clone(), network.clone(), blocklist.clone());
         let (hosts, report) = self
@@ -123,9 +124,9 @@ impl Service {
                     authorize(tx, &shared.secrets, &context, now, action, network.as_ref())?;
                 let mut trusted = CaPool::new();
                 for ca in ca::trusted(tx, network.id)? {
-                    trusted.add(ca).map_err(Error::unavailable)?;
+                    trusted.add(ca).map_err(Unavailable::from)?;
                 }
-                let blocked = blocklist::check(tx, &network, ("blocklist", &listed))?;
+                let blocked = blocklist::check(tx, &network, (Field::Blocklist, &listed))?;
                 let hosts = judge::hosts(&certificates, &trusted, now);
                 let verdicts = judge(tx, now, &network, &hosts, &listed.into_iter().collect())?;
                 let report = ImportReport { blocked, ..report(&hosts, &verdicts) };
@@ -145,7 +146,7 @@ impl Service {
                 let network = find_network(work.tx, work.principal, network.as_ref())?
                     .ok_or_else(|| not_found(network.as_ref()))?;
                 work.principal.permit(Action::Import)?;
-                blocklist::block(work, &network, ("blocklist", &part))
+                blocklist::block(work, &network, (Field::Blocklist, &part))
             };
             // Each part moves the revision by a change of its own.
             done.blocked += self.exclusive(context.another(), step).await?.blocked;
@@ -176,10 +177,10 @@ fn report(hosts: &[Host], verdicts: &[Verdict]) -> ImportReport {
         match verdict {
             Verdict::Present => report.present += 1,
             Verdict::Ready(_) => report.imported += 1,
-            Verdict::Conflict(reason) => report.conflicts.push(ImportConflict {
+            Verdict::Conflict(obstacle) => report.conflicts.push(ImportConflict {
                 index: host.index,
                 name: host.name.clone(),
-                reason: reason.clone(),
+                obstacle: obstacle.clone(),
             }),
         }
     }
@@ -198,8 +199,8 @@ fn take_over_part(
         && !skips_conflicts
     {
         // It was not in the way when the whole was judged.
-        let ImportConflict { name, reason, .. } = conflict;
-        return Err(Error::conflict(format!("{name:?}: {reason}; ask again for the rest")));
+        let ImportConflict { name, obstacle, .. } = conflict.clone();
+        return Err(Conflict::Import { host: name, obstacle }.into());
     }
     let newcomers: Vec<_> = verdicts
         .into_iter()
@@ -269,5 +270,5 @@ fn with(
 fn issuer(work: &mut Work<'_>, verified: &VerifiedCertificate) -> Result<CaId, Error> {
     ca::by_fingerprint(work.tx, &verified.issuer())?
         .map(|ca| ca.id)
-        .ok_or_else(|| Error::conflict("the network's CA is gone; ask again"))
+        .ok_or_else(|| Conflict::CaGone.into())
 }

@@ -9,6 +9,7 @@ use super::access::{Action, authorize};
 use super::audit::Entry;
 use super::context::Context;
 use super::exclusive::{Created, Repeat};
+use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
@@ -92,7 +93,7 @@ impl Service {
     /// Makes a join token.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of
     /// access.
     pub async fn create_join_token(
         &self,
@@ -103,7 +104,7 @@ impl Service {
     ) -> Result<Created<JoinToken>, Error> {
         self.admit(&context).await?;
         if !(1..=MOST_USES).contains(&request.uses) {
-            return Err(Error::invalid("uses", format!("must be from 1 to {MOST_USES}")));
+            return Err(Fault::OutOfRange { least: 1, most: MOST_USES }.of(Field::Uses));
         }
         self.exclusive(context, move |work| {
             let network = work.network(Action::ManageJoinTokens, &network)?;
@@ -116,12 +117,12 @@ impl Service {
                         check_pool(work.tx, network.id, pool)?;
                     }
                     let name = request.name.as_str();
-                    check_seen("name", name)?;
+                    check_seen(Field::Name, name)?;
                     if let Some(id) = hidden_id(name)
                         && join_token::by_id(work.tx, id.into())?.is_some()
                     {
                         let name = name.to_owned();
-                        return Err(Error::NameIsId { name, what: "join token" });
+                        return Err(Error::NameIsId { name, kind: Kind::JoinToken });
                     }
                     let secret = Bearer::new_join_token()?;
                     let token = JoinToken {
@@ -183,20 +184,20 @@ impl Service {
 impl Expiry {
     fn check(self, now: i64) -> Result<i64, Error> {
         let (field, at) = match self {
-            Self::At(at) => ("expiresAt", at),
-            Self::In(seconds) => ("expiresInSeconds", now.saturating_add(seconds)),
+            Self::At(at) => (Field::ExpiresAt, at),
+            Self::In(seconds) => (Field::ExpiresInSeconds, now.saturating_add(seconds)),
         };
         if now < at && at <= now.saturating_add(LONGEST) {
             return Ok(at);
         }
-        Err(Error::invalid(field, "must lie in the future, within 365 days"))
+        Err(Fault::NotWithin { days: 365 }.of(field))
     }
 }
 
 fn find(tx: &mut dyn Transaction, network: NetworkId, id: JoinTokenId) -> Result<JoinToken, Error> {
     join_token::by_id(tx, id)?
         .filter(|token| token.network == network)
-        .ok_or_else(|| Error::NotFound { what: format!("join token {id}") })
+        .ok_or_else(|| Error::not_found(Kind::JoinToken, id))
 }
 
 /// That the network has this pool or block.
@@ -208,5 +209,5 @@ fn check_pool(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Resul
     if of == Some(network) {
         return Ok(());
     }
-    Err(Error::invalid("pool", "the network has no such pool or block"))
+    Err(Fault::NotInNetwork(Kind::PoolOrBlock).of(Field::Pool))
 }

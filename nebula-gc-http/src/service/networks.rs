@@ -13,6 +13,7 @@ pub use self::settings::NetworkSettings;
 use self::settings::check_initiating;
 pub(super) use self::settings::check_mtu;
 use super::context::Context;
+use crate::error::{Conflict, Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::service::access::{Action, Principal, authorize};
 use crate::service::audit::Entry;
@@ -140,7 +141,7 @@ impl Service {
     /// Makes a network with its CA and pools.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`], [`Error::Conflict`] where another has the name,
+    /// [`Error::Invalid`], [`Error::Conflict`] where another has the name,
     /// [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn create_network(
         &self,
@@ -195,7 +196,7 @@ impl Service {
                 |work, id| {
                     let found = network::by_id(work.tx, NetworkId(id))?;
                     let found = found.filter(|network| work.principal.sees(network));
-                    found.ok_or_else(|| Error::NotFound { what: "the network".to_owned() })
+                    found.ok_or(Error::NotFound { kind: Kind::Network, name: None })
                 },
                 |work| {
                     let network = create(work, &request, tenant, ca.as_ref())?;
@@ -233,13 +234,12 @@ impl Service {
                 check_unused(work, &network.name, Some(network.id))?;
             }
             if !network::update(work.tx, &network)? {
-                return Err(Error::conflict("it was changed at the same time; ask again"));
+                return Err(Conflict::ChangedMeanwhile.into());
             }
             if prefixes(&former) != prefixes(&network) {
                 let ca = ca::by_id(work.tx, network.active_ca)?.ok_or_else(|| damaged("CA"))?;
                 check_permits(&ca.certificate, &network).map_err(|prefix| {
-                    let reason = format!("prefixes: the network's CA does not permit {prefix}");
-                    Error::conflict(reason)
+                    Conflict::PrefixNotPermitted { field: Field::Prefixes, prefix }
                 })?;
             }
             for range in gains {
@@ -291,8 +291,8 @@ impl NewNetwork {
         check_mtu(self.settings.mtu, self.prefixes.iter().any(|prefix| prefix.addr().is_ipv6()))?;
         let Some(pools) = &self.pools else { return Ok(usable) };
         let resolve = |range: &Addresses| range.among(self.prefixes.iter().copied());
-        let ranges: Result<_, String> = pools.iter().map(resolve).collect();
-        ranges.map_err(|reason| Error::invalid("pools", reason))
+        let ranges: Result<_, Fault> = pools.iter().map(resolve).collect();
+        ranges.map_err(|fault| fault.of(Field::Pools))
     }
 }
 
@@ -326,13 +326,13 @@ impl NetworkPatch {
             use Versions::{Both, V1, V2};
             let later = matches!((former.versions, versions), (V1, Both | V2) | (Both, V2));
             if versions != former.versions && !later {
-                return Err(Error::conflict("versions: a network can't go back to an older one"));
+                return Err(Conflict::OlderVersions.into());
             }
             network.versions = versions;
         }
         check_initiating(self.initiating_version.flatten(), network.versions)?;
         if self.initiating_version == Some(None) && former.versions == Versions::Both {
-            return Err(Error::invalid("initiatingVersion", "is not null here; must be 1 or 2"));
+            return Err(Fault::VersionNeeded.of(Field::InitiatingVersion));
         }
         let had_ipv6 = former.prefix_v6.is_some();
         if self.mtu.is_some() {
@@ -350,8 +350,7 @@ impl NetworkPatch {
                     gains.extend(usable.iter().filter(|range| range.family() == family));
                 }
                 (Some(has), _) => {
-                    let reason = format!("prefixes: {has} can grow, but neither shrink nor go");
-                    return Err(Error::conflict(reason));
+                    return Err(Conflict::PrefixFixed { prefix: has }.into());
                 }
             }
             match family {
@@ -366,29 +365,25 @@ impl NetworkPatch {
 
 /// The usable addresses of each prefix of a network.
 fn check_prefixes(prefixes: &[IpNet], versions: Versions) -> Result<Vec<AddressRange>, Error> {
-    let refuse = |reason: &str| Err(Error::invalid("prefixes", reason));
+    let refuse = |fault: Fault| Err(fault.of(Field::Prefixes));
     let count = |wanted| prefixes.iter().filter(|prefix| family(**prefix) == wanted).count();
     match (count(Family::V4), count(Family::V6)) {
-        (0, 0) => return refuse("must have one or two"),
-        (2.., _) | (_, 2..) => return refuse("must have one of each family at most"),
-        (_, 1) if !versions.has_ipv6() => return refuse("IPv6 needs version 2 certificates"),
-        (0, _) if versions == Versions::Both => {
-            return refuse("version 1 certificates need an IPv4 prefix");
-        }
+        (0, 0) => return refuse(Fault::PrefixCount),
+        (2.., _) | (_, 2..) => return refuse(Fault::PrefixPerFamily),
+        (_, 1) if !versions.has_ipv6() => return refuse(Fault::Ipv6NeedsVersion2),
+        (0, _) if versions == Versions::Both => return refuse(Fault::Version1NeedsIpv4),
         _ => {}
     }
-    prefixes.iter().map(|prefix| check_prefix("prefixes", *prefix)).collect()
+    prefixes.iter().map(|prefix| check_prefix(*prefix)).collect()
 }
 
 /// The addresses of a prefix that nodes may have, if it is one for a network.
-pub(super) fn check_prefix(field: &str, prefix: IpNet) -> Result<AddressRange, Error> {
-    let range = usable(prefix)
-        .ok_or_else(|| Error::invalid(field, "Nebula refuses IPv4 addresses written as IPv6"))?;
+pub(super) fn check_prefix(prefix: IpNet) -> Result<AddressRange, Error> {
+    let range = usable(prefix).ok_or_else(|| Fault::MappedIpv4.of(Field::Prefixes))?;
     for reserved in RESERVED {
-        let reserved: IpNet = reserved.parse().map_err(Error::unavailable)?;
+        let reserved: IpNet = reserved.parse().map_err(|_| damaged("prefix"))?;
         if reserved.contains(&prefix) || prefix.contains(&reserved) {
-            let reason = format!("must not reach into {reserved}, which no host can use");
-            return Err(Error::invalid(field, reason));
+            return Err(Fault::ReservedPrefix { reserved }.of(Field::Prefixes));
         }
     }
     Ok(range)
@@ -410,7 +405,7 @@ fn owner(
     if sees && tenant::by_id(tx, asked)?.is_some() {
         return Ok(asked);
     }
-    Err(Error::NotFound { what: format!("tenant {asked}") })
+    Err(Error::not_found(Kind::Tenant, asked))
 }
 
 fn create(
@@ -479,20 +474,20 @@ fn create_pool(
 
 /// That a name can be a network's: this one's, where it has another now.
 fn check_unused(work: &mut Work<'_>, name: &str, former: Option<NetworkId>) -> Result<(), Error> {
-    check_seen("name", name)?;
+    check_seen(Field::Name, name)?;
     let tx: &mut dyn Transaction = work.tx;
     if let Some(id) = hidden_id(name)
         && network::by_id(tx, NetworkId(id))?.is_some()
     {
-        return Err(Error::NameIsId { name: name.to_owned(), what: "network" });
+        return Err(Error::NameIsId { name: name.to_owned(), kind: Kind::Network });
     }
     match network::by_key(tx, name)?.filter(|other| Some(other.id) != former) {
         None => Ok(()),
         Some(other) if work.principal.sees(&other) => {
-            Err(Error::conflict(format!("name: another network is called {:?}", other.name)))
+            Err(Error::NameTaken { kind: Kind::Network, name: other.name })
         }
         // What other tenants have is not told.
-        Some(_) => Err(Error::conflict("name: it is not available; choose another")),
+        Some(_) => Err(Conflict::NameUnavailable.into()),
     }
 }
 

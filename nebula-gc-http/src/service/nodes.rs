@@ -11,6 +11,7 @@ pub use self::details::NodeDetails;
 use super::access::{Action, Principal, authorize, find_network, not_found};
 use super::context::Context;
 use super::{Service, Shared};
+use crate::error::{Kind, Needs};
 use crate::store::blocklist::{self, Blocked};
 use crate::store::certificate::{self, LedgerEntry};
 use crate::store::network::{self, Network};
@@ -149,7 +150,7 @@ impl Service {
     ) -> Result<Unapplied, Error> {
         self.look(context, network, move |tx, network, now| {
             if !(1..=network.revision.0).contains(&revision) {
-                return Err(Error::NotFound { what: format!("revision {revision}") });
+                return Err(Error::not_found(Kind::Revision, revision));
             }
             let filter = NodeFilter { not_applied: Some(revision), ..NodeFilter::default() };
             let after = after.unwrap_or([0; 16].into());
@@ -191,7 +192,7 @@ fn network_for(
     let now = shared.now();
     let (principal, network) = authorize(tx, &shared.secrets, context, now, action, Some(network))?;
     if !principal.is_operator() {
-        return Err(Error::Forbidden { reason: "this needs an operator key".to_owned() });
+        return Err(Needs::OperatorKey.into());
     }
     Ok(network)
 }
@@ -218,6 +219,6 @@ fn find(
     principal.permit(action)?;
     let node = node
         .filter(|node| node.network == network.id && principal.sees_node(node))
-        .ok_or_else(|| Error::NotFound { what: format!("node {id}") })?;
+        .ok_or_else(|| Error::not_found(Kind::Node, id))?;
     Ok((principal, network, node))
 }

@@ -8,7 +8,7 @@ use super::access::{Action, Principal, find_network, not_found};
 use super::audit::Entry;
 use super::context::Context;
 use super::exclusive::{Created, Repeat, Work};
-use crate::error::time;
+use crate::error::{Conflict, Fault, Field, Kind, Needs};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::{Bearer, Hashed};
 use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
@@ -80,7 +80,7 @@ impl Service {
     /// Makes an operator key with no more than the caller's own role and scope.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of
     /// access.
     pub async fn create_operator_key(
         &self,
@@ -96,16 +96,16 @@ impl Service {
                 |work, id| find(work.tx, work.principal, id.into()),
                 |work| {
                     if request.expires_at.is_some_and(|end| end <= work.now) {
-                        return Err(Error::invalid("expiresAt", "must lie in the future"));
+                        return Err(Fault::Past.of(Field::ExpiresAt));
                     }
                     check_end(work.principal, request.expires_at)?;
                     let name = request.name.as_str();
-                    check_seen("name", name)?;
+                    check_seen(Field::Name, name)?;
                     if let Some(id) = hidden_id(name)
                         && operator_key::by_id(work.tx, id.into())?.is_some()
                     {
                         let name = name.to_owned();
-                        return Err(Error::NameIsId { name, what: "operator key" });
+                        return Err(Error::NameIsId { name, kind: Kind::OperatorKey });
                     }
                     let secret = Bearer::new_operator_key()?;
                     let key = OperatorKey {
@@ -148,8 +148,7 @@ impl Service {
             }
             let is_root_owner = (key.role, key.scope) == (Role::Owner, Scope::Root);
             if is_root_owner && !operator_key::any_other_root_owner(work.tx, id)? {
-                let reason = "this is the last root owner key that does not expire; make another";
-                return Err(Error::conflict(reason));
+                return Err(Conflict::LastRootKey.into());
             }
             operator_key::revoke(work.tx, id, work.now)?;
             work.record(Entry {
@@ -203,7 +202,7 @@ fn find(
     {
         return Ok(kept);
     }
-    Err(Error::NotFound { what: format!("operator key {id}") })
+    Err(Error::not_found(Kind::OperatorKey, id))
 }
 
 /// Whether one scope lies within another.
@@ -225,24 +224,19 @@ fn check_end(maker: &Principal, end: Option<i64>) -> Result<(), Error> {
     if end.is_some_and(|end| end <= *own) {
         return Ok(());
     }
-    let reason = format!("must be given, and not be after this key's own end, {}", time(*own));
-    Err(Error::invalid("expiresAt", reason))
+    Err(Fault::OutlivesMaker { end: *own }.of(Field::ExpiresAt))
 }
 
 /// The scope of a new key, within the maker's.
 fn resolve(work: &mut Work<'_>, reach: &Reach) -> Result<Scope, Error> {
     match reach {
         Reach::Root if work.principal.scope() == Scope::Root => Ok(Scope::Root),
-        Reach::Root => {
-            Err(Error::Forbidden { reason: "this needs a root operator key".to_owned() })
-        }
+        Reach::Root => Err(Needs::RootKey.into()),
         Reach::Tenant(tenant) => {
             let scope = Scope::Tenant(*tenant);
             let is_there = covers(work.tx, work.principal.scope(), scope)?
                 && tenant::by_id(work.tx, *tenant)?.is_some();
-            is_there
-                .then_some(scope)
-                .ok_or_else(|| Error::NotFound { what: format!("tenant {tenant}") })
+            is_there.then_some(scope).ok_or_else(|| Error::not_found(Kind::Tenant, tenant))
         }
         Reach::Network(name) => find_network(work.tx, work.principal, Some(name))?
             .map(|network| Scope::Network(network.id))

@@ -21,6 +21,7 @@ use super::authority::Authority;
 use super::bundles::addresses;
 use super::terms::{Ahead, Issue, Readiness, Ready, TRIES, Terms, any_is_known, refused};
 use super::{Service, Shared};
+use crate::error::{SignerFault, Unavailable};
 use crate::store::pending;
 use crate::{CertificateId, Error};
 
@@ -196,7 +197,7 @@ impl Terms {
             let authority = Arc::clone(&self.authority);
             return Ok(Readiness::Pending(Pending { authority, rows, is_own: true }));
         }
-        Err(Error::unavailable("the same certificate was asked for too often within a second"))
+        Err(Unavailable::SameCertificate.into())
     }
 }
 
@@ -253,22 +254,23 @@ impl Service {
 
     /// Says of a signature that did not come what waits for it.
     async fn away(&self, pending: &Pending, failure: Error) -> Error {
-        let (Error::Unavailable { internal }, Some(row)) = (&failure, pending.rows.first()) else {
+        let (Error::Unavailable(cause), Some(row)) = (&failure, pending.rows.first()) else {
             return failure;
         };
+        let cause = Box::new(cause.clone());
         let (network, node) = (row.network, row.node);
         let held = self.read(move |tx, _| addresses(tx, network, node)).await;
         Error::SignerAway {
             addresses: held.unwrap_or_default(),
             until: pending.rows.iter().map(|row| row.validity.1).max().unwrap_or_default(),
-            internal: internal.clone(),
+            cause,
         }
     }
 
     /// Has pending certificates signed, trying as long as its patience lasts, and not after `end`.
     async fn sign(&self, pending: &Pending, end: Instant) -> Result<Ahead, Error> {
         if Instant::now() >= end {
-            return Err(Error::unavailable("others took its place again and again"));
+            return Err(Unavailable::Displaced.into());
         }
         let end = end.min(Instant::now() + self.shared.signers.patience());
         let [mut pause, longest] = PAUSES;
@@ -280,7 +282,8 @@ impl Service {
             if Instant::now() + pause >= end {
                 return Err(failure);
             }
-            tracing::warn!(%failure, "a signer failed, and is asked again");
+            let cause = failure.cause();
+            tracing::warn!(%failure, cause = cause.map(tracing::field::display), "signer failed; retrying");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
@@ -288,8 +291,7 @@ impl Service {
 
     async fn sign_once(&self, pending: &Pending) -> Result<Ahead, Error> {
         let Pending { authority, rows, .. } = pending;
-        let signer =
-            authority.signer().ok_or_else(|| Error::unavailable("nobody signs elsewhere"))?;
+        let signer = authority.signer().ok_or(Unavailable::Missing { what: "the CA's signer" })?;
         let mut signed = Vec::with_capacity(rows.len());
         for row in rows {
             let signature = self.shared.signers.sign(signer, row.to_be_signed.clone()).await?;
@@ -297,7 +299,7 @@ impl Service {
                 .issuer
                 .resume(row.version, &row.to_be_signed)
                 .and_then(|prepared| prepared.complete(&signature))
-                .map_err(|error| Error::unavailable(format!("signer {signer:?}: {error}")))?;
+                .map_err(|error| SignerFault::Failed(error).of(signer))?;
             let to_be_signed = row.to_be_signed.clone();
             signed.push(SignedElsewhere { row: row.id, to_be_signed, verified });
         }
@@ -315,7 +317,7 @@ impl Service {
                 return Ok(());
             }
             if Instant::now() >= end {
-                return Err(Error::unavailable("another instance waits for the signer"));
+                return Err(Unavailable::SignerBusy.into());
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }

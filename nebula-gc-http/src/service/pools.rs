@@ -15,6 +15,7 @@ use super::access::{Action, authorize};
 use super::context::Context;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
+use crate::error::{Conflict, Fault, Field, Kind};
 use crate::store::network::Network;
 use crate::{Error, NetworkRef, id};
 
@@ -88,7 +89,7 @@ impl Service {
     /// order of `position`, equal ones in the order of their making.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`], [`Error::Conflict`] where another pool has some of the addresses,
+    /// [`Error::Invalid`], [`Error::Conflict`] where another pool has some of the addresses,
     /// [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn create_pool(
         &self,
@@ -163,7 +164,7 @@ impl Service {
         self.read(move |tx, _| match with_usage(tx, pool) {
             // Somebody was faster to delete it.
             Err(Error::Unavailable { .. }) if pool::by_id(tx, pool.id)?.is_none() => {
-                Err(Error::NotFound { what: format!("pool {}", pool.id) })
+                Err(Error::not_found(Kind::Pool, pool.id))
             }
             counted => counted,
         })
@@ -174,32 +175,17 @@ impl Service {
 /// What is wrong with an operation on pools, in this service's words.
 pub(super) fn refusal(error: AllocError) -> Error {
     match error {
-        AllocError::Overlap { range, pool, .. } => {
-            Error::conflict(format!("range: {range} overlaps pool {pool}"))
-        }
-        AllocError::NoSuchPool { pool } => Error::NotFound { what: format!("pool {pool}") },
-        AllocError::NoSuchReservation { range, .. } => {
-            Error::NotFound { what: format!("a reservation of {range}") }
-        }
-        AllocError::BlockStands { block, range } => {
-            Error::conflict(format!("block {block} with {range} stands in the way"))
-        }
+        AllocError::Overlap { range, pool, .. } => Conflict::PoolOverlaps { range, pool }.into(),
+        AllocError::NoSuchPool { pool } => Error::not_found(Kind::Pool, pool),
+        AllocError::NoSuchReservation { range, .. } => Error::not_found(Kind::Reservation, range),
+        AllocError::BlockStands { block, range } => Conflict::BlockStands { block, range }.into(),
         AllocError::OutsidePool { range, pool } => {
-            Error::invalid("range", format!("{range} does not lie inside pool {pool}"))
+            Fault::OutsidePool { range, pool }.of(Field::Range)
         }
-        AllocError::ReservationOverlaps { other, .. } => {
-            Error::conflict(format!("range: {other} is reserved already"))
-        }
-        AllocError::PinnedAlready { .. } => {
-            Error::conflict("node: it has a reserved address of this family already")
-        }
-        AllocError::WrongFamily { .. } => {
-            Error::invalid("range", "must be of the family that the pool has")
-        }
-        AllocError::RangeForOwner { .. } => {
-            Error::invalid("range", "must be one address, where it is for a node")
-        }
-        AllocError::Unique => Error::conflict("name: another block is called so"),
+        AllocError::ReservationOverlaps { other, .. } => Conflict::Reserved { range: other }.into(),
+        AllocError::PinnedAlready { .. } => Conflict::PinnedAlready.into(),
+        AllocError::WrongFamily { .. } => Fault::WrongFamily.of(Field::Range),
+        AllocError::RangeForOwner { .. } => Fault::NotOneAddress.of(Field::Range),
         other => other.into(),
     }
 }
@@ -207,7 +193,7 @@ pub(super) fn refusal(error: AllocError) -> Error {
 fn find(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Result<Pool, Error> {
     pool::by_id(tx, id)?
         .filter(|pool| pool.network == network)
-        .ok_or_else(|| Error::NotFound { what: format!("pool {id}") })
+        .ok_or_else(|| Error::not_found(Kind::Pool, id))
 }
 
 fn with_usage(tx: &mut dyn Transaction, pool: Pool) -> Result<PoolUsage, Error> {

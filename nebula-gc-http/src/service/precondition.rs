@@ -58,9 +58,9 @@ impl Expected {
     pub(crate) fn check(&self, tag: &Tag) -> Result<(), Error> {
         let same = |text: &String| text.split('+').next() == Some(tag.settings());
         match self {
-            Self::OneOf(tags) if !tags.iter().any(same) => Err(Error::Precondition {
-                reason: format!("it was changed meanwhile, and has the ETag \"{}\"", tag.as_str()),
-            }),
+            Self::OneOf(tags) if !tags.iter().any(same) => {
+                Err(Error::Precondition { etag: tag.as_str().to_owned() })
+            }
             _ => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
 use crate::Error;
+use crate::error::Conflict;
 use crate::secret::{BearerKind, Purpose, ServerSecrets, Stale};
 use crate::store::secret_check::{self, Check};
 use crate::store::{ca, join_token, node, operator_key};
@@ -30,18 +31,12 @@ pub(crate) fn verify(tx: &mut dyn Transaction, secrets: &ServerSecrets) -> Resul
         match secrets.is_checked(purpose, key_id, &value) {
             Some(true) => {}
             Some(false) => {
-                return Err(Error::conflict(format!(
-                    "the server's secrets: {word} key {key_id} is not the one that this database \
-                     was written with"
-                )));
+                return Err(Conflict::SecretDiffers { purpose: word, key: key_id }.into());
             }
             // Another instance may know of keys that are not in use yet.
             None if !uses(tx, purpose)?.contains_key(&key_id) => {}
             None => {
-                return Err(Error::conflict(format!(
-                    "the server's secrets: {word} key {key_id} is missing, and this database was \
-                     written with it"
-                )));
+                return Err(Conflict::SecretMissing { purpose: word, key: key_id }.into());
             }
         }
     }

@@ -16,6 +16,7 @@ use super::access::{Action, Principal};
 use super::bundles::addresses;
 use super::context::Context;
 use super::{Desired, Service, Shared};
+use crate::error::Needs;
 use crate::store::network::Network;
 use crate::store::node::{Applied, Node, NodeState};
 use crate::store::{certificate, damaged, network};
@@ -126,7 +127,7 @@ pub(super) fn heard(
 pub(super) fn own_node(principal: &Principal) -> Result<&Node, Error> {
     principal.permit(Action::BeNode)?;
     let Principal::Node(node) = principal else {
-        return Err(Error::Forbidden { reason: "a node token is needed".to_owned() });
+        return Err(Needs::NodeToken.into());
     };
     match node.state {
         NodeState::Active => Ok(node),

@@ -8,6 +8,7 @@ use super::audit::Entry;
 use super::context::Context;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
+use crate::error::{Conflict, Field, Kind, Needs};
 use crate::names::{check_seen, hidden_id};
 use crate::store::network;
 use crate::store::operator_key::{self, Scope};
@@ -113,7 +114,7 @@ impl Service {
             check_not_default(&tenant)?;
             check_unused(work, name.as_str(), Some(id))?;
             if !tenant::rename(work.tx, &tenant, name.as_str())? {
-                return Err(Error::conflict("it was changed at the same time; ask again"));
+                return Err(Conflict::ChangedMeanwhile.into());
             }
             work.record(Entry {
                 detail: json!({"name": name.as_str(), "former": tenant.name}),
@@ -140,10 +141,10 @@ impl Service {
             check_not_default(&tenant)?;
             let first = [0; 16].into();
             if !network::after_of_tenant(work.tx, id, first, 1)?.is_empty() {
-                return Err(Error::conflict("the tenant has networks"));
+                return Err(Conflict::TenantHasNetworks.into());
             }
             if operator_key::any_of_tenant(work.tx, id)? {
-                return Err(Error::conflict("the tenant has operator keys; revoke them first"));
+                return Err(Conflict::TenantHasKeys.into());
             }
             operator_key::delete_of_tenant(work.tx, id)?;
             tenant::delete(work.tx, id)?;
@@ -168,7 +169,7 @@ fn find(
         Scope::Network(_) => false,
     };
     let found = if sees { tenant::by_id(tx, id)? } else { None };
-    found.ok_or_else(|| Error::NotFound { what: format!("tenant {id}") })
+    found.ok_or_else(|| Error::not_found(Kind::Tenant, id))
 }
 
 fn changeable(work: &mut Work<'_>, id: TenantId, expected: &Expected) -> Result<Tenant, Error> {
@@ -180,7 +181,7 @@ fn changeable(work: &mut Work<'_>, id: TenantId, expected: &Expected) -> Result<
 
 fn check_not_default(tenant: &Tenant) -> Result<(), Error> {
     match tenant.name == tenant::DEFAULT {
-        true => Err(Error::conflict("the default tenant stays as it is")),
+        true => Err(Conflict::DefaultTenant.into()),
         false => Ok(()),
     }
 }
@@ -188,26 +189,26 @@ fn check_not_default(tenant: &Tenant) -> Result<(), Error> {
 fn require_root(work: &Work<'_>) -> Result<(), Error> {
     match work.principal.scope() {
         Scope::Root => Ok(()),
-        _ => Err(Error::Forbidden { reason: "this needs a root operator key".to_owned() }),
+        _ => Err(Needs::RootKey.into()),
     }
 }
 
 /// That a name can be a tenant's: this one's, where it has another now.
 fn check_unused(work: &mut Work<'_>, name: &str, former: Option<TenantId>) -> Result<(), Error> {
-    check_seen("name", name)?;
+    check_seen(Field::Name, name)?;
     if let Some(id) = hidden_id(name)
         && tenant::by_id(work.tx, id.into())?.is_some()
     {
-        return Err(Error::NameIsId { name: name.to_owned(), what: "tenant" });
+        return Err(Error::NameIsId { name: name.to_owned(), kind: Kind::Tenant });
     }
     match tenant::by_key(work.tx, name)?.filter(|other| Some(*other) != former) {
         None => Ok(()),
         Some(other) if work.principal.scope() == Scope::Root => {
             // Its own may differ in case.
             let called = tenant::by_id(work.tx, other)?.map_or(name.to_owned(), |it| it.name);
-            Err(Error::conflict(format!("name: another tenant is called {called:?}")))
+            Err(Error::NameTaken { kind: Kind::Tenant, name: called })
         }
         // What others have is not told.
-        Some(_) => Err(Error::conflict("name: it is not available; choose another")),
+        Some(_) => Err(Conflict::NameUnavailable.into()),
     }
 }

@@ -13,6 +13,7 @@ use nebula_pki::{Certificate, HostParameters, Validity, VerifiedCertificate, Ver
 use super::Shared;
 use super::authority::Authority;
 use super::pending::{Pending, SignedElsewhere, Waiting};
+use crate::error::{Conflict, Unavailable};
 use crate::store::certificate::{self, Issued, Reason};
 use crate::store::network::Network;
 use crate::store::node::Node;
@@ -185,7 +186,7 @@ impl Terms {
                 return Ok(Readiness::Ready(Ready { issue, verified, pending: vec![] }));
             }
         }
-        Err(Error::unavailable("the same certificate was asked for too often within a second"))
+        Err(Unavailable::SameCertificate.into())
     }
 
     /// Enters what is ready in the ledger, in place of what the node had.
@@ -276,9 +277,9 @@ pub(super) fn refused(error: nebula_pki::Error) -> Error {
     use nebula_pki::Error as Pki;
     match error {
         Pki::GroupNotPermitted { .. } | Pki::NetworkNotPermitted { .. } => {
-            Error::conflict(format!("the network's CA: {error}"))
+            Conflict::NotPermitted(error).into()
         }
-        other => Error::unavailable(other),
+        other => Unavailable::Pki(other).into(),
     }
 }
 
@@ -300,6 +301,6 @@ fn family_of(tx: &mut dyn Transaction, id: PoolId) -> Result<Family, Error> {
         Some(pool) => Some(pool.range),
         None => block::by_id(tx, id)?.map(|block| block.range),
     };
-    let range = range.ok_or_else(|| Error::conflict("the node's pool or block is gone"))?;
+    let range = range.ok_or(Conflict::PoolGone)?;
     Ok(range.family())
 }

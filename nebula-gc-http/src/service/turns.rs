@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::error::{Limit, Unavailable};
 #[cfg(feature = "server")]
 use crate::machine::machine;
 
@@ -81,7 +82,7 @@ impl Turns {
             state.enter(who, tell);
             turn
         };
-        waiting.await.map_err(Error::unavailable)
+        waiting.await.map_err(|_| Unavailable::Stopping.into())
     }
 }
 
@@ -95,15 +96,12 @@ impl State {
     /// Half of the room is for whoever comes; of the rest nobody has more than an equal part.
     fn check(&self, who: Who, room: usize) -> Result<(), Error> {
         if self.waiting >= room {
-            return Err(Error::unavailable("too many requests wait for their turn"));
+            return Err(Unavailable::Crowded.into());
         }
         let own = self.lines.get(&who).map_or(0, VecDeque::len);
         let lines = self.lines.len() + usize::from(own == 0);
         if self.waiting >= room / 2 && own >= room / 2 / lines.max(1) {
-            return Err(Error::RateLimited {
-                reason: "too many requests of yours wait already".to_owned(),
-                retry_after: 1,
-            });
+            return Err(Error::RateLimited { limit: Limit::Waiting, retry_after: 1 });
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use self::look::{Look, Seen};
 use super::context::Context;
 use super::self_service::heard;
 use super::{Service, Shared};
+use crate::error::{Limit, Unavailable};
 use crate::store::database::Reading;
 use crate::store::network::{self, Marks};
 use crate::store::node::{Generation, Node};
@@ -53,7 +54,7 @@ impl Watch {
         let thread = std::thread::Builder::new()
             .name("nebula-gc-watch".to_owned())
             .spawn(move || look.run())
-            .map_err(Error::unavailable)?;
+            .map_err(|error| Unavailable::system("starting a thread", error))?;
         Ok(Self { waiting, thread: Some(thread) })
     }
 
@@ -159,10 +160,8 @@ impl Waiting {
         let look = is_new || watched.doubtful;
         let polls = watched.nodes.entry(own.node).or_default();
         if polls.len() >= POLLS_PER_NODE {
-            return Err(Error::RateLimited {
-                reason: format!("this node has {POLLS_PER_NODE} polls already"),
-                retry_after: RETRY_SECONDS,
-            });
+            let limit = Limit::Polls { most: POLLS_PER_NODE };
+            return Err(Error::RateLimited { limit, retry_after: RETRY_SECONDS });
         }
         polls.push(Poll { number, seen, token: own.token, tell });
         if look && !state.due {
@@ -276,7 +275,7 @@ impl Standing {
     fn read(tx: &mut dyn Transaction, shared: &Shared, context: &Context) -> Result<Self, Error> {
         let Node { id, network, token, generation, .. } = heard(tx, shared, context)?;
         let marks = network::marks(tx, &[network])?.into_iter().next().flatten();
-        let marks = marks.ok_or_else(|| Error::unavailable("a node without network"))?;
+        let marks = marks.ok_or(Unavailable::Missing { what: "the node's network" })?;
         Ok(Self {
             node: id,
             network,

@@ -52,10 +52,10 @@ impl Settings {
                 #[cfg(feature = "pkcs11")]
                 SignerSource::Pkcs11 { uri } => signers.add_pkcs11(name, uri),
                 #[cfg(not(feature = "pkcs11"))]
-                SignerSource::Pkcs11 { .. } => Err(crate::Error::InvalidRequest {
-                    field: "pkcs11".to_owned(),
-                    reason: "this program was built without PKCS#11".to_owned(),
-                }),
+                SignerSource::Pkcs11 { .. } => {
+                    use crate::error::{Fault, Field};
+                    Err(Fault::NotBuilt.of(Field::Pkcs11))
+                }
             };
             if let Some(tenants) = tenants {
                 signers.limit(name, tenants.iter().copied());

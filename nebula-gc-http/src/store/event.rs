@@ -7,7 +7,7 @@ use nebula_alloc::store::{Row, Transaction};
 use super::operator_key::Scope;
 use crate::Error;
 #[cfg(feature = "server")]
-use crate::error;
+use crate::error::Unavailable;
 use crate::service::EventFilter;
 
 /// By how much, in seconds, the clock may be behind the last event and still be believed.
@@ -69,12 +69,7 @@ pub(crate) fn is_ahead(tx: &mut dyn Transaction, now: i64) -> Result<Option<i64>
 #[cfg(feature = "server")]
 pub(crate) fn time(tx: &mut dyn Transaction, now: i64) -> Result<i64, Error> {
     if let Some(last) = is_ahead(tx, now)? {
-        return Err(Error::unavailable(format!(
-            "the last event is of {}, far ahead of the clock, which says {}: put the clock right, \
-             or say that it is (`nebula-gc confirm-clock`)",
-            error::time(last),
-            error::time(now)
-        )));
+        return Err(Unavailable::ClockBehind { last, now }.into());
     }
     Ok(last_at(tx)?.map_or(now, |last| last.max(now)))
 }

@@ -4,6 +4,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::event;
 use nebula_alloc::store::Transaction;
 
+use crate::error::Conflict;
 use crate::{Error, NodeId};
 
 /// The kind of the event before others are forgotten.
@@ -121,7 +122,7 @@ pub(crate) fn forget_nodes(
     let nodes = forgettable(tx, node, before)?;
     for (network, node) in &nodes {
         if !event::forget_owner(tx, *network, node.owner())? {
-            return Err(Error::conflict("a released node's history is too long to be forgotten"));
+            return Err(Conflict::HistoryTooLong.into());
         }
         for sql in [
             "DELETE FROM gc_former_key WHERE node = $1",

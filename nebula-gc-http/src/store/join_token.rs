@@ -91,7 +91,7 @@ pub(crate) fn insert(
     token: &JoinToken,
     hashed: &Hashed,
 ) -> Result<(), Error> {
-    let groups = serde_json::to_string(&token.groups).map_err(Error::unavailable)?;
+    let groups = serde_json::to_string(&token.groups).map_err(super::unwritable)?;
     Ok(tx.queue(
         "INSERT INTO gc_join_token (id, network, name, hash_key, hash, uses, used, expires_at, name_pattern, \
          groups, relay, lighthouse, pool, created_at) \

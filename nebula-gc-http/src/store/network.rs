@@ -5,6 +5,7 @@ use nebula_alloc::{Family, NetworkId};
 use nebula_pki::{Certificate, Curve, Version};
 
 use super::{damaged, prefix};
+use crate::error::Conflict;
 use crate::names::{key_beside, keys};
 use crate::{CaId, Error, TenantId};
 
@@ -365,7 +366,7 @@ pub(crate) fn set_prefix(
     };
     match tx.execute(sql, &[(&prefix.to_string()).into(), id.as_bytes().into()])? {
         1 => Ok(()),
-        _ => Err(Error::conflict("the network was given a prefix at the same time; ask again")),
+        _ => Err(Conflict::ChangedMeanwhile.into()),
     }
 }
 

@@ -472,5 +472,5 @@ pub(crate) fn forget_tokens(tx: &mut dyn Transaction, id: NodeId) -> Result<(), 
 }
 
 fn groups_text(groups: &[String]) -> Result<String, Error> {
-    serde_json::to_string(groups).map_err(Error::unavailable)
+    serde_json::to_string(groups).map_err(super::unwritable)
 }

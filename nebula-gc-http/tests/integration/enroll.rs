@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::shared::postgres;
 use nebula_alloc::store::writer::Subject;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
+use nebula_gc_http::error::Kind;
 use nebula_gc_http::{
     AddPool, Bearer, Context, Database, DeviceId, Enrollment, Error, NetworkRef, NodeName,
     ServerSecrets, Service, verify,
@@ -95,7 +96,7 @@ async fn who_is_overtaken_is_told_by_whom() {
     first.await.unwrap();
     let refused = enroll("two").await;
     other.join().unwrap().unwrap();
-    assert_eq!(refused.err(), Some(Error::NameTaken { name: "two".to_owned() }));
+    assert_eq!(refused.err(), Some(Error::NameTaken { kind: Kind::Node, name: "two".to_owned() }));
     assert!(enroll("one").await.unwrap().is_new);
 }
 

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::shared::postgres;
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
+use nebula_gc_http::error::{Field, Obstacle};
 use nebula_gc_http::{
     AddPool, CaFiles, CaSource, Change, Context, Database, DeviceId, Enrolled, Error, HostImport,
     ImportReport, NetworkRef, NodeName, Registration, ServerSecrets, Service, Settlement, verify,
@@ -310,7 +311,7 @@ async fn each_conflict_is_told_and_nothing_is_written() {
         let found: Vec<_> = report.conflicts.iter().map(|one| &*one.name).collect();
         assert_eq!(found, expected.map(|(name, _)| name));
         for (conflict, (_, reason)) in report.conflicts.iter().zip(expected) {
-            assert!(conflict.reason.contains(reason), "{conflict:?}");
+            assert!(conflict.obstacle.to_string().contains(reason), "{conflict:?}");
         }
         assert_eq!(
             report.conflicts.iter().map(|one| one.index).collect::<Vec<_>>(),
@@ -344,7 +345,7 @@ async fn a_host_whose_name_or_group_is_no_text_is_told() {
         // The tool's clock may show the next second already.
         plane.now.fetch_add(5, Ordering::Relaxed);
         let report = plane.import(&[running.certificate(file)], true, false).await;
-        assert!(report.conflicts[0].reason.contains("is not UTF-8"), "{report:?}");
+        assert!(matches!(report.conflicts[0].obstacle, Obstacle::NotUtf8), "{report:?}");
     }
 }
 
@@ -360,10 +361,10 @@ async fn only_a_ca_that_goes_with_the_network_is_taken() {
     let files =
         |certificate, key| CaFiles { certificate, key: Zeroizing::new(key), passphrase: None };
     let mismatch = plane.add_files(files(good.file("ca.crt"), other.file("ca.key"))).await;
-    assert!(matches!(mismatch, Err(Error::InvalidRequest { field, .. }) if field == "key"));
+    assert!(matches!(mismatch, Err(Error::Invalid { field: Field::Key, .. })));
     good.sign("host", "10.9.1.1/16", &[]);
     let host = plane.add_files(files(good.file("host.crt"), good.file("ca.key"))).await;
-    assert!(matches!(host, Err(Error::InvalidRequest { field, .. }) if field == "certificate"));
+    assert!(matches!(host, Err(Error::Invalid { field: Field::Certificate, .. })));
     assert!(matches!(plane.add_ca(&narrow, None).await, Err(Error::Conflict { .. })));
     // Nobody is in the network yet, so it can have another curve.
     plane.add_ca(&p256, None).await.unwrap();
@@ -374,7 +375,7 @@ async fn only_a_ca_that_goes_with_the_network_is_taken() {
     assert!(matches!(plane.add_ca(&p256, None).await, Err(Error::Conflict { .. })));
     plane.now.fetch_add(366 * DAY, Ordering::Relaxed);
     let expired = plane.add_ca(&other, None).await;
-    assert!(matches!(expired, Err(Error::InvalidRequest { field, .. }) if field == "certificate"));
+    assert!(matches!(expired, Err(Error::Invalid { field: Field::Certificate, .. })));
     assert!(!text_in(&file, &good.file("ca.key")), "the key is sealed");
 }
 
@@ -390,11 +391,11 @@ async fn an_encrypted_key_needs_its_passphrase() {
     let file = directory.path().join("test.db");
     let plane = Plane::new(Sqlite::open(&file).unwrap().into(), Version::V1, "10.9.0.0/16").await;
     for (passphrase, field) in
-        [(None, "key"), (Some(""), "passphrase"), (Some("cow"), "passphrase")]
+        [(None, Field::Key), (Some(""), Field::Passphrase), (Some("cow"), Field::Passphrase)]
     {
         let refused = plane.add_ca(&running, passphrase).await;
         assert!(
-            matches!(&refused, Err(Error::InvalidRequest { field: found, .. }) if found == field),
+            matches!(&refused, Err(Error::Invalid { field: found, .. }) if *found == field),
             "{refused:?}"
         );
     }

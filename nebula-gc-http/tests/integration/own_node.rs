@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::shared::postgres;
 use nebula_alloc::{Postgres, Sqlite};
+use nebula_gc_http::error::Field;
 use nebula_gc_http::{
     AddPool, Bearer, Change, Context, Database, Desired, DeviceId, Enrolled, Enrollment, Error,
     Expected, NetworkRef, NodeChange, NodeName, NodeState, ServerSecrets, Service,
@@ -167,12 +168,10 @@ async fn reports_never_go_back_or_ahead(plane: Plane) {
     report(1, 1).await.unwrap();
     assert_eq!(applied().await, at(2, 1));
     for (revision, generation, field) in
-        [(3, 1, "revision"), (2, 2, "generation"), (-1, 1, "revision")]
+        [(3, 1, Field::Revision), (2, 2, Field::Generation), (-1, 1, Field::Revision)]
     {
         let refused = report(revision, generation).await;
-        assert!(
-            matches!(refused, Err(Error::InvalidRequest { field: named, .. }) if named == field)
-        );
+        assert!(matches!(refused, Err(Error::Invalid { field: named, .. }) if named == field));
     }
     assert_eq!(applied().await, at(2, 1));
 }
@@ -352,7 +351,7 @@ async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
     let others = PublicKey::from_raw(Curve::Curve25519, others).unwrap();
     assert!(matches!(renew(&others).await, Err(Error::KeyTaken)));
     let p256 = AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key();
-    assert!(matches!(renew(&p256).await, Err(Error::InvalidPublicKey { .. })));
+    assert!(matches!(renew(&p256).await, Err(Error::Invalid { field: Field::PublicKey, .. })));
 }
 
 async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {

@@ -1,6 +1,7 @@
 //! Whose networks may have a signer of the settings hold their CAs' keys?
 
 use crate::support::{Engine, Place};
+use nebula_gc_http::error::{Fault, Field};
 use nebula_gc_http::{
     Bearer, CaSource, Context, Error, Label, NetworkRef, NetworkSettings, NewNetwork,
     NewOperatorKey, Reach, Role, ServerSecrets, Service, SignerTenant, Signers, TenantId, Versions,
@@ -93,8 +94,8 @@ impl Plane {
 
     /// One that is for others is refused as one that is not there.
     fn unknown(&self, signer: &str) -> Error {
-        let reason = format!("there is no signer {signer:?} that you may use for this network");
-        Error::InvalidRequest { field: "signer".to_owned(), reason }
+        let fault = Fault::NoSuchSigner { name: signer.to_owned() };
+        Error::Invalid { field: Field::Signer, fault }
     }
 }
 

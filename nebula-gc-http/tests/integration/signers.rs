@@ -16,6 +16,7 @@ use crate::support::{Engine, Place};
 use nebula_alloc::Postgres;
 use nebula_alloc::store::Row;
 use nebula_alloc::store::writer::Subject;
+use nebula_gc_http::error::Field;
 use nebula_gc_http::{
     Bearer, CaSource, Change, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
     NetworkRef, NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Registration,
@@ -626,7 +627,7 @@ async fn a_signer_that_is_not_there_is_refused() {
     let service = plane.with_network().await;
     let source = CaSource::Signer("another".to_owned());
     let refused = service.add_ca(Context::local(), None, source).await;
-    assert!(matches!(refused, Err(Error::InvalidRequest { field, .. }) if field == "signer"));
+    assert!(matches!(refused, Err(Error::Invalid { field: Field::Signer, .. })));
     let mut signers = plane.holder.signers();
     for name in ["", "a b", "script", &"x".repeat(65)] {
         assert!(signers.add_command(name, SignerCommand::new(["true"])).is_err(), "{name:?}");

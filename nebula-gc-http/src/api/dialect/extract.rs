@@ -7,19 +7,11 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use crate::api::bodies::Held;
-use crate::api::incoming::{self, AMBIGUOUS, BUSY_SECONDS, BodyError, CallerError};
+use crate::api::incoming::{self, BUSY_SECONDS, BodyError};
+use crate::error::{Code, Fault, Field};
 use crate::{Context, DeviceId, NetworkRef, Service};
-
-impl From<CallerError> for Problem {
-    fn from(error: CallerError) -> Self {
-        match error {
-            CallerError::Ambiguous => Self::invalid("Authorization", AMBIGUOUS),
-            CallerError::Unknown(detail) => Self::new(Code::Unauthorized, detail),
-        }
-    }
-}
 
 /// The query's `projectId`, which may be left out.
 pub(super) struct Project(pub(super) Option<NetworkRef>);
@@ -42,7 +34,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Project {
                 return Err(Problem::invalid("query", reason));
             }
             if project.replace(NetworkRef::new(value)?).is_some() {
-                return Err(Problem::invalid("projectId", "given more than once"));
+                return Err(Fault::Repeated.of(Field::Network).into());
             }
         }
         Ok(Self(project))
@@ -122,8 +114,9 @@ async fn read(parts: &Parts, body: Body) -> Result<incoming::Read, Problem> {
         BodyError::Full => {
             Problem::new(Code::Unavailable, error.detail()).retry_after(BUSY_SECONDS)
         }
-        BodyError::ContentType | BodyError::ContentEncoding | BodyError::Incomplete(_) => {
-            Problem::invalid("body", error.detail())
-        }
+        BodyError::ContentType
+        | BodyError::ContentEncoding
+        | BodyError::Late(_)
+        | BodyError::Cut => Problem::invalid("body", error.detail()),
     })
 }

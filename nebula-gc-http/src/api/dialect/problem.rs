@@ -4,6 +4,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::Error;
+use crate::api::status_of;
+use crate::error::{Code, Conflict, Detail, Fault, Field, Kind};
 
 /// A refusal as the dialect words it: `{"success": false, "error": <code>, "detail": …}`.
 #[derive(Debug)]
@@ -21,42 +23,67 @@ pub(in crate::api) struct Problem {
 #[derive(Debug, Clone)]
 pub(in crate::api) struct Internal(pub(in crate::api) String);
 
-/// The dialect's codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::api) enum Code {
-    InvalidRequest,
-    InvalidPublicKey,
-    Unauthorized,
-    Forbidden,
-    NotFound,
-    PoolExhausted,
-    KeyMismatch,
-    Conflict,
-    TooLarge,
-    RateLimited,
-    Unavailable,
+/// A code in the dialect, which has fewer.
+fn code(code: Code) -> Code {
+    match code {
+        Code::JoinTokenRefused | Code::NodeSuspended | Code::NodeRevoked => Code::Forbidden,
+        Code::NodeReleased
+        | Code::LeasesStand
+        | Code::CaExpired
+        | Code::CaNotYetValid
+        | Code::CaNeeded
+        | Code::PreconditionFailed
+        | Code::IdempotencyKeyReused => Code::Conflict,
+        code => code,
+    }
 }
 
-impl Code {
-    fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidRequest | Self::InvalidPublicKey => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::PoolExhausted | Self::KeyMismatch | Self::Conflict => StatusCode::CONFLICT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+/// The dialect's name of a field.
+fn field(field: Field) -> &'static str {
+    match field {
+        Field::Network => "projectId",
+        Field::Name => "deviceName",
+        Field::Device => "deviceId",
+        Field::Prefixes => "cidr",
+        Field::Versions => "certificateVersion",
+        field => field.word(),
+    }
+}
+
+/// What is wrong, in the dialect's words.
+fn detail(error: &Error) -> String {
+    match error {
+        Error::NameTaken { kind: Kind::Node, name } => {
+            format!("deviceName: another device of the network is called {name:?}")
         }
+        Error::NameTaken { kind: Kind::Network, name } => {
+            format!("projectId: another network is called {name:?}")
+        }
+        Error::KeyTaken => {
+            "publicKey: another device of the network has this key; make a new pair \
+            on this device"
+                .to_owned()
+        }
+        Error::NodeKeptOut { state, .. } => {
+            format!("this device is {}; an operator must reinstate it", state.word())
+        }
+        Error::Conflict(Conflict::ReleaseOfKeptOut { state }) => {
+            format!("this device is {}; an operator must reinstate it first", state.word())
+        }
+        Error::Invalid { fault: Fault::Ipv6NeedsVersion2, .. } => "cidr: IPv6 needs version 2 \
+            certificates: make the network with \"certificateVersion\": 2"
+            .to_owned(),
+        _ => match error.field() {
+            Some(about) => format!("{}: {}", field(about), Detail(error)),
+            None => Detail(error).to_string(),
+        },
     }
 }
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
-            status: code.status(),
+            status: status_of(code),
             code,
             detail: detail.into(),
             retry_after: None,
@@ -86,64 +113,12 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::InvalidRequest { .. } => Code::InvalidRequest,
-            Error::InvalidPublicKey { .. } => Code::InvalidPublicKey,
-            Error::Unauthorized { .. } => Code::Unauthorized,
-            Error::Forbidden { .. }
-            | Error::JoinTokenRefused { .. }
-            | Error::NodeKeptOut { .. } => Code::Forbidden,
-            Error::RateLimited { .. } => Code::RateLimited,
-            Error::NotFound { .. } => Code::NotFound,
-            Error::PoolExhausted { .. } => Code::PoolExhausted,
-            Error::KeyMismatch { .. } => Code::KeyMismatch,
-            Error::NameTaken { .. }
-            | Error::NameIsId { .. }
-            | Error::NodeReleased
-            | Error::KeyTaken
-            | Error::Overtaken
-            | Error::Conflict { .. }
-            | Error::Precondition { .. }
-            | Error::LeasesStand { .. }
-            | Error::CaExpired { .. }
-            | Error::CaNotYetValid { .. }
-            | Error::CaNeeded { .. }
-            | Error::IdempotencyKeyReused => Code::Conflict,
-            Error::Unavailable { .. } | Error::SignerAway { .. } => Code::Unavailable,
-        };
-        // The dialect has fields and words of its own.
-        let detail = match &error {
-            Error::InvalidRequest { field, reason } => format!("{}: {reason}", word_for(field)),
-            Error::NameTaken { name } => {
-                format!("deviceName: another device of the network is called {name:?}")
-            }
-            Error::NameIsId { name, .. } => {
-                format!("deviceName: {name:?} is the id of another node; choose another name")
-            }
-            Error::KeyTaken => "publicKey: another device of the network has this key; \
-                make a new pair on this device"
-                .to_owned(),
-            _ => error.to_string(),
-        };
-        let retry_after = match &error {
-            Error::RateLimited { retry_after, .. } => Some(*retry_after),
+        let retry_after = match error {
+            Error::RateLimited { retry_after, .. } => Some(retry_after),
             _ => None,
         };
-        let internal = match error {
-            Error::Unavailable { internal } | Error::SignerAway { internal, .. } => Some(internal),
-            _ => None,
-        };
-        Self { retry_after, internal, ..Self::new(code, detail) }
-    }
-}
-
-/// What the dialect calls a field of a native command.
-fn word_for(field: &str) -> &str {
-    match field {
-        "network" => "projectId",
-        "device" => "deviceId",
-        "name" => "deviceName",
-        _ => field,
+        let internal = error.cause().map(ToString::to_string);
+        Self { retry_after, internal, ..Self::new(code(error.code()), detail(&error)) }
     }
 }
 
@@ -182,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_fields_of_native_commands_have_the_dialects_names() {
-        let problem = Problem::from(Error::invalid("network", "must be given"));
-        assert_eq!(problem.detail, "projectId: must be given");
+        let problem = Problem::from(Fault::Empty.of(Field::Network));
+        assert_eq!(problem.detail, "projectId: must not be empty");
     }
 }

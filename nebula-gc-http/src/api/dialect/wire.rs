@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::extract::{Parse, json};
 use super::problem::Problem;
+use crate::error::{Fault, Field};
 use crate::service::{AddPool, Change, Registration};
 use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
 
@@ -50,8 +51,9 @@ impl Parse for Registration {
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let body: RegisterBody = json(bytes)?;
         let endpoint = |lighthouse: LighthouseBody| {
-            lighthouse.endpoint.parse().map_err(|error: nebula_bundle::Error| {
-                Problem::invalid("lighthouse.endpoint", error)
+            let parsed = lighthouse.endpoint.parse();
+            parsed.map_err(|error: nebula_bundle::Error| {
+                Fault::from(error).of(Field::LighthouseEndpoint)
             })
         };
         Ok(Self {
@@ -78,8 +80,7 @@ impl Parse for AddPool {
             Problem::invalid("cidr", "must be a prefix such as 10.99.1.0/24 or fd00:99::/64")
         })?;
         if prefix.trunc() != prefix {
-            let reason = format!("has bits set after its length; did you mean {}?", prefix.trunc());
-            return Err(Problem::invalid("cidr", reason));
+            return Err(Fault::HostBits { prefix: prefix.trunc() }.of(Field::Prefixes).into());
         }
         Ok(Self {
             project: body.project_id.map(NetworkRef::new).transpose()?,
@@ -98,10 +99,9 @@ impl Parse for AddPool {
 
 /// The PEM that `nebula-cert keygen` writes, or Base64 or hexadecimal of the raw key.
 pub(in crate::api) fn public_key(text: &str) -> Result<PublicKey, Error> {
-    let refuse = |reason: String| Error::InvalidPublicKey { reason };
     let text = text.trim();
     if text.contains("PRIVATE KEY-----") {
-        return Err(refuse("this is a private key, which must not leave its device: make a new pair, and send node.pub".to_owned()));
+        return Err(Fault::PrivateKey.of(Field::PublicKey));
     }
     let key = if text.starts_with("-----BEGIN") {
         PublicKey::from_pem(text.as_bytes())
@@ -109,17 +109,12 @@ pub(in crate::api) fn public_key(text: &str) -> Result<PublicKey, Error> {
         let raw = from_hex(text)
             .or_else(|| STANDARD.decode(text).ok())
             .filter(|raw| !raw.is_empty())
-            .ok_or_else(|| {
-                refuse(
-                    "must be the PEM text of node.pub, or the raw key in Base64 or hexadecimal"
-                        .to_owned(),
-                )
-            })?;
+            .ok_or_else(|| Fault::KeyEncoding.of(Field::PublicKey))?;
         // An uncompressed point has 65 bytes.
         let curve = if raw.len() == 65 { Curve::P256 } else { Curve::Curve25519 };
         PublicKey::from_raw(curve, &raw)
     };
-    key.map_err(|error| refuse(error.to_string()))
+    key.map_err(|error| Fault::from(error).of(Field::PublicKey))
 }
 
 /// 64 hexadecimal digits. As Base64 they would be a key of 48 bytes, which no curve here has.

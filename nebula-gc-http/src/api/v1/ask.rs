@@ -8,13 +8,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::tag::Conditions;
 use super::{ROOT, path};
 use crate::api::Public;
 use crate::api::bodies::Held;
-use crate::api::incoming::{self, AMBIGUOUS, BODY_LIMIT, BUSY_SECONDS, BodyError, CallerError};
+use crate::api::incoming::{self, BODY_LIMIT, BUSY_SECONDS, BodyError};
 use crate::api::json;
+use crate::error::Code;
 use crate::service::Repeat;
 use crate::{Action, Context, Service};
 
@@ -99,10 +100,7 @@ where
 }
 
 fn who(parts: &Parts) -> Result<Context, Problem> {
-    incoming::context(parts).map_err(|error| match error {
-        CallerError::Ambiguous => Problem::invalid("Authorization", AMBIGUOUS),
-        CallerError::Unknown(detail) => Problem::new(Code::Unauthorized, detail),
-    })
+    Ok(incoming::context(parts)?)
 }
 
 /// What is wrong, unless already the credential is.
@@ -163,7 +161,7 @@ fn body_problem(error: BodyError) -> Problem {
         BodyError::Full => {
             Problem::new(Code::Unavailable, error.detail()).retry_after(BUSY_SECONDS)
         }
-        BodyError::Incomplete(detail) => Problem::invalid("body", detail),
+        BodyError::Late(_) | BodyError::Cut => Problem::invalid("body", error.detail()),
     }
 }
 

@@ -14,6 +14,7 @@ use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, json};
 use super::values::{Id, Secret, Timestamp, not_null};
+use crate::error::Unavailable;
 use crate::service::{
     Action, ActiveCa, CaDetails, CaFiles, CaSource, HostImport, ImportConflict, ImportReport,
 };
@@ -236,7 +237,10 @@ struct ConflictView {
 
 impl From<ImportReport> for ImportView {
     fn from(report: ImportReport) -> Self {
-        let view = |ImportConflict { index, name, reason }| ConflictView { index, name, reason };
+        let view = |ImportConflict { index, name, obstacle }| {
+            let reason = obstacle.to_string();
+            ConflictView { index, name, reason }
+        };
         Self {
             present: report.present,
             imported: report.imported,
@@ -321,7 +325,7 @@ async fn import_hosts(
         None => vec![],
         Some(pem) => spawn_blocking(move || Certificate::from_pem_many(pem.as_bytes()))
             .await
-            .map_err(|_| Error::unavailable("parsing certificates panicked"))?
+            .map_err(|_| Error::from(Unavailable::Panicked { task: "parsing certificates" }))?
             .map_err(|error| Problem::invalid("certificates", error.to_string()))?,
     };
     let request = HostImport {

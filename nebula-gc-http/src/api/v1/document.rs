@@ -9,7 +9,8 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::problem::{Code, Document};
+use super::problem::Document;
+use crate::error::Code;
 
 /// The name of the one security scheme.
 const BEARER: &str = "bearer";

@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::values::{Id, Secret, not_null, segment};
 use crate::api::dialect::wire::public_key;
+use crate::error::{Fault, Field};
 use crate::{
     Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NetworkRef, NodeId, NodeName, Service,
 };
@@ -78,16 +79,16 @@ pub(super) struct LighthouseBody {
 
 impl LighthouseBody {
     pub(super) fn endpoint(&self) -> Result<Endpoint, Error> {
-        self.endpoint.parse().map_err(|error: nebula_bundle::Error| {
-            Error::invalid("lighthouse.endpoint", error.to_string())
-        })
+        let parsed = self.endpoint.parse();
+        parsed
+            .map_err(|error: nebula_bundle::Error| Fault::from(error).of(Field::LighthouseEndpoint))
     }
 }
 
 /// Refuses an MTU that no tun device has.
 pub(super) fn check_mtu(mtu: u32) -> Result<(), Error> {
     let tun = nebula_bundle::Tun { mtu, ..nebula_bundle::Tun::default() };
-    tun.check().map_err(|error| Error::invalid("mtu", error.to_string()))
+    tun.check().map_err(|error| Fault::from(error).of(Field::Mtu))
 }
 
 /// What a node gets.
@@ -148,13 +149,6 @@ impl From<Enrolled> for EnrolledView {
     }
 }
 
-fn former(text: &str) -> Result<Bearer, Error> {
-    Bearer::from_device(text).map_err(|error| match error {
-        Error::InvalidRequest { reason, .. } => Error::invalid("formerNodeToken", reason),
-        other => other,
-    })
-}
-
 fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
     body.mtu.map(check_mtu).transpose()?;
     Ok(Enrollment {
@@ -162,7 +156,10 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
         name: body.name,
         public_key: public_key(&body.public_key)?,
         token: Bearer::from_device(&body.node_token.0)?,
-        former_token: body.former_node_token.map(|Secret(token)| former(&token)).transpose()?,
+        former_token: body
+            .former_node_token
+            .map(|Secret(token)| Bearer::from_field(&token, Field::FormerNodeToken))
+            .transpose()?,
         device: body.device,
         groups: body.groups,
         lighthouse: body.lighthouse.map(|at| at.endpoint()).transpose()?,

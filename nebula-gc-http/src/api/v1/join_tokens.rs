@@ -18,6 +18,7 @@ use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
 use super::values::{Id, Timestamp, Uuid, not_null};
 use crate::api::Public;
+use crate::error::Unavailable;
 use crate::service::{Expiry, NewJoinToken};
 use crate::{Bearer, Error, Groups, JoinToken, JoinTokenId, Label, NetworkRef, NodeName, Service};
 
@@ -110,7 +111,7 @@ impl JoinTokenView {
     fn showing(self, secret: &Bearer, public: Option<&Public>) -> Result<Self, Error> {
         let link = public.and_then(|public| link(secret, public));
         let png = link.as_deref().map(nebula_pki::qr_png).transpose();
-        let qr_png = png.map_err(Error::unavailable)?.map(|png| STANDARD.encode(png));
+        let qr_png = png.map_err(Unavailable::from)?.map(|png| STANDARD.encode(png));
         let warning = match &link {
             Some(link) => is_open(link).then_some(OPEN),
             None => Some(NO_LINK),

@@ -17,6 +17,7 @@ use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::values::{Id, Prefix, Range, Shown, Timestamp, given, not_null};
+use crate::error::Unavailable;
 use crate::service::{NetworkCa, NetworkPatch, NetworkSettings, NewNetwork, Tag};
 use crate::{CaId, CaSource, Error, Network, NetworkRef, Service, TenantId};
 
@@ -138,7 +139,8 @@ async fn with_cas(
 /// A network as it is answered, with its tag.
 async fn view(service: &Service, network: Network) -> Result<(Tag, NetworkView), Error> {
     let both = with_cas(service, vec![network]).await?.pop();
-    let both = both.ok_or_else(|| Error::unavailable("a network without a CA"))?;
+    let both =
+        both.ok_or_else(|| Error::from(Unavailable::Missing { what: "the network's CA" }))?;
     Ok((both.0.tag().and(both.1.standing.word()), both.into()))
 }
 

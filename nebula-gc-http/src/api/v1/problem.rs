@@ -6,91 +6,17 @@ use std::pin::pin;
 use std::task::Poll;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::Error;
 use crate::api::dialect::problem::Internal;
-use crate::api::incoming;
+use crate::api::{incoming, status_of};
+use crate::error::{Code, Detail};
 use crate::service::context::Origin;
-use crate::{Error, NodeState};
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $status:ident, $title:literal;)*) => {
-        /// What is wrong, for programs. A client has to expect codes that it does not know.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-        #[serde(rename_all = "snake_case")]
-        #[schema(as = ProblemCode)]
-        pub(in crate::api) enum Code { $($(#[$doc])* $name,)* }
-
-        impl Code {
-            fn status(self) -> StatusCode {
-                match self { $(Self::$name => StatusCode::$status,)* }
-            }
-
-            fn title(self) -> &'static str {
-                match self { $(Self::$name => $title,)* }
-            }
-        }
-    };
-}
-
-codes! {
-    /// A field is missing, unknown or unusable.
-    InvalidRequest = BAD_REQUEST, "The request is not usable";
-    /// The public key can't be used.
-    InvalidPublicKey = BAD_REQUEST, "The public key is not usable";
-    /// No credential, or one that nobody has.
-    Unauthorized = UNAUTHORIZED, "A credential is needed";
-    /// The credential does not permit this.
-    Forbidden = FORBIDDEN, "The credential does not permit this";
-    /// The node is suspended until an operator reinstates it.
-    NodeSuspended = FORBIDDEN, "The node is suspended";
-    /// The node is revoked until an operator reinstates it.
-    NodeRevoked = FORBIDDEN, "The node is revoked";
-    /// The join token lets nobody join any more, or not this node.
-    JoinTokenRefused = FORBIDDEN, "The join token does not permit this";
-    /// It is not there, or not for this credential to see.
-    NotFound = NOT_FOUND, "Not found";
-    /// The route does not take this method.
-    MethodNotAllowed = METHOD_NOT_ALLOWED, "The route does not take this method";
-    /// Somebody else has it, or it contradicts what is there.
-    Conflict = CONFLICT, "In conflict with what is there";
-    /// The device is known with another public key, or the key with another node token.
-    KeyMismatch = CONFLICT, "Known with another key";
-    /// The node token is that of a node that was released; a new node needs a new one.
-    NodeReleased = CONFLICT, "The node is released";
-    /// The network has no free address left.
-    PoolExhausted = CONFLICT, "No address is free";
-    /// Leases are in the way; `leases` has their addresses.
-    LeasesStand = CONFLICT, "Leases stand in the way";
-    /// The network's CA has ended, and nothing can be issued until an operator adds another.
-    CaExpired = CONFLICT, "The network's CA has expired";
-    /// The network's CA has not begun, and nothing can be issued yet.
-    CaNotYetValid = CONFLICT, "The network's CA is not valid yet";
-    /// Nodes have certificates of the CA; `nodes` has their names.
-    CaNeeded = CONFLICT, "Nodes need the CA";
-    /// The resource is not what `If-Match` expects.
-    PreconditionFailed = PRECONDITION_FAILED, "Changed meanwhile";
-    /// The body is too large.
-    TooLarge = PAYLOAD_TOO_LARGE, "The body is too large";
-    /// The path with its query is too long.
-    UriTooLong = URI_TOO_LONG, "The path is too long";
-    /// The head of the request is too large.
-    HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large";
-    /// The body is not said to be JSON.
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
-    /// The `Idempotency-Key` was used for another request.
-    IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "The Idempotency-Key was used for another request";
-    /// Asked too often; `Retry-After` says when to ask again.
-    RateLimited = TOO_MANY_REQUESTS, "Asked too often";
-    /// A defect of the server.
-    Internal = INTERNAL_SERVER_ERROR, "The server failed";
-    /// The server can't do its work now. Asking again is safe.
-    Unavailable = SERVICE_UNAVAILABLE, "The server can't do this now";
-}
 
 /// Why a request was refused.
 #[derive(Debug, Clone)]
@@ -158,11 +84,7 @@ impl Problem {
 
     /// What is wrong with a field or parameter.
     pub(in crate::api) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::new(Code::InvalidRequest, reason).about(field)
-    }
-
-    fn about(self, field: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..self }
+        Self { field: Some(field.into()), ..Self::new(Code::InvalidRequest, reason) }
     }
 
     /// `Retry-After`, in seconds.
@@ -176,7 +98,7 @@ impl Problem {
         Document {
             kind: "about:blank",
             title: self.code.title(),
-            status: self.code.status().as_u16(),
+            status: self.code.status(),
             detail: self.detail,
             code: self.code,
             field: self.field,
@@ -191,49 +113,18 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let detail = error.to_string();
-        let code = match error {
-            Error::InvalidRequest { field, reason } => return Self::invalid(field, reason),
-            Error::InvalidPublicKey { reason } => {
-                return Self::new(Code::InvalidPublicKey, reason).about("publicKey");
-            }
-            Error::NameTaken { .. } | Error::NameIsId { .. } => {
-                return Self::new(Code::Conflict, detail).about("name");
-            }
-            Error::KeyTaken => return Self::new(Code::Conflict, detail).about("publicKey"),
+        let mut problem = Self::new(error.code(), Detail(&error).to_string());
+        problem.field = error.field().map(|field| field.word().to_owned());
+        problem.internal = error.cause().map(ToString::to_string);
+        match error {
             Error::LeasesStand { addresses, more } => {
-                let leases = Some(Box::new((addresses, more)));
-                return Self { leases, ..Self::new(Code::LeasesStand, detail) };
+                problem.leases = Some(Box::new((addresses, more)));
             }
-            Error::CaNeeded { nodes, more } => {
-                let nodes = Some(Box::new((nodes, more)));
-                return Self { nodes, ..Self::new(Code::CaNeeded, detail) };
-            }
-            Error::CaExpired { .. } => Code::CaExpired,
-            Error::CaNotYetValid { .. } => Code::CaNotYetValid,
-            Error::Unavailable { internal } | Error::SignerAway { internal, .. } => {
-                let internal = Some(internal);
-                return Self { internal, ..Self::new(Code::Unavailable, detail) };
-            }
-            Error::RateLimited { retry_after, .. } => {
-                return Self::new(Code::RateLimited, detail).retry_after(retry_after);
-            }
-            Error::NodeKeptOut { state: NodeState::Suspended, .. } => Code::NodeSuspended,
-            Error::NodeKeptOut { .. } => Code::NodeRevoked,
-            Error::Unauthorized { .. } => Code::Unauthorized,
-            Error::Forbidden { .. } => Code::Forbidden,
-            Error::JoinTokenRefused { .. } => Code::JoinTokenRefused,
-            Error::NotFound { .. } => Code::NotFound,
-            Error::PoolExhausted { .. } => Code::PoolExhausted,
-            Error::KeyMismatch { .. } => Code::KeyMismatch,
-            Error::NodeReleased => {
-                return Self::new(Code::NodeReleased, detail).about("nodeToken");
-            }
-            Error::Conflict { .. } | Error::Overtaken => Code::Conflict,
-            Error::Precondition { .. } => Code::PreconditionFailed,
-            Error::IdempotencyKeyReused => Code::IdempotencyKeyReused,
-        };
-        Self::new(code, detail)
+            Error::CaNeeded { nodes, more } => problem.nodes = Some(Box::new((nodes, more))),
+            Error::RateLimited { retry_after, .. } => problem.retry_after = Some(retry_after),
+            _ => {}
+        }
+        problem
     }
 }
 
@@ -244,7 +135,7 @@ pub(crate) fn refused_head(status: u16) -> Option<Vec<u8>> {
         431 => Problem::new(Code::HeadTooLarge, "the head may have 8192 bytes at most"),
         _ => Problem::new(Code::InvalidRequest, "this is not an HTTP request that can be read"),
     };
-    let status = problem.code.status();
+    let status = status_of(problem.code);
     let id = Origin::local().request_id().to_string();
     let reason = status.canonical_reason()?;
     let body = serde_json::to_string(&problem.document(id.clone())).ok()?;
@@ -260,7 +151,7 @@ pub(crate) fn refused_head(status: u16) -> Option<Vec<u8>> {
 /// The body follows in [`finish`], which knows the request.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.code.status().into_response();
+        let mut response = status_of(self.code).into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -308,6 +199,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::http::StatusCode;
     use axum::routing::get;
     use axum::{Router, middleware};
     use http_body_util::BodyExt;
@@ -318,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_the_client_nothing_of_it() {
         async fn fail() -> &'static str {
-            if Code::Internal.status().is_server_error() {
+            if Code::Internal.status() == 500 {
                 panic!("a secret reason");
             }
             ""

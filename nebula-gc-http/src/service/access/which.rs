@@ -4,6 +4,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
 use super::Principal;
+use crate::error::{Ambiguity, Fault, Field, Kind};
 use crate::store::network::{self, Network};
 use crate::store::node;
 use crate::store::operator_key::Scope;
@@ -21,7 +22,7 @@ pub(crate) fn find_network(
         None => match only_seen(tx, principal)? {
             Seen::Nothing => Ok(None),
             Seen::One(network) => Ok(Some(*network)),
-            Seen::Several => Err(ambiguous("there is more than one network")),
+            Seen::Several => Err(Fault::Missing(Ambiguity::SeveralNetworks).of(Field::Network)),
         },
     }
 }
@@ -57,12 +58,8 @@ fn only_one(tx: &mut dyn Transaction, found: &[NetworkId]) -> Result<Option<Netw
     match found {
         [] => Ok(None),
         [one] => network::by_id(tx, *one),
-        _ => Err(ambiguous("the device is in more than one network")),
+        _ => Err(Fault::Missing(Ambiguity::SeveralWithDevice).of(Field::Network)),
     }
-}
-
-pub(crate) fn ambiguous(because: &str) -> Error {
-    Error::invalid("network", format!("must be given, because {because}"))
 }
 
 /// The networks that a principal sees.
@@ -103,7 +100,6 @@ pub(crate) fn called(
 }
 
 pub(crate) fn not_found(named: Option<&NetworkRef>) -> Error {
-    Error::NotFound {
-        what: named.map_or("network".to_owned(), |named| format!("network {:?}", named.as_str())),
-    }
+    let name = named.map(|named| named.as_str().to_owned());
+    Error::NotFound { kind: Kind::Network, name }
 }

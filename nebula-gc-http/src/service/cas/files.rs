@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::error::{Fault, Field, Limit, Unavailable};
 
 /// The most memory that all of Argon2's passes together may go over, as a multiple of what one may
 /// take.
@@ -42,17 +43,17 @@ impl CaFiles {
         let certificates = Certificate::from_pem_many(self.certificate.as_bytes());
         let certificate = match certificates.as_deref() {
             Ok([certificate]) => certificate.clone(),
-            Ok(_) => return Err(Error::invalid("certificate", "must be one CA certificate")),
-            Err(error) => return Err(Error::invalid("certificate", error.to_string())),
+            Ok(_) => return Err(Fault::NotOneCertificate.of(Field::Certificate)),
+            Err(error) => return Err(Fault::from(error.clone()).of(Field::Certificate)),
         };
         let key = match self.passphrase {
             None => SigningKey::from_pem(self.key.as_bytes())
-                .map_err(|error| Error::invalid("key", error.to_string()))?,
+                .map_err(|error| Fault::from(error).of(Field::Key))?,
             Some(passphrase) => open(&self.key, passphrase, memory_kib).await?,
         };
         let issuer = Issuer::new(certificate, &key).map_err(|error| {
-            let field = if error == PkiError::SignerMismatch { "key" } else { "certificate" };
-            Error::invalid(field, error.to_string())
+            let is_key = error == PkiError::SignerMismatch;
+            Fault::from(error).of(if is_key { Field::Key } else { Field::Certificate })
         })?;
         let certificate = issuer.certificate().clone();
         Ok((certificate, key))
@@ -70,13 +71,11 @@ async fn open(
     most_kib: u32,
 ) -> Result<SigningKey, Error> {
     let key = EncryptedKey::from_pem(key.as_bytes())
-        .map_err(|error| Error::invalid("key", error.to_string()))?;
+        .map_err(|error| Fault::from(error).of(Field::Key))?;
     check_cost(key.parameters(), most_kib)?;
     let Ok(place) = OPENING.try_acquire() else {
-        return Err(Error::RateLimited {
-            reason: "key: other encrypted keys are being opened".to_owned(),
-            retry_after: RETRY_SECONDS,
-        });
+        let limit = Limit::EncryptedKeys;
+        return Err(Error::RateLimited { limit, retry_after: RETRY_SECONDS });
     };
     let turn = ONE.lock().await;
     let opened = spawn_blocking(move || {
@@ -84,12 +83,12 @@ async fn open(
         let (_place, _turn) = (place, turn);
         key.open(passphrase.as_bytes()).map_err(|error| match error {
             PkiError::WrongPassphrase | PkiError::EmptyPassphrase => {
-                Error::invalid("passphrase", error.to_string())
+                Fault::from(error).of(Field::Passphrase)
             }
-            other => Error::invalid("key", other.to_string()),
+            other => Fault::from(other).of(Field::Key),
         })
     });
-    opened.await.map_err(|_| Error::unavailable("decrypting a key panicked"))?
+    opened.await.map_err(|_| Unavailable::Panicked { task: "decrypting a key" })?
 }
 
 fn check_cost(parameters: Argon2Parameters, most_kib: u32) -> Result<(), Error> {
@@ -99,14 +98,7 @@ fn check_cost(parameters: Argon2Parameters, most_kib: u32) -> Result<(), Error> 
     if memory_kib <= most_kib && work <= most_work {
         return Ok(());
     }
-    Err(Error::invalid(
-        "key",
-        format!(
-            "opening it takes {memory_kib} KiB of memory {iterations} times, and this server permits \
-             {most_kib} KiB and {most_work} KiB in all (its setting ca-key-memory); encrypt it with \
-             fewer, or not"
-        ),
-    ))
+    Err(Fault::CostlyKey { memory_kib, iterations, most_kib, most_work }.of(Field::Key))
 }
 
 #[cfg(test)]
@@ -158,8 +150,6 @@ mod tests {
             assert!(one.await.is_ok());
         }
         let wrong = wrong.await.err();
-        assert!(
-            matches!(wrong, Some(Error::InvalidRequest { field, .. }) if field == "passphrase")
-        );
+        assert!(matches!(wrong, Some(Error::Invalid { field: Field::Passphrase, .. })));
     }
 }

@@ -4,6 +4,7 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::{Certificate, Fingerprint};
 use serde_json::json;
 
+use crate::error::{Conflict, Kind};
 use crate::service::Service;
 use crate::service::access::{Action, authorize};
 use crate::service::audit::Entry;
@@ -167,9 +168,7 @@ impl Service {
             match kept.state {
                 CaState::Retired => return details(work.tx, kept, work.now),
                 CaState::Active => {
-                    return Err(Error::conflict(
-                        "this CA signs: add another first, which then does",
-                    ));
+                    return Err(Conflict::CaSigns.into());
                 }
                 CaState::Trusted => {}
             }
@@ -263,7 +262,7 @@ pub(in crate::service) fn warnings(
 }
 
 fn find(tx: &mut dyn Transaction, network: &Network, id: CaId) -> Result<Kept, Error> {
-    ca::kept_by_id(tx, network.id, id)?.ok_or_else(|| Error::NotFound { what: format!("CA {id}") })
+    ca::kept_by_id(tx, network.id, id)?.ok_or_else(|| Error::not_found(Kind::Ca, id))
 }
 
 fn details(tx: &mut dyn Transaction, ca: Kept, now: i64) -> Result<CaDetails, Error> {

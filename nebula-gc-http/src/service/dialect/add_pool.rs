@@ -12,6 +12,7 @@ use nebula_alloc::{AddressRange, Family};
 use nebula_pki::{Curve, Version};
 use serde_json::json;
 
+use crate::error::{Ambiguity, Conflict, Fault, Field, Kind};
 use crate::names::check_seen;
 use crate::service::access::{Action, Principal, called, find_network, not_found, public};
 use crate::service::audit::{Author, Entry};
@@ -49,12 +50,12 @@ impl Service {
     /// Gives a network its prefix and pool of one address family. Doing it again changes nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for an unusable prefix, [`Error::Conflict`] where the network has
+    /// [`Error::Invalid`] for an unusable prefix, [`Error::Conflict`] where the network has
     /// another prefix of the family or another version, and those of access.
     pub async fn add_pool(&self, context: Context, request: AddPool) -> Result<PoolAdded, Error> {
         self.admit(&context).await?;
         let prefix = request.prefix.trunc();
-        let range = check_prefix("cidr", prefix)?;
+        let range = check_prefix(prefix)?;
         let request = AddPool { prefix, ..request };
         let shared = Arc::clone(&self.shared);
         self.write(Adding { shared, context, request, range, decided: None }).await
@@ -132,16 +133,16 @@ impl Adding {
     ) -> Result<Decision, Error> {
         let AddPool { project, prefix, version } = &self.request;
         let Some(network) = found else {
-            let project = project.clone().ok_or_else(|| {
-                Error::invalid("projectId", "must be given, because there is no network yet")
-            })?;
+            let project = project
+                .clone()
+                .ok_or_else(|| Fault::Missing(Ambiguity::NoNetwork).of(Field::Network))?;
             check_family(*prefix, version == &Some(Version::V2))?;
             // A network that exists but isn't the caller's to see is not found, like any other.
-            check_seen("projectId", project.as_str())?;
+            check_seen(Field::Network, project.as_str())?;
             let other = network::by_key(tx, project.as_str())?;
             if let Some(other) = other.as_ref().filter(|other| principal.sees(other)) {
-                let reason = format!("projectId: another network is called {:?}", other.name);
-                return Err(Error::conflict(reason));
+                let (kind, name) = (Kind::Network, other.name.clone());
+                return Err(Error::NameTaken { kind, name });
             }
             let taken = other.is_some() || called(tx, &project, |_| true)?.is_some();
             if taken || principal.home(tx).is_err() {
@@ -152,22 +153,13 @@ impl Adding {
         if let Some(version) = version
             && network.versions.as_slice() != [*version]
         {
-            return Err(Error::conflict(format!(
-                "certificateVersion: the network issues {}, which can't be changed here",
-                match network.versions {
-                    Versions::V1 => "version 1",
-                    Versions::V2 => "version 2",
-                    Versions::Both => "both versions",
-                }
-            )));
+            return Err(Conflict::OtherVersions { versions: network.versions }.into());
         }
         check_family(*prefix, network.versions.has_ipv6())?;
         match network.prefix(family(*prefix)) {
             None => Ok(Decision::Add(network)),
             Some(own) if own == *prefix => Ok(Decision::Unchanged(network)),
-            Some(own) => Err(Error::conflict(format!(
-                "cidr: the network has {own} already, and can have one prefix of each family"
-            ))),
+            Some(own) => Err(Conflict::OtherPrefix { prefix: own }.into()),
         }
     }
 
@@ -243,7 +235,7 @@ impl Service {
     /// which network is meant where `project` is left out.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::InvalidRequest`] where `project` must be given.
+    /// [`Error::NotFound`], or [`Error::Invalid`] where `project` must be given.
     pub async fn ca_certificates(
         &self,
         context: Option<Context>,
@@ -264,10 +256,7 @@ impl Service {
 
 fn check_family(prefix: IpNet, has_ipv6: bool) -> Result<(), Error> {
     match (prefix, has_ipv6) {
-        (IpNet::V6(_), false) => Err(Error::invalid(
-            "cidr",
-            "IPv6 needs version 2 certificates: make the network with \"certificateVersion\": 2",
-        )),
+        (IpNet::V6(_), false) => Err(Fault::Ipv6NeedsVersion2.of(Field::Prefixes)),
         _ => Ok(()),
     }
 }

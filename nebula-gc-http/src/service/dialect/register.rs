@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
+use crate::error::{Conflict, Field, JoinRefusal, KeyConflict, Needs};
 use crate::service::access::Principal;
 use crate::service::enroll::join::{Join, check_groups, check_name, check_time};
 use crate::service::enroll::succession::Former;
@@ -54,9 +55,7 @@ impl Registration {
     ) -> Result<Decision, Error> {
         let network = terms.network.id;
         if !principal.is_operator() && matches!(self.lighthouse, Change::Set(Some(_))) {
-            return Err(Error::Forbidden {
-                reason: "lighthouse: needs an operator key".to_owned(),
-            });
+            return Err(Needs::OperatorKeyFor(Field::Lighthouse).into());
         }
         let Some(former) = former else {
             let join = Join::check(principal, self.name.as_str(), self.asked_groups(), terms.now)?;
@@ -67,16 +66,12 @@ impl Registration {
             return Ok(Decision::joined(node, spends, &former, terms.now));
         };
         if former.is_native() && !principal.is_operator() {
-            return Err(Error::KeyMismatch {
-                reason: "deviceId: this device is enrolled with a node token, and gets what it has with that through the native API".to_owned(),
-            });
+            return Err(KeyConflict::DeviceHasToken.into());
         }
         self.check_repeat(principal, &former, terms.now)?;
         check_active(&former)?;
         if former.public_key != self.public_key.as_bytes() && !principal.is_operator() {
-            return Err(Error::KeyMismatch {
-                reason: "publicKey: this device is registered with another key, which an operator key can replace".to_owned(),
-            });
+            return Err(KeyConflict::DeviceRegistered.into());
         }
         let node = self.changed_node(&former);
         check_unique(tx, &node, Some(&former))?;
@@ -98,10 +93,7 @@ impl Registration {
             Decision::Changed { update, .. }
                 if !principal.is_operator() && update.changed != ["renewal"] =>
             {
-                Err(Error::conflict(format!(
-                    "this device is registered otherwise ({}), which an operator key can change",
-                    update.changed.join(", ")
-                )))
+                Err(Conflict::RegisteredOtherwise { changed: update.changed.clone() }.into())
             }
             _ => Ok(decision),
         }
@@ -112,9 +104,7 @@ impl Registration {
     fn check_repeat(&self, principal: &Principal, former: &Node, now: i64) -> Result<(), Error> {
         let Principal::JoinToken { token, .. } = principal else { return Ok(()) };
         if former.join_token != Some(token.id) {
-            return Err(Error::JoinTokenRefused {
-                reason: "deviceId: this device came with another credential; ask with the join token that it came with, or with an operator key".to_owned(),
-            });
+            return Err(JoinRefusal::OtherCredential.into());
         }
         check_time(token, now)?;
         if self.name.as_str() != former.name {
@@ -173,8 +163,6 @@ impl Registration {
 fn check_active(node: &Node) -> Result<(), Error> {
     match node.state {
         NodeState::Active => Ok(()),
-        NodeState::Suspended | NodeState::Revoked | NodeState::Released => Err(Error::Forbidden {
-            reason: format!("this device is {}; an operator must reinstate it", node.state.word()),
-        }),
+        state => Err(Error::NodeKeptOut { state, reason: None }),
     }
 }

@@ -8,6 +8,7 @@ use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Step, Subject};
 
+use crate::error::{Conflict, Kind};
 use crate::service::access::{Action, authorize_device, network_that_released};
 use crate::service::audit::Author;
 use crate::service::context::Context;
@@ -72,21 +73,15 @@ impl Step for Releasing {
             Some(network) => Some(network),
             None => network_that_released(tx, &principal, &self.device)?,
         };
-        let network =
-            network.ok_or_else(|| Error::NotFound { what: format!("device {device:?}") })?;
+        let network = network.ok_or_else(|| Error::not_found(Kind::Device, device))?;
         let node = node::by_device(tx, network.id, device)?;
         if node.is_none() && node::released_of(tx, network.id, device, 1)?.is_empty() {
-            return Err(Error::NotFound { what: format!("device {device:?}") });
+            return Err(Error::not_found(Kind::Device, device));
         }
         if let Some(Node { state: state @ (NodeState::Revoked | NodeState::Suspended), .. }) = &node
         {
             // Released, it could register anew.
-            return Err(Error::Forbidden {
-                reason: format!(
-                    "this device is {}; an operator must reinstate it first",
-                    state.word()
-                ),
-            });
+            return Err(Conflict::ReleaseOfKeptOut { state: *state }.into());
         }
         self.decided = Some((self.context.author(principal.actor()), network, node));
         Ok(vec![])

@@ -3,6 +3,7 @@
 use nebula_alloc::NetworkId;
 use nebula_pki::key::PublicKey;
 
+use crate::error::JoinRefusal;
 use crate::service::access::Principal;
 use crate::store::join_token::JoinToken;
 use crate::store::node::{Applied, Generation, Node, NodeState};
@@ -27,8 +28,7 @@ impl<'a> Join<'a> {
         };
         check_time(token, now)?;
         if token.used >= token.uses {
-            let reason = "this join token is used up".to_owned();
-            return Err(Error::JoinTokenRefused { reason });
+            return Err(JoinRefusal::UsedUp.into());
         }
         check_name(token, name)?;
         let asked = groups.unwrap_or(&token.groups);
@@ -70,22 +70,18 @@ impl<'a> Join<'a> {
     }
 }
 
-fn refuse(reason: String) -> Result<(), Error> {
-    Err(Error::JoinTokenRefused { reason })
-}
-
 /// Refuses a join token that is expired.
 pub(in crate::service) fn check_time(token: &JoinToken, now: i64) -> Result<(), Error> {
     match now < token.expires_at {
         true => Ok(()),
-        false => refuse("this join token is expired".to_owned()),
+        false => Err(JoinRefusal::Expired.into()),
     }
 }
 
 pub(in crate::service) fn check_name(token: &JoinToken, name: &str) -> Result<(), Error> {
     match &token.name_pattern {
         Some(pattern) if !matches_pattern(pattern, name) => {
-            refuse(format!("this join token is for names like {pattern:?}"))
+            Err(JoinRefusal::Name { pattern: pattern.clone() }.into())
         }
         _ => Ok(()),
     }
@@ -93,7 +89,7 @@ pub(in crate::service) fn check_name(token: &JoinToken, name: &str) -> Result<()
 
 pub(in crate::service) fn check_groups(token: &JoinToken, asked: &[String]) -> Result<(), Error> {
     match asked.iter().find(|group| !token.groups.contains(group)) {
-        Some(other) => refuse(format!("groups: this join token does not give {other:?}")),
+        Some(other) => Err(JoinRefusal::Group { group: other.clone() }.into()),
         None => Ok(()),
     }
 }

@@ -4,10 +4,11 @@ use nebula_pki::Curve;
 use nebula_pki::key::PublicKey;
 
 use crate::Error;
+use crate::error::{Fault, Field};
 
 /// X25519 takes other bytes for the same key (RFC 7748, section 5), but Nebula does not, and a key
 /// must not count as two.
-pub(in crate::service) fn check_canonical(key: &PublicKey) -> Result<(), Error> {
+pub(in crate::service) fn check_canonical(key: &PublicKey) -> Result<(), Fault> {
     if key.curve() != Curve::Curve25519 {
         return Ok(());
     }
@@ -19,11 +20,7 @@ pub(in crate::service) fn check_canonical(key: &PublicKey) -> Result<(), Error> 
             return Ok(());
         }
     }
-    Err(Error::InvalidPublicKey {
-        reason:
-            "is not the canonical form of an X25519 key; make a new pair with nebula-cert keygen"
-                .to_owned(),
-    })
+    Err(Fault::NotCanonical)
 }
 
 /// Refuses a key on another curve than the network's CA.
@@ -31,13 +28,5 @@ pub(in crate::service) fn check_curve(key: &PublicKey, curve: Curve) -> Result<(
     if key.curve() == curve {
         return Ok(());
     }
-    let (name, option) = match curve {
-        Curve::P256 => ("P256", "P256"),
-        _ => ("Curve25519", "25519"),
-    };
-    Err(Error::InvalidPublicKey {
-        reason: format!(
-            "the network's CA is on {name}; make a pair with nebula-cert keygen -curve {option}"
-        ),
-    })
+    Err(Fault::WrongCurve { expected: curve }.of(Field::PublicKey))
 }

@@ -6,7 +6,7 @@ use nebula_pki::key::PublicKey;
 
 use super::{Certified, Decision, Settled, Wish, check_unique};
 use crate::Error;
-use crate::error::time;
+use crate::error::{KeyConflict, Limit};
 use crate::service::access::Principal;
 use crate::service::context::Context;
 use crate::service::self_service::{own_node, renew_at};
@@ -51,7 +51,7 @@ impl Service {
     /// what the node has. Asking again is safe.
     ///
     /// # Errors
-    /// [`Error::InvalidPublicKey`], [`Error::KeyTaken`] where another node has the key,
+    /// [`Error::Invalid`], [`Error::KeyTaken`] where another node has the key,
     /// [`Error::KeyMismatch`] where this one may have no other, or not that one again,
     /// [`Error::RateLimited`] for another key every minute or more than ten a day,
     /// [`Error::NodeKeptOut`] and those of
@@ -99,10 +99,7 @@ impl Renewal {
             check_free(former, terms.now)?;
             check_unique(tx, &node, Some(former))?;
             if former_key::is_replaced(tx, node.network, &node.public_key, node.id)? {
-                return Err(Error::KeyMismatch {
-                    reason: "publicKey: an operator has replaced this key; make a new pair"
-                        .to_owned(),
-                });
+                return Err(KeyConflict::Replaced.into());
             }
             if !again {
                 check_rate(tx, former, terms.now)?;
@@ -121,13 +118,7 @@ impl Renewal {
 /// still know the address by that key.
 fn check_free(node: &Node, now: i64) -> Result<(), Error> {
     match node.key_until {
-        Some(until) if until > now => Err(Error::KeyMismatch {
-            reason: format!(
-                "publicKey: this node has its address back by its public key alone, and may have no \
-                 other before {}; renew with the same key, or have an operator key enrol it anew",
-                time(until)
-            ),
-        }),
+        Some(until) if until > now => Err(KeyConflict::Held { until }.into()),
         _ => Ok(()),
     }
 }
@@ -136,16 +127,14 @@ fn check_free(node: &Node, now: i64) -> Result<(), Error> {
 /// blocklist.
 fn check_rate(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<(), Error> {
     let wait = |since: i64, seconds: i64| since.saturating_add(seconds).saturating_sub(now);
-    let limited = |reason: String, retry_after| Err(Error::RateLimited { reason, retry_after });
+    let limited = |limit, retry_after| Err(Error::RateLimited { limit, retry_after });
     let last = certificate::last_rekeyed(tx, node.id, now)?;
     if let Some(left) = last.map(|last| wait(last, REKEY_SECONDS)).filter(|left| *left > 0) {
-        return limited("publicKey: this node has had another key just now".to_owned(), left);
+        return limited(Limit::Rekeying, left);
     }
     let first = certificate::last_rekeyed_but(tx, node.id, REKEYS_PER_DAY - 1, now)?;
     if let Some(left) = first.map(|first| wait(first, DAY)).filter(|left| *left > 0) {
-        let reason =
-            format!("publicKey: this node has had {REKEYS_PER_DAY} other keys within a day");
-        return limited(reason, left);
+        return limited(Limit::RekeyingPerDay { most: REKEYS_PER_DAY }, left);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use nebula_pki::key::PublicKey;
 use super::join::{Join, check_time};
 use super::succession::Former;
 use super::{Decision, check_unique};
+use crate::error::{Conflict, Field, JoinRefusal, KeyConflict};
 use crate::secret::Bearer;
 use crate::service::Shared;
 use crate::service::access::Principal;
@@ -66,25 +67,20 @@ impl Enrollment {
         if other.is_some() {
             return Err(match is_released(other, network) {
                 true => Error::NodeReleased,
-                false => Error::conflict("nodeToken: another node has it; make a new one"),
+                false => Conflict::NodeTokenTaken.into(),
             });
         }
         let spends = join.token.map(|token| token.id);
         if let Some(device) = &self.device
             && node::by_device(tx, network, device.as_str())?.is_some()
         {
-            return Err(Error::KeyMismatch {
-                reason: "device: this device is enrolled with another key; renew with its node token, or have it released".to_owned(),
-            });
+            return Err(KeyConflict::DeviceEnrolled.into());
         }
         let mut former = Former::default();
         if let Some(token) = &self.former_token {
             let shown = with_token(tx, shared, token)?
                 .filter(|node| node.network == network && node.state == NodeState::Released);
-            let shown = shown.ok_or_else(|| Error::KeyMismatch {
-                reason: "formerNodeToken: no released node of the network had it; leave it out"
-                    .to_owned(),
-            })?;
+            let shown = shown.ok_or(KeyConflict::FormerTokenUnknown)?;
             former = former.with_token(principal, shown);
         }
         if self.device.is_some() {
@@ -119,9 +115,7 @@ impl Enrollment {
             return Err(Error::NodeReleased);
         }
         if !is_own {
-            return Err(Error::KeyMismatch {
-                reason: "publicKey: a node of the network has this key, with another node token; make a new pair".to_owned(),
-            });
+            return Err(KeyConflict::OtherToken.into());
         }
         let certificates = certificate::current(tx, node.id)?;
         if !certificates.is_empty() && !terms.begin_later(&certificates) {
@@ -140,15 +134,12 @@ impl Enrollment {
 
     fn new_node(&self, shared: &Shared, join: &Join<'_>, terms: &Terms) -> Result<Node, Error> {
         let preset = join.node(terms.network.id, self.name.as_str(), &self.public_key, terms.now);
-        let refuse = |field: &str| Error::JoinTokenRefused {
-            reason: format!("{field}: this join token does not give that role"),
-        };
         if let Some(token) = join.token {
             if self.lighthouse.is_some() && !token.lighthouse {
-                return Err(refuse("lighthouse"));
+                return Err(JoinRefusal::Role { field: Field::Lighthouse }.into());
             }
             if self.relay == Some(true) && !token.relay {
-                return Err(refuse("relay"));
+                return Err(JoinRefusal::Role { field: Field::Relay }.into());
             }
         }
         if let Some(mtu) = self.mtu {

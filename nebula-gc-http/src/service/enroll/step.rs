@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::key::check_curve;
 use super::{Decision, Enrollment, Settled, Wish};
+use crate::error::{Ambiguity, Fault, Field, JoinRefusal};
 use crate::service::Shared;
-use crate::service::access::{Action, ambiguous, authorize, authorize_device, foreseen};
+use crate::service::access::{Action, authorize, authorize_device, foreseen};
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
 use crate::service::dialect::register::Registration;
@@ -95,7 +96,8 @@ impl Step for Enrolling {
                 let about = (None, device);
                 let (principal, network) =
                     authorize_device(tx, &shared.secrets, &self.context, now, action, about)?;
-                (principal, network.ok_or_else(|| ambiguous("there is more than one network"))?)
+                let several = || Fault::Missing(Ambiguity::SeveralNetworks).of(Field::Network);
+                (principal, network.ok_or_else(several)?)
             }
             _ => authorize(tx, &shared.secrets, &self.context, now, action, named)?,
         };
@@ -256,9 +258,9 @@ fn settle(
 /// Takes a use of the join token, where one is spent. The last one goes to whoever writes first.
 fn spend(tx: &mut dyn Transaction, token: Option<JoinTokenId>, now: i64) -> Result<(), Error> {
     match token {
-        Some(token) if !join_token::take_use(tx, token, now)? => Err(Error::JoinTokenRefused {
-            reason: "this join token is expired or used up".to_owned(),
-        }),
+        Some(token) if !join_token::take_use(tx, token, now)? => {
+            Err(JoinRefusal::ExpiredOrUsedUp.into())
+        }
         _ => Ok(()),
     }
 }

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nebula_alloc::Family;
-use nebula_alloc::import::{Assignment, Obstacle, conflicts};
+use nebula_alloc::import::{Assignment, Obstacle as Lease, conflicts};
 use nebula_alloc::store::Transaction;
 use nebula_pki::{Blocklist, CaPool, Certificate, Fingerprint, VerifiedCertificate, Version};
 
 use super::{Host, Newcomer};
+use crate::error::{Fault, Field, Obstacle};
 use crate::names::folded;
 use crate::service::enroll::check_no_id;
 use crate::service::enroll::key::check_canonical;
@@ -23,7 +24,7 @@ pub(super) enum Verdict {
     Present,
     Ready(Box<Newcomer>),
     /// What is in the way.
-    Conflict(String),
+    Conflict(Obstacle),
 }
 
 /// Puts the certificates of each host together, and verifies them: those of one name that have an
@@ -51,8 +52,8 @@ pub(super) fn hosts(certificates: &[Certificate], trusted: &CaPool, now: i64) ->
             Ok(verified) => host.certificates.push(verified),
             Err(nebula_pki::Error::Expired { .. }) => {}
             Err(error) => {
-                host.failure =
-                    Some(format!("its certificate {}: {error}", certificate.fingerprint()));
+                let fingerprint = certificate.fingerprint();
+                host.failure = Some(Obstacle::Unverified { fingerprint, error });
             }
         }
     }
@@ -103,10 +104,11 @@ pub(super) fn judge(
                 let other = keys.insert(one.certificate().public_key().to_vec(), host.index);
                 key = key.or(other.filter(|other| *other != host.index));
             }
-            let twice =
-                name.map(|other| ("name", other)).or(key.map(|other| ("public key", other)));
-            if let Some((what, other)) = twice {
-                verdict = Verdict::Conflict(format!("certificate {other} has the same {what}"));
+            let twice = name
+                .map(|other| (Field::Name, other))
+                .or(key.map(|other| (Field::PublicKey, other)));
+            if let Some((field, other)) = twice {
+                verdict = Verdict::Conflict(Obstacle::Same { field, other });
             }
         }
         verdicts.push(verdict);
@@ -133,19 +135,16 @@ fn judge_addresses(
     }
     for conflict in conflicts(tx, now, network.id, &assignments)? {
         let address = conflict.assignment.address;
-        let reason = match conflict.obstacle {
-            Obstacle::SameAddress(other) => {
+        let obstacle = match conflict.obstacle {
+            Lease::SameAddress(other) => {
                 let other = places.get(other).and_then(|place| hosts.get(*place));
-                let other = other.map_or(0, |host| host.index);
-                format!("certificate {other} has the same address {address}")
+                Obstacle::SameAddress { address, other: other.map_or(0, |host| host.index) }
             }
-            Obstacle::SameOwner(_) => "it has two addresses of one family".to_owned(),
-            Obstacle::Refused(error) => error.to_string(),
-            other => format!("{other:?}"),
+            other => Obstacle::Address(other),
         };
         let place = places.get(conflict.index).copied().unwrap_or_default();
         if let Some(verdict) = verdicts.get_mut(place) {
-            *verdict = Verdict::Conflict(reason);
+            *verdict = Verdict::Conflict(obstacle);
         }
     }
     Ok(())
@@ -162,18 +161,18 @@ fn judge_alone(
         return Ok(Verdict::Conflict(failure.clone()));
     }
     if host.certificates.is_empty() {
-        return Ok(Verdict::Conflict("its certificate is expired".to_owned()));
+        return Ok(Verdict::Conflict(Obstacle::Expired));
     }
     let (certificates, mut former) = sorted(host);
     let mut node = match new_node(network, now, &certificates) {
         Ok(node) => node,
-        Err(reason) => return Ok(Verdict::Conflict(reason)),
+        Err(obstacle) => return Ok(Verdict::Conflict(obstacle)),
     };
     let mut known = vec![];
     for one in &certificates {
         if is_blocked(tx, network, one.certificate(), listed)? {
             let fingerprint = one.certificate().fingerprint();
-            return Ok(Verdict::Conflict(format!("its certificate {fingerprint} is blocked")));
+            return Ok(Verdict::Conflict(Obstacle::Blocked { fingerprint }));
         }
         known.push(certificate::is_known(tx, &one.certificate().fingerprint())?);
     }
@@ -185,8 +184,8 @@ fn judge_alone(
         }
     }
     former = usable;
-    if let Err(reason) = check_former(network, &certificates, &former) {
-        return Ok(Verdict::Conflict(reason));
+    if let Err(obstacle) = check_former(network, &certificates, &former) {
+        return Ok(Verdict::Conflict(obstacle));
     }
     let mut unknown = None;
     for one in &former {
@@ -200,10 +199,8 @@ fn judge_alone(
         let same = holder.name == node.name && known.iter().all(|known| *known);
         return Ok(match (same, unknown) {
             (true, None) => Verdict::Present,
-            (true, Some(other)) => Verdict::Conflict(format!(
-                "it is a node already, without its former certificate {other}: block that"
-            )),
-            (false, _) => Verdict::Conflict(format!("node {:?} has its public key", holder.name)),
+            (true, Some(fingerprint)) => Verdict::Conflict(Obstacle::FormerMissing { fingerprint }),
+            (false, _) => Verdict::Conflict(Obstacle::KeyTaken { node: holder.name }),
         });
     }
     for one in &former {
@@ -212,23 +209,21 @@ fn judge_alone(
             || former_key::is_of_another(tx, network.id, key, node.id)?;
         let fingerprint = one.certificate().fingerprint();
         if is_taken || certificate::is_known(tx, &fingerprint)? {
-            return Ok(Verdict::Conflict(format!(
-                "its former certificate {fingerprint} or that one's key is another node's"
-            )));
+            return Ok(Verdict::Conflict(Obstacle::FormerTaken { fingerprint }));
         }
     }
     if former_key::is_of_another(tx, network.id, &node.public_key, node.id)? {
-        return Ok(Verdict::Conflict("another node had its public key before".to_owned()));
+        return Ok(Verdict::Conflict(Obstacle::FormerKey));
     }
     if known.iter().any(|known| *known) {
-        return Ok(Verdict::Conflict("its certificate was a node's that is released".to_owned()));
+        return Ok(Verdict::Conflict(Obstacle::Released));
     }
     if node::by_name(tx, network.id, &node.name)?.is_some() {
-        return Ok(Verdict::Conflict("another node has its name".to_owned()));
+        return Ok(Verdict::Conflict(Obstacle::NameTaken));
     }
     match check_no_id(tx, &node) {
         Err(Error::NameIsId { .. }) => {
-            return Ok(Verdict::Conflict("its name is another node's id".to_owned()));
+            return Ok(Verdict::Conflict(Obstacle::NameIsId));
         }
         checked => checked?,
     }
@@ -236,7 +231,7 @@ fn judge_alone(
     // as a native node that gives none.
     match DeviceId::new(&*node.name) {
         Ok(device) if node::by_device(tx, network.id, device.as_str())?.is_some() => {
-            return Ok(Verdict::Conflict("another device is called by its name".to_owned()));
+            return Ok(Verdict::Conflict(Obstacle::DeviceTaken));
         }
         Ok(device) => node.device = device.into(),
         Err(_) => {}
@@ -278,24 +273,22 @@ fn check_former(
     network: &Network,
     certificates: &[VerifiedCertificate],
     former: &[VerifiedCertificate],
-) -> Result<(), String> {
-    let newest = certificates.last().ok_or("it has no certificate")?;
+) -> Result<(), Obstacle> {
+    let newest = certificates.last().ok_or(Obstacle::NoCertificate)?;
     let addresses: Vec<_> = newest.details().networks().iter().map(IpNet::addr).collect();
     let mut others = vec![];
     for one in former {
         let of = one.details().networks().iter().map(IpNet::addr);
         if let Some(other) = of.into_iter().find(|address| !addresses.contains(address)) {
-            others.push(format!("{} ({other})", one.certificate().fingerprint()));
+            others.push((one.certificate().fingerprint(), other));
         }
     }
     if !others.is_empty() {
-        let named: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
-        return Err(format!(
-            "its newest certificate, {}, names {}, and former ones name other addresses: block {}",
-            newest.certificate().fingerprint(),
-            named.join(" and "),
-            others.join(" and ")
-        ));
+        return Err(Obstacle::OtherAddresses {
+            newest: newest.certificate().fingerprint(),
+            addresses,
+            former: others,
+        });
     }
     former
         .iter()
@@ -303,10 +296,10 @@ fn check_former(
         .try_for_each(|net| check_prefix(network, net))
 }
 
-fn check_prefix(network: &Network, net: &IpNet) -> Result<(), String> {
+fn check_prefix(network: &Network, net: &IpNet) -> Result<(), Obstacle> {
     let prefix = network.prefix(Family::of(net.addr()));
     if prefix.is_none_or(|prefix| prefix != net.trunc()) {
-        return Err(format!("{net} is not of the network's prefix"));
+        return Err(Obstacle::OutsidePrefix { network: *net });
     }
     Ok(())
 }
@@ -316,26 +309,23 @@ fn new_node(
     network: &Network,
     now: i64,
     certificates: &[VerifiedCertificate],
-) -> Result<Node, String> {
+) -> Result<Node, Obstacle> {
     let versions: Vec<Version> =
         certificates.iter().map(|one| one.certificate().version()).collect();
     if versions != network.versions.as_slice() {
-        return Err(format!(
-            "it has certificates of version {}, and the network's nodes of {}",
-            numbers(&versions),
-            numbers(network.versions.as_slice())
-        ));
+        let expected = network.versions.as_slice().to_vec();
+        return Err(Obstacle::Versions { found: versions, expected });
     }
-    let newest = certificates.last().ok_or("it has no certificate")?;
+    let newest = certificates.last().ok_or(Obstacle::NoCertificate)?;
     let details = newest.details();
     for one in certificates {
         let other = one.details();
         let within = other.networks().iter().all(|net| details.networks().contains(net));
         if other.groups_bytes() != details.groups_bytes() || !within {
-            return Err("its certificates contradict each other".to_owned());
+            return Err(Obstacle::Contradiction);
         }
         if !other.unsafe_networks().is_empty() {
-            return Err("it routes unsafe networks, which would be lost".to_owned());
+            return Err(Obstacle::UnsafeNetworks);
         }
     }
     for net in details.networks() {
@@ -343,19 +333,16 @@ fn new_node(
     }
     let texts = details.groups_bytes().iter().map(Vec::as_slice).chain([details.name_bytes()]);
     if texts.into_iter().any(|text| str::from_utf8(text).is_err()) {
-        return Err("its name or a group is not UTF-8, and would become another".to_owned());
+        return Err(Obstacle::NotUtf8);
     }
-    let reason = |error: Error| match error {
-        Error::InvalidRequest { reason, .. } => reason,
-        other => other.to_string(),
-    };
-    let name = NodeName::new(details.name()).map_err(|error| format!("name: {}", reason(error)))?;
+    let name = NodeName::check(details.name()).map_err(invalid(Field::Name))?;
     let groups = details.groups().map(|group| group.into_owned()).collect();
-    let groups = Groups::new(groups).map_err(|error| format!("groups: {}", reason(error)))?;
+    let groups = Groups::check(groups).map_err(invalid(Field::Groups))?;
     let certificate = newest.certificate();
-    let key = nebula_pki::key::PublicKey::from_raw(network.curve, certificate.public_key())
-        .map_err(|error| error.to_string())?;
-    check_canonical(&key).map_err(|error| error.to_string())?;
+    nebula_pki::key::PublicKey::from_raw(network.curve, certificate.public_key())
+        .map_err(Fault::from)
+        .and_then(|key| check_canonical(&key))
+        .map_err(invalid(Field::PublicKey))?;
     let id = NodeId::new();
     Ok(Node {
         id,
@@ -381,7 +368,6 @@ fn new_node(
     })
 }
 
-fn numbers(versions: &[Version]) -> String {
-    let numbers: Vec<_> = versions.iter().map(|version| version.number().to_string()).collect();
-    numbers.join(" and ")
+fn invalid(field: Field) -> impl Fn(Fault) -> Obstacle {
+    move |fault| Obstacle::Invalid { field, fault }
 }

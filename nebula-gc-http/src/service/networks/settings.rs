@@ -3,6 +3,7 @@ use nebula_bundle::config::LEAST_IPV6_MTU;
 use nebula_pki::Version;
 
 use crate::Error;
+use crate::error::{Fault, Field};
 use crate::store::network::{Network, Versions};
 
 /// What a network's operator decides, and may change.
@@ -71,13 +72,13 @@ impl NetworkSettings {
 
     /// Refuses what is out of its range.
     pub(super) fn check(&self) -> Result<(), Error> {
-        within("lifetimeSeconds", self.lifetime, TEN_MINUTES)?;
-        within("holdSeconds", self.hold_seconds, 0)?;
+        within(Field::LifetimeSeconds, self.lifetime, TEN_MINUTES)?;
+        within(Field::HoldSeconds, self.hold_seconds, 0)?;
         if let Some(silence) = self.silence_seconds {
-            within("silenceSeconds", silence, HOUR)?;
+            within(Field::SilenceSeconds, silence, HOUR)?;
         }
         let tun = Tun { mtu: self.mtu, ..Tun::default() };
-        tun.check().map_err(|error| Error::invalid("mtu", error.to_string()))
+        tun.check().map_err(|error| Fault::from(error).of(Field::Mtu))
     }
 }
 
@@ -86,23 +87,20 @@ pub(super) fn check_initiating(asked: Option<Version>, versions: Versions) -> Re
     if asked.is_none() || versions == Versions::Both {
         return Ok(());
     }
-    let reason =
-        "is only for a network whose versions are \"both\": other nodes have one to begin with";
-    Err(Error::invalid("initiatingVersion", reason))
+    Err(Fault::OnlyForBothVersions.of(Field::InitiatingVersion))
 }
 
 /// Refuses an MTU with which no device could be made where there is IPv6.
 pub(in crate::service) fn check_mtu(mtu: u32, has_ipv6: bool) -> Result<(), Error> {
     if has_ipv6 && mtu < LEAST_IPV6_MTU {
-        let reason = format!("must be at least {LEAST_IPV6_MTU} bytes in a network with IPv6");
-        return Err(Error::invalid("mtu", reason));
+        return Err(Fault::MtuBelowIpv6 { least: LEAST_IPV6_MTU }.of(Field::Mtu));
     }
     Ok(())
 }
 
-fn within(field: &str, seconds: i64, least: i64) -> Result<(), Error> {
+fn within(field: Field, seconds: i64, least: i64) -> Result<(), Error> {
     if (least..=TEN_YEARS).contains(&seconds) {
         return Ok(());
     }
-    Err(Error::invalid(field, format!("must be from {least} to {TEN_YEARS} seconds")))
+    Err(Fault::Seconds { least, most: TEN_YEARS }.of(field))
 }

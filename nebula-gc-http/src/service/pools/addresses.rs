@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use nebula_alloc::{AddressRange, usable};
 
 use crate::Error;
+use crate::error::{Fault, Field};
 use crate::store::network::Network;
 
 /// Addresses as an operator writes them: `10.1.0.0/24`, `10.1.0.10-10.1.0.20` or `10.1.0.7`.
@@ -17,22 +18,19 @@ pub enum Addresses {
 }
 
 impl FromStr for Addresses {
-    type Err = String;
+    type Err = Fault;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "must be as in 10.1.0.0/24, 10.1.0.10-10.1.0.20 or 10.1.0.7";
+    fn from_str(text: &str) -> Result<Self, Fault> {
         if text.contains('/') {
-            let prefix: IpNet = text.parse().map_err(|_| FORM)?;
+            let prefix: IpNet = text.parse().map_err(|_| Fault::NotAddresses)?;
             return match prefix.trunc() {
                 whole if whole == prefix => Ok(Self::Prefix(prefix)),
-                whole => Err(format!("has bits set after its length; did you mean {whole}?")),
+                whole => Err(Fault::HostBits { prefix: whole }),
             };
         }
         let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| FORM);
-        AddressRange::new(parse(first)?, parse(last)?)
-            .map(Self::Range)
-            .map_err(|error| error.to_string())
+        let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| Fault::NotAddresses);
+        AddressRange::new(parse(first)?, parse(last)?).map(Self::Range).map_err(Fault::InvalidRange)
     }
 }
 
@@ -40,14 +38,14 @@ impl Addresses {
     /// These of a network's addresses, all of which nodes may have.
     pub(in crate::service) fn of(self, network: &Network) -> Result<AddressRange, Error> {
         self.among([network.prefix_v4, network.prefix_v6].into_iter().flatten())
-            .map_err(|reason| Error::invalid("range", reason))
+            .map_err(|fault| fault.of(Field::Range))
     }
 
     /// These addresses, where one of the prefixes has them.
     pub(in crate::service) fn among(
         self,
         prefixes: impl Iterator<Item = IpNet>,
-    ) -> Result<AddressRange, String> {
+    ) -> Result<AddressRange, Fault> {
         let found = prefixes.filter_map(|prefix| match self {
             Self::Range(range) => {
                 usable(prefix).filter(|usable| usable.includes(&range)).map(|_| range)
@@ -58,8 +56,6 @@ impl Addresses {
             }
             Self::Prefix(_) => None,
         });
-        found.last().ok_or_else(|| {
-            "must lie among the addresses that nodes of the network may have".to_owned()
-        })
+        found.last().ok_or(Fault::OutsideNetwork)
     }
 }

@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::{NetworkId, PoolId, pool};
 
 use super::{Addresses, find as find_pool, refusal};
+use crate::error::{Conflict, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::service::Service;
 use crate::service::access::{Action, authorize};
@@ -76,7 +77,7 @@ impl Service {
     /// Makes a block.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::Conflict`] where there is no room or
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Conflict`] where there is no room or
     /// another has the name, [`Error::LeasesStand`], [`Error::IdempotencyKeyReused`], and those of
     /// access.
     pub async fn create_block(
@@ -97,20 +98,20 @@ impl Service {
                         Room::At(range) => range.of(&network)?,
                         Room::Of(size) => block::find_room(work.tx, pool.id, size)
                             .map_err(refusal)?
-                            .ok_or_else(|| Error::conflict("size: no such run is free"))?,
+                            .ok_or(Conflict::NoRun)?,
                     };
                     let name = request.name.as_str();
-                    check_seen("name", name)?;
+                    check_seen(Field::Name, name)?;
                     if block::by_name(work.tx, network.id, range.family(), name)?.is_some() {
-                        let reason = format!("name: another block is called {name:?}");
-                        return Err(Error::conflict(reason));
+                        let (kind, name) = (Kind::Block, name.to_owned());
+                        return Err(Error::NameTaken { kind, name });
                     }
                     if let Some(id) = hidden_id(name).map(PoolId)
                         && (pool::by_id(work.tx, id)?.is_some()
                             || block::by_id(work.tx, id)?.is_some())
                     {
                         let name = name.to_owned();
-                        return Err(Error::NameIsId { name, what: "pool or block" });
+                        return Err(Error::NameIsId { name, kind: Kind::PoolOrBlock });
                     }
                     let (id, name) = (id::new_pool(), name.to_owned());
                     let block = Block { id, network: network.id, pool: pool.id, name, range };
@@ -145,5 +146,5 @@ impl Service {
 fn find(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Result<Block, Error> {
     block::by_id(tx, id)?
         .filter(|block| block.network == network)
-        .ok_or_else(|| Error::NotFound { what: format!("block {id}") })
+        .ok_or_else(|| Error::not_found(Kind::Block, id))
 }

@@ -6,6 +6,7 @@ use nebula_alloc::Family;
 use nebula_alloc::reservation::{self, Purpose, Reservation};
 
 use super::{Addresses, refusal};
+use crate::error::{Fault, Field, Kind};
 use crate::service::Service;
 use crate::service::access::{Action, authorize};
 use crate::service::context::Context;
@@ -56,7 +57,7 @@ impl Service {
     /// Reserves addresses of the network's prefixes.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`], [`Error::NotFound`], [`Error::Conflict`] where some are reserved
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Conflict`] where some are reserved
     /// already, [`Error::LeasesStand`], [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn reserve(
         &self,
@@ -73,7 +74,7 @@ impl Service {
                 repeat.as_ref(),
                 |work, place| {
                     let covering = reservation::covering(work.tx, network.id, address(place))?;
-                    covering.ok_or_else(|| Error::NotFound { what: "the reservation".to_owned() })
+                    covering.ok_or(Error::NotFound { kind: Kind::Reservation, name: None })
                 },
                 |work| {
                     if let Purpose::Owner(owner) = request.purpose {
@@ -82,7 +83,7 @@ impl Service {
                             node.network == network.id && node.state != NodeState::Released
                         });
                         if of_network.is_none() {
-                            return Err(Error::invalid("node", "the network has no such node"));
+                            return Err(Fault::NotInNetwork(Kind::Node).of(Field::Node));
                         }
                     }
                     let actor = work.author.actor();
@@ -99,7 +100,7 @@ impl Service {
     /// its first and last one.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::InvalidRequest`], and those of access.
+    /// [`Error::NotFound`], [`Error::Invalid`], and those of access.
     pub async fn unreserve(
         &self,
         context: Context,

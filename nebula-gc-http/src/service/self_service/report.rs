@@ -7,6 +7,7 @@ use nebula_alloc::store::writer::{Step, Subject};
 
 use super::{heard, own_node};
 use crate::Error;
+use crate::error::{Fault, Field};
 use crate::service::access::Principal;
 use crate::service::audit::Author;
 use crate::service::blocking::block_replaced;
@@ -19,7 +20,7 @@ impl Service {
     /// Notes what the caller's node has applied. What it reported once stays reported.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for what does not exist yet, [`Error::NodeKeptOut`] and those of
+    /// [`Error::Invalid`] for what does not exist yet, [`Error::NodeKeptOut`] and those of
     /// access.
     pub async fn report(&self, context: Context, applied: Desired) -> Result<(), Error> {
         let device = self.own_device(&context).await?;
@@ -60,11 +61,11 @@ impl Step for Reporting {
         let marks = network::marks(tx, &[node.network])?.into_iter().next().flatten();
         let revision = marks.map_or(0, |marks| marks.revision.0);
         for (field, said, current) in [
-            ("revision", self.applied.revision, revision),
-            ("generation", self.applied.generation, node.generation.0),
+            (Field::Revision, self.applied.revision, revision),
+            (Field::Generation, self.applied.generation, node.generation.0),
         ] {
             if !(0..=current).contains(&said) {
-                return Err(Error::invalid(field, format!("there is none after {current} yet")));
+                return Err(Fault::NotYet { last: current }.of(field));
             }
         }
         self.node = Some((self.context.author(principal.actor()), node.clone()));

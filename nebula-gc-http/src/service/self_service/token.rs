@@ -7,6 +7,7 @@ use nebula_alloc::store::writer::{Step, Subject};
 
 use super::own_node;
 use crate::Error;
+use crate::error::Conflict;
 use crate::secret::Bearer;
 use crate::service::access::Principal;
 use crate::service::audit::{Author, Entry};
@@ -58,7 +59,7 @@ impl Step for Rotating {
             match node::by_token(tx, &hashed)? {
                 Some(node) if node.id == own.id => changes = false,
                 Some(_) => {
-                    return Err(Error::conflict("nodeToken: another node has it; make a new one"));
+                    return Err(Conflict::NodeTokenTaken.into());
                 }
                 None => {}
             }

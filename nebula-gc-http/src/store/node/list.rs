@@ -100,7 +100,7 @@ fn page(
     limit: usize,
 ) -> Result<Vec<Node>, Error> {
     let group = filter.group.as_ref().map(serde_json::to_string).transpose();
-    let group = group.map_err(Error::unavailable)?;
+    let group = group.map_err(crate::store::unwritable)?;
     let end = end.unwrap_or([u8::MAX; 16].into());
     let mut sql = select!("WHERE network = $1 AND id > $2 AND id <= $3").to_owned();
     let mut params: Vec<Param<'_>> =

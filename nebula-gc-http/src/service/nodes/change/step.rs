@@ -11,6 +11,7 @@ use nebula_pki::Fingerprint;
 use serde_json::json;
 
 use super::wish::{Decision, Wish};
+use crate::error::Unavailable;
 use crate::service::Shared;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
@@ -143,8 +144,7 @@ impl Step for Operating {
                 network.revision
             }
         };
-        let node = node::by_id(tx, former.id)?
-            .ok_or_else(|| Error::unavailable("a node is gone within a transaction"))?;
+        let node = node::by_id(tx, former.id)?.ok_or(Unavailable::Missing { what: "the node" })?;
         let node = NodeDetails::read(tx, &network, now, node)?;
         Ok(Issuing::Done(Settled { network: network.id, revision, node }))
     }

@@ -6,6 +6,7 @@ use nebula_alloc::store::Transaction;
 
 use super::NodeChange;
 use crate::Error;
+use crate::error::Conflict;
 use crate::secret::{Bearer, Hashed};
 use crate::service::access::{Action, Principal};
 use crate::service::dialect::register::Change;
@@ -90,10 +91,10 @@ impl Wish {
     ) -> Result<Decision, Error> {
         use NodeState as S;
         let (_, former) = about;
-        let refuse = |reason: &str| Err(Error::conflict(reason));
+        let refuse = |conflict: Conflict| Err(conflict.into());
         match (self, former.state) {
             (Self::Release { .. }, S::Released) => Ok(Decision::Unchanged),
-            (_, S::Released) => refuse("this node is released; its device may enrol anew"),
+            (_, S::Released) => refuse(Conflict::NodeGone),
             (Self::Release { silent_since: Some(since) }, _)
                 if former.state != S::Active
                     || former.applied.at.is_none()
@@ -104,9 +105,9 @@ impl Wish {
             (Self::Release { silent_since }, S::Active) => {
                 Ok(Decision::Release { reason: silent_since.map(|_| "silent") })
             }
-            (Self::Release { .. }, S::Suspended | S::Revoked) => refuse(
-                "this node is kept out, and released its device could enrol anew; reinstate it first",
-            ),
+            (Self::Release { .. }, state @ (S::Suspended | S::Revoked)) => {
+                refuse(Conflict::ReleaseOfKeptOut { state })
+            }
             (Self::Rotate(token), _) => Ok(Decision::Rotate(shared.secrets.hash(token)?)),
             (Self::KeepOut(state, reason), current)
                 if *state == current && former.state_reason.as_ref() == Some(reason) =>
@@ -114,7 +115,7 @@ impl Wish {
                 Ok(Decision::Unchanged)
             }
             (Self::KeepOut(S::Suspended, _), S::Revoked) => {
-                refuse("this node is revoked; reinstate it first")
+                refuse(Conflict::NodeState { state: S::Revoked })
             }
             (Self::KeepOut(state, reason), _) => Ok(Decision::KeepOut {
                 kind: if *state == S::Revoked { "node.revoked" } else { "node.suspended" },
@@ -122,10 +123,10 @@ impl Wish {
             }),
             (Self::Reinstate, S::Active) => Ok(Decision::Unchanged),
             (Self::Reinstate, current) if *begun.get_or_init(|| current) != current => {
-                refuse("this node was kept out once more meanwhile; ask again to let it in")
+                refuse(Conflict::KeptOutAgain)
             }
             (Self::Reinstate, _) => reinstate(tx, shared, about, now),
-            (Self::Change(_), S::Revoked) => refuse("this node is revoked; reinstate it first"),
+            (Self::Change(_), S::Revoked) => refuse(Conflict::NodeState { state: S::Revoked }),
             (Self::Change(change), _) => alter(tx, shared, about, change, now),
         }
     }

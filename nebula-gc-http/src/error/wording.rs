@@ -1,0 +1,145 @@
+//! The native words for errors: what the API, the command line and the log say.
+
+use std::fmt::{Display, Formatter, Result};
+
+use nebula_pki::Curve;
+
+use super::{Error, Kind};
+use crate::text::shell_word;
+
+/// What is wrong, without the field that is meant.
+pub(crate) struct Detail<'a>(pub(crate) &'a Error);
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.field() {
+            Some(field) => write!(f, "{field}: {}", Detail(self)),
+            None => Detail(self).fmt(f),
+        }
+    }
+}
+
+impl Display for Detail<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.0 {
+            Error::Invalid { fault, .. } => fault.fmt(f),
+            Error::Unauthorized(fault) => fault.fmt(f),
+            Error::Forbidden(needs) => needs.fmt(f),
+            Error::NodeKeptOut { state, reason } => {
+                write!(f, "this node is {}", state.word())?;
+                if let Some(reason) = reason {
+                    write!(f, " ({reason})")?;
+                }
+                f.write_str("; an operator must reinstate it")
+            }
+            Error::RateLimited { limit, retry_after } => {
+                write!(f, "{limit}; ask again in {retry_after} s")
+            }
+            Error::NotFound { kind, name: Some(name) }
+                if matches!(kind, Kind::Network | Kind::Device) =>
+            {
+                write!(f, "{kind} {name:?} not found")
+            }
+            Error::NotFound { kind, name: Some(name) } => write!(f, "{kind} {name} not found"),
+            Error::NotFound { kind, name: None } => write!(f, "{kind} not found"),
+            Error::PoolExhausted { family } => write!(
+                f,
+                "every {family} address of the network is taken, or kept for a released device \
+                 until its certificate has expired; make a network with a larger prefix"
+            ),
+            Error::NameTaken { kind: kind @ (Kind::Network | Kind::Tenant), name } => {
+                write!(f, "another {kind} is called {name:?}")
+            }
+            Error::NameTaken { kind, name } => {
+                write!(f, "another {kind} of the network is called {name:?}")
+            }
+            Error::NameIsId { kind, name } => {
+                write!(f, "{name:?} is the id of another {kind}; choose another name")
+            }
+            Error::KeyTaken => f.write_str(
+                "another node of the network has this key; make a new pair on this device",
+            ),
+            Error::Conflict(conflict) => conflict.fmt(f),
+            Error::KeyMismatch(conflict) => conflict.fmt(f),
+            Error::NodeReleased => f.write_str(
+                "its node was released; make a new token, and send this one as formerNodeToken to \
+                 have the address back",
+            ),
+            Error::JoinTokenRefused(refusal) => refusal.fmt(f),
+            Error::Overtaken => f.write_str(
+                "another request has taken the same name, key or id just now; ask again",
+            ),
+            Error::Precondition { etag } => {
+                write!(f, "it was changed meanwhile, and has the ETag \"{etag}\"")
+            }
+            Error::LeasesStand { addresses, more } => {
+                let more = if *more { "more than " } else { "" };
+                write!(f, "{more}{} leases stand in the way", addresses.len())
+            }
+            Error::CaExpired { network, at } => write!(
+                f,
+                "the CA of network {network:?} expired at {}; an operator has to add another: \
+                 nebula-gc admin networks add-ca {} --name NAME",
+                time(*at),
+                shell_word(network)
+            ),
+            Error::CaNotYetValid { network, at } => write!(
+                f,
+                "the CA of network {network:?} is not valid before {}; wait, or put the server's \
+                 clock right",
+                time(*at)
+            ),
+            Error::CaNeeded { nodes, more } => write!(
+                f,
+                "nodes have certificates of this CA, and nobody would accept them: {}; have them \
+                 renewed first, or force it",
+                names(nodes, *more)
+            ),
+            Error::IdempotencyKeyReused => {
+                f.write_str("this Idempotency-Key was used for another request; make a new one")
+            }
+            Error::SignerAway { addresses, until, .. } => {
+                f.write_str(
+                    "the signer that holds the key of the network's CA did not sign in time; ask \
+                     again",
+                )?;
+                if addresses.is_empty() {
+                    return Ok(());
+                }
+                let (addresses, until) = (joined(addresses), time(*until));
+                write!(
+                    f,
+                    ": {addresses} is kept for this node until {until} at most, should nobody do"
+                )
+            }
+            Error::Unavailable(_) => {
+                f.write_str("the server can't do this now; nothing is lost by asking again")
+            }
+        }
+    }
+}
+
+/// As RFC 3339 writes it.
+pub(crate) fn time(at: i64) -> String {
+    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
+}
+
+/// Its name, and what `nebula-cert keygen -curve` calls it.
+pub(super) fn curve(curve: Curve) -> (&'static str, &'static str) {
+    match curve {
+        Curve::P256 => ("P256", "P256"),
+        _ => ("Curve25519", "25519"),
+    }
+}
+
+pub(super) fn joined<T: Display>(all: &[T]) -> String {
+    all.iter().map(T::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+/// The first few names.
+fn names(all: &[String], more: bool) -> String {
+    const SHOWN: usize = 5;
+    let shown = all.iter().take(SHOWN).map(|name| format!("{name:?}")).collect::<Vec<_>>();
+    let is_cut = more || all.len() > SHOWN;
+    shown.join(", ") + if is_cut { " and others" } else { "" }
+}
