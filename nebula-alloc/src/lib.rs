@@ -85,3 +85,8 @@ pub use store::postgres::{Postgres, PostgresReaders};
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::{Readers, Sqlite};
 pub use writer::{Writer, WriterOptions};
+
+/// The package's front page, so that it is tested.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+mod front_page {}

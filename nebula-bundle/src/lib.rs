@@ -54,3 +54,8 @@ pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
 pub use error::Error;
 pub use render::{Lighthouse, Network, Node, RENDERING, Relay, Renderer};
+
+/// The package's front page, so that it is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod front_page {}

@@ -97,3 +97,8 @@ pub use self::{
     store::tenant::Tenant,
     verify::{Rule, Violation, verify},
 };
+
+/// The package's front page, so that it is tested.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../README.md")]
+mod front_page {}
