@@ -2,7 +2,7 @@
 //!
 //! The limit is the process's own, so this has a program to itself.
 #![cfg(target_os = "linux")]
-#![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a failure here is a failed test")]
 
 use nebula_alloc::lease::{Lease, Request};
 use nebula_alloc::store::Transaction;
@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::busy::occupy;
 
-#[path = "support/busy.rs"]
+#[path = "integration/support/busy.rs"]
 mod busy;
 
 struct Compute(u64);

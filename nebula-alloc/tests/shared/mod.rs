@@ -2,10 +2,6 @@
 //! child processes, random choices and the simulated loss of power.
 
 pub mod child;
-pub mod cuts;
-pub mod disk;
-pub mod library;
-pub mod log;
-pub mod pieces;
 pub mod postgres;
+pub mod power_loss;
 pub mod random;

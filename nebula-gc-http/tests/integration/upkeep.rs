@@ -597,7 +597,7 @@ impl Heard {
 
 impl Subscriber for Passes {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "nebula_gc_http::server::upkeep"
+        metadata.target() == "nebula_gc_http::server::serve"
     }
     fn event(&self, event: &Event<'_>) {
         self.0.send(*event.metadata().level()).unwrap();

@@ -8,10 +8,10 @@ use super::plane::Plane;
 use super::told::Told;
 use super::{load, say_ready};
 use crate::shared::child::{self, Child};
-use crate::shared::cuts::lose_power;
-use crate::shared::library::Recorder;
+use crate::shared::power_loss::cuts::lose_power;
+use crate::shared::power_loss::library::Recorder;
+use crate::shared::power_loss::{log, pieces};
 use crate::shared::random::{Random, setting};
-use crate::shared::{log, pieces};
 
 /// Another for each piece of a run.
 const PIECE: &str = "POWER_PIECE";
