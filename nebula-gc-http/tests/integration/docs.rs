@@ -40,6 +40,7 @@ pages! {
     readme "README.md";
     guides "docs/README.md";
     api "docs/api.md";
+    architecture "docs/architecture.md";
     benchmarks "docs/benchmarks.md";
     concepts "docs/concepts.md";
     dialect "docs/dialect.md";

@@ -7,26 +7,38 @@ use super::imports::Imports;
 /// A part of a crate that is understood as one.
 pub(crate) struct Room {
     pub(crate) name: &'static str,
+    /// In a few words.
+    pub(crate) what: &'static str,
     /// How the paths of its files begin; a file belongs to the room with the longest that fits.
     begins: &'static [&'static str],
     /// The rooms that it may import from.
     below: &'static [&'static str],
 }
 
+impl Room {
+    /// The crate that it is a part of.
+    pub(crate) fn crate_name(&self) -> &'static str {
+        self.begins[0].split('/').next().unwrap_or_default()
+    }
+}
+
 /// From top to bottom.
 pub(crate) const ROOMS: [Room; 21] = [
     Room {
         name: "cli",
+        what: "the program nebula-gc",
         begins: &["nebula-gc-http/src/cli"],
         below: &["settings", "server", "api", "client", "secret", "values", "bundle", "pki"],
     },
     Room {
         name: "settings",
+        what: "flags, environment, file",
         begins: &["nebula-gc-http/src/settings"],
         below: &["server", "api parts", "service", "signers", "values"],
     },
     Room {
         name: "server",
+        what: "data directory, HTTPS, shutdown",
         begins: &["nebula-gc-http/src/server"],
         below: &[
             "api",
@@ -44,20 +56,28 @@ pub(crate) const ROOMS: [Room; 21] = [
             "pki",
         ],
     },
-    Room { name: "api", begins: &["nebula-gc-http/src/api.rs"], below: API },
-    Room { name: "api/v1", begins: &["nebula-gc-http/src/api/v1"], below: API_V1 },
+    Room { name: "api", what: "all routes", begins: &["nebula-gc-http/src/api.rs"], below: API },
+    Room {
+        name: "api/v1",
+        what: "native routes",
+        begins: &["nebula-gc-http/src/api/v1"],
+        below: API_V1,
+    },
     Room {
         name: "api/dialect",
+        what: "routes of older clients",
         begins: &["nebula-gc-http/src/api/dialect"],
         below: &["api parts", "service/dialect", "service", "values", "bundle", "pki"],
     },
     Room {
         name: "api parts",
+        what: "what both use of HTTP",
         begins: &["nebula-gc-http/src/api/"],
         below: &["service", "secret", "values"],
     },
     Room {
         name: "service/dialect",
+        what: "the dialect in native commands",
         begins: &["nebula-gc-http/src/service/dialect"],
         below: &[
             "service",
@@ -73,6 +93,7 @@ pub(crate) const ROOMS: [Room; 21] = [
     },
     Room {
         name: "service",
+        what: "operations and their rules",
         begins: &["nebula-gc-http/src/service"],
         below: &[
             "store",
@@ -89,34 +110,64 @@ pub(crate) const ROOMS: [Room; 21] = [
     },
     Room {
         name: "verify",
+        what: "checks what is stored",
         begins: &["nebula-gc-http/src/verify"],
         below: &["store", "values", "leases", "SQL seam", "addresses", "pki"],
     },
     Room {
         name: "store",
+        what: "one file for each table",
         begins: &["nebula-gc-http/src/store"],
         below: &["secret", "values", "writer", "leases", "SQL seam", "addresses", "bundle", "pki"],
     },
-    Room { name: "signers", begins: &["nebula-gc-http/src/signers"], below: &["values", "pki"] },
-    Room { name: "secret", begins: &["nebula-gc-http/src/secret"], below: &["values"] },
-    Room { name: "client", begins: &["nebula-gc-http/src/client"], below: &["values"] },
-    // Errors, ids, names and other small things that know none of the rooms above.
-    Room { name: "values", begins: &["nebula-gc-http/src/"], below: &["addresses"] },
+    Room {
+        name: "signers",
+        what: "CA keys held elsewhere",
+        begins: &["nebula-gc-http/src/signers"],
+        below: &["values", "pki"],
+    },
+    Room {
+        name: "secret",
+        what: "bearer secrets, sealing",
+        begins: &["nebula-gc-http/src/secret"],
+        below: &["values"],
+    },
+    Room {
+        name: "client",
+        what: "asks a server over HTTP",
+        begins: &["nebula-gc-http/src/client"],
+        below: &["values"],
+    },
+    // Errors with the values in them, ids, names: what knows none of the rooms above.
+    Room {
+        name: "values",
+        what: "errors, ids, names",
+        begins: &["nebula-gc-http/src/"],
+        below: &["leases", "addresses", "bundle", "pki"],
+    },
     Room {
         name: "writer",
+        what: "many callers, one commit",
         begins: &["nebula-alloc/src/writer", "nebula-alloc/src/allocator"],
         below: &["leases", "SQL seam", "addresses"],
     },
     // And pools, reservations, events, the clock.
-    Room { name: "leases", begins: &["nebula-alloc/src/"], below: &["SQL seam", "addresses"] },
+    Room {
+        name: "leases",
+        what: "leases, pools, reservations, events",
+        begins: &["nebula-alloc/src/"],
+        below: &["SQL seam", "addresses"],
+    },
     Room {
         name: "SQL seam",
+        what: "transactions on SQLite and PostgreSQL",
         begins: &["nebula-alloc/src/store", "nebula-alloc/src/schema"],
         below: &["addresses"],
     },
     // And ids and errors.
     Room {
         name: "addresses",
+        what: "addresses, ids, errors",
         begins: &[
             "nebula-alloc/src/address",
             "nebula-alloc/src/error",
@@ -126,8 +177,13 @@ pub(crate) const ROOMS: [Room; 21] = [
         ],
         below: &[],
     },
-    Room { name: "bundle", begins: &["nebula-bundle/src/"], below: &["pki"] },
-    Room { name: "pki", begins: &["nebula-pki/src/"], below: &[] },
+    Room {
+        name: "bundle",
+        what: "nebula.yml and archives",
+        begins: &["nebula-bundle/src/"],
+        below: &["pki"],
+    },
+    Room { name: "pki", what: "keys, certificates, CAs", begins: &["nebula-pki/src/"], below: &[] },
 ];
 
 const API: &[&str] = &["api/v1", "api/dialect", "api parts", "service", "secret", "values"];
