@@ -20,6 +20,8 @@ mod schema;
 pub(crate) mod secret_check;
 pub(crate) mod tenant;
 
+use nebula_alloc::store::{Row, Transaction};
+
 pub use schema::COMPONENT;
 
 /// An enum that is stored as a word. The words are the same in the table's own CHECK.
@@ -51,6 +53,33 @@ macro_rules! stored_words {
     };
 }
 pub(crate) use stored_words;
+
+/// The number that a query for one answers, where it answers a row.
+fn one_integer(rows: &[Row]) -> Result<Option<i64>, crate::Error> {
+    Ok(rows.first().map(|row| row.columns().integer()).transpose()?)
+}
+
+/// The id that a query for one answers, where it answers a row.
+fn one_id<T: From<[u8; 16]>>(rows: &[Row]) -> Result<Option<T>, crate::Error> {
+    Ok(rows.first().map(|row| row.columns().array()).transpose()?.map(T::from))
+}
+
+/// The ids that a query for them answers.
+fn ids<T: From<[u8; 16]>>(rows: &[Row]) -> Result<Vec<T>, crate::Error> {
+    rows.iter().map(|row| Ok(row.columns().array()?.into())).collect()
+}
+
+/// How many rows are protected by each of the server's keys: what a query for key ids, each with a
+/// count, answers.
+fn counts_by_key(tx: &mut dyn Transaction, sql: &str) -> Result<Vec<(i64, i64)>, crate::Error> {
+    let rows = tx.query(sql, &[])?;
+    rows.iter()
+        .map(|row| {
+            let mut columns = row.columns();
+            Ok((columns.integer()?, columns.integer()?))
+        })
+        .collect()
+}
 
 pub(crate) fn version(number: i64) -> Result<nebula_pki::Version, crate::Error> {
     match number {

@@ -65,7 +65,10 @@ pub(crate) fn fingerprints(
             "SELECT fingerprint FROM gc_blocklist WHERE network = $1",
             &[network.id.as_bytes().into()],
         )?;
-        return rows.iter().map(|row| Ok(Fingerprint::from_bytes(row.array(0)?))).collect();
+        return rows
+            .iter()
+            .map(|row| Ok(Fingerprint::from_bytes(row.columns().array()?)))
+            .collect();
     }
     let entries = after(tx, network.id, &[], i64::MAX)?;
     Ok(entries
@@ -93,20 +96,17 @@ pub(crate) fn after(
 }
 
 fn read(row: &Row) -> Result<Blocked, Error> {
-    let alternate = match (row.optional_integer(4)?, row.optional_blob(5)?) {
-        (Some(number), Some(contents)) => Certificate::from_bytes(version(number)?, contents)
-            .map_err(|_| damaged("certificate"))?
-            .alternate_fingerprint(),
-        _ => None,
-    };
+    let mut columns = row.columns();
     Ok(Blocked {
-        fingerprint: Fingerprint::from_bytes(row.array(0)?),
-        alternate,
-        until: Some(row.integer(1)?).filter(|end| *end != UNKNOWN_END),
-        since: row.integer(2)?,
-        node: match row.optional_blob(3)? {
-            Some(_) => Some(row.array(3)?.into()),
-            None => None,
+        fingerprint: Fingerprint::from_bytes(columns.array()?),
+        until: Some(columns.integer()?).filter(|end| *end != UNKNOWN_END),
+        since: columns.integer()?,
+        node: columns.optional_array()?.map(NodeId::from),
+        alternate: match (columns.optional_integer()?, columns.optional_blob()?) {
+            (Some(number), Some(contents)) => Certificate::from_bytes(version(number)?, contents)
+                .map_err(|_| damaged("certificate"))?
+                .alternate_fingerprint(),
+            _ => None,
         },
     })
 }
@@ -170,10 +170,11 @@ pub(crate) fn contained(
     )?;
     rows.iter()
         .map(|row| {
+            let mut columns = row.columns();
             Ok(Contained {
-                node: row.array(0)?.into(),
-                since: row.integer(3)?,
-                entry: (row.integer(1)?, Fingerprint::from_bytes(row.array(2)?)),
+                node: columns.array()?.into(),
+                entry: (columns.integer()?, Fingerprint::from_bytes(columns.array()?)),
+                since: columns.integer()?,
             })
         })
         .collect()

@@ -1,8 +1,8 @@
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint};
 
-use super::{damaged, stored_words};
+use super::{counts_by_key, damaged, stored_words};
 use crate::secret::Sealed;
 use crate::{CaId, Error};
 
@@ -79,12 +79,13 @@ pub(crate) fn kept_by_id(
 }
 
 fn kept(row: &Row) -> Result<Kept, Error> {
+    let mut columns = row.columns();
     Ok(Kept {
-        id: row.array(0)?.into(),
-        state: CaState::from_word(row.text(1)?)?,
-        certificate: certificate(row.text(2)?)?,
-        signer: row.optional_text(3)?.map(str::to_owned),
-        created_at: row.integer(4)?,
+        id: columns.array()?.into(),
+        state: CaState::from_word(columns.text()?)?,
+        certificate: certificate(columns.text()?)?,
+        signer: columns.optional_text()?.map(str::to_owned),
+        created_at: columns.integer()?,
     })
 }
 
@@ -96,16 +97,18 @@ pub(crate) fn spans(tx: &mut dyn Transaction, ids: &[CaId]) -> Result<Vec<Span>,
         "SELECT id, fingerprint, not_before, not_after FROM gc_ca WHERE id = $1",
         &keys,
     )?;
-    let first = |rows: &Vec<Row>| span(rows.first().ok_or_else(|| damaged("CA"))?);
-    found.iter().map(first).collect()
+    found
+        .iter()
+        .map(|rows| span(&mut rows.first().ok_or_else(|| damaged("CA"))?.columns()))
+        .collect()
 }
 
-fn span(row: &Row) -> Result<Span, Error> {
+fn span(columns: &mut Columns<'_>) -> Result<Span, Error> {
     Ok(Span {
-        id: row.array(0)?.into(),
-        fingerprint: Fingerprint::from_bytes(row.array(1)?),
-        not_before: row.integer(2)?,
-        not_after: row.integer(3)?,
+        id: columns.array()?.into(),
+        fingerprint: Fingerprint::from_bytes(columns.array()?),
+        not_before: columns.integer()?,
+        not_after: columns.integer()?,
     })
 }
 
@@ -122,7 +125,12 @@ pub(crate) fn ending(
          WHERE state = 'active' AND not_after < $1 ORDER BY not_after LIMIT $2",
         &[before.into(), limit.into()],
     )?;
-    rows.iter().map(|row| Ok((span(row)?, row.text(4)?.to_owned()))).collect()
+    rows.iter()
+        .map(|row| {
+            let mut columns = row.columns();
+            Ok((span(&mut columns)?, columns.text()?.to_owned()))
+        })
+        .collect()
 }
 
 /// A CA is trusted no more, for good: it can't sign again, so its key goes.
@@ -155,11 +163,17 @@ pub(crate) fn insert(tx: &mut dyn Transaction, ca: &Ca, now: i64) -> Result<(), 
     )?)
 }
 
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, network, state, certificate, seal_key, sealed_key, signer FROM gc_ca ",
+            $rest
+        )
+    };
+}
+
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: CaId) -> Result<Option<Ca>, Error> {
-    let rows = tx.query(
-        "SELECT id, network, state, certificate, seal_key, sealed_key, signer FROM gc_ca WHERE id = $1",
-        &[id.as_bytes().into()],
-    )?;
+    let rows = tx.query(select!("WHERE id = $1"), &[id.as_bytes().into()])?;
     rows.first().map(read).transpose()
 }
 
@@ -167,10 +181,7 @@ pub(crate) fn by_fingerprint(
     tx: &mut dyn Transaction,
     fingerprint: &Fingerprint,
 ) -> Result<Option<Ca>, Error> {
-    let rows = tx.query(
-        "SELECT id, network, state, certificate, seal_key, sealed_key, signer FROM gc_ca WHERE fingerprint = $1",
-        &[fingerprint.as_bytes().into()],
-    )?;
+    let rows = tx.query(select!("WHERE fingerprint = $1"), &[fingerprint.as_bytes().into()])?;
     rows.first().map(read).transpose()
 }
 
@@ -203,7 +214,7 @@ pub(crate) fn trusted(
         "SELECT certificate FROM gc_ca WHERE network = $1 AND state IN ('active', 'trusted') ORDER BY id",
         &[network.as_bytes().into()],
     )?;
-    rows.iter().map(|row| certificate(row.text(0)?)).collect()
+    rows.iter().map(|row| certificate(row.columns().text()?)).collect()
 }
 
 /// CAs whose keys are sealed under a key with a lower id, at most `limit`.
@@ -219,8 +230,9 @@ pub(crate) fn sealed_before(
     )?;
     rows.iter()
         .map(|row| {
-            let sealed = Sealed { key_id: row.integer(1)?, bytes: row.blob(2)?.to_vec() };
-            Ok((row.array(0)?.into(), sealed))
+            let mut columns = row.columns();
+            let id = columns.array()?.into();
+            Ok((id, Sealed { key_id: columns.integer()?, bytes: columns.blob()?.to_vec() }))
         })
         .collect()
 }
@@ -246,22 +258,21 @@ pub(crate) fn reseal(
 /// How many keys of CAs are sealed under each key of the server.
 pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
     let sql = "SELECT seal_key, COUNT(*) FROM gc_ca WHERE seal_key IS NOT NULL GROUP BY seal_key";
-    let rows = tx.query(sql, &[])?;
-    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+    counts_by_key(tx, sql)
 }
 
 fn read(row: &Row) -> Result<Ca, Error> {
-    let key = match (row.optional_integer(4)?, row.optional_blob(5)?) {
-        (Some(key_id), Some(bytes)) => Some(Sealed { key_id, bytes: bytes.to_vec() }),
-        _ => None,
-    };
+    let mut columns = row.columns();
     Ok(Ca {
-        id: row.array(0)?.into(),
-        network: row.array(1)?.into(),
-        state: CaState::from_word(row.text(2)?)?,
-        certificate: certificate(row.text(3)?)?,
-        key,
-        signer: row.optional_text(6)?.map(str::to_owned),
+        id: columns.array()?.into(),
+        network: columns.array()?.into(),
+        state: CaState::from_word(columns.text()?)?,
+        certificate: certificate(columns.text()?)?,
+        key: match (columns.optional_integer()?, columns.optional_blob()?) {
+            (Some(key_id), Some(bytes)) => Some(Sealed { key_id, bytes: bytes.to_vec() }),
+            _ => None,
+        },
+        signer: columns.optional_text()?.map(str::to_owned),
     })
 }
 

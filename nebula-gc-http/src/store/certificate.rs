@@ -2,10 +2,10 @@ mod ledger;
 mod wrong_time;
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint};
 
-use super::{damaged, stored_words, version};
+use super::{damaged, one_integer, stored_words, version};
 use crate::{CaId, CertificateId, Error, NodeId};
 
 pub use self::ledger::{CertificateState, LedgerEntry};
@@ -81,11 +81,12 @@ pub(crate) fn current(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Cert
          AND gc_ca.state <> 'retired') ORDER BY version",
         &[node.as_bytes().into()],
     )?;
-    rows.iter().map(read).collect()
+    rows.iter().map(|row| read(&mut row.columns())).collect()
 }
 
-fn read(row: &Row) -> Result<Certificate, Error> {
-    Certificate::from_bytes(version(row.integer(0)?)?, row.blob(1)?)
+/// The columns `version` and `contents`.
+fn read(columns: &mut Columns<'_>) -> Result<Certificate, Error> {
+    Certificate::from_bytes(version(columns.integer()?)?, columns.blob()?)
         .map_err(|_| damaged("certificate"))
 }
 
@@ -162,10 +163,7 @@ pub(crate) fn last_rekeyed(
          AND state <> 'pending' AND created_at <= $2",
         &[node.as_bytes().into(), now.into()],
     )?;
-    Ok(match rows.first() {
-        Some(row) => row.optional_integer(0)?,
-        None => None,
-    })
+    Ok(rows.first().map(|row| row.columns().optional_integer()).transpose()?.flatten())
 }
 
 /// When a node got a certificate for another key than before, so many such times before the last.
@@ -182,12 +180,15 @@ pub(crate) fn last_rekeyed_but(
          ORDER BY created_at DESC LIMIT 1 OFFSET $3",
         &[node.as_bytes().into(), now.into(), later.into()],
     )?;
-    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+    one_integer(&rows)
 }
 
 fn blockable(row: &Row) -> Result<Blockable, Error> {
-    let fingerprint = Fingerprint::from_bytes(row.array(0)?);
-    Ok(Blockable { fingerprint, not_after: row.integer(1)? })
+    let mut columns = row.columns();
+    Ok(Blockable {
+        fingerprint: Fingerprint::from_bytes(columns.array()?),
+        not_after: columns.integer()?,
+    })
 }
 
 /// Nothing a node holds is its certificate any more, and nothing it waits for will be. Answers what

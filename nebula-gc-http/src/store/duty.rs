@@ -1,5 +1,6 @@
 use nebula_alloc::store::Transaction;
 
+use super::one_integer;
 use crate::Error;
 
 /// How long nobody may have a duty until that counts as an interruption, in seconds: a restart, or a
@@ -99,11 +100,11 @@ pub(crate) fn done_since(
 /// Until when it is done.
 pub(crate) fn until(tx: &mut dyn Transaction, name: &str) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT until FROM gc_duty WHERE name = $1", &[name.into()])?;
-    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+    one_integer(&rows)
 }
 
 /// From when on some instance was always there to do it, but for short interruptions.
 pub(crate) fn since(tx: &mut dyn Transaction, name: &str) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT since FROM gc_duty WHERE name = $1", &[name.into()])?;
-    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+    one_integer(&rows)
 }

@@ -4,6 +4,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::event::{self, Event, Found, Search};
 use nebula_alloc::store::{Row, Transaction};
 
+use super::ids;
 use super::operator_key::Scope;
 use crate::Error;
 #[cfg(feature = "server")]
@@ -33,8 +34,7 @@ pub(crate) fn search(
         Scope::Tenant(tenant) => {
             let sql = "SELECT id FROM gc_network WHERE tenant = $1 ORDER BY id";
             let rows = tx.query(sql, &[tenant.as_bytes().into()])?;
-            let ids = rows.iter().map(|row| Ok(row.array(0)?.into()));
-            Some(ids.collect::<Result<_, Error>>()?)
+            Some(ids(&rows)?)
         }
         Scope::Network(network) => Some(vec![network]),
     };
@@ -53,7 +53,7 @@ pub(crate) fn search(
 #[cfg(feature = "server")]
 fn last_at(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1", &[])?;
-    rows.first().map(|row| row.integer(0)).transpose().map_err(Error::from)
+    super::one_integer(&rows)
 }
 
 /// When the last event happened, where that is too far ahead of the clock to be believed.
@@ -84,21 +84,15 @@ pub(crate) fn stored(
 }
 
 fn read(row: &Row) -> Result<(i64, Event), Error> {
-    let owned = |text: Option<&str>| text.map(str::to_owned);
-    let event = Event {
-        network: match row.optional_blob(2)? {
-            Some(_) => Some(row.array(2)?.into()),
-            None => None,
-        },
-        source_address: owned(row.optional_text(5)?),
-        request_id: owned(row.optional_text(6)?),
-        subject: row.optional_blob(7)?.map(<[u8]>::to_vec),
-        address: match row.optional_blob(8)? {
-            Some(_) => Some(row.address(8)?),
-            None => None,
-        },
-        detail: owned(row.optional_text(9)?),
-        ..Event::new(row.integer(1)?, row.text(3)?, row.text(4)?)
-    };
-    Ok((row.integer(0)?, event))
+    let mut columns = row.columns();
+    let (id, at) = (columns.integer()?, columns.integer()?);
+    let network = columns.optional_array()?.map(NetworkId::from);
+    let mut event = Event::new(at, columns.text()?, columns.text()?);
+    event.network = network;
+    event.source_address = columns.optional_text()?.map(str::to_owned);
+    event.request_id = columns.optional_text()?.map(str::to_owned);
+    event.subject = columns.optional_blob()?.map(<[u8]>::to_vec);
+    event.address = columns.optional_address()?;
+    event.detail = columns.optional_text()?.map(str::to_owned);
+    Ok((id, event))
 }

@@ -63,7 +63,12 @@ pub(crate) fn released(
          AND (released_at, id) > ($1, $2) AND released_at < $3 ORDER BY released_at, id LIMIT $4",
         &[at.into(), id.as_bytes().into(), before.into(), limit.into()],
     )?;
-    rows.iter().map(|row| Ok((row.integer(0)?, row.array(1)?.into()))).collect()
+    rows.iter()
+        .map(|row| {
+            let mut columns = row.columns();
+            Ok((columns.integer()?, columns.array()?.into()))
+        })
+        .collect()
 }
 
 /// A released node, with those that its device had before, where all of them may be forgotten: of one
@@ -80,10 +85,11 @@ pub(crate) fn forgettable(
         &[node.as_bytes().into()],
     )?;
     let Some(found) = found.first() else { return Ok(vec![]) };
-    let (network, device) = (found.blob(0)?, found.text(1)?);
+    let mut columns = found.columns();
+    let (network, device) = (NetworkId::from(columns.array()?), columns.text()?);
     let here = tx.query(
         "SELECT 1 FROM gc_node WHERE device = $1 AND network = $2 AND state <> 'released'",
-        &[device.into(), network.into()],
+        &[device.into(), network.as_bytes().into()],
     )?;
     if !here.is_empty() {
         return Ok(vec![]);
@@ -91,18 +97,18 @@ pub(crate) fn forgettable(
     let all = tx.query(
         "SELECT id, released_at FROM gc_node WHERE device = $1 AND network = $2 \
          AND state = 'released' ORDER BY released_at, id LIMIT $3",
-        &[device.into(), network.into(), (CHAIN + 1).into()],
+        &[device.into(), network.as_bytes().into(), (CHAIN + 1).into()],
     )?;
-    let network = NetworkId::from(found.array(0)?);
     let mut nodes = vec![];
     for row in &all {
-        let id = NodeId::from(row.array(0)?);
+        let mut columns = row.columns();
+        let (id, released_at) = (NodeId::from(columns.array()?), columns.integer()?);
         let certificates = tx.query(
             "SELECT 1 FROM gc_certificate WHERE node = $1 \
              AND (not_after >= $2 OR state IN ('pending', 'issued', 'superseded')) LIMIT 1",
-            &[row.blob(0)?.into(), before.into()],
+            &[id.as_bytes().into(), before.into()],
         )?;
-        let stays = row.integer(1)? >= before
+        let stays = released_at >= before
             || !certificates.is_empty()
             || event::has_leases(tx, network, id.owner())?;
         if stays || nodes.len() >= usize::try_from(CHAIN).unwrap_or_default() {

@@ -23,7 +23,10 @@ pub(crate) fn find(
         &[principal.into(), key.into(), now.saturating_sub(KEPT).into()],
     )?;
     rows.first()
-        .map(|row| Ok(Former { request: row.array(0)?, resource: row.array(1)? }))
+        .map(|row| {
+            let mut columns = row.columns();
+            Ok(Former { request: columns.array()?, resource: columns.array()? })
+        })
         .transpose()
 }
 

@@ -2,7 +2,7 @@ use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 
-use super::damaged;
+use super::{counts_by_key, damaged};
 use crate::secret::Hashed;
 use crate::{Error, JoinTokenId};
 
@@ -61,28 +61,25 @@ pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) ->
 pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
     let sql =
         "SELECT hash_key, COUNT(*) FROM gc_join_token WHERE revoked_at IS NULL GROUP BY hash_key";
-    let rows = tx.query(sql, &[])?;
-    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+    counts_by_key(tx, sql)
 }
 
 fn read(row: &Row) -> Result<JoinToken, Error> {
+    let mut columns = row.columns();
     Ok(JoinToken {
-        id: row.array(0)?.into(),
-        network: row.array(1)?.into(),
-        name: row.text(2)?.to_owned(),
-        uses: row.integer(3)?,
-        used: row.integer(4)?,
-        expires_at: row.integer(5)?,
-        name_pattern: row.optional_text(6)?.map(str::to_owned),
-        groups: serde_json::from_str(row.text(7)?).map_err(|_| damaged("list of groups"))?,
-        relay: row.integer(8)? != 0,
-        lighthouse: row.integer(9)? != 0,
-        pool: match row.optional_blob(10)? {
-            Some(_) => Some(row.array(10)?.into()),
-            None => None,
-        },
-        created_at: row.integer(11)?,
-        revoked_at: row.optional_integer(12)?,
+        id: columns.array()?.into(),
+        network: columns.array()?.into(),
+        name: columns.text()?.to_owned(),
+        uses: columns.integer()?,
+        used: columns.integer()?,
+        expires_at: columns.integer()?,
+        name_pattern: columns.optional_text()?.map(str::to_owned),
+        groups: serde_json::from_str(columns.text()?).map_err(|_| damaged("list of groups"))?,
+        relay: columns.integer()? != 0,
+        lighthouse: columns.integer()? != 0,
+        pool: columns.optional_array()?.map(PoolId::from),
+        created_at: columns.integer()?,
+        revoked_at: columns.optional_integer()?,
     })
 }
 

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::Transaction;
+use nebula_alloc::store::{Row, Transaction};
 
-use super::damaged;
+use super::{damaged, one_id};
 use crate::{Error, NodeId};
 
 /// An address of somebody's that another has.
@@ -49,7 +49,7 @@ pub(crate) fn lender(
         "SELECT node FROM gc_lent WHERE network = $1 AND address = $2 AND holder = $3",
         &[network.as_bytes().into(), (&address.to_string()).into(), holder.as_bytes().into()],
     )?;
-    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+    one_id(&rows)
 }
 
 /// What of each of these nodes others have, which may have no other key at this time.
@@ -65,11 +65,12 @@ pub(crate) fn of_each(
          WHERE gc_lent.node = $1 AND gc_node.key_until > $2",
         &keys,
     )?;
-    let read = |row: &nebula_alloc::store::Row| {
+    let read = |row: &Row| {
+        let mut columns = row.columns();
         Ok(Lent {
-            address: row.text(0)?.parse().map_err(|_| damaged("address"))?,
-            holder: row.array(1)?.into(),
-            until: row.integer(2)?,
+            address: columns.text()?.parse().map_err(|_| damaged("address"))?,
+            holder: columns.array()?.into(),
+            until: columns.integer()?,
         })
     };
     sets.iter().map(|rows| rows.iter().map(read).collect()).collect()

@@ -4,7 +4,7 @@ use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{Family, NetworkId};
 use nebula_pki::{Certificate, Curve, Version};
 
-use super::{damaged, prefix};
+use super::{damaged, one_integer, prefix};
 use crate::error::Conflict;
 use crate::names::{key_beside, keys};
 use crate::{CaId, Error, TenantId};
@@ -169,43 +169,47 @@ const BY_ID: &str = select!("WHERE id = $1");
 const BY_NAME: &str = select!("WHERE name = $1");
 
 fn read(row: &Row) -> Result<Network, Error> {
-    let small = |index, what| row.integer(index)?.try_into().map_err(|_| damaged(what));
+    let mut columns = row.columns();
     Ok(Network {
-        id: row.array(0)?.into(),
-        tenant: row.array(1)?.into(),
-        name: row.text(2)?.to_owned(),
-        versions: match (row.integer(3)?, row.integer(4)?) {
+        id: columns.array()?.into(),
+        tenant: columns.array()?.into(),
+        name: columns.text()?.to_owned(),
+        versions: match (columns.integer()?, columns.integer()?) {
             (1, 0) => Versions::V1,
             (2, 0) => Versions::V2,
             (2, 1) => Versions::Both,
             _ => return Err(damaged("certificate version")),
         },
-        curve: match row.integer(5)? {
+        curve: match columns.integer()? {
             0 => Curve::Curve25519,
             1 => Curve::P256,
             _ => return Err(damaged("curve")),
         },
-        prefix_v4: prefix(row.optional_text(6)?)?,
-        prefix_v6: prefix(row.optional_text(7)?)?,
-        active_ca: row.array(8)?.into(),
-        hold_seconds: row.integer(9)?,
-        hold_alone: row.integer(10)? != 0,
-        lifetime: row.integer(11)?,
-        silence_seconds: row.optional_integer(12)?,
-        mtu: small(13, "MTU")?,
-        initiating_version: match row.optional_integer(14)? {
+        prefix_v4: prefix(columns.optional_text()?)?,
+        prefix_v6: prefix(columns.optional_text()?)?,
+        active_ca: columns.array()?.into(),
+        hold_seconds: columns.integer()?,
+        hold_alone: columns.integer()? != 0,
+        lifetime: columns.integer()?,
+        silence_seconds: columns.optional_integer()?,
+        mtu: small(columns.integer()?, "MTU")?,
+        initiating_version: match columns.optional_integer()? {
             None => None,
             Some(1) => Some(Version::V1),
             Some(2) => Some(Version::V2),
             Some(_) => return Err(damaged("initiating version")),
         },
-        revision: Revision(row.integer(15)?),
-        moves: row.integer(16)?,
-        rendering: small(17, "rendering")?,
-        changes: row.integer(18)?,
-        created_at: row.integer(19)?,
-        renew_before: row.optional_integer(20)?,
+        revision: Revision(columns.integer()?),
+        moves: columns.integer()?,
+        rendering: small(columns.integer()?, "rendering")?,
+        changes: columns.integer()?,
+        created_at: columns.integer()?,
+        renew_before: columns.optional_integer()?,
     })
+}
+
+fn small(number: i64, what: &str) -> Result<u32, Error> {
+    number.try_into().map_err(|_| damaged(what))
 }
 
 pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Network>, Error> {
@@ -280,9 +284,12 @@ pub(crate) fn marks(
 ) -> Result<Vec<Option<Marks>>, Error> {
     let sets: Vec<_> = networks.iter().map(|network| vec![network.as_bytes().into()]).collect();
     let found = tx.query_each("SELECT revision, moves FROM gc_network WHERE id = $1", &sets)?;
-    let read =
-        |row: &Row| Ok(Marks { revision: Revision(row.integer(0)?), moves: row.integer(1)? });
-    found.iter().map(|rows| rows.first().map(read).transpose()).collect()
+    found.iter().map(|rows| rows.first().map(read_marks).transpose()).collect()
+}
+
+fn read_marks(row: &Row) -> Result<Marks, Error> {
+    let mut columns = row.columns();
+    Ok(Marks { revision: Revision(columns.integer()?), moves: columns.integer()? })
 }
 
 pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), Error> {
@@ -409,7 +416,7 @@ pub(crate) fn move_revision(
         "UPDATE gc_network SET revision = revision + 1 WHERE id = $1 RETURNING revision",
         &[id.as_bytes().into()],
     )?;
-    Ok(Revision(rows.first().ok_or_else(|| damaged("network"))?.integer(0)?))
+    one_integer(&rows)?.map(Revision).ok_or_else(|| damaged("network"))
 }
 
 /// Notes that a node's generation was moved by somebody else than the node, so that every instance

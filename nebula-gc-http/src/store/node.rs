@@ -1,12 +1,12 @@
 use std::collections::HashMap;
 
 use nebula_alloc::store::writer::Query;
-use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 use nebula_bundle::Endpoint;
 
 use super::network::Revision;
-use super::{damaged, stored_words};
+use super::{counts_by_key, damaged, ids, one_id, stored_words};
 use crate::names::{key_beside, keys};
 use crate::secret::Hashed;
 use crate::{Error, JoinTokenId, NodeId, TenantId};
@@ -115,8 +115,7 @@ pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) ->
 /// How many tokens of nodes that are not released are hashed under each key of the server.
 pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
     let sql = "SELECT token_key, COUNT(*) FROM gc_node WHERE token_key IS NOT NULL AND state <> 'released' GROUP BY token_key";
-    let rows = tx.query(sql, &[])?;
-    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+    counts_by_key(tx, sql)
 }
 // Below the macro that it uses.
 mod list;
@@ -124,40 +123,48 @@ pub(crate) use self::list::{Listed, applied_by_all, count_unapplied, list, silen
 pub use self::list::{NodeFilter, NodeRole};
 
 fn read(row: &Row) -> Result<Node, Error> {
-    let lighthouse =
-        row.optional_text(8)?.map(|text| text.parse().map_err(|_| damaged("endpoint")));
-    let mtu = row.optional_integer(10)?.map(|mtu| mtu.try_into().map_err(|_| damaged("MTU")));
-    let id = |index| row.optional_blob(index)?.map(|_| row.array(index)).transpose();
-    let token = match row.optional_integer(12)? {
-        Some(key_id) => Some(Hashed { key_id, hash: row.array(13)? }),
-        None => None,
-    };
+    let mut columns = row.columns();
     Ok(Node {
-        id: row.array(0)?.into(),
-        network: row.array(1)?.into(),
-        device: row.text(2)?.to_owned(),
-        name: row.text(3)?.to_owned(),
-        public_key: row.blob(4)?.to_vec(),
-        state: NodeState::from_word(row.text(5)?)?,
-        state_reason: row.optional_text(6)?.map(str::to_owned),
-        groups: serde_json::from_str(row.text(7)?).map_err(|_| damaged("list of groups"))?,
-        lighthouse: lighthouse.transpose()?,
-        relay: row.integer(9)? != 0,
-        mtu: mtu.transpose()?,
-        pool: id(11)?.map(PoolId::from),
-        token,
-        join_token: id(14)?.map(JoinTokenId::from),
-        generation: Generation(row.integer(15)?),
+        id: columns.array()?.into(),
+        network: columns.array()?.into(),
+        device: columns.text()?.to_owned(),
+        name: columns.text()?.to_owned(),
+        public_key: columns.blob()?.to_vec(),
+        state: NodeState::from_word(columns.text()?)?,
+        state_reason: columns.optional_text()?.map(str::to_owned),
+        groups: serde_json::from_str(columns.text()?).map_err(|_| damaged("list of groups"))?,
+        lighthouse: columns
+            .optional_text()?
+            .map(|text| text.parse().map_err(|_| damaged("endpoint")))
+            .transpose()?,
+        relay: columns.integer()? != 0,
+        mtu: columns
+            .optional_integer()?
+            .map(|mtu| mtu.try_into().map_err(|_| damaged("MTU")))
+            .transpose()?,
+        pool: columns.optional_array()?.map(PoolId::from),
+        token: read_token(&mut columns)?,
+        join_token: columns.optional_array()?.map(JoinTokenId::from),
+        generation: Generation(columns.integer()?),
         applied: Applied {
-            revision: row.integer(16)?,
-            generation: row.integer(17)?,
-            at: row.optional_integer(18)?,
+            revision: columns.integer()?,
+            generation: columns.integer()?,
+            at: columns.optional_integer()?,
         },
-        changes: row.integer(19)?,
-        created_at: row.integer(20)?,
-        seen_at: row.optional_integer(21)?,
-        key_until: row.optional_integer(22)?,
+        changes: columns.integer()?,
+        created_at: columns.integer()?,
+        seen_at: columns.optional_integer()?,
+        key_until: columns.optional_integer()?,
     })
+}
+
+/// The columns `token_key` and `token_hash`.
+fn read_token(columns: &mut Columns<'_>) -> Result<Option<Hashed>, Error> {
+    match (columns.optional_integer()?, columns.optional_array()?) {
+        (Some(key_id), Some(hash)) => Ok(Some(Hashed { key_id, hash })),
+        (Some(_), None) => Err(damaged("node token")),
+        (None, _) => Ok(None),
+    }
 }
 
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: NodeId) -> Result<Option<Node>, Error> {
@@ -220,7 +227,7 @@ pub(crate) fn networks_with_device(
             &[device.into(), tenant.as_bytes().into()],
         )?,
     };
-    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
+    ids(&rows)
 }
 
 /// As [`networks_with_device`], of its nodes that are released.
@@ -240,7 +247,7 @@ pub(crate) fn networks_that_released(
             &[device.into(), tenant.as_bytes().into()],
         )?,
     };
-    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
+    ids(&rows)
 }
 
 /// The nodes that a device had and that were released, the last one first, at most `limit`.
@@ -272,8 +279,8 @@ pub(crate) fn by_name(
              WHERE network = $1 AND coalesce(name_key, name) = $2 AND state <> 'released'",
             &[network.as_bytes().into(), (&key).into()],
         )?;
-        if let Some(row) = rows.first() {
-            return Ok(Some(row.array(0)?.into()));
+        if let Some(id) = one_id(&rows)? {
+            return Ok(Some(id));
         }
     }
     Ok(None)
@@ -289,8 +296,13 @@ pub(crate) fn with_tokens(
          WHERE network = $1 AND state = 'active' AND token_hash IS NOT NULL",
         &[network.as_bytes().into()],
     )?;
-    let read = |row: &Row| Ok((row.array(0)?.into(), (Generation(row.integer(1)?), row.array(2)?)));
-    rows.iter().map(read).collect()
+    rows.iter()
+        .map(|row| {
+            let mut columns = row.columns();
+            let id = columns.array()?.into();
+            Ok((id, (Generation(columns.integer()?), columns.array()?)))
+        })
+        .collect()
 }
 
 /// The active lighthouses, oldest first.

@@ -1,8 +1,8 @@
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::writer::Query;
-use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::store::{Columns, Row, Transaction};
 
-use super::stored_words;
+use super::{counts_by_key, stored_words};
 use crate::secret::Hashed;
 use crate::{Error, OperatorKeyId, TenantId};
 
@@ -62,10 +62,11 @@ const KEPT: &str = "SELECT id, name, role, tenant, network, expires_at, created_
                     FROM gc_operator_key";
 
 fn kept(row: &Row) -> Result<KeptKey, Error> {
+    let mut columns = row.columns();
     Ok(KeptKey {
-        key: read(row)?,
-        created_at: row.integer(6)?,
-        revoked_at: row.optional_integer(7)?,
+        key: read(&mut columns)?,
+        created_at: columns.integer()?,
+        revoked_at: columns.optional_integer()?,
     })
 }
 
@@ -185,7 +186,7 @@ pub(crate) fn by_hash(
     hashed: &Hashed,
 ) -> Result<Option<OperatorKey>, Error> {
     let rows = tx.query(BY_HASH, &[(&hashed.hash).into(), hashed.key_id.into()])?;
-    rows.first().map(read).transpose()
+    rows.first().map(|row| read(&mut row.columns())).transpose()
 }
 
 /// What [`by_hash`] reads, for steps that foresee it.
@@ -205,22 +206,19 @@ pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) ->
 pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
     let sql =
         "SELECT hash_key, COUNT(*) FROM gc_operator_key WHERE revoked_at IS NULL GROUP BY hash_key";
-    let rows = tx.query(sql, &[])?;
-    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+    counts_by_key(tx, sql)
 }
 
-fn read(row: &Row) -> Result<OperatorKey, Error> {
-    let tenant = row.optional_blob(3)?.is_some().then(|| row.array(3)).transpose()?;
-    let network = row.optional_blob(4)?.is_some().then(|| row.array(4)).transpose()?;
+fn read(columns: &mut Columns<'_>) -> Result<OperatorKey, Error> {
     Ok(OperatorKey {
-        id: row.array(0)?.into(),
-        name: row.text(1)?.to_owned(),
-        role: Role::from_word(row.text(2)?)?,
-        scope: match (tenant, network) {
+        id: columns.array()?.into(),
+        name: columns.text()?.to_owned(),
+        role: Role::from_word(columns.text()?)?,
+        scope: match (columns.optional_array()?, columns.optional_array()?) {
             (_, Some(network)) => Scope::Network(network.into()),
             (Some(tenant), None) => Scope::Tenant(tenant.into()),
             (None, None) => Scope::Root,
         },
-        expires_at: row.optional_integer(5)?,
+        expires_at: columns.optional_integer()?,
     })
 }

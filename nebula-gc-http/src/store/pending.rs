@@ -39,18 +39,19 @@ macro_rules! select {
 }
 
 fn read(row: &Row) -> Result<Pending, Error> {
+    let mut columns = row.columns();
     Ok(Pending {
-        id: row.array(0)?.into(),
-        network: row.array(1)?.into(),
-        node: row.array(2)?.into(),
-        issuer: row.array(3)?.into(),
-        version: version(row.integer(4)?)?,
-        validity: (row.integer(5)?, row.integer(6)?),
-        to_be_signed: row.blob(7)?.to_vec(),
-        reason: Reason::from_word(row.text(8)?)?,
-        instance: row.text(9)?.to_owned(),
-        deadline: row.integer(10)?,
-        created_at: row.integer(11)?,
+        id: columns.array()?.into(),
+        network: columns.array()?.into(),
+        node: columns.array()?.into(),
+        issuer: columns.array()?.into(),
+        version: version(columns.integer()?)?,
+        validity: (columns.integer()?, columns.integer()?),
+        to_be_signed: columns.blob()?.to_vec(),
+        reason: Reason::from_word(columns.text()?)?,
+        instance: columns.text()?.to_owned(),
+        deadline: columns.integer()?,
+        created_at: columns.integer()?,
     })
 }
 

@@ -27,10 +27,11 @@ pub(crate) fn all(tx: &mut dyn Transaction) -> Result<Vec<Check>, Error> {
     let rows = tx.query(sql, &[])?;
     rows.iter()
         .map(|row| {
+            let mut columns = row.columns();
             Ok(Check {
-                purpose: Purpose::from_word(row.text(0)?)?,
-                key_id: row.integer(1)?,
-                value: row.blob(2)?.to_vec(),
+                purpose: Purpose::from_word(columns.text()?)?,
+                key_id: columns.integer()?,
+                value: columns.blob()?.to_vec(),
             })
         })
         .collect()

@@ -1,5 +1,6 @@
 use nebula_alloc::store::{Row, Transaction};
 
+use super::one_id;
 use crate::names::{key_beside, keys};
 use crate::{Error, TenantId};
 
@@ -26,25 +27,26 @@ macro_rules! select {
 }
 
 fn read(row: &Row) -> Result<Tenant, Error> {
+    let mut columns = row.columns();
     Ok(Tenant {
-        id: row.array(0)?.into(),
-        name: row.text(1)?.to_owned(),
-        changes: row.integer(2)?,
-        created_at: row.integer(3)?,
+        id: columns.array()?.into(),
+        name: columns.text()?.to_owned(),
+        changes: columns.integer()?,
+        created_at: columns.integer()?,
     })
 }
 
 pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<TenantId>, Error> {
     let rows = tx.query("SELECT id FROM gc_tenant WHERE name = $1", &[name.into()])?;
-    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+    one_id(&rows)
 }
 
 /// The tenant whose name is told from others as this one is.
 pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<TenantId>, Error> {
     for key in keys(name) {
         let sql = "SELECT id FROM gc_tenant WHERE coalesce(name_key, name) = $1";
-        if let Some(row) = tx.query(sql, &[(&key).into()])?.first() {
-            return Ok(Some(row.array(0)?.into()));
+        if let Some(id) = one_id(&tx.query(sql, &[(&key).into()])?)? {
+            return Ok(Some(id));
         }
     }
     Ok(None)

@@ -145,7 +145,7 @@ impl Rows {
             *rows.counts.entry((event.kind.clone(), event.subject.clone())).or_default() += 1;
         }
         for row in tx.query("SELECT id FROM gc_ca", &[])? {
-            let id = row.array(0)?.into();
+            let id = row.columns().array()?.into();
             let ca = ca::by_id(tx, id)?.ok_or_else(|| damaged("CA"))?;
             rows.cas.insert(id, ca);
         }
@@ -216,7 +216,7 @@ fn certificates(tx: &mut dyn Transaction) -> Result<Vec<Entry>, Error> {
             &[(&last).into(), (LIMIT).into()],
         )?;
         let Some(end) = page.last() else { return Ok(all) };
-        last = end.array(0)?;
+        last = end.columns().array()?;
         for row in &page {
             all.push(entry(row)?);
         }
@@ -224,24 +224,22 @@ fn certificates(tx: &mut dyn Transaction) -> Result<Vec<Entry>, Error> {
 }
 
 fn entry(row: &Row) -> Result<Entry, Error> {
+    let mut columns = row.columns();
     Ok(Entry {
-        id: row.array(0)?,
-        network: row.array(1)?.into(),
-        node: row.array(2)?.into(),
-        issuer: row.array(3)?.into(),
-        state: row.text(4)?.to_owned(),
-        version: version(row.integer(5)?)?,
-        fingerprint: match row.optional_blob(6)? {
-            Some(_) => Some(Fingerprint::from_bytes(row.array(6)?)),
-            None => None,
-        },
-        not_before: row.integer(7)?,
-        not_after: row.integer(8)?,
-        contents: row.optional_blob(9)?.unwrap_or_default().to_vec(),
-        instance: row.optional_text(10)?.map(str::to_owned),
-        deadline: row.optional_integer(11)?,
-        reason: row.text(12)?.to_owned(),
-        created_at: row.integer(13)?,
+        id: columns.array()?,
+        network: columns.array()?.into(),
+        node: columns.array()?.into(),
+        issuer: columns.array()?.into(),
+        state: columns.text()?.to_owned(),
+        version: version(columns.integer()?)?,
+        fingerprint: columns.optional_array()?.map(Fingerprint::from_bytes),
+        not_before: columns.integer()?,
+        not_after: columns.integer()?,
+        contents: columns.optional_blob()?.unwrap_or_default().to_vec(),
+        instance: columns.optional_text()?.map(str::to_owned),
+        deadline: columns.optional_integer()?,
+        reason: columns.text()?.to_owned(),
+        created_at: columns.integer()?,
     })
 }
 
@@ -252,8 +250,9 @@ fn blocklist(
         tx.query("SELECT network, fingerprint, revision, not_after FROM gc_blocklist", &[])?;
     rows.iter()
         .map(|row| {
-            let key = (row.array(0)?.into(), Fingerprint::from_bytes(row.array(1)?));
-            Ok((key, Blocked { revision: row.integer(2)?, end: row.integer(3)? }))
+            let mut columns = row.columns();
+            let key = (columns.array()?.into(), Fingerprint::from_bytes(columns.array()?));
+            Ok((key, Blocked { revision: columns.integer()?, end: columns.integer()? }))
         })
         .collect()
 }

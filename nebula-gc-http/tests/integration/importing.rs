@@ -301,7 +301,8 @@ async fn each_conflict_is_told_and_nothing_is_written() {
     ];
     let count = |sql: &'static str| {
         Readers::open(&file, 1).unwrap().read(|tx| tx.query(sql, &[])).unwrap()[0]
-            .integer(0)
+            .columns()
+            .integer()
             .unwrap()
     };
     let nodes = "SELECT count(*) FROM gc_node";

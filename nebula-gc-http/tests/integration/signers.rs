@@ -157,7 +157,10 @@ impl Plane {
     /// Each state of the ledger with how many rows have it.
     fn ledger(&self) -> Vec<(String, i64)> {
         let sql = "SELECT state, count(*) FROM gc_certificate GROUP BY state ORDER BY state";
-        let read = |row: &Row| (row.text(0).unwrap().to_owned(), row.integer(1).unwrap());
+        let read = |row: &Row| {
+            let mut columns = row.columns();
+            (columns.text().unwrap().to_owned(), columns.integer().unwrap())
+        };
         self.place.query(sql).iter().map(read).collect()
     }
 
@@ -251,7 +254,7 @@ async fn a_signer_that_is_away_costs_a_retry(plane: &Plane) {
     assert_eq!(enrolled.networks, ["10.1.0.1/24".parse().unwrap()]);
     plane.accept(&service, &enrolled).await;
     // The very bytes that were pending: they are the end of nothing else.
-    let pending = bytes[0].blob(0).unwrap();
+    let pending = bytes[0].columns().blob().unwrap();
     let signed = enrolled.certificates[0].to_bytes();
     let details = &pending[..pending.len() - 33];
     assert!(signed.windows(details.len()).any(|part| part == details));
@@ -296,8 +299,9 @@ async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: &Plane) {
     plane.check();
     let ends = plane.place.query("SELECT not_after FROM gc_certificate");
     let held = plane.place.query("SELECT state, hold_until FROM alloc_lease");
-    assert_eq!(held[0].integer(0).unwrap(), 2, "in quarantine");
-    assert!(held[0].integer(1).unwrap() > ends[0].integer(0).unwrap());
+    let mut held = held[0].columns();
+    assert_eq!(held.integer().unwrap(), 2, "in quarantine");
+    assert!(held.integer().unwrap() > ends[0].columns().integer().unwrap());
 
     // Held a second less, it is found: by the certificate, and by the lease's events.
     plane.place.sql("UPDATE alloc_lease SET hold_until = hold_until - 1");
@@ -441,8 +445,9 @@ async fn two_wishes_for_one_node_both_come_true(plane: &Plane) {
     let again = service.own_bundle(Context::bearer(request.token)).await.unwrap();
     assert_eq!(again.desired().generation, enrolled.desired.1 + 2);
     let node = plane.place.query("SELECT public_key, groups FROM gc_node");
-    assert_eq!(node[0].blob(0).unwrap(), key.as_bytes());
-    assert_eq!(node[0].text(1).unwrap(), r#"["servers"]"#);
+    let mut node = node[0].columns();
+    assert_eq!(node.blob().unwrap(), key.as_bytes());
+    assert_eq!(node.text().unwrap(), r#"["servers"]"#);
     plane.check();
 }
 
@@ -550,7 +555,7 @@ async fn what_is_taken_away_while_it_is_completed(
         async move { enroll(&here, &request).await }
     });
     until(|| plane.ledger() == states(&[("pending", 1)])).await;
-    let node = plane.place.query("SELECT id FROM gc_node")[0].array(0).unwrap().into();
+    let node = plane.place.query("SELECT id FROM gc_node")[0].columns().array().unwrap().into();
 
     // Nobody writes an event, which each step does at its end.
     let (locked, is_locked) = mpsc::channel();
@@ -565,7 +570,7 @@ async fn what_is_taken_away_while_it_is_completed(
     });
     is_locked.recv().unwrap();
     plane.holder.go();
-    let waiting = |sql| plane.place.query(sql)[0].integer(0).unwrap() > 0;
+    let waiting = |sql| plane.place.query(sql)[0].columns().integer().unwrap() > 0;
     until(|| {
         waiting(
             "SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted \

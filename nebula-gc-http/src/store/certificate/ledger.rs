@@ -1,11 +1,11 @@
 //! The ledger as operators read it, and what time does to its rows.
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint, Version};
 
 use super::{Blockable, Reason};
-use crate::store::{damaged, stored_words, version};
+use crate::store::{damaged, ids, one_integer, stored_words, version};
 use crate::{CaId, CertificateId, Error, NodeId};
 
 stored_words! {
@@ -72,24 +72,21 @@ macro_rules! select {
     };
 }
 
-fn read(row: &Row) -> Result<LedgerEntry, Error> {
+fn read(columns: &mut Columns<'_>) -> Result<LedgerEntry, Error> {
     Ok(LedgerEntry {
-        id: row.array(0)?.into(),
-        node: row.array(1)?.into(),
-        issuer: row.array(2)?.into(),
-        state: CertificateState::from_word(row.text(3)?)?,
-        version: version(row.integer(4)?)?,
-        fingerprint: match row.optional_blob(5)? {
-            Some(_) => Some(Fingerprint::from_bytes(row.array(5)?)),
-            None => None,
-        },
-        not_before: row.integer(6)?,
-        not_after: row.integer(7)?,
-        reason: Reason::from_word(row.text(8)?)?,
-        actor: row.text(9)?.to_owned(),
-        block_after: row.optional_integer(10)?,
-        unsound_at: row.optional_integer(11)?,
-        created_at: row.integer(12)?,
+        id: columns.array()?.into(),
+        node: columns.array()?.into(),
+        issuer: columns.array()?.into(),
+        state: CertificateState::from_word(columns.text()?)?,
+        version: version(columns.integer()?)?,
+        fingerprint: columns.optional_array()?.map(Fingerprint::from_bytes),
+        not_before: columns.integer()?,
+        not_after: columns.integer()?,
+        reason: Reason::from_word(columns.text()?)?,
+        actor: columns.text()?.to_owned(),
+        block_after: columns.optional_integer()?,
+        unsound_at: columns.optional_integer()?,
+        created_at: columns.integer()?,
     })
 }
 
@@ -104,7 +101,7 @@ pub(crate) fn ledger(
         select!("WHERE node = $1 AND id > $2 ORDER BY id LIMIT $3"),
         &[node.as_bytes().into(), after.as_bytes().into(), limit.into()],
     )?;
-    rows.iter().map(read).collect()
+    rows.iter().map(|row| read(&mut row.columns())).collect()
 }
 
 /// The certificates that each of these nodes has now with their rows, the older version first: none of
@@ -124,8 +121,9 @@ pub(crate) fn current_entries<'a>(
 }
 
 fn with_contents(row: &Row) -> Result<(LedgerEntry, Certificate), Error> {
-    let entry = read(row)?;
-    let certificate = Certificate::from_bytes(entry.version, row.blob(13)?)
+    let mut columns = row.columns();
+    let entry = read(&mut columns)?;
+    let certificate = Certificate::from_bytes(entry.version, columns.blob()?)
         .map_err(|_| damaged("certificate"))?;
     Ok((entry, certificate))
 }
@@ -140,7 +138,7 @@ pub(crate) fn entry_of(
         select!("WHERE fingerprint = $1 AND network = $2"),
         &[fingerprint.as_bytes().into(), network.as_bytes().into()],
     )?;
-    rows.first().map(read).transpose()
+    rows.first().map(|row| read(&mut row.columns())).transpose()
 }
 
 /// How many current certificates are of a CA.
@@ -149,7 +147,7 @@ pub(crate) fn count_of(tx: &mut dyn Transaction, issuer: CaId) -> Result<i64, Er
         "SELECT count(*) FROM gc_certificate WHERE issuer = $1 AND state = 'issued'",
         &[issuer.as_bytes().into()],
     )?;
-    Ok(rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default())
+    Ok(one_integer(&rows)?.unwrap_or_default())
 }
 
 /// The names of nodes whose current certificates are of a CA, at most `limit`.
@@ -163,7 +161,7 @@ pub(crate) fn named_by(
          WHERE issuer = $1 AND state = 'issued' ORDER BY node LIMIT $2) ORDER BY name",
         &[issuer.as_bytes().into(), limit.into()],
     )?;
-    rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
+    rows.iter().map(|row| Ok(row.columns().text()?.to_owned())).collect()
 }
 
 /// Nodes with a superseded certificate whose time to be blocked has come.
@@ -177,7 +175,7 @@ pub(crate) fn due_for_blocking(
          WHERE block_after IS NOT NULL AND block_after <= $1 LIMIT $2",
         &[now.into(), limit.into()],
     )?;
-    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
+    ids(&rows)
 }
 
 /// A node's certificates that are to be blocked once it reports the newer one, each with whether it
@@ -195,9 +193,12 @@ pub(crate) fn to_block(
     )?;
     rows.iter()
         .map(|row| {
-            let fingerprint = Fingerprint::from_bytes(row.array(0)?);
-            let former = Blockable { fingerprint, not_after: row.integer(1)? };
-            Ok((former, row.integer(2)? != 0))
+            let mut columns = row.columns();
+            let former = Blockable {
+                fingerprint: Fingerprint::from_bytes(columns.array()?),
+                not_after: columns.integer()?,
+            };
+            Ok((former, columns.integer()? != 0))
         })
         .collect()
 }
@@ -249,18 +250,16 @@ pub(crate) fn checked(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Chec
     )?;
     rows.iter()
         .map(|row| {
+            let mut columns = row.columns();
             Ok(Checked {
-                id: row.array(0)?.into(),
-                issuer: row.array(1)?.into(),
-                version: version(row.integer(2)?)?,
-                fingerprint: match row.optional_blob(3)? {
-                    Some(_) => Some(Fingerprint::from_bytes(row.array(3)?)),
-                    None => None,
-                },
-                not_before: row.integer(4)?,
-                not_after: row.integer(5)?,
-                contents: row.optional_blob(6)?.unwrap_or_default().to_vec(),
-                is_blocked: row.integer(7)? != 0,
+                id: columns.array()?.into(),
+                issuer: columns.array()?.into(),
+                version: version(columns.integer()?)?,
+                fingerprint: columns.optional_array()?.map(Fingerprint::from_bytes),
+                not_before: columns.integer()?,
+                not_after: columns.integer()?,
+                contents: columns.optional_blob()?.unwrap_or_default().to_vec(),
+                is_blocked: columns.integer()? != 0,
             })
         })
         .collect()

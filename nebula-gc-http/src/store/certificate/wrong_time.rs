@@ -2,10 +2,11 @@
 //! or that were taken away and are not blocked any more.
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::{Row, Transaction};
+use nebula_alloc::store::Transaction;
 use nebula_pki::{Certificate, Fingerprint};
 
 use super::read;
+use crate::store::ids;
 use crate::store::node::{Node, NodeState};
 use crate::{CertificateId, Error, NodeId};
 
@@ -31,14 +32,16 @@ pub(crate) fn revoked_and_not_blocked(
          AND list.fingerprint = gc_certificate.fingerprint) ORDER BY not_after LIMIT $2",
         &[now.into(), limit.into()],
     )?;
-    let unblocked = |row: &Row| {
-        Ok(Unblocked {
-            network: row.array(0)?.into(),
-            fingerprint: Fingerprint::from_bytes(row.array(1)?),
-            not_after: row.integer(2)?,
+    rows.iter()
+        .map(|row| {
+            let mut columns = row.columns();
+            Ok(Unblocked {
+                network: columns.array()?.into(),
+                fingerprint: Fingerprint::from_bytes(columns.array()?),
+                not_after: columns.integer()?,
+            })
         })
-    };
-    rows.iter().map(unblocked).collect()
+        .collect()
 }
 
 /// Nodes with a certificate that counts as expired and is valid at `now`, at most `limit`.
@@ -52,7 +55,7 @@ pub(crate) fn revived(
          WHERE state = 'expired' AND not_after >= $1 ORDER BY not_after LIMIT $2) AS ended",
         &[now.into(), limit.into()],
     )?;
-    rows.iter().map(|row| Ok(row.array(0)?.into())).collect()
+    ids(&rows)
 }
 
 /// Puts those of a node's certificates that count as expired and are valid at `now` where they
@@ -69,10 +72,14 @@ pub(crate) fn revive(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<
         "SELECT version FROM gc_certificate WHERE node = $1 AND state = 'issued'",
         &[id.into()],
     )?;
-    let mut has = current.iter().map(|row| row.integer(0)).collect::<Result<Vec<_>, _>>()?;
+    let mut has =
+        current.iter().map(|row| row.columns().integer()).collect::<Result<Vec<_>, _>>()?;
     for row in &rows {
-        let (version, row_id) = (row.integer(0)?, CertificateId::from(row.array(2)?));
-        let state = match standing(node, &read(row)?) {
+        let mut columns = row.columns();
+        let certificate = read(&mut columns)?;
+        let row_id = CertificateId::from(columns.array()?);
+        let version = i64::from(certificate.version().number());
+        let state = match standing(node, &certificate) {
             Standing::NotItsOwn => "revoked",
             Standing::AsItIs if !has.contains(&version) => {
                 has.push(version);

@@ -4,6 +4,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Param, Transaction};
 
 use super::{Node, NodeState, read};
+use crate::store::{one_id, one_integer};
 use crate::{CaId, Error, NodeId};
 
 /// Which nodes of a network to list; released ones only by their state.
@@ -89,7 +90,7 @@ fn end(
         "SELECT id FROM gc_node WHERE network = $1 AND id > $2 ORDER BY id LIMIT 1 OFFSET $3",
         &[network.as_bytes().into(), after.as_bytes().into(), (LOOKED_AT - 1).into()],
     )?;
-    rows.first().map(|row| Ok(row.array(0)?.into())).transpose()
+    one_id(&rows)
 }
 
 fn page(
@@ -149,7 +150,7 @@ pub(crate) fn count_unapplied(
          WHERE network = $1 AND state = 'active' AND applied_revision < $2",
         &[network.as_bytes().into(), revision.into()],
     )?;
-    Ok(rows.first().map(|row| row.integer(0)).transpose()?.unwrap_or_default())
+    Ok(one_integer(&rows)?.unwrap_or_default())
 }
 
 /// The revision that every active node has applied; none where there is no active node. One that is
@@ -162,7 +163,7 @@ pub(crate) fn applied_by_all(
         "SELECT min(applied_revision) FROM gc_node WHERE network = $1 AND state = 'active'",
         &[network.as_bytes().into()],
     )?;
-    Ok(rows.first().map(|row| row.optional_integer(0)).transpose()?.flatten())
+    Ok(rows.first().map(|row| row.columns().optional_integer()).transpose()?.flatten())
 }
 
 /// Active native nodes that have reported before and asked nothing since then, the most silent first.

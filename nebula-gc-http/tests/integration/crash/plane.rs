@@ -267,7 +267,10 @@ impl Plane {
     pub fn pending(&self) -> BTreeSet<Vec<u8>> {
         self.read(|tx| {
             let rows = tx.query("SELECT id FROM gc_certificate WHERE state = 'pending'", &[])?;
-            Ok(rows.iter().map(|row| row.blob(0).map(<[u8]>::to_vec)).collect::<Result<_, _>>()?)
+            Ok(rows
+                .iter()
+                .map(|row| row.columns().blob().map(<[u8]>::to_vec))
+                .collect::<Result<_, _>>()?)
         })
         .unwrap()
     }
@@ -313,14 +316,17 @@ impl Plane {
         let rows = self.read(|tx| {
             let mut states: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for row in tx.query("SELECT device, state FROM gc_node", &[])? {
-                states.entry(row.text(0)?.to_owned()).or_default().push(row.text(1)?.to_owned());
+                let mut columns = row.columns();
+                let device = columns.text()?.to_owned();
+                states.entry(device).or_default().push(columns.text()?.to_owned());
             }
             let mut ledger = BTreeMap::new();
             let sql = "SELECT fingerprint, state FROM gc_certificate WHERE fingerprint IS NOT NULL";
             for row in tx.query(sql, &[])? {
-                let bytes: [u8; 32] = row.array(0)?;
+                let mut columns = row.columns();
+                let bytes: [u8; 32] = columns.array()?;
                 let fingerprint = nebula_pki::Fingerprint::from_bytes(bytes).to_string();
-                ledger.insert(fingerprint, row.text(1)?.to_owned());
+                ledger.insert(fingerprint, columns.text()?.to_owned());
             }
             Ok((states, ledger))
         });
@@ -389,7 +395,7 @@ impl Plane {
                 let sql = "SELECT fingerprint FROM gc_certificate WHERE state = 'expired'";
                 let rows = tx.query(sql, &[])?;
                 let read = |row: &nebula_alloc::store::Row| {
-                    let bytes: [u8; 32] = row.array(0)?;
+                    let bytes: [u8; 32] = row.columns().array()?;
                     Ok(nebula_pki::Fingerprint::from_bytes(bytes).to_string())
                 };
                 rows.iter().map(read).collect::<Result<BTreeSet<_>, Error>>()

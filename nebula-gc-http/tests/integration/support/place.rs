@@ -69,7 +69,7 @@ impl Place {
     /// A number that one query answers.
     #[track_caller]
     pub fn number(&self, query: &str) -> i64 {
-        self.query(query).first().unwrap().integer(0).unwrap()
+        self.query(query).first().unwrap().columns().integer().unwrap()
     }
 
     /// Every row of every table, to compare. Not who is there and since when: that changes by
@@ -84,7 +84,7 @@ impl Place {
         self.read(|tx| {
             let mut rows = vec![];
             for table in tx.query(tables, &[])? {
-                let table = table.text(0)?;
+                let table = table.columns().text()?;
                 if table != "alloc_instance" {
                     let found = tx.query(&format!("SELECT * FROM {table}"), &[])?;
                     rows.extend(found.iter().map(|row| format!("{table}: {row:?}")));
