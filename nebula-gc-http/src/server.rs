@@ -1,14 +1,13 @@
 //! A server: its data directory, and serving until asked to stop.
 
 mod addresses;
+mod client_stream;
 mod clock;
 mod data;
 mod file;
-mod own_answers;
 mod process;
 mod secrets;
 mod serve;
-mod taken_in_time;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -23,8 +23,7 @@ use super::ServerError;
 #[cfg(feature = "tls")]
 use super::Tls;
 use super::addresses::{Addresses, Place};
-use super::own_answers::OwnAnswers;
-use super::taken_in_time::TakenInTime;
+use super::client_stream::ClientStream;
 use crate::Service;
 use crate::api::{self, Bodies, Public, Stopping};
 
@@ -264,7 +263,7 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut stopping = self.stopping.clone();
-        let stream = OwnAnswers::new(TakenInTime::new(stream, self.limits.response_time));
+        let stream = ClientStream::new(stream, self.limits.response_time);
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
