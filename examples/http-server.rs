@@ -20,7 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// The first start makes the data directory (0700): the database, the server's secrets, and
 /// operator.key (0600), the key that requests are made with. Later starts use what is there.
-/// Ctrl-C or SIGTERM stops it after finishing what is in flight.
+/// Ctrl-C or SIGTERM stops it after the requests in progress.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -56,8 +56,7 @@ async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>
 
     if !listen.ip().to_canonical().is_loopback() {
         return Err(format!(
-            "--listen {listen}: is reached from other machines, and plain HTTP shows keys and tokens \
-             on the way"
+            "--listen {listen}: is reachable from other machines, and plain HTTP exposes keys and tokens"
         )
         .into());
     }
@@ -78,7 +77,7 @@ async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>
     let mut signals = Signals::catch()?;
     let stop = async move {
         signals.next().await;
-        tracing::info!("stopping: finishing what is in flight");
+        tracing::info!("stopping: finishing requests in progress");
     };
     print_guide(address, &directory.operator_key());
     serve(listener, service, stop).await?;

@@ -209,7 +209,7 @@ fn data_that_is_open_to_others_is_refused() {
     let refusal = refused(home.path(), &["--listen", "127.0.0.1:0"]);
     assert_eq!(
         refusal,
-        "http-server: nebula-gc-data: is open to others (mode 755); run chmod 700 on it\n"
+        "http-server: nebula-gc-data: is accessible to other users (mode 755); run chmod 700 on it\n"
     );
     assert_eq!(fs::read_dir(&data).expect("it is there").count(), 0, "it wrote into it");
 }

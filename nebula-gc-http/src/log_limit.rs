@@ -1,17 +1,18 @@
+//! Limits how many log lines clients can cause.
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many lines are written…
+/// How many lines are written at most in each period.
 const LINES: u32 = 20;
-/// … in a stretch of this length.
-const STRETCH: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(10);
 
-/// Bounds the log's lines about one thing that clients can bring about: a database that is away, or
-/// somebody who connects again and again, must not fill a disk.
-pub(crate) struct LogLimit(Mutex<Option<Stretch>>);
+/// Limits the log lines about one kind of event that clients can cause: a database that is down, or a
+/// client that reconnects in a loop, must not fill a disk.
+pub(crate) struct LogLimit(Mutex<Option<Period>>);
 
-struct Stretch {
-    begun: Instant,
+struct Period {
+    start: Instant,
     lines: u32,
     left_out: u64,
 }
@@ -21,20 +22,20 @@ impl LogLimit {
         Self(Mutex::new(None))
     }
 
-    /// Whether a line may be written now: then how many were left out in the stretch before.
+    /// Whether a line may be written now; if so, how many were left out in the previous period.
     pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let stretch = held.get_or_insert(Stretch { begun: now, lines: 0, left_out: 0 });
+        let period = held.get_or_insert(Period { start: now, lines: 0, left_out: 0 });
         let mut left_out = 0;
-        if now.saturating_duration_since(stretch.begun) >= STRETCH {
-            left_out = stretch.left_out;
-            *stretch = Stretch { begun: now, lines: 0, left_out: 0 };
+        if now.saturating_duration_since(period.start) >= PERIOD {
+            left_out = period.left_out;
+            *period = Period { start: now, lines: 0, left_out: 0 };
         }
-        if stretch.lines < LINES {
-            stretch.lines += 1;
+        if period.lines < LINES {
+            period.lines += 1;
             Some(left_out)
         } else {
-            stretch.left_out += 1;
+            period.left_out += 1;
             None
         }
     }
@@ -45,14 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_past_the_bound_are_counted_and_told_with_the_next() {
+    fn lines_past_the_limit_are_counted_and_reported_with_the_next() {
         let (limit, begun) = (LogLimit::new(), Instant::now());
         for _ in 0..LINES {
             assert_eq!(limit.admit(begun), Some(0));
         }
         assert_eq!(limit.admit(begun), None);
-        assert_eq!(limit.admit(begun + STRETCH / 2), None);
-        assert_eq!(limit.admit(begun + STRETCH), Some(2));
-        assert_eq!(limit.admit(begun + STRETCH * 3), Some(0));
+        assert_eq!(limit.admit(begun + PERIOD / 2), None);
+        assert_eq!(limit.admit(begun + PERIOD), Some(2));
+        assert_eq!(limit.admit(begun + PERIOD * 3), Some(0));
     }
 }

@@ -1,9 +1,9 @@
-//! Machines, as far as their addresses tell them apart.
+//! Tells client machines apart by their source addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The machine behind a source address: an IPv4 address, or a /64 of IPv6, all of whose addresses one
-/// machine has.
+/// The machine behind a source address: an IPv4 address, or the /64 of an IPv6 address, because one machine
+/// can use all addresses of it.
 pub(crate) fn machine(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -1,4 +1,4 @@
-//! A server: its data directory, and serving until asked to stop.
+//! Running a server: its data directory, its listener and TLS, its signals, and a clean stop.
 
 mod addresses;
 mod client_stream;
@@ -38,15 +38,15 @@ pub enum ServerError {
     #[error("database: {0}")]
     Database(String),
     /// The service could not start.
-    #[error("{}", told(.0))]
+    #[error("{}", full_reason(.0))]
     Service(#[from] Error),
     /// The listener failed.
     #[error("serving: {0}")]
     Serve(io::Error),
 }
 
-/// Who starts a server is told what its clients are not.
-fn told(error: &Error) -> String {
+/// The operator who starts a server sees the internal reason, which its clients do not.
+fn full_reason(error: &Error) -> String {
     match error {
         Error::Unavailable(cause) => cause.to_string(),
         error => error.to_string(),

@@ -1,7 +1,7 @@
 //! A server's settings: from flags, the environment and one file, in that order of precedence.
 //!
-//! A setting has one word: `public-url` is the flag `--public-url`, the variable
-//! `NEBULAGC_PUBLIC_URL` and the file's key `public-url`.
+//! A setting has one name: `public-url` is the flag `--public-url`, the environment variable
+//! `NEBULAGC_PUBLIC_URL` and the key `public-url` of the file.
 
 mod file;
 mod signer;
@@ -20,53 +20,53 @@ use crate::Options;
 use crate::api::Origins;
 use crate::server::Limits;
 
-/// What all variables begin with.
+/// The prefix of all environment variables.
 const PREFIX: &str = "NEBULAGC_";
-/// The variables that are no settings of the server.
+/// Environment variables of other commands, which are no settings of the server.
 const OTHER_VARIABLES: &[&str] =
     &["NEBULAGC_CONFIG", "NEBULAGC_KEY_FILE", "NEBULAGC_PIN", "NEBULAGC_SERVER"];
 
-/// What a server is told.
+/// A server's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where to listen.
+    /// The address and port to listen on.
     pub listen: SocketAddr,
-    /// Where a server keeps what is its own.
+    /// The data directory.
     pub data: PathBuf,
-    /// The PostgreSQL to use; SQLite in the data directory where there is none.
+    /// The PostgreSQL to use; without it, SQLite in the data directory.
     pub database: Option<DatabaseUrl>,
-    /// Another place for `secrets.json` than the data directory.
+    /// The file with the server's secrets, if it is not `secrets.json` in the data directory.
     pub secrets_file: Option<PathBuf>,
-    /// The address that devices use, where it is another than the listener's.
+    /// The URL that devices use, if it is not the listener's address.
     pub public_url: Option<String>,
-    /// The origins whose pages browsers let ask; none by default.
+    /// The origins whose web pages may call the API (CORS); default: none.
     pub cors_origins: Origins,
-    /// Certificate and key for HTTPS; plain HTTP where there are none.
+    /// The files of the certificate and the key for HTTPS; without them, plain HTTP.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Whether plain HTTP may be served to other machines.
     pub allow_plain_http: bool,
-    /// Who holds the keys of CAs that this server does not hold; from the file alone.
+    /// The signers that hold CA keys outside this server; only from the file.
     pub signers: Vec<SignerSetting>,
     /// How long a request waits for a signer.
     pub signer_patience: Duration,
-    /// What is logged, as `tracing_subscriber::EnvFilter` takes it.
+    /// The log filter, as `tracing_subscriber::EnvFilter` reads it.
     pub log: String,
-    /// What connections may take.
+    /// Limits of connections and requests.
     pub limits: Limits,
-    /// What the service does for how long, and with how much.
+    /// Limits and periods of the service.
     pub options: Options,
 }
 
-/// The address of a database; it may hold a password and does not print.
+/// The URL of a database. It may contain a password, so it is not printed.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct DatabaseUrl(String);
 
-/// Why settings can't be used: where, and what to change.
+/// Why settings can't be used: which one, and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct SettingsError {
-    /// The flag, the variable, or the file and line.
+    /// The flag, the environment variable, or the file and line.
     pub place: String,
     /// What to change.
     pub reason: String,
@@ -77,7 +77,7 @@ pub struct SettingsError {
 pub struct Sources<'a> {
     /// Settings by name, with their values.
     pub flags: &'a [(String, String)],
-    /// All variables of the environment.
+    /// All environment variables.
     pub environment: &'a [(String, String)],
     /// The file's path and contents.
     pub file: Option<(&'a Path, &'a str)>,
@@ -104,11 +104,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads them. An empty variable counts as none.
+    /// Reads the settings. An empty environment variable counts as unset.
     ///
     /// # Errors
-    /// [`SettingsError`] for the first value that can't be used, wherever it stands, and for an
-    /// unknown key of the file.
+    /// [`SettingsError`] for the first invalid value, even if another source overrides it, and for an
+    /// unknown key in the file.
     pub fn read(sources: Sources<'_>) -> Result<Self, SettingsError> {
         let (mut given, signers) = match sources.file {
             Some((path, text)) => file::read(path, text)?,
@@ -126,14 +126,14 @@ impl Settings {
         }
         let mut draft = Draft::default();
         draft.settings.signers = signers;
-        // Later ones replace earlier ones; what is wrong is refused even where it is replaced.
+        // Later ones override earlier ones; an invalid value is an error even where it is overridden.
         for Given { place, setting, value } in given {
             (setting.set)(&mut draft, &value).map_err(|reason| SettingsError { place, reason })?;
         }
         draft.finish()
     }
 
-    /// Refuses to serve plain HTTP to other machines, unless the settings say that it may be.
+    /// Refuses to serve plain HTTP to other machines, unless the settings allow it.
     ///
     /// # Errors
     /// [`SettingsError`] with what to set.
@@ -145,15 +145,15 @@ impl Settings {
         Err(SettingsError {
             place: "listen".to_owned(),
             reason: format!(
-                "{} is reached from other machines, and plain HTTP shows keys and tokens on the way: \
-                 set tls-certificate and tls-key, or listen on 127.0.0.1 behind a proxy with HTTPS, \
-                 or say --allow-plain-http where the network itself is private",
+                "{} is reachable from other machines, and plain HTTP exposes keys and tokens: set \
+                 tls-certificate and tls-key, or listen on 127.0.0.1 behind an HTTPS proxy, or set \
+                 allow-plain-http if the network itself is private",
                 self.listen
             ),
         })
     }
 
-    /// The variables of ours that mean nothing: misspelt, perhaps.
+    /// Environment variables with our prefix that are not known: misspelt, perhaps.
     #[must_use]
     pub fn unknown_variables(environment: &[(String, String)]) -> Vec<&str> {
         environment
@@ -166,7 +166,7 @@ impl Settings {
 }
 
 impl DatabaseUrl {
-    /// The whole address, with its password.
+    /// The whole URL, with its password.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -179,14 +179,14 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// One value and where it stands.
+/// A value and where it was set.
 struct Given {
     place: String,
     setting: &'static Setting,
     value: String,
 }
 
-/// Settings of which some only make sense together.
+/// Settings under construction: some are only valid together.
 #[derive(Default)]
 struct Draft {
     settings: Settings,
@@ -196,15 +196,15 @@ struct Draft {
 
 impl Draft {
     fn finish(self) -> Result<Settings, SettingsError> {
-        let lacks = |there: &str, missing: &str| SettingsError {
-            place: there.to_owned(),
-            reason: format!("needs {missing} beside it"),
+        let incomplete = |given: &str, missing: &str| SettingsError {
+            place: given.to_owned(),
+            reason: format!("requires {missing} as well"),
         };
         let tls = match (self.tls_certificate, self.tls_key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) => return Err(lacks("tls-certificate", "tls-key")),
-            (None, Some(_)) => return Err(lacks("tls-key", "tls-certificate")),
+            (Some(_), None) => return Err(incomplete("tls-certificate", "tls-key")),
+            (None, Some(_)) => return Err(incomplete("tls-key", "tls-certificate")),
         };
         Ok(Settings { tls, ..self.settings })
     }

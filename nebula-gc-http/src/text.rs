@@ -1,7 +1,7 @@
 //! Texts made safe to show: one line on a terminal, or one word of a shell's command line.
 
 /// A text as one word of a POSIX shell's command line, for commands that people are told to run: a name
-/// may hold anything.
+/// may contain anything.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
@@ -11,25 +11,24 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// Text from elsewhere as one line that commands no terminal and hides nothing: control characters,
-/// and those that are invisible or change the direction of the text, are escaped as Rust does it
-/// (`\u{1b}`).
+/// Untrusted text as one line that is safe to print on a terminal: control characters, and those that are
+/// invisible or change the direction of the text, are escaped as in Rust (`\u{1b}`).
 #[cfg(feature = "client")]
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+    let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() || is_invisible(c) {
-            shown.extend(c.escape_default());
+            printable.extend(c.escape_default());
         } else {
-            shown.push(c);
+            printable.push(c);
         }
     }
-    shown
+    printable
 }
 
-/// Unicode's characters without a glyph of their own that matter to a reader: of direction, of no
-/// width, fillers, selectors of variants, separators of lines, and tags.
+/// Whether a reader would not see a character: Unicode's characters for direction, zero-width characters,
+/// fillers, variation selectors, line separators and tags.
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

@@ -1,7 +1,6 @@
-//! `nebula-gc admin`: everything that the API can do, from a shell.
+//! `nebula-gc admin`: all operations of the API, from a shell.
 //!
-//! [`commands`] names the commands; what each takes and says stands in the API's document, from
-//! which its flags and its help are made.
+//! [`commands`] lists the commands; their flags and help are generated from the API's OpenAPI document.
 
 mod commands;
 mod fields;
@@ -31,14 +30,14 @@ const KEY_FILE: &str = "key-file";
 const PIN: &str = "pin";
 const OUTPUT: &str = "output";
 const LIMIT: &str = "limit";
-/// No key's file is longer, in bytes.
+/// The largest accepted key file, in bytes.
 const KEY_FILE_LIMIT: u64 = 4096;
 const OUT: &str = "out";
 const SKIP_CONFLICTS: &str = "skipConflicts";
-/// What is too long for a person's screen.
+/// Fields that are too long for a screen.
 const HIDDEN: &[&str] = &["qrPng"];
 
-/// As shells and clap have it for what was not said rightly.
+/// The exit code for usage errors, as shells and clap have it.
 const USAGE: u8 = 2;
 
 pub(crate) fn command() -> Command {
@@ -48,7 +47,7 @@ pub(crate) fn command() -> Command {
             .value_name(value)
             .global(true)
             .help(help.to_owned())
-            .help_heading("Which server, and how to print")
+            .help_heading("Server and output")
     };
     let operations = operation::all();
     let group = |(name, about): &(&'static str, &'static str)| {
@@ -63,34 +62,34 @@ pub(crate) fn command() -> Command {
             .subcommands(found.map(|(entry, operation)| leaf(entry, operation)))
     };
     Command::new("admin")
-        .about("Ask a running server for all that its API does")
+        .about("Manage a running server through its API")
         .long_about(
-            "Ask a running server for all that its API does\n\n\
-             A list is read to its end, as a table or as one document of JSON. Texts may be given \
-             as @FILE, and @- is the standard input.\n\n\
-             Exit codes: 0 done, 1 refused or not reached, 2 not a command.",
+            "Manage a running server through its API\n\n\
+             Lists are read to their end and printed as a table or as one JSON document. A text may be \
+             given as @FILE to read it from a file, or as @- to read it from the standard input.\n\n\
+             Exit codes: 0 done, 1 refused or unreachable, 2 usage error.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(setting(
             SERVER,
             "URL",
-            "The server's address [environment: NEBULAGC_SERVER] [default: http://127.0.0.1:8080]",
+            "URL of the server [environment: NEBULAGC_SERVER] [default: http://127.0.0.1:8080]",
         ))
         .arg(setting(
             KEY_FILE,
             "FILE",
-            "Where the operator key is read from [environment: NEBULAGC_KEY_FILE] \
+            "File with the operator key [environment: NEBULAGC_KEY_FILE] \
              [default: nebula-gc-data/operator.key]",
         ))
         .arg(setting(
             PIN,
             "SHA256",
-            "Trust the server with this public key (as join links and curl write it) in place of \
-             those that the system's roots vouch for [environment: NEBULAGC_PIN]",
+            "Trust the server with this public key (as in join links and curl's --pinnedpubkey) \
+             instead of the system's root certificates [environment: NEBULAGC_PIN]",
         ))
         .arg(
-            setting(OUTPUT, "FORMAT", "How to print what is answered [default: table]")
+            setting(OUTPUT, "FORMAT", "Output format [default: table]")
                 .value_parser(PossibleValuesParser::new(["table", "json"])),
         )
         .subcommands(GROUPS.iter().map(group))
@@ -100,7 +99,7 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
     let example = ["nebula-gc admin", entry.group, entry.verb, entry.example].join(" ");
     let mut leaf = Command::new(entry.verb)
         .about(operation.summary.clone())
-        .after_help(format!("Example:\n  {}\n\nAsks {}", example.trim_end(), operation.route()))
+        .after_help(format!("Example:\n  {}\n\nCalls {}", example.trim_end(), operation.route()))
         .args(fields::arguments(operation));
     if operation.is_list {
         leaf = leaf.arg(
@@ -108,11 +107,11 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
                 .long(LIMIT)
                 .value_name("NUMBER")
                 .value_parser(value_parser!(u32).range(1..))
-                .help("Print so many at most; all of them otherwise"),
+                .help("Print at most this many; default: all"),
         );
     }
     if operation.is_file {
-        let help = "Write it to this file; to the standard output otherwise";
+        let help = "Write to this file; default: the standard output";
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
@@ -123,55 +122,55 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let Some((group, in_group)) = matches.subcommand() else { return Ok(ExitCode::from(USAGE)) };
-    let Some((verb, said)) = in_group.subcommand() else { return Ok(ExitCode::from(USAGE)) };
+    let Some((verb, in_verb)) = in_group.subcommand() else { return Ok(ExitCode::from(USAGE)) };
     let entry = COMMANDS.iter().find(|entry| (entry.group, entry.verb) == (group, verb));
     let Some(entry) = entry else { return Ok(ExitCode::from(USAGE)) };
     let operations = operation::all();
     let operation = operations.iter().find(|it| it.id == entry.operation);
     let operation = operation.ok_or("the API's document lacks this operation")?;
-    let (request, name) = match fields::request(operation, said) {
-        Ok(request) => (request, names::node_meant(operation, said)),
+    let (request, name) = match fields::request(operation, in_verb) {
+        Ok(request) => (request, names::requested_node(operation, in_verb)),
         Err(reason) => {
             terminal::warn(&reason.to_string());
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let mut client = client(said)?;
+    let mut client = client(in_verb)?;
     if polling::is_long(entry) {
         client = client.with_patience(polling::LONG);
     }
-    let asked = Asked {
+    let invocation = Invocation {
         client,
         entry,
         operation,
-        said,
-        as_json: said.get_one::<String>(OUTPUT).is_some_and(|format| format == "json"),
+        matches: in_verb,
+        as_json: in_verb.get_one::<String>(OUTPUT).is_some_and(|format| format == "json"),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let request = match name {
             None => request,
             Some(named) => {
-                let id = named.look_up(&asked.client).await?;
-                fields::request_for(operation, said, Some(&id))?
+                let id = named.look_up(&invocation.client).await?;
+                fields::request_for(operation, in_verb, Some(&id))?
             }
         };
-        asked.answer(request).await
+        invocation.run(request).await
     })
 }
 
-/// A command as it was given.
-struct Asked<'a> {
+/// A command with its arguments.
+struct Invocation<'a> {
     client: Client,
     entry: &'a Entry,
     operation: &'a Operation,
-    said: &'a ArgMatches,
+    matches: &'a ArgMatches,
     as_json: bool,
 }
 
-impl Asked<'_> {
-    async fn answer(&self, request: Request) -> Result<ExitCode, Box<dyn Error>> {
-        if polling::is_asked(self.said) {
+impl Invocation<'_> {
+    async fn run(&self, request: Request) -> Result<ExitCode, Box<dyn Error>> {
+        if polling::is_requested(self.matches) {
             return polling::run(self, request).await.map(|()| ExitCode::SUCCESS);
         }
         if self.operation.is_list {
@@ -193,19 +192,19 @@ impl Asked<'_> {
         } else {
             self.show(&body, answer.header("etag"))?;
         }
-        if qr::is_asked(self.said) {
-            print(&qr::drawn(&body)?)?;
+        if qr::is_requested(self.matches) {
+            print(&qr::draw_link(&body)?)?;
         }
-        // What is in the way of an import keeps it undone, unless it was to be left out.
+        // Conflicts prevent an import, unless they were to be skipped.
         let conflicts = body.get("conflicts").and_then(Value::as_array).map_or(0, Vec::len);
-        let skips = self.said.try_get_one::<String>(SKIP_CONFLICTS).ok().flatten();
+        let skips = self.matches.try_get_one::<String>(SKIP_CONFLICTS).ok().flatten();
         let is_refused = conflicts > 0 && skips.is_none_or(|skips| skips != "true");
         Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     async fn list(&self, request: Request) -> Result<(), Box<dyn Error>> {
         let limit = self.limit();
-        // As many as the API gives at once, unless fewer are wanted.
+        // Pages of the API's maximum size, unless fewer items are wanted.
         let mut pages = self.client.pages(request.query("limit", limit.min(500).to_string()));
         let (mut items, mut beside) = (vec![], Value::Null);
         while items.len() < limit {
@@ -219,7 +218,7 @@ impl Asked<'_> {
 
     /// How many items to print at most.
     fn limit(&self) -> usize {
-        let limit = self.said.get_one::<u32>(LIMIT);
+        let limit = self.matches.get_one::<u32>(LIMIT);
         limit.map_or(usize::MAX, |limit| usize::try_from(*limit).unwrap_or(usize::MAX))
     }
 
@@ -227,7 +226,7 @@ impl Asked<'_> {
         if !self.as_json {
             return Ok(print(&show::table(&items, self.entry.columns))?);
         }
-        // As a page would be that had room for all.
+        // As one page that has room for all items.
         let whole = Pages::filled(beside, items);
         terminal::print_json(&whole)
     }
@@ -242,33 +241,35 @@ impl Asked<'_> {
     }
 
     fn file(&self, answer: &Answer) -> Result<(), Box<dyn Error>> {
-        match self.said.get_one::<String>(OUT) {
-            // As any file that a program writes; the process's umask says who may read it.
+        match self.matches.get_one::<String>(OUT) {
+            // Readable as the process's umask allows, like any other output file.
             Some(path) => nebula_pki::files::replace(path.as_ref(), &answer.body, 0o666)
                 .map_err(|error| format!("{path}: {error}").into()),
             None if io::stdout().is_terminal() && std::str::from_utf8(&answer.body).is_err() => {
-                Err("this is not for a terminal: give --out FILE".into())
+                Err("the answer is binary: write it to a file with --out FILE".into())
             }
             None => Ok(terminal::print_bytes(&answer.body)?),
         }
     }
 }
 
-fn client(said: &ArgMatches) -> Result<Client, Box<dyn Error>> {
+fn client(matches: &ArgMatches) -> Result<Client, Box<dyn Error>> {
     let given = |name: &str, variable: &str| {
-        let flag = said.try_get_one::<String>(name).ok().flatten().cloned();
+        let flag = matches.try_get_one::<String>(name).ok().flatten().cloned();
         flag.or_else(|| std::env::var(variable).ok().filter(|value| !value.is_empty()))
     };
     let server = given(SERVER, "NEBULAGC_SERVER");
     let client = Client::new(server.as_deref().unwrap_or("http://127.0.0.1:8080"))?;
     let file = given(KEY_FILE, "NEBULAGC_KEY_FILE");
     let file = file.as_deref().unwrap_or("nebula-gc-data/operator.key");
-    let key = read_text(Path::new(file), KEY_FILE_LIMIT)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|error| format!("{file}: {error}; --key-file names the operator key's file"))?;
+    let key = read_text(Path::new(file), KEY_FILE_LIMIT).map(zeroize::Zeroizing::new).map_err(
+        |error| format!("{file}: {error}; name the operator key's file with --key-file"),
+    )?;
     let key = key.trim();
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{file}: holds no operator key; --key-file names its file").into());
+        return Err(
+            format!("{file}: contains no operator key; name its file with --key-file").into()
+        );
     }
     let client = client.with_key(key);
     match given(PIN, "NEBULAGC_PIN") {

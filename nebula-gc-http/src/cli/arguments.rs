@@ -1,4 +1,4 @@
-//! Settings from the command line, the environment and the file.
+//! Reads settings from the command line, the environment and the file.
 
 use std::error::Error;
 use std::fs::File;
@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
+use nebula_gc_http::server::DataDirectory;
 use nebula_gc_http::settings::{SETTINGS, Setting, Settings, Sources};
 
 const CONFIG: &str = "config";
@@ -15,7 +16,7 @@ const CONFIG_VARIABLE: &str = "NEBULAGC_CONFIG";
 pub(crate) fn with_settings(command: Command, names: &[&str]) -> Command {
     let settings = SETTINGS.iter().filter(|setting| names.contains(&setting.name));
     let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").help(format!(
-        "Read settings from this file in TOML; flags and the environment win over it \
+        "Read settings from this TOML file; flags and the environment take precedence \
          [environment: {CONFIG_VARIABLE}]"
     ));
     command.arg(config).args(settings.map(argument))
@@ -34,14 +35,14 @@ fn argument(setting: &'static Setting) -> Arg {
     argument
 }
 
-/// Reads the settings. Also answers which variables of ours are none.
+/// Reads the settings. Also returns environment variables with our prefix that are not known.
 pub(crate) fn settings(matches: &ArgMatches) -> Result<(Settings, Vec<String>), Box<dyn Error>> {
     let text = |name| matches.try_get_one::<String>(name).ok().flatten().cloned();
     let flags: Vec<_> = SETTINGS
         .iter()
         .filter_map(|setting| Some((setting.name.to_owned(), text(setting.name)?)))
         .collect();
-    // What is not UTF-8 can be none of ours.
+    // A variable that is not UTF-8 is none of ours.
     let environment: Vec<_> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -63,10 +64,19 @@ pub(crate) fn settings(matches: &ArgMatches) -> Result<(Settings, Vec<String>), 
     Ok((settings, unknown.into_iter().map(str::to_owned).collect()))
 }
 
-/// No file of settings is longer, in bytes.
+/// The data directory of these settings, for commands that do not serve.
+pub(crate) fn data_directory(settings: &Settings) -> DataDirectory {
+    let directory = DataDirectory::at(&settings.data);
+    match &settings.secrets_file {
+        Some(path) => directory.with_secrets_file(path),
+        None => directory,
+    }
+}
+
+/// The largest accepted settings file, in bytes.
 const CONFIG_LIMIT: u64 = 1 << 20;
 
-/// A file's text, which may also come from a pipe, of at most so many bytes.
+/// Reads a text file, which may be a pipe, of at most `limit` bytes.
 pub(crate) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(limit + 1).read_to_string(&mut text)?;

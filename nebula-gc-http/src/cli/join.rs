@@ -1,4 +1,4 @@
-//! `nebula-gc join`.
+//! `nebula-gc join`: joins this device to a network.
 
 mod identity;
 
@@ -43,20 +43,20 @@ struct Files {
 
 pub(crate) fn command() -> Command {
     Command::new("join")
-        .about("Let this device join a network")
+        .about("Join this device to a network")
         .long_about(
-            "Let this device join a network\n\n\
-             Makes a key, which never leaves the device, and a token that the device is known by \
-             (node.key and node.token, mode 0600), sends the public key, and writes the files that \
-             nebula starts with. Doing it again uses the same key and token, and gets the same \
-             address; after a release it takes another token, and has its address back.",
+            "Join this device to a network\n\n\
+             Creates a private key, which never leaves the device, and a node token, which identifies it \
+             (node.key and node.token, mode 0600), sends the public key and the token, and writes the \
+             files that nebula starts with. Joining again uses the same key and token, and gets the same \
+             address; after a release it creates another token, and gets its address back.",
         )
         .after_help(
             "Example:\n  nebula-gc join 'https://nebula.example.org/join#token=…' --name laptop\n  \
              cd nebula-node && nebula -config nebula.yml",
         )
         .arg(Arg::new(LINK).value_name("LINK").required(true).help(
-            "The join link, or - to read it from the standard input: other users of the machine \
+            "The join link, or - to read it from the standard input: other users of the machine can \
              see arguments",
         ))
         .arg(
@@ -71,11 +71,11 @@ pub(crate) fn command() -> Command {
                 .long(OUT)
                 .value_name("DIR")
                 .default_value("nebula-node")
-                .help("Where its files are kept; made with mode 0700 where it is not there"),
+                .help("Directory for its files; created with mode 0700 if it does not exist"),
         )
         .arg(Arg::new(ENDPOINT).long(ENDPOINT).value_name("HOST:PORT").help(
-            "This device is a lighthouse: the others find each other through it, and reach it at \
-             this address, by UDP. The join token has to permit it",
+            "Make this device a lighthouse, which others reach at this address by UDP. The join token \
+             must allow it",
         ))
         .arg(
             Arg::new(CURVE)
@@ -101,7 +101,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     if kept != curve && matches.value_source(CURVE) == Some(ValueSource::CommandLine) {
         let key = identity::key_file(&directory);
         return Err(format!(
-            "{}: is on {kept:?} already; --out names another directory, for a new key",
+            "{}: is a key on {kept:?}; use another --out directory for a new key",
             key.display()
         )
         .into());
@@ -110,22 +110,22 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let mut enrolled = runtime.block_on(enroll(&link, &request(matches, &identity, None)));
     let is_released = enrolled.as_ref().is_err_and(|error| code_of(&**error) == "node_released");
     if is_released {
-        // It shows whose address it was, and has it back.
+        // It proves that it is the former holder of its address, and gets it back.
         let former = identity.succeed()?;
         enrolled = runtime.block_on(enroll(&link, &request(matches, &identity, Some(&former))));
     }
     let enrolled = enrolled.map_err(|error| explained(error, &directory))?;
     let bundle = checked(&enrolled, &identity)?;
     if is_released {
-        identity.keep_token(&directory)?;
+        identity.save_token(&directory)?;
     }
     install(&bundle, &directory)?;
     let node = bundle.certificates().details();
     let (name, asked) = (node.name(), text(NAME));
     if name != asked {
-        // It is asked again, for a bundle as it is now.
+        // It was in the network before.
         terminal::warn(&format!(
-            "it is called {:?} already; an operator can change its name",
+            "this device is already in the network as {:?}; an operator can rename it",
             printable(&name)
         ));
     }
@@ -133,7 +133,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         && !bundle.config().lighthouse.am_lighthouse
     {
         terminal::warn(&format!(
-            "it is in the network already, and no lighthouse at {endpoint}; an operator can make it one"
+            "this device is already in the network, but not as a lighthouse at {endpoint}; an operator can \
+             make it one"
         ));
     }
     let addresses: Vec<_> = node.networks().iter().map(ToString::to_string).collect();
@@ -147,7 +148,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bundle, if this device can trust it: a server may have been taken over.
+/// The bundle, if it passes this device's own checks: the server may be compromised.
 fn checked(enrolled: &Enrolled, identity: &Identity) -> Result<CheckedBundle, Box<dyn Error>> {
     let files = enrolled.bundle.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let now = now()?;
@@ -157,7 +158,7 @@ fn checked(enrolled: &Enrolled, identity: &Identity) -> Result<CheckedBundle, Bo
     })
 }
 
-/// Of a certificate that this machine's clock is against, which may be what is wrong.
+/// The reason for a certificate that is not valid at this time, which may be a wrong clock.
 fn wrong_time(error: &nebula_bundle::Error, now: i64) -> Option<String> {
     use nebula_pki::Error as Refusal;
     let nebula_bundle::Error::Certificate { file, source } = error else { return None };
@@ -172,12 +173,12 @@ fn wrong_time(error: &nebula_bundle::Error, now: i64) -> Option<String> {
     };
     let (at, now) = (Timestamp::from_second(*at).ok()?, Timestamp::from_second(now).ok()?);
     Some(format!(
-        "{file}: {is} {at}, and this machine's clock says {now}: if that is wrong, put it right and \
+        "{file}: {is} {at}, and this machine's clock says {now}: if the clock is wrong, correct it and \
          join again"
     ))
 }
 
-/// All of the files, or none: those that are there stay until all new ones are on the disk.
+/// Installs all files or none: existing ones stay until all new ones are on the disk.
 fn install(bundle: &CheckedBundle, directory: &Path) -> Result<(), Box<dyn Error>> {
     let mut staged = vec![];
     for (name, contents) in bundle.files() {
@@ -191,7 +192,7 @@ fn install(bundle: &CheckedBundle, directory: &Path) -> Result<(), Box<dyn Error
         .map_err(|error| format!("{}: {error}; join again", directory.display()).into())
 }
 
-/// What is sent.
+/// The body of the enrolment request.
 fn request(matches: &ArgMatches, identity: &Identity, former_token: Option<&str>) -> Value {
     let mut body = json!({
         "name": matches.get_one::<String>(NAME),
@@ -223,7 +224,7 @@ async fn enroll(link: &JoinLink, body: &Value) -> Result<Enrolled, Box<dyn Error
     })
 }
 
-/// What a refusal is for programs.
+/// The code of a refusal.
 fn code_of<'a>(error: &'a (dyn Error + 'static)) -> &'a str {
     match error.downcast_ref::<ClientError>() {
         Some(ClientError::Refused(problem)) => &problem.code,
@@ -231,18 +232,18 @@ fn code_of<'a>(error: &'a (dyn Error + 'static)) -> &'a str {
     }
 }
 
-/// A refusal, with what to do about it here.
+/// A refusal, with what to do about it on this device.
 fn explained(error: Box<dyn Error>, directory: &Path) -> Box<dyn Error> {
     let directory = directory.display();
     match code_of(&*error) {
         "invalid_public_key" => format!(
-            "{error}; here: join with --curve, and with another --out than {directory}, which has a \
-             key"
+            "{error}; on this device: join with --curve, and with another --out than {directory}, which \
+             already contains a key"
         )
         .into(),
         "conflict" if error.to_string().starts_with("nodeToken: ") => format!(
-            "{error}; here: {directory} has the key and token of a node of another network, and each \
-             network needs an --out of its own"
+            "{error}; on this device: {directory} contains the key and token of a node of another network; \
+             use a separate --out for each network"
         )
         .into(),
         _ => error,

@@ -1,4 +1,4 @@
-//! `nebula-gc`: the server, its operators' commands, and how a device joins.
+//! The program `nebula-gc`: the server, the operators' commands, and joining a device to a network.
 
 mod admin;
 mod arguments;
@@ -19,13 +19,13 @@ use mimalloc::MiMalloc;
 use nebula_gc_http::server::forbid_dumps;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Keys and tokens are in requests and answers, and so in buffers of libraries that know nothing of
-/// them: whatever is freed is wiped.
+/// Wipes all memory when it is freed: keys and tokens pass through buffers of libraries that do not wipe
+/// them.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
-    // Keys and tokens are read by all that it does.
+    // Every command reads keys or tokens.
     forbid_dumps();
     let matches = command().get_matches();
     let done = match matches.subcommand() {
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
         Some(("join", matches)) => join::run(matches),
         Some(("verify", matches)) => verify::run(matches),
         Some(("confirm-clock", matches)) => confirm_clock::run(matches),
-        // clap asks for one of them.
+        // clap requires one of them.
         _ => Ok(ExitCode::FAILURE),
     };
     done.unwrap_or_else(|error: Box<dyn Error>| {
         if terminal::has_read_enough(&*error) {
             return ExitCode::SUCCESS;
         }
-        terminal::complain(&*error);
+        terminal::report_error(&*error);
         ExitCode::FAILURE
     })
 }
@@ -63,12 +63,12 @@ fn command() -> Command {
         .subcommand(confirm_clock::command())
 }
 
-/// Seconds since the Unix epoch.
-/// As RFC 3339 writes it.
+/// A time, given in seconds since the Unix epoch, in the form of RFC 3339.
 fn time(at: i64) -> String {
     jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
+/// Seconds since the Unix epoch.
 fn now() -> Result<i64, Box<dyn Error>> {
     Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?)
 }

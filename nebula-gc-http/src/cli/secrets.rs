@@ -4,35 +4,32 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use nebula_gc_http::server::DataDirectory;
-use nebula_gc_http::settings::Settings;
 
 use crate::{arguments, terminal};
 
 const STAGE: &str = "stage";
 
 pub(crate) fn command() -> Command {
-    let rotate = Command::new("rotate").about("Add new keys, for what is written from now on").long_about(
-        "Add new keys, for what is written from now on\n\n\
-         A server uses them from its next start: then it seals CA keys anew, and hashes each \
-         bearer secret anew when it is next used. The former keys stay, for what was written under \
-         them, until `nebula-gc secrets prune`.\n\n\
+    let rotate = Command::new("rotate").about("Add new keys for everything that is written from now on").long_about(
+        "Add new keys for everything that is written from now on\n\n\
+         A server uses them from its next start: it seals the CA keys again, and hashes each bearer \
+         secret again when it is next used. The former keys stay for what was written under them, \
+         until `nebula-gc secrets prune`.\n\n\
          Several servers over one PostgreSQL need the same file: run `rotate --stage` on one of them, \
-         copy the file to all and restart them; then `rotate`, copy and restart once more. So no \
+         copy the file to all and restart them; then `rotate`, copy and restart once more. That way no \
          server writes with a key that another does not know.",
     );
     let stage = Arg::new(STAGE).long(STAGE).action(ArgAction::SetTrue).help(
-        "Only add the keys, for several servers to learn of them; the next rotate puts them to use",
+        "Only add the keys, so that all servers can learn of them; the next rotate puts them to use",
     );
-    let prune = Command::new("prune").about("Drop the keys that nothing uses any more").long_about(
-        "Drop the keys that nothing uses any more\n\n\
-         Says what still uses the others. Without --database, stop the server first; with it, \
-         restart all servers since the last rotation first.",
-    );
+    let prune =
+        Command::new("prune").about("Delete the keys that nothing uses any more").long_about(
+            "Delete the keys that nothing uses any more\n\n\
+         Prints what still uses the others. Without --database, stop the server first; with it, \
+         restart all servers after the last rotation first.",
+        );
     Command::new("secrets")
-        .about(
-            "The server's own keys: those that bearer secrets are hashed with, and CA keys sealed",
-        )
+        .about("Manage the server's own keys, which hash bearer secrets and seal CA keys")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(arguments::with_settings(rotate.arg(stage), &["data", "secrets-file"]))
@@ -43,14 +40,14 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     match matches.subcommand() {
         Some(("rotate", matches)) => rotate(matches),
         Some(("prune", matches)) => prune(matches),
-        // clap asks for one of them.
+        // clap requires one of them.
         _ => Ok(ExitCode::FAILURE),
     }
 }
 
 fn rotate(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
-    let file = directory(&settings).secrets();
+    let file = arguments::data_directory(&settings).secrets();
     let path = file.path().display();
     if matches.get_flag(STAGE) {
         file.change(|secrets| Ok(secrets.stage()?))?;
@@ -66,17 +63,9 @@ fn rotate(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
 
 fn prune(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
-    let directory = directory(&settings);
+    let directory = arguments::data_directory(&settings);
     for line in directory.prune_secrets(settings.database.as_ref().map(|url| url.expose()))? {
         terminal::print(&format!("{line}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn directory(settings: &Settings) -> DataDirectory {
-    let directory = DataDirectory::at(&settings.data);
-    match &settings.secrets_file {
-        Some(path) => directory.with_secrets_file(path),
-        None => directory,
-    }
 }

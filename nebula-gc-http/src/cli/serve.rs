@@ -19,21 +19,21 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments;
 
-/// How often the certificate's files are looked at.
-const LOOK_AT_FILES: Duration = Duration::from_secs(5);
-/// Files that are open beside the connections: the database, its log, its readers, what is logged.
+/// How often the TLS files are checked for changes.
+const TLS_FILES_INTERVAL: Duration = Duration::from_secs(5);
+/// Files that are open besides connections: the database, its log, its readers, the standard error.
 const OTHER_FILES: u64 = 64;
-/// As a shell tells the end by Ctrl-C.
+/// The exit code after Ctrl-C, as shells report it.
 const INTERRUPTED: i32 = 130;
 
 pub(crate) fn command() -> Command {
     let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
     let command = Command::new("serve").about("Run the server").long_about(
         "Run the server\n\n\
-             The first start makes the data directory (0700): the database, the server's secrets, \
-             and operator.key (0600), the key that requests are made with. Later starts use what \
-             is there. Ctrl-C or SIGTERM stops it after finishing what is in flight; a second one \
-             stops it at once. SIGHUP has it read the TLS certificate anew.",
+             The first start creates the data directory (mode 0700) with the database, the server's \
+             secrets and operator.key (mode 0600), the key for requests to it. Ctrl-C or SIGTERM stops \
+             the server after the requests in progress; a second one stops it at once. SIGHUP reloads \
+             the TLS certificate.",
     );
     arguments::with_settings(command, &names)
 }
@@ -48,11 +48,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     for name in unknown {
-        tracing::warn!(name, "this variable of the environment is no setting");
+        tracing::warn!(name, "unknown environment variable ignored");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = serve(&runtime, settings);
-    // What still runs is not waited for.
+    // Background tasks are not waited for.
     runtime.shutdown_background();
     served
 }
@@ -66,7 +66,7 @@ fn serve(
         .block_on(TcpListener::bind(listen))
         .map_err(|error| format!("listen: {listen}: {error}; --listen names another address"))?;
     let address = listener.local_addr()?;
-    fit_into_files(&mut limits);
+    fit_open_files(&mut limits);
     let signers = settings.signers()?;
     let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose();
     let tls = tls.map_err(|error| format!("tls-certificate, tls-key: {error}"))?;
@@ -92,13 +92,13 @@ fn serve(
         let mut hangup = signal(SignalKind::hangup())?;
         if let Some(tls) = tls {
             server = server.tls(tls.clone());
-            tokio::spawn(async move { tls.follow(hangup, LOOK_AT_FILES).await });
+            tokio::spawn(async move { tls.follow(hangup, TLS_FILES_INTERVAL).await });
         } else {
-            // Caught, so that it does not end a server that has nothing to load anew.
+            // Caught, so that it does not end a server that has nothing to reload.
             tokio::spawn(async move { while hangup.recv().await.is_some() {} });
         }
         let operator_key = directory.operator_key();
-        // Who reads the first line may close the pipe; that is no reason not to serve.
+        // A reader of the first line may close the pipe; the server runs on.
         let _ = writeln!(
             std::io::stdout(),
             "Serving {scheme}://{address}/ (stop with Ctrl-C).\n{}",
@@ -106,7 +106,7 @@ fn serve(
         );
         let stop = async move {
             first.next().await;
-            tracing::info!("stopping: finishing what is in flight");
+            tracing::info!("stopping: finishing requests in progress");
         };
         let served = tokio::select! {
             served = server.run(stop) => served,
@@ -118,41 +118,40 @@ fn serve(
     })
 }
 
-/// Where the operator key is, which may have been moved since the first start.
+/// Where the operator key is. It may have been moved since the first start.
 fn key_line(file: &Path) -> String {
     match file.try_exists() {
         Ok(false) => format!(
-            "No operator key is in {}: say where yours is (--key-file), or stop this and make another \
-             (nebula-gc operator-key new)",
+            "No operator key is in {}: name its file with --key-file, or stop the server and create \
+             another (nebula-gc operator-key new)",
             file.display()
         ),
         _ => format!("The operator key is in {}", file.display()),
     }
 }
 
-/// Takes no more connections than there are files for them.
-fn fit_into_files(limits: &mut Limits) {
+/// Lowers the limit of connections to what the limit of open files allows.
+fn fit_open_files(limits: &mut Limits) {
     let Some(files) = raise_file_limit() else { return };
     let most = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(1);
     if limits.connections <= most {
         return;
     }
     let asked = std::mem::replace(&mut limits.connections, most);
-    // Nobody asked for the default, and most of it is there.
+    // The default was not asked for, and most of it is available.
     if asked == Limits::default().connections && most >= asked / 2 {
-        tracing::debug!(most, "at most so many connections, as the limit of open files has it");
+        tracing::debug!(most, "max-connections lowered to fit the limit of open files");
         return;
     }
     tracing::warn!(
         max_connections = asked,
         most,
-        "the limit of open files allows fewer connections: raise its hard limit (ulimit -Hn, \
+        "max-connections lowered to fit the limit of open files: raise its hard limit (ulimit -Hn, \
          LimitNOFILE= in systemd), or lower max-connections"
     );
 }
 
-/// Whatever the rest of the process is at, the second signal ends it: a thread of its own waits for
-/// that, which waits for nothing else.
+/// Ends the process at the second signal, whatever the rest of it does: a separate thread waits for it.
 fn end_at_the_second_signal() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
@@ -164,7 +163,7 @@ fn end_at_the_second_signal() -> Result<(), Box<dyn Error>> {
             signals.next().await;
             signals.next().await;
         });
-        tracing::warn!("stopped at once");
+        tracing::warn!("stopped at once by a second signal");
         std::process::exit(INTERRUPTED);
     })?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What the program says, on streams whose reader may be gone.
+//! Writes to the standard output and the standard error, whose readers may be gone.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use nebula_gc_http::client::printable;
 use serde_json::Value;
 
-/// Writes an answer to the standard output.
+/// Writes to the standard output.
 ///
 /// # Errors
 /// [`io::ErrorKind::BrokenPipe`] when its reader has read enough, which [`has_read_enough`] tells.
@@ -14,7 +14,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     print_bytes(text.as_bytes())
 }
 
-/// As [`print()`], for what may be no text.
+/// As [`print()`], for data that need not be text.
 pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush())
@@ -25,7 +25,7 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Box<dyn Error>> {
     Ok(print(&(safe_json(&serde_json::to_string_pretty(value)?) + "\n"))?)
 }
 
-/// The same JSON, in which no text commands a terminal. What lies below the space is escaped already.
+/// The same JSON, safe to print on a terminal. Control characters of ASCII are escaped already.
 pub(crate) fn safe_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
@@ -40,24 +40,24 @@ pub(crate) fn safe_json(json: &str) -> String {
     safe
 }
 
-/// Whether a command ended because nobody reads its output any more (`| head`), which is no failure.
+/// Whether a command ended because its output is no longer read (`| head`), which is no failure.
 pub(crate) fn has_read_enough(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Writes a line to the standard error; where that is closed, nobody wants it.
+/// Writes a line to the standard error, if that is open.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// As [`note`], of something that is not as it should be.
+/// As [`note`], for a warning or an error.
 pub(crate) fn warn(line: &str) {
     note(&format!("nebula-gc: {line}"));
 }
 
-/// Says why a command failed. Its text may hold what a server said.
-pub(crate) fn complain(error: &dyn Error) {
+/// Reports why a command failed. The text may contain a server's, which is made safe to print.
+pub(crate) fn report_error(error: &dyn Error) {
     let lines: Vec<_> = error.to_string().lines().map(printable).collect();
     warn(&lines.join("\n"));
 }

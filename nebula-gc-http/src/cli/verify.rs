@@ -4,7 +4,6 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use nebula_gc_http::server::DataDirectory;
 
 use crate::{arguments, now, terminal};
 
@@ -12,18 +11,19 @@ const REPAIR: &str = "repair";
 
 pub(crate) fn command() -> Command {
     let command = Command::new("verify")
-        .about("Check that everything stored keeps the rules that always hold")
+        .about("Check the database for inconsistencies")
         .long_about(
-            "Check that everything stored keeps the rules that always hold\n\n\
-             That no address, name or key has two holders, that each certificate is in the ledger \
-             as it was signed and says what its node's rows say, that who is kept out is blocked, \
-             that released addresses are kept for as long as they must. It only reads, also while \
-             a server runs, unless it is to repair. Prints what is wrong, and ends with 1 where \
-             anything is.",
+            "Check the database for inconsistencies\n\n\
+             Checks that no address, name or key has two holders, that every certificate is in the \
+             ledger as it was signed and matches its node, that the certificates of suspended, revoked \
+             and released nodes are blocked, and that released addresses stay in quarantine long \
+             enough. It only reads, and may run beside a server, unless --repair is given. Prints what \
+             is wrong; the exit code is 1 if anything is.",
         )
         .arg(Arg::new(REPAIR).long(REPAIR).action(ArgAction::SetTrue).help(
-            "First block again what is valid and was taken away, and put back what a clock that \
-             was ahead let expire. Without --database, stop the server first",
+            "First repair what a clock that was ahead has caused: block revoked certificates that are \
+             still valid, and restore those marked as expired too early. Without --database, stop the \
+             server first",
         ))
         .after_help("Example:\n  nebula-gc verify --data nebula-gc-data");
     arguments::with_settings(command, &["data", "database"])
@@ -32,34 +32,19 @@ pub(crate) fn command() -> Command {
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let (settings, _) = arguments::settings(matches)?;
     let url = settings.database.as_ref().map(|url| url.expose());
-    let directory = DataDirectory::at(settings.data);
+    let directory = arguments::data_directory(&settings);
     if matches.get_flag(REPAIR) {
         terminal::print(&match directory.repair(url, now()?)? {
-            0 => "There was nothing to repair.
-"
-            .to_owned(),
-            1 => "1 certificate was repaired.
-"
-            .to_owned(),
-            more => format!(
-                "{more} certificates were repaired.
-"
-            ),
+            0 => "Nothing to repair.\n".to_owned(),
+            1 => "1 certificate was repaired.\n".to_owned(),
+            more => format!("{more} certificates were repaired.\n"),
         })?;
     }
     let found = directory.verify(url, now()?)?;
-    let lines: String = found
-        .iter()
-        .map(|violation| {
-            format!(
-                "{violation}
-"
-            )
-        })
-        .collect();
+    let lines: String = found.iter().map(|violation| format!("{violation}\n")).collect();
     terminal::print(&lines)?;
     if found.is_empty() {
-        terminal::print("Nothing is wrong.\n")?;
+        terminal::print("No inconsistencies found.\n")?;
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)

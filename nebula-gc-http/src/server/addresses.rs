@@ -1,4 +1,4 @@
-//! How many connections each source address has.
+//! Limits how many connections each source address may have open.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,10 +13,10 @@ use crate::machine::machine;
 pub(super) struct Addresses {
     limit: usize,
     open: Mutex<HashMap<IpAddr, usize>>,
-    told: LogLimit,
+    log: LogLimit,
 }
 
-/// One connection's place; given up when this is dropped.
+/// A slot for one connection, freed when dropped.
 pub(super) struct Place {
     addresses: Arc<Addresses>,
     address: IpAddr,
@@ -24,10 +24,10 @@ pub(super) struct Place {
 
 impl Addresses {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, open: Mutex::default(), told: LogLimit::new() })
+        Arc::new(Self { limit, open: Mutex::default(), log: LogLimit::new() })
     }
 
-    /// A place for one more, unless the address has all that it may; then the log says so.
+    /// A slot for one more connection; where the address has used up its own, the log says so.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let address = machine(peer);
         {
@@ -38,13 +38,13 @@ impl Addresses {
                 return Some(Place { addresses: Arc::clone(self), address });
             }
         }
-        if let Some(left_out) = self.told.admit(Instant::now()) {
+        if let Some(left_out) = self.log.admit(Instant::now()) {
             tracing::warn!(
                 %peer,
                 limit = self.limit,
                 left_out,
-                "closed a connection: its address has max-connections-per-address already; for a \
-                 reverse proxy set that to max-connections"
+                "connection closed: its source address has max-connections-per-address open already; \
+                 behind a reverse proxy, set that to max-connections"
             );
         }
         None

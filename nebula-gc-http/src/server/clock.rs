@@ -1,4 +1,4 @@
-//! The time that is stored.
+//! The clock that stored times come from: the system's, as long as it does not jump.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,21 +7,22 @@ use nebula_alloc::Clock;
 
 use crate::error::time;
 
-/// The time for everything that is stored. After a jump it goes on as if there had been none, so
-/// that no address is free before its time; starting the server anew confirms the clock.
+/// The current time for everything that is stored, in seconds since the Unix epoch. After a jump of the
+/// system clock it continues as if there had been none, so that no address is freed early; restarting
+/// the server confirms the system clock.
 pub(super) fn watched_clock() -> impl Fn() -> i64 + Send + Sync + 'static {
     let clock = Clock::new(unix_now, since_boot);
-    let told = AtomicBool::new(false);
+    let logged = AtomicBool::new(false);
     move || {
         let jump = clock.jump();
-        if let Some(seconds) = jump.filter(|_| !told.load(Ordering::Relaxed)) {
+        if let Some(seconds) = jump.filter(|_| !logged.load(Ordering::Relaxed)) {
             tracing::error!(
                 clock = time(unix_now()),
                 believed = time(unix_now().saturating_sub(seconds)),
-                "the clock jumped and is not believed; put it right, or restart to confirm it"
+                "the system clock jumped and is ignored; correct it, or restart the server to confirm it"
             );
         }
-        told.store(jump.is_some(), Ordering::Relaxed);
+        logged.store(jump.is_some(), Ordering::Relaxed);
         clock.now()
     }
 }
@@ -32,7 +33,7 @@ fn unix_now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What no setting of the clock changes, the machine's sleep included.
+/// Time since boot: unaffected by setting the clock, and counting the time that the machine was suspended.
 fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;

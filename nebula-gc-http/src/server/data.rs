@@ -1,4 +1,5 @@
-//! The directory in which a server keeps what is its own.
+//! The data directory: the database, the server's secrets and the root operator key, and what operators do
+//! with them while the server is stopped.
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Read as _};
@@ -33,10 +34,10 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Takes a directory, making it where there is none.
+    /// Opens a directory, and creates it if it does not exist.
     ///
     /// # Errors
-    /// [`ServerError::Path`], also for a directory that others may enter.
+    /// [`ServerError::Path`], also for a directory that other users may access.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, ServerError> {
         let directory = Self::at(path);
         DirBuilder::new()
@@ -48,7 +49,7 @@ impl DataDirectory {
         Ok(directory)
     }
 
-    /// A directory that should be there already; whether it is shows when it is used.
+    /// A directory that should exist already; whether it does shows when it is used.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), secrets_file: None, signers: Signers::default() }
     }
@@ -80,34 +81,34 @@ impl DataDirectory {
         }
     }
 
-    /// Starts the service over the SQLite database in the directory, making at the first start what
-    /// is not there yet: the database, the server's secrets, and the root operator key.
+    /// Starts the service over the SQLite database in the directory. The first start creates the
+    /// database, the server's secrets and the root operator key.
     ///
     /// # Errors
-    /// [`ServerError::Path`] where a file is unusable or missing, also for a database that was there
-    /// before; [`ServerError::Service`].
+    /// [`ServerError::Path`] where a file is unusable or missing, also where the database is gone but
+    /// its secrets or key remain; [`ServerError::Service`].
     pub fn start(&self) -> Result<Service, ServerError> {
-        if let Some(what) = lack(&self.database())? {
-            self.refuse_to_begin_anew(what)?;
+        if let Some(what) = absence_of(&self.database())? {
+            self.refuse_to_start_over(what)?;
         }
         self.start_with(self.sqlite()?)
     }
 
-    /// Starts the service over a PostgreSQL, which other servers may share, making at the first
-    /// start what is not there yet: the tables, the server's secrets, and the root operator key.
+    /// Starts the service over a PostgreSQL, which other servers may share. The first start creates the
+    /// tables, the server's secrets and the root operator key.
     ///
-    /// Connecting waits: not to be called on a thread that serves.
+    /// Connecting blocks: do not call it on a thread of an asynchronous runtime.
     ///
     /// # Errors
     /// [`ServerError::Database`] where it can't be used; [`ServerError::Path`] where a file is
-    /// unusable, and for secrets that are to be had from another server; [`ServerError::Service`].
+    /// unusable, and where the secrets have to be copied from another server; [`ServerError::Service`].
     #[cfg(feature = "postgres")]
     pub fn start_over(&self, url: &str) -> Result<Service, ServerError> {
         self.start_with(postgres(url)?)
     }
 
-    /// Drops the former keys of the server that nothing needs any more; says for each what became
-    /// of it. `url` is of the PostgreSQL, where the database is not in the directory.
+    /// Deletes the server's former keys that nothing uses any more, and reports what became of each.
+    /// `url` is the PostgreSQL's, where the database is not in the directory.
     ///
     /// # Errors
     /// [`ServerError::Path`], also while a server uses the database in the directory;
@@ -117,15 +118,15 @@ impl DataDirectory {
         database.migrate(&crate::COMPONENT)?;
         self.secrets().change(|secrets| {
             let pruned = database.transaction(|tx| secrets::prune(tx, secrets))?;
-            // The check values are gone: a key that stays behind after a crash does no harm.
-            Ok(pruned.into_iter().map(|key| told(secrets, &key)).collect())
+            // Their check values are deleted: a key left behind by a crash does no harm.
+            Ok(pruned.into_iter().map(|key| drop_if_unused(secrets, &key)).collect())
         })
     }
 
-    /// Says that it is `now` (seconds since the Unix epoch), although the last event is later: from
-    /// here on time is counted from `now`. Answers when that event says it was; nothing, where none
-    /// is so far ahead that it has to be said: then nothing changes. `url` is of the PostgreSQL, where
-    /// the database is not in the directory; servers that use it are ready again within a second.
+    /// Confirms that it is `now` (seconds since the Unix epoch) although the last event is later: from
+    /// then on time is counted from `now`. Returns the time of that event, or nothing if it is not ahead
+    /// far enough to need confirmation: then nothing changes. `url` is the PostgreSQL's, where the
+    /// database is not in the directory; servers that use it are ready again within a second.
     ///
     /// # Errors
     /// [`ServerError::Path`], also while a server uses the database in the directory;
@@ -142,9 +143,9 @@ impl DataDirectory {
         })?)
     }
 
-    /// Makes another root operator key, for who has lost theirs, and writes it to
-    /// [`operator_key`](Self::operator_key), which must not be there. `now` is in seconds since the
-    /// Unix epoch; `url` is of the PostgreSQL, where the database is not in the directory.
+    /// Creates another root operator key, for operators who have lost theirs, and writes it to
+    /// [`operator_key`](Self::operator_key), which must not exist. `now` is in seconds since the Unix
+    /// epoch; `url` is the PostgreSQL's, where the database is not in the directory.
     ///
     /// # Errors
     /// [`ServerError::Path`], also for a file that is there and while a server uses the database in
@@ -153,7 +154,7 @@ impl DataDirectory {
     pub fn new_operator_key(&self, url: Option<&str>, now: i64) -> Result<(), ServerError> {
         let (mut database, file) = (self.existing(url)?, self.operator_key());
         if exists(&file)? {
-            let reason = "is there already: use the key in it, or move it away";
+            let reason = "already exists: use the key in it, or move it away";
             return Err(path_error(&file, &reason));
         }
         let secrets = self.secrets().load()?;
@@ -164,14 +165,14 @@ impl DataDirectory {
             secrets::verify(tx, &secrets)?;
             let now = event::time(tx, now)?;
             operator_keys::insert_root(tx, now, &hashed, "nebula-gc operator-key new")?;
-            // The copy comes first: whoever has none can't use what is stored.
+            // The file is written first: a key that is stored but was never written is of no use.
             write_key(&file, &key).map_err(unwritten)
         })?)
     }
 
-    /// Blocks again what is valid at `now` (seconds since the Unix epoch) and was taken away, and puts
-    /// back what a clock that was ahead let expire. Answers how many certificates it found. `url` is
-    /// of the PostgreSQL, where the database is not in the directory.
+    /// Blocks again what was revoked and is still valid at `now` (seconds since the Unix epoch), and
+    /// restores what a clock that was ahead marked as expired. Returns how many certificates it repaired.
+    /// `url` is the PostgreSQL's, where the database is not in the directory.
     ///
     /// # Errors
     /// [`ServerError::Path`], also while a server uses the database in the directory;
@@ -185,8 +186,8 @@ impl DataDirectory {
         })?)
     }
 
-    /// Everything that is wrong in the database at `now` (seconds since the Unix epoch), also while
-    /// servers use it. `url` is of the PostgreSQL, where the database is not in the directory.
+    /// All inconsistencies in the database at `now` (seconds since the Unix epoch). Servers may use it
+    /// meanwhile. `url` is the PostgreSQL's, where the database is not in the directory.
     ///
     /// # Errors
     /// [`ServerError::Path`] or [`ServerError::Database`] where it can't be read;
@@ -205,7 +206,7 @@ impl DataDirectory {
             Some(_) => return Err(ServerError::Database("built without PostgreSQL".to_owned())),
             None => {
                 let database = self.database();
-                if let Some(what) = lack(&database)? {
+                if let Some(what) = absence_of(&database)? {
                     return Err(path_error(&database, &what));
                 }
                 Readers::open(&database, 1)
@@ -217,9 +218,9 @@ impl DataDirectory {
         Ok(found)
     }
 
-    /// The first start makes the database and its tables, then the secrets, notes in the database
-    /// which those are, then writes the operator key. So it can go on wherever it was cut off, and
-    /// what is there without what comes before it was left by a database that is lost.
+    /// The first start creates the database and its tables, then the secrets, records their check values
+    /// in the database, and then writes the operator key. So it can resume wherever it was interrupted;
+    /// a later file without the earlier ones was left behind by a database that is lost.
     fn start_with(&self, mut database: Database) -> Result<Service, ServerError> {
         let (file, key_file) = (self.secrets(), self.operator_key());
         let secrets = file.load_or_make(|is_there| {
@@ -229,7 +230,7 @@ impl DataDirectory {
                 return Err(path_error(file.path(), &MISSING));
             }
             if !is_written && exists(&key_file)? {
-                return Err(path_error(&key_file, &OF_ANOTHER));
+                return Err(path_error(&key_file, &FOREIGN_KEY));
             }
             Ok(())
         })?;
@@ -238,9 +239,9 @@ impl DataDirectory {
         Ok(Service::start_keeping(database, secrets, signers, watched_clock(), keep)?)
     }
 
-    /// Refuses a database that is to be made, but was there before, as other files in the directory
-    /// tell. Secrets from elsewhere tell nothing: they may have been made for it beforehand.
-    fn refuse_to_begin_anew(&self, what: &str) -> Result<(), ServerError> {
+    /// Refuses to create a database where one existed before, as other files in the directory show.
+    /// Secrets stored elsewhere show nothing: they may have been created for it beforehand.
+    fn refuse_to_start_over(&self, what: &str) -> Result<(), ServerError> {
         let mut left = Vec::new();
         for name in ["secrets.json", "operator.key"] {
             if exists(&self.path.join(name))? {
@@ -249,20 +250,20 @@ impl DataDirectory {
         }
         let Some(first) = left.first() else { return Ok(()) };
         let reason = format!(
-            "{what}, although {first} is there: put the database back, or move secrets.json and \
-             operator.key away to begin anew"
+            "{what}, although {first} exists: restore the database, or move secrets.json and \
+             operator.key away to start over"
         );
         Err(path_error(&self.database(), &reason))
     }
 
-    /// A database that is there already.
+    /// A database that exists already.
     fn existing(&self, url: Option<&str>) -> Result<Database, ServerError> {
         match url {
             #[cfg(feature = "postgres")]
             Some(url) => postgres(url),
             #[cfg(not(feature = "postgres"))]
             Some(_) => Err(ServerError::Database("built without PostgreSQL".to_owned())),
-            None => match lack(&self.database())? {
+            None => match absence_of(&self.database())? {
                 None => self.sqlite(),
                 Some(what) => Err(path_error(&self.database(), &what)),
             },
@@ -277,29 +278,29 @@ impl DataDirectory {
         let database = self.database();
         Sqlite::open(&database).map(Database::from).map_err(|error| match error {
             nebula_alloc::Error::SecondWriter { .. } => {
-                path_error(&self.path, &"is in use by a server that runs")
+                path_error(&self.path, &"is in use by a running server")
             }
             error => path_error(&database, &error),
         })
     }
 }
 
-/// Whoever checks a database may have named another program's.
+/// The file to check may be another program's.
 fn unreadable(error: &nebula_alloc::Error) -> String {
     match error {
         nebula_alloc::Error::SchemaTooOld { version: 0, .. } => {
-            "has none of nebula-gc's tables: it is another program's".to_owned()
+            "has none of nebula-gc's tables: it belongs to another program".to_owned()
         }
         error => error.to_string(),
     }
 }
 
-const MISSING: &str = "is missing, and the database can't be read without it";
-const OF_ANOTHER: &str = "is there, although the database is new: name the database that it \
-                          belongs to, or move operator.key away to begin anew";
+const MISSING: &str = "is missing, and the database can't be used without it";
+const FOREIGN_KEY: &str = "exists, although the database is new: use the database that it \
+                          belongs to, or move operator.key away to start over";
 
-/// What is wrong with a database file that holds nothing.
-fn lack(database: &Path) -> Result<Option<&'static str>, ServerError> {
+/// Why there is no database in this file, if there is none.
+fn absence_of(database: &Path) -> Result<Option<&'static str>, ServerError> {
     match database.metadata() {
         Ok(found) if found.len() == 0 => Ok(Some("is empty")),
         Ok(_) => Ok(None),
@@ -308,7 +309,7 @@ fn lack(database: &Path) -> Result<Option<&'static str>, ServerError> {
     }
 }
 
-/// Writes the operator key, unless a first start that was cut off did before: that one is used.
+/// Writes the operator key, unless an interrupted first start already did: then that one is used.
 fn keep_first(file: &Path, key: Bearer) -> Result<Bearer, ServerError> {
     if !exists(file)? {
         return write_key(file, &key).map(|()| key);
@@ -320,7 +321,7 @@ fn keep_first(file: &Path, key: Bearer) -> Result<Bearer, ServerError> {
         .map_err(|error| path_error(file, &error))?;
     Bearer::from_client(line.trim_end())
         .filter(|key| key.kind() == BearerKind::OperatorKey)
-        .ok_or_else(|| path_error(file, &"holds no operator key: move it away and start again"))
+        .ok_or_else(|| path_error(file, &"contains no operator key: move it away and start again"))
 }
 
 fn write_key(file: &Path, key: &Bearer) -> Result<(), ServerError> {
@@ -328,7 +329,7 @@ fn write_key(file: &Path, key: &Bearer) -> Result<(), ServerError> {
     write_durably(file, line.as_bytes())
 }
 
-/// What is read of an operator key's file at most, in bytes.
+/// How much of an operator key's file is read at most, in bytes.
 const KEY_LIMIT: u64 = 1 << 10;
 
 fn unwritten(error: ServerError) -> Error {
@@ -346,8 +347,8 @@ fn postgres(url: &str) -> Result<Database, ServerError> {
         .map_err(|error| ServerError::Database(error.to_string()))
 }
 
-/// Forgets a key that nothing needs, and says so.
-fn told(secrets: &mut ServerSecrets, key: &Pruned) -> String {
+/// Deletes a key that nothing uses, and reports what became of it.
+fn drop_if_unused(secrets: &mut ServerSecrets, key: &Pruned) -> String {
     let Pruned { purpose, key_id, uses } = key;
     let word = purpose.word();
     if uses.is_empty() {

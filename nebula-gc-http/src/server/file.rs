@@ -1,4 +1,4 @@
-//! Files that hold secrets.
+//! Reading and writing files that hold secrets.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
@@ -10,17 +10,17 @@ use zeroize::Zeroizing;
 
 use super::ServerError;
 
-/// Writes a secret so that after a crash there is either all of it or the former file. A former file
-/// keeps its owner: whoever writes may be root, for a server that is not.
+/// Writes a secret atomically and durably: after a crash the file is either the new one or the old one.
+/// An existing file keeps its owner, because root may write it for a server that is not root.
 pub(super) fn write_durably(path: &Path, contents: &[u8]) -> Result<(), ServerError> {
     nebula_pki::files::replace(path, contents, 0o600).map_err(|error| path_error(path, &error))
 }
 
-/// Reads a file of at most `limit` bytes. Only a regular one: a pipe, a terminal or a device may have
-/// nothing to say for ever, and must not keep waiting who reads it.
+/// Reads a file of at most `limit` bytes. It must be a regular file: reading a pipe, a terminal or a
+/// device could block forever.
 pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, ServerError> {
     let read = || {
-        // Opening a pipe would wait for a writer.
+        // Opening a pipe would block until a writer opens it.
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = i32::try_from(flags.bits()).unwrap_or_default();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -31,7 +31,7 @@ pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>
         if found.len() > limit {
             return Err(io::Error::other(format!("is larger than {limit} bytes")));
         }
-        // Growing would leave copies of what may be a secret.
+        // A buffer that grows would leave copies of the secret in memory.
         let length = usize::try_from(found.len()).unwrap_or_default();
         let mut contents = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
         file.take(limit).read_to_end(&mut contents)?;
@@ -40,7 +40,7 @@ pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>
     read().map_err(|error| path_error(path, &error))
 }
 
-/// The directory that a file is in.
+/// The directory that contains a file.
 pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -48,8 +48,8 @@ pub(super) fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Refuses a directory that anyone but its owner may use, and a file that anyone but its owner may
-/// change, or anyone but its owner and its group may read: container platforms give secrets to a group.
+/// Refuses a directory that anyone but its owner may access, and a file that anyone but its owner may
+/// write or anyone but its owner and group may read: container platforms share secrets with a group.
 pub(super) fn refuse_others(path: &Path) -> Result<(), ServerError> {
     let found = fs::metadata(path).map_err(|error| path_error(path, &error))?;
     let mode = found.permissions().mode();
@@ -57,7 +57,8 @@ pub(super) fn refuse_others(path: &Path) -> Result<(), ServerError> {
     if mode & barred == 0 {
         return Ok(());
     }
-    let reason = format!("is open to others (mode {:03o}); run chmod {own} on it", mode & 0o777);
+    let reason =
+        format!("is accessible to other users (mode {:03o}); run chmod {own} on it", mode & 0o777);
     Err(path_error(path, &reason))
 }
 

@@ -5,12 +5,11 @@ use std::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Keeps what this process has in memory, keys among it, from core dumps and from other processes of
-/// the same user (`ptrace`, `/proc/PID/mem`). Where that is not possible the log says so, and all else
-/// goes on. A debugger then has to be root's.
+/// Keeps this process's memory, which holds keys, out of core dumps and from other processes of the same
+/// user (`ptrace`, `/proc/PID/mem`). Only root can debug it then. A failure is logged, not fatal.
 pub fn forbid_dumps() {
     if let Err(error) = forbid() {
-        tracing::warn!(%error, "this process may be dumped to a file, its keys included");
+        tracing::warn!(%error, "core dumps could not be disabled; a dump would contain keys");
     }
 }
 
@@ -22,20 +21,20 @@ fn forbid() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets this process open as many files as it may (`RLIMIT_NOFILE`): each connection is one.
-/// Answers how many those are; nothing where there is no bound.
+/// Raises the limit of open files (`RLIMIT_NOFILE`) to its maximum: each connection is one. Returns the
+/// limit; nothing where there is none.
 pub fn raise_file_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
         Err(error) => {
-            tracing::warn!(%error, "the limit of open files stays as it is");
+            tracing::warn!(%error, "the limit of open files could not be raised");
             current
         }
     }
 }
 
-/// What asks a server to stop: SIGINT (Ctrl-C) and SIGTERM.
+/// The signals that ask a server to stop: SIGINT (Ctrl-C) and SIGTERM.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
@@ -43,7 +42,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches them from now on, instead of ending the process.
     ///
     /// # Errors
     /// What the operating system answers.
@@ -54,7 +53,7 @@ impl Signals {
         })
     }
 
-    /// Completes with the next one.
+    /// Waits for the next one.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

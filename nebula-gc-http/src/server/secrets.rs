@@ -1,3 +1,5 @@
+//! The file with the server's own keys, `secrets.json`.
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use crate::ServerSecrets;
 pub struct SecretsFile(PathBuf);
 
 impl SecretsFile {
-    /// The file at this path, which may not be there yet.
+    /// The file at this path, which may not exist yet.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
@@ -24,7 +26,7 @@ impl SecretsFile {
     /// Reads it.
     ///
     /// # Errors
-    /// [`ServerError::Path`], also for a file that is open to others.
+    /// [`ServerError::Path`], also for a file that other users may access.
     pub fn load(&self) -> Result<ServerSecrets, ServerError> {
         refuse_others(&self.0)?;
         let bytes = read_regular(&self.0, FILE_LIMIT)?;
@@ -32,8 +34,8 @@ impl SecretsFile {
         ServerSecrets::from_json(text).map_err(|error| path_error(&self.0, &error))
     }
 
-    /// Reads it, or makes it with new keys. `check` is asked first, is told whether it is there, and
-    /// refuses new keys where something was written under others.
+    /// Reads the file, or creates it with new keys. `check` is called first, with whether it exists, and
+    /// refuses new keys where the database was written under others.
     pub(super) fn load_or_make(
         &self,
         check: impl FnOnce(bool) -> Result<(), ServerError>,
@@ -49,10 +51,10 @@ impl SecretsFile {
         Ok(secrets)
     }
 
-    /// Changes what is in the file, durably; `change` refuses what would lose something.
+    /// Changes the secrets in the file, durably. `change` may refuse.
     ///
     /// # Errors
-    /// As [`SecretsFile::load`], and those of `change`, after which the file is as before.
+    /// As [`SecretsFile::load`], and those of `change`, which leave the file as it was.
     pub fn change<T>(
         &self,
         change: impl FnOnce(&mut ServerSecrets) -> Result<T, ServerError>,
@@ -68,9 +70,8 @@ impl SecretsFile {
         write_durably(&self.0, secrets.to_json().as_bytes())
     }
 
-    /// One process at a time: of two that make or change the file, the later would replace keys
-    /// that something was written under already. The lock is the directory's and ends with the
-    /// process.
+    /// Locks the file's directory, until the process ends at the latest: of two processes that create or
+    /// change the file at once, the second would overwrite keys that are already in use.
     fn lock(&self) -> Result<File, ServerError> {
         let directory = directory_of(&self.0);
         File::open(directory)
@@ -79,5 +80,5 @@ impl SecretsFile {
     }
 }
 
-/// The file is not larger, in bytes: thousands of keys.
+/// The largest accepted file, in bytes: room for thousands of keys.
 const FILE_LIMIT: u64 = 1 << 20;

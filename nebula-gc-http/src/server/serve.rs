@@ -1,3 +1,5 @@
+//! Accepts connections and serves HTTP/1.1 on them, until asked to stop.
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -27,25 +29,26 @@ use super::client_stream::ClientStream;
 use crate::Service;
 use crate::api::{self, Bodies, Public, Stopping};
 
-/// What connections may take.
+/// Limits of connections and requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How many are open at once; more wait until one ends, in the queue of the operating system.
+    /// How many connections are open at once; more wait in the operating system's queue.
     pub connections: usize,
-    /// How many of them one source address has (of IPv6, a /64); one more is closed at once. Behind a
-    /// reverse proxy all are of one address.
+    /// How many of them one source address (for IPv6, a /64) may have; more are closed at once. Behind a
+    /// reverse proxy all connections come from one address.
     pub connections_per_address: usize,
-    /// How many bytes of bodies all requests together may have under way; one address a quarter.
+    /// How many bytes the bodies of all requests in progress may take together; each source address may
+    /// take a quarter.
     pub body_bytes: usize,
-    /// How long a response may take to be taken by who asked for it, from when it does not fit into
-    /// the operating system's buffers.
+    /// How long a client may take to receive a response, once it does not fit into the operating
+    /// system's buffers.
     pub response_time: Duration,
-    /// How long one may take until the whole head of a request is there: from its beginning, and
-    /// from the end of the former answer. So an idle one ends after it too.
+    /// How long a client may take to send the head of a request, from the start of the connection or the
+    /// end of the previous response. Idle connections end after it, too.
     pub header_time: Duration,
     /// How long a TLS handshake may take.
     pub handshake_time: Duration,
-    /// How long requests may take to finish once the server was asked to stop.
+    /// How long requests in progress may take to finish once the server was asked to stop.
     pub grace: Duration,
 }
 
@@ -96,21 +99,21 @@ impl Server {
         Self { limits, ..self }
     }
 
-    /// With the address that devices use, where it is another than the listener's: `https://host`.
+    /// With the URL that devices use, if it is not the listener's address: `https://host`.
     #[must_use]
     pub fn public_url(self, url: impl Into<String>) -> Self {
         Self { public_url: Some(url.into()), ..self }
     }
 
-    /// With HTTPS in place of HTTP.
+    /// With HTTPS instead of HTTP.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(self, tls: Tls) -> Self {
         Self { tls: Some(tls), ..self }
     }
 
-    /// Serves until `stop` completes. Then it takes no more connections, tells requests that wait
-    /// ([`Stopping`]), and lets those under way finish within [`Limits::grace`].
+    /// Serves until `stop` completes. Then it accepts no more connections, ends long polls
+    /// ([`Stopping`]), and lets requests in progress finish within [`Limits::grace`].
     ///
     /// # Errors
     /// [`ServerError::Serve`].
@@ -124,27 +127,27 @@ impl Server {
             let full = connections.len() >= limits.connections;
             tokio::select! {
                 () = &mut stop => break,
-                Some(ended) = connections.join_next() => note_panic(ended),
+                Some(ended) = connections.join_next() => log_panic(ended),
                 accepted = listener.accept(), if !full => match accepted {
                     Ok((stream, peer)) => {
                         let Some(place) = shared.addresses.enter(peer.ip()) else { continue };
-                        shared.begin(&mut connections, stream, peer, place);
+                        shared.spawn(&mut connections, stream, peer, place);
                         if connections.len() == limits.connections {
-                            tracing::warn!(limit = limits.connections, "no more connections are taken until one ends");
+                            tracing::warn!(limit = limits.connections, "max-connections reached; new connections wait until one ends");
                         }
                     }
-                    Err(error) => wait_out(&error).await,
+                    Err(error) => pause_after(&error).await,
                 },
             }
         }
         drop(listener);
         // Its receivers live in `shared`, which each connection holds.
         let _ = stopping.send(true);
-        let drained = async { while connections.join_next().await.map(note_panic).is_some() {} };
+        let drained = async { while connections.join_next().await.map(log_panic).is_some() {} };
         if tokio::time::timeout(limits.grace, drained).await.is_err() {
             tracing::warn!(
-                left = connections.len(),
-                "connections that did not end in time are cut"
+                remaining = connections.len(),
+                "shutdown timeout exceeded; closing the remaining connections"
             );
         }
         Ok(())
@@ -156,7 +159,7 @@ impl Server {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         #[cfg(not(feature = "tls"))]
         let scheme = "http";
-        // Nobody else can ask what stands for all addresses of this machine.
+        // The wildcard address is no address that devices can use.
         let own = || (!address.ip().is_unspecified()).then(|| format!("{scheme}://{address}"));
         let url = self.public_url.or_else(own);
         let shared = Shared {
@@ -173,8 +176,8 @@ impl Server {
     }
 }
 
-/// Serves a service over plain HTTP with the default limits, as [`Server::run`] does, has it do
-/// meanwhile what time brings about, and [closes](Service::close) it in the end.
+/// Serves a service over plain HTTP with the default limits, as [`Server::run`] does, runs its periodic
+/// maintenance meanwhile, and [closes](Service::close) it in the end.
 ///
 /// # Errors
 /// [`ServerError::Serve`].
@@ -192,28 +195,28 @@ pub async fn serve(
     served
 }
 
-/// Has a service do what time brings about, for as long as this is polled. What it is at when it is
-/// dropped was committed or will be done by the next pass.
+/// Runs a service's periodic maintenance, for as long as this is polled. Dropping it loses nothing: what
+/// is not committed yet is done by the next pass.
 pub async fn keep_up(service: Arc<Service>) -> Infallible {
     loop {
         match service.upkeep().await {
-            Ok(Some(done)) => tracing::debug!(?done, "upkeep"),
-            Ok(None) => tracing::trace!("another instance does the upkeep"),
-            Err(error) => tracing::error!(?error, "upkeep; it goes on with the next pass"),
+            Ok(Some(done)) => tracing::debug!(?done, "maintenance pass done"),
+            Ok(None) => tracing::trace!("another instance runs the maintenance"),
+            Err(error) => tracing::error!(?error, "maintenance failed; retrying at the next pass"),
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(MAINTENANCE_PAUSE).await;
     }
 }
 
-/// How often what time brings about is looked for.
-const EVERY: Duration = Duration::from_secs(15);
-/// No answer and no acknowledgement for so long, and the other side counts as gone: a device that
-/// lost its network does not say so.
-const SILENCE: Duration = Duration::from_secs(60);
-/// hyper's smallest: heads and small answers fit, and thousands of connections do nothing but wait.
+/// The pause between two passes of maintenance.
+const MAINTENANCE_PAUSE: Duration = Duration::from_secs(15);
+/// A client that acknowledges nothing for this long counts as gone: a device that lost its network
+/// closes no connection.
+const PEER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The smallest buffer that hyper takes: most connections only wait, and heads and small responses fit.
 const BUFFER: usize = 8 * 1024;
 
-/// What all connections have in common.
+/// What all connections share.
 struct Shared {
     router: Router,
     url: Option<Arc<str>>,
@@ -226,9 +229,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Adds a connection to those that are served. Its task holds its state once: thousands of
+    /// Serves a connection in a task of its own. The task holds its state only once, because thousands of
     /// them do nothing but wait.
-    fn begin(
+    fn spawn(
         self: &Arc<Self>,
         connections: &mut JoinSet<()>,
         stream: TcpStream,
@@ -236,28 +239,34 @@ impl Shared {
         place: Place,
     ) {
         if let Err(error) = set_options(&stream) {
-            tracing::debug!(%peer, %error, "socket options");
+            tracing::debug!(%peer, %error, "setting socket options failed");
         }
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
-            connections.spawn(Arc::clone(self).secured(tls, stream, peer, place));
+            connections.spawn(Arc::clone(self).serve_tls(tls, stream, peer, place));
             return;
         }
         connections.spawn(Arc::clone(self).serve(Box::new(stream), peer, place));
     }
 
     #[cfg(feature = "tls")]
-    async fn secured(self: Arc<Self>, tls: Tls, stream: TcpStream, peer: SocketAddr, place: Place) {
-        // Boxed: what a handshake needs is not kept for as long as the connection.
+    async fn serve_tls(
+        self: Arc<Self>,
+        tls: Tls,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+    ) {
+        // Boxed, so that the handshake's state is freed before the connection is served.
         let handshake = Box::pin(async move { tls.accept(stream).await.map(Box::new) });
         match tokio::time::timeout(self.limits.handshake_time, handshake).await {
             Ok(Ok(stream)) => self.serve(stream, peer, place).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
-            Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
         }
     }
 
-    /// The place is given up with the connection.
+    /// The slot is freed when the connection ends.
     async fn serve<S>(self: Arc<Self>, stream: Box<S>, peer: SocketAddr, _place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -282,7 +291,7 @@ impl Shared {
             }
         };
         if let Err(error) = served {
-            tracing::debug!(%peer, %error, "connection");
+            tracing::debug!(%peer, %error, "connection failed");
         }
     }
 
@@ -309,32 +318,32 @@ impl Shared {
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Answers are small and whole: waiting to fill a packet would only delay them.
+    // Responses are small and written whole: waiting to fill a packet would only delay them.
     stream.set_nodelay(true)?;
     rustix::net::sockopt::set_socket_keepalive(stream, true)?;
     #[cfg(target_os = "linux")]
     {
         use rustix::net::sockopt;
-        sockopt::set_tcp_keepidle(stream, SILENCE / 2)?;
-        sockopt::set_tcp_keepintvl(stream, SILENCE / 6)?;
-        let silence = u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_keepidle(stream, PEER_TIMEOUT / 2)?;
+        sockopt::set_tcp_keepintvl(stream, PEER_TIMEOUT / 6)?;
+        let silence = u32::try_from(PEER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
         sockopt::set_tcp_user_timeout(stream, silence)?;
     }
     Ok(())
 }
 
-/// A connection that was gone before it was taken is nobody's loss; without a free file descriptor
-/// the next attempt would fail as well.
-async fn wait_out(error: &io::Error) {
+/// A client that disconnected before it was accepted needs no pause; but without a free file descriptor,
+/// say, the next attempt would fail at once as well.
+async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        tracing::error!(%error, "taking a connection; trying again in a second");
+        tracing::error!(%error, "accept failed; retrying in a second");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task");
+        tracing::error!(%error, "connection task panicked");
     }
 }

@@ -1,3 +1,5 @@
+//! The server's TLS certificate and key, reloaded while it runs.
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,12 +36,12 @@ struct Inner {
     provider: Arc<CryptoProvider>,
     acceptor: TlsAcceptor,
     current: Arc<Current>,
-    /// Digest of the files as they were last read, whether or not they could be used; zeros where
-    /// they could not be read.
+    /// Digest of the files as they were last read, usable or not, or of the error where they could not be
+    /// read.
     read: RwLock<[u8; 32]>,
 }
 
-/// What the next handshake is made with.
+/// The certificate and key for the next handshake.
 #[derive(Debug)]
 struct Current(RwLock<Pair>);
 
@@ -49,8 +51,8 @@ struct Pair {
     pin: [u8; 32],
 }
 
-/// Reading the files takes longer only where something hangs.
-const READING: Duration = Duration::from_secs(10);
+/// Reading the files takes longer only if the file system hangs.
+const READ_TIME: Duration = Duration::from_secs(10);
 /// No certificate chain or key is larger, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 
@@ -58,8 +60,8 @@ impl Tls {
     /// Reads the certificate (with its chain, the server's own first) and its key.
     ///
     /// # Errors
-    /// [`ServerError::Path`]: a file can't be read, or is not what it should be, or the key is
-    /// another certificate's.
+    /// [`ServerError::Path`]: a file can't be read, or is not in the expected form, or the key does not
+    /// belong to the certificate.
     pub fn load(
         certificate: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
@@ -87,15 +89,15 @@ impl Tls {
         self.0.current.get().pin
     }
 
-    /// Reads the files again where they are not as they were last read. What can't be used changes
-    /// nothing. Answers whether the certificate or its key is another now.
+    /// Reads the files again if they have changed. Unusable files leave the current certificate in use.
+    /// Returns whether the certificate or its key changed.
     ///
     /// # Errors
     /// As [`Tls::load`], once for each state of the files.
     pub fn reload(&self) -> Result<bool, ServerError> {
         let inner = &*self.0;
         let files = Files::read(&inner.certificate, &inner.key);
-        // A fault is told once, until there is another.
+        // An error is reported once, until it changes.
         let digest = match &files {
             Ok(files) => files.digest(),
             Err(error) => Sha256::digest(error.to_string()).into(),
@@ -112,39 +114,39 @@ impl Tls {
         Ok(true)
     }
 
-    /// Reloads at each signal (SIGHUP by custom) and whenever the files are not as they were, as looked
-    /// at `every` so often; says so in the log. The files are read on a thread of their own: where a
-    /// mount hangs, nothing else waits for it, and nothing is read again before it is over.
+    /// Reloads the files at each signal (SIGHUP by custom) and when they have changed, which is checked at
+    /// the interval `every`, and logs the outcome. The files are read on a separate thread: if the file
+    /// system hangs, nothing else waits for it, and no second read starts before the first has ended.
     pub async fn follow(&self, mut hangup: Signal, every: Duration) {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {}
                 () = tokio::time::sleep(every) => {}
             }
-            let (tell, mut told) = oneshot::channel();
+            let (sender, mut outcome) = oneshot::channel();
             let tls = self.clone();
-            let reload = move || drop(tell.send(tls.reload()));
+            let reload = move || drop(sender.send(tls.reload()));
             let thread = thread::Builder::new().name("nebula-gc-tls".to_owned()).spawn(reload);
             if let Err(error) = thread {
-                tracing::error!(%error, "the TLS certificate was not looked at");
+                tracing::error!(%error, "the TLS files were not checked: no thread could be started");
                 continue;
             }
-            let reloaded = match timeout(READING, &mut told).await {
+            let reloaded = match timeout(READ_TIME, &mut outcome).await {
                 Ok(reloaded) => reloaded,
                 Err(_) => {
                     tracing::error!(
-                        "reading the TLS certificate or its key takes long; the former one stays"
+                        "reading the TLS files is taking long; the current certificate stays in use"
                     );
-                    told.await
+                    outcome.await
                 }
             };
             match reloaded {
-                Ok(Ok(true)) => tracing::info!("the TLS certificate was loaded anew"),
+                Ok(Ok(true)) => tracing::info!("TLS certificate reloaded"),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the TLS certificate stays the former one");
+                    tracing::error!(%error, "TLS certificate not reloaded; the current one stays in use");
                 }
-                Err(_) => tracing::error!("reading the TLS certificate panicked"),
+                Err(_) => tracing::error!("reading the TLS files panicked"),
             }
         }
     }
@@ -172,7 +174,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// Both files' contents, read at one time.
+/// The contents of both files, read together.
 struct Files {
     certificate: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
@@ -200,25 +202,26 @@ impl Files {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| refuse(&error))?;
         if chain.is_empty() {
-            return Err(refuse(&"holds no PEM certificate"));
+            return Err(refuse(&"contains no PEM certificate"));
         }
         let private = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|_| path_error(key, &"holds no PEM private key without a passphrase"))?;
+            .map_err(|_| path_error(key, &"contains no unencrypted PEM private key"))?;
         let certified = CertifiedKey::from_der(chain, private, provider).map_err(|error| {
             use rustls::Error::{InconsistentKeys, InvalidCertificate};
             match error {
-                InconsistentKeys(_) => {
-                    path_error(key, &format!("is not the key of {}", certificate.display()))
-                }
+                InconsistentKeys(_) => path_error(
+                    key,
+                    &format!("does not belong to the certificate {}", certificate.display()),
+                ),
                 InvalidCertificate(_) => refuse(&error),
                 error => path_error(key, &error),
             }
         })?;
-        // The certificate's own: from_der has compared them.
+        // The same as the certificate's: from_der has compared them.
         let public = certified
             .key
             .public_key()
-            .ok_or_else(|| path_error(key, &"its public key can't be told"))?;
+            .ok_or_else(|| path_error(key, &"its public key can't be derived"))?;
         let pin = Sha256::digest(public.as_ref()).into();
         Ok(Pair { key: Arc::new(certified), pin })
     }

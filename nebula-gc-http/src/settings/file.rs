@@ -1,3 +1,5 @@
+//! Reads the settings file, in TOML.
+
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -8,7 +10,7 @@ use super::{Given, SETTINGS, SettingsError};
 /// The table with the signers.
 const SIGNERS: &str = "signers";
 
-/// The settings of a file in TOML, one key for each, and its signers, a table for each.
+/// The settings of a file, a key for each, and its signers, a table for each.
 pub(super) fn read(
     path: &Path,
     text: &str,
@@ -22,7 +24,7 @@ pub(super) fn read(
         place: at(error.span().map_or(0, |span| span.start)),
         reason: error.message().to_owned(),
     })?;
-    // As they stand in the file, so that the first mistake is the one that is told.
+    // In the order of the file, so that the first mistake is the one that is reported.
     let mut entries: Vec<_> = table.get_ref().iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     let (mut given, mut signers) = (Vec::new(), Vec::new());
@@ -40,7 +42,7 @@ pub(super) fn read(
             })
         };
         let Some(setting) = SETTINGS.iter().find(|setting| setting.name == &**key.get_ref()) else {
-            return refuse("there is no such setting".to_owned());
+            return refuse("unknown setting".to_owned());
         };
         let value = match value.get_ref() {
             DeValue::Boolean(switch) if setting.is_switch => switch.to_string(),
@@ -48,7 +50,7 @@ pub(super) fn read(
             DeValue::String(text) if !setting.is_number => text.to_string(),
             DeValue::Integer(number) if setting.is_number => number.to_string(),
             _ if setting.is_number => return refuse("must be a whole number".to_owned()),
-            _ => return refuse("must be a text in quotation marks".to_owned()),
+            _ => return refuse("must be a string in quotation marks".to_owned()),
         };
         given.push(Given { place: format!("{place}: {}", setting.name), setting, value });
     }

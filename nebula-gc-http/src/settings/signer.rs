@@ -1,3 +1,5 @@
+//! The signers of the settings file: who holds the keys of CAs that the server does not hold itself.
+
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -5,29 +7,29 @@ use toml::de::{DeTable, DeValue};
 use super::{Settings, SettingsError, seconds};
 use crate::{SignerCommand, SignerTenant, Signers};
 
-/// A signer: who holds the keys of CAs that the server does not hold itself.
+/// A signer, which holds CA keys outside the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignerSetting {
-    /// What the API calls it.
+    /// Its name in the API.
     pub name: String,
-    /// What it is.
+    /// Where its key is.
     pub source: SignerSource,
-    /// Whose networks may use it. Only root operator keys where left out, in any network.
+    /// The tenants whose networks may use it. Without it only root operator keys may, in any network.
     pub tenants: Option<Vec<SignerTenant>>,
 }
 
-/// Where a signer is.
+/// Where a signer's key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignerSource {
-    /// A program.
+    /// A program signs.
     Command {
-        /// It and its arguments.
+        /// The program and its arguments.
         command: Vec<String>,
         /// How long one request may take.
         time: Option<Duration>,
     },
-    /// A key in a token.
+    /// The key is in a PKCS#11 token.
     Pkcs11 {
         /// Its URI (RFC 7512).
         uri: String,
@@ -38,7 +40,7 @@ impl Settings {
     /// The signers, ready to be used.
     ///
     /// # Errors
-    /// [`SettingsError`] for one that can't be.
+    /// [`SettingsError`] for an invalid one.
     pub fn signers(&self) -> Result<Signers, SettingsError> {
         let mut signers = Signers::default().with_patience(self.signer_patience);
         for SignerSetting { name, source, tenants } in &self.signers {
@@ -93,12 +95,12 @@ pub(super) fn read(
             }
         }
     }
-    // As they stand in the file.
+    // In the order of the file.
     read.sort_by_key(|(place, _)| *place);
     Ok(read.into_iter().map(|(_, signer)| signer).collect())
 }
 
-/// Where something is wrong there: the offset of its key, or none where it is the whole.
+/// What is wrong, with the offset of the key that it concerns, or none for the table as a whole.
 type Wrong = (Option<usize>, String);
 
 fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
@@ -114,10 +116,10 @@ fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
                 let words = words.iter().map(|value| word(value.get_ref()));
                 command = words.collect::<Option<Vec<_>>>().filter(|words| !words.is_empty());
                 if command.is_none() {
-                    return refuse("command: must be a list of texts, the program first");
+                    return refuse("command: must be a list of strings, the program first");
                 }
             }
-            ("command", _) => return refuse("command: must be a list of texts"),
+            ("command", _) => return refuse("command: must be a list of strings"),
             ("pkcs11", DeValue::String(text)) if is_pkcs11(text) => {
                 uri = Some(text.to_string());
             }
@@ -131,11 +133,11 @@ fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
             ("time", _) => return refuse("time: must be a whole number of seconds"),
             ("tenants", value) => match read_tenants(value) {
                 Some(read) => tenants = Some(read),
-                None => return refuse("tenants: must be a list of tenants' ids, or \"default\""),
+                None => return refuse("tenants: must be a list of tenant ids or \"default\""),
             },
             (other, _) => {
                 return refuse(&format!(
-                    "{other}: there is no such key; there are command, time, pkcs11 and tenants"
+                    "{other}: unknown key; allowed: command, time, pkcs11, tenants"
                 ));
             }
         }
@@ -143,16 +145,18 @@ fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
     let source = match (command, uri, time) {
         (Some(command), None, time) => SignerSource::Command { command, time },
         (None, Some(uri), None) => SignerSource::Pkcs11 { uri },
-        (None, Some(_), Some(_)) => return Err((None, "time: is for a command".to_owned())),
-        (Some(_), Some(_), _) => {
-            return Err((None, "is either a command or in a token (pkcs11)".to_owned()));
+        (None, Some(_), Some(_)) => {
+            return Err((None, "time: is only allowed with command".to_owned()));
         }
-        (None, None, _) => return Err((None, "needs a command, or pkcs11".to_owned())),
+        (Some(_), Some(_), _) => {
+            return Err((None, "must have either command or pkcs11, not both".to_owned()));
+        }
+        (None, None, _) => return Err((None, "must have command or pkcs11".to_owned())),
     };
     Ok(SignerSetting { name: name.to_owned(), source, tenants })
 }
 
-/// Schemes of URIs are the same in capitals.
+/// URI schemes are case-insensitive.
 fn is_pkcs11(uri: &str) -> bool {
     uri.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("pkcs11"))
 }

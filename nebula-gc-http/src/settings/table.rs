@@ -1,3 +1,5 @@
+//! The table of all settings: names, defaults, help texts and how each value is read.
+
 use std::path::PathBuf;
 
 use super::{DatabaseUrl, Draft, PREFIX, number, seconds, switch};
@@ -5,17 +7,18 @@ use super::{DatabaseUrl, Draft, PREFIX, number, seconds, switch};
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// Its word.
+    /// Its name.
     pub name: &'static str,
-    /// What stands for its value in a help text.
+    /// The placeholder for its value in help texts.
     pub value: &'static str,
-    /// Its value where none is given.
+    /// Its default value, if there is one.
     pub default: Option<&'static str>,
-    /// What it is, in a line.
+    /// Its help text.
     pub help: &'static str,
-    /// Whether the file's value is a number; a text otherwise.
+    /// Whether its value in the file is a number; otherwise a string.
     pub is_number: bool,
-    /// Whether it is `true` or `false`, in the file without quotation marks; the flag alone is `true`.
+    /// Whether its value is `true` or `false`, in the file without quotation marks; the flag alone means
+    /// `true`.
     pub is_switch: bool,
     pub(super) set: Set,
 }
@@ -52,10 +55,10 @@ impl Setting {
     }
 }
 
-/// All settings, as the help text lists them.
+/// All settings, in the order of the help text.
 pub const SETTINGS: &[Setting] = &[
-    Setting::text("listen", "ADDR", "Where to listen", |draft, value| {
-        let refuse = |_| "must be an address with a port, as 127.0.0.1:8080 or [::]:443".to_owned();
+    Setting::text("listen", "ADDR", "Address and port to listen on", |draft, value| {
+        let refuse = |_| "must be an address with a port, such as 127.0.0.1:8080 or [::]:443".to_owned();
         draft.settings.listen = value.parse().map_err(refuse)?;
         Ok(())
     })
@@ -63,15 +66,15 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "data",
         "DIR",
-        "Where the database, the secrets and the first operator key are kept",
+        "Directory for the database, the secrets and the first operator key",
         |draft, value| path(value).map(|path| draft.settings.data = path),
     )
     .default("nebula-gc-data"),
     Setting::text(
         "database",
         "URL",
-        "A PostgreSQL (postgres://user:password@host/name) in place of SQLite in the data directory. \
-         Other users of the machine see flags: give a password by the environment or the file",
+        "Use this PostgreSQL (postgres://user:password@host/name) instead of SQLite in the data directory. \
+         Other users of the machine can see flags: pass a password by the environment or the file",
         |draft, value| {
             draft.settings.database = Some(DatabaseUrl(value.to_owned()));
             Ok(())
@@ -80,23 +83,23 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "secrets-file",
         "FILE",
-        "Where the server's secrets are kept, if not in secrets.json in the data directory",
+        "File for the server's secrets, if not secrets.json in the data directory",
         |draft, value| path(value).map(|path| draft.settings.secrets_file = Some(path)),
     ),
     Setting::text(
         "public-url",
         "URL",
-        "What links for devices name, if not the address of --listen: https://nebula.example.org",
+        "URL for links to devices, if not the address of --listen: https://nebula.example.org",
         |draft, value| {
             let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
             let is_url =
                 rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#', ' ']));
             if !is_url || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err("must be an address like https://nebula.example.org".to_owned());
+                return Err("must be a URL such as https://nebula.example.org".to_owned());
             }
             let host = rest.unwrap_or_default().split(['/', ']']).next().unwrap_or_default();
             if host.starts_with("0.0.0.0") || host == "[::" {
-                return Err("must name an address that devices can reach, not all of them".to_owned());
+                return Err("must name an address that devices can reach, not the wildcard address".to_owned());
             }
             draft.settings.public_url = Some(value.trim_end_matches('/').to_owned());
             Ok(())
@@ -105,7 +108,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "cors-origins",
         "LIST",
-        "Origins whose pages browsers let ask, with commas: https://panel.example.org; none by default",
+        "Origins whose web pages may call the API (CORS), separated by commas, such as \
+         https://panel.example.org; default: none",
         |draft, value| {
             draft.settings.cors_origins = value.parse()?;
             Ok(())
@@ -114,30 +118,30 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "tls-certificate",
         "FILE",
-        "Serve HTTPS with this certificate and its chain, in PEM; read again when it changes and on \
+        "Serve HTTPS with this certificate and its chain (PEM); reloaded when the file changes and on \
          SIGHUP",
         |draft, value| path(value).map(|path| draft.tls_certificate = Some(path)),
     ),
-    Setting::text("tls-key", "FILE", "The certificate's key, in PEM", |draft, value| {
+    Setting::text("tls-key", "FILE", "Private key of the certificate (PEM)", |draft, value| {
         path(value).map(|path| draft.tls_key = Some(path))
     }),
     Setting::switch(
         "allow-plain-http",
-        "Serve plain HTTP to other machines, too: everyone on the way sees keys and tokens",
+        "Serve plain HTTP to other machines, too: anyone on the path can read keys and tokens",
         |draft, value| switch(value).map(|allow| draft.settings.allow_plain_http = allow),
     )
     .default("false"),
     Setting::number(
         "signer-patience",
         "SECONDS",
-        "How long a request waits for a CA's key that is held elsewhere (the file's [signers])",
+        "How long a request waits for a signer (defined in the file's [signers])",
         |draft, value| seconds(value).map(|time| draft.settings.signer_patience = time),
     )
     .default("20"),
     Setting::number(
         "ca-key-memory",
         "MEBIBYTES",
-        "How much memory opening an encrypted CA key may take that is brought in; one at a time",
+        "Memory limit for decrypting an imported CA key; one key is decrypted at a time",
         |draft, value| {
             let limit = number(value, 1..=65_536)?;
             draft.settings.options.key_memory = u32::try_from(limit << 10).unwrap_or(u32::MAX);
@@ -148,8 +152,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::number(
         "keep-history",
         "DAYS",
-        "Forget what has been over for so long: events, ended certificates, expired join tokens and \
-         released nodes; without it nothing is forgotten",
+        "Delete history that is older: events, expired certificates and join tokens, released nodes; \
+         default: everything is kept",
         |draft, value| {
             let days = number(value, 30..=36_500)?;
             draft.settings.options.keep_history = i64::try_from(days * 86_400).ok();
@@ -159,7 +163,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "log",
         "LEVEL",
-        "What is logged to the standard error: error, warn, info, debug, trace, or a list as \
+        "Log level of the standard error: error, warn, info, debug, trace, or a list such as \
          info,nebula_gc_http=debug",
         |draft, value| {
             value.clone_into(&mut draft.settings.log);
@@ -170,7 +174,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::number(
         "max-connections",
         "NUMBER",
-        "How many connections are open at once, waiting ones included; more wait their turn",
+        "Maximum number of open connections, long polls included; more wait until one ends",
         |draft, value| {
             let limit = number(value, 1..=1_000_000)?;
             draft.settings.limits.connections = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -181,8 +185,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::number(
         "max-connections-per-address",
         "NUMBER",
-        "How many of them one source address has (of IPv6, a /64); more are closed. Behind a reverse \
-         proxy, set it to max-connections",
+        "Maximum number of open connections of one source address (IPv6: of a /64); more are closed. \
+         Behind a reverse proxy, set it to max-connections",
         |draft, value| {
             let limit = number(value, 1..=1_000_000)?;
             draft.settings.limits.connections_per_address = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -193,7 +197,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::number(
         "max-body-memory",
         "MEBIBYTES",
-        "How much the bodies of all requests under way may take together; one address has a quarter",
+        "Memory limit for the bodies of all requests in progress; each source address may use a quarter",
         |draft, value| {
             let limit = number(value, 16..=65_536)?;
             draft.settings.limits.body_bytes = usize::try_from(limit << 20).unwrap_or(usize::MAX);
@@ -204,28 +208,28 @@ pub const SETTINGS: &[Setting] = &[
     Setting::number(
         "header-timeout",
         "SECONDS",
-        "How long a client may take to send the head of a request, and may idle between two",
+        "Time limit for sending the head of a request, and for idling between two requests",
         |draft, value| seconds(value).map(|time| draft.settings.limits.header_time = time),
     )
     .default("30"),
     Setting::number(
         "handshake-timeout",
         "SECONDS",
-        "How long a TLS handshake may take",
+        "Time limit for a TLS handshake",
         |draft, value| seconds(value).map(|time| draft.settings.limits.handshake_time = time),
     )
     .default("10"),
     Setting::number(
         "response-timeout",
         "SECONDS",
-        "How long a client may take to receive an answer",
+        "Time limit for receiving a response",
         |draft, value| seconds(value).map(|time| draft.settings.limits.response_time = time),
     )
     .default("60"),
     Setting::number(
         "shutdown-timeout",
         "SECONDS",
-        "How long requests may take to finish once the server was asked to stop",
+        "Time limit for requests in progress once the server was asked to stop",
         |draft, value| seconds(value).map(|time| draft.settings.limits.grace = time),
     )
     .default("10"),

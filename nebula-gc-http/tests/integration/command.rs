@@ -181,11 +181,11 @@ fn who_lost_the_operator_key_makes_another_beside_the_stopped_server() {
     let place = tempfile::tempdir().unwrap();
     let server = Server::start(place.path(), &[]);
     let running = failed(place.path(), &["operator-key", "new"]);
-    assert!(running.contains("is in use by a server that runs"), "{running}");
+    assert!(running.contains("is in use by a running server"), "{running}");
     let former = server.key.clone();
     server.stop();
     let there = failed(place.path(), &["operator-key", "new"]);
-    assert!(there.contains("operator.key: is there already"), "{there}");
+    assert!(there.contains("operator.key: already exists"), "{there}");
     let file = place.path().join("nebula-gc-data/operator.key");
     std::fs::remove_file(&file).unwrap();
 
@@ -213,7 +213,7 @@ fn who_lost_the_operator_key_makes_another_beside_the_stopped_server() {
     server.key = former;
     assert_eq!(server.get("/api/v1/networks"), 200);
     server.stop();
-    assert_eq!(said(place.path(), &["verify"]), "Nothing is wrong.\n");
+    assert_eq!(said(place.path(), &["verify"]), "No inconsistencies found.\n");
 }
 
 /// As after a start with a clock that was a year ahead.
@@ -240,10 +240,10 @@ fn it_serves_again_once_a_clock_that_events_contradict_is_confirmed() {
     let last = jiff::Timestamp::from_second(ahead).unwrap().to_string();
     assert!(refused.contains(&last) && !refused.contains("Writer::"), "{refused}");
     let confirmed = said(place.path(), &["confirm-clock"]);
-    assert!(confirmed.starts_with("Time goes on from 20"), "{confirmed}");
+    assert!(confirmed.starts_with("Time continues from 20"), "{confirmed}");
     assert!(confirmed.ends_with(&format!("; the last event is of {last}.\n")), "{confirmed}");
     let again = said(place.path(), &["confirm-clock"]);
-    assert!(again.starts_with("There was nothing to confirm"), "{again}");
+    assert!(again.starts_with("Nothing to confirm"), "{again}");
     let server = Server::start(place.path(), &[]);
     assert_eq!(server.get("/health/ready"), 200);
     server.register("a");
@@ -267,10 +267,10 @@ fn verify_names_a_certificate_that_is_no_longer_blocked_and_repairs_it_on_reques
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong.stdout).contains("is not blocked"));
     let repaired = said(place.path(), &["verify", "--repair"]);
-    assert_eq!(repaired, "1 certificate was repaired.\nNothing is wrong.\n");
+    assert_eq!(repaired, "1 certificate was repaired.\nNo inconsistencies found.\n");
     assert_eq!(sql("UPDATE gc_blocklist SET revision = revision"), 1);
     let again = said(place.path(), &["verify", "--repair"]);
-    assert_eq!(again, "There was nothing to repair.\nNothing is wrong.\n");
+    assert_eq!(again, "Nothing to repair.\nNo inconsistencies found.\n");
     // A server that finds it does it by itself, and says so.
     assert_eq!(sql("DELETE FROM gc_blocklist"), 1);
     assert!(sql("DELETE FROM gc_duty") > 0);
@@ -415,7 +415,7 @@ fn it_serves_until_it_is_asked_to_stop() {
     let server = Server::start(place.path(), &[]);
     server.register("a");
     let in_use = failed(place.path(), &["serve", "--listen", "127.0.0.1:0"]);
-    assert!(in_use.contains("nebula-gc-data: is in use by a server that runs"), "{in_use}");
+    assert!(in_use.contains("nebula-gc-data: is in use by a running server"), "{in_use}");
     server.signal("INT");
     assert!(server.ended().success());
 }
@@ -502,7 +502,10 @@ fn once_it_has_stopped_the_one_file_is_the_whole_database() {
         std::fs::copy(data.join(name), copy.join(name)).unwrap();
     }
     assert!(Command::new("chmod").arg("700").arg(&copy).status().unwrap().success());
-    assert_eq!(said(place.path(), &["verify", "--data", "elsewhere"]), "Nothing is wrong.\n");
+    assert_eq!(
+        said(place.path(), &["verify", "--data", "elsewhere"]),
+        "No inconsistencies found.\n"
+    );
     let server = Server::start(place.path(), &["--data", "elsewhere"]);
     assert_eq!(server.key, key, "it began anew");
     let (status, body) =
@@ -554,7 +557,7 @@ fn settings_come_from_flags_the_environment_and_a_file() {
 
     file("data = \"a\"\nlisten-on = \"b\"\n");
     let unknown = failed(place.path(), &["serve", "--config", "gc.toml"]);
-    assert_eq!(unknown, "nebula-gc: gc.toml, line 2: listen-on: there is no such setting\n");
+    assert_eq!(unknown, "nebula-gc: gc.toml, line 2: listen-on: unknown setting\n");
     let missing = failed(place.path(), &["serve", "--config", "none.toml"]);
     assert!(missing.starts_with("nebula-gc: config: none.toml: No such file"), "{missing}");
     let mut misspelt = command(place.path());
@@ -721,7 +724,7 @@ fn secrets_may_lie_elsewhere() {
     for open in [0o644, 0o604, 0o620] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(open)).unwrap();
         let refused = failed(place.path(), &[&["secrets", "rotate"][..], &elsewhere].concat());
-        assert!(refused.contains("elsewhere.json: is open to others"), "{refused}");
+        assert!(refused.contains("elsewhere.json: is accessible to other users"), "{refused}");
     }
 }
 
@@ -770,8 +773,8 @@ fn a_server_whose_database_is_lost_does_not_begin_anew() {
             let key = std::fs::read(data.join("operator.key")).ok();
             let refused = does_not_serve(place.path(), &[]);
             let reason = format!(
-                "nebula-gc.db: is {what}, although {told} is there: put the database back, or move \
-                 secrets.json and operator.key away to begin anew"
+                "nebula-gc.db: is {what}, although {told} exists: restore the database, or move \
+                 secrets.json and operator.key away to start over"
             );
             assert!(refused.contains(&reason), "{refused}");
             assert_eq!(std::fs::read(data.join("operator.key")).ok(), key);
@@ -823,11 +826,11 @@ fn an_operator_key_is_never_overwritten() {
     database.execute_batch(sql).unwrap();
     drop(database);
     let refused = does_not_serve(place.path(), &[]);
-    assert!(refused.contains("operator.key: is there, although the database is new"), "{refused}");
+    assert!(refused.contains("operator.key: exists, although the database is new"), "{refused}");
     assert_eq!(std::fs::read(data.join("operator.key")).unwrap(), key);
     let Some(cluster) = postgres::cluster_in_memory() else { return };
     let refused = does_not_serve(place.path(), &["--database", &cluster.schema()]);
-    assert!(refused.contains("operator.key: is there, although the database is new"), "{refused}");
+    assert!(refused.contains("operator.key: exists, although the database is new"), "{refused}");
     assert_eq!(std::fs::read(data.join("operator.key")).unwrap(), key);
 }
 

@@ -340,7 +340,7 @@ fn a_key_that_is_open_to_others_is_closed_with_a_word() {
         let output = join(place.path(), &server);
         let said = text(&output.stderr);
         assert!(output.status.success(), "{said}");
-        let is_told = said.contains(&format!("device/{name}: was open to others"));
+        let is_told = said.contains(&format!("device/{name}: was accessible to other users"));
         assert_eq!(is_told, mode != 0o600, "{said}");
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
     }

@@ -141,24 +141,27 @@ fn a_signer_is_a_program_or_a_key_in_a_token() {
     const URI: &str = "pkcs11: must be a URI in quotation marks that begins with pkcs11:";
     let a = |rest: &str| refused(&[], &[], &format!("\n[signers.a]\n{rest}"));
     for (rest, told) in [
-        ("", "needs a command, or pkcs11"),
-        ("pkcs11 = \"pkcs11:a\"\ntime = 1", "time: is for a command"),
-        ("command = [\"a\"]\npkcs11 = \"pkcs11:b\"", "is either a command or in a token (pkcs11)"),
+        ("", "must have command or pkcs11"),
+        ("pkcs11 = \"pkcs11:a\"\ntime = 1", "time: is only allowed with command"),
+        (
+            "command = [\"a\"]\npkcs11 = \"pkcs11:b\"",
+            "must have either command or pkcs11, not both",
+        ),
     ] {
         assert_eq!(a(rest), format!("gc.toml, line 2: signers.a: {told}"));
     }
     for (line, rest, told) in [
-        (3, "command = \"sign\"", "command: must be a list of texts"),
-        (3, "command = []", "command: must be a list of texts, the program first"),
-        (3, "command = [1]", "command: must be a list of texts, the program first"),
+        (3, "command = \"sign\"", "command: must be a list of strings"),
+        (3, "command = []", "command: must be a list of strings, the program first"),
+        (3, "command = [1]", "command: must be a list of strings, the program first"),
         (3, "pkcs11 = 1", URI),
         (3, "pkcs11 = \"token=a\"", URI),
         (4, "command = [\"a\"]\ntime = 0", "time: must be a whole number from 1 to 3600"),
-        (3, "key = 1", "key: there is no such key; there are command, time, pkcs11 and tenants"),
+        (3, "key = 1", "key: unknown key; allowed: command, time, pkcs11, tenants"),
     ] {
         assert_eq!(a(rest), format!("gc.toml, line {line}: signers.a: {told}"));
     }
-    const TENANTS: &str = "tenants: must be a list of tenants' ids, or \"default\"";
+    const TENANTS: &str = "tenants: must be a list of tenant ids or \"default\"";
     for tenants in ["[]", "1", "\"default\"", "[1]", "[\"acme\"]", "[\"default\", \"x\"]"] {
         let told = a(&format!("command = [\"sign\"]\ntenants = {tenants}"));
         assert_eq!(told, format!("gc.toml, line 4: signers.a: {TENANTS}"));
@@ -180,10 +183,10 @@ fn a_mistake_is_told_with_its_place() {
     let table = [
         (
             "listen = \"127.0.0.1:1\"\nlisten-on = 1\n",
-            "gc.toml, line 2: listen-on: there is no such setting",
+            "gc.toml, line 2: listen-on: unknown setting",
         ),
-        ("\n\n[listen]\n", "gc.toml, line 3: listen: must be a text in quotation marks"),
-        ("listen = 8080", "gc.toml, line 1: listen: must be a text in quotation marks"),
+        ("\n\n[listen]\n", "gc.toml, line 3: listen: must be a string in quotation marks"),
+        ("listen = 8080", "gc.toml, line 1: listen: must be a string in quotation marks"),
         ("max-connections = \"1\"", "gc.toml, line 1: max-connections: must be a whole number"),
         (
             "max-connections = 0",
@@ -220,7 +223,7 @@ fn a_mistake_is_told_with_its_place() {
     }
     assert!(refused(&[("cors-origins", "*")], &[], "").starts_with("--cors-origins: \"*\": must"));
     let alone = refused(&[("tls-key", "a.key")], &[], "");
-    assert_eq!(alone, "tls-key: needs tls-certificate beside it");
+    assert_eq!(alone, "tls-key: requires tls-certificate as well");
 }
 
 #[test]

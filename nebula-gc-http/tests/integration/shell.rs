@@ -158,7 +158,7 @@ fn nodes_are_named_by_their_names() {
     assert_eq!(shell.says("admin nodes delete n web"), "");
     // A released node has no name that others might not have.
     let gone = shell.fails(1, "admin nodes show n web");
-    assert!(gone.contains("none in n is called \"web\""), "{gone}");
+    assert!(gone.contains("no node of n has the name \"web\""), "{gone}");
     assert_eq!(shell.json(&format!("nodes show n {id}"))["state"], "released");
     assert!(shell.fails(1, "admin nodes show m web").contains("(not_found)"));
 }
@@ -184,7 +184,7 @@ fn what_is_in_the_way_of_an_import_is_a_table() {
 fn what_cant_be_done_is_told_with_what_to_do() {
     let shell = Shell::new();
     // With nothing in it but the first operator key.
-    assert_eq!(shell.says("verify"), "Nothing is wrong.\n");
+    assert_eq!(shell.says("verify"), "No inconsistencies found.\n");
     shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
     let link = shell.json("join-tokens create n --name t --uses 9")["link"].clone();
     let link = link.as_str().unwrap();
@@ -194,8 +194,8 @@ fn what_cant_be_done_is_told_with_what_to_do() {
     let port = shell.url.rsplit(':').next().unwrap();
     for (line, told) in [
         (format!("admin --server {https} networks list"), "does it speak HTTPS?"),
-        ("admin --key-file empty networks list".to_owned(), "empty: holds no operator key"),
-        ("admin --key-file signers.toml networks list".to_owned(), "holds no operator key"),
+        ("admin --key-file empty networks list".to_owned(), "empty: contains no operator key"),
+        ("admin --key-file signers.toml networks list".to_owned(), "contains no operator key"),
         (format!("serve --data other --listen 127.0.0.1:{port}"), "--listen names another"),
         ("serve --data empty --listen 127.0.0.1:0".to_owned(), "data: empty: "),
         ("serve --config none".to_owned(), "config: none: "),
@@ -203,7 +203,7 @@ fn what_cant_be_done_is_told_with_what_to_do() {
         ("serve --config signers.toml --listen 127.0.0.1:0".to_owned(), "begins with pkcs11:"),
         ("verify --database postgres://u:secret@127.0.0.1:1/x".to_owned(), "refused"),
         (format!("join {link} --name a --out p --curve P256"), "--curve"),
-        (format!("join {link} --name a --out p --curve 25519"), "p/node.key: is on P256 already"),
+        (format!("join {link} --name a --out p --curve 25519"), "p/node.key: is a key on P256"),
     ] {
         let said = shell.fails(1, &line);
         assert!(said.contains(told) && !said.contains("secret"), "{line}: {said}");
@@ -219,7 +219,7 @@ fn what_cant_be_done_is_told_with_what_to_do() {
     assert!(prefix.contains("did you mean 10.0.0.0/8? (invalid_request)"), "{prefix}");
     shell.says(&format!("join {link} --name a --out a"));
     let called = shell.run(&format!("join {link} --name b --out a"));
-    assert!(text(&called.stderr).contains("is called \"a\" already"), "{called:?}");
+    assert!(text(&called.stderr).contains("already in the network as \"a\""), "{called:?}");
 }
 
 #[test]

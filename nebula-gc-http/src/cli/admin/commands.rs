@@ -1,4 +1,4 @@
-//! Which command asks for which operation of the API. What each takes, the API's document says.
+//! The commands of `nebula-gc admin`, and the operation of the API that each calls.
 
 /// A command.
 #[derive(Debug, Clone, Copy)]
@@ -7,24 +7,24 @@ pub(super) struct Entry {
     pub(super) verb: &'static str,
     /// The operation's id in the document.
     pub(super) operation: &'static str,
-    /// What a table of its answers shows; what a single answer shows first.
+    /// The columns of a table of its answers; the first lines of a single answer.
     pub(super) columns: &'static [&'static str],
-    /// What stands behind `nebula-gc admin GROUP VERB`.
+    /// Its arguments in the example of its help.
     pub(super) example: &'static str,
 }
 
-/// Groups of commands, each with what it is about.
+/// The groups of commands, each with its help text.
 pub(super) const GROUPS: &[(&str, &str)] = &[
-    ("tenants", "Who owns networks and operators"),
-    ("networks", "Overlays: their prefixes, certificates and settings"),
-    ("pools", "Ranges that addresses are given out from"),
-    ("blocks", "Parts of pools, kept for who joins with a token of theirs"),
-    ("reservations", "Addresses that are not given to whoever comes next"),
-    ("operator-keys", "The keys that operators and their programs ask with"),
-    ("join-tokens", "What devices join a network with, also as a link and a QR code"),
-    ("nodes", "The members of networks"),
-    ("blocklist", "Certificates that no node of a network accepts any more"),
-    ("events", "What happened, and who asked for it"),
+    ("tenants", "Owners of networks and operator keys"),
+    ("networks", "Overlay networks: prefixes, CAs and settings"),
+    ("pools", "Address ranges that nodes get their addresses from"),
+    ("blocks", "Parts of pools for nodes whose join token names them"),
+    ("reservations", "Addresses excluded from automatic allocation"),
+    ("operator-keys", "Credentials of operators and their programs"),
+    ("join-tokens", "Credentials for devices to join a network, also as links and QR codes"),
+    ("nodes", "Members of networks"),
+    ("blocklist", "Certificates that a network's nodes refuse"),
+    ("events", "The audit log"),
 ];
 
 /// Operations without a command, and why.
@@ -156,8 +156,8 @@ mod tests {
         let mut reached = BTreeSet::new();
         let named = COMMANDS.iter().map(|it| it.operation);
         for operation in named.chain(WITHOUT.iter().map(|(operation, _)| *operation)) {
-            assert!(there.contains(operation), "{operation} is none of the API's");
-            assert!(reached.insert(operation.to_owned()), "{operation} stands twice");
+            assert!(there.contains(operation), "{operation} is not an operation of the API");
+            assert!(reached.insert(operation.to_owned()), "{operation} is listed more than once");
         }
         let missing: Vec<_> = there.difference(&reached).collect();
         assert!(missing.is_empty(), "without a command: {missing:?}; add a line to `COMMANDS`");

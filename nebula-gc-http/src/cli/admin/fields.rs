@@ -1,4 +1,4 @@
-//! Fields of requests as flags, and back.
+//! Turns the fields of an operation into flags, and flags into a request.
 
 use std::fs;
 use std::io::{self, Read};
@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::operation::{Field, Kind, Operation, Place};
 
-/// The parameter or field that a node is named by.
+/// The parameter or field that names a node.
 pub(super) const NODE: &str = "node";
 const UNSET: &str = "unset";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IF_MATCH: &str = "If-Match";
-/// What a list is read with, which no flag says.
+/// The parameters of paging, which are no flags.
 const PAGING: [&str; 2] = ["cursor", "limit"];
 
 /// The flags of an operation, and its positional arguments.
@@ -28,14 +28,14 @@ pub(super) fn arguments(operation: &Operation) -> Vec<Arg> {
     let names: Vec<_> = operation.fields.iter().filter(takes_away).map(flag).collect();
     if !names.is_empty() {
         let values = PossibleValuesParser::new(names);
-        let help = "Take this away; may be given more than once";
+        let help = "Remove this value; may be given more than once";
         let unset = Arg::new(UNSET).long(UNSET).value_name("FLAG").action(ArgAction::Append);
         arguments.push(unset.value_parser(values).help(help));
     }
     arguments
 }
 
-/// Whether a person says it.
+/// Whether a field is a flag or a positional argument.
 pub(super) fn is_flag(field: &Field) -> bool {
     match field.place {
         Place::Path | Place::Body => true,
@@ -44,12 +44,12 @@ pub(super) fn is_flag(field: &Field) -> bool {
     }
 }
 
-/// The request that the flags ask for.
+/// The request that the arguments make.
 pub(super) fn request(operation: &Operation, matches: &ArgMatches) -> Result<Request, String> {
     request_for(operation, matches, None)
 }
 
-/// As [`request`], for the node of this id, whatever was said.
+/// As [`request`], with this id in place of the node's name.
 pub(super) fn request_for(
     operation: &Operation,
     matches: &ArgMatches,
@@ -124,7 +124,7 @@ pub(super) fn flag(field: &Field) -> String {
     flag
 }
 
-/// A help text of the API's document, which names fields, with the flags that they are here.
+/// A help text of the API's document, with the flags in place of the fields' names.
 fn with_flags(help: &str, operation: &Operation) -> String {
     let body = operation.fields.iter().filter(|field| field.place == Place::Body);
     body.fold(help.to_owned(), |help, field| {
@@ -149,23 +149,22 @@ fn argument(field: &Field) -> Arg {
     };
     let shown = shown.replace('-', "_").to_ascii_uppercase();
     let hint = match field.kind {
-        Kind::Seconds => "; as 14d, 12h, 30m or seconds".to_owned(),
+        Kind::Seconds => "; such as 14d, 12h, 30m or a number of seconds".to_owned(),
         Kind::Texts => "; separated by commas, or given more than once".to_owned(),
         Kind::WordOr(ref words, ref names) => {
             let forms = names.iter().map(|name| format!("{name}={}", name.to_ascii_uppercase()));
             let forms: Vec<_> = words.iter().cloned().chain(forms).collect();
             format!("; {}", forms.join(", "))
         }
-        Kind::Text if field.name.ends_with("At") => "; as 2030-01-31T12:00:00Z".to_owned(),
+        Kind::Text if field.name.ends_with("At") => "; such as 2030-01-31T12:00:00Z".to_owned(),
         Kind::Text if is_pem(field) => "; as @FILE".to_owned(),
         _ => String::new(),
     };
     let help = match field.name.as_str() {
         IDEMPOTENCY_KEY => {
-            "What this request is recognised by when it is sent again; a new one otherwise"
-                .to_owned()
+            "Identifies this request when it is sent again; default: a new one".to_owned()
         }
-        IF_MATCH => "Only where the ETag is still this one, as `show` prints it".to_owned(),
+        IF_MATCH => "Fail unless the ETag, which `show` prints, is still this one".to_owned(),
         NODE if field.place == Place::Path => "Its name or id".to_owned(),
         NODE => format!("{}: its name or id", field.help),
         _ if field.place == Place::Path && field.help.is_empty() => "Its id".to_owned(),
@@ -191,7 +190,7 @@ fn argument(field: &Field) -> Arg {
     }
 }
 
-/// Whether it is what files hold.
+/// Whether a field holds PEM, which is read from files.
 fn is_pem(field: &Field) -> bool {
     field.name.trim_end_matches('s').ends_with("certificate")
 }
@@ -201,11 +200,11 @@ fn value(field: &Field, given: &[&String]) -> Result<Value, String> {
     let refuse = |reason: &str| format!("--{}: {one}: {reason}", flag(field));
     Ok(match &field.kind {
         Kind::Text if is_pem(field) && !one.starts_with(['@', '-']) => {
-            return Err(refuse("give the file's name as @FILE, or @- for the standard input"));
+            return Err(refuse("pass the file's name as @FILE, or @- for the standard input"));
         }
         Kind::Text => json!(contents(one).map_err(|error| refuse(&error))?),
         Kind::Secret if !one.starts_with('@') => {
-            return Err(format!("--{}: other users see flags: give @FILE or @-", flag(field)));
+            return Err(format!("--{}: other users can see flags: pass @FILE or @-", flag(field)));
         }
         Kind::Secret => json!(contents(one).map_err(|error| refuse(&error))?),
         Kind::OneOf(_) => json!(one),
@@ -213,7 +212,9 @@ fn value(field: &Field, given: &[&String]) -> Result<Value, String> {
             let number: i64 = one.parse().map_err(|_| refuse("must be a whole number"))?;
             json!(number)
         }
-        Kind::Seconds => json!(seconds(one).ok_or_else(|| refuse("must be as 14d, 12h or 90s"))?),
+        Kind::Seconds => {
+            json!(seconds(one).ok_or_else(|| refuse("must be a duration such as 14d, 12h or 90s"))?)
+        }
         Kind::YesOrNo => json!(one == "true"),
         Kind::Texts => {
             let texts = given.iter().filter(|text| !text.is_empty());
@@ -232,8 +233,8 @@ fn value(field: &Field, given: &[&String]) -> Result<Value, String> {
     })
 }
 
-/// A text itself, or that of a file without the end of its last line: `@FILE`, and `@-` for the
-/// standard input.
+/// The text itself, or for `@FILE` that of the file and for `@-` that of the standard input, without the
+/// newline at its end.
 fn contents(text: &str) -> Result<String, String> {
     let read = match text.strip_prefix('@') {
         None => return Ok(text.to_owned()),
@@ -244,8 +245,8 @@ fn contents(text: &str) -> Result<String, String> {
     if read.starts_with(&[0xff, 0xfe]) || read.starts_with(&[0xfe, 0xff]) {
         return Err("is UTF-16: save it as UTF-8".to_owned());
     }
-    let read = String::from_utf8(read).map_err(|_| "is no text in UTF-8".to_owned())?;
-    // Some editors put a byte order mark there.
+    let read = String::from_utf8(read).map_err(|_| "is not UTF-8".to_owned())?;
+    // Some editors write a byte order mark.
     let read = read.strip_prefix('\u{feff}').unwrap_or(&read);
     Ok(read.strip_suffix('\n').unwrap_or(read).to_owned())
 }
@@ -278,7 +279,7 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(sum)
 }
 
-/// An ETag has quotes, which shells take away.
+/// An ETag with its quotes, which shells remove.
 fn quoted(etag: &str) -> String {
     if etag == "*" || etag.starts_with('"') { etag.to_owned() } else { format!("\"{etag}\"") }
 }

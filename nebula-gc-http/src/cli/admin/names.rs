@@ -1,4 +1,4 @@
-//! Nodes by their names, which the API knows by their ids.
+//! Finds the ids of nodes, which the API takes, by their names.
 
 use std::error::Error;
 
@@ -10,29 +10,29 @@ use uuid::Uuid;
 use super::fields::NODE;
 use super::operation::{Operation, Place};
 
-/// A node as a person calls it.
-pub(super) struct Named {
+/// A node by its name or id.
+pub(super) struct NodeName {
     network: String,
     name: String,
 }
 
-/// The node that is meant, by its name or id.
-pub(super) fn node_meant(operation: &Operation, said: &ArgMatches) -> Option<Named> {
-    let text = |name: &str| said.try_get_one::<String>(name).ok().flatten().cloned();
+/// The node that a command names, if it names one.
+pub(super) fn requested_node(operation: &Operation, matches: &ArgMatches) -> Option<NodeName> {
+    let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
     if ![Place::Path, Place::Body].iter().any(|place| operation.has(*place, NODE)) {
         return None;
     }
     let (network, name) = (text("network")?, text(NODE)?);
-    Some(Named { network, name })
+    Some(NodeName { network, name })
 }
 
-impl Named {
-    /// Whether it is written as an id is; a name may be, too.
+impl NodeName {
+    /// Whether it has the form of an id; a name may have it, too.
     fn may_be_id(&self) -> bool {
         Uuid::parse_str(&self.name).is_ok_and(|id| id.to_string() == self.name)
     }
 
-    /// Its id: what has it as its id comes first. Names are unique among the nodes that are not
+    /// The node's id. Ids are looked up before names, which are unique among the nodes that are not
     /// released.
     pub(super) async fn look_up(&self, client: &Client) -> Result<String, Box<dyn Error>> {
         let path = format!("/networks/{}/nodes", Request::segment(&self.network));
@@ -48,12 +48,12 @@ impl Named {
         }
         let mut pages = client.pages(Request::get(&path).query("namePrefix", self.name.clone()));
         while let Some(nodes) = pages.next().await? {
-            let called = |node: &&Value| node["name"] == self.name && node["state"] != "released";
-            if let Some(id) = nodes.iter().find(called).and_then(|node| node["id"].as_str()) {
+            let has_name = |node: &&Value| node["name"] == self.name && node["state"] != "released";
+            if let Some(id) = nodes.iter().find(has_name).and_then(|node| node["id"].as_str()) {
                 return Ok(id.to_owned());
             }
         }
         let Self { network, name } = self;
-        Err(format!("node: none in {network} is called {name:?}; `nodes list` has them, and released ones by id").into())
+        Err(format!("node: no node of {network} has the name {name:?}; list them with `nodes list`, and name released ones by id").into())
     }
 }

@@ -1,16 +1,16 @@
-//! What the API's document says of an operation, as far as a command needs it.
+//! The operations of the API, read from its OpenAPI document.
 
 use std::sync::LazyLock;
 
 use nebula_gc_http::client::Request;
 use serde_json::{Map, Value};
 
-/// The document that this program's server serves; a test keeps the file as it is.
+/// The document that the server serves; a test keeps the file up to date.
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../openapi.json")).unwrap_or_default()
 });
 
-/// Something the API does.
+/// An operation of the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(crate) id: String,
@@ -19,28 +19,28 @@ pub(crate) struct Operation {
     path: String,
     pub(crate) summary: String,
     pub(crate) fields: Vec<Field>,
-    /// Whether it answers pages.
+    /// Whether it returns a list, in pages.
     pub(crate) is_list: bool,
-    /// Whether it answers a file, not JSON.
+    /// Whether it returns a file, not JSON.
     pub(crate) is_file: bool,
-    /// What the answer, or each item of a list, has.
+    /// The fields of the answer, or of each item of a list.
     pub(crate) answers: Map<String, Value>,
 }
 
-/// Something a request says.
+/// A parameter or field of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
-    /// As the API writes it; `ca.signer` for a field of an object.
+    /// Its name in the API; `ca.signer` for a field of an object.
     pub(crate) name: String,
     pub(crate) place: Place,
     pub(crate) kind: Kind,
     pub(crate) is_required: bool,
-    /// Whether `null` takes it away.
+    /// Whether `null` removes it.
     pub(crate) can_be_null: bool,
     pub(crate) help: String,
 }
 
-/// Where in a request.
+/// Where a field stands in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Path,
@@ -49,15 +49,15 @@ pub(crate) enum Place {
     Body,
 }
 
-/// What values there are.
+/// What values a field takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
-    /// A text that no command line may show.
+    /// A text that must not appear on a command line.
     Secret,
     OneOf(Vec<String>),
     Whole,
-    /// A time span: a number of seconds to the API, `14d` to people.
+    /// A duration: a number of seconds in the API, `14d` on the command line.
     Seconds,
     YesOrNo,
     Texts,
@@ -110,12 +110,12 @@ impl Operation {
         }
     }
 
-    /// Whether it changes part of a resource, so that what is left out stays.
+    /// Whether it changes part of a resource, so that omitted fields keep their values.
     pub(crate) fn is_patch(&self) -> bool {
         self.method == "PATCH"
     }
 
-    /// Whether it makes something.
+    /// Whether it creates something.
     pub(crate) fn is_creation(&self) -> bool {
         self.method == "POST"
     }

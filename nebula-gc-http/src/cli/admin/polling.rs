@@ -1,5 +1,4 @@
-//! Commands that take long: those that ask again until there is something to say, and those whose
-//! answer takes a while.
+//! Commands that take long: those that poll, and those whose answer takes a while.
 
 use std::error::Error;
 use std::future::Future;
@@ -11,20 +10,20 @@ use nebula_gc_http::client::Request;
 use serde_json::Value;
 
 use super::commands::Entry;
-use super::{Asked, show};
+use super::{Invocation, show};
 use crate::terminal::{self, print};
 
 const FOLLOW: &str = "follow";
 const WAIT: &str = "wait";
-/// How long to wait before asking again.
+/// The pause between two polls.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The flags of a command that can wait.
+/// The flags of a command that can poll.
 pub(super) fn flags(entry: &Entry) -> Option<(&'static str, &'static str)> {
     match (entry.group, entry.verb) {
         ("events", _) => Some((
             FOLLOW,
-            "Go on with what happens from now on, until Ctrl-C; JSON is a line for each event then",
+            "Continue with new events until Ctrl-C; JSON output has one event per line then",
         )),
         ("nodes", "unapplied") => Some((WAIT, "Wait until every active node has applied it")),
         _ => None,
@@ -34,42 +33,45 @@ pub(super) fn flags(entry: &Entry) -> Option<(&'static str, &'static str)> {
 /// How long the server may take over thousands of nodes.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
-/// Whether it handles thousands of nodes at once.
+/// Whether a command handles thousands of nodes at once.
 pub(super) fn is_long(entry: &Entry) -> bool {
     entry.verb == "import"
 }
 
-pub(super) fn is_asked(said: &ArgMatches) -> bool {
-    is_set(said, FOLLOW) || is_set(said, WAIT)
+pub(super) fn is_requested(matches: &ArgMatches) -> bool {
+    is_set(matches, FOLLOW) || is_set(matches, WAIT)
 }
 
-pub(super) async fn run(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>> {
-    if is_set(asked.said, FOLLOW) {
-        follow(asked, request).await
+pub(super) async fn run(
+    invocation: &Invocation<'_>,
+    request: Request,
+) -> Result<(), Box<dyn Error>> {
+    if is_set(invocation.matches, FOLLOW) {
+        follow(invocation, request).await
     } else {
-        wait(asked, request).await
+        wait(invocation, request).await
     }
 }
 
-fn is_set(said: &ArgMatches, flag: &str) -> bool {
-    said.try_get_one::<bool>(flag).ok().flatten().is_some_and(|set| *set)
+fn is_set(matches: &ArgMatches, flag: &str) -> bool {
+    matches.try_get_one::<bool>(flag).ok().flatten().is_some_and(|set| *set)
 }
 
-/// What there is, and then what is added.
-async fn follow(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>> {
+/// Prints the existing items, and then those that are added.
+async fn follow(invocation: &Invocation<'_>, request: Request) -> Result<(), Box<dyn Error>> {
     let mut pages =
-        asked.client.pages(request.query("order", "oldest_first").query("limit", "500"));
+        invocation.client.pages(request.query("order", "oldest_first").query("limit", "500"));
     let mut items = vec![];
     while let Some(more) = pages.next().await? {
         items.extend(more);
-        items.drain(..items.len().saturating_sub(asked.limit()));
+        items.drain(..items.len().saturating_sub(invocation.limit()));
     }
     loop {
-        if asked.as_json {
+        if invocation.as_json {
             let lines = items.iter().map(|item| terminal::safe_json(&item.to_string()) + "\n");
             print(&lines.collect::<String>())?;
         } else if !items.is_empty() {
-            print(&show::table(&items, asked.entry.columns))?;
+            print(&show::table(&items, invocation.entry.columns))?;
         }
         items = pages.added().await?;
         if items.is_empty() {
@@ -78,17 +80,17 @@ async fn follow(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error
     }
 }
 
-/// Asks until nothing is counted any more.
-async fn wait(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>> {
-    let mut told = None;
+/// Polls until no node is missing any more.
+async fn wait(invocation: &Invocation<'_>, request: Request) -> Result<(), Box<dyn Error>> {
+    let mut reported = None;
     loop {
-        let answer = asked.client.send(request.clone().query("limit", "1")).await?.json()?;
+        let answer = invocation.client.send(request.clone().query("limit", "1")).await?.json()?;
         let count = answer.get("count").and_then(Value::as_i64);
         let count = count.ok_or("the server does not say how many nodes are missing")?;
         if count == 0 {
             break;
         }
-        if told.replace(count) != Some(count) {
+        if reported.replace(count) != Some(count) {
             terminal::note(&match count {
                 1 => "1 active node has not applied it yet".to_owned(),
                 _ => format!("{count} active nodes have not applied it yet"),
@@ -96,13 +98,13 @@ async fn wait(asked: &Asked<'_>, request: Request) -> Result<(), Box<dyn Error>>
         }
         tokio::time::sleep(PAUSE).await;
     }
-    asked.list(request).await
+    invocation.list(request).await
 }
 
-/// Who is answered sooner sees nothing.
+/// An answer within this time shows no progress.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Waits for an answer, and says on a terminal's standard error for how long.
+/// Waits for an answer, and shows on the terminal for how long.
 pub(super) async fn with_progress<T>(answer: impl Future<Output = T>) -> T {
     if !io::stderr().is_terminal() {
         return answer.await;
@@ -124,12 +126,12 @@ pub(super) async fn with_progress<T>(answer: impl Future<Output = T>) -> T {
 
 fn progress(time: Duration) -> String {
     format!(
-        "The server is at it: {} s. Ctrl-C is safe: asking again finishes what was begun.",
+        "Waiting for the server: {} s. Ctrl-C is safe: running the command again finishes the work.",
         time.as_secs()
     )
 }
 
-/// In place of what the line held. A terminal that is gone is no reason not to go on.
+/// Replaces the current line. Errors are ignored: the terminal may be gone.
 fn write(line: &str) {
     let mut err = io::stderr().lock();
     let _ = write!(err, "\r\x1b[K{line}").and_then(|()| err.flush());

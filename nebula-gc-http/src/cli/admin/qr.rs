@@ -1,4 +1,4 @@
-//! Links as QR codes in a terminal.
+//! Draws links as QR codes in the terminal.
 
 use clap::ArgMatches;
 use qrcodegen::{QrCode, QrCodeEcc};
@@ -11,22 +11,22 @@ const LINK: &str = "link";
 /// Light modules around the code (ISO/IEC 18004, 5.3.8).
 const QUIET: i32 = 4;
 
-/// The flag, for what answers a link.
+/// The flag of a command whose answer has a link.
 pub(super) fn flag(operation: &Operation) -> Option<(&'static str, &'static str)> {
     let has_link = operation.answers.contains_key(LINK);
-    (has_link && operation.is_creation()).then_some((FLAG, "Draw the link as a QR code, too"))
+    (has_link && operation.is_creation()).then_some((FLAG, "Also draw the link as a QR code"))
 }
 
-pub(super) fn is_asked(said: &ArgMatches) -> bool {
-    said.try_get_one::<bool>(FLAG).ok().flatten().is_some_and(|asked| *asked)
+pub(super) fn is_requested(matches: &ArgMatches) -> bool {
+    matches.try_get_one::<bool>(FLAG).ok().flatten().is_some_and(|asked| *asked)
 }
 
-/// The link of an answer.
-pub(super) fn drawn(body: &Value) -> Result<String, String> {
+/// Draws the link of an answer.
+pub(super) fn draw_link(body: &Value) -> Result<String, String> {
     let link = body.get(LINK).and_then(Value::as_str);
     let link = link.ok_or_else(|| match body.get("warning").and_then(Value::as_str) {
         Some(why) => why.to_owned(),
-        None => "there is no link: it is shown when it is made, and only then".to_owned(),
+        None => "there is no link: it is shown only when the token is created".to_owned(),
     })?;
     draw(link)
 }

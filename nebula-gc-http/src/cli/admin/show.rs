@@ -1,4 +1,4 @@
-//! Answers as people read them.
+//! Formats answers for people: tables, and lines of names and values.
 
 use nebula_gc_http::client::printable;
 use serde_json::{Map, Value};
@@ -9,7 +9,9 @@ use crate::time;
 pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
     let head = columns.iter().map(|column| heading(column)).collect();
     let mut rows: Vec<Vec<String>> = vec![head];
-    rows.extend(items.iter().map(|item| columns.iter().map(|column| told(item, column)).collect()));
+    rows.extend(
+        items.iter().map(|item| columns.iter().map(|column| column_text(item, column)).collect()),
+    );
     let widths: Vec<_> = (0..columns.len())
         .map(|column| {
             let cells = rows.iter().filter_map(|row| row.get(column));
@@ -42,7 +44,7 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
     }
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     let line = |(name, value): (String, String)| {
-        // What has lines of its own stands below.
+        // A value of several lines starts below its name.
         if value.contains('\n') {
             format!("{name}\n{}\n", value.trim_end())
         } else {
@@ -52,18 +54,18 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
     lines.into_iter().map(line).collect()
 }
 
-/// Things inside a thing: a table of their own.
+/// A list of objects inside an object, as a table of its own.
 fn inner_table(items: &[Value]) -> String {
     let first = items.iter().find_map(Value::as_object);
     let columns: Vec<_> = first.into_iter().flat_map(Map::keys).map(String::as_str).collect();
     table(items, &columns).lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// What stands in a column.
-fn told(item: &Value, column: &str) -> String {
+/// The text of an item in a column.
+fn column_text(item: &Value, column: &str) -> String {
     let value = at(item, column);
     match (column, value) {
-        ("detail", Some(Value::String(text))) => shown(&lease_times(text)),
+        ("detail", Some(Value::String(text))) => safe(&lease_times(text)),
         ("detail", Some(Value::Object(map))) => {
             let dated = map.iter().map(|(name, value)| match (name.as_str(), value.as_i64()) {
                 ("before" | "until", Some(at)) => (name.clone(), time(at).into()),
@@ -75,7 +77,7 @@ fn told(item: &Value, column: &str) -> String {
     }
 }
 
-/// What an event tells of a lease, with its times as people read them.
+/// An event's detail about a lease, with its times as dates.
 fn lease_times(detail: &str) -> String {
     let dated = |part: &str| {
         let (words, at) = part.rsplit_once(' ')?;
@@ -108,7 +110,7 @@ fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
-        Some(Value::String(text)) => shown(text),
+        Some(Value::String(text)) => safe(text),
         Some(Value::Number(number)) => number.to_string(),
         Some(Value::Array(items)) if items.is_empty() => "-".to_owned(),
         Some(Value::Array(items)) => {
@@ -123,8 +125,8 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// Names and reasons are others' texts: none of them commands the terminal. PEM keeps its lines.
-fn shown(text: &str) -> String {
+/// Text from elsewhere, such as names and reasons, made safe to print. PEM keeps its lines.
+fn safe(text: &str) -> String {
     match text.starts_with("-----BEGIN ") {
         true => text.lines().map(|line| printable(line) + "\n").collect(),
         false => printable(text),

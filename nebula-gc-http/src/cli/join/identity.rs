@@ -1,3 +1,5 @@
+//! A device's identity: its private key and its node token.
+
 use std::error::Error;
 use std::fs;
 use std::io;
@@ -15,18 +17,18 @@ use crate::terminal;
 
 const KEY: &str = "node.key";
 const TOKEN: &str = "node.token";
-/// Neither file is longer, in bytes.
+/// The largest accepted file, in bytes.
 const LIMIT: u64 = 4096;
 
-/// What a device is known by, and keeps: its key never leaves it.
+/// What identifies a device. The private key never leaves it.
 pub(super) struct Identity {
     pub(super) key: AgreementKey,
     pub(super) token: Zeroizing<String>,
 }
 
 impl Identity {
-    /// Reads `node.key` and `node.token`; makes what is not there, before anything is asked, because
-    /// an answer may be lost.
+    /// Reads `node.key` and `node.token`. Missing ones are created before the first request, so that a
+    /// lost answer costs nothing.
     pub(super) fn load_or_make(directory: &Path, curve: Curve) -> Result<Self, Box<dyn Error>> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -36,7 +38,7 @@ impl Identity {
         let path = key_file(directory);
         let pem = secret(&path, || Ok(AgreementKey::generate(curve, &mut SystemRandom)?.to_pem()))?;
         let key = AgreementKey::from_pem(pem.as_bytes()).map_err(|error| {
-            format!("{}: {error}; --out names another directory, for a new key", path.display())
+            format!("{}: {error}; use another --out directory for a new key", path.display())
         })?;
         let token = secret(&directory.join(TOKEN), || {
             Ok(Zeroizing::new([Bearer::new_node_token()?.expose(), "\n"].concat()))
@@ -44,9 +46,9 @@ impl Identity {
         Ok(Self { key, token: Zeroizing::new(token.trim().to_owned()) })
     }
 
-    /// Takes another token, in place of that of a node that was released, and answers that one. It
-    /// comes from the key and the former token, so that an answer may be lost before it is kept;
-    /// who has the former token alone does not know it.
+    /// Replaces the token of a released node by another, and returns the former one. The new token is
+    /// derived from the private key and the former token, so that a lost answer costs nothing; the former
+    /// token alone does not reveal it.
     pub(super) fn succeed(&mut self) -> Result<Zeroizing<String>, Box<dyn Error>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.to_pem().as_bytes())?;
         mac.update(b"nebula-gc node token after ");
@@ -58,8 +60,8 @@ impl Identity {
         Ok(std::mem::replace(&mut self.token, token))
     }
 
-    /// Keeps the token that it has taken.
-    pub(super) fn keep_token(&self, directory: &Path) -> Result<(), Box<dyn Error>> {
+    /// Writes the token that replaced the former one.
+    pub(super) fn save_token(&self, directory: &Path) -> Result<(), Box<dyn Error>> {
         let path = directory.join(TOKEN);
         let text = Zeroizing::new([self.token.as_str(), "\n"].concat());
         files::replace(&path, text.as_bytes(), 0o600)
@@ -67,12 +69,12 @@ impl Identity {
     }
 }
 
-/// Where a device's private key is.
+/// The path of a device's private key.
 pub(super) fn key_file(directory: &Path) -> PathBuf {
     directory.join(KEY)
 }
 
-/// The secret in a file, which is written first where there is none.
+/// Reads a secret from a file, which is created first if it does not exist.
 fn secret(
     path: &Path,
     make: impl FnOnce() -> Result<Zeroizing<String>, Box<dyn Error>>,
@@ -86,25 +88,25 @@ fn secret(
         }
         Err(error) => Err(said(error).into()),
         Ok(found) if !found.is_file() || found.len() > LIMIT => {
-            Err(format!("{}: is no file of a secret", path.display()).into())
+            Err(format!("{}: is not a file with a secret", path.display()).into())
         }
         Ok(found) => {
-            close_to_others(path, &found).map_err(said)?;
+            make_private(path, &found).map_err(said)?;
             Ok(Zeroizing::new(fs::read_to_string(path).map_err(said)?))
         }
     }
 }
 
-/// A secret that others could read is closed to them, and its owner told: they may have it.
-fn close_to_others(path: &Path, found: &fs::Metadata) -> io::Result<()> {
+/// Makes a secret that other users could read private, and warns that they may have read it.
+fn make_private(path: &Path, found: &fs::Metadata) -> io::Result<()> {
     let mode = found.permissions().mode() & 0o7777;
     if mode & 0o077 == 0 {
         return Ok(());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))?;
     terminal::warn(&format!(
-        "{}: was open to others (mode {mode:04o}), and is no longer. If somebody may have read it, \
-         join anew with another --out, and have this node revoked",
+        "{}: was accessible to other users (mode {mode:04o}), and is no longer. If somebody may have \
+         read it, join again with another --out, and have this node revoked",
         path.display()
     ));
     Ok(())
