@@ -147,7 +147,7 @@ impl Settings {
             reason: format!(
                 "{} is reachable from other machines, and plain HTTP exposes keys and tokens: set \
                  tls-certificate and tls-key, or listen on 127.0.0.1 behind an HTTPS proxy, or set \
-                 allow-plain-http if the network itself is private",
+                 --allow-plain-http if the network itself is private",
                 self.listen
             ),
         })

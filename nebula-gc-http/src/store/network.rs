@@ -208,7 +208,7 @@ fn read(row: &Row) -> Result<Network, Error> {
     })
 }
 
-fn small(number: i64, what: &str) -> Result<u32, Error> {
+fn small(number: i64, what: &'static str) -> Result<u32, Error> {
     number.try_into().map_err(|_| damaged(what))
 }
 

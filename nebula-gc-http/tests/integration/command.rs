@@ -336,7 +336,7 @@ fn fewer_connections_are_told_only_where_files_lack() {
     let place = tempfile::tempdir().unwrap();
     let serve = format!("exec {PROGRAM} serve --listen 127.0.0.1:0");
     let few = logged(place.path(), &format!("ulimit -n 1000; {serve}"));
-    assert!(few.contains("fewer connections") && few.contains("most=936"), "{few}");
+    assert!(few.contains("max-connections lowered") && few.contains("most=936"), "{few}");
     let fitting = format!("ulimit -n 1000; {serve} --max-connections 900");
     assert_eq!(logged(place.path(), &fitting), "");
 }

@@ -213,7 +213,7 @@ fn what_cant_be_done_is_told_with_what_to_do() {
     let other = rusqlite::Connection::open(foreign.join("nebula-gc.db")).unwrap();
     other.execute("CREATE TABLE songs (title TEXT)", []).unwrap();
     let told = shell.fails(1, "verify --data foreign");
-    assert!(told.contains("another program's"), "{told}");
+    assert!(told.contains("another program"), "{told}");
     // A field is named once, without a place in a text that nobody has seen.
     let prefix = shell.fails(1, "admin networks create --name b --prefixes 10.0.0.1/8");
     assert!(prefix.contains("did you mean 10.0.0.0/8? (invalid_request)"), "{prefix}");
