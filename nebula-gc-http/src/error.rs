@@ -4,6 +4,7 @@
 mod code;
 mod conflict;
 mod field;
+mod messages;
 mod obstacle;
 mod refusal;
 mod unavailable;

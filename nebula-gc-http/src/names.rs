@@ -123,8 +123,8 @@ pub(crate) fn check_seen(field: Field, name: &str) -> Result<(), Error> {
         Fault::OuterSpace
     } else if folded(name).is_empty() {
         Fault::OnlyDots
-    } else if let Some(c) = name.chars().find(|c| is_invisible(*c)) {
-        Fault::InvisibleCharacter(c)
+    } else if let Some(character) = name.chars().find(|c| is_invisible(*c)) {
+        Fault::InvisibleCharacter { character }
     } else {
         return Ok(());
     };
@@ -218,7 +218,7 @@ fn node_name(text: &str) -> Result<(), Fault> {
 fn printable(text: &str) -> Result<(), Fault> {
     match text.chars().find(|c| c.is_control()) {
         None => Ok(()),
-        Some(c) => Err(Fault::ControlCharacter(c)),
+        Some(character) => Err(Fault::ControlCharacter { character }),
     }
 }
 

@@ -1,87 +1,66 @@
 //! Who may not, and what is not there.
 
 use super::Field;
+use super::messages::messages;
 use crate::Role;
 
-/// What is wrong with the credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unauthorized {
-    /// None was sent.
-    #[error("send an operator key as \"Authorization: Bearer …\"")]
-    Missing,
-    /// The header has another form.
-    #[error("the header must be \"Authorization: Bearer …\"")]
-    Malformed,
-    /// The header has another scheme than Bearer.
-    #[error("the scheme must be Bearer")]
-    Scheme,
-    /// An unknown, expired or revoked operator key.
-    #[error("unknown, expired or revoked operator key")]
-    OperatorKey,
-    /// An unknown or revoked join token.
-    #[error("unknown or revoked join token")]
-    JoinToken,
-    /// Nothing that is known.
-    #[error("unknown or revoked credential")]
-    Unknown,
+messages! {
+    /// What is wrong with the credential.
+    #[derive(Copy)]
+    enum Unauthorized {
+        ["send an operator key as \"Authorization: Bearer …\""]
+        Missing,
+        ["the header must be \"Authorization: Bearer …\""]
+        Malformed,
+        ["the scheme must be Bearer"]
+        Scheme,
+        ["unknown, expired or revoked operator key"]
+        OperatorKey,
+        ["unknown or revoked join token"]
+        JoinToken,
+        ["unknown or revoked credential"]
+        Unknown,
+    }
 }
 
-/// What would be needed for what is forbidden.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Needs {
-    /// Another role than this.
-    #[error("the role {} does not permit this", .0.word())]
-    OtherRole(Role),
-    /// Another credential than a join token.
-    #[error("a join token does not permit this")]
-    NoJoinToken,
-    /// Another credential than a node token.
-    #[error("a node token does not permit this")]
-    NoNodeToken,
-    /// An operator key.
-    #[error("this needs an operator key")]
-    OperatorKey,
-    /// An operator key, for this field to be set.
-    #[error("needs an operator key")]
-    OperatorKeyFor(Field),
-    /// A root operator key.
-    #[error("this needs a root operator key")]
-    RootKey,
-    /// An operator key of a whole tenant, to create a network.
-    #[error("this operator key can't make networks")]
-    TenantKey,
-    /// A node token.
-    #[error("this needs a node token")]
-    NodeToken,
+messages! {
+    /// What would be needed for what is forbidden.
+    #[derive(Copy)]
+    enum Needs {
+        ["the role {} does not permit this", role.word()]
+        OtherRole { role: Role },
+        ["a join token does not permit this"]
+        NoJoinToken,
+        ["a node token does not permit this"]
+        NoNodeToken,
+        ["this needs an operator key"]
+        OperatorKey,
+        ["needs an operator key"]
+        OperatorKeyFor(Field),
+        ["this needs a root operator key"]
+        RootKey,
+        ["this operator key can't make networks"]
+        TenantKey,
+        ["this needs a node token"]
+        NodeToken,
+    }
 }
 
-/// What there is too much of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Limit {
-    /// Encrypted keys that are being opened.
-    #[error("other encrypted keys are being opened")]
-    EncryptedKeys,
-    /// Polls of one node.
-    #[error("this node has {most} polls already")]
-    Polls {
-        /// How many it may have.
-        most: usize,
-    },
-    /// The node has had another key just now.
-    #[error("this node has had another key just now")]
-    Rekeying,
-    /// Keys of one node within a day.
-    #[error("this node has had {most} other keys within a day")]
-    RekeyingPerDay {
-        /// How many other keys it may have.
-        most: i64,
-    },
-    /// Requests of one client that wait.
-    #[error("too many requests of yours wait already")]
-    Waiting,
+messages! {
+    /// What there is too much of.
+    #[derive(Copy)]
+    enum Limit {
+        ["other encrypted keys are being opened"]
+        EncryptedKeys,
+        ["this node has {most} polls already"]
+        Polls { most: usize },
+        ["this node has had another key just now"]
+        Rekeying,
+        ["this node has had {most} other keys within a day"]
+        RekeyingPerDay { most: i64 },
+        ["too many requests of yours wait already"]
+        Waiting,
+    }
 }
 
 impl Limit {
@@ -94,42 +73,25 @@ impl Limit {
     }
 }
 
-/// Why a join token does not let a node join.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinRefusal {
-    /// It is expired.
-    #[error("this join token is expired")]
-    Expired,
-    /// It is used up.
-    #[error("this join token is used up")]
-    UsedUp,
-    /// It expired or was used up while the request was under way.
-    #[error("this join token is expired or used up")]
-    ExpiredOrUsedUp,
-    /// It is for other names.
-    #[error("this join token is for names like {pattern:?}")]
-    Name {
-        /// The pattern of names that it is for.
-        pattern: String,
-    },
-    /// It does not give a group.
-    #[error("this join token does not give {group:?}")]
-    Group {
-        /// Which.
-        group: String,
-    },
-    /// It does not give a role.
-    #[error("this join token does not give that role")]
-    Role {
-        /// The role's field.
-        field: Field,
-    },
-    /// The device came with another credential.
-    #[error(
-        "this device came with another credential; ask with the join token that it came with, or with an operator key"
-    )]
-    OtherCredential,
+messages! {
+    /// Why a join token does not let a node join.
+    enum JoinRefusal {
+        ["this join token is expired"]
+        Expired,
+        ["this join token is used up"]
+        UsedUp,
+        ["this join token is expired or used up"]
+        ExpiredOrUsedUp,
+        ["this join token is for names like {pattern:?}"]
+        Name { pattern: String },
+        ["this join token does not give {group:?}"]
+        Group { group: String },
+        ["this join token does not give that role"]
+        Role { field: Field },
+        ["this device came with another credential; ask with the join token that it came with, \
+         or with an operator key"]
+        OtherCredential,
+    }
 }
 
 impl JoinRefusal {

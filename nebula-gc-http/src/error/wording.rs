@@ -41,6 +41,10 @@ impl Display for Detail<'_> {
                 write!(f, "{kind} {name:?} not found")
             }
             Error::NotFound { kind, name: Some(name) } => write!(f, "{kind} {name} not found"),
+            Error::NotFound { kind: Kind::Certificate, .. } => f.write_str(
+                "this node has no current certificate; it gets one when it renews, enrols or \
+                 registers again",
+            ),
             Error::NotFound { kind, name: None } => write!(f, "{kind} not found"),
             Error::PoolExhausted { family } => write!(
                 f,

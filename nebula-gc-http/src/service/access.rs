@@ -142,7 +142,9 @@ impl Principal {
         use Action as A;
         let (allowed, needs) = match self {
             Self::Local => (action != A::BeNode, Needs::NodeToken),
-            Self::OperatorKey(key) => (role_permits(key.role, action), Needs::OtherRole(key.role)),
+            Self::OperatorKey(key) => {
+                (role_permits(key.role, action), Needs::OtherRole { role: key.role })
+            }
             // Whether it lets anybody join is decided with all that it says.
             Self::JoinToken { is_expired: true, .. } if action == A::ReadNode => {
                 return Err(JoinRefusal::Expired.into());

@@ -140,7 +140,7 @@ fn judge_addresses(
                 let other = places.get(other).and_then(|place| hosts.get(*place));
                 Obstacle::SameAddress { address, other: other.map_or(0, |host| host.index) }
             }
-            other => Obstacle::Address(other),
+            obstacle => Obstacle::Address { obstacle },
         };
         let place = places.get(conflict.index).copied().unwrap_or_default();
         if let Some(verdict) = verdicts.get_mut(place) {

@@ -1,0 +1,25 @@
+//! Enums of errors whose variants have one text, which is their documentation and their message.
+
+/// Takes each variant's message, with its arguments, in brackets before it, as `thiserror` would.
+macro_rules! messages {
+    ($(
+        $(#[$meta:meta])*
+        enum $type:ident {$(
+            [$text:literal $($argument:tt)*]
+            $name:ident
+            $({ $($(#[$doc:meta])* $field:ident: $of:ty),* })?
+            $(($inner:ty))?,
+        )*}
+    )*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "a message says what its fields are")]
+        pub enum $type {$(
+            #[doc = $text]
+            #[error($text $($argument)*)]
+            $name $({ $($(#[$doc])* $field: $of),* })? $(($inner))?,
+        )*}
+    )*};
+}
+pub(super) use messages;
