@@ -35,7 +35,7 @@ use hyper::header::{self, HeaderValue};
 use zeroize::Zeroizing;
 
 use self::connect::Server;
-pub use self::error::{ClientError, Problem};
+pub use self::error::{AddressFault, AnswerFault, ClientError, LinkFault, Problem};
 pub use self::link::{JoinLink, parse_pin};
 pub use self::pages::Pages;
 pub use self::request::{Answer, Request};
@@ -134,8 +134,7 @@ impl Client {
         let mut message = request.to_message(&self.server)?;
         if let Some(Key(key)) = &self.key {
             let bearer = Zeroizing::new(["Bearer ", key.as_str()].concat());
-            let mut value = HeaderValue::try_from(bearer.as_str())
-                .map_err(|_| ClientError::Key { reason: "holds characters that no key has" })?;
+            let mut value = HeaderValue::try_from(bearer.as_str()).map_err(|_| ClientError::Key)?;
             value.set_sensitive(true);
             message.headers_mut().insert(header::AUTHORIZATION, value);
         }

@@ -36,7 +36,10 @@ pub enum ServerError {
     },
     /// The database server can't be used.
     #[error("database: {0}")]
-    Database(String),
+    Database(nebula_alloc::Error),
+    /// This program was built without PostgreSQL.
+    #[error("database: this program was built without PostgreSQL")]
+    NoPostgres,
     /// The service could not start.
     #[error("{}", full_reason(.0))]
     Service(#[from] Error),

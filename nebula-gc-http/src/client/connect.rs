@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::ClientError;
+use super::error::{AddressFault, ClientError};
 use super::trust;
 
 /// A server by its address.
@@ -37,15 +37,12 @@ struct Tls {
 
 impl Server {
     pub(super) fn parse(text: &str) -> Result<Self, ClientError> {
-        let refuse = |reason: &str| ClientError::Address {
-            text: text.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let uri: Uri = text.parse().map_err(|_| refuse("must be an address like https://host"))?;
+        let refuse = |fault| ClientError::Address { text: text.to_owned(), fault };
+        let uri: Uri = text.parse().map_err(|_| refuse(AddressFault::Form))?;
         let host = uri.host().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| refuse("must be an address like https://host"))?;
+        let host = host.ok_or_else(|| refuse(AddressFault::Form))?;
         if uri.query().is_some() || uri.authority().is_some_and(|it| it.as_str().contains('@')) {
-            return Err(refuse("must have no user and no query"));
+            return Err(refuse(AddressFault::UserOrQuery));
         }
         // An IPv6 address stands in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -53,10 +50,10 @@ impl Server {
             Some("http") => (None, 80),
             Some("https") => {
                 let name = ServerName::try_from(host.clone());
-                let name = name.map_err(|_| refuse("has a host that no certificate can name"))?;
+                let name = name.map_err(|_| refuse(AddressFault::Host))?;
                 (Some(Tls { name, config: std::sync::OnceLock::new(), pin: None }), 443)
             }
-            _ => return Err(refuse("must begin with https:// or http://")),
+            _ => return Err(refuse(AddressFault::Scheme)),
         };
         let port = uri.port_u16().unwrap_or(port);
         let base = uri.path().trim_end_matches('/').to_owned();
@@ -67,7 +64,7 @@ impl Server {
         let Some(tls) = self.tls else {
             return Err(ClientError::Address {
                 text: self.uri.to_string(),
-                reason: "a pin needs https://: over plain HTTP the server has no key".to_owned(),
+                fault: AddressFault::PinWithoutTls,
             });
         };
         Ok(Self { tls: Some(Tls { pin: Some(pin), ..tls }), ..self })

@@ -8,19 +8,27 @@ use super::printable;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The server's address, a link or a path is not one.
-    #[error("{text}: {reason}")]
+    /// The server's address or a path is not one.
+    #[error("{text}: {fault}")]
     Address {
         /// What was given.
         text: String,
         /// What is wrong with it.
-        reason: String,
+        fault: AddressFault,
     },
+    /// The join link is not one. The link, which holds a secret, is not told.
+    #[error("the join link: {0}")]
+    Link(LinkFault),
     /// The bearer secret can't be sent.
-    #[error("the key {reason}")]
-    Key {
-        /// What is wrong with it.
-        reason: &'static str,
+    #[error("the key holds characters that no key has")]
+    Key,
+    /// A value can't be sent as a header.
+    #[error("{value}: can't be sent as {name}")]
+    Header {
+        /// The header.
+        name: String,
+        /// The value.
+        value: String,
     },
     /// There is no connection: nothing was asked.
     #[error("can't reach {server}: {reason}")]
@@ -50,13 +58,80 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(Box<Problem>),
     /// The answer is none of this API: another server, or another version.
-    #[error("the answer (status {status}) is not one of this API: {reason}")]
+    #[error("the answer (status {status}) is not one of this API: {fault}")]
     Unexpected {
         /// Its status.
         status: u16,
         /// What is wrong with it.
-        reason: String,
+        fault: AnswerFault,
     },
+}
+
+/// What is wrong with an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressFault {
+    /// It has another form.
+    #[error("must be an address like https://host")]
+    Form,
+    /// It has a user or a query.
+    #[error("must have no user and no query")]
+    UserOrQuery,
+    /// No certificate can name its host.
+    #[error("has a host that no certificate can name")]
+    Host,
+    /// It begins otherwise.
+    #[error("must begin with https:// or http://")]
+    Scheme,
+    /// There is a pin, and no TLS.
+    #[error("a pin needs https://: over plain HTTP the server has no key")]
+    PinWithoutTls,
+    /// It can't be asked for over HTTP.
+    #[error("can't be asked for with {method}: {words}")]
+    Request {
+        /// The request's method.
+        method: String,
+        /// The words of the library that refused it.
+        words: String,
+    },
+}
+
+/// What is wrong with a join link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkFault {
+    /// It has another form.
+    #[error("must look like https://host/join#token=…")]
+    Form,
+    /// Its pin can't be read.
+    #[error("its pin is damaged")]
+    Pin,
+    /// It holds no token.
+    #[error("holds no token")]
+    NoToken,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerFault {
+    /// It is a refusal, but not in this API's words.
+    #[error("it is a refusal, but not in this API's words")]
+    Refusal,
+    /// It is not JSON.
+    #[error("not JSON: line {line}, column {column}")]
+    NotJson {
+        /// The line that can't be read, from 1.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
+    /// A list without items.
+    #[error("a list without items")]
+    NoItems,
+    /// A list whose next page is the same again.
+    #[error("a list whose next page is the same again")]
+    SamePage,
 }
 
 impl ClientError {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use super::ClientError;
+use super::error::{ClientError, LinkFault};
 
 /// What a join link says. It holds a secret: it can't be printed.
 pub struct JoinLink {
@@ -20,30 +20,24 @@ impl JoinLink {
     /// Reads `https://host/join#token=…&pin=…`, as the API makes it.
     ///
     /// # Errors
-    /// [`ClientError::Address`], which does not tell the link.
+    /// [`ClientError::Link`].
     pub fn parse(link: &str) -> Result<Self, ClientError> {
-        let refuse = |reason: &str| ClientError::Address {
-            text: "the join link".to_owned(),
-            reason: reason.to_owned(),
-        };
         let link = link.trim();
-        let (address, said) = link
-            .split_once('#')
-            .ok_or_else(|| refuse("must look like https://host/join#token=…"))?;
+        let (address, said) = link.split_once('#').ok_or(ClientError::Link(LinkFault::Form))?;
         let server = address.strip_suffix("/join").unwrap_or(address).to_owned();
         let (mut token, mut pin) = (None, None);
         for part in said.split('&') {
             match part.split_once('=') {
                 Some(("token", text)) => token = Some(Zeroizing::new(text.to_owned())),
                 Some(("pin", text)) => {
-                    pin = Some(parse_pin(text).ok_or_else(|| refuse("its pin is damaged"))?);
+                    pin = Some(parse_pin(text).ok_or(ClientError::Link(LinkFault::Pin))?);
                 }
                 // What later versions may add.
                 _ => {}
             }
         }
         let token = token.filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| refuse("holds no token"))?;
+        let token = token.ok_or(ClientError::Link(LinkFault::NoToken))?;
         Ok(Self { server, token, pin })
     }
 }

@@ -1,5 +1,6 @@
 use serde_json::{Map, Value};
 
+use super::error::AnswerFault;
 use super::{Client, ClientError, Request};
 
 /// A list, a page at a time.
@@ -38,8 +39,8 @@ impl<'a> Pages<'a> {
         let before = self.cursor.clone();
         self.turn(&mut page, items.len());
         if !self.ended && self.cursor == before {
-            let reason = "a list whose next page is the same again".to_owned();
-            return Err(ClientError::Unexpected { status: 200, reason });
+            let fault = AnswerFault::SamePage;
+            return Err(ClientError::Unexpected { status: 200, fault });
         }
         Ok(Some((items, page)))
     }
@@ -74,10 +75,9 @@ impl<'a> Pages<'a> {
         let mut page = answer.json()?;
         match list_in(&mut page).and_then(|list| list.get_mut("items")).map(Value::take) {
             Some(Value::Array(items)) => Ok((items, page)),
-            _ => Err(ClientError::Unexpected {
-                status: answer.status,
-                reason: "a list without items".to_owned(),
-            }),
+            _ => {
+                Err(ClientError::Unexpected { status: answer.status, fault: AnswerFault::NoItems })
+            }
         }
     }
 

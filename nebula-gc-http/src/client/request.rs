@@ -8,6 +8,7 @@ use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::connect::Server;
+use super::error::{AddressFault, AnswerFault};
 use super::{ClientError, Problem};
 
 /// Where the API is.
@@ -110,10 +111,8 @@ impl Request {
     }
 
     fn header(mut self, name: HeaderName, value: &str) -> Result<Self, ClientError> {
-        let value = HeaderValue::try_from(value).map_err(|_| ClientError::Address {
-            text: value.to_owned(),
-            reason: format!("can't be sent as {name}"),
-        })?;
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| ClientError::Header { name: name.to_string(), value: value.to_owned() })?;
         self.headers.insert(name, value);
         Ok(self)
     }
@@ -138,7 +137,13 @@ impl Request {
             .header(header::HOST, server.authority())
             .header(header::USER_AGENT, concat!("nebula-gc/", env!("CARGO_PKG_VERSION")))
             .body(Full::from(body))
-            .map_err(|error| ClientError::Address { text: target, reason: error.to_string() })?;
+            .map_err(|error| {
+                let (method, words) = (self.method.to_string(), error.to_string());
+                ClientError::Address {
+                    text: target,
+                    fault: AddressFault::Request { method, words },
+                }
+            })?;
         message.headers_mut().extend(self.headers.clone());
         if self.body.is_some() {
             let json = HeaderValue::from_static("application/json");
@@ -166,8 +171,8 @@ impl Answer {
         }
         let problem = serde_json::from_slice::<Problem>(&body).ok();
         let Some(mut problem) = problem.filter(|problem| problem.status == status.as_u16()) else {
-            let reason = "it is a refusal, but not in this API's words".to_owned();
-            return Err(ClientError::Unexpected { status: status.as_u16(), reason });
+            let fault = AnswerFault::Refusal;
+            return Err(ClientError::Unexpected { status: status.as_u16(), fault });
         };
         let seconds = head.headers.get(header::RETRY_AFTER);
         problem.retry_after = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
@@ -184,7 +189,7 @@ impl Answer {
         }
         serde_json::from_slice(&self.body).map_err(|error| ClientError::Unexpected {
             status: self.status,
-            reason: error.to_string(),
+            fault: AnswerFault::NotJson { line: error.line(), column: error.column() },
         })
     }
 

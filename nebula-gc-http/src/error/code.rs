@@ -110,4 +110,15 @@ mod tests {
         words.dedup();
         assert_eq!(words.len(), Code::ALL.len());
     }
+
+    #[test]
+    fn the_api_documents_each_code_with_its_status() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for code in Code::ALL {
+            let (row, word) = (format!("| {} | ", code.status()), format!("`{code}`"));
+            let is_there = page.lines().any(|line| line.starts_with(&row) && line.contains(&word));
+            assert!(is_there, "{code}");
+        }
+    }
 }

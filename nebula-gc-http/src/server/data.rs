@@ -200,10 +200,10 @@ impl DataDirectory {
         let found = match url {
             #[cfg(feature = "postgres")]
             Some(url) => nebula_alloc::PostgresReaders::open(url, 1)
-                .map_err(|error| ServerError::Database(error.to_string()))?
+                .map_err(ServerError::Database)?
                 .read(look)?,
             #[cfg(not(feature = "postgres"))]
-            Some(_) => return Err(ServerError::Database("built without PostgreSQL".to_owned())),
+            Some(_) => return Err(ServerError::NoPostgres),
             None => {
                 let database = self.database();
                 if let Some(what) = absence_of(&database)? {
@@ -262,7 +262,7 @@ impl DataDirectory {
             #[cfg(feature = "postgres")]
             Some(url) => postgres(url),
             #[cfg(not(feature = "postgres"))]
-            Some(_) => Err(ServerError::Database("built without PostgreSQL".to_owned())),
+            Some(_) => Err(ServerError::NoPostgres),
             None => match absence_of(&self.database())? {
                 None => self.sqlite(),
                 Some(what) => Err(path_error(&self.database(), &what)),
@@ -344,7 +344,7 @@ fn exists(path: &Path) -> Result<bool, ServerError> {
 fn postgres(url: &str) -> Result<Database, ServerError> {
     nebula_alloc::Postgres::connect(url)
         .map(|database| database.with_clock_tolerance(CLOCK_TOLERANCE).into())
-        .map_err(|error| ServerError::Database(error.to_string()))
+        .map_err(ServerError::Database)
 }
 
 /// Deletes a key that nothing uses, and reports what became of it.

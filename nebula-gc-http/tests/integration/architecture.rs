@@ -2,6 +2,7 @@
 
 mod imports;
 mod picture;
+mod prose;
 mod rooms;
 mod sources;
 
@@ -13,6 +14,33 @@ const FORBIDDEN: usize = 21;
 const IN_CIRCLES: usize = 999;
 /// The same with a part's imports from its whole, as `lease/hold.rs` from `lease.rs`. Only lower it.
 const IN_CIRCLES_WITH_WHOLES: usize = 999;
+/// How many variants of errors are still a text alone. Only lower it.
+const PROSE: usize = 12;
+
+#[test]
+fn no_variant_of_an_error_is_a_text_alone() {
+    let found = prose::alone(&sources::read());
+    assert!(found.len() <= PROSE, "give them values: {found:#?}");
+}
+
+#[test]
+fn a_variant_that_is_a_text_alone_is_found() {
+    let mut files = sources::read();
+    let before = prose::alone(&files).len();
+    for (file, text) in [
+        ("nebula-gc-http/src/names.rs", "enum NameError { Long { reason: String }, Short }"),
+        ("nebula-alloc/src/pool.rs", "#[derive(thiserror::Error)] enum A { B(&'static str) }"),
+        ("nebula-pki/src/curve.rs", "mod inner { enum Error { At { at: u8, reason: String } } }"),
+        ("nebula-gc-http/src/id.rs", "messages! { enum Id { [\"{0}\"] Bad(String), } }"),
+    ] {
+        files.get_mut(file).expect("the file").push_str(text);
+    }
+    let found = prose::alone(&files);
+    assert_eq!(found.len(), before + 3, "{found:#?}");
+    for name in ["NameError::Long", "A::B", "Id::Bad"] {
+        assert!(found.iter().any(|one| one.ends_with(name)), "{name}: {found:#?}");
+    }
+}
 
 #[test]
 fn rooms_import_only_what_the_design_has_below_them() {

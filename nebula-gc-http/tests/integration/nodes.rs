@@ -306,7 +306,7 @@ async fn a_revoked_key_stays_out_under_any_name(fleet: Fleet) {
             lighthouse: Change::Keep,
         };
         let refused = fleet.service.register(Context::local(), request).await;
-        assert!(matches!(refused, Err(Error::Forbidden { .. } | Error::KeyTaken)), "{device}");
+        assert!(matches!(refused, Err(Error::NodeKeptOut { .. } | Error::KeyTaken)), "{device}");
     }
     // Its token opens nothing but the answer why.
     let own = fleet.service.own_node(member.caller()).await;
