@@ -1,24 +1,4 @@
 //! Does every device get what it should while many ask at once, and when the disk is full?
-#![cfg(unix)]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod check;
-    pub mod client;
-    pub mod device;
-    pub mod mount;
-    pub mod random;
-    pub mod server;
-}
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -26,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::check::{Acknowledged, Checker, Kept, database, now};
-use support::client::{Answer, Client};
-use support::device::{Device, Given, refusal};
-use support::mount::SmallDisk;
-use support::random::Random;
-use support::server::Server;
+use crate::support::check::{Acknowledged, Checker, Kept, database, now};
+use crate::support::client::{Answer, Client};
+use crate::support::device::{Device, Given, refusal};
+use crate::support::mount::SmallDisk;
+use crate::support::random::Random;
+use crate::support::server::Server;
 use tempfile::TempDir;
 
 const CONNECTIONS: usize = 64;

@@ -2,24 +2,6 @@
 //!
 //! The server is killed `CRASH_KILLS` times (40 by default) under load; `CRASH_SEED` repeats the
 //! same choices, as far as the machine's timing lets it.
-#![cfg(unix)]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod check;
-    pub mod client;
-    pub mod device;
-    pub mod random;
-    pub mod server;
-}
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -28,12 +10,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::check::{Acknowledged, Asked, Checker, Kept, Rule, now};
+use crate::support::client::{Answer, Client};
+use crate::support::device::{Device, Given, node_certificate};
+use crate::support::random::Random;
+use crate::support::server::{Server, program};
 use nebula_pki::Certificate;
-use support::check::{Acknowledged, Asked, Checker, Kept, Rule, now};
-use support::client::{Answer, Client};
-use support::device::{Device, Given, node_certificate};
-use support::random::Random;
-use support::server::{Server, program};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;

@@ -3,44 +3,20 @@
 //!
 //! Needs root, `ip`, `ping`, `/dev/net/tun` and a peer (`support/peers.rs`); says so and passes
 //! where one of them is missing, unless `REQUIRE_PEERS=1`.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod api;
-    pub mod client;
-    pub mod native;
-    pub mod node;
-    pub mod past;
-    pub mod peers;
-    pub mod pings;
-    pub mod server;
-    pub mod stream;
-    pub mod underlay;
-    pub mod unpack;
-}
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::api::Api;
+use crate::support::native::{Device, Key};
+use crate::support::node::Node;
+use crate::support::past::Past;
+use crate::support::peers::{self, Peer, skip};
+use crate::support::pings::{MEET, PART, Pair, pairs, unanswered, until};
+use crate::support::server::Server;
+use crate::support::stream::Stream;
+use crate::support::underlay::Underlay;
 use serde_json::{Value, json};
-use support::api::Api;
-use support::native::{Device, Key};
-use support::node::Node;
-use support::past::Past;
-use support::peers::{self, Peer, skip};
-use support::pings::{MEET, PART, Pair, pairs, unanswered, until};
-use support::server::Server;
-use support::stream::Stream;
-use support::underlay::Underlay;
 
 /// For nodes to show each other their new certificates: Nebula looks at its tunnels every few
 /// seconds.

@@ -1,30 +1,15 @@
 //! Do the examples about certificates do what they show, in the eyes of the real `nebula-cert`?
 //!
 //! Where it is missing, what needs it says so and is left out, unless `REQUIRE_PEERS=1`.
-#![cfg(unix)]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod peers;
-    pub mod server;
-}
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::support::peers::{self, Peer};
+use crate::support::server::program;
 use nebula_pki::Certificate;
-use support::peers::{self, Peer};
-use support::server::program;
 use tempfile::TempDir;
 
 /// What every file of a CA or a device is made with.

@@ -2,23 +2,6 @@
 //!
 //! Where `curl` or the real Nebula is missing, what needs it says so and passes, unless
 //! `REQUIRE_PEERS=1`.
-#![cfg(unix)]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod client;
-    pub mod peers;
-    pub mod server;
-    pub mod unpack;
-}
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,12 +11,12 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::client::{Answer, Client};
+use crate::support::peers::{self, skip};
+use crate::support::server::{Server, program};
+use crate::support::unpack::unpack;
 use nebula_pki::key::{AgreementKey, PublicKey};
 use serde_json::{Value, json};
-use support::client::{Answer, Client};
-use support::peers::{self, skip};
-use support::server::{Server, program};
-use support::unpack::unpack;
 use tempfile::TempDir;
 
 /// The server's default, which the guide is printed with.

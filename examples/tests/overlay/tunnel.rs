@@ -2,36 +2,19 @@
 //!
 //! Needs root, `ip`, `ping`, `/dev/net/tun` and peers (`support/peers.rs`); says so and passes where
 //! one of them is missing, unless `REQUIRE_PEERS=1`.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod node;
-    pub mod peers;
-    pub mod underlay;
-    pub mod unpack;
-}
 
 use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::support::node::Node;
+use crate::support::peers::{self, Peer, skip};
+use crate::support::underlay::Underlay;
 use ipnet::IpNet;
 use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{
     CaParameters, Certificate, Curve, HostParameters, Issuer, SystemRandom, Validity, Version,
 };
-use support::node::Node;
-use support::peers::{self, Peer, skip};
-use support::underlay::Underlay;
 
 /// For a tunnel to come up: Nebula repeats its handshakes at growing intervals.
 const MEET: Duration = Duration::from_secs(10);

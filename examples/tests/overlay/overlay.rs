@@ -2,36 +2,16 @@
 //!
 //! Needs root, `ip`, `ping`, `/dev/net/tun` and a peer (`support/peers.rs`); says so and passes
 //! where one of them is missing, unless `REQUIRE_PEERS=1`.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
 
-mod support {
-    pub mod client;
-    pub mod node;
-    pub mod peers;
-    pub mod pings;
-    pub mod server;
-    pub mod underlay;
-    pub mod unpack;
-}
-
+use crate::support::client::{Answer, Client};
+use crate::support::node::Node;
+use crate::support::peers::{self, Peer, skip};
+use crate::support::pings::{MEET, PART, Pair, pairs, unanswered, until};
+use crate::support::server::Server;
+use crate::support::underlay::Underlay;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use support::client::{Answer, Client};
-use support::node::Node;
-use support::peers::{self, Peer, skip};
-use support::pings::{MEET, PART, Pair, pairs, unanswered, until};
-use support::server::Server;
-use support::underlay::Underlay;
 
 #[tokio::test]
 async fn the_oldest_release_over_version_1() {

@@ -1,19 +1,4 @@
 //! Does the example `external-signer` make certificates that verify, with whoever holds the key?
-#![cfg(unix)]
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod peers;
-    pub mod server;
-}
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,10 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::support::peers;
+use crate::support::server::program;
 use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{Blocklist, CaPool, Certificate, Curve, Random, SystemRandom};
-use support::peers;
-use support::server::program;
 use tempfile::TempDir;
 
 #[test]

@@ -1,25 +1,14 @@
 //! Does `verify-database` say what is wrong with a database, and that nothing is?
-#![cfg(unix)]
-#![allow(
-    clippy::expect_used,
-    dead_code,
-    unreachable_pub,
-    reason = "a failure here is a failed test; each test uses a part of its support"
-)]
-
-mod support {
-    pub mod server;
-}
 
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::server::program;
 use nebula_alloc::lease::Request;
 use nebula_alloc::pool::Pool;
 use nebula_alloc::{
     Allocator, Family, NetworkId, OwnerId, PoolId, Sqlite, Writer, WriterOptions, usable,
 };
-use support::server::program;
 
 #[test]
 fn a_database_in_use_is_read_and_each_broken_address_is_named() {
