@@ -1,3 +1,5 @@
+//! Packs files into deterministic archives: equal files give equal bytes.
+
 use std::io::{self, Cursor, Write};
 
 use flate2::{Compression, GzBuilder};
@@ -6,7 +8,13 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::Error;
-use crate::bundle::File;
+
+/// A file of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) name: &'static str,
+    pub(crate) contents: String,
+}
 
 const MODE: u32 = 0o644;
 

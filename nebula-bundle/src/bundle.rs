@@ -1,8 +1,11 @@
+//! The rendered files of one node, and their digest.
+
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, archive};
+use crate::Error;
+use crate::archive::{self, File};
 
 /// The files rendered for one node at one revision and generation. Equal inputs give byte-equal
 /// bundles.
@@ -12,13 +15,7 @@ pub struct Bundle {
     files: Vec<File>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct File {
-    pub(crate) name: &'static str,
-    pub(crate) contents: String,
-}
-
-/// What tells two bundles apart: SHA-256 over the rendering number and every file's name and
+/// Identifies a bundle: SHA-256 over the rendering number and every file's name and
 /// contents, each preceded by its length. Displayed as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);

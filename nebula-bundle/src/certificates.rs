@@ -1,3 +1,5 @@
+//! A node's own certificates.
+
 use nebula_pki::{Details, VerifiedCertificate, Version};
 
 use crate::Error;

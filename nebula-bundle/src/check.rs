@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
-use crate::bundle::File;
+use crate::archive::File;
 use crate::config::{Config, LighthouseSection, Listen, Pki, Punchy, RelaySection};
-use crate::render::{EVERYWHERE, INTERVAL, USUAL_PORT, firewall, yaml};
+use crate::inputs::USUAL_PORT;
+use crate::render::{EVERYWHERE, INTERVAL, firewall, yaml};
 use crate::{Certificates, Endpoint, Error};
 
 const CA: &str = "ca.crt";

@@ -1,3 +1,5 @@
+//! Underlay addresses of lighthouses: host and port.
+
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;

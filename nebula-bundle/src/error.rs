@@ -1,3 +1,5 @@
+//! Why a bundle is refused.
+
 use nebula_pki::Fingerprint;
 
 /// Why a bundle could not be made, or is not one to install.
@@ -34,10 +36,12 @@ pub enum Error {
         field: &'static str,
     },
     /// A way of rendering that this version does not have.
-    #[error("rendering {number} is unknown to this version, which has 1 to {}", crate::RENDERING)]
+    #[error("unknown rendering {number}; this version has 1 to {newest}")]
     Rendering {
         /// The number asked for.
         number: u32,
+        /// The newest that this version has: [`RENDERING`](crate::RENDERING).
+        newest: u32,
     },
     /// The certificate holds no address, so a node could not use it.
     #[error("the node's certificate names no network")]

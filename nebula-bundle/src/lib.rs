@@ -44,6 +44,7 @@ mod check;
 pub mod config;
 mod endpoint;
 mod error;
+mod inputs;
 mod readme;
 mod render;
 
@@ -53,7 +54,8 @@ pub use check::{CheckedBundle, check};
 pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
 pub use error::Error;
-pub use render::{Lighthouse, Network, Node, RENDERING, Relay, Renderer};
+pub use inputs::{Lighthouse, Network, Node, RENDERING, Relay};
+pub use render::Renderer;
 
 /// The package's front page, so that it is tested.
 #[cfg(doctest)]

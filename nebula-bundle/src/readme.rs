@@ -1,7 +1,8 @@
+//! `README.md`: how to start the node, for whoever unpacks the archive.
+
 use std::fmt::Write as _;
 
-use crate::render::listen_port;
-use crate::{Network, Node};
+use crate::inputs::{Network, Node};
 
 /// The note for whoever unpacks the archive.
 pub(crate) fn write(network: &Network, node: &Node) -> String {
@@ -16,7 +17,7 @@ pub(crate) fn write(network: &Network, node: &Node) -> String {
         let _ = writeln!(addresses, "    {}    on the network {}", net.addr(), net.trunc());
     }
     let relay = if node.relay {
-        let port = listen_port(node);
+        let port = node.listen_port();
         format!(
             "This node is a relay: it passes packets on between others that can't reach each other, so UDP port {port} must reach it.\n"
         )

@@ -1,85 +1,24 @@
+//! Renders the files of a bundle.
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use nebula_pki::{Certificate, Details, Fingerprint, Version};
 use serde::Serialize;
 
-use crate::bundle::{Bundle, File};
+use crate::archive::File;
+use crate::bundle::Bundle;
 use crate::config::{
     Firewall, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy, RelaySection, Rule, Shared,
     Tun,
 };
-use crate::{Certificates, Endpoint, Error, readme};
+use crate::inputs::{Network, Node, RENDERING};
+use crate::{Endpoint, Error, readme};
 
-/// The newest way of rendering. The number is kept with the network and enters every digest: two
-/// versions of a program side by side render alike, until the number is raised as a change of its
-/// own.
-pub const RENDERING: u32 = 1;
-/// The port of Nebula's own example configuration.
-pub(crate) const USUAL_PORT: u16 = 4242;
-/// How often nodes tell their lighthouses where they are, in seconds.
+/// How often nodes report their addresses to their lighthouses, in seconds.
 pub(crate) const INTERVAL: u32 = 60;
 /// Every address of both families.
 pub(crate) const EVERYWHERE: &str = "::";
-
-/// What all nodes of a network are told.
-#[derive(Debug, Clone)]
-pub struct Network {
-    /// The way of rendering, from 1 to [`RENDERING`].
-    pub rendering: u32,
-    /// The trusted CAs, in the order written. Nodes older than 1.9.5 start with none of version 2,
-    /// not even beside others; a CA of version 1 can sign certificates of both versions.
-    pub cas: Vec<Certificate>,
-    /// The lighthouses, in the order written.
-    pub lighthouses: Vec<Lighthouse>,
-    /// The relays, in the order written.
-    pub relays: Vec<Relay>,
-    /// Certificates to refuse.
-    pub blocklist: BTreeSet<Fingerprint>,
-    /// The overlay's network device.
-    pub tun: Tun,
-    /// The version in which nodes that have both certificates begin handshakes: 1 while there are
-    /// peers without one of version 2, and IPv6 overlay addresses answer only after it is 2.
-    pub initiating_version: Version,
-}
-
-/// A node that tells others where they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lighthouse {
-    /// Its addresses on the overlay. Each node is told the first that lies in a network of its own.
-    pub overlay: Vec<IpAddr>,
-    /// Where it is reached on the underlay.
-    pub endpoint: Endpoint,
-}
-
-/// A node that passes on packets between others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relay {
-    /// Its addresses on the overlay. Each node is told the first that lies in a network of its own.
-    pub overlay: Vec<IpAddr>,
-}
-
-/// The node a bundle is for.
-#[derive(Debug, Clone)]
-pub struct Node {
-    /// Its certificates, issued by CAs of the network.
-    pub certificates: Certificates,
-    /// Where it is on the underlay, where it is itself a lighthouse.
-    pub lighthouse: Option<Endpoint>,
-    /// Whether it is itself a relay; it listens on UDP port 4242 unless it is a lighthouse, too.
-    pub relay: bool,
-    /// The largest packet on the overlay in bytes, where it is not the network's. Where the node has an
-    /// IPv6 address it is told at least 1280.
-    pub mtu: Option<u32>,
-}
-
-impl Node {
-    /// A node that is neither lighthouse nor relay and has the network's MTU.
-    #[must_use]
-    pub fn new(certificates: Certificates) -> Self {
-        Self { certificates, lighthouse: None, relay: false, mtu: None }
-    }
-}
 
 /// Renders the bundles of a network's nodes. What they share is checked and written once, however
 /// long the blocklist.
@@ -100,7 +39,7 @@ impl Renderer {
     /// [`Error::Rendering`], [`Error::TunDevice`], [`Error::TunMtu`].
     pub fn new(network: Network) -> Result<Self, Error> {
         if network.rendering != RENDERING {
-            return Err(Error::Rendering { number: network.rendering });
+            return Err(Error::Rendering { number: network.rendering, newest: RENDERING });
         }
         network.tun.check()?;
         // 1 is Nebula's own default. A node that has no certificate of the version does not start,
@@ -200,22 +139,11 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
             .map(|(address, endpoint)| (*address, vec![Endpoint::clone(endpoint)]))
             .collect(),
         lighthouse: LighthouseSection { am_lighthouse, interval: INTERVAL, hosts },
-        listen: Listen { host: EVERYWHERE.to_owned(), port: listen_port(node) },
+        listen: Listen { host: EVERYWHERE.to_owned(), port: node.listen_port() },
         relay: RelaySection { am_relay: node.relay, use_relays: !node.relay, relays },
         tun: tun.for_networks(networks),
         firewall: firewall(node.certificates.details())?,
     })
-}
-
-/// Others have to get through to a lighthouse and to a relay, so that firewalls are opened for their
-/// port: the one that a lighthouse names, and Nebula's usual one for a relay. Elsewhere the system
-/// chooses one, so that several nodes run beside each other.
-pub(crate) fn listen_port(node: &Node) -> u16 {
-    match &node.lighthouse {
-        Some(endpoint) => endpoint.port.get(),
-        None if node.relay => USUAL_PORT,
-        None => 0,
-    }
 }
 
 /// Outbound everything; inbound ICMP, and everything from hosts that share a group with the node,

@@ -1,63 +1,29 @@
+//! Certificates: parsed and encoded, in both versions.
+
+mod body;
 mod details;
 mod encoded;
 mod v1;
 mod v2;
+mod version;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+pub(crate) use body::Body;
+pub use body::{MAX_ENCODED_LEN, MAX_NAME_LEN};
 pub use details::Details;
-pub(crate) use details::go_time;
 pub(crate) use encoded::Encoded;
+pub use version::Version;
 
+use self::body::Peer;
 use self::v2::InvalidPrefixes;
 use crate::signature::{VerifyingKey, ecdsa};
 use crate::{Curve, Error, Fingerprint, pem};
 
-/// The longest name that a version 2 certificate can hold, in bytes; the limit of domain names.
-pub const MAX_NAME_LEN: usize = 253;
-
-/// The largest version 2 certificate that readers accept, in bytes.
-pub const MAX_ENCODED_LEN: usize = 65_536;
-
 pub(crate) const V1_BANNER: &str = "NEBULA CERTIFICATE";
 pub(crate) const V2_BANNER: &str = "NEBULA CERTIFICATE V2";
-
-/// The encoding of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Version {
-    /// Protocol buffers; IPv4 only; understood by every release of Nebula.
-    V1,
-    /// DER; IPv4 and IPv6; since Nebula 1.10.
-    V2,
-}
-
-impl Version {
-    /// 1 or 2.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::V1 => 1,
-            Self::V2 => 2,
-        }
-    }
-
-    /// The version with this number, as a handshake's payload gives it (field 8, `CertVersion`):
-    /// nodes older than 1.10 send 0 and mean 1.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownVersion`].
-    pub const fn from_number(number: u64) -> Result<Self, Error> {
-        match number {
-            0 | 1 => Ok(Self::V1),
-            2 => Ok(Self::V2),
-            number => Err(Error::UnknownVersion { number }),
-        }
-    }
-}
 
 /// A certificate as somebody sent it: well-formed, but neither its signature nor its validity has
 /// been checked. Ask a [`CaPool`](crate::CaPool) to verify it.
@@ -71,21 +37,6 @@ struct Inner {
     encoded: Encoded,
     /// Computed when somebody asks for it.
     fingerprint: OnceLock<Fingerprint>,
-}
-
-/// What a handshake tells of a certificate beside its bytes.
-#[derive(Clone, Copy)]
-struct Peer<'a> {
-    public_key: &'a [u8],
-    curve: Curve,
-}
-
-/// Everything that a signature covers, decoded.
-pub(crate) struct Body {
-    pub(crate) version: Version,
-    pub(crate) details: Details,
-    pub(crate) curve: Curve,
-    pub(crate) public_key: Vec<u8>,
 }
 
 impl Certificate {
@@ -190,7 +141,7 @@ impl Certificate {
     pub fn from_pem_many(input: &[u8]) -> Result<Vec<Self>, Error> {
         let mut certificates = Vec::new();
         let mut rest = input;
-        while certificates.is_empty() || !is_blank(rest) {
+        while certificates.is_empty() || !pem::is_blank(rest) {
             let (certificate, next) = Self::split_pem(rest)?;
             certificates.push(certificate);
             rest = next;
@@ -366,11 +317,9 @@ impl Body {
     /// Applies the reference's rules for the contents, in its order, and sorts the networks of
     /// version 2.
     pub(crate) fn validate(&mut self) -> Result<(), Error> {
-        if self.public_key.is_empty() {
-            return Err(Error::NoPublicKey);
-        }
         match self.version {
-            Version::V1 => v1::validate(&self.details),
+            Version::V1 => v1::validate(self),
+            Version::V2 if self.public_key.is_empty() => Err(Error::NoPublicKey),
             Version::V2 => v2::validate(&mut self.details, InvalidPrefixes::default()),
         }
     }
@@ -421,45 +370,5 @@ impl fmt::Debug for Certificate {
             .field("name", &self.unverified_details().name())
             .field("fingerprint", &self.fingerprint())
             .finish_non_exhaustive()
-    }
-}
-
-/// White space in the sense of Go's `bytes.TrimSpace`, which knows Unicode. Looks no further than to
-/// the first character that is none: this is asked of the rest of a file after each of its blocks.
-pub(crate) fn is_blank(mut text: &[u8]) -> bool {
-    while let Some(first) = text.first() {
-        let len = match first {
-            ..0x80 => 1,
-            ..0xe0 => 2,
-            ..0xf0 => 3,
-            _ => 4,
-        };
-        match text.split_at_checked(len) {
-            Some((character, rest)) if is_white_space(character) => text = rest,
-            _ => return false,
-        }
-    }
-    true
-}
-
-fn is_white_space(character: &[u8]) -> bool {
-    str::from_utf8(character).is_ok_and(|text| text.chars().all(char::is_whitespace))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_blank;
-
-    #[test]
-    fn white_space_has_characters_of_one_to_three_bytes() {
-        for blank in ["", " \r\n\t", "\u{85}", "\u{a0}\u{85} ", "\u{1680}", "\u{2003}\n\u{3000}"] {
-            assert!(is_blank(blank.as_bytes()), "{blank:?}");
-        }
-        for text in [" x", "\u{a0}\u{e9}", "\u{3000}\u{4e00}", "\u{200b}", "\u{1f600}"] {
-            assert!(!is_blank(text.as_bytes()), "{text:?}");
-        }
-        for cut in [&b"\xc2"[..], b"\xe3\x80", b" \xe3"] {
-            assert!(!is_blank(cut));
-        }
     }
 }

@@ -3,7 +3,8 @@
 use ipnet::IpNet;
 
 use crate::Error;
-use crate::certificate::{Details, go_time};
+use crate::certificate::Details;
+use crate::validity::go_time;
 
 /// Applies the CA's limits to a certificate in the reference's order.
 pub(crate) fn check(ca: &Details, details: &Details) -> Result<(), Error> {

@@ -1,13 +1,13 @@
+//! The SHA-256 by which a certificate is named.
+
+mod parse;
 mod table;
 
 pub(crate) use table::TableState;
 
 use std::fmt;
-use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
-
-use crate::Error;
 
 /// The SHA-256 by which a certificate is named: as issuer, in blocklists and in firewall rules.
 ///
@@ -45,37 +45,10 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-impl FromStr for Fingerprint {
-    type Err = Error;
-
-    /// # Errors
-    ///
-    /// [`Error::InvalidFingerprint`] unless the text is 64 lower-case hexadecimal digits.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let mut bytes = [0; 32];
-        if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(Error::InvalidFingerprint);
-        }
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = nibble(*high)? << 4 | nibble(*low)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])
         .filter_map(|nibble| char::from_digit(nibble.into(), 16))
         .collect()
-}
-
-fn nibble(digit: u8) -> Result<u8, Error> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(Error::InvalidFingerprint),
-    }
 }

@@ -1,8 +1,9 @@
 use std::fmt;
 
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
-use crate::certificate::{Body, Encoded, go_time};
+use crate::certificate::{Body, Encoded};
 use crate::key::PublicKey;
+use crate::validity::go_time;
 use crate::{
     CaParameters, Certificate, Details, Error, HostParameters, MAX_ENCODED_LEN, MAX_NAME_LEN,
     Signer, Validity, VerifiedCertificate, Version, constraints, fingerprint, signature,

@@ -1,9 +1,13 @@
+//! What an issuer is asked for: the parameters of a new CA or host certificate.
+
 use std::fmt;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::key::PublicKey;
-use crate::{Error, Validity, VerifiedCertificate};
+use crate::validity::go_time;
+use crate::{Certificate, Error, Validity, VerifiedCertificate};
 
 /// What a new CA certificate is to say.
 ///
@@ -136,5 +140,44 @@ impl fmt::Debug for HostParameters {
             .field("groups", &groups)
             .field("unsafe_networks", &self.unsafe_networks)
             .finish()
+    }
+}
+
+impl Validity {
+    /// From a time, in Unix seconds, for so long, as far as the CA is valid itself: a CA signs nothing
+    /// that begins before it or ends after it. Parts of a second do not count.
+    ///
+    /// ```
+    /// # use nebula_pki::{Certificate, Error, Validity};
+    /// # fn example(ca: &Certificate, now: i64) -> Result<(), Error> {
+    /// let two_weeks = std::time::Duration::from_secs(14 * 86_400);
+    /// // A little before now, for nodes whose clocks are behind.
+    /// let validity = Validity::starting(now - 300, two_weeks, ca)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CaExpired`] or [`Error::CaNotYetValid`] when the CA is not valid at any time of it.
+    pub fn starting(not_before: i64, lifetime: Duration, ca: &Certificate) -> Result<Self, Error> {
+        let of_ca = ca.unverified_details().validity();
+        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        let not_after = not_before.saturating_add(lifetime);
+        let issuer = ca.fingerprint();
+        // Of what is asked for nothing wraps: it is to end with the CA.
+        let time = |unix: i64| unix.saturating_add(go_time(0));
+        if go_time(of_ca.not_after) < time(not_before) {
+            let Self { not_before, not_after } = of_ca;
+            return Err(Error::CaExpired { issuer, not_before, not_after });
+        }
+        if go_time(of_ca.not_before) > time(not_after) {
+            let Self { not_before, not_after } = of_ca;
+            return Err(Error::CaNotYetValid { issuer, not_before, not_after });
+        }
+        Ok(Self {
+            not_before: not_before.max(of_ca.not_before),
+            not_after: not_after.min(of_ca.not_after),
+        })
     }
 }

@@ -228,3 +228,43 @@ fn rfind(text: &[u8], marker: &[u8]) -> Option<usize> {
 fn begin_of(text: &[u8], marker: &[u8], space: usize) -> Option<usize> {
     text.get(..=space)?.strip_suffix(marker).map(<[u8]>::len)
 }
+
+/// White space in the sense of Go's `bytes.TrimSpace`, which knows Unicode. Looks no further than to
+/// the first character that is none: this is asked of the rest of a file after each of its blocks.
+pub(crate) fn is_blank(mut text: &[u8]) -> bool {
+    while let Some(first) = text.first() {
+        let len = match first {
+            ..0x80 => 1,
+            ..0xe0 => 2,
+            ..0xf0 => 3,
+            _ => 4,
+        };
+        match text.split_at_checked(len) {
+            Some((character, rest)) if is_white_space(character) => text = rest,
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn is_white_space(character: &[u8]) -> bool {
+    str::from_utf8(character).is_ok_and(|text| text.chars().all(char::is_whitespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_blank;
+
+    #[test]
+    fn white_space_has_characters_of_one_to_three_bytes() {
+        for blank in ["", " \r\n\t", "\u{85}", "\u{a0}\u{85} ", "\u{1680}", "\u{2003}\n\u{3000}"] {
+            assert!(is_blank(blank.as_bytes()), "{blank:?}");
+        }
+        for text in [" x", "\u{a0}\u{e9}", "\u{3000}\u{4e00}", "\u{200b}", "\u{1f600}"] {
+            assert!(!is_blank(text.as_bytes()), "{text:?}");
+        }
+        for cut in [&b"\xc2"[..], b"\xe3\x80", b" \xe3"] {
+            assert!(!is_blank(cut));
+        }
+    }
+}

@@ -1,7 +1,4 @@
-use std::time::Duration;
-
-use crate::certificate::go_time;
-use crate::{Certificate, Error};
+//! When a certificate is valid.
 
 /// When a certificate is valid: signed Unix seconds, both ends inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,43 +15,6 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// From a time, in Unix seconds, for so long, as far as the CA is valid itself: a CA signs nothing
-    /// that begins before it or ends after it. Parts of a second do not count.
-    ///
-    /// ```
-    /// # use nebula_pki::{Certificate, Error, Validity};
-    /// # fn example(ca: &Certificate, now: i64) -> Result<(), Error> {
-    /// let two_weeks = std::time::Duration::from_secs(14 * 86_400);
-    /// // A little before now, for nodes whose clocks are behind.
-    /// let validity = Validity::starting(now - 300, two_weeks, ca)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::CaExpired`] or [`Error::CaNotYetValid`] when the CA is not valid at any time of it.
-    pub fn starting(not_before: i64, lifetime: Duration, ca: &Certificate) -> Result<Self, Error> {
-        let of_ca = ca.unverified_details().validity();
-        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        let not_after = not_before.saturating_add(lifetime);
-        let issuer = ca.fingerprint();
-        // Of what is asked for nothing wraps: it is to end with the CA.
-        let time = |unix: i64| unix.saturating_add(go_time(0));
-        if go_time(of_ca.not_after) < time(not_before) {
-            let Self { not_before, not_after } = of_ca;
-            return Err(Error::CaExpired { issuer, not_before, not_after });
-        }
-        if go_time(of_ca.not_before) > time(not_after) {
-            let Self { not_before, not_after } = of_ca;
-            return Err(Error::CaNotYetValid { issuer, not_before, not_after });
-        }
-        Ok(Self {
-            not_before: not_before.max(of_ca.not_before),
-            not_after: not_after.min(of_ca.not_after),
-        })
-    }
-
     /// When two thirds of it are over, in Unix seconds: time to renew, with a third left for whatever
     /// may go wrong.
     #[must_use]
@@ -70,4 +30,10 @@ impl Validity {
     pub fn is_due(self, now: i64, next: Self) -> bool {
         (now >= self.renew_at() || now < self.not_before) && next.not_after > self.not_after
     }
+}
+
+/// Seconds since the year 1, as Go's `time.Unix` counts: near the ends of the range the sum wraps,
+/// and a certificate that seems to last forever reads as expired.
+pub(crate) fn go_time(unix: i64) -> i64 {
+    unix.wrapping_add(62_135_596_800)
 }

@@ -213,7 +213,7 @@ fn what_nebula_would_not_start_with_is_refused() {
     let future = Network { rendering: RENDERING + 1, ..network() };
     assert_eq!(
         render(&future, &dual_stack(&[])).unwrap_err(),
-        Error::Rendering { number: RENDERING + 1 }
+        Error::Rendering { number: RENDERING + 1, newest: RENDERING }
     );
 }
 

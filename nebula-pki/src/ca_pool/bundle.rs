@@ -1,6 +1,5 @@
 //! How the reference cuts a file of CA certificates into blocks.
 
-use crate::certificate::is_blank;
 use crate::{Certificate, Error, pem};
 
 /// The longest piece of PEM that the reference's pool reader takes: what stands between the end of
@@ -11,7 +10,7 @@ pub(crate) const MAX_PEM_LEN: usize = 65_536;
 pub(super) fn next_certificate(rest: &mut &[u8]) -> Result<Option<Certificate>, Error> {
     let Some(chunk) = next_chunk(rest)? else { return Ok(None) };
     let (block, after) = pem::decode(chunk).ok_or(Error::NoPemBlock)?;
-    if !is_blank(after) {
+    if !pem::is_blank(after) {
         return Err(Error::NoPemBlock);
     }
     Certificate::from_block(&block).map(Some)
@@ -25,7 +24,7 @@ fn next_chunk<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Error> {
     // A full buffer fails before the scanner learns that the input ends with it.
     let at_end = input.len() < MAX_PEM_LEN;
     let Some(begin) = pem::find(window, pem::BEGIN) else {
-        return if at_end && is_blank(window) { Ok(None) } else { Err(Error::NoPemBlock) };
+        return if at_end && pem::is_blank(window) { Ok(None) } else { Err(Error::NoPemBlock) };
     };
     let from_begin = window.get(begin..).unwrap_or_default();
     let end = pem::find(from_begin, pem::END).ok_or(Error::NoPemBlock)?;

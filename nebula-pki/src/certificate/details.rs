@@ -1,8 +1,11 @@
+//! The fields of a certificate.
+
 use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::IpNet;
 
+use crate::validity::go_time;
 use crate::{Error, Fingerprint, Validity};
 
 /// What a certificate says about its holder.
@@ -123,10 +126,4 @@ impl fmt::Debug for Details {
             .field("issuer", &self.issuer())
             .finish()
     }
-}
-
-/// Seconds since the year 1, as Go's `time.Unix` counts: near the ends of the range the sum wraps,
-/// and a certificate that seems to last forever reads as expired.
-pub(crate) fn go_time(unix: i64) -> i64 {
-    unix.wrapping_add(62_135_596_800)
 }

@@ -1,7 +1,10 @@
+//! The bytes of a certificate that are signed and hashed.
+
 use std::ops::Range;
 
-use super::{Version, v1};
+use super::version::Version;
 use crate::Fingerprint;
+use crate::protobuf::push_bytes;
 
 /// The bytes whose SHA-256 is a certificate's fingerprint: what its signature covers, then the
 /// signature.
@@ -27,7 +30,9 @@ impl Encoded {
     pub(crate) fn signed(mut self, signature: &[u8]) -> Self {
         self.bytes.truncate(self.to_be_signed.end);
         match self.version {
-            Version::V1 => v1::push_signature(&mut self.bytes, signature),
+            // No signature is left out, as every default in version 1.
+            Version::V1 if signature.is_empty() => {}
+            Version::V1 => push_bytes(&mut self.bytes, 2, signature),
             Version::V2 => self.bytes.extend_from_slice(signature),
         }
         let end = self.bytes.len();

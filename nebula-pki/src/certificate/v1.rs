@@ -8,7 +8,10 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Body, Details, Encoded, Peer, Version};
+use super::body::{Body, Peer};
+use super::details::Details;
+use super::encoded::Encoded;
+use super::version::Version;
 use crate::protobuf::{
     Value, bytes_len, low, next_field, next_varint, push_bytes, push_header, push_packed,
     push_varint,
@@ -34,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
         }
         body.public_key = peer.public_key.to_vec();
     }
-    body.validate()?;
+    validate(&body)?;
     let encoded = encode(&body).signed(signature);
     Ok((body, encoded))
 }
@@ -43,8 +46,8 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
 pub(super) fn decode_to_be_signed(bytes: &[u8]) -> Result<Body, Error> {
     let mut details = Fields::default();
     details.read(bytes)?;
-    let mut body = details.finish()?;
-    body.validate()?;
+    let body = details.finish()?;
+    validate(&body)?;
     Ok(body)
 }
 
@@ -63,15 +66,12 @@ pub(super) fn encoded_len(encoded: &Encoded, signature_len: usize) -> usize {
     encoded.bytes().len() + bytes_len(2, signature_len)
 }
 
-/// Appends the signature to the canonical details; none is left out.
-pub(super) fn push_signature(bytes: &mut Vec<u8>, signature: &[u8]) {
-    if !signature.is_empty() {
-        push_bytes(bytes, 2, signature);
-    }
-}
-
 /// The rules of version 1.
-pub(super) fn validate(details: &Details) -> Result<(), Error> {
+pub(super) fn validate(body: &Body) -> Result<(), Error> {
+    let Body { details, public_key, .. } = body;
+    if public_key.is_empty() {
+        return Err(Error::NoPublicKey);
+    }
     if !details.is_ca && details.networks.is_empty() {
         return Err(Error::NoNetworks);
     }

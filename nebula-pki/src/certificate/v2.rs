@@ -7,7 +7,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Body, Details, Encoded, MAX_ENCODED_LEN, MAX_NAME_LEN, Peer, Version};
+use super::body::{Body, MAX_ENCODED_LEN, MAX_NAME_LEN, Peer};
+use super::details::Details;
+use super::encoded::Encoded;
+use super::version::Version;
 use crate::der::{Reader, element_len, minimal, push};
 use crate::{Curve, Error};
 

@@ -154,20 +154,11 @@ pub(crate) fn read_key(path: &OsStr) -> Result<Zeroizing<Vec<u8>>, Failure> {
     files::read(path).map_err(|error| error.failure("error while reading ca-key: "))
 }
 
-/// A key, encrypted or not. The inner error is as in [`usable`].
+/// A key, encrypted or not. The inner error is as in [`encryption::usable`].
 pub(crate) fn open_key(pem: &[u8]) -> Result<Result<SigningKey, Error>, Failure> {
-    match usable(SigningKey::from_pem(pem)) {
+    match encryption::usable(SigningKey::from_pem(pem)) {
         Err(Error::EncryptedKey) => encryption::open(pem),
         key => key.map_err(|error| unreadable_key(&error)),
-    }
-}
-
-/// Sets apart, as the inner error, that of a key which is well written, but which no certificate can
-/// belong to: the reference finds that out only when it compares the two.
-pub(crate) fn usable(key: Result<SigningKey, Error>) -> Result<Result<SigningKey, Error>, Error> {
-    match key {
-        Err(error @ (Error::CorruptSigningKey | Error::ScalarRange { .. })) => Ok(Err(error)),
-        key => key.map(Ok),
     }
 }
 

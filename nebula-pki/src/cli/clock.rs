@@ -7,6 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+/// Nanoseconds, as in Go's `time.Duration`.
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const HOUR: i64 = 3_600 * SECOND;
+
 /// A time: Unix seconds, and nanoseconds within the second.
 #[derive(Clone, Copy)]
 pub(crate) struct Now {
@@ -26,14 +30,13 @@ impl Now {
 
     /// This time and so many nanoseconds.
     pub(crate) fn plus(self, nanoseconds: i64) -> Self {
-        let second = crate::flags::SECOND;
-        let sum = self.nanoseconds + nanoseconds.rem_euclid(second);
+        let sum = self.nanoseconds + nanoseconds.rem_euclid(SECOND);
         Self {
             seconds: self
                 .seconds
-                .saturating_add(nanoseconds.div_euclid(second))
-                .saturating_add(sum.div_euclid(second)),
-            nanoseconds: sum.rem_euclid(second),
+                .saturating_add(nanoseconds.div_euclid(SECOND))
+                .saturating_add(sum.div_euclid(SECOND)),
+            nanoseconds: sum.rem_euclid(SECOND),
         }
     }
 

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::failure::{Failure, Failures, as_json};
-use crate::flags::{Flag, Kind, Refusal, Values};
-use crate::modes::{self, Mode};
+use crate::failure::{Failure, Failures, Refusal, as_json};
+use crate::flags::{Flag, Kind, Values};
+use crate::mode::Mode;
+use crate::modes::{self, MODES};
 use crate::{files, usage};
 
 /// The release of the reference that this program stands in for.
@@ -41,7 +42,7 @@ pub(crate) fn run(program: &str, arguments: &[OsString]) -> ExitCode {
     let help = values.switch("h") || values.switch("help");
     let Some((name, arguments)) = values.rest.split_first() else {
         if help {
-            say(&usage::program(program));
+            say(&usage::program(program, MODES));
             return ExitCode::SUCCESS;
         }
         return fail(program, "Error: No mode was provided\n");
@@ -79,7 +80,7 @@ fn fail(program: &str, message: &str) -> ExitCode {
         let failures = Failures::from(Failure::new("usage", message));
         return ExitCode::from(failures.report("", String::new));
     }
-    say(&format!("{message}\n{}", usage::program(program)));
+    say(&format!("{message}\n{}", usage::program(program, MODES)));
     ExitCode::FAILURE
 }
 

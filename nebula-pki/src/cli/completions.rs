@@ -5,16 +5,16 @@ use std::fmt::Write;
 use crate::failure::{Failure, Failures};
 use crate::files;
 use crate::flags::{Flag, Kind, Values};
-use crate::modes::MODES;
+use crate::mode::Mode;
 
 /// The shells that there are completions for.
 pub(crate) const SHELLS: [&str; 3] = ["bash", "fish", "zsh"];
 
-pub(crate) fn run(values: &Values) -> Result<(), Failures> {
+pub(crate) fn run(values: &Values, modes: &[Mode]) -> Result<(), Failures> {
     let script = match values.rest.first().and_then(|shell| shell.to_str()) {
-        Some("bash") => bash(),
-        Some("fish") => fish(),
-        Some("zsh") => zsh(),
+        Some("bash") => bash(modes),
+        Some("fish") => fish(modes),
+        Some("zsh") => zsh(modes),
         _ => return Err(Failure::usage("the shell must be bash, fish or zsh").into()),
     };
     files::print(script.as_bytes())
@@ -40,14 +40,14 @@ fn proposal(flag: &Flag) -> Proposal {
     }
 }
 
-fn names() -> String {
-    MODES.iter().map(|mode| mode.name).collect::<Vec<_>>().join(" ")
+fn names(modes: &[Mode]) -> String {
+    modes.iter().map(|mode| mode.name).collect::<Vec<_>>().join(" ")
 }
 
-fn bash() -> String {
+fn bash(modes: &[Mode]) -> String {
     let mut values = String::new();
     let mut flags = String::new();
-    for mode in MODES {
+    for mode in modes {
         for flag in mode.flags {
             let proposed = match proposal(flag) {
                 Proposal::None => continue,
@@ -71,7 +71,7 @@ fn bash() -> String {
             .collect();
         let _ = writeln!(flags, "        {}) words=\"{} -h\" ;;", mode.name, all.join(" "));
     }
-    let names = names();
+    let names = names(modes);
     format!(
         "# bash completion for nebula-cert
 _nebula_cert() {{
@@ -98,11 +98,11 @@ complete -F _nebula_cert nebula-cert
     )
 }
 
-fn zsh() -> String {
-    let mut modes = String::new();
+fn zsh(modes: &[Mode]) -> String {
+    let mut summaries = String::new();
     let mut cases = String::new();
-    for mode in MODES {
-        let _ = writeln!(modes, "        '{}:{}'", mode.name, zsh_text(mode.about));
+    for mode in modes {
+        let _ = writeln!(summaries, "        '{}:{}'", mode.name, zsh_text(mode.about));
         let mut specs = String::new();
         for flag in mode.flags {
             let (name, about) = (flag.name, zsh_text(&about(flag)));
@@ -126,7 +126,7 @@ fn zsh() -> String {
         "#compdef nebula-cert
 _nebula_cert() {{
     local -a modes=(
-{modes}    )
+{summaries}    )
     if ((CURRENT == 2)); then
         _describe mode modes
         return
@@ -146,10 +146,10 @@ fi
     )
 }
 
-fn fish() -> String {
+fn fish(modes: &[Mode]) -> String {
     let mut script =
         String::from("# fish completion for nebula-cert\ncomplete -c nebula-cert -f\n");
-    for mode in MODES {
+    for mode in modes {
         let _ = writeln!(
             script,
             "complete -c nebula-cert -n __fish_use_subcommand -a {} -d '{}'",
@@ -192,10 +192,11 @@ fn fish_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modes::MODES;
 
     #[test]
     fn every_mode_and_flag_is_in_every_script() {
-        for script in [bash(), zsh(), fish()] {
+        for script in [bash(MODES), zsh(MODES), fish(MODES)] {
             for mode in MODES {
                 let flags = mode.flags.iter().map(|flag| flag.name);
                 for name in flags.chain([mode.name]).chain(mode.arguments.iter().copied()) {

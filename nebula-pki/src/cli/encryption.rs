@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::flags::Values;
 use crate::passphrase::{self, Wording};
-use crate::{authority, wording};
+use crate::wording;
 
 const NO_PASSPHRASE: Wording = Wording {
     no_terminal: "ca-key is encrypted and must be decrypted interactively",
@@ -32,12 +32,11 @@ fn positive(flags: &Values, name: &str, most: u32, unit: &str) -> Result<u32, Fa
         .ok_or_else(|| Failure::usage(wording::argon_range(&format!("-{name}"), most, unit)))
 }
 
-/// Asks for the passphrase and opens the key. The inner error is that of a key as in
-/// [`authority::usable`].
+/// Asks for the passphrase and opens the key. The inner error is as in [`usable`].
 pub(crate) fn open(pem: &[u8]) -> Result<Result<SigningKey, Error>, Failure> {
     let passphrase = passphrase::obtain(passphrase::VARIABLE, passphrase::PROMPT, &NO_PASSPHRASE)?;
     let key = EncryptedKey::from_pem(pem).and_then(|key| key.open(&passphrase));
-    authority::usable(key).map_err(|error| {
+    usable(key).map_err(|error| {
         // This is said in another way of keys that are not encrypted.
         let reason = wording::of_key(&error, "encrypted Ed25519/ECDSA private key")
             .replace("invalid Ed25519", "invalid ed25519");
@@ -54,4 +53,13 @@ pub(crate) fn seal(
     EncryptedKey::seal(key, passphrase, parameters, &mut SystemRandom)
         .map(|key| key.to_pem())
         .map_err(|error| Failure::library("error while encrypting out-key: ", &error, Version::V2))
+}
+
+/// Sets apart, as the inner error, that of a key which is well written, but which no certificate can
+/// belong to: the reference finds that out only when it compares the two.
+pub(crate) fn usable(key: Result<SigningKey, Error>) -> Result<Result<SigningKey, Error>, Error> {
+    match key {
+        Err(error @ (Error::CorruptSigningKey | Error::ScalarRange { .. })) => Ok(Err(error)),
+        key => key.map(Ok),
+    }
 }

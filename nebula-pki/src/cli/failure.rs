@@ -6,7 +6,6 @@ use std::io::{self, Write as _};
 
 use nebula_pki::{Error, Fingerprint, Validity, Version};
 
-use crate::flags::Refusal;
 use crate::quote::json;
 use crate::{clock, wording};
 
@@ -40,6 +39,15 @@ enum Style {
     Flag,
     /// Nobody is left to be told.
     Silent,
+}
+
+/// Why the flags could not be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// `-h` or `-help` was given.
+    Help,
+    /// In the words of Go's `flag` package.
+    Invalid(String),
 }
 
 /// The reason why a command failed, or several.

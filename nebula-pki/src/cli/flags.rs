@@ -4,12 +4,9 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use crate::failure::Failure;
+use crate::clock::{HOUR, SECOND};
+use crate::failure::{Failure, Refusal};
 use crate::quote::quote;
-
-/// Nanoseconds, as in Go's `time.Duration`.
-pub(crate) const SECOND: i64 = 1_000_000_000;
-pub(crate) const HOUR: i64 = 3_600 * SECOND;
 
 /// One flag of a mode.
 pub(crate) struct Flag {
@@ -50,15 +47,6 @@ enum Value {
     Number(u64),
     Pair,
     Duration(i64),
-}
-
-/// Why the flags could not be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// `-h` or `-help` was given.
-    Help,
-    /// In the words of Go's `flag` package.
-    Invalid(String),
 }
 
 impl Values {

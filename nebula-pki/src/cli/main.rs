@@ -19,6 +19,7 @@ mod flags;
 mod inspect;
 mod keygen;
 mod manual;
+mod mode;
 mod modes;
 mod networks;
 mod passphrase;

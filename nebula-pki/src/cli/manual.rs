@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use crate::failure::{FORMAT_VARIABLE, Failures};
 use crate::files;
-use crate::flags::{Flag, Values};
-use crate::modes::{MODES, Mode};
+use crate::flags::Flag;
+use crate::mode::Mode;
 
-pub(crate) fn run(_: &Values) -> Result<(), Failures> {
-    files::print(page().as_bytes())
+pub(crate) fn run(modes: &[Mode]) -> Result<(), Failures> {
+    files::print(page(modes).as_bytes())
         .map_err(|error| error.failure("error while writing the manual page: ").into())
 }
 
-fn page() -> String {
+fn page(modes: &[Mode]) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut page =
         format!(".TH NEBULA\\-CERT 1 \"\" \"nebula\\-pki {version}\" \"User Commands\"\n");
@@ -30,7 +30,7 @@ fn page() -> String {
         paragraph(&mut page, text);
     }
     section(&mut page, "MODES");
-    for mode in MODES {
+    for mode in modes {
         write_mode(&mut page, mode);
     }
     section(&mut page, "ENVIRONMENT");

@@ -4,22 +4,9 @@
 mod tables;
 
 use crate::failure::Failures;
-use crate::flags::{Flag, Values};
+use crate::flags::Values;
+use crate::mode::Mode;
 use crate::{ca, completions, inspect, keygen, manual, print, rekey, renew, sign, verify};
-
-/// One of the program's modes.
-pub(crate) struct Mode {
-    pub(crate) name: &'static str,
-    /// What stands for its arguments in usage texts.
-    pub(crate) takes: &'static str,
-    pub(crate) about: &'static str,
-    /// What else the manual page says of it.
-    pub(crate) details: &'static str,
-    pub(crate) flags: &'static [Flag],
-    /// What its argument may be, if it takes one.
-    pub(crate) arguments: &'static [&'static str],
-    pub(crate) run: fn(&Values) -> Result<(), Failures>,
-}
 
 /// All modes, in the order in which the usage text lists them: the reference's, then ours.
 pub(crate) const MODES: &[Mode] = &[
@@ -110,7 +97,7 @@ pub(crate) const MODES: &[Mode] = &[
         about: "print the completions for bash, zsh or fish",
         details: "For example: source <(nebula-cert completions bash)",
         arguments: &completions::SHELLS,
-        run: completions::run,
+        run: print_completions,
         ..MODE
     },
     Mode {
@@ -118,7 +105,7 @@ pub(crate) const MODES: &[Mode] = &[
         takes: "",
         about: "print this program's manual page",
         details: "For example: nebula-cert man | man -l -",
-        run: manual::run,
+        run: print_manual,
         ..MODE
     },
 ];
@@ -136,4 +123,12 @@ const MODE: Mode = Mode {
 /// The mode with this name.
 pub(crate) fn find(name: &str) -> Option<&'static Mode> {
     MODES.iter().find(|mode| mode.name == name)
+}
+
+fn print_completions(values: &Values) -> Result<(), Failures> {
+    completions::run(values, MODES)
+}
+
+fn print_manual(_: &Values) -> Result<(), Failures> {
+    manual::run(MODES)
 }

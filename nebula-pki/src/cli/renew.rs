@@ -7,10 +7,10 @@ use nebula_pki::{
 };
 
 use crate::authority::{self, CaKey};
-use crate::clock::Now;
+use crate::clock::{Now, SECOND};
 use crate::failure::{Failure, Failures};
 use crate::files::FileError;
-use crate::flags::{SECOND, Values};
+use crate::flags::Values;
 use crate::quote::quote;
 use crate::terms::Terms;
 use crate::{blocklist, certificates, files, qr, sign, verify};

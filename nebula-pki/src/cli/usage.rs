@@ -2,17 +2,18 @@
 
 use std::fmt::Write;
 
-use crate::flags::{Flag, HOUR, Kind};
-use crate::modes::{MODES, Mode};
+use crate::clock::HOUR;
+use crate::flags::{Flag, Kind};
+use crate::mode::Mode;
 use crate::quote::quote;
 
 /// The usage of the program.
-pub(crate) fn program(program: &str) -> String {
+pub(crate) fn program(program: &str, modes: &[Mode]) -> String {
     let mut text = format!(
         "Usage of {program} <global flags> <mode>:\n  Global flags:\n    -version: Prints the \
          version\n    -implementation: Prints what tells this program from the reference\n    -h, -help: Prints this help message\n\n  Modes:\n"
     );
-    for mode in MODES {
+    for mode in modes {
         let _ = writeln!(text, "    {}", summary(mode));
     }
     let _ = writeln!(text, "\n  To see usage for a given mode, use {program} <mode> -h");

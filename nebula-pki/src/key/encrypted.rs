@@ -1,6 +1,9 @@
-mod argon2id;
+//! CA keys encrypted with a passphrase.
+
+mod below_rfc;
 mod container;
 mod derivation;
+mod memory;
 mod parameters;
 
 use std::fmt;
@@ -9,7 +12,7 @@ use aes_gcm::aead::{Aead as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
-use self::container::Container;
+use self::container::{Container, NONCE_LEN};
 pub use self::parameters::Argon2Parameters;
 use super::signing::{ENCRYPTED_ECDSA_BANNER, ENCRYPTED_ED25519_BANNER};
 use super::{SigningKey, first_block};
@@ -17,8 +20,6 @@ use crate::{Curve, Error, Random, Signer, pem};
 
 /// Bytes of the salts made here; the reference makes them as long.
 const SALT_LEN: usize = 32;
-/// Bytes of AES-GCM's usual nonce.
-const NONCE_LEN: usize = 12;
 
 /// A CA's private key under a passphrase, as `nebula-cert ca -encrypt` writes it (since release
 /// 1.7): AES-256-GCM with a key that Argon2id (RFC 9106) derives from the passphrase.

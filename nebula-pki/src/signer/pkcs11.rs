@@ -174,14 +174,3 @@ fn is_lost(failure: &Failure) -> bool {
         )
     )
 }
-
-fn failed(action: &'static str) -> impl Fn(Failure) -> Error {
-    move |failure| {
-        let reason = match failure {
-            // The name of the code; its description is a paragraph of the standard.
-            Failure::Pkcs11(code, _) => format!("{code:?}"),
-            other => other.to_string(),
-        };
-        Error::Pkcs11 { action, reason }
-    }
-}

@@ -1,6 +1,7 @@
 //! The flags of each mode.
 
-use crate::flags::{Flag, HOUR, Kind};
+use crate::clock::HOUR;
+use crate::flags::{Flag, Kind};
 
 const CURVES: &[&str] = &["25519", "P256"];
 

@@ -1,12 +1,14 @@
 //! What is inside the PEM block: `RawNebulaEncryptedData` of Nebula's `cert_v1.proto`.
 
-use super::{Argon2Parameters, NONCE_LEN};
+use super::parameters::Argon2Parameters;
 use crate::Error;
 use crate::protobuf::{Value, low, next_field, push_bytes, push_varint};
 
 const ALGORITHM: &str = "AES-256-GCM";
 /// Argon2 1.3, the version of RFC 9106.
 const ARGON2_VERSION: u8 = 0x13;
+/// Bytes of AES-GCM's usual nonce.
+pub(super) const NONCE_LEN: usize = 12;
 /// Bytes below which the reference refuses a salt.
 const MIN_SALT_LEN: usize = 16;
 

@@ -1,10 +1,14 @@
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use zeroize::{Zeroize, Zeroizing};
+//! Derives the AES-256 key from a passphrase.
 
-use super::{Argon2Parameters, argon2id};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use zeroize::Zeroizing;
+
+use super::below_rfc;
+use super::memory::allocate;
+use super::parameters::Argon2Parameters;
 use crate::Error;
 
-/// The AES-256 key that a passphrase stands for.
+/// The AES-256 key of a passphrase.
 pub(super) fn derive_key(
     passphrase: &[u8],
     salt: &[u8],
@@ -13,7 +17,7 @@ pub(super) fn derive_key(
     parameters.check_limits()?;
     let mut key = Zeroizing::new([0; 32]);
     if parameters.is_below_rfc() {
-        argon2id::derive(passphrase, salt, parameters, &mut key)?;
+        below_rfc::derive(passphrase, salt, parameters, &mut key)?;
     } else {
         derive(passphrase, salt, parameters, &mut *key)?;
     }
@@ -40,27 +44,29 @@ fn derive(
         .map_err(refused)
 }
 
-/// Memory of so many blocks of 1 KiB, wiped when it is dropped.
-pub(super) fn allocate<B: Clone + Zeroize>(
-    count: usize,
-    empty: B,
-) -> Result<Zeroizing<Box<[B]>>, Error> {
-    let mut blocks = Vec::new();
-    blocks.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { kib: count })?;
-    blocks.resize(count, empty);
-    Ok(Zeroizing::new(blocks.into_boxed_slice()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Shapes with one and several lanes, one and several passes, memory that is not a multiple of
+    /// 4 for each lane, and segments long enough for a second block of addresses.
     #[test]
-    fn memory_that_is_not_there_is_an_error() {
-        for count in [1 << 44, usize::MAX] {
-            let refused = allocate(count, Block::new()).map(drop);
-            assert_eq!(refused, Err(Error::OutOfMemory { kib: count }));
+    fn agrees_with_the_argon2_crate_within_the_rfc() {
+        let mut count = 0;
+        for parallelism in [1, 2, 3, 4, 7, 16] {
+            for memory_kib in [8, 9, 10, 11, 12, 13, 31, 32, 64, 101, 127, 128, 515, 1_100] {
+                let memory_kib = memory_kib.max(8 * parallelism);
+                for iterations in [1, 2, 3] {
+                    let parameters = Argon2Parameters { memory_kib, iterations, parallelism };
+                    let salt = [7; 16];
+                    let mut ours = [0; 32];
+                    below_rfc::derive(b"passphrase", &salt, parameters, &mut ours).unwrap();
+                    let theirs = derive_key(b"passphrase", &salt, parameters);
+                    assert_eq!(ours, *theirs.unwrap(), "{parameters:?}");
+                    count += 1;
+                }
+            }
         }
-        assert_eq!(allocate(3, [7_u64; 128]).unwrap().len(), 3);
+        assert_eq!(count, 252);
     }
 }

@@ -1,3 +1,5 @@
+//! The parameters of Argon2, and their limits.
+
 use crate::Error;
 
 /// What deriving a key from a passphrase costs (Argon2id, RFC 9106).

@@ -9,8 +9,8 @@ use cryptoki::session::{Session, SessionState};
 use cryptoki::slot::Slot;
 use sha2::{Digest, Sha256};
 
-use super::module::{log_in, token};
-use super::{Pkcs11Uri, failed};
+use super::module::{failed, log_in, token};
+use super::uri::Pkcs11Uri;
 use crate::der::Reader;
 use crate::signature::ecdsa;
 use crate::{Curve, Error};

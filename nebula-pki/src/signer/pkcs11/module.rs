@@ -10,7 +10,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
 
-use super::{Pkcs11Uri, failed};
+use super::uri::Pkcs11Uri;
 use crate::Error;
 
 /// The one token that the URI names.
@@ -57,4 +57,16 @@ fn module(path: &Path) -> Result<Pkcs11, Error> {
     }
     loaded.insert(path.to_owned(), module.clone());
     Ok(module)
+}
+
+/// The error for what a module refused to do.
+pub(super) fn failed(action: &'static str) -> impl Fn(Failure) -> Error {
+    move |failure| {
+        let reason = match failure {
+            // The name of the code; its description is a paragraph of the standard.
+            Failure::Pkcs11(code, _) => format!("{code:?}"),
+            other => other.to_string(),
+        };
+        Error::Pkcs11 { action, reason }
+    }
 }

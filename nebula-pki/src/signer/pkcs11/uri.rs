@@ -1,3 +1,5 @@
+//! PKCS#11 URIs (RFC 7512).
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
