@@ -9,6 +9,11 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::Error;
 
+pub(crate) const CA: &str = "ca.crt";
+pub(crate) const CERTIFICATE: &str = "node.crt";
+pub(crate) const CONFIG: &str = "nebula.yml";
+pub(crate) const README: &str = "README.md";
+
 /// A file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct File {
@@ -29,10 +34,10 @@ pub(crate) fn zip(files: &[File]) -> Result<Vec<u8>, Error> {
         .last_modified_time(DateTime::DEFAULT)
         .unix_permissions(MODE);
     for file in files {
-        archive.start_file(file.name, options).map_err(|error| refused(&error))?;
-        archive.write_all(file.contents.as_bytes()).map_err(|error| refused(&error))?;
+        archive.start_file(file.name, options).map_err(|_| Error::Archive)?;
+        archive.write_all(file.contents.as_bytes()).map_err(|_| Error::Archive)?;
     }
-    Ok(archive.finish().map_err(|error| refused(&error))?.into_inner())
+    Ok(archive.finish().map_err(|_| Error::Archive)?.into_inner())
 }
 
 /// Stored as well: how a compressor packs differs between its versions, and the same bundle is to
@@ -41,7 +46,7 @@ pub(crate) fn tar_gz(files: &[File]) -> Result<Vec<u8>, Error> {
     let written = Vec::with_capacity(room(files, 1024) + 1024);
     let gzip =
         GzBuilder::new().operating_system(UNKNOWN_SYSTEM).write(written, Compression::none());
-    write_tar(files, gzip).and_then(|gzip| gzip.finish()).map_err(|error| refused(&error))
+    write_tar(files, gzip).and_then(|gzip| gzip.finish()).map_err(|_| Error::Archive)
 }
 
 fn write_tar<W: Write>(files: &[File], to: W) -> io::Result<W> {
@@ -62,8 +67,4 @@ fn write_tar<W: Write>(files: &[File], to: W) -> io::Result<W> {
 /// About as many bytes as the archive will have, with so many for the format of each entry.
 fn room(files: &[File], entry: usize) -> usize {
     files.iter().map(|file| file.contents.len() + 2 * file.name.len() + entry).sum::<usize>() + 64
-}
-
-fn refused(error: &dyn std::error::Error) -> Error {
-    Error::Archive { reason: error.to_string() }
 }

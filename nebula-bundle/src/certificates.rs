@@ -3,6 +3,7 @@
 use nebula_pki::{Details, VerifiedCertificate, Version};
 
 use crate::Error;
+use crate::error::CertificateField;
 
 /// A node's own certificates: one, or one of each version for the same node, so that it can talk to
 /// peers of any release.
@@ -59,11 +60,14 @@ fn check_same_node(one: &VerifiedCertificate, other: &VerifiedCertificate) -> Re
     let (one_certificate, other_certificate) = (one.certificate(), other.certificate());
     let (one, other) = (one.details(), other.details());
     let same = [
-        ("public key", one_certificate.public_key() == other_certificate.public_key()),
-        ("curve", one_certificate.curve() == other_certificate.curve()),
-        ("name", one.name_bytes() == other.name_bytes()),
-        ("groups", one.groups_bytes() == other.groups_bytes()),
-        ("first network", one.networks().first() == other.networks().first()),
+        (
+            CertificateField::PublicKey,
+            one_certificate.public_key() == other_certificate.public_key(),
+        ),
+        (CertificateField::Curve, one_certificate.curve() == other_certificate.curve()),
+        (CertificateField::Name, one.name_bytes() == other.name_bytes()),
+        (CertificateField::Groups, one.groups_bytes() == other.groups_bytes()),
+        (CertificateField::FirstNetwork, one.networks().first() == other.networks().first()),
     ];
     match same.into_iter().find(|(_, same)| !same) {
         Some((field, _)) => Err(Error::Differing { field }),

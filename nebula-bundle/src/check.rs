@@ -6,17 +6,13 @@ use std::net::IpAddr;
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
-use crate::archive::File;
+use crate::archive::{CA, CERTIFICATE, CONFIG, File, README};
 use crate::config::{Config, LighthouseSection, Listen, Pki, Punchy, RelaySection};
+use crate::error::FileDefect;
 use crate::inputs::USUAL_PORT;
 use crate::render::{EVERYWHERE, INTERVAL, firewall, yaml};
 use crate::{Certificates, Endpoint, Error};
 
-const CA: &str = "ca.crt";
-const CERTIFICATE: &str = "node.crt";
-const KEY: &str = "node.key";
-const CONFIG: &str = "nebula.yml";
-const README: &str = "README.md";
 const FILES: [&str; 4] = [CA, CERTIFICATE, CONFIG, README];
 /// How long each of them may be, in bytes. A node's certificates travel in a handshake, and a blocklist
 /// has room for 200,000 of them.
@@ -58,8 +54,8 @@ pub fn check<'n, 'c>(
     let cas = read_cas(ca_crt)?;
     let certificates = read_certificates(node_crt, &cas, &config, key, now)?;
     check_config(&config, &certificates)?;
-    if let Some(c) = readme.chars().find(|c| c.is_control() && *c != '\n') {
-        return Err(file(README, format!("holds the control character {c:?}")));
+    if let Some(character) = readme.chars().find(|c| c.is_control() && *c != '\n') {
+        return Err(refuse(README, FileDefect::ControlCharacter { character }));
     }
     let contents = [
         cas.iter().map(Certificate::to_pem).collect(),
@@ -101,10 +97,10 @@ fn sorted<'n, 'c>(
             return Err(Error::UnknownFile { name: name.chars().take(100).collect() });
         };
         if contents.len() > limit {
-            return Err(file(known, format!("is longer than {} KiB", limit >> 10)));
+            return Err(refuse(known, FileDefect::TooLong { limit_kib: limit >> 10 }));
         }
         if place.replace(contents).is_some() {
-            return Err(file(known, "is in the bundle twice".to_owned()));
+            return Err(refuse(known, FileDefect::Repeated));
         }
     }
     let mut whole = [""; FILES.len()];
@@ -120,7 +116,7 @@ fn read_cas(pem: &str) -> Result<Vec<Certificate>, Error> {
     // As Nebula reads it, which takes no block of more than 64 KiB.
     CaPool::from_pem(pem.as_bytes()).map_err(|source| Error::Certificate { file: CA, source })?;
     if cas.len() > CA_LIMIT {
-        return Err(file(CA, format!("holds {} certificates, more than {CA_LIMIT}", cas.len())));
+        return Err(refuse(CA, FileDefect::TooManyCas { found: cas.len(), limit: CA_LIMIT }));
     }
     Ok(cas)
 }
@@ -132,35 +128,44 @@ fn read_certificates(
     key: &PublicKey,
     now: i64,
 ) -> Result<Certificates, Error> {
-    let refuse = |name, source| Error::Certificate { file: name, source };
     let mut pool = CaPool::new();
     for ca in cas {
-        pool.add(ca.clone()).map_err(|source| refuse(CA, source))?;
+        pool.add(ca.clone()).map_err(|source| Error::Certificate { file: CA, source })?;
     }
     let blocklist: Blocklist = config.pki.blocklist.iter().copied().collect();
-    let received =
-        Certificate::from_pem_many(pem.as_bytes()).map_err(|source| refuse(CERTIFICATE, source))?;
-    let verify = |certificate: &Certificate| -> Result<VerifiedCertificate, Error> {
-        let certified = PublicKey::from_raw(certificate.curve(), certificate.public_key())
-            .map_err(|source| refuse(CERTIFICATE, source))?;
-        if certified != *key {
-            return Err(file(CERTIFICATE, "is for another key than this device's".to_owned()));
-        }
-        let verified = pool
-            .verify(certificate, now, &blocklist)
-            .map_err(|source| refuse(CERTIFICATE, source))?;
-        if verified.details().is_ca() {
-            let name = verified.details().name().into_owned();
-            return Err(refuse(CERTIFICATE, nebula_pki::Error::CaAsHost { name }));
-        }
-        Ok(verified)
-    };
+    let received = Certificate::from_pem_many(pem.as_bytes()).map_err(unusable)?;
     // Of more than two there is one version twice.
-    let mut verified = vec![];
-    for certificate in received.iter().take(3) {
-        verified.push(verify(certificate)?);
+    let verified: Result<Vec<_>, _> = received
+        .iter()
+        .take(3)
+        .map(|certificate| verify(certificate, &pool, &blocklist, key, now))
+        .collect();
+    Certificates::new(verified?)
+}
+
+/// Whether this is a host's certificate for the key, which nodes of the network believe.
+fn verify(
+    certificate: &Certificate,
+    pool: &CaPool,
+    blocklist: &Blocklist,
+    key: &PublicKey,
+    now: i64,
+) -> Result<VerifiedCertificate, Error> {
+    let certified =
+        PublicKey::from_raw(certificate.curve(), certificate.public_key()).map_err(unusable)?;
+    if certified != *key {
+        return Err(refuse(CERTIFICATE, FileDefect::OtherKey));
     }
-    Certificates::new(verified)
+    let verified = pool.verify(certificate, now, blocklist).map_err(unusable)?;
+    if verified.details().is_ca() {
+        let name = verified.details().name().into_owned();
+        return Err(unusable(nebula_pki::Error::CaAsHost { name }));
+    }
+    Ok(verified)
+}
+
+fn unusable(source: nebula_pki::Error) -> Error {
+    Error::Certificate { file: CERTIFICATE, source }
 }
 
 /// Only what is rendered here may be read.
@@ -177,21 +182,19 @@ fn read_config(text: &str) -> Result<Config, Error> {
         with_snippet: false,
         strict_booleans: true,
     };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| file(CONFIG, error.to_string()))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        refuse(CONFIG, FileDefect::Syntax { message: quotable(&error.to_string()) })
+    })
 }
 
 /// Whether it is what is rendered here for this node: where it differs from that in more than the
 /// network's lighthouses, relays, blocklist and device, the section is named.
 fn check_config(config: &Config, certificates: &Certificates) -> Result<(), Error> {
-    let refuse = |reason: String| Err(file(CONFIG, reason));
-    let has = |number| {
-        certificates.iter().any(|verified| verified.certificate().version().number() == number)
-    };
-    if let Some(number) = config.pki.initiating_version.filter(|number| !has(*number)) {
-        return refuse(format!(
-            "pki.initiating_version is {number}, of which there is no certificate"
-        ));
+    if let Some(version) = config.pki.initiating_version {
+        let mut versions = certificates.iter().map(|verified| verified.certificate().version());
+        if !versions.any(|found| found.number() == version) {
+            return Err(refuse(CONFIG, FileDefect::InitiatingVersion { version }));
+        }
     }
     config.tun.check()?;
     check_addresses(config, certificates)?;
@@ -207,9 +210,7 @@ fn check_config(config: &Config, certificates: &Certificates) -> Result<(), Erro
         ("firewall", config.firewall == rendered.firewall),
     ];
     match sections.into_iter().find(|(_, is_same)| !is_same) {
-        Some((section, _)) => {
-            refuse(format!("{section} is not as this version renders it; a newer one may know it"))
-        }
+        Some((section, _)) => Err(refuse(CONFIG, FileDefect::Section { section })),
         None => Ok(()),
     }
 }
@@ -229,14 +230,7 @@ fn rendered(config: &Config, certificates: &Certificates) -> Result<Config, Erro
     let hosts: BTreeSet<_> = config.lighthouse.hosts.iter().collect();
     let asks_all = hosts.into_iter().eq(config.static_host_map.keys());
     Ok(Config {
-        pki: Pki {
-            ca: CA.to_owned(),
-            cert: CERTIFICATE.to_owned(),
-            key: KEY.to_owned(),
-            blocklist: config.pki.blocklist.clone(),
-            disconnect_invalid: true,
-            initiating_version: config.pki.initiating_version,
-        },
+        pki: Pki::rendered(config.pki.blocklist.clone(), config.pki.initiating_version),
         punchy: Punchy { punch: true },
         static_host_map: config.static_host_map.iter().filter_map(one).collect(),
         lighthouse: LighthouseSection {
@@ -272,19 +266,19 @@ fn check_addresses(config: &Config, certificates: &Certificates) -> Result<(), E
         ("relay.relays", config.relay.relays.iter().collect()),
     ];
     for (key, addresses) in named {
-        if let Some(address) = addresses.into_iter().find(|address| !is_another(address)) {
-            return Err(file(
-                CONFIG,
-                format!(
-                    "{key} names {address}, which is no other node of the certificate's networks"
-                ),
-            ));
+        if let Some(&address) = addresses.into_iter().find(|address| !is_another(address)) {
+            return Err(refuse(CONFIG, FileDefect::Address { key, address }));
         }
     }
     Ok(())
 }
 
-fn file(name: &'static str, reason: String) -> Error {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    Error::File { file: name, reason: reason.chars().take(QUOTED).map(shown).collect() }
+fn refuse(file: &'static str, defect: FileDefect) -> Error {
+    Error::File { file, defect }
+}
+
+/// A parser's message, which may quote the file, as text for a terminal.
+fn quotable(message: &str) -> String {
+    let shown = message.chars().take(QUOTED);
+    shown.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use nebula_pki::Fingerprint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::archive::{CA, CERTIFICATE};
 use crate::{Endpoint, Error};
 
 /// A whole `nebula.yml`.
@@ -80,6 +81,23 @@ pub struct Pki {
     /// has no certificate of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initiating_version: Option<u8>,
+}
+
+impl Pki {
+    /// As it is rendered: the files are those beside `nebula.yml`.
+    pub(crate) fn rendered(
+        blocklist: BTreeSet<Fingerprint>,
+        initiating_version: Option<u8>,
+    ) -> Self {
+        Self {
+            ca: CA.to_owned(),
+            cert: CERTIFICATE.to_owned(),
+            key: "node.key".to_owned(),
+            blocklist,
+            disconnect_invalid: true,
+            initiating_version,
+        }
+    }
 }
 
 /// The section `lighthouse`.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::Error;
+use crate::error::EndpointDefect;
 
 /// Where a lighthouse is reached on the underlay: `192.0.2.1:4242`, `[2001:db8::1]:4242` or
 /// `lighthouse.example.com:4242`.
@@ -40,22 +41,17 @@ impl FromStr for Endpoint {
     type Err = Error;
 
     fn from_str(value: &str) -> Result<Self, Error> {
-        let refuse = |reason| Error::Endpoint { value: value.chars().take(300).collect(), reason };
-        let (host, port) =
-            value.rsplit_once(':').ok_or(refuse("must be host:port, as in 192.0.2.1:4242"))?;
+        let refuse = |defect| Error::Endpoint { value: value.chars().take(300).collect(), defect };
+        let (host, port) = value.rsplit_once(':').ok_or(refuse(EndpointDefect::NoPort))?;
         // `u16::from_str` takes a leading '+'.
         if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(refuse("the port must be a number from 1 to 65535"));
+            return Err(refuse(EndpointDefect::Port));
         }
-        let port = port.parse().map_err(|_| refuse("the port must be a number from 1 to 65535"))?;
+        let port = port.parse().map_err(|_| refuse(EndpointDefect::Port))?;
         let host = if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-            Host::V6(
-                inner
-                    .parse()
-                    .map_err(|_| refuse("what stands in brackets is not an IPv6 address"))?,
-            )
+            Host::V6(inner.parse().map_err(|_| refuse(EndpointDefect::NotIpv6))?)
         } else if host.contains(':') {
-            return Err(refuse("an IPv6 address must stand in brackets, as in [2001:db8::1]:4242"));
+            return Err(refuse(EndpointDefect::NoBrackets));
         } else if let Ok(address) = host.parse() {
             Host::V4(address)
         } else {
@@ -69,7 +65,7 @@ impl FromStr for Endpoint {
             Host::Name(_) => false,
         };
         if unusable {
-            return Err(refuse("the address must be one that other nodes can send to"));
+            return Err(refuse(EndpointDefect::Unreachable));
         }
         Ok(Self { host, port })
     }
@@ -104,9 +100,9 @@ impl HostName {
         &self.0
     }
 
-    fn new(name: &str) -> Result<Self, &'static str> {
+    fn new(name: &str) -> Result<Self, EndpointDefect> {
         if name.is_empty() || name.len() > 253 {
-            return Err("the host must be an address or a DNS name of 1 to 253 bytes");
+            return Err(EndpointDefect::NameLength);
         }
         let label_is_good = |label: &str| {
             (1..=63).contains(&label.len())
@@ -115,7 +111,7 @@ impl HostName {
                 && !label.ends_with('-')
         };
         if !name.split('.').all(label_is_good) {
-            return Err("the host is neither an address nor a DNS name");
+            return Err(EndpointDefect::Name);
         }
         // A name whose last label is a number would be read as an IPv4 address by some resolvers.
         if name
@@ -123,7 +119,7 @@ impl HostName {
             .next()
             .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
         {
-            return Err("the host looks like an IPv4 address but is none");
+            return Err(EndpointDefect::NumericName);
         }
         Ok(Self(name.to_ascii_lowercase()))
     }

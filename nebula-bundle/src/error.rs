@@ -1,5 +1,8 @@
 //! Why a bundle is refused.
 
+use std::fmt;
+use std::net::IpAddr;
+
 use nebula_pki::Fingerprint;
 
 /// Why a bundle could not be made, or is not one to install.
@@ -7,12 +10,12 @@ use nebula_pki::Fingerprint;
 #[non_exhaustive]
 pub enum Error {
     /// A lighthouse's underlay address is not `host:port`.
-    #[error("endpoint {value:?}: {reason}")]
+    #[error("endpoint {value:?}: {defect}")]
     Endpoint {
-        /// What was given.
+        /// What was given, cut to 300 characters.
         value: String,
         /// What is wrong with it.
-        reason: &'static str,
+        defect: EndpointDefect,
     },
     /// The node's certificate was issued by a CA that the bundle would not carry.
     #[error("the node's certificate was issued by {issuer}, which is not among the network's CAs")]
@@ -33,7 +36,7 @@ pub enum Error {
     #[error("the certificates of version 1 and version 2 differ in their {field}")]
     Differing {
         /// Where they differ.
-        field: &'static str,
+        field: CertificateField,
     },
     /// A way of rendering that this version does not have.
     #[error("unknown rendering {number}; this version has 1 to {newest}")]
@@ -46,17 +49,17 @@ pub enum Error {
     /// The certificate holds no address, so a node could not use it.
     #[error("the node's certificate names no network")]
     NoNetwork,
-    /// A group that no firewall rule can name, because it is not UTF-8 or means "every host".
-    #[error("group {group:?} can't be named in a firewall rule: {reason}")]
+    /// A group that no firewall rule can name.
+    #[error("group {group:?} can't be named in a firewall rule: {defect}")]
     Group {
         /// The group, with what is not UTF-8 replaced.
         group: String,
         /// What is wrong with it.
-        reason: &'static str,
+        defect: GroupDefect,
     },
     /// The tun device's name is not one that Linux takes.
     #[error(
-        "tun device {device:?}: a name has 1 to 15 bytes, without '/', ':', '%' and white space, and is no other device's"
+        "tun device {device:?}: a name has 1 to 15 bytes, without '/', ':', '%' and white space, and is not reserved"
     )]
     TunDevice {
         /// What was given.
@@ -69,17 +72,11 @@ pub enum Error {
         mtu: u32,
     },
     /// `nebula.yml` could not be written.
-    #[error("nebula.yml: {reason}")]
-    Yaml {
-        /// The serializer's own words.
-        reason: String,
-    },
-    /// The archive could not be written.
-    #[error("archive: {reason}")]
-    Archive {
-        /// The archiver's own words.
-        reason: String,
-    },
+    #[error("nebula.yml cannot be written")]
+    Yaml,
+    /// A file is too large for the archive's format.
+    #[error("a file is too large for the archive")]
+    Archive,
     /// A received bundle lacks one of its files.
     #[error("the bundle lacks {file}")]
     MissingFile {
@@ -87,18 +84,18 @@ pub enum Error {
         file: &'static str,
     },
     /// A received bundle holds a file that no bundle has.
-    #[error("the bundle holds {name:?}, which is no file of a bundle")]
+    #[error("unknown file {name:?} in the bundle")]
     UnknownFile {
         /// The file's name, cut to 100 characters.
         name: String,
     },
     /// A file of a received bundle holds something that no bundle of this version has.
-    #[error("{file}: {reason}")]
+    #[error("{file}: {defect}")]
     File {
         /// The file's name.
         file: &'static str,
-        /// What is wrong with it. It may quote the file, but holds no control characters.
-        reason: String,
+        /// What is wrong with it.
+        defect: FileDefect,
     },
     /// A received certificate is not one that this node can use.
     #[error("{file}: {source}")]
@@ -107,5 +104,159 @@ pub enum Error {
         file: &'static str,
         /// What is wrong with it.
         source: nebula_pki::Error,
+    },
+}
+
+impl Error {
+    /// A word for the kind of error, for programs. Stable; new kinds bring new words.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Endpoint { .. } => "endpoint",
+            Self::ForeignIssuer { .. } => "foreign_issuer",
+            Self::NoCertificate => "no_certificate",
+            Self::DoubledVersion { .. } => "doubled_version",
+            Self::Differing { .. } => "differing_certificates",
+            Self::Rendering { .. } => "unknown_rendering",
+            Self::NoNetwork => "no_network",
+            Self::Group { .. } => "group",
+            Self::TunDevice { .. } => "tun_device",
+            Self::TunMtu { .. } => "tun_mtu",
+            Self::Yaml => "yaml",
+            Self::Archive => "archive",
+            Self::MissingFile { .. } => "missing_file",
+            Self::UnknownFile { .. } => "unknown_file",
+            Self::File { .. } => "invalid_file",
+            Self::Certificate { source, .. } => source.code(),
+        }
+    }
+}
+
+/// What is wrong with an underlay address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointDefect {
+    /// There is no colon.
+    #[error("must be host:port, as in 192.0.2.1:4242")]
+    NoPort,
+    /// What follows the last colon is not a port.
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    /// There is something else in brackets.
+    #[error("the text in brackets is not an IPv6 address")]
+    NotIpv6,
+    /// The host has a colon, but no brackets.
+    #[error("an IPv6 address must be in brackets, as in [2001:db8::1]:4242")]
+    NoBrackets,
+    /// An unspecified, multicast or broadcast address.
+    #[error("the address must be one that other nodes can send to")]
+    Unreachable,
+    /// An empty or too long name.
+    #[error("the host must be an address or a DNS name of 1 to 253 bytes")]
+    NameLength,
+    /// A name that RFC 1123 does not allow.
+    #[error("the host is neither an address nor a DNS name")]
+    Name,
+    /// A name whose last label is a number: some resolvers would read it as an IPv4 address.
+    #[error("the host looks like an IPv4 address but is not one")]
+    NumericName,
+}
+
+/// Why no firewall rule can name a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupDefect {
+    /// Nebula takes `any` for every host.
+    #[error("it would admit every host")]
+    AdmitsAll,
+    /// YAML holds UTF-8 alone.
+    #[error("it is not UTF-8")]
+    NotUtf8,
+}
+
+/// What the certificates of one node have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateField {
+    /// The public key.
+    PublicKey,
+    /// Its curve.
+    Curve,
+    /// The node's name.
+    Name,
+    /// Its groups.
+    Groups,
+    /// The first network.
+    FirstNetwork,
+}
+
+impl fmt::Display for CertificateField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicKey => "public key",
+            Self::Curve => "curve",
+            Self::Name => "name",
+            Self::Groups => "groups",
+            Self::FirstNetwork => "first network",
+        })
+    }
+}
+
+/// What is wrong with a file of a received bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileDefect {
+    /// It is too long.
+    #[error("longer than {limit_kib} KiB")]
+    TooLong {
+        /// How long it may be, in KiB.
+        limit_kib: usize,
+    },
+    /// The bundle has it more than once.
+    #[error("more than once in the bundle")]
+    Repeated,
+    /// It holds a control character.
+    #[error("control character {character:?}")]
+    ControlCharacter {
+        /// The first one.
+        character: char,
+    },
+    /// It holds more CAs than a network trusts at once.
+    #[error("{found} certificates, more than {limit}")]
+    TooManyCas {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The certificate is for another device.
+    #[error("its public key is not this device's")]
+    OtherKey,
+    /// It is not YAML, or holds a key that is never rendered.
+    #[error("{message}")]
+    Syntax {
+        /// The parser's message, cut to 300 characters. It may quote the file, but holds no control
+        /// characters.
+        message: String,
+    },
+    /// Handshakes are to begin with a version of which there is no certificate.
+    #[error("pki.initiating_version is {version}, but there is no certificate of that version")]
+    InitiatingVersion {
+        /// The version.
+        version: u8,
+    },
+    /// A section is not as it is rendered here.
+    #[error("section {section} is not as this version renders it; a newer version may know it")]
+    Section {
+        /// The section's name.
+        section: &'static str,
+    },
+    /// An overlay address is the node's own, or in none of its networks.
+    #[error("{key} names {address}, which is not another node in the certificate's networks")]
+    Address {
+        /// Where it is named.
+        key: &'static str,
+        /// The address.
+        address: IpAddr,
     },
 }

@@ -53,7 +53,7 @@ pub use certificates::Certificates;
 pub use check::{CheckedBundle, check};
 pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
-pub use error::Error;
+pub use error::{CertificateField, EndpointDefect, Error, FileDefect, GroupDefect};
 pub use inputs::{Lighthouse, Network, Node, RENDERING, Relay};
 pub use render::Renderer;
 

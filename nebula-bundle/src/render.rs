@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use nebula_pki::{Certificate, Details, Fingerprint, Version};
 use serde::Serialize;
 
-use crate::archive::File;
+use crate::archive::{CA, CERTIFICATE, CONFIG, File, README};
 use crate::bundle::Bundle;
 use crate::config::{
     Firewall, LighthouseSection, Listen, Own, Peer, Pki, Proto, Punchy, RelaySection, Rule, Shared,
     Tun,
 };
+use crate::error::GroupDefect;
 use crate::inputs::{Network, Node, RENDERING};
 use crate::{Endpoint, Error, readme};
 
@@ -77,10 +78,10 @@ impl Renderer {
             _ => &self.shared_yaml,
         };
         let files = vec![
-            File { name: "ca.crt", contents: self.ca_crt.clone() },
-            File { name: "node.crt", contents: node_crt },
-            File { name: "nebula.yml", contents: [shared_yaml.as_str(), &yaml(&own)?].concat() },
-            File { name: "README.md", contents: readme::write(&self.network, node) },
+            File { name: CA, contents: self.ca_crt.clone() },
+            File { name: CERTIFICATE, contents: node_crt },
+            File { name: CONFIG, contents: [shared_yaml.as_str(), &yaml(&own)?].concat() },
+            File { name: README, contents: readme::write(&self.network, node) },
         ];
         Ok(Bundle::new(self.network.rendering, files))
     }
@@ -89,20 +90,12 @@ impl Renderer {
 pub(crate) fn yaml(sections: &impl Serialize) -> Result<String, Error> {
     // A fingerprint of digits alone, or with one 'e', would be read as a number.
     let options = serde_saphyr::ser_options! { quote_all: true };
-    serde_saphyr::to_string_with_options(sections, options)
-        .map_err(|error| Error::Yaml { reason: error.to_string() })
+    serde_saphyr::to_string_with_options(sections, options).map_err(|_| Error::Yaml)
 }
 
 fn shared(network: &Network, initiating_version: Option<u8>) -> Shared {
     Shared {
-        pki: Pki {
-            ca: "ca.crt".to_owned(),
-            cert: "node.crt".to_owned(),
-            key: "node.key".to_owned(),
-            blocklist: network.blocklist.clone(),
-            disconnect_invalid: true,
-            initiating_version,
-        },
+        pki: Pki::rendered(network.blocklist.clone(), initiating_version),
         punchy: Punchy { punch: true },
     }
 }
@@ -152,11 +145,11 @@ pub(crate) fn firewall(details: &Details) -> Result<Firewall, Error> {
     let mut inbound = vec![Rule::all_ports(Proto::Icmp, Peer::any())];
     let groups = details.groups_bytes();
     for group in groups {
-        let refuse = |reason| Error::Group { group: String::from_utf8_lossy(group).into(), reason };
+        let refuse = |defect| Error::Group { group: String::from_utf8_lossy(group).into(), defect };
         match str::from_utf8(group) {
-            Ok("any") => return Err(refuse("it would admit every host")),
+            Ok("any") => return Err(refuse(GroupDefect::AdmitsAll)),
             Ok(group) => inbound.push(Rule::all_ports(Proto::Any, Peer::Group(group.to_owned()))),
-            Err(_) => return Err(refuse("it is not UTF-8")),
+            Err(_) => return Err(refuse(GroupDefect::NotUtf8)),
         }
     }
     if groups.is_empty() {

@@ -19,6 +19,7 @@ pub use version::Version;
 
 use self::body::Peer;
 use self::v2::InvalidPrefixes;
+use crate::error::{PairDefect, PemContents};
 use crate::signature::{VerifyingKey, ecdsa};
 use crate::{Curve, Error, Fingerprint, pem};
 
@@ -241,10 +242,10 @@ impl Certificate {
     pub fn check_beside(&self, other: &Self) -> Result<(), Error> {
         let first_network = |one: &Self| one.unverified_details().networks().first().copied();
         let fits = [
-            ("version", self.version() != other.version()),
-            ("public key", self.public_key() == other.public_key()),
-            ("curve", self.curve() == other.curve()),
-            ("first network", first_network(self) == first_network(other)),
+            (PairDefect::Version, self.version() != other.version()),
+            (PairDefect::PublicKey, self.public_key() == other.public_key()),
+            (PairDefect::Curve, self.curve() == other.curve()),
+            (PairDefect::FirstNetwork, first_network(self) == first_network(other)),
         ];
         match fits.into_iter().find(|(_, fits)| !fits) {
             Some((field, _)) => Err(Error::NotBeside { field }),
@@ -299,7 +300,7 @@ impl Certificate {
         let version = match block.banner() {
             V1_BANNER => Version::V1,
             V2_BANNER => Version::V2,
-            _ => return Err(block.wrong_banner("a certificate")),
+            _ => return Err(block.wrong_banner(PemContents::Certificate)),
         };
         Self::from_bytes(version, &block.contents)
     }

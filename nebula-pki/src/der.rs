@@ -2,6 +2,7 @@
 //! bytes, one-byte tags.
 
 use crate::Error;
+use crate::error::CertificateDefect;
 
 /// Takes elements off the front of its input.
 #[derive(Clone, Copy)]
@@ -36,15 +37,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The content of the next element, which must have this tag.
-    pub(crate) fn required(&mut self, tag: u8, what: &'static str) -> Result<&'a [u8], Error> {
-        self.read(tag).ok_or(Error::Malformed { reason: what })
+    pub(crate) fn required(&mut self, tag: u8, what: CertificateDefect) -> Result<&'a [u8], Error> {
+        self.read(tag).ok_or(Error::Malformed { defect: what })
     }
 
     /// The content of the next element, if it has this tag; an error if it has and is malformed.
     pub(crate) fn optional(
         &mut self,
         tag: u8,
-        what: &'static str,
+        what: CertificateDefect,
     ) -> Result<Option<&'a [u8]>, Error> {
         if self.next_is(tag) { self.required(tag, what).map(Some) } else { Ok(None) }
     }

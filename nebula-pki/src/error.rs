@@ -1,6 +1,16 @@
+//! Why something was refused, and the values that say so.
+
 mod code;
+mod defects;
+
+use std::io::ErrorKind;
 
 use ipnet::IpNet;
+
+pub use defects::{
+    Argon2Field, CertificateDefect, EncryptedKeyDefect, KeyKind, NetworkList, PairDefect,
+    PemContents, TokenKeyDefect, UriDefect,
+};
 
 use crate::{Curve, Fingerprint};
 
@@ -23,17 +33,17 @@ pub enum Error {
     #[error("wrong PEM banner: expected {expected}, found {found:?}")]
     WrongBanner {
         /// What would have been accepted.
-        expected: &'static str,
+        expected: PemContents,
         /// The banner found, cut to 64 characters.
         found: String,
     },
 
     // reading a certificate
     /// The bytes are not an encoded certificate of the version asked for.
-    #[error("malformed certificate: {reason}")]
+    #[error("malformed certificate: {defect}")]
     Malformed {
         /// What is wrong with them.
-        reason: &'static str,
+        defect: CertificateDefect,
     },
     /// A certificate has an empty public key.
     #[error("certificate without a public key")]
@@ -44,16 +54,16 @@ pub enum Error {
     /// A network's prefix length does not fit its address.
     #[error("invalid {field} entry: prefix length {prefix_len}")]
     InvalidPrefix {
-        /// `networks` or `unsafe_networks`.
-        field: &'static str,
+        /// The list that it is in.
+        field: NetworkList,
         /// The length as encoded.
         prefix_len: u8,
     },
     /// A version 1 certificate names an IPv6 network.
     #[error("version 1 certificates cannot hold IPv6 {field}: {network}")]
     Ipv6InV1 {
-        /// `networks` or `unsafe_networks`.
-        field: &'static str,
+        /// The list that it is in.
+        field: NetworkList,
         /// The network.
         network: IpNet,
     },
@@ -72,8 +82,8 @@ pub enum Error {
     /// A version 2 certificate names one network twice.
     #[error("duplicate {field} entry: {network}")]
     DuplicateNetwork {
-        /// `networks` or `unsafe_networks`.
-        field: &'static str,
+        /// The list that it is in.
+        field: NetworkList,
         /// The network.
         network: IpNet,
     },
@@ -97,9 +107,8 @@ pub enum Error {
     /// Nodes do not take two certificates in one file.
     #[error("nodes refuse the two certificates in one file because of their {field}")]
     NotBeside {
-        /// `version` where it is the same, else `public key`, `curve` or `first network` where it
-        /// differs.
-        field: &'static str,
+        /// What keeps them apart.
+        field: PairDefect,
     },
 
     // showing a certificate
@@ -123,7 +132,7 @@ pub enum Error {
     #[error("wrong length of {key}: expected {expected} bytes, found {found}")]
     KeyLength {
         /// Which key.
-        key: &'static str,
+        key: KeyKind,
         /// Bytes required.
         expected: usize,
         /// Bytes found.
@@ -146,7 +155,7 @@ pub enum Error {
     #[error("{key} is zero or not below the order of the group")]
     ScalarRange {
         /// Which key.
-        key: &'static str,
+        key: KeyKind,
     },
     /// A private key does not belong to the certificate.
     #[error("private key is not the certificate's")]
@@ -178,20 +187,26 @@ pub enum Error {
 
     // keys in PKCS#11 tokens
     /// A PKCS#11 URI cannot be used.
-    #[error("PKCS#11 URI: {attribute}: {reason}")]
+    #[error("PKCS#11 URI: {attribute}: {defect}")]
     Pkcs11Uri {
         /// The attribute, cut to 64 characters.
         attribute: String,
         /// What is wrong with it.
-        reason: &'static str,
+        defect: UriDefect,
     },
-    /// The file that should hold a token's PIN cannot be read, or is empty.
-    #[error("cannot read the PIN from {path}: {reason}")]
+    /// The file that should hold a token's PIN cannot be read.
+    #[error("cannot read the PIN from {path}: {kind}")]
     PinSource {
         /// The file.
         path: String,
         /// Why not.
-        reason: String,
+        kind: ErrorKind,
+    },
+    /// The file that should hold a token's PIN is empty.
+    #[error("cannot read the PIN from {path}: the file is empty")]
+    EmptyPinSource {
+        /// The file.
+        path: String,
     },
     /// The token shows its private keys to those who log in, and the PKCS#11 URI has no PIN.
     #[error("the token asks for a PIN: the PKCS#11 URI needs pin-value or pin-source")]
@@ -218,24 +233,24 @@ pub enum Error {
         found: usize,
     },
     /// The key in the token cannot sign certificates.
-    #[error("unsuitable key in the token: {reason}")]
+    #[error("unsuitable key in the token: {defect}")]
     TokenKey {
         /// What is wrong with it.
-        reason: &'static str,
+        defect: TokenKeyDefect,
     },
 
     // encrypted keys
     /// The contents of an encrypted key's PEM block are not what they should be.
-    #[error("malformed encrypted key: {reason}")]
+    #[error("malformed encrypted key: {defect}")]
     MalformedEncryptedKey {
         /// What is wrong with them.
-        reason: &'static str,
+        defect: EncryptedKeyDefect,
     },
     /// Argon2 has no such parameter.
     #[error("Argon2 parameter {field} must be 1 to {max}, not {found}")]
     Argon2Range {
-        /// `memory_kib`, `iterations` or `parallelism`.
-        field: &'static str,
+        /// Which parameter.
+        field: Argon2Field,
         /// The largest possible.
         max: u32,
         /// What was asked for.
@@ -245,8 +260,8 @@ pub enum Error {
     /// `key::Argon2Parameters`.
     #[error("Argon2 parameter {field} of {found} exceeds the limit of {limit}")]
     Argon2Limit {
-        /// `memory_kib`, `iterations`, or `memory_kib × iterations`.
-        field: &'static str,
+        /// Which parameter, or the product of memory and iterations.
+        field: Argon2Field,
         /// The limit.
         limit: u64,
         /// What was asked for.
@@ -282,13 +297,10 @@ pub enum Error {
     /// The passphrase does not open the key, or the encrypted key was damaged.
     #[error("wrong passphrase, or damaged key")]
     WrongPassphrase,
-    /// A key could not be encrypted or decrypted for another reason, such as a passphrase of more
-    /// than 4 GiB.
-    #[error("encryption failed: {reason}")]
-    Encryption {
-        /// What the algorithm reported.
-        reason: String,
-    },
+    /// A key could not be encrypted or decrypted because the passphrase is longer than 4 GiB, the most
+    /// that Argon2 takes.
+    #[error("encryption failed: a passphrase has at most 4 GiB")]
+    Encryption,
     /// There is not enough memory for Argon2.
     #[error("not enough memory: {kib} KiB are needed")]
     OutOfMemory {

@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
 use crate::certificate::{Body, Encoded};
+use crate::error::CertificateDefect;
 use crate::key::PublicKey;
 use crate::validity::go_time;
 use crate::{
@@ -144,7 +145,7 @@ impl<S: Signer> Issuer<S> {
         let prepared = self.check(body)?;
         // One certificate has one form: what a lenient reader skips would be signed unseen.
         if prepared.to_be_signed() != to_be_signed {
-            return Err(Error::Malformed { reason: "not in the form in which it is signed" });
+            return Err(Error::Malformed { defect: CertificateDefect::NotCanonical });
         }
         Ok(prepared)
     }

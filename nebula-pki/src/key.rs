@@ -19,6 +19,7 @@ pub use signing::SigningKey;
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use zeroize::Zeroizing;
 
+use crate::error::KeyKind;
 use crate::{Error, Random, pem};
 
 /// The bytes of a secret seed or scalar, on either curve.
@@ -40,7 +41,7 @@ fn random_scalar(random: &mut dyn Random) -> Result<p256::SecretKey, Error> {
 }
 
 /// The scalar on P-256 with these bytes, big-endian.
-fn scalar(key: &'static str, bytes: &[u8]) -> Result<p256::SecretKey, Error> {
+fn scalar(key: KeyKind, bytes: &[u8]) -> Result<p256::SecretKey, Error> {
     p256::SecretKey::from_slice(&*secret(key, bytes)?).map_err(|_| Error::ScalarRange { key })
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn point_of(key: &p256::SecretKey) -> Vec<u8> {
 }
 
 /// A secret of 32 bytes.
-fn secret(key: &'static str, bytes: &[u8]) -> Result<Secret, Error> {
+fn secret(key: KeyKind, bytes: &[u8]) -> Result<Secret, Error> {
     let found = bytes.len();
     let bytes = bytes.try_into().map_err(|_| Error::KeyLength { key, expected: 32, found })?;
     Ok(Zeroizing::new(bytes))

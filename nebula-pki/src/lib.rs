@@ -82,7 +82,10 @@ pub use ca_pool::CaPool;
 pub use certificate::{Certificate, Details, MAX_ENCODED_LEN, MAX_NAME_LEN, Version};
 pub use curve::Curve;
 pub use display::utc;
-pub use error::Error;
+pub use error::{
+    Argon2Field, CertificateDefect, EncryptedKeyDefect, Error, KeyKind, NetworkList, PairDefect,
+    PemContents, TokenKeyDefect, UriDefect,
+};
 pub use fingerprint::Fingerprint;
 pub use issuer::{Issuer, Prepared};
 pub use parameters::{CaParameters, HostParameters};

@@ -22,6 +22,7 @@ use zeroize::{Zeroize, Zeroizing};
 pub use kind::PemKind;
 
 use crate::Error;
+use crate::error::PemContents;
 
 /// One decoded block. The contents may be a private key, and are wiped unless they are known to be
 /// a certificate.
@@ -37,7 +38,7 @@ impl Block<'_> {
     }
 
     /// The error for a block that is of the wrong kind.
-    pub(crate) fn wrong_banner(&self, expected: &'static str) -> Error {
+    pub(crate) fn wrong_banner(&self, expected: PemContents) -> Error {
         Error::WrongBanner { expected, found: self.shown_banner() }
     }
 

@@ -1,6 +1,6 @@
 //! What is in a bundle, for every kind of node.
 
-use nebula_bundle::{Bundle, Certificates, Error, Network, Node, RENDERING, Tun};
+use nebula_bundle::{Bundle, CertificateField, Certificates, Error, Network, Node, RENDERING, Tun};
 use nebula_pki::{Curve, Version};
 use proptest::prelude::*;
 use serde_json::json;
@@ -161,13 +161,19 @@ fn certificates_are_those_of_one_node() {
     let ours = Curve::Curve25519;
     let differing = |field| Error::Differing { field };
     assert_eq!(with(first.clone()), Error::DoubledVersion { version: 1 });
-    assert_eq!(with(v2("node", Curve::P256, &BOTH, &["web"])), differing("public key"));
-    assert_eq!(with(v2("other", ours, &BOTH, &["web"])), differing("name"));
-    assert_eq!(with(v2("node", ours, &BOTH, &[])), differing("groups"));
+    assert_eq!(
+        with(v2("node", Curve::P256, &BOTH, &["web"])),
+        differing(CertificateField::PublicKey)
+    );
+    assert_eq!(with(v2("other", ours, &BOTH, &["web"])), differing(CertificateField::Name));
+    assert_eq!(with(v2("node", ours, &BOTH, &[])), differing(CertificateField::Groups));
     for elsewhere in
         [&["10.1.0.8/16"][..], &["10.1.0.9/17"], &["fd00::9/64"], &["10.1.0.7/16", BOTH[0]]]
     {
-        assert_eq!(with(v2("node", ours, elsewhere, &["web"])), differing("first network"));
+        assert_eq!(
+            with(v2("node", ours, elsewhere, &["web"])),
+            differing(CertificateField::FirstNetwork)
+        );
     }
     assert!(Certificates::new([v2("node", ours, &BOTH, &["web"]), first.clone()]).is_ok());
     assert_eq!(Certificates::new([]).unwrap_err(), Error::NoCertificate);

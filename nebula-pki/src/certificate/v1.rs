@@ -12,13 +12,14 @@ use super::body::{Body, Peer};
 use super::details::Details;
 use super::encoded::Encoded;
 use super::version::Version;
+use crate::error::{CertificateDefect as Defect, NetworkList};
 use crate::protobuf::{
     Value, bytes_len, low, next_field, next_varint, push_bytes, push_header, push_packed,
     push_varint,
 };
 use crate::{Curve, Error};
 
-const INVALID_WIRE: Error = Error::Malformed { reason: "invalid protobuf wire format" };
+const INVALID_WIRE: Error = malformed(Defect::WireFormat);
 
 /// Room for most certificates, with their signature.
 const USUAL_LEN: usize = 256;
@@ -27,10 +28,10 @@ const USUAL_LEN: usize = 256;
 /// comes from outside.
 pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Encoded), Error> {
     if bytes.is_empty() {
-        return Err(Error::Malformed { reason: "no bytes" });
+        return Err(malformed(Defect::Empty));
     }
     let (details, signature) = read(bytes)?;
-    let mut body = details.ok_or(Error::Malformed { reason: "details are missing" })?.finish()?;
+    let mut body = details.ok_or(malformed(Defect::NoDetails))?.finish()?;
     if let Some(peer) = peer {
         if !body.public_key.is_empty() {
             return Err(Error::UnexpectedPublicKey);
@@ -77,7 +78,7 @@ pub(super) fn validate(body: &Body) -> Result<(), Error> {
     }
     for &network in &details.networks {
         if let IpNet::V6(_) = network {
-            return Err(Error::Ipv6InV1 { field: "networks", network });
+            return Err(Error::Ipv6InV1 { field: NetworkList::Networks, network });
         }
         if network.addr().is_unspecified() {
             return Err(Error::ZeroAddress { network });
@@ -85,7 +86,7 @@ pub(super) fn validate(body: &Body) -> Result<(), Error> {
     }
     for &network in &details.unsafe_networks {
         if let IpNet::V6(_) = network {
-            return Err(Error::Ipv6InV1 { field: "unsafe_networks", network });
+            return Err(Error::Ipv6InV1 { field: NetworkList::UnsafeNetworks, network });
         }
     }
     Ok(())
@@ -190,12 +191,10 @@ impl Fields {
     }
 
     fn finish(self) -> Result<Body, Error> {
-        let networks = self.networks.finish("odd number of integers in networks")?;
-        let odd = "odd number of integers in unsafe networks";
         let details = Details {
             name: self.name,
-            networks,
-            unsafe_networks: self.unsafe_networks.finish(odd)?,
+            networks: self.networks.finish(Defect::OddNetworks)?,
+            unsafe_networks: self.unsafe_networks.finish(Defect::OddUnsafeNetworks)?,
             groups: self.groups,
             is_ca: self.is_ca,
             not_before: self.not_before,
@@ -230,20 +229,20 @@ impl Networks {
         Ok(())
     }
 
-    fn finish(self, odd: &'static str) -> Result<Vec<IpNet>, Error> {
-        if self.address.is_none() {
-            Ok(self.complete)
-        } else {
-            Err(Error::Malformed { reason: odd })
-        }
+    fn finish(self, odd: Defect) -> Result<Vec<IpNet>, Error> {
+        if self.address.is_none() { Ok(self.complete) } else { Err(malformed(odd)) }
     }
+}
+
+const fn malformed(defect: Defect) -> Error {
+    Error::Malformed { defect }
 }
 
 fn text(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
         Ok(bytes.to_vec())
     } else {
-        Err(Error::Malformed { reason: "name or group is not UTF-8" })
+        Err(malformed(Defect::NotUtf8))
     }
 }
 

@@ -12,6 +12,7 @@ use super::details::Details;
 use super::encoded::Encoded;
 use super::version::Version;
 use crate::der::{Reader, element_len, minimal, push};
+use crate::error::{CertificateDefect as Defect, NetworkList};
 use crate::{Curve, Error};
 
 const SEQUENCE: u8 = 0x30;
@@ -39,22 +40,22 @@ const SIGNATURE_LEN: usize = 72;
 /// outside, and so does the curve.
 pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Encoded), Error> {
     if bytes.len() > MAX_ENCODED_LEN {
-        return Err(Error::Malformed { reason: "longer than 65536 bytes" });
+        return Err(malformed(Defect::TooLong));
     }
     // What follows the sequence, and what follows the signature inside it, is ignored.
-    let mut input = Reader::new(Reader::new(bytes).required(SEQUENCE, "certificate")?);
-    let encoded_details = input.element(DETAILS).ok_or(malformed("details"))?;
-    let curve = match input.optional(CURVE, "curve")? {
+    let mut input = Reader::new(Reader::new(bytes).required(SEQUENCE, Defect::Certificate)?);
+    let encoded_details = input.element(DETAILS).ok_or(malformed(Defect::Details))?;
+    let curve = match input.optional(CURVE, Defect::Curve)? {
         None => peer.map_or(Curve::Curve25519, |peer| peer.curve),
         Some(&[number]) => Curve::from_number(number.into()),
-        Some(_) => return Err(malformed("curve")),
+        Some(_) => return Err(malformed(Defect::Curve)),
     };
     let public_key = match peer {
         Some(_) if input.next_is(PUBLIC_KEY) => return Err(Error::UnexpectedPublicKey),
         Some(peer) => peer.public_key,
-        None => non_empty(input.required(PUBLIC_KEY, "public key")?, "public key")?,
+        None => non_empty(input.required(PUBLIC_KEY, Defect::PublicKey)?, Defect::PublicKey)?,
     };
-    let signature = non_empty(input.required(SIGNATURE, "signature")?, "signature")?;
+    let signature = non_empty(input.required(SIGNATURE, Defect::Signature)?, Defect::Signature)?;
     let body = decode_body(encoded_details, curve, public_key)?;
     let encoded = seal(encoded_details, &body);
     Ok((body, encoded.signed(signature)))
@@ -63,17 +64,17 @@ pub(super) fn decode(bytes: &[u8], peer: Option<Peer<'_>>) -> Result<(Body, Enco
 /// Parses and validates what is signed: the details, one byte for the curve, the public key.
 pub(super) fn decode_to_be_signed(bytes: &[u8]) -> Result<Body, Error> {
     if bytes.len() > MAX_ENCODED_LEN {
-        return Err(Error::Malformed { reason: "longer than 65536 bytes" });
+        return Err(malformed(Defect::TooLong));
     }
-    let encoded_details = Reader::new(bytes).element(DETAILS).ok_or(malformed("details"))?;
+    let encoded_details = Reader::new(bytes).element(DETAILS).ok_or(malformed(Defect::Details))?;
     let rest = bytes.get(encoded_details.len()..).unwrap_or_default();
-    let (&curve, public_key) = rest.split_first().ok_or(malformed("curve"))?;
-    let public_key = non_empty(public_key, "public key")?;
+    let (&curve, public_key) = rest.split_first().ok_or(malformed(Defect::Curve))?;
+    let public_key = non_empty(public_key, Defect::PublicKey)?;
     decode_body(encoded_details, Curve::from_number(curve.into()), public_key)
 }
 
 fn decode_body(encoded_details: &[u8], curve: Curve, public_key: &[u8]) -> Result<Body, Error> {
-    let raw = decode_details(Reader::new(encoded_details).required(DETAILS, "details")?)?;
+    let raw = decode_details(Reader::new(encoded_details).required(DETAILS, Defect::Details)?)?;
     let mut body =
         Body { version: Version::V2, curve, public_key: public_key.to_vec(), details: raw.details };
     let mut invalid = InvalidPrefixes::default();
@@ -193,7 +194,7 @@ pub(super) fn validate(details: &mut Details, invalid: InvalidPrefixes) -> Resul
             IpNet::V4(_) => has_v4 = true,
         }
     }
-    finish("networks", &mut details.networks, invalid.networks)?;
+    finish(NetworkList::Networks, &mut details.networks, invalid.networks)?;
     for &network in &details.unsafe_networks {
         let has_family = match network {
             IpNet::V4(_) => has_v4,
@@ -203,12 +204,12 @@ pub(super) fn validate(details: &mut Details, invalid: InvalidPrefixes) -> Resul
             return Err(Error::UnsafeNetworkFamily { network });
         }
     }
-    finish("unsafe_networks", &mut details.unsafe_networks, invalid.unsafe_networks)
+    finish(NetworkList::UnsafeNetworks, &mut details.unsafe_networks, invalid.unsafe_networks)
 }
 
 /// The last two rules of either list.
 fn finish(
-    field: &'static str,
+    field: NetworkList,
     networks: &mut [IpNet],
     invalid_prefix: Option<u8>,
 ) -> Result<(), Error> {
@@ -237,25 +238,25 @@ struct RawDetails<'a> {
 
 fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
     let mut input = Reader::new(content);
-    let name = non_empty(input.required(NAME, "name")?, "name")?;
+    let name = non_empty(input.required(NAME, Defect::Name)?, Defect::Name)?;
     if name.len() > MAX_NAME_LEN {
-        return Err(malformed("name"));
+        return Err(malformed(Defect::Name));
     }
-    let networks = list(&mut input, NETWORKS, OCTET_STRING, "networks")?;
-    let unsafe_networks = list(&mut input, UNSAFE_NETWORKS, OCTET_STRING, "unsafe networks")?;
+    let networks = list(&mut input, NETWORKS, OCTET_STRING, Defect::Networks)?;
+    let unsafe_networks = list(&mut input, UNSAFE_NETWORKS, OCTET_STRING, Defect::UnsafeNetworks)?;
     if networks.chain(unsafe_networks).any(|network| !matches!(network.len(), 1 | 5 | 17)) {
-        return Err(malformed("network"));
+        return Err(malformed(Defect::Network));
     }
-    let groups = list(&mut input, GROUPS, UTF8_STRING, "groups")?;
-    let is_ca = match input.optional(IS_CA, "CA flag")? {
+    let groups = list(&mut input, GROUPS, UTF8_STRING, Defect::Groups)?;
+    let is_ca = match input.optional(IS_CA, Defect::CaFlag)? {
         None => false,
         Some(&[flag]) => flag != 0,
-        Some(_) => return Err(malformed("CA flag")),
+        Some(_) => return Err(malformed(Defect::CaFlag)),
     };
-    let not_before = integer(input.required(NOT_BEFORE, "not before")?)?;
-    let not_after = integer(input.required(NOT_AFTER, "not after")?)?;
+    let not_before = integer(input.required(NOT_BEFORE, Defect::NotBefore)?)?;
+    let not_after = integer(input.required(NOT_AFTER, Defect::NotAfter)?)?;
     // Another element here is a future extension, to be signed but not read.
-    let issuer = input.optional(ISSUER, "issuer")?.unwrap_or_default();
+    let issuer = input.optional(ISSUER, Defect::Issuer)?.unwrap_or_default();
 
     let details = Details {
         name: name.to_vec(),
@@ -274,7 +275,7 @@ fn decode_details(content: &[u8]) -> Result<RawDetails<'_>, Error> {
 fn networks(encoded: List<'_>) -> Result<(Vec<IpNet>, Option<u8>), Error> {
     let mut networks = Vec::with_capacity(encoded.count());
     for bytes in encoded {
-        let (&prefix_len, address) = bytes.split_last().ok_or(malformed("network"))?;
+        let (&prefix_len, address) = bytes.split_last().ok_or(malformed(Defect::Network))?;
         match network(address, prefix_len) {
             Some(network) => networks.push(network),
             None => return Ok((networks, Some(prefix_len))),
@@ -316,12 +317,7 @@ impl<'a> Iterator for List<'a> {
 }
 
 /// The non-empty elements of an optional list.
-fn list<'a>(
-    input: &mut Reader<'a>,
-    tag: u8,
-    item: u8,
-    what: &'static str,
-) -> Result<List<'a>, Error> {
+fn list<'a>(input: &mut Reader<'a>, tag: u8, item: u8, what: Defect) -> Result<List<'a>, Error> {
     let list = Reader::new(input.optional(tag, what)?.unwrap_or_default());
     let mut rest = list;
     while !rest.is_empty() {
@@ -330,14 +326,14 @@ fn list<'a>(
     Ok(List { rest: list, item })
 }
 
-fn non_empty<'a>(content: &'a [u8], what: &'static str) -> Result<&'a [u8], Error> {
+fn non_empty(content: &[u8], what: Defect) -> Result<&[u8], Error> {
     if content.is_empty() { Err(malformed(what)) } else { Ok(content) }
 }
 
 /// A signed integer of at most eight bytes, minimally encoded.
 fn integer(content: &[u8]) -> Result<i64, Error> {
     if content.is_empty() || content.len() > 8 || minimal(content).len() != content.len() {
-        return Err(malformed("time"));
+        return Err(malformed(Defect::Time));
     }
     let negative = content.first().is_some_and(|first| first & 0x80 != 0);
     let start = if negative { -1 } else { 0 };
@@ -359,6 +355,6 @@ fn push_list<I: AsRef<[u8]>>(
     }
 }
 
-fn malformed(what: &'static str) -> Error {
-    Error::Malformed { reason: what }
+fn malformed(what: Defect) -> Error {
+    Error::Malformed { defect: what }
 }

@@ -1,7 +1,7 @@
 //! The library's errors in the reference's words; in the library's own where the reference has none.
 
 use ipnet::IpNet;
-use nebula_pki::{Error, Version};
+use nebula_pki::{Argon2Field, CertificateDefect, EncryptedKeyDefect, Error, NetworkList, Version};
 
 const NO_BLOCK: &str = "input did not contain a valid PEM encoded block";
 
@@ -11,15 +11,15 @@ pub(crate) fn of(error: &Error, version: Version) -> String {
         Error::NoPemBlock => NO_BLOCK.to_owned(),
         Error::Utf16 => format!("{NO_BLOCK}: {error}"),
         Error::WrongBanner { .. } => "bytes did not contain a proper certificate banner".to_owned(),
-        Error::Malformed { reason } => malformed(version, reason).to_owned(),
+        Error::Malformed { defect } => malformed(version, *defect),
         Error::NoPublicKey => "invalid public key".to_owned(),
         Error::NoNetworks if version == Version::V1 => {
             "non-CA certificates must contain exactly one network".to_owned()
         }
         Error::NoNetworks => "non-CA certificate must contain at least 1 network".to_owned(),
-        Error::InvalidPrefix { field, .. } => format!("invalid {}: invalid Prefix", one(field)),
+        Error::InvalidPrefix { field, .. } => format!("invalid {}: invalid Prefix", one(*field)),
         Error::Ipv6InV1 { field, network } => {
-            format!("certificate may not contain IPv6 {}s: {network}", one(field))
+            format!("certificate may not contain IPv6 {}s: {network}", one(*field))
         }
         Error::ZeroAddress { network } => {
             format!("non-CA certificates must not use the zero address as a network: {network}")
@@ -74,23 +74,25 @@ pub(crate) fn of_key(error: &Error, kind: &str) -> String {
         Error::WrongBanner { .. } => format!("bytes did not contain a proper {kind} banner"),
         Error::KeyLength { key, expected, .. } => {
             // The reference names keys for agreement by their curve.
-            let key = key.replace("X25519", "CURVE25519");
+            let key = key.to_string().replace("X25519", "CURVE25519");
             format!("key was not {expected} bytes, is invalid {key}")
         }
-        Error::MalformedEncryptedKey { reason } => match *reason {
-            "no bytes" => "nil byte array".to_owned(),
-            "encryption metadata is missing" => "encoded EncryptionMetadata was nil".to_owned(),
-            "Argon2 parameters are missing" => "encoded Argon2Parameters was nil".to_owned(),
-            "invalid protobuf wire format" => {
+        Error::MalformedEncryptedKey { defect } => match defect {
+            EncryptedKeyDefect::Empty => "nil byte array".to_owned(),
+            EncryptedKeyDefect::NoMetadata => "encoded EncryptionMetadata was nil".to_owned(),
+            EncryptedKeyDefect::NoArgon2 => "encoded Argon2Parameters was nil".to_owned(),
+            EncryptedKeyDefect::WireFormat => {
                 "proto: cannot parse invalid wire-format data".to_owned()
             }
-            "algorithm is not UTF-8" => "string field contains invalid UTF-8".to_owned(),
-            other => other.to_owned(),
+            EncryptedKeyDefect::AlgorithmNotUtf8 => {
+                "string field contains invalid UTF-8".to_owned()
+            }
+            other => other.to_string(),
         },
-        Error::Argon2Range { field: "memory_kib", max, .. } => {
+        Error::Argon2Range { field: Argon2Field::Memory, max, .. } => {
             argon_range("Argon2Parameters Memory", *max, " KiB")
         }
-        Error::Argon2Range { field: "parallelism", max, .. } => {
+        Error::Argon2Range { field: Argon2Field::Parallelism, max, .. } => {
             argon_range("Argon2Parameters Parallelism", *max, "")
         }
         Error::Argon2Range { max, .. } => argon_range("-argon-iterations", *max, ""),
@@ -113,26 +115,25 @@ pub(crate) fn argon_range(what: &str, most: u32, unit: &str) -> String {
     format!("{what} must be be greater than 0 and no more than {most}{unit}")
 }
 
-/// `networks` is one network, `unsafe_networks` one unsafe network.
-fn one(field: &str) -> &'static str {
-    if field == "networks" { "network" } else { "unsafe network" }
+/// What one entry of the list is called.
+fn one(list: NetworkList) -> &'static str {
+    if list == NetworkList::Networks { "network" } else { "unsafe network" }
 }
 
-fn malformed(version: Version, reason: &'static str) -> &'static str {
+fn malformed(version: Version, defect: CertificateDefect) -> String {
     if version == Version::V2 {
-        return "bad wire format";
+        return "bad wire format".to_owned();
     }
-    match reason {
-        "no bytes" => "nil byte array",
-        "details are missing" => "encoded Details was nil",
-        "odd number of integers in networks" => {
-            "encoded IPs should be in pairs, an odd number was found"
-        }
-        "odd number of integers in unsafe networks" => {
+    match defect {
+        CertificateDefect::Empty => "nil byte array",
+        CertificateDefect::NoDetails => "encoded Details was nil",
+        CertificateDefect::OddNetworks => "encoded IPs should be in pairs, an odd number was found",
+        CertificateDefect::OddUnsafeNetworks => {
             "encoded Subnets should be in pairs, an odd number was found"
         }
-        "invalid protobuf wire format" => "proto: cannot parse invalid wire-format data",
-        "name or group is not UTF-8" => "string field contains invalid UTF-8",
-        other => other,
+        CertificateDefect::WireFormat => "proto: cannot parse invalid wire-format data",
+        CertificateDefect::NotUtf8 => "string field contains invalid UTF-8",
+        other => return other.to_string(),
     }
+    .to_owned()
 }

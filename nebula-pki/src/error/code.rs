@@ -1,3 +1,5 @@
+//! The stable code of each error.
+
 use super::Error;
 
 impl Error {
@@ -39,7 +41,7 @@ impl Error {
             Self::EncryptedKey => "encrypted_key",
             Self::EmptyPassphrase => "empty_passphrase",
             Self::WrongPassphrase => "wrong_passphrase",
-            Self::Encryption { .. } => "encryption",
+            Self::Encryption => "encryption",
             Self::MalformedEncryptedKey { .. }
             | Self::Argon2Range { .. }
             | Self::UnsupportedCipher { .. }
@@ -51,7 +53,7 @@ impl Error {
             Self::Signer { .. } => "signer",
             Self::Pkcs11Uri { .. } => "pkcs11_uri",
             Self::NoPin => "no_pin",
-            Self::PinSource { .. } => "pin_source",
+            Self::PinSource { .. } | Self::EmptyPinSource { .. } => "pin_source",
             Self::Pkcs11 { .. } => "pkcs11",
             Self::TokenSelection { .. } => "token_selection",
             Self::TokenKeySelection { .. } => "token_key_selection",

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::{
     PublicKey, first_block, point_of, random_scalar, random_secret, scalar, scalar_bytes, secret,
 };
+use crate::error::{KeyKind, PemContents};
 use crate::{Certificate, Curve, Error, Random, pem};
 
 pub(crate) const X25519_BANNER: &str = "NEBULA X25519 PRIVATE KEY";
@@ -47,7 +48,7 @@ impl AgreementKey {
         let curve = match block.banner() {
             X25519_BANNER => Curve::Curve25519,
             P256_BANNER => Curve::P256,
-            _ => return Err(block.wrong_banner("a host's private key")),
+            _ => return Err(block.wrong_banner(PemContents::AgreementKey)),
         };
         Self::from_bytes(curve, &block.contents)
     }
@@ -61,10 +62,10 @@ impl AgreementKey {
     pub fn from_bytes(curve: Curve, bytes: &[u8]) -> Result<Self, Error> {
         match curve {
             Curve::Curve25519 => {
-                let bytes = secret("X25519 private key", bytes)?;
+                let bytes = secret(KeyKind::X25519Private, bytes)?;
                 Ok(Self(Key::X25519(StaticSecret::from(*bytes))))
             }
-            Curve::P256 => Ok(Self(Key::P256(scalar("P256 private key", bytes)?))),
+            Curve::P256 => Ok(Self(Key::P256(scalar(KeyKind::P256Private, bytes)?))),
             Curve::Unknown(_) => Err(Error::UnsupportedCurve { curve }),
         }
     }

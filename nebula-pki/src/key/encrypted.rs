@@ -16,6 +16,7 @@ use self::container::{Container, NONCE_LEN};
 pub use self::parameters::Argon2Parameters;
 use super::signing::{ENCRYPTED_ECDSA_BANNER, ENCRYPTED_ED25519_BANNER};
 use super::{SigningKey, first_block};
+use crate::error::PemContents;
 use crate::{Curve, Error, Random, Signer, pem};
 
 /// Bytes of the salts made here; the reference makes them as long.
@@ -74,7 +75,7 @@ impl EncryptedKey {
         let curve = match block.banner() {
             ENCRYPTED_ED25519_BANNER => Curve::Curve25519,
             ENCRYPTED_ECDSA_BANNER => Curve::P256,
-            _ => return Err(block.wrong_banner("a CA's encrypted private key")),
+            _ => return Err(block.wrong_banner(PemContents::EncryptedSigningKey)),
         };
         Ok(Self { curve, container: Container::decode(&block.contents)? })
     }
@@ -145,7 +146,8 @@ impl EncryptedKey {
 
         let encrypted = cipher(passphrase, &salt, parameters)?
             .encrypt(&Nonce::from(nonce), key.to_bytes().as_slice())
-            .map_err(|error| Error::Encryption { reason: error.to_string() })?;
+            // AES-GCM refuses more than 64 GiB, which no key has.
+            .map_err(|_| Error::Encryption)?;
         let ciphertext = [nonce.as_slice(), &encrypted].concat();
         Ok(Self { curve: key.curve(), container: Container { parameters, salt, ciphertext } })
     }

@@ -1,4 +1,5 @@
 use super::first_block;
+use crate::error::{KeyKind, PemContents};
 use crate::{Curve, Error, pem};
 
 pub(crate) const X25519_BANNER: &str = "NEBULA X25519 PUBLIC KEY";
@@ -26,7 +27,7 @@ impl PublicKey {
         let curve = match block.banner() {
             X25519_BANNER => Curve::Curve25519,
             P256_BANNER => Curve::P256,
-            _ => return Err(block.wrong_banner("a host's public key")),
+            _ => return Err(block.wrong_banner(PemContents::PublicKey)),
         };
         Self::from_raw(curve, &block.contents)
     }
@@ -42,7 +43,7 @@ impl PublicKey {
         match curve {
             Curve::Curve25519 => {
                 let point: &[u8; 32] = bytes.try_into().map_err(|_| Error::KeyLength {
-                    key: "X25519 public key",
+                    key: KeyKind::X25519Public,
                     expected: 32,
                     found,
                 })?;
@@ -51,7 +52,7 @@ impl PublicKey {
                 }
             }
             Curve::P256 if found != 65 => {
-                return Err(Error::KeyLength { key: "P256 public key", expected: 65, found });
+                return Err(Error::KeyLength { key: KeyKind::P256Public, expected: 65, found });
             }
             Curve::P256 => match bytes.first() {
                 Some(4) => {

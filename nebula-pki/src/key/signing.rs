@@ -3,6 +3,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::{Secret, first_block, random_scalar, random_secret, scalar, scalar_bytes};
+use crate::error::{KeyKind, PemContents};
 use crate::signature::{EcdsaKey, Ed25519Key};
 use crate::{Certificate, Curve, Error, Random, Signer, pem};
 
@@ -52,7 +53,7 @@ impl SigningKey {
             ED25519_BANNER => Curve::Curve25519,
             ECDSA_BANNER => Curve::P256,
             ENCRYPTED_ED25519_BANNER | ENCRYPTED_ECDSA_BANNER => return Err(Error::EncryptedKey),
-            _ => return Err(block.wrong_banner("a CA's private key")),
+            _ => return Err(block.wrong_banner(PemContents::SigningKey)),
         };
         Self::from_bytes(curve, &block.contents)
     }
@@ -71,7 +72,7 @@ impl SigningKey {
         match curve {
             Curve::Curve25519 => {
                 let length = Error::KeyLength {
-                    key: "Ed25519 private key",
+                    key: KeyKind::Ed25519Private,
                     expected: ed25519_dalek::KEYPAIR_LENGTH,
                     found: bytes.len(),
                 };
@@ -82,7 +83,7 @@ impl SigningKey {
                 let key = Self::from_seed(Zeroizing::new(*seed))?;
                 if key.public == public { Ok(key) } else { Err(Error::CorruptSigningKey) }
             }
-            Curve::P256 => Self::from_scalar(&scalar("ECDSA P256 private key", bytes)?),
+            Curve::P256 => Self::from_scalar(&scalar(KeyKind::EcdsaPrivate, bytes)?),
             Curve::Unknown(_) => Err(Error::UnsupportedCurve { curve }),
         }
     }

@@ -12,8 +12,9 @@ use cryptoki::error::{Error as Failure, RvError};
 
 pub use uri::Pkcs11Uri;
 
-use self::key::{Key, NO_POINT, Unsigned};
+use self::key::{Key, Unsigned};
 use super::Signer;
+use crate::error::TokenKeyDefect;
 use crate::key::PublicKey;
 use crate::signature::VerifyingKey;
 use crate::{Curve, Error};
@@ -62,7 +63,7 @@ impl Pkcs11Signer {
     ///
     /// [`Error::TokenSelection`] and [`Error::TokenKeySelection`] unless exactly one token and key
     /// match, [`Error::NoPin`] where there is none and the token asks for one, [`Error::TokenKey`] for
-    /// a key that cannot sign certificates, [`Error::PinSource`], and [`Error::Pkcs11`] for what the
+    /// a key that cannot sign certificates, [`Error::PinSource`], [`Error::EmptyPinSource`], and [`Error::Pkcs11`] for what the
     /// module refuses, such as a wrong PIN.
     pub fn open(uri: Pkcs11Uri) -> Result<Self, Error> {
         let key = Key::open(&uri)?;
@@ -85,12 +86,12 @@ impl Pkcs11Signer {
     fn prove(uri: Pkcs11Uri, key: Key) -> Result<Self, Error> {
         let public_key = key.public_key()?;
         let curve = key.curve();
-        let verifying_key =
-            VerifyingKey::new(curve, &public_key).ok_or(Error::TokenKey { reason: NO_POINT })?;
+        let verifying_key = VerifyingKey::new(curve, &public_key)
+            .ok_or(Error::TokenKey { defect: TokenKeyDefect::PointNotOnCurve })?;
         let signer = Self { uri, curve, public_key, verifying_key, key: Mutex::new(key) };
         match signer.sign(PROOF) {
             Err(Error::SignatureMismatch) => {
-                Err(Error::TokenKey { reason: "its public key belongs to another one" })
+                Err(Error::TokenKey { defect: TokenKeyDefect::OtherPublicKey })
             }
             result => result.map(|_| signer),
         }

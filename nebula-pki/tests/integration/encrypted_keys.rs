@@ -3,7 +3,10 @@
 mod crossed;
 
 use nebula_pki::key::{Argon2Parameters, EncryptedKey, SigningKey};
-use nebula_pki::{Certificate, Curve, Error, Random, Signer};
+use nebula_pki::{
+    Argon2Field, Certificate, Curve, EncryptedKeyDefect, Error, KeyKind, PemContents, Random,
+    Signer,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -115,19 +118,19 @@ fn malformed_keys_get_the_reference_s_verdict() {
 }
 
 fn expected(id: &str) -> Error {
-    let malformed = |reason| Error::MalformedEncryptedKey { reason };
+    let malformed = |defect| Error::MalformedEncryptedKey { defect };
     let cipher = |found: &str| Error::UnsupportedCipher { found: found.to_owned() };
     let range = |field, max, found| Error::Argon2Range { field, max, found };
     let length = |key, expected, found| Error::KeyLength { key, expected, found };
     match id {
-        "empty" => malformed("no bytes"),
-        "garbage" | "trunc" => malformed("invalid protobuf wire format"),
-        "no-meta" => malformed("encryption metadata is missing"),
-        "no-argon" => malformed("Argon2 parameters are missing"),
-        "mem0" => range("memory_kib", u32::MAX, 0),
-        "par0" => range("parallelism", 255, 0),
-        "par256" => range("parallelism", 255, 256),
-        "it0" => range("iterations", u32::MAX, 0),
+        "empty" => malformed(EncryptedKeyDefect::Empty),
+        "garbage" | "trunc" => malformed(EncryptedKeyDefect::WireFormat),
+        "no-meta" => malformed(EncryptedKeyDefect::NoMetadata),
+        "no-argon" => malformed(EncryptedKeyDefect::NoArgon2),
+        "mem0" => range(Argon2Field::Memory, u32::MAX, 0),
+        "par0" => range(Argon2Field::Parallelism, 255, 0),
+        "par256" => range(Argon2Field::Parallelism, 255, 256),
+        "it0" => range(Argon2Field::Iterations, u32::MAX, 0),
         "alg-empty" => cipher(""),
         "alg-other" => cipher("AES-128-GCM"),
         "alg-lower" => cipher("aes-256-gcm"),
@@ -138,12 +141,12 @@ fn expected(id: &str) -> Error {
         "salt-missing" | "salt-emptyfield" => Error::SaltLength { found: 0 },
         "ct-missing" => Error::CiphertextLength { found: 0 },
         "ct-12" => Error::CiphertextLength { found: 12 },
-        "pt63" => length("Ed25519 private key", 64, 63),
-        "pt32" => length("Ed25519 private key", 64, 32),
-        "banner-p256" => length("ECDSA P256 private key", 32, 64),
+        "pt63" => length(KeyKind::Ed25519Private, 64, 63),
+        "pt32" => length(KeyKind::Ed25519Private, 64, 32),
+        "banner-p256" => length(KeyKind::EcdsaPrivate, 32, 64),
         "pt-mismatch" => Error::CorruptSigningKey,
         "banner-plain" => Error::WrongBanner {
-            expected: "a CA's encrypted private key",
+            expected: PemContents::EncryptedSigningKey,
             found: "NEBULA ED25519 PRIVATE KEY".to_owned(),
         },
         "mem-wrong" | "ct-13" | "ct-tag" | "ct-nonce" | "ct-trail" | "dup-ct" => {
@@ -168,9 +171,9 @@ fn several_defects_are_reported_in_the_reference_s_order() {
     refused(|f| f.salt = vec![7; 15], Error::SaltLength { found: 15 });
     refused(|f| f.version = 20, Error::Argon2Version { found: 20 });
     refused(|f| f.algorithm = "x", Error::UnsupportedCipher { found: "x".to_owned() });
-    refused(|f| f.iterations = 0, range("iterations", u32::MAX));
-    refused(|f| f.parallelism = 0, range("parallelism", 255));
-    refused(|f| f.memory_kib = 0, range("memory_kib", u32::MAX));
+    refused(|f| f.iterations = 0, range(Argon2Field::Iterations, u32::MAX));
+    refused(|f| f.parallelism = 0, range(Argon2Field::Parallelism, 255));
+    refused(|f| f.memory_kib = 0, range(Argon2Field::Memory, u32::MAX));
 }
 
 #[test]
@@ -211,13 +214,13 @@ fn a_key_of_one_curve_is_not_taken_for_one_of_the_other() {
 fn what_would_cost_too_much_is_refused() {
     let key = SigningKey::generate(Curve::Curve25519, &mut Seeded(1)).unwrap();
     let cases = [
-        ((u32::MAX, 1, 1), ("memory_kib", u32::MAX.into(), 4 << 20)),
-        ((4 << 20 | 1, 1, 4), ("memory_kib", 4 << 20 | 1, 4 << 20)),
-        ((8, u32::MAX, 1), ("iterations", u32::MAX.into(), 1 << 16)),
-        ((8, 1 << 16 | 1, 1), ("iterations", 1 << 16 | 1, 1 << 16)),
-        ((1 << 20, 65, 4), ("memory_kib × iterations", 65 << 20, 64 << 20)),
+        ((u32::MAX, 1, 1), (Argon2Field::Memory, u32::MAX.into(), 4 << 20)),
+        ((4 << 20 | 1, 1, 4), (Argon2Field::Memory, 4 << 20 | 1, 4 << 20)),
+        ((8, u32::MAX, 1), (Argon2Field::Iterations, u32::MAX.into(), 1 << 16)),
+        ((8, 1 << 16 | 1, 1), (Argon2Field::Iterations, 1 << 16 | 1, 1 << 16)),
+        ((1 << 20, 65, 4), (Argon2Field::Work, 65 << 20, 64 << 20)),
         // As much memory is used as for 2040 KiB.
-        ((1, 1 << 16, 255), ("memory_kib × iterations", 2_040 << 16, 64 << 20)),
+        ((1, 1 << 16, 255), (Argon2Field::Work, 2_040 << 16, 64 << 20)),
     ];
     for ((memory_kib, iterations, parallelism), (field, found, limit)) in cases {
         let parameters = Argon2Parameters { memory_kib, iterations, parallelism };
@@ -243,12 +246,12 @@ fn nothing_is_sealed_that_could_not_be_opened() {
     assert_eq!(seal(b"", QUICK), Error::EmptyPassphrase);
     let range = |field, max, found| Error::Argon2Range { field, max, found };
     let none = Argon2Parameters { memory_kib: 0, ..QUICK };
-    assert_eq!(seal(b"p", none), range("memory_kib", u32::MAX, 0));
+    assert_eq!(seal(b"p", none), range(Argon2Field::Memory, u32::MAX, 0));
     let none = Argon2Parameters { iterations: 0, ..QUICK };
-    assert_eq!(seal(b"p", none), range("iterations", u32::MAX, 0));
+    assert_eq!(seal(b"p", none), range(Argon2Field::Iterations, u32::MAX, 0));
     for parallelism in [0, 256, u32::MAX] {
         let parameters = Argon2Parameters { parallelism, ..QUICK };
-        assert_eq!(seal(b"p", parameters), range("parallelism", 255, parallelism));
+        assert_eq!(seal(b"p", parameters), range(Argon2Field::Parallelism, 255, parallelism));
     }
 }
 

@@ -3,8 +3,8 @@
 use nebula_pki::Version::{V1, V2};
 use nebula_pki::key::{AgreementKey, SigningKey};
 use nebula_pki::{
-    Blocklist, CaParameters, CaPool, Certificate, Curve, Error, HostParameters, Issuer, Validity,
-    Version,
+    Blocklist, CaParameters, CaPool, Certificate, CertificateDefect, Curve, Error, HostParameters,
+    Issuer, Validity, Version,
 };
 
 use crate::support::assemble::{element, field};
@@ -52,7 +52,7 @@ fn the_key_is_not_sent_twice() {
         let without = Certificate::from_bytes(version, &certificate.to_handshake_bytes());
         let expected = match version {
             V1 => Error::NoPublicKey,
-            _ => Error::Malformed { reason: "public key" },
+            _ => Error::Malformed { defect: CertificateDefect::PublicKey },
         };
         assert_eq!(without, Err(expected));
     }
@@ -84,7 +84,10 @@ fn a_curve_in_the_certificate_must_be_the_node_s() {
         let found = Curve::Unknown(2);
         assert_eq!(receive(&[2]), Err(Error::CurveMismatch { expected: curve, found }));
         for malformed in [&[][..], &[0, number(curve)]] {
-            assert_eq!(receive(malformed), Err(Error::Malformed { reason: "curve" }));
+            assert_eq!(
+                receive(malformed),
+                Err(Error::Malformed { defect: CertificateDefect::Curve })
+            );
         }
     }
 }
@@ -119,7 +122,7 @@ fn nothing_malformed_is_received() {
     }
     assert_eq!(
         Certificate::from_handshake(V1, &field(0x12, b"s"), &[1], Curve::P256),
-        Err(Error::Malformed { reason: "details are missing" })
+        Err(Error::Malformed { defect: CertificateDefect::NoDetails })
     );
 }
 

@@ -7,7 +7,7 @@ use nebula_pki::Version::{V1, V2};
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{
     Blocklist, CaParameters, CaPool, Certificate, Curve, Error, HostParameters, Issuer,
-    MAX_ENCODED_LEN, Signer, Validity, Version,
+    MAX_ENCODED_LEN, NetworkList, PairDefect, Signer, Validity, Version,
 };
 
 use crate::support::random::Seeded;
@@ -127,7 +127,7 @@ fn networks_that_no_node_can_use_are_refused() {
     let v1 = |networks: &[&str]| issuer(V1).issue(V1, &host_in(networks)).unwrap_err();
     assert_eq!(v1(&[]), Error::NoNetworks);
     assert_eq!(v1(&["10.0.0.1/8", "10.0.0.2/8"]), Error::TooManyNetworks { found: 2 });
-    let (field, network) = ("networks", net("fd00::1/64"));
+    let (field, network) = (NetworkList::Networks, net("fd00::1/64"));
     assert_eq!(v1(&["fd00::1/64"]), Error::Ipv6InV1 { field, network });
     assert_eq!(v1(&["0.0.0.0/8"]), Error::ZeroAddress { network: net("0.0.0.0/8") });
 
@@ -139,7 +139,7 @@ fn networks_that_no_node_can_use_are_refused() {
     assert_eq!(v2(&[mapped]), Error::MappedNetwork { network: net(mapped) });
     let twice = ["10.0.0.1/8", "fd00::1/64", "10.0.0.1/8"];
     let network = net("10.0.0.1/8");
-    assert_eq!(v2(&twice), Error::DuplicateNetwork { field: "networks", network });
+    assert_eq!(v2(&twice), Error::DuplicateNetwork { field: NetworkList::Networks, network });
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn unsafe_networks_that_no_node_can_route_are_refused() {
     let refused = |version, networks: &[&str]| {
         issuer(version).issue(version, &host().unsafe_networks(nets(networks))).unwrap_err()
     };
-    let (field, network) = ("unsafe_networks", net("::/0"));
+    let (field, network) = (NetworkList::UnsafeNetworks, net("::/0"));
     assert_eq!(refused(V1, &["::/0"]), Error::Ipv6InV1 { field, network });
     assert_eq!(refused(V2, &["::/0"]), Error::UnsafeNetworkFamily { network });
     let network = net("0.0.0.0/0");
@@ -413,7 +413,7 @@ fn cas_that_nobody_can_use_are_not_made() {
         assert_eq!(refused, Err(Error::ZeroAddress { network }));
     }
     let network = net("fd00::/8");
-    let field = "networks";
+    let field = NetworkList::Networks;
     assert_eq!(make(V1, ca().networks([network])), Err(Error::Ipv6InV1 { field, network }));
 }
 
@@ -505,10 +505,13 @@ fn a_pair_that_nodes_refuse_is_found() {
     let second = issue(V2, &["10.0.0.9/8", "fd00::1/64", "10.0.0.2/8"], 1);
     assert_eq!(beside(&second), Ok(()));
     assert_eq!(second.check_beside(&first), Ok(()));
-    assert_eq!(beside(&first), refused("version"));
-    assert_eq!(beside(&issue(V2, &["10.0.0.2/8"], 3)), refused("public key"));
-    assert_eq!(beside(&issue(V2, &["10.0.0.2/8", "10.0.0.1/8"], 1)), refused("first network"));
-    assert_eq!(beside(&issue(V2, &["10.0.0.2/9"], 1)), refused("first network"));
+    assert_eq!(beside(&first), refused(PairDefect::Version));
+    assert_eq!(beside(&issue(V2, &["10.0.0.2/8"], 3)), refused(PairDefect::PublicKey));
+    assert_eq!(
+        beside(&issue(V2, &["10.0.0.2/8", "10.0.0.1/8"], 1)),
+        refused(PairDefect::FirstNetwork)
+    );
+    assert_eq!(beside(&issue(V2, &["10.0.0.2/9"], 1)), refused(PairDefect::FirstNetwork));
 }
 
 fn issuer(version: Version) -> Issuer<SigningKey> {

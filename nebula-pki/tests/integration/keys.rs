@@ -2,7 +2,8 @@
 
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{
-    CaParameters, Certificate, Curve, Error, Issuer, Random, Signer, Validity, Version,
+    CaParameters, Certificate, Curve, Error, Issuer, KeyKind, PemContents, Random, Signer,
+    Validity, Version,
 };
 
 use crate::support::random::Seeded;
@@ -39,10 +40,13 @@ fn public_keys_have_the_length_of_their_curve() {
         let refused = PublicKey::from_raw(Curve::Curve25519, &vec![9; found]);
         assert_eq!(
             refused,
-            Err(Error::KeyLength { key: "X25519 public key", expected: 32, found })
+            Err(Error::KeyLength { key: KeyKind::X25519Public, expected: 32, found })
         );
         let refused = PublicKey::from_raw(Curve::P256, &vec![4; found]);
-        assert_eq!(refused, Err(Error::KeyLength { key: "P256 public key", expected: 65, found }));
+        assert_eq!(
+            refused,
+            Err(Error::KeyLength { key: KeyKind::P256Public, expected: 65, found })
+        );
     }
     let curve = Curve::Unknown(2);
     assert_eq!(PublicKey::from_raw(curve, &[9; 32]), Err(Error::UnsupportedCurve { curve }));
@@ -63,7 +67,7 @@ fn only_a_host_s_public_key_is_taken_for_one() {
     ] {
         let refused = PublicKey::from_pem(pem(banner, &[9; 32]).as_bytes());
         let found = banner.to_owned();
-        assert_eq!(refused, Err(Error::WrongBanner { expected: "a host's public key", found }));
+        assert_eq!(refused, Err(Error::WrongBanner { expected: PemContents::PublicKey, found }));
     }
     assert_eq!(PublicKey::from_pem(b"hello"), Err(Error::NoPemBlock));
     let long = pem(&"B".repeat(1_000), &[]);
@@ -82,7 +86,7 @@ fn only_a_ca_s_private_key_is_taken_for_one() {
         ["NEBULA X25519 PRIVATE KEY", "NEBULA ED25519 PUBLIC KEY", "NEBULA P256 PRIVATE KEY"];
     for banner in wrong {
         let found = banner.to_owned();
-        let expected = "a CA's private key";
+        let expected = PemContents::SigningKey;
         assert_eq!(refused(banner, &[9; 64]), Error::WrongBanner { expected, found });
     }
     for banner in
@@ -93,13 +97,13 @@ fn only_a_ca_s_private_key_is_taken_for_one() {
     for found in [0, 31, 33, 64] {
         assert_eq!(
             refused("NEBULA ECDSA P256 PRIVATE KEY", &vec![9; found]),
-            Error::KeyLength { key: "ECDSA P256 private key", expected: 32, found }
+            Error::KeyLength { key: KeyKind::EcdsaPrivate, expected: 32, found }
         );
     }
     for found in [0, 32, 63, 65] {
         assert_eq!(
             refused("NEBULA ED25519 PRIVATE KEY", &vec![9; found]),
-            Error::KeyLength { key: "Ed25519 private key", expected: 64, found }
+            Error::KeyLength { key: KeyKind::Ed25519Private, expected: 64, found }
         );
     }
 }
@@ -113,16 +117,16 @@ fn only_a_host_s_private_key_is_taken_for_one() {
         ["NEBULA ED25519 PRIVATE KEY", "NEBULA X25519 PUBLIC KEY", "NEBULA ECDSA P256 PRIVATE KEY"];
     for banner in wrong {
         let found = banner.to_owned();
-        let expected = "a host's private key";
+        let expected = PemContents::AgreementKey;
         assert_eq!(refused(banner, &[9; 32]), Error::WrongBanner { expected, found });
     }
     assert_eq!(
         refused("NEBULA P256 PRIVATE KEY", &[9; 31]),
-        Error::KeyLength { key: "P256 private key", expected: 32, found: 31 }
+        Error::KeyLength { key: KeyKind::P256Private, expected: 32, found: 31 }
     );
     assert_eq!(
         refused("NEBULA X25519 PRIVATE KEY", &[9; 31]),
-        Error::KeyLength { key: "X25519 private key", expected: 32, found: 31 }
+        Error::KeyLength { key: KeyKind::X25519Private, expected: 32, found: 31 }
     );
 }
 
@@ -135,11 +139,11 @@ fn scalars_are_between_zero_and_the_order() {
     for scalar in [vec![0; 32], order, vec![0xff; 32]] {
         assert_eq!(
             SigningKey::from_bytes(Curve::P256, &scalar).unwrap_err(),
-            Error::ScalarRange { key: "ECDSA P256 private key" }
+            Error::ScalarRange { key: KeyKind::EcdsaPrivate }
         );
         assert_eq!(
             AgreementKey::from_bytes(Curve::P256, &scalar).unwrap_err(),
-            Error::ScalarRange { key: "P256 private key" }
+            Error::ScalarRange { key: KeyKind::P256Private }
         );
     }
     SigningKey::from_bytes(Curve::P256, &largest).unwrap();
@@ -243,7 +247,7 @@ fn a_key_is_no_certificate() {
     let key = SigningKey::generate(Curve::Curve25519, &mut Seeded(3)).unwrap().to_pem();
     let refused = Certificate::from_pem(key.as_bytes());
     let found = "NEBULA ED25519 PRIVATE KEY".to_owned();
-    assert_eq!(refused, Err(Error::WrongBanner { expected: "a certificate", found }));
+    assert_eq!(refused, Err(Error::WrongBanner { expected: PemContents::Certificate, found }));
 }
 
 fn pem(banner: &str, bytes: &[u8]) -> String {

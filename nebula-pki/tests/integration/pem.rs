@@ -1,7 +1,7 @@
 //! Is PEM cut as the reference's reader cuts it, where blocks are broken? Verdicts are those of
 //! `nebula-cert print` 1.11.0.
 
-use nebula_pki::{Certificate, Curve, Error, PemKind, Version};
+use nebula_pki::{Certificate, CertificateDefect, Curve, Error, PemKind, Version};
 
 const BEGIN: &str = "-----BEGIN NEBULA CERTIFICATE-----\n";
 const END: &str = "-----END NEBULA CERTIFICATE-----";
@@ -16,7 +16,7 @@ fn a_block_of_headers_only_is_skipped() {
 fn a_block_of_nothing_is_an_empty_certificate() {
     let input = format!("{BEGIN}{END}\n{}", good());
     let verdict = Certificate::from_pem(input.as_bytes());
-    assert_eq!(verdict, Err(Error::Malformed { reason: "no bytes" }));
+    assert_eq!(verdict, Err(Error::Malformed { defect: CertificateDefect::Empty }));
 }
 
 #[test]

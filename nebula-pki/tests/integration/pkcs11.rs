@@ -5,6 +5,7 @@
 
 use std::env;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -18,7 +19,7 @@ use cryptoki::types::AuthPin;
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{
     Blocklist, CaParameters, CaPool, Curve, Error, HostParameters, Issuer, Pkcs11Signer, Pkcs11Uri,
-    Signer, Validity, Version,
+    Signer, TokenKeyDefect, Validity, Version,
 };
 
 use crate::support::peer;
@@ -138,13 +139,13 @@ fn the_key_has_to_be_the_one() {
     assert_eq!(Pkcs11Signer::open(token.uri("id=%01")).unwrap().public_key(), first.public_key());
 
     generate(&session, P384, "p384", &[3]);
-    let reason = "it is on another curve than P256 and Ed25519";
-    assert_eq!(refused("id=%03"), Error::TokenKey { reason });
+    let defect = TokenKeyDefect::OtherCurve;
+    assert_eq!(refused("id=%03"), Error::TokenKey { defect });
     let bits = Attribute::ModulusBits(2_048.into());
     let mechanism = Mechanism::RsaPkcsKeyPairGen;
     generate_with(&session, &mechanism, bits, "rsa", &[4]);
-    let reason = "it is not for signatures on elliptic curves";
-    assert_eq!(refused("id=%04"), Error::TokenKey { reason });
+    let defect = TokenKeyDefect::NotElliptic;
+    assert_eq!(refused("id=%04"), Error::TokenKey { defect });
 
     // A host's key agrees, and signs nothing.
     let named = [Attribute::Token(true), Attribute::Id(vec![7])];
@@ -166,9 +167,9 @@ fn the_key_has_to_be_the_one() {
         .find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(vec![6])])
         .unwrap()[0];
     session.update_attributes(public, &[Attribute::Id(vec![5])]).unwrap();
-    let reason = "its public key belongs to another one";
-    assert_eq!(refused("id=%05"), Error::TokenKey { reason });
-    assert_eq!(refused("id=%06"), Error::TokenKey { reason: "it has no public key beside it" });
+    let defect = TokenKeyDefect::OtherPublicKey;
+    assert_eq!(refused("id=%05"), Error::TokenKey { defect });
+    assert_eq!(refused("id=%06"), Error::TokenKey { defect: TokenKeyDefect::NoPublicKey });
 }
 
 #[test]
@@ -311,14 +312,14 @@ fn the_pin_has_to_be_right() {
     let pin = token.file("pin");
     assert!(matches!(
         open(&format!("&pin-source={pin}")).unwrap_err(),
-        Error::PinSource { path, reason } if path == pin && reason == "entity not found"
+        Error::PinSource { path, kind: ErrorKind::NotFound } if path == pin
     ));
     // It would count as a try.
     for empty in ["", "\n", "\r\n"] {
         fs::write(&pin, empty).unwrap();
         assert!(matches!(
             open(&format!("&pin-source={pin}")).unwrap_err(),
-            Error::PinSource { path, reason } if path == pin && reason == "the file is empty"
+            Error::EmptyPinSource { path } if path == pin
         ));
     }
     for (content, source) in [

@@ -2,7 +2,10 @@
 
 use nebula_pki::Version::{V1, V2};
 use nebula_pki::key::{AgreementKey, SigningKey};
-use nebula_pki::{CaParameters, Curve, Error, HostParameters, Issuer, Signer, Validity, Version};
+use nebula_pki::{
+    CaParameters, CertificateDefect, Curve, Error, HostParameters, Issuer, Signer, Validity,
+    Version,
+};
 
 use crate::support::random::Seeded;
 
@@ -78,7 +81,7 @@ fn what_a_lenient_reader_skips_is_not_signed() {
     let bytes = issuer_1.prepare(V1, &host(curve)).unwrap().to_be_signed().to_vec();
     // An unknown field, number 15, of two bytes.
     let extended = [&bytes[..], &[0x7a, 2, b'h', b'i']].concat();
-    let not_canonical = Error::Malformed { reason: "not in the form in which it is signed" };
+    let not_canonical = Error::Malformed { defect: CertificateDefect::NotCanonical };
     assert_eq!(issuer_1.resume(V1, &extended).map(drop), Err(not_canonical.clone()));
 
     let issuer_2 = issuer(V2, curve, 1);

@@ -1,6 +1,6 @@
 //! Which of several broken rules is reported? The one that the reference reports.
 
-use nebula_pki::{Certificate, Error, Version};
+use nebula_pki::{Certificate, Error, NetworkList, Version};
 
 use crate::support::assemble::element;
 
@@ -18,7 +18,7 @@ fn a_host_without_networks_is_reported_before_an_invalid_unsafe_network() {
 #[test]
 fn the_first_bad_network_of_the_certificate_is_reported() {
     let zero = Error::ZeroAddress { network: "0.0.0.0/8".parse().unwrap() };
-    let invalid = Error::InvalidPrefix { field: "networks", prefix_len: 33 };
+    let invalid = Error::InvalidPrefix { field: NetworkList::Networks, prefix_len: 33 };
     assert_eq!(parse(&[V4, ZERO, TOO_LONG], &[]), Err(zero));
     assert_eq!(parse(&[V4, TOO_LONG, ZERO], &[]), Err(invalid.clone()));
     assert_eq!(parse(&[TOO_LONG], &[]), Err(invalid));
@@ -30,11 +30,14 @@ fn duplicates_are_reported_after_all_else_of_their_list() {
     let duplicate =
         |field| Error::DuplicateNetwork { field, network: "10.0.0.1/8".parse().unwrap() };
     let family = Error::UnsafeNetworkFamily { network: "fd00::1/64".parse().unwrap() };
-    assert_eq!(parse(&[V4, V4, TOO_LONG], &[]), Err(invalid("networks")));
-    assert_eq!(parse(&[V4, V4], &[TOO_LONG]), Err(duplicate("networks")));
+    assert_eq!(parse(&[V4, V4, TOO_LONG], &[]), Err(invalid(NetworkList::Networks)));
+    assert_eq!(parse(&[V4, V4], &[TOO_LONG]), Err(duplicate(NetworkList::Networks)));
     assert_eq!(parse(&[OTHER_V4], &[V4, V4, V6]), Err(family));
-    assert_eq!(parse(&[OTHER_V4], &[V4, V4, TOO_LONG]), Err(invalid("unsafe_networks")));
-    assert_eq!(parse(&[OTHER_V4], &[V4, OTHER_V4, V4]), Err(duplicate("unsafe_networks")));
+    assert_eq!(parse(&[OTHER_V4], &[V4, V4, TOO_LONG]), Err(invalid(NetworkList::UnsafeNetworks)));
+    assert_eq!(
+        parse(&[OTHER_V4], &[V4, OTHER_V4, V4]),
+        Err(duplicate(NetworkList::UnsafeNetworks))
+    );
 }
 
 /// The verdict on a host of version 2 with these networks and unsafe networks.

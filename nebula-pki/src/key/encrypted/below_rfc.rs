@@ -50,9 +50,7 @@ fn initial_hash(
     parameters: Argon2Parameters,
 ) -> Result<Zeroizing<[u8; 64]>, Error> {
     let length = |bytes: &[u8]| {
-        u32::try_from(bytes.len())
-            .map(u32::to_le_bytes)
-            .map_err(|_| Error::Encryption { reason: "passphrase or salt is too long".to_owned() })
+        u32::try_from(bytes.len()).map(u32::to_le_bytes).map_err(|_| Error::Encryption)
     };
     let mut hash = Blake2b512::new();
     hash.update(parameters.parallelism.to_le_bytes());

@@ -2,6 +2,7 @@
 
 use super::parameters::Argon2Parameters;
 use crate::Error;
+use crate::error::EncryptedKeyDefect as Defect;
 use crate::protobuf::{Value, low, next_field, push_bytes, push_varint};
 
 const ALGORITHM: &str = "AES-256-GCM";
@@ -24,12 +25,12 @@ pub(super) struct Container {
 impl Container {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Error> {
         if bytes.is_empty() {
-            return Err(malformed("no bytes"));
+            return Err(malformed(Defect::Empty));
         }
         let mut data = EncryptedData::default();
         data.merge(bytes)?;
-        let metadata = data.metadata.ok_or(malformed("encryption metadata is missing"))?;
-        let argon2 = metadata.argon2.ok_or(malformed("Argon2 parameters are missing"))?;
+        let metadata = data.metadata.ok_or(malformed(Defect::NoMetadata))?;
+        let argon2 = metadata.argon2.ok_or(malformed(Defect::NoArgon2))?;
 
         argon2.parameters.check_range()?;
         if metadata.algorithm != ALGORITHM {
@@ -121,7 +122,7 @@ impl<'a> Metadata<'a> {
             match (field.number, field.value) {
                 (1, Value::Bytes(bytes)) => {
                     self.algorithm =
-                        str::from_utf8(bytes).map_err(|_| malformed("algorithm is not UTF-8"))?;
+                        str::from_utf8(bytes).map_err(|_| malformed(Defect::AlgorithmNotUtf8))?;
                 }
                 (2, Value::Bytes(bytes)) => self.argon2.get_or_insert_default().merge(bytes)?,
                 _ => {}
@@ -157,8 +158,8 @@ impl Default for Argon2<'_> {
     }
 }
 
-const INVALID_WIRE: Error = malformed("invalid protobuf wire format");
+const INVALID_WIRE: Error = malformed(Defect::WireFormat);
 
-const fn malformed(reason: &'static str) -> Error {
-    Error::MalformedEncryptedKey { reason }
+const fn malformed(defect: Defect) -> Error {
+    Error::MalformedEncryptedKey { defect }
 }

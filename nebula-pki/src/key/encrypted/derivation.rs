@@ -33,8 +33,8 @@ fn derive(
     parameters: Argon2Parameters,
     key: &mut [u8],
 ) -> Result<(), Error> {
-    // What is left for the crate to refuse is a passphrase of 4 GiB.
-    let refused = |error: argon2::Error| Error::Encryption { reason: error.to_string() };
+    // The parameters were checked, so that only a passphrase of 4 GiB is left to be refused.
+    let refused = |_| Error::Encryption;
     let Argon2Parameters { memory_kib, iterations, parallelism } = parameters;
     let parameters =
         Params::new(memory_kib, iterations, parallelism, Some(key.len())).map_err(refused)?;

@@ -1,6 +1,7 @@
 //! The parameters of Argon2, and their limits.
 
 use crate::Error;
+use crate::error::Argon2Field;
 
 /// What deriving a key from a passphrase costs (Argon2id, RFC 9106).
 ///
@@ -35,9 +36,9 @@ impl Argon2Parameters {
     pub(super) fn check_range(self) -> Result<(), Error> {
         let Self { memory_kib, iterations, parallelism } = self;
         for (field, found, max) in [
-            ("memory_kib", memory_kib, u32::MAX),
-            ("parallelism", parallelism, Self::MAX_PARALLELISM),
-            ("iterations", iterations, u32::MAX),
+            (Argon2Field::Memory, memory_kib, u32::MAX),
+            (Argon2Field::Parallelism, parallelism, Self::MAX_PARALLELISM),
+            (Argon2Field::Iterations, iterations, u32::MAX),
         ] {
             if !(1..=max).contains(&found) {
                 return Err(Error::Argon2Range { field, found, max });
@@ -51,9 +52,9 @@ impl Argon2Parameters {
         let (memory, iterations) = (u64::from(self.memory_kib), u64::from(self.iterations));
         let used = memory.max(8 * u64::from(self.parallelism));
         for (field, found, limit) in [
-            ("memory_kib", memory, u64::from(Self::MAX_MEMORY_KIB)),
-            ("iterations", iterations, u64::from(Self::MAX_ITERATIONS)),
-            ("memory_kib × iterations", used * iterations, Self::MAX_WORK_KIB),
+            (Argon2Field::Memory, memory, u64::from(Self::MAX_MEMORY_KIB)),
+            (Argon2Field::Iterations, iterations, u64::from(Self::MAX_ITERATIONS)),
+            (Argon2Field::Work, used * iterations, Self::MAX_WORK_KIB),
         ] {
             if found > limit {
                 return Err(Error::Argon2Limit { field, found, limit });

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::module::{failed, log_in, token};
 use super::uri::Pkcs11Uri;
 use crate::der::Reader;
+use crate::error::{TokenKeyDefect, UriDefect};
 use crate::signature::ecdsa;
 use crate::{Curve, Error};
 
@@ -69,7 +70,7 @@ impl Key {
     pub(super) fn generate(uri: &Pkcs11Uri, curve: Curve) -> Result<Self, Error> {
         let label = uri.object().ok_or_else(|| Error::Pkcs11Uri {
             attribute: "object".to_owned(),
-            reason: "a new key needs it",
+            defect: UriDefect::Missing,
         })?;
         let (mechanism, parameters) = match curve {
             Curve::Curve25519 => (Mechanism::EccEdwardsKeyPairGen, ED25519),
@@ -150,7 +151,7 @@ impl Key {
             found = find(&self.session, ObjectClass::PUBLIC_KEY, label, id)?;
         }
         let [public] = *found else {
-            return Err(Error::TokenKey { reason: "it has no public key beside it" });
+            return Err(Error::TokenKey { defect: TokenKeyDefect::NoPublicKey });
         };
         match &*attributes(&self.session, public, &[AttributeType::EcPoint])? {
             // A DER octet string by the standard, the bare point by some modules.
@@ -158,8 +159,8 @@ impl Key {
             [Attribute::EcPoint(point)] => Reader::new(point)
                 .read(OCTET_STRING)
                 .map(<[u8]>::to_vec)
-                .ok_or(Error::TokenKey { reason: NO_POINT }),
-            _ => Err(Error::TokenKey { reason: "the token does not tell its public key" }),
+                .ok_or(Error::TokenKey { defect: TokenKeyDefect::PointNotOnCurve }),
+            _ => Err(Error::TokenKey { defect: TokenKeyDefect::HiddenPublicKey }),
         }
     }
 
@@ -188,9 +189,6 @@ impl Key {
     }
 }
 
-/// What it says when a key's point is not on the curve that its token names.
-pub(super) const NO_POINT: &str = "its public key is not a point of its curve";
-
 /// Why there is no signature.
 pub(super) enum Unsigned {
     Refused(Failure),
@@ -212,7 +210,7 @@ impl Algorithm {
         session: &Session,
         private: ObjectHandle,
     ) -> Result<Self, Error> {
-        let unsuitable = |reason| Err(Error::TokenKey { reason });
+        let unsuitable = |defect| Err(Error::TokenKey { defect });
         let (mut is_elliptic, mut parameters) = (false, Vec::new());
         let asked = [AttributeType::KeyType, AttributeType::EcParams];
         for attribute in attributes(session, private, &asked)? {
@@ -224,7 +222,7 @@ impl Algorithm {
             }
         }
         if !is_elliptic {
-            return unsuitable("it is not for signatures on elliptic curves");
+            return unsuitable(TokenKeyDefect::NotElliptic);
         }
         let mechanisms =
             module.get_mechanism_list(slot).map_err(failed("list what the token can do"))?;
@@ -232,16 +230,16 @@ impl Algorithm {
         if ED25519.contains(&&*parameters) {
             return match can(MechanismType::EDDSA) {
                 true => Ok(Self::Ed25519),
-                false => unsuitable("its token does not sign with EdDSA"),
+                false => unsuitable(TokenKeyDefect::NoEddsa),
             };
         }
         if parameters != P256 {
-            return unsuitable("it is on another curve than P256 and Ed25519");
+            return unsuitable(TokenKeyDefect::OtherCurve);
         }
         match (can(MechanismType::ECDSA), can(MechanismType::ECDSA_SHA256)) {
             (true, _) => Ok(Self::P256 { hashes: false }),
             (false, true) => Ok(Self::P256 { hashes: true }),
-            (false, false) => unsuitable("its token does not sign with ECDSA"),
+            (false, false) => unsuitable(TokenKeyDefect::NoEcdsa),
         }
     }
 }

@@ -11,6 +11,7 @@ use cryptoki::slot::{SlotInfo, TokenInfo};
 use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::error::UriDefect;
 
 /// Which key in which token of which module (RFC 7512):
 /// `pkcs11:token=ca;object=nebula?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-value=1234`.
@@ -158,7 +159,7 @@ impl Pkcs11Uri {
         let Some(path) = &self.pin_source else { return Ok(self.pin.clone()) };
         let mut pin = fs::read(path).map(Zeroizing::new).map_err(|error| Error::PinSource {
             path: path.display().to_string(),
-            reason: error.kind().to_string(),
+            kind: error.kind(),
         })?;
         let length = pin
             .strip_suffix(b"\n")
@@ -167,22 +168,22 @@ impl Pkcs11Uri {
         // A module would take it for a wrong one, and count a try.
         if pin.is_empty() {
             let path = path.display().to_string();
-            return Err(Error::PinSource { path, reason: "the file is empty".to_owned() });
+            return Err(Error::EmptyPinSource { path });
         }
         Ok(Some(pin))
     }
 
     /// Sets an attribute of the path.
-    fn locate(&mut self, name: &str, value: Value) -> Result<(), &'static str> {
+    fn locate(&mut self, name: &str, value: Value) -> Result<(), UriDefect> {
         if let Some(name) = TEXTS.iter().find(|text| **text == name) {
             return match self.texts.insert(name, text(value)?) {
                 None => Ok(()),
-                Some(_) => Err(TWICE),
+                Some(_) => Err(UriDefect::Repeated),
             };
         }
         match name {
             "slot-id" => {
-                set(&mut self.slot_id, text(value)?.parse().map_err(|_| "it is not a number")?)
+                set(&mut self.slot_id, text(value)?.parse().map_err(|_| UriDefect::NotNumber)?)
             }
             "library-version" => set(&mut self.library_version, version(&text(value)?)?),
             "object" => set(&mut self.object, value),
@@ -190,20 +191,20 @@ impl Pkcs11Uri {
             "type" => match value.as_slice() {
                 // A pair has one label and one id.
                 b"private" | b"public" => Ok(()),
-                _ => Err("it names no key pair: it has to be private or public"),
+                _ => Err(UriDefect::NotKeyPair),
             },
-            _ => Err(UNKNOWN),
+            _ => Err(UriDefect::Unknown),
         }
     }
 
     /// Sets an attribute of the query.
-    fn access(&mut self, name: &str, value: Value) -> Result<(), &'static str> {
+    fn access(&mut self, name: &str, value: Value) -> Result<(), UriDefect> {
         match name {
             "module-path" => set(&mut self.module_path, absolute(text(value)?)?),
             "module-name" => {
                 let name = text(value)?;
                 if name.contains(['/', '\\']) {
-                    return Err("it is a path: say module-path");
+                    return Err(UriDefect::NameIsPath);
                 }
                 set(&mut self.module_name, name)
             }
@@ -211,14 +212,14 @@ impl Pkcs11Uri {
             "pin-source" => {
                 let path = text(value)?;
                 if path.starts_with('|') {
-                    return Err("programs are not run for it: name a file");
+                    return Err(UriDefect::Program);
                 }
                 let path = path.strip_prefix("file:").unwrap_or(&path);
                 // An empty authority.
                 let path = path.strip_prefix("//").unwrap_or(path);
                 set(&mut self.pin_source, absolute(path.to_owned())?)
             }
-            _ => Err(UNKNOWN),
+            _ => Err(UriDefect::Unknown),
         }
     }
 }
@@ -250,17 +251,14 @@ fn find_module(directory: &Path, name: &str) -> Result<PathBuf, Error> {
 }
 
 /// `MAJOR` or `MAJOR.MINOR`; the latter is 0 where it is left out.
-fn version(text: &str) -> Result<(u8, u8), &'static str> {
-    let number = |text: &str| text.parse().map_err(|_| "it is not a version such as 2.6");
+fn version(text: &str) -> Result<(u8, u8), UriDefect> {
+    let number = |text: &str| text.parse().map_err(|_| UriDefect::NotVersion);
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
     Ok((number(major)?, number(minor)?))
 }
 
 /// In any case (RFC 3986, 3.1).
 const SCHEME: &str = "pkcs11:";
-
-const UNKNOWN: &str = "it is not known here";
-const TWICE: &str = "it is given twice";
 
 impl FromStr for Pkcs11Uri {
     type Err = Error;
@@ -269,19 +267,19 @@ impl FromStr for Pkcs11Uri {
     ///
     /// [`Error::Pkcs11Uri`], which never holds any part of the PIN.
     fn from_str(uri: &str) -> Result<Self, Error> {
-        let refused = |attribute: &str, reason| {
-            Err(Error::Pkcs11Uri { attribute: attribute.chars().take(64).collect(), reason })
+        let refused = |attribute: &str, defect| {
+            Err(Error::Pkcs11Uri { attribute: attribute.chars().take(64).collect(), defect })
         };
         let scheme = uri.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
         let Some(uri) = scheme.and_then(|scheme| uri.get(scheme.len()..)) else {
-            return refused(SCHEME, "the URI does not begin with it");
+            return refused(SCHEME, UriDefect::Scheme);
         };
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let mut parsed = Self::default();
         for attribute in path.split(';').filter(|_| !path.is_empty()) {
             let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
-            if let Err(reason) = decode(value).and_then(|value| parsed.locate(name, value)) {
-                return refused(name, reason);
+            if let Err(defect) = decode(value).and_then(|value| parsed.locate(name, value)) {
+                return refused(name, defect);
             }
         }
         for attribute in query.split('&').filter(|_| !query.is_empty()) {
@@ -289,19 +287,19 @@ impl FromStr for Pkcs11Uri {
             match decode(value).and_then(|value| parsed.access(name, value)) {
                 Ok(()) => {}
                 // A slip of a query names no other key, and vendors have their own (RFC 7512, 2.5).
-                Err(UNKNOWN) if parsed.pin.is_none() && !is_of_path(name) => {}
+                Err(UriDefect::Unknown) if parsed.pin.is_none() && !is_of_path(name) => {}
                 // It may be the rest of a PIN with an ampersand in it.
-                Err(UNKNOWN) if parsed.pin.is_some() => {
-                    return refused("pin-value", "it is followed by an unknown attribute");
+                Err(UriDefect::Unknown) if parsed.pin.is_some() => {
+                    return refused("pin-value", UriDefect::UnknownAfterPin);
                 }
-                Err(reason) => return refused(name, reason),
+                Err(defect) => return refused(name, defect),
             }
         }
         if parsed.pin.is_some() && parsed.pin_source.is_some() {
-            return refused("pin-source", "there is a pin-value as well");
+            return refused("pin-source", UriDefect::PinTwice);
         }
         if parsed.module_path.is_none() && parsed.module_name.is_none() {
-            return refused("module-path", "it is missing, and so is module-name");
+            return refused("module-path", UriDefect::NoLocation);
         }
         Ok(parsed)
     }
@@ -322,26 +320,26 @@ fn is_of_path(name: &str) -> bool {
     TEXTS.contains(&name) || ["slot-id", "library-version", "object", "id", "type"].contains(&name)
 }
 
-fn set<T>(attribute: &mut Option<T>, value: T) -> Result<(), &'static str> {
+fn set<T>(attribute: &mut Option<T>, value: T) -> Result<(), UriDefect> {
     match attribute.replace(value) {
         None => Ok(()),
-        Some(_) => Err(TWICE),
+        Some(_) => Err(UriDefect::Repeated),
     }
 }
 
-fn text(value: Value) -> Result<String, &'static str> {
-    String::from_utf8(value.to_vec()).map_err(|_| "it is not UTF-8")
+fn text(value: Value) -> Result<String, UriDefect> {
+    String::from_utf8(value.to_vec()).map_err(|_| UriDefect::NotUtf8)
 }
 
-fn absolute(path: String) -> Result<PathBuf, &'static str> {
+fn absolute(path: String) -> Result<PathBuf, UriDefect> {
     let path = PathBuf::from(path);
-    if path.is_absolute() { Ok(path) } else { Err("its path is not absolute") }
+    if path.is_absolute() { Ok(path) } else { Err(UriDefect::NotAbsolute) }
 }
 
 /// Undoes the percent-encoding (RFC 3986); a plus sign stands for itself.
-fn decode(value: &str) -> Result<Value, &'static str> {
+fn decode(value: &str) -> Result<Value, UriDefect> {
     if value.is_empty() {
-        return Err("it has no value");
+        return Err(UriDefect::Empty);
     }
     // Of its final size, so that no part of a PIN stays behind where it grew.
     let mut decoded = Zeroizing::new(Vec::with_capacity(value.len()));
@@ -350,18 +348,16 @@ fn decode(value: &str) -> Result<Value, &'static str> {
         rest = after;
         decoded.push(match byte {
             b'%' => {
-                let (digits, after) = rest.split_first_chunk::<2>().ok_or(BAD_ESCAPE)?;
+                let (digits, after) = rest.split_first_chunk::<2>().ok_or(UriDefect::Escape)?;
                 let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
                 let byte = high.zip(low).and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
                 rest = after;
-                byte.ok_or(BAD_ESCAPE)?
+                byte.ok_or(UriDefect::Escape)?
             }
             // Unescaped it begins a fragment, which these URIs have not.
             b'!'..=b'"' | b'$'..=b'~' => *byte,
-            _ => return Err("it holds a character that has to be written as %XX"),
+            _ => return Err(UriDefect::Character),
         });
     }
     Ok(decoded)
 }
-
-const BAD_ESCAPE: &str = "it has a % without two hexadecimal digits";

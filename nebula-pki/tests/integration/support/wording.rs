@@ -1,7 +1,7 @@
 //! How the reference words the errors that it has in common with us.
 
 use ipnet::IpNet;
-use nebula_pki::Error;
+use nebula_pki::{CertificateDefect, Error, NetworkList, PemContents};
 
 /// What its message about a certificate contains, with the offending value where it names that.
 pub(crate) fn of_certificate(error: &Error) -> String {
@@ -43,24 +43,26 @@ pub(crate) fn of_certificate(error: &Error) -> String {
         }
         Error::NoPemBlock => "input did not contain a valid PEM encoded block",
         Error::WrongBanner { .. } => "bytes did not contain a proper certificate banner",
-        Error::Malformed { reason: "no bytes" } => "nil byte array",
-        Error::Malformed { reason: "details are missing" } => "encoded Details was nil",
-        Error::Malformed { reason: "invalid protobuf wire format" } => {
+        Error::Malformed { defect: CertificateDefect::Empty } => "nil byte array",
+        Error::Malformed { defect: CertificateDefect::NoDetails } => "encoded Details was nil",
+        Error::Malformed { defect: CertificateDefect::WireFormat } => {
             "proto: cannot parse invalid wire-format data"
         }
-        Error::Malformed { reason: "name or group is not UTF-8" } => {
+        Error::Malformed { defect: CertificateDefect::NotUtf8 } => {
             "string field contains invalid UTF-8"
         }
-        Error::Malformed { reason: "odd number of integers in networks" } => {
+        Error::Malformed { defect: CertificateDefect::OddNetworks } => {
             "encoded IPs should be in pairs, an odd number was found"
         }
-        Error::Malformed { reason: "odd number of integers in unsafe networks" } => {
+        Error::Malformed { defect: CertificateDefect::OddUnsafeNetworks } => {
             "encoded Subnets should be in pairs, an odd number was found"
         }
         Error::Malformed { .. } => "bad wire format",
         Error::NoPublicKey => "invalid public key",
         Error::NoNetworks => "non-CA certificate",
-        Error::InvalidPrefix { field: "networks", .. } => ": invalid network: invalid Prefix",
+        Error::InvalidPrefix { field: NetworkList::Networks, .. } => {
+            ": invalid network: invalid Prefix"
+        }
         Error::InvalidPrefix { .. } => ": invalid unsafe network: invalid Prefix",
         Error::NoIssuer => "no issuer in certificate",
         Error::CurveMismatch { .. } => "certificate curve does not match CA",
@@ -78,10 +80,10 @@ pub(crate) fn of_certificate(error: &Error) -> String {
 pub(crate) fn of_key(error: &Error) -> String {
     let fixed = match error {
         Error::KeyLength { key, expected, .. } => {
-            let key = key.replace("X25519", "CURVE25519");
+            let key = key.to_string().replace("X25519", "CURVE25519");
             return format!("key was not {expected} bytes, is invalid {key}");
         }
-        Error::WrongBanner { expected: "a host's public key", .. } => {
+        Error::WrongBanner { expected: PemContents::PublicKey, .. } => {
             "bytes did not contain a proper public key banner"
         }
         Error::WrongBanner { .. } => "bytes did not contain a proper Ed25519/ECDSA private key",
