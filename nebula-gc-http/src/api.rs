@@ -7,6 +7,7 @@ pub mod dialect;
 mod health;
 mod incoming;
 mod json;
+mod public_key;
 mod v1;
 
 use std::net::SocketAddr;

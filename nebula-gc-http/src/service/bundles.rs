@@ -11,7 +11,7 @@ use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, T
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 use tokio::task::spawn_blocking;
 
-use super::access::{Action, authorize, authorize_device};
+use super::access::{Action, authorize};
 use super::context::Context;
 use super::self_service::heard;
 use super::{Desired, Service, Shared};
@@ -19,7 +19,7 @@ use crate::error::{Kind, Unavailable};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node};
 use crate::store::{blocklist, ca, certificate, damaged};
-use crate::{DeviceId, Error, NetworkRef, NodeId};
+use crate::{Error, NetworkRef, NodeId};
 
 /// How often a node is read together with a view that others share, before it gets its own.
 const ATTEMPTS: usize = 4;
@@ -85,13 +85,6 @@ impl Digests {
         }
         digests.insert(node, (desired, digest));
     }
-}
-
-/// Where a device stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeStatus {
-    /// Its first address, IPv4 before IPv6; none for a device that is unknown or released.
-    pub address: Option<IpAddr>,
 }
 
 /// What all of a network's bundles share at one revision.
@@ -203,24 +196,6 @@ impl Service {
         Ok(view)
     }
 
-    /// The bundle of a device's node as it is now. It issues nothing.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for a device that is unknown or released, and those of access.
-    pub async fn bundle(
-        &self,
-        context: Context,
-        network: Option<NetworkRef>,
-        device: DeviceId,
-    ) -> Result<NodeBundle, Error> {
-        let find = move |tx: &mut dyn Transaction, shared: &Shared| {
-            let about = (network.as_ref(), &device);
-            device_node(tx, shared, &context, about)?
-                .ok_or_else(|| Error::not_found(Kind::Device, device.as_str()))
-        };
-        self.bundle_of(find).await
-    }
-
     /// The bundle of a node as it is now, for who may read the node.
     ///
     /// # Errors
@@ -253,7 +228,7 @@ impl Service {
     }
 
     /// The bundle of whom `find` finds, at one revision and generation.
-    async fn bundle_of(
+    pub(super) async fn bundle_of(
         &self,
         find: impl Fn(&mut dyn Transaction, &Shared) -> Result<Node, Error> + Send + Sync + 'static,
     ) -> Result<NodeBundle, Error> {
@@ -287,26 +262,6 @@ impl Service {
             }
         }
     }
-
-    /// Where a device stands. One that is unknown or released has nothing.
-    ///
-    /// # Errors
-    /// Those of access.
-    pub async fn status(
-        &self,
-        context: Context,
-        network: Option<NetworkRef>,
-        device: DeviceId,
-    ) -> Result<NodeStatus, Error> {
-        self.read(move |tx, shared| {
-            let address = match device_node(tx, shared, &context, (network.as_ref(), &device))? {
-                Some(node) => addresses(tx, node.network, node.id)?.into_iter().next(),
-                None => None,
-            };
-            Ok(NodeStatus { address })
-        })
-        .await
-    }
 }
 
 impl Views {
@@ -314,21 +269,6 @@ impl Views {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         newest.get(&network).filter(|view| view.revision >= revision).map(Arc::clone)
     }
-}
-
-/// The node that a device has, where the caller sees it.
-fn device_node(
-    tx: &mut dyn Transaction,
-    shared: &Shared,
-    context: &Context,
-    (network, device): (Option<&NetworkRef>, &DeviceId),
-) -> Result<Option<Node>, Error> {
-    let (secrets, now, about) = (&shared.secrets, shared.now(), (network, device));
-    let (principal, network) =
-        authorize_device(tx, secrets, context, now, Action::ReadNode, about)?;
-    let Some(network) = network else { return Ok(None) };
-    let found = node::by_device(tx, network.id, device.as_str())?;
-    Ok(found.filter(|node| principal.sees_node(node)))
 }
 
 /// A node's addresses, IPv4 before IPv6.

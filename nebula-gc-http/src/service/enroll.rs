@@ -1,21 +1,22 @@
 //! Enrolling nodes: an address, certificates and a bundle in one durable step.
 
-pub(super) mod join;
+pub(super) mod device;
+mod join;
 pub(super) mod key;
 pub(super) mod renewal;
 pub(super) mod request;
 mod step;
-pub(super) mod succession;
+mod succession;
 
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::Transaction;
 use nebula_bundle::Bundle;
 use nebula_pki::Certificate;
 use nebula_pki::key::PublicKey;
 
+use self::device::DeviceEnrollment;
 use self::key::check_canonical;
 use self::renewal::Renewal;
 use self::request::Enrollment;
@@ -24,13 +25,10 @@ use self::succession::Succession;
 use super::Service;
 use super::bundles::View;
 use super::context::Context;
-use super::dialect::register::Registration;
 use super::update::{Certified, Update};
-use crate::error::{Field, Kind, Unavailable};
-use crate::names::{check_seen, hidden_id};
-use crate::store::former_key;
+use crate::error::{Field, Unavailable};
 use crate::store::network::Revision;
-use crate::store::node::{self, Node};
+use crate::store::node::Node;
 use crate::{Error, JoinTokenId, NetworkRef, NodeId};
 
 /// What a node gets.
@@ -57,27 +55,28 @@ pub struct Enrolled {
 }
 
 impl Service {
-    /// Registers a device of the dialect, or answers what it has: asking again is safe.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], [`Error::PoolExhausted`], [`Error::NameTaken`],
-    /// [`Error::KeyTaken`], [`Error::KeyMismatch`], [`Error::Forbidden`] for a suspended or revoked
-    /// node, and those of access.
-    pub async fn register(
-        &self,
-        context: Context,
-        request: Registration,
-    ) -> Result<Enrolled, Error> {
-        self.settle(context, Wish::Device(request)).await
-    }
-
     /// Enrols a node, or answers what it has to who brings the same public key and node token.
     ///
     /// # Errors
-    /// As [`register`](Self::register), but [`Error::NodeKeptOut`] for a suspended or revoked node,
-    /// whose reason only the node itself is told; and [`Error::JoinTokenRefused`].
+    /// [`Error::Invalid`], [`Error::PoolExhausted`], [`Error::NameTaken`], [`Error::KeyTaken`],
+    /// [`Error::KeyMismatch`], [`Error::JoinTokenRefused`],
+    /// [`Error::NodeKeptOut`] for a suspended or revoked node, whose reason only the node itself is
+    /// told, and those of access.
     pub async fn enroll(&self, context: Context, request: Enrollment) -> Result<Enrolled, Error> {
         self.settle(context, Wish::Native(request)).await
+    }
+
+    /// Enrols a device that has no node token, or changes its node, or answers what it has: asking
+    /// again is safe.
+    ///
+    /// # Errors
+    /// As [`enroll`](Self::enroll).
+    pub(super) async fn enroll_device(
+        &self,
+        context: Context,
+        request: DeviceEnrollment,
+    ) -> Result<Enrolled, Error> {
+        self.settle(context, Wish::Device(request)).await
     }
 
     async fn settle(&self, context: Context, wish: Wish) -> Result<Enrolled, Error> {
@@ -101,7 +100,7 @@ impl Service {
 /// Who asks for what.
 #[derive(Clone)]
 enum Wish {
-    Device(Registration),
+    Device(DeviceEnrollment),
     Native(Enrollment),
     Renewal(Renewal),
 }
@@ -110,7 +109,7 @@ impl Wish {
     /// The network it names.
     fn network(&self) -> Option<&NetworkRef> {
         match self {
-            Self::Device(request) => request.project.as_ref(),
+            Self::Device(request) => request.network.as_ref(),
             Self::Native(request) => request.network.as_ref(),
             Self::Renewal(_) => None,
         }
@@ -163,7 +162,7 @@ impl Settled {
 }
 
 /// What is to be done.
-pub(super) enum Decision {
+enum Decision {
     /// What it has still serves.
     Unchanged { node: Node, certificates: Vec<Certificate> },
     /// A device that never had a node.
@@ -202,41 +201,4 @@ impl Decision {
             Self::New { .. } | Self::Returned { .. } | Self::Elsewhere { .. } => None,
         }
     }
-}
-
-/// Refuses a name that is another node's id.
-pub(super) fn check_no_id(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
-    match hidden_id(&node.name).map(NodeId::from) {
-        Some(id) if id != node.id && node::by_id(tx, id)?.is_some() => {
-            Err(Error::NameIsId { name: node.name.clone(), kind: Kind::Node })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a name or a key that another node of the network has, and a key that it had: who is
-/// kept out must not come back with a former one.
-pub(super) fn check_unique(
-    tx: &mut dyn Transaction,
-    node: &Node,
-    former: Option<&Node>,
-) -> Result<(), Error> {
-    if former.is_none_or(|former| former.name != node.name)
-        && let Some(holder) = node::by_name(tx, node.network, &node.name)?
-        && holder != node.id
-    {
-        // Its own may differ in case.
-        let name = node::by_id(tx, holder)?.map_or_else(|| node.name.clone(), |it| it.name);
-        return Err(Error::NameTaken { kind: Kind::Node, name });
-    }
-    if former.is_none_or(|former| former.name != node.name) {
-        check_seen(Field::Name, &node.name)?;
-        check_no_id(tx, node)?;
-    }
-    if former.is_none_or(|former| former.public_key != node.public_key)
-        && former_key::is_of_another(tx, node.network, &node.public_key, node.id)?
-    {
-        return Err(Error::KeyTaken);
-    }
-    Ok(())
 }

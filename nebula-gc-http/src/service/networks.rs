@@ -29,11 +29,11 @@ use crate::store::{ca, damaged, tenant};
 use crate::{Error, NetworkRef, TenantId, id};
 
 /// How long a released address is kept from others, at least, in seconds: a day.
-pub(super) const HOLD_SECONDS: i64 = 86_400;
+const HOLD_SECONDS: i64 = 86_400;
 /// How long a native node's certificate is valid, in seconds: 14 days.
-pub(super) const NODE_LIFETIME: i64 = 14 * 86_400;
+const NODE_LIFETIME: i64 = 14 * 86_400;
 /// The MTU of nodes' devices, in bytes: Nebula's own default.
-pub(super) const MTU: u32 = 1300;
+const MTU: u32 = 1300;
 
 /// Addresses that no host on an overlay can have: unspecified, loopback, link-local, multicast,
 /// reserved (IANA's registries of special-purpose addresses).
@@ -165,7 +165,7 @@ impl Service {
         ca: Option<CaSource>,
     ) -> Result<Created<Network>, Error> {
         self.admit(&context).await?;
-        let ranges = request.check()?;
+        request.check()?;
         let mut request = request;
         let ca = match ca {
             None => None,
@@ -200,9 +200,6 @@ impl Service {
                 },
                 |work| {
                     let network = create(work, &request, tenant, ca.as_ref())?;
-                    for (position, range) in (0_i64..).zip(&ranges) {
-                        create_pool(work, network.id, *range, position)?;
-                    }
                     Ok((network.id.0, network, None))
                 },
             )
@@ -225,44 +222,7 @@ impl Service {
         self.exclusive(context, move |work| {
             let former = work.network(Action::ChangeNetwork, &name)?;
             expected.check(&former.tag())?;
-            let (network, gains) = patch.apply(&former)?;
-            let changed = differences(&former, &network);
-            if changed.is_empty() {
-                return Ok(former);
-            }
-            if former.name != network.name {
-                check_unused(work, &network.name, Some(network.id))?;
-            }
-            if !network::update(work.tx, &network)? {
-                return Err(Conflict::ChangedMeanwhile.into());
-            }
-            if prefixes(&former) != prefixes(&network) {
-                let ca = ca::by_id(work.tx, network.active_ca)?.ok_or_else(|| damaged("CA"))?;
-                check_permits(&ca.certificate, &network).map_err(|prefix| {
-                    Conflict::PrefixNotPermitted { field: Field::Prefixes, prefix }
-                })?;
-            }
-            for range in gains {
-                create_pool(work, network.id, range, 0)?;
-            }
-            // Where a prefix grows, every node is told, because its certificate is due.
-            let grows = has_grown(&former, &network);
-            let rendered = |network: &Network| (network.mtu, network.begins_with());
-            let moved = match rendered(&former) == rendered(&network) && !grows {
-                true => None,
-                false => Some(network::move_revision(work.tx, network.id, work.now)?),
-            };
-            let revision = moved.unwrap_or(network.revision);
-            work.record(Entry {
-                network: Some(network.id),
-                detail: json!({
-                    "changed": changed.keys().collect::<Vec<_>>(),
-                    "former": changed,
-                    "revision": moved.map(|moved| moved.0),
-                }),
-                ..Entry::new("network.changed", network.id.as_bytes())
-            })?;
-            Ok(Network { changes: network.changes + 1, revision, ..network })
+            change(work, former, &patch)
         })
         .await
     }
@@ -389,7 +349,7 @@ pub(super) fn check_prefix(prefix: IpNet) -> Result<AddressRange, Error> {
     Ok(range)
 }
 
-pub(super) fn family(prefix: IpNet) -> Family {
+fn family(prefix: IpNet) -> Family {
     Family::of(prefix.addr())
 }
 
@@ -408,12 +368,59 @@ fn owner(
     Err(Error::not_found(Kind::Tenant, asked))
 }
 
-fn create(
+/// Changes a network, with all that follows from it.
+pub(super) fn change(
+    work: &mut Work<'_>,
+    former: Network,
+    patch: &NetworkPatch,
+) -> Result<Network, Error> {
+    let (network, gains) = patch.apply(&former)?;
+    let changed = differences(&former, &network);
+    if changed.is_empty() {
+        return Ok(former);
+    }
+    if former.name != network.name {
+        check_unused(work, &network.name, Some(network.id))?;
+    }
+    if !network::update(work.tx, &network)? {
+        return Err(Conflict::ChangedMeanwhile.into());
+    }
+    if prefixes(&former) != prefixes(&network) {
+        let ca = ca::by_id(work.tx, network.active_ca)?.ok_or_else(|| damaged("CA"))?;
+        check_permits(&ca.certificate, &network)
+            .map_err(|prefix| Conflict::PrefixNotPermitted { field: Field::Prefixes, prefix })?;
+    }
+    for range in gains {
+        create_pool(work, network.id, range, 0)?;
+    }
+    // Where a prefix grows, every node is told, because its certificate is due.
+    let grows = has_grown(&former, &network);
+    let rendered = |network: &Network| (network.mtu, network.begins_with());
+    let moved = match rendered(&former) == rendered(&network) && !grows {
+        true => None,
+        false => Some(network::move_revision(work.tx, network.id, work.now)?),
+    };
+    let revision = moved.unwrap_or(network.revision);
+    work.record(Entry {
+        network: Some(network.id),
+        detail: json!({
+            "changed": changed.keys().collect::<Vec<_>>(),
+            "former": changed,
+            "revision": moved.map(|moved| moved.0),
+        }),
+        ..Entry::new("network.changed", network.id.as_bytes())
+    })?;
+    Ok(Network { changes: network.changes + 1, revision, ..network })
+}
+
+/// Makes a network with its CA and pools.
+pub(super) fn create(
     work: &mut Work<'_>,
     request: &NewNetwork,
     tenant: TenantId,
     made: Option<&NewCa>,
 ) -> Result<Network, Error> {
+    let ranges = request.check()?;
     check_unused(work, request.name.as_str(), None)?;
     let id = id::new_network();
     let (versions, curve, now) = (request.versions, request.curve, work.now);
@@ -458,6 +465,9 @@ fn create(
         detail: json!({"name": network.name, "revision": network.revision.0, "ca": ca.certificate.fingerprint().to_string()}),
         ..Entry::new("network.created", id.as_bytes())
     })?;
+    for (position, range) in (0_i64..).zip(ranges) {
+        create_pool(work, id, range, position)?;
+    }
     Ok(network)
 }
 

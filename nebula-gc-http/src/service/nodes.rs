@@ -6,9 +6,11 @@ mod details;
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
-pub use self::change::{NodeChange, Rotated};
+pub use self::change::Rotated;
 pub use self::details::NodeDetails;
-use super::access::{Action, Principal, authorize, find_network, not_found};
+use super::access::{
+    Action, Principal, authorize, authorize_device, find_network, network_that_released, not_found,
+};
 use super::context::Context;
 use super::{Service, Shared};
 use crate::error::{Kind, Needs};
@@ -16,7 +18,7 @@ use crate::store::blocklist::{self, Blocked};
 use crate::store::certificate::{self, LedgerEntry};
 use crate::store::network::{self, Network};
 use crate::store::node::{self, Node, NodeFilter};
-use crate::{CertificateId, Error, NetworkRef, NodeId};
+use crate::{CertificateId, DeviceId, Error, NetworkRef, NodeId};
 
 /// How far a revision has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +90,7 @@ impl Service {
         self.read(move |tx, shared| {
             let now = shared.now();
             let (_, network, node) =
-                find(tx, shared, &context, now, Action::ReadNode, (Some(&network), id))?;
+                find(tx, shared, &context, now, Action::ReadNode, (Some(&network), &id.into()))?;
             NodeDetails::read(tx, &network, now, node)
         })
         .await
@@ -108,8 +110,14 @@ impl Service {
         limit: i64,
     ) -> Result<Vec<LedgerEntry>, Error> {
         self.read(move |tx, shared| {
-            let (_, _, node) =
-                find(tx, shared, &context, shared.now(), Action::ReadNode, (Some(&network), id))?;
+            let (_, _, node) = find(
+                tx,
+                shared,
+                &context,
+                shared.now(),
+                Action::ReadNode,
+                (Some(&network), &id.into()),
+            )?;
             certificate::ledger(tx, node.id, after.unwrap_or([0; 16].into()), limit)
         })
         .await
@@ -197,6 +205,20 @@ fn network_for(
     Ok(network)
 }
 
+/// A node, as a request names it.
+#[derive(Debug, Clone)]
+enum NodeRef {
+    Id(NodeId),
+    /// By the device's own id: the node that it has, else the last one that it had.
+    Device(DeviceId),
+}
+
+impl From<NodeId> for NodeRef {
+    fn from(id: NodeId) -> Self {
+        Self::Id(id)
+    }
+}
+
 /// A node that the caller sees and may do this to, with its network, which may be left out.
 fn find(
     tx: &mut dyn Transaction,
@@ -204,8 +226,15 @@ fn find(
     context: &Context,
     now: i64,
     action: Action,
-    (network, id): (Option<&NetworkRef>, NodeId),
+    (network, node): (Option<&NetworkRef>, &NodeRef),
 ) -> Result<(Principal, Network, Node), Error> {
+    let id = match node {
+        NodeRef::Id(id) => *id,
+        NodeRef::Device(device) => {
+            let about = (network, device);
+            return find_device(tx, shared, context, now, action, about);
+        }
+    };
     let principal = Principal::authenticate(tx, &shared.secrets, context, now)?;
     let node = node::by_id(tx, id)?;
     let network = match (network, &node) {
@@ -220,5 +249,29 @@ fn find(
     let node = node
         .filter(|node| node.network == network.id && principal.sees_node(node))
         .ok_or_else(|| Error::not_found(Kind::Node, id))?;
+    Ok((principal, network, node))
+}
+
+fn find_device(
+    tx: &mut dyn Transaction,
+    shared: &Shared,
+    context: &Context,
+    now: i64,
+    action: Action,
+    (network, device): (Option<&NetworkRef>, &DeviceId),
+) -> Result<(Principal, Network, Node), Error> {
+    let unknown = || Error::not_found(Kind::Device, device.as_str());
+    let (secrets, about) = (&shared.secrets, (network, device));
+    let (principal, network) = authorize_device(tx, secrets, context, now, action, about)?;
+    let network = match network {
+        Some(network) => Some(network),
+        None => network_that_released(tx, &principal, device)?,
+    };
+    let network = network.ok_or_else(unknown)?;
+    let node = match node::by_device(tx, network.id, device.as_str())? {
+        Some(node) => Some(node),
+        None => node::released_of(tx, network.id, device.as_str(), 1)?.pop(),
+    };
+    let node = node.filter(|node| principal.sees_node(node)).ok_or_else(unknown)?;
     Ok((principal, network, node))
 }

@@ -20,7 +20,7 @@ use crate::store::node::Node;
 use crate::store::{damaged, pending};
 use crate::{CertificateId, Error};
 
-/// How long the certificate of a device of the dialect is valid at most, in seconds: 365 days,
+/// How long the certificate of a node without a node token is valid at most, in seconds: 365 days,
 /// because it can't renew by itself.
 const DEVICE_LIFETIME: i64 = 365 * 86_400;
 /// How long before now a certificate begins, in seconds, so that a lagging clock can use it.
@@ -42,7 +42,8 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// The terms for native nodes, or for devices of the dialect.
+    /// The terms for nodes that have a node token (`native`), or for those that have none and can't
+    /// renew by themselves.
     pub(super) fn new(
         tx: &mut dyn Transaction,
         shared: &Shared,

@@ -5,7 +5,6 @@ use nebula_alloc::{Family, NetworkId};
 use nebula_pki::{Certificate, Curve, Version};
 
 use super::{damaged, one_integer, prefix};
-use crate::error::Conflict;
 use crate::names::{key_beside, keys};
 use crate::{CaId, Error, TenantId};
 
@@ -355,26 +354,6 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
         ],
     )?;
     Ok(changed == 1)
-}
-
-/// Gives a network its prefix of a family that it had none of.
-pub(crate) fn set_prefix(
-    tx: &mut dyn Transaction,
-    id: NetworkId,
-    prefix: IpNet,
-) -> Result<(), Error> {
-    let sql = match prefix {
-        IpNet::V4(_) => {
-            "UPDATE gc_network SET prefix_v4 = $1, changes = changes + 1 WHERE id = $2 AND prefix_v4 IS NULL"
-        }
-        IpNet::V6(_) => {
-            "UPDATE gc_network SET prefix_v6 = $1, changes = changes + 1 WHERE id = $2 AND prefix_v6 IS NULL"
-        }
-    };
-    match tx.execute(sql, &[(&prefix.to_string()).into(), id.as_bytes().into()])? {
-        1 => Ok(()),
-        _ => Err(Conflict::ChangedMeanwhile.into()),
-    }
 }
 
 /// Sets the curve of a network that no node is in yet.

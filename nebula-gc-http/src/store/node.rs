@@ -58,7 +58,7 @@ pub(crate) struct Node {
     pub(crate) mtu: Option<u32>,
     /// The pool or block its addresses are from, where not from any.
     pub(crate) pool: Option<PoolId>,
-    /// The node token, which devices of the dialect don't have.
+    /// The node token, where it has one.
     pub(crate) token: Option<Hashed>,
     /// The join token it came with.
     pub(crate) join_token: Option<JoinTokenId>,
@@ -68,7 +68,7 @@ pub(crate) struct Node {
     /// What it reported last; 0 for one that never did.
     pub(crate) applied: Applied,
     /// When it last asked anything with its token, in seconds since the Unix epoch and give or take
-    /// some minutes; nothing for devices of the dialect.
+    /// some minutes; nothing for nodes without a node token.
     pub(crate) seen_at: Option<i64>,
     /// Counts the changes of it as a resource.
     pub(crate) changes: i64,
@@ -422,7 +422,7 @@ pub(crate) fn replace_token(
     )?)
 }
 
-/// Takes a node's token, which nothing takes the place of: it is one of the dialect from now on.
+/// Takes a node's token away, without giving it another.
 pub(crate) fn end_token(tx: &mut dyn Transaction, id: NodeId) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_node SET token_key = NULL, token_hash = NULL, seen_at = NULL WHERE id = $1",

@@ -119,7 +119,7 @@ CREATE TABLE gc_operator_key (
 /// * `moves` counts the changes of single nodes that those nodes don't make themselves; with
 ///   `revision` it tells another instance that somebody has to be woken.
 /// * `changes` counts the changes of a resource, for its ETag.
-/// * `gc_node.token_hash` is absent for devices of the dialect, which have no token.
+/// * `gc_node.token_hash` is absent for devices that registered without one.
 /// * `gc_node.seen_at` is when a node last asked anything with its token, give or take some minutes.
 /// * `gc_duty.since` is from when on some instance was always there to do it.
 /// * `gc_certificate.block_after` is when a superseded certificate is to be blocked, unless its

@@ -25,6 +25,7 @@ mod command;
 mod crash;
 mod dialect;
 mod dialect_and_native;
+mod dialect_words;
 mod docs;
 mod enroll;
 mod every_route;

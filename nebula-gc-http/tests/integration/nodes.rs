@@ -205,6 +205,7 @@ async fn each_change_moves_once(fleet: Fleet) {
                 lighthouse: Change::Set(None),
                 relay: Change::Set(false),
                 mtu: Change::Set(Some(1280)),
+                ..none()
             },
             (1, 1, true, true),
         ),

@@ -59,6 +59,7 @@ fn detail(error: &Error) -> String {
         Error::NameTaken { kind: Kind::Network, name } => {
             format!("projectId: another network is called {name:?}")
         }
+        Error::NameIsId { kind: Kind::Network, .. } => format!("projectId: {}", Detail(error)),
         Error::KeyTaken => {
             "publicKey: another device of the network has this key; make a new pair \
             on this device"

@@ -3,15 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use nebula_pki::key::PublicKey;
-use nebula_pki::{Curve, Version};
+use nebula_pki::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::extract::{Parse, json};
 use super::problem::Problem;
+use crate::api::public_key;
 use crate::error::{Fault, Field};
 use crate::service::{AddPool, Change, Registration};
-use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
+use crate::{DeviceId, Groups, NetworkRef, NodeName};
 
 /// Above it, JSON numbers lose digits in many clients.
 const EXACT_IN_JSON: u128 = 1 << 53;
@@ -60,7 +60,7 @@ impl Parse for Registration {
             project: body.project_id.map(NetworkRef::new).transpose()?,
             device: DeviceId::new(body.device_id)?,
             name: NodeName::new(body.device_name)?,
-            public_key: public_key(&body.public_key)?,
+            public_key: public_key::read(&body.public_key)?,
             groups: match body.groups {
                 None => Change::Keep,
                 Some(groups) => Change::Set(Groups::new(groups)?),
@@ -95,39 +95,6 @@ impl Parse for AddPool {
             },
         })
     }
-}
-
-/// The PEM that `nebula-cert keygen` writes, or Base64 or hexadecimal of the raw key.
-pub(in crate::api) fn public_key(text: &str) -> Result<PublicKey, Error> {
-    let text = text.trim();
-    if text.contains("PRIVATE KEY-----") {
-        return Err(Fault::PrivateKey.of(Field::PublicKey));
-    }
-    let key = if text.starts_with("-----BEGIN") {
-        PublicKey::from_pem(text.as_bytes())
-    } else {
-        let raw = from_hex(text)
-            .or_else(|| STANDARD.decode(text).ok())
-            .filter(|raw| !raw.is_empty())
-            .ok_or_else(|| Fault::KeyEncoding.of(Field::PublicKey))?;
-        // An uncompressed point has 65 bytes.
-        let curve = if raw.len() == 65 { Curve::P256 } else { Curve::Curve25519 };
-        PublicKey::from_raw(curve, &raw)
-    };
-    key.map_err(|error| Fault::from(error).of(Field::PublicKey))
-}
-
-/// 64 hexadecimal digits. As Base64 they would be a key of 48 bytes, which no curve here has.
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = (text.len() == 64).then_some(text)?;
-    let nibble = |digit: char| digit.to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let nibbles = digits.chars().map(nibble).collect::<Option<Vec<_>>>()?;
-    Some(
-        nibbles
-            .chunks_exact(2)
-            .map(|pair| pair.iter().fold(0, |byte, nibble| byte << 4 | nibble))
-            .collect(),
-    )
 }
 
 fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(

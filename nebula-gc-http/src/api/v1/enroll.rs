@@ -13,7 +13,7 @@ use super::ask::{AskWith, checked};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::values::{Id, Secret, not_null, segment};
-use crate::api::dialect::wire::public_key;
+use crate::api::public_key;
 use crate::error::{Fault, Field};
 use crate::{
     Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NetworkRef, NodeId, NodeName, Service,
@@ -154,7 +154,7 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
     Ok(Enrollment {
         network: body.network,
         name: body.name,
-        public_key: public_key(&body.public_key)?,
+        public_key: public_key::read(&body.public_key)?,
         token: Bearer::from_device(&body.node_token.0)?,
         former_token: body
             .former_node_token

@@ -20,7 +20,7 @@ use super::respond::{Answer, json};
 use super::tag::{Conditions, IfNoneMatch, header_value};
 use super::values::{Id, Secret, Timestamp, not_null};
 use crate::api::Stopping;
-use crate::api::dialect::wire::public_key;
+use crate::api::public_key;
 use crate::service::{NodeBundle, Tag};
 use crate::{Bearer, Desired, NetworkRef, NodeId, OwnCertificate, OwnNode, Renewed, Service};
 
@@ -266,7 +266,7 @@ async fn renew_own_certificates(
     State(service): State<Arc<Service>>,
     ask: AskWith<RenewalBody>,
 ) -> Answer {
-    let key = ask.body.public_key.as_deref().map(public_key).transpose();
+    let key = ask.body.public_key.as_deref().map(public_key::read).transpose();
     let key = checked(&service, &ask.context, key.map_err(Problem::from)).await?;
     let renewed = service.renew(ask.context, key).await?;
     Ok(json(RenewedView::from(renewed)))

@@ -190,6 +190,7 @@ fn change(body: NodeChangeBody) -> Result<NodeChange, Error> {
         lighthouse,
         relay: set(body.relay),
         mtu: set(body.mtu),
+        ..NodeChange::default()
     })
 }
 

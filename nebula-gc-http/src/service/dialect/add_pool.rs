@@ -1,27 +1,17 @@
-//! The dialect's request for a network and its pool.
-
-use std::sync::Arc;
+//! Giving a network its prefix of one address family: makes the network, or changes it.
 
 use ipnet::IpNet;
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
-use nebula_alloc::pool::{self, Pool};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
-use nebula_alloc::{AddressRange, Family};
+use nebula_alloc::Family;
 use nebula_pki::{Curve, Version};
-use serde_json::json;
 
-use crate::error::{Ambiguity, Conflict, Fault, Field, Kind};
-use crate::names::check_seen;
-use crate::service::access::{Action, Principal, called, find_network, not_found, public};
-use crate::service::audit::{Author, Entry};
+use crate::error::{Ambiguity, Conflict, Fault, Field};
+use crate::service::Service;
+use crate::service::access::{Action, called, find_network, not_found};
 use crate::service::context::Context;
-use crate::service::networks::{HOLD_SECONDS, MTU, NODE_LIFETIME, check_prefix, family};
-use crate::service::{Service, Shared, authority};
-use crate::store::network::{self, Network, Revision, Versions};
-use crate::store::{ca, damaged};
-use crate::{Error, NetworkRef, id};
+use crate::service::exclusive::Work;
+use crate::service::networks::{self, NetworkPatch, NetworkSettings, NewNetwork};
+use crate::store::network::{self, Network, Versions};
+use crate::{Error, NetworkRef};
 
 /// A prefix for a network, which is made where there is none.
 #[derive(Debug, Clone)]
@@ -55,208 +45,67 @@ impl Service {
     pub async fn add_pool(&self, context: Context, request: AddPool) -> Result<PoolAdded, Error> {
         self.admit(&context).await?;
         let prefix = request.prefix.trunc();
-        let range = check_prefix(prefix)?;
+        let capacity = networks::check_prefix(prefix)?.capacity();
         let request = AddPool { prefix, ..request };
-        let shared = Arc::clone(&self.shared);
-        self.write(Adding { shared, context, request, range, decided: None }).await
-    }
-}
-
-struct Adding {
-    shared: Arc<Shared>,
-    context: Context,
-    request: AddPool,
-    range: AddressRange,
-    decided: Option<(Principal, Author, Decision)>,
-}
-
-enum Decision {
-    Unchanged(Network),
-    Add(Network),
-    Create(NetworkRef),
-}
-
-impl Step for Adding {
-    type Output = PoolAdded;
-    type Error = Error;
-
-    fn subject(&self) -> Subject {
-        Subject::Everything
-    }
-
-    fn actor(&self) -> Actor<'_> {
-        self.decided.as_ref().map_or(Actor::named(""), |(_, author, _)| author.actor())
-    }
-
-    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        let principal = Principal::authenticate(tx, &self.shared.secrets, &self.context, now)?;
-        // Before anything is looked up: what is refused must not tell which networks there are.
-        principal.permit(Action::CreateNetwork)?;
-        let found = find_network(tx, &principal, self.request.project.as_ref())?;
-        let decision = self.decide(tx, &principal, found)?;
-        let author = self.context.author(principal.actor());
-        self.decided = Some((principal, author, decision));
-        Ok(vec![])
-    }
-
-    fn write(
-        &mut self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        _: &[Lease],
-    ) -> Result<PoolAdded, Error> {
-        let (principal, author, decision) =
-            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
-        let project = match decision {
-            Decision::Unchanged(network) => network.name,
-            Decision::Add(network) => {
-                network::set_prefix(tx, network.id, self.request.prefix)?;
-                self.create_pool(tx, now, &author, &network)?;
-                network.name
+        let network = self.exclusive(context, move |work| {
+            // Before anything is looked up: what is refused must not tell which networks there are.
+            work.principal.permit(Action::CreateNetwork)?;
+            match find_network(work.tx, work.principal, request.project.as_ref())? {
+                None => request.create(work),
+                Some(network) => request.extend(work, network),
             }
-            Decision::Create(project) => {
-                let network = self.create_network(tx, now, &principal, &author, project)?;
-                self.create_pool(tx, now, &author, &network)?;
-                network.name
-            }
+        });
+        let network = network.await.map_err(|error| match error {
+            Error::Invalid { field: Field::Name, fault } => fault.of(Field::Network),
+            other => other,
+        })?;
+        Ok(PoolAdded { project: network.name, prefix, capacity })
+    }
+}
+
+impl AddPool {
+    fn create(&self, work: &mut Work<'_>) -> Result<Network, Error> {
+        let name = self.project.clone();
+        let name = name.ok_or_else(|| Fault::Missing(Ambiguity::NoNetwork).of(Field::Network))?;
+        // One that the caller does not see is not found, like one that is not there.
+        let other = network::by_key(work.tx, name.as_str())?;
+        let is_seen = other.as_ref().is_some_and(|other| work.principal.sees(other));
+        let is_hidden = other.is_some() || called(work.tx, &name, |_| true)?.is_some();
+        let Some(tenant) = work.principal.home(work.tx).ok().filter(|_| is_seen || !is_hidden)
+        else {
+            return Err(not_found(Some(&name)));
         };
-        Ok(PoolAdded { project, prefix: self.request.prefix, capacity: self.range.capacity() })
-    }
-}
-
-impl Adding {
-    fn decide(
-        &self,
-        tx: &mut dyn Transaction,
-        principal: &Principal,
-        found: Option<Network>,
-    ) -> Result<Decision, Error> {
-        let AddPool { project, prefix, version } = &self.request;
-        let Some(network) = found else {
-            let project = project
-                .clone()
-                .ok_or_else(|| Fault::Missing(Ambiguity::NoNetwork).of(Field::Network))?;
-            check_family(*prefix, version == &Some(Version::V2))?;
-            // A network that exists but isn't the caller's to see is not found, like any other.
-            check_seen(Field::Network, project.as_str())?;
-            let other = network::by_key(tx, project.as_str())?;
-            if let Some(other) = other.as_ref().filter(|other| principal.sees(other)) {
-                let (kind, name) = (Kind::Network, other.name.clone());
-                return Err(Error::NameTaken { kind, name });
-            }
-            let taken = other.is_some() || called(tx, &project, |_| true)?.is_some();
-            if taken || principal.home(tx).is_err() {
-                return Err(not_found(Some(&project)));
-            }
-            return Ok(Decision::Create(project));
+        let versions = match self.version.unwrap_or(Version::V1) {
+            Version::V1 => Versions::V1,
+            _ => Versions::V2,
         };
-        if let Some(version) = version
-            && network.versions.as_slice() != [*version]
+        let request = NewNetwork {
+            name,
+            tenant: Some(tenant),
+            prefixes: vec![self.prefix],
+            versions,
+            curve: Curve::Curve25519,
+            settings: NetworkSettings::default(),
+            pools: None,
+        };
+        networks::create(work, &request, tenant, None)
+    }
+
+    fn extend(&self, work: &mut Work<'_>, network: Network) -> Result<Network, Error> {
+        if let Some(version) = self.version
+            && network.versions.as_slice() != [version]
         {
             return Err(Conflict::OtherVersions { versions: network.versions }.into());
         }
-        check_family(*prefix, network.versions.has_ipv6())?;
-        match network.prefix(family(*prefix)) {
-            None => Ok(Decision::Add(network)),
-            Some(own) if own == *prefix => Ok(Decision::Unchanged(network)),
+        match network.prefix(Family::of(self.prefix.addr())) {
+            Some(own) if own == self.prefix => Ok(network),
             Some(own) => Err(Conflict::OtherPrefix { prefix: own }.into()),
-        }
-    }
-
-    fn create_network(
-        &self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        principal: &Principal,
-        author: &Author,
-        project: NetworkRef,
-    ) -> Result<Network, Error> {
-        let id = id::new_network();
-        let version = self.request.version.unwrap_or(Version::V1);
-        let ca = authority::create(
-            &self.shared.secrets,
-            id,
-            project.as_str(),
-            (version, Curve::Curve25519),
-            now,
-        )?;
-        let prefix = self.request.prefix;
-        let of = |wanted| (family(prefix) == wanted).then_some(prefix);
-        let network = Network {
-            id,
-            tenant: principal.home(tx)?,
-            name: project.into(),
-            versions: match version {
-                Version::V1 => Versions::V1,
-                _ => Versions::V2,
-            },
-            curve: Curve::Curve25519,
-            prefix_v4: of(Family::V4),
-            prefix_v6: of(Family::V6),
-            active_ca: ca.id,
-            hold_seconds: HOLD_SECONDS,
-            hold_alone: false,
-            lifetime: NODE_LIFETIME,
-            silence_seconds: None,
-            mtu: MTU,
-            initiating_version: None,
-            renew_before: None,
-            revision: Revision::FIRST,
-            moves: 0,
-            rendering: nebula_bundle::RENDERING,
-            changes: 1,
-            created_at: now,
-        };
-        network::insert(tx, &network)?;
-        ca::insert(tx, &ca, now)?;
-        let entry = Entry {
-            network: Some(id),
-            detail: json!({"name": network.name, "revision": network.revision.0, "ca": ca.certificate.fingerprint().to_string()}),
-            ..Entry::new("network.created", id.as_bytes())
-        };
-        author.record(tx, now, entry)?;
-        Ok(network)
-    }
-
-    fn create_pool(
-        &self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        author: &Author,
-        network: &Network,
-    ) -> Result<(), Error> {
-        let pool = Pool { id: id::new_pool(), network: network.id, range: self.range, position: 0 };
-        Ok(pool::create(tx, now, &author.actor(), &pool)?)
-    }
-}
-
-impl Service {
-    /// The certificates of the CAs that a network trusts, as PEM. They are public; `caller` is asked
-    /// which network is meant where `project` is left out.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or [`Error::Invalid`] where `project` must be given.
-    pub async fn ca_certificates(
-        &self,
-        context: Option<Context>,
-        project: Option<NetworkRef>,
-    ) -> Result<String, Error> {
-        self.read(move |tx, shared| {
-            let (secrets, now) = (&shared.secrets, shared.now());
-            let network = public(tx, secrets, context.as_ref(), now, project.as_ref())?;
-            let trusted = ca::trusted(tx, network.id)?;
-            if trusted.is_empty() {
-                return Err(damaged("list of CAs"));
+            None => {
+                let has = [network.prefix_v4, network.prefix_v6];
+                let prefixes = has.into_iter().flatten().chain([self.prefix]).collect();
+                let patch = NetworkPatch { prefixes: Some(prefixes), ..NetworkPatch::default() };
+                networks::change(work, network, &patch)
             }
-            Ok(trusted.iter().map(nebula_pki::Certificate::to_pem).collect())
-        })
-        .await
-    }
-}
-
-fn check_family(prefix: IpNet, has_ipv6: bool) -> Result<(), Error> {
-    match (prefix, has_ipv6) {
-        (IpNet::V6(_), false) => Err(Fault::Ipv6NeedsVersion2.of(Field::Prefixes)),
-        _ => Ok(()),
+        }
     }
 }

@@ -10,14 +10,14 @@ use crate::store::node::{Applied, Generation, Node, NodeState};
 use crate::{Error, NodeId};
 
 /// What whoever lets a new node join decides about it.
-pub(in crate::service) struct Join<'a> {
-    pub(in crate::service) token: Option<&'a JoinToken>,
+pub(super) struct Join<'a> {
+    pub(super) token: Option<&'a JoinToken>,
     groups: Vec<String>,
 }
 
 impl<'a> Join<'a> {
     /// Whether a new node of this name may join, with these groups where some are asked for.
-    pub(in crate::service) fn check(
+    pub(super) fn check(
         principal: &'a Principal,
         name: &str,
         groups: Option<&[String]>,
@@ -37,7 +37,7 @@ impl<'a> Join<'a> {
     }
 
     /// A new node without anything of its own.
-    pub(in crate::service) fn node(
+    pub(super) fn node(
         &self,
         network: NetworkId,
         name: &str,
@@ -71,14 +71,14 @@ impl<'a> Join<'a> {
 }
 
 /// Refuses a join token that is expired.
-pub(in crate::service) fn check_time(token: &JoinToken, now: i64) -> Result<(), Error> {
+pub(super) fn check_time(token: &JoinToken, now: i64) -> Result<(), Error> {
     match now < token.expires_at {
         true => Ok(()),
         false => Err(JoinRefusal::Expired.into()),
     }
 }
 
-pub(in crate::service) fn check_name(token: &JoinToken, name: &str) -> Result<(), Error> {
+pub(super) fn check_name(token: &JoinToken, name: &str) -> Result<(), Error> {
     match &token.name_pattern {
         Some(pattern) if !matches_pattern(pattern, name) => {
             Err(JoinRefusal::Name { pattern: pattern.clone() }.into())
@@ -87,7 +87,7 @@ pub(in crate::service) fn check_name(token: &JoinToken, name: &str) -> Result<()
     }
 }
 
-pub(in crate::service) fn check_groups(token: &JoinToken, asked: &[String]) -> Result<(), Error> {
+pub(super) fn check_groups(token: &JoinToken, asked: &[String]) -> Result<(), Error> {
     match asked.iter().find(|group| !token.groups.contains(group)) {
         Some(other) => Err(JoinRefusal::Group { group: other.clone() }.into()),
         None => Ok(()),

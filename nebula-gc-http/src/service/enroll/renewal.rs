@@ -4,11 +4,12 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::Certificate;
 use nebula_pki::key::PublicKey;
 
-use super::{Certified, Decision, Settled, Wish, check_unique};
+use super::{Certified, Decision, Settled, Wish};
 use crate::Error;
 use crate::error::{KeyConflict, Limit};
 use crate::service::access::Principal;
 use crate::service::context::Context;
+use crate::service::node_change::check_unique;
 use crate::service::self_service::{own_node, renew_at};
 use crate::service::terms::Terms;
 use crate::service::update::{self, Update};

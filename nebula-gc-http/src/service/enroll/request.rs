@@ -5,14 +5,15 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
+use super::Decision;
 use super::join::{Join, check_time};
 use super::succession::Former;
-use super::{Decision, check_unique};
 use crate::error::{Conflict, Field, JoinRefusal, KeyConflict};
 use crate::secret::Bearer;
 use crate::service::Shared;
 use crate::service::access::Principal;
 use crate::service::networks::check_mtu;
+use crate::service::node_change::check_unique;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
 use crate::store::node::{self, Node, NodeState};

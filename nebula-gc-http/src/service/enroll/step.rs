@@ -8,6 +8,7 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::store::writer::{Query, Step, Subject};
 use serde_json::json;
 
+use super::device::DeviceEnrollment;
 use super::key::check_curve;
 use super::{Decision, Enrollment, Settled, Wish};
 use crate::error::{Ambiguity, Fault, Field, JoinRefusal};
@@ -15,7 +16,6 @@ use crate::service::Shared;
 use crate::service::access::{Action, authorize, authorize_device, foreseen};
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
-use crate::service::dialect::register::Registration;
 use crate::service::pending::Issuing;
 use crate::service::terms::{Ahead, Readiness, Terms};
 use crate::service::update::{Certified, Changed, Writing};
@@ -92,7 +92,7 @@ impl Step for Enrolling {
         };
         let shared = &self.shared;
         let (principal, network) = match &self.wish {
-            Wish::Device(Registration { project: None, device, .. }) => {
+            Wish::Device(DeviceEnrollment { network: None, device, .. }) => {
                 let about = (None, device);
                 let (principal, network) =
                     authorize_device(tx, &shared.secrets, &self.context, now, action, about)?;

@@ -30,7 +30,7 @@ enum Proof {
 
 /// The released nodes that a new one may be the successor of, the most likely first.
 #[derive(Default)]
-pub(in crate::service) struct Former(Vec<(Node, Proof)>);
+pub(super) struct Former(Vec<(Node, Proof)>);
 
 impl Former {
     /// And the one whose token is shown.
@@ -41,7 +41,7 @@ impl Former {
     }
 
     /// And those that the new node's device had: with its key before others, then the last first.
-    pub(in crate::service) fn of_device(
+    pub(super) fn of_device(
         mut self,
         tx: &mut dyn Transaction,
         principal: &Principal,
@@ -56,7 +56,7 @@ impl Former {
 }
 
 /// A new node gets back what released ones had.
-pub(in crate::service) struct Succession {
+pub(super) struct Succession {
     first: Claim,
     others: Vec<Claim>,
 }
@@ -89,7 +89,7 @@ struct Offer {
 
 impl Decision {
     /// A new node, which gets what others had where it may.
-    pub(in crate::service) fn joined(
+    pub(super) fn joined(
         node: Node,
         spends: Option<JoinTokenId>,
         former: &Former,

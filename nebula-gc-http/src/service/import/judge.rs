@@ -12,8 +12,8 @@ use nebula_pki::{Blocklist, CaPool, Certificate, Fingerprint, VerifiedCertificat
 use super::{Host, Newcomer};
 use crate::error::{Fault, Field, Obstacle};
 use crate::names::folded;
-use crate::service::enroll::check_no_id;
 use crate::service::enroll::key::check_canonical;
+use crate::service::node_change::check_no_id;
 use crate::store::network::Network;
 use crate::store::node::{self, Applied, Generation, Node, NodeState};
 use crate::store::{blocklist, certificate, former_key};

@@ -5,34 +5,17 @@ mod wish;
 
 use std::sync::{Arc, OnceLock};
 
-use nebula_bundle::Endpoint;
-
 use self::step::{Asked, Operating, Settled};
 use self::wish::Wish;
 use super::details::NodeDetails;
-use super::find;
+use super::{NodeRef, find};
 use crate::secret::Bearer;
 use crate::service::Service;
 use crate::service::context::Context;
-use crate::service::dialect::register::Change;
+use crate::service::node_change::NodeChange;
 use crate::service::precondition::Expected;
 use crate::store::node::NodeState;
-use crate::{Error, Groups, NetworkRef, NodeId, NodeName, StateReason};
-
-/// What to change of a node.
-#[derive(Debug, Clone, Default)]
-pub struct NodeChange {
-    /// Its name in the network.
-    pub name: Change<NodeName>,
-    /// Its groups.
-    pub groups: Change<Groups>,
-    /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
-    pub lighthouse: Change<Option<Endpoint>>,
-    /// Whether it is a relay.
-    pub relay: Change<bool>,
-    /// The MTU of its device in bytes, or `None` for the network's.
-    pub mtu: Change<Option<u32>>,
-}
+use crate::{DeviceId, Error, NetworkRef, NodeId, StateReason};
 
 /// A node with its new token, which nobody is told again.
 #[derive(Debug, Clone)]
@@ -121,6 +104,18 @@ impl Service {
         self.operate(context, about, expected, wish).await
     }
 
+    /// As [`release_node`](Self::release_node), for the node of a device, whose network may be left
+    /// out where only one has the device.
+    pub(in crate::service) async fn release_device(
+        &self,
+        context: Context,
+        network: Option<NetworkRef>,
+        device: DeviceId,
+    ) -> Result<NodeDetails, Error> {
+        let about = (network, NodeRef::Device(device));
+        self.operate(context, about, Expected::Anything, Wish::Release { silent_since: None }).await
+    }
+
     /// Gives a node another token. The old one fails from the commit on.
     ///
     /// # Errors
@@ -153,20 +148,27 @@ impl Service {
     async fn operate(
         &self,
         context: Context,
-        (network, node): (impl Into<Option<NetworkRef>>, NodeId),
+        (network, node): (impl Into<Option<NetworkRef>>, impl Into<NodeRef>),
         expected: Expected,
         wish: Wish,
     ) -> Result<NodeDetails, Error> {
-        let about = (network.into(), node);
-        let (asked, named, action) = (context.clone(), about.clone(), wish.action());
-        // Steps about one device are told apart by its id, which never changes.
-        let device = self
-            .read(move |tx, shared| {
-                let about = (named.0.as_ref(), named.1);
-                let (.., node) = find(tx, shared, &asked, shared.now(), action, about)?;
-                Ok(node.device)
-            })
-            .await?;
+        let about = (network.into(), node.into());
+        let device = match &about.1 {
+            NodeRef::Device(device) => {
+                self.admit(&context).await?;
+                device.to_string()
+            }
+            NodeRef::Id(_) => {
+                let (context, about, action) = (context.clone(), about.clone(), wish.action());
+                // Steps about one device are told apart by its id, which never changes.
+                self.read(move |tx, shared| {
+                    let about = (about.0.as_ref(), &about.1);
+                    let (.., node) = find(tx, shared, &context, shared.now(), action, about)?;
+                    Ok(node.device)
+                })
+                .await?
+            }
+        };
         let begun = OnceLock::new();
         let asked = Arc::new(Asked { context, about, device, expected, wish, begun });
         let Settled { network, revision, node } =

@@ -16,7 +16,7 @@ use crate::service::Shared;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
 use crate::service::nodes::details::{NodeDetails, tag};
-use crate::service::nodes::find;
+use crate::service::nodes::{NodeRef, find};
 use crate::service::pending::Issuing;
 use crate::service::precondition::Expected;
 use crate::service::release::{release_node, revoke_certificates};
@@ -24,12 +24,12 @@ use crate::service::terms::Ahead;
 use crate::service::update::{Changed, Writing};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};
-use crate::{Error, NetworkRef, NodeId};
+use crate::{Error, NetworkRef};
 
 /// Who wishes what for which node.
 pub(super) struct Asked {
     pub(super) context: Context,
-    pub(super) about: (Option<NetworkRef>, NodeId),
+    pub(super) about: (Option<NetworkRef>, NodeRef),
     /// The node's device.
     pub(super) device: String,
     pub(super) expected: Expected,
@@ -84,7 +84,7 @@ impl Step for Operating {
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
         self.decided = None;
         let Asked { context, about, expected, wish, begun, .. } = &*self.asked;
-        let about = (about.0.as_ref(), about.1);
+        let about = (about.0.as_ref(), &about.1);
         let (principal, network, former) =
             find(tx, &self.shared, context, now, wish.action(), about)?;
         expected.check(&tag(former.id, former.changes))?;

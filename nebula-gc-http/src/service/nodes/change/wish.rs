@@ -4,16 +4,15 @@ use std::sync::OnceLock;
 
 use nebula_alloc::store::Transaction;
 
-use super::NodeChange;
 use crate::Error;
-use crate::error::Conflict;
+use crate::error::{Conflict, Field};
 use crate::secret::{Bearer, Hashed};
 use crate::service::access::{Action, Principal};
-use crate::service::dialect::register::Change;
-use crate::service::enroll::check_unique;
+use crate::service::enroll::key::{check_canonical, check_curve};
 use crate::service::networks::check_mtu;
+use crate::service::node_change::{Change, NodeChange, check_unique};
 use crate::service::terms::Terms;
-use crate::service::update::{Renewal, Update, same_groups};
+use crate::service::update::{Renewal, Update};
 use crate::service::{Shared, upkeep};
 use crate::store::certificate::{self, Reason};
 use crate::store::network::Network;
@@ -166,7 +165,11 @@ fn alter(
     change: &NodeChange,
     now: i64,
 ) -> Result<Decision, Error> {
-    let node = changed(former, change);
+    if let Change::Set(key) = &change.public_key {
+        check_canonical(key).map_err(|fault| fault.of(Field::PublicKey))?;
+        check_curve(key, network.curve)?;
+    }
+    let node = change.apply(former);
     if let Change::Set(Some(mtu)) = change.mtu {
         check_mtu(mtu, network.prefix_v6.is_some())?;
     }
@@ -182,26 +185,4 @@ fn alter(
         update = Update { keeps, blocks_former: false, moves_revision: false, ..update };
     }
     Ok(Decision::Update { kind: "node.changed", terms: Box::new(terms), node, update })
-}
-
-fn changed(former: &Node, change: &NodeChange) -> Node {
-    let mut node = Node { generation: former.generation.next(), ..former.clone() };
-    if let Change::Set(name) = &change.name {
-        node.name = name.clone().into();
-    }
-    if let Change::Set(groups) = &change.groups
-        && !same_groups(groups.as_slice(), &former.groups)
-    {
-        node.groups = groups.as_slice().to_vec();
-    }
-    if let Change::Set(lighthouse) = &change.lighthouse {
-        node.lighthouse.clone_from(lighthouse);
-    }
-    if let Change::Set(relay) = &change.relay {
-        node.relay = *relay;
-    }
-    if let Change::Set(mtu) = &change.mtu {
-        node.mtu = *mtu;
-    }
-    node
 }

@@ -1,0 +1,109 @@
+//! What may be changed of a node, and what it may not share with another node of its network.
+
+use nebula_alloc::store::Transaction;
+use nebula_bundle::Endpoint;
+use nebula_pki::key::PublicKey;
+
+use super::update::same_groups;
+use crate::error::{Field, Kind};
+use crate::names::{check_seen, hidden_id};
+use crate::store::former_key;
+use crate::store::node::{self, Node};
+use crate::{Error, Groups, NodeId, NodeName};
+
+/// A field of a change, which may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Change<T> {
+    /// Left out: as it is.
+    #[default]
+    Keep,
+    /// To be this.
+    Set(T),
+}
+
+/// What to change of a node.
+#[derive(Debug, Clone, Default)]
+pub struct NodeChange {
+    /// Its name in the network.
+    pub name: Change<NodeName>,
+    /// Its public key, on the network's curve.
+    pub public_key: Change<PublicKey>,
+    /// Its groups.
+    pub groups: Change<Groups>,
+    /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
+    pub lighthouse: Change<Option<Endpoint>>,
+    /// Whether it is a relay.
+    pub relay: Change<bool>,
+    /// The MTU of its device in bytes, or `None` for the network's.
+    pub mtu: Change<Option<u32>>,
+}
+
+impl NodeChange {
+    /// The node as it is to be.
+    pub(super) fn apply(&self, former: &Node) -> Node {
+        let mut node = Node { generation: former.generation.next(), ..former.clone() };
+        if let Change::Set(name) = &self.name {
+            node.name = name.clone().into();
+        }
+        if let Change::Set(key) = &self.public_key
+            && key.as_bytes() != former.public_key
+        {
+            node.public_key = key.as_bytes().to_vec();
+            // Whoever has the node token may be whom the new key replaces.
+            node.key_until = None;
+            node.token = None;
+        }
+        if let Change::Set(groups) = &self.groups
+            && !same_groups(groups.as_slice(), &former.groups)
+        {
+            node.groups = groups.as_slice().to_vec();
+        }
+        if let Change::Set(lighthouse) = &self.lighthouse {
+            node.lighthouse.clone_from(lighthouse);
+        }
+        if let Change::Set(relay) = &self.relay {
+            node.relay = *relay;
+        }
+        if let Change::Set(mtu) = &self.mtu {
+            node.mtu = *mtu;
+        }
+        node
+    }
+}
+
+/// Refuses a name that is another node's id.
+pub(super) fn check_no_id(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
+    match hidden_id(&node.name).map(NodeId::from) {
+        Some(id) if id != node.id && node::by_id(tx, id)?.is_some() => {
+            Err(Error::NameIsId { name: node.name.clone(), kind: Kind::Node })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a name or a key that another node of the network has, and a key that it had: who is
+/// kept out must not come back with a former one.
+pub(super) fn check_unique(
+    tx: &mut dyn Transaction,
+    node: &Node,
+    former: Option<&Node>,
+) -> Result<(), Error> {
+    if former.is_none_or(|former| former.name != node.name)
+        && let Some(holder) = node::by_name(tx, node.network, &node.name)?
+        && holder != node.id
+    {
+        // Its own may differ in case.
+        let name = node::by_id(tx, holder)?.map_or_else(|| node.name.clone(), |it| it.name);
+        return Err(Error::NameTaken { kind: Kind::Node, name });
+    }
+    if former.is_none_or(|former| former.name != node.name) {
+        check_seen(Field::Name, &node.name)?;
+        check_no_id(tx, node)?;
+    }
+    if former.is_none_or(|former| former.public_key != node.public_key)
+        && former_key::is_of_another(tx, node.network, &node.public_key, node.id)?
+    {
+        return Err(Error::KeyTaken);
+    }
+    Ok(())
+}
