@@ -11,9 +11,13 @@ use self::imports::Imports;
 /// How many imports there still are that the design does not have. Only lower it.
 const FORBIDDEN: usize = 21;
 /// How many files still import each other in circles. Only lower it.
-const IN_CIRCLES: usize = 999;
+const IN_CIRCLES: usize = 84;
 /// The same with a part's imports from its whole, as `lease/hold.rs` from `lease.rs`. Only lower it.
 const IN_CIRCLES_WITH_WHOLES: usize = 999;
+/// How many lines of native code still have a word of the dialect. Only lower it.
+const DIALECT_LINES: usize = 6;
+/// How many steps still answer that they were written before they were planned. Only lower it.
+const UNPLANNED: usize = 7;
 /// How many variants of errors are still a text alone. Only lower it.
 const PROSE: usize = 12;
 
@@ -70,6 +74,75 @@ fn report_circles(imports: &Imports) -> usize {
         println!("{}", imports.describe(circle));
     }
     files
+}
+
+/// The words of the older register endpoint, which native code does not know.
+const DIALECT: [&str; 8] = [
+    "AddPool",
+    "ProjectId",
+    "Registration",
+    "deviceName",
+    "nebulaIp",
+    "project",
+    "projectId",
+    "zipBundle",
+];
+
+#[test]
+fn only_the_dialect_has_its_words() {
+    let found = lines_with(|file, line| {
+        let native = ["nebula-gc-http/src/service/", "nebula-gc-http/src/store"];
+        native.iter().any(|place| file.starts_with(place))
+            && !file.starts_with("nebula-gc-http/src/service/dialect")
+            && words(line).any(|word| DIALECT.contains(&word))
+    });
+    println!("{} lines:\n{}", found.len(), found.join("\n"));
+    assert!(found.len() <= DIALECT_LINES, "the dialect's words in native code");
+}
+
+#[test]
+fn no_step_answers_that_it_was_written_before_it_was_planned() {
+    let found =
+        lines_with(|_, line| line.contains("before planned") || line.contains("not planned"));
+    println!("{} lines:\n{}", found.len(), found.join("\n"));
+    assert!(found.len() <= UNPLANNED, "the type says what is planned");
+}
+
+#[test]
+fn no_row_is_read_by_the_number_of_a_column() {
+    let reads = [
+        "integer",
+        "text",
+        "blob",
+        "address",
+        "optional_integer",
+        "optional_text",
+        "optional_blob",
+    ];
+    let found = lines_with(|_, line| {
+        line.split('.').any(|call| {
+            let called = reads.iter().find_map(|read| call.strip_prefix(&format!("{read}(")));
+            called.is_some_and(|argument| argument.starts_with(|sign: char| sign.is_ascii_digit()))
+        })
+    });
+    assert!(found.is_empty(), "read the columns in order:\n{}", found.join("\n"));
+}
+
+/// The lines of code, without comments, of which this is true.
+fn lines_with(is_it: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let mut found = vec![];
+    for (file, text) in sources::read() {
+        for (number, line) in text.lines().enumerate() {
+            if !line.trim_start().starts_with("//") && is_it(&file, line) {
+                found.push(format!("{file}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|sign: char| !sign.is_alphanumeric() && sign != '_')
 }
 
 #[test]
@@ -192,8 +265,7 @@ fn what_the_page_names_is_there() {
         let is_name = label.starts_with('`') && !name.contains(['.', '/', ' ']);
         if is_name && path.is_file() {
             let file = std::fs::read_to_string(&path).expect("a text");
-            let words = file.split(|sign: char| !sign.is_alphanumeric() && sign != '_');
-            assert!(words.into_iter().any(|word| word == name), "{target}: there is no {name}");
+            assert!(words(&file).any(|word| word == name), "{target}: there is no {name}");
         }
         links += 1;
     }
