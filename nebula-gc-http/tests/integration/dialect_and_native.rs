@@ -1,13 +1,11 @@
 //! What does the dialect do with nodes that came through the native API?
 
-use nebula_gc_http::{
-    Bearer, Context, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef, NewJoinToken,
-    NodeName,
-};
+use nebula_gc_http::{Bearer, Context, DeviceId, Enrollment};
 use nebula_pki::Certificate;
 use nebula_pki::key::PublicKey;
 
 use crate::support::dialect::{self, Plane, file, new_key, registration, unzip, zip_of};
+use crate::support::requests;
 
 const DAY: i64 = 86_400;
 
@@ -21,16 +19,9 @@ async fn enroll(plane: &Plane) -> (PublicKey, Bearer) {
     let token = join_token(plane).await;
     let public_key = new_key();
     let request = Enrollment {
-        former_token: None,
-        network: None,
-        name: NodeName::new("device").unwrap(),
         public_key: public_key.clone(),
-        token: Bearer::new_node_token().unwrap(),
         device: Some(DeviceId::new("device").unwrap()),
-        groups: None,
-        lighthouse: None,
-        relay: None,
-        mtu: None,
+        ..requests::enrollment("device")
     };
     let caller = Context::bearer(token.clone());
     plane.service.enroll(caller, request).await.unwrap();
@@ -38,19 +29,9 @@ async fn enroll(plane: &Plane) -> (PublicKey, Bearer) {
 }
 
 async fn join_token(plane: &Plane) -> Bearer {
-    let request = NewJoinToken {
-        name: Label::new("any").unwrap(),
-        uses: 1,
-        expires: Expiry::In(15 * DAY),
-        name_pattern: None,
-        groups: Groups::default(),
-        relay: false,
-        lighthouse: false,
-        pool: None,
-    };
+    let request = requests::join_token(1, 15 * DAY);
     let caller = Context::local();
-    let demo = NetworkRef::new("demo").unwrap();
-    let made = plane.service.create_join_token(caller, demo, request, None).await;
+    let made = plane.service.create_join_token(caller, requests::demo(), request, None).await;
     made.unwrap().secret.unwrap()
 }
 

@@ -2,59 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::shared::postgres;
+use crate::support::fleet::Fleet;
+use crate::support::requests::enrollment;
+use crate::support::{Engine, Fixture, Place};
+use nebula_alloc::Postgres;
 use nebula_alloc::store::writer::Subject;
-use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::error::Kind;
-use nebula_gc_http::{
-    AddPool, Bearer, Context, Database, DeviceId, Enrollment, Error, NetworkRef, NodeName,
-    ServerSecrets, Service, verify,
-};
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Curve, SystemRandom};
+use nebula_gc_http::{Bearer, Context, DeviceId, Enrollment, Error};
 
-const START: i64 = 1_800_000_000;
-
-async fn service(database: Database, now: &Arc<AtomicI64>) -> Service {
-    let secrets = ServerSecrets::generate().unwrap();
-    let clock = Arc::clone(now);
-    let clock = move || clock.load(Ordering::Relaxed);
-    let service = Service::start(database, secrets, clock, |_| Ok(())).unwrap();
-    let pool = AddPool {
-        project: Some(NetworkRef::new("demo").unwrap()),
-        prefix: "10.1.0.0/24".parse().unwrap(),
-        version: None,
-    };
-    service.add_pool(Context::local(), pool).await.unwrap();
-    service
+on_both_engines! {
+    a_repeat_gets_the_same_and_another_token_nothing
+    one_node_asking_as_many_devices_is_served_and_harms_nobody
 }
 
-fn new_key() -> PublicKey {
-    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
-}
-
-fn enrollment(name: &str) -> Enrollment {
-    Enrollment {
-        former_token: None,
-        network: None,
-        name: NodeName::new(name).unwrap(),
-        public_key: new_key(),
-        token: Bearer::new_node_token().unwrap(),
-        device: None,
-        groups: None,
-        lighthouse: None,
-        relay: None,
-        mtu: None,
-    }
-}
-
-async fn a_repeat_gets_the_same_and_another_token_nothing(
-    database: Database,
-    now: &Arc<AtomicI64>,
-) {
-    let service = service(database, now).await;
+async fn a_repeat_gets_the_same_and_another_token_nothing(fleet: Fleet) {
+    let service = &fleet.service;
     let request = enrollment("one");
     let enroll = |request| service.enroll(Context::local(), request);
     let first = enroll(request.clone()).await.unwrap();
@@ -68,15 +31,16 @@ async fn a_repeat_gets_the_same_and_another_token_nothing(
     let borrowed = Enrollment { token: request.token, ..enrollment("two") };
     assert!(matches!(enroll(borrowed).await, Err(Error::Conflict { .. })));
     assert_eq!(enroll(enrollment("two")).await.unwrap().networks, ["10.1.0.2/24".parse().unwrap()]);
+    fleet.verify();
 }
 
 /// Another instance writes the name after this one has found it free.
 #[tokio::test]
 async fn who_is_overtaken_is_told_by_whom() {
-    let Some(cluster) = postgres::cluster_in_memory() else { return };
-    let (url, now) = (cluster.schema(), Arc::new(AtomicI64::new(START)));
-    let service = service(Postgres::connect(&url).unwrap().into(), &now).await;
-    let enroll = |name| service.enroll(Context::local(), enrollment(name));
+    let Some(fleet) = Fleet::on(Engine::Postgres).await else { return };
+    let Place::Server(url) = &fleet.place else { return };
+    let url = url.clone();
+    let enroll = |name| fleet.service.enroll(Context::local(), enrollment(name));
     enroll("one").await.unwrap();
     let (renamed, first) = tokio::sync::oneshot::channel();
     let other = std::thread::spawn(move || {
@@ -101,13 +65,9 @@ async fn who_is_overtaken_is_told_by_whom() {
 }
 
 /// Whatever device it says that it is: the node is told by its key.
-async fn one_node_asking_as_many_devices_is_served_and_harms_nobody(
-    database: Database,
-    now: &Arc<AtomicI64>,
-) {
-    let service = Arc::new(service(database, now).await);
+async fn one_node_asking_as_many_devices_is_served_and_harms_nobody(fleet: Fleet) {
     let enroll = |request| {
-        let service = Arc::clone(&service);
+        let service = Arc::clone(&fleet.service);
         tokio::spawn(async move { service.enroll(Context::local(), request).await })
     };
     // Without a device, and with one: at once, new and once its certificate expired.
@@ -120,8 +80,8 @@ async fn one_node_asking_as_many_devices_is_served_and_harms_nobody(
             let enrolled = asked.await.unwrap().unwrap();
             assert_eq!(*first.get_or_insert(enrolled.node), enrolled.node);
         }
-        now.fetch_add(15 * 86_400, Ordering::Relaxed);
-        while service.upkeep().await.unwrap().is_none_or(|done| done.expired > 0) {}
+        fleet.pass(15 * 86_400);
+        while fleet.service.upkeep().await.unwrap().is_none_or(|done| done.expired > 0) {}
         let mut asked = vec![];
         for number in 0..32 {
             let device = Some(DeviceId::new(format!("device {number}")).unwrap());
@@ -138,40 +98,5 @@ async fn one_node_asking_as_many_devices_is_served_and_harms_nobody(
         }
         assert_eq!(fingerprints.len(), 1, "one of them renewed it, the others were told");
     }
-}
-
-macro_rules! on_both_engines {
-    ($($test:ident)*) => {$(
-        mod $test {
-            use super::*;
-
-            #[tokio::test]
-            async fn on_sqlite() {
-                let now = Arc::new(AtomicI64::new(START));
-                let directory = tempfile::tempdir().unwrap();
-                let store = Sqlite::open(directory.path().join("test.db")).unwrap();
-                super::$test(store.into(), &now).await;
-                let readers = Readers::open(directory.path().join("test.db"), 1).unwrap();
-                let now = now.load(Ordering::Relaxed);
-                assert_eq!(readers.read(|tx| verify(tx, now)).unwrap(), []);
-            }
-
-            #[tokio::test]
-            async fn on_postgresql() {
-                let Some(cluster) = postgres::cluster_in_memory() else { return };
-                let now = Arc::new(AtomicI64::new(START));
-                let url = cluster.schema();
-                let store = Postgres::connect(&url).unwrap();
-                super::$test(store.into(), &now).await;
-                let readers = PostgresReaders::open(&url, 1).unwrap();
-                let now = now.load(Ordering::Relaxed);
-                assert_eq!(readers.read(|tx| verify(tx, now)).unwrap(), []);
-            }
-        }
-    )*};
-}
-
-on_both_engines! {
-    a_repeat_gets_the_same_and_another_token_nothing
-    one_node_asking_as_many_devices_is_served_and_harms_nobody
+    fleet.verify();
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::support::fleet::{self, Fleet, START, demo};
+use crate::support::requests::registration;
 use nebula_gc_http::error::Conflict;
 use nebula_gc_http::{
-    CaFiles, CaSource, Change, Context, DeviceId, Enrolled, Error, Expected, Network, NetworkPatch,
-    NodeName, Registration,
+    CaFiles, CaSource, Context, Enrolled, Error, Expected, Network, NetworkPatch,
 };
 use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
@@ -26,14 +26,7 @@ async fn grow(fleet: &Fleet, prefix: &str) -> Result<Network, Error> {
 }
 
 async fn register(fleet: &Fleet, key: &PublicKey) -> Enrolled {
-    let device = Registration {
-        project: Some(demo()),
-        device: DeviceId::new("device").unwrap(),
-        name: NodeName::new("device").unwrap(),
-        public_key: key.clone(),
-        groups: Change::Keep,
-        lighthouse: Change::Keep,
-    };
+    let device = registration("device", key);
     fleet.service.register(Context::local(), device).await.unwrap()
 }
 

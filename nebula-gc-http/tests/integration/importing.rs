@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::shared::postgres;
+use crate::support::requests::{new_key, registration};
 use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::error::{Field, Obstacle};
 use nebula_gc_http::{
-    AddPool, CaFiles, CaSource, Change, Context, Database, DeviceId, Enrolled, Error, HostImport,
-    ImportReport, NetworkRef, NodeName, Registration, ServerSecrets, Service, Settlement, verify,
+    AddPool, CaFiles, CaSource, Context, Database, Enrolled, Error, HostImport, ImportReport,
+    NetworkRef, Registration, ServerSecrets, Service, Settlement, verify,
 };
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Certificate, Curve, SystemRandom, Version};
+use nebula_pki::key::PublicKey;
+use nebula_pki::{Certificate, Curve, Version};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -127,14 +128,7 @@ impl Plane {
     }
 
     async fn register(&self, device: &str, key: &PublicKey) -> Result<Enrolled, Error> {
-        let request = Registration {
-            project: None,
-            device: DeviceId::new(device).unwrap(),
-            name: NodeName::new(device).unwrap(),
-            public_key: key.clone(),
-            groups: Change::Keep,
-            lighthouse: Change::Keep,
-        };
+        let request = Registration { project: None, ..registration(device, key) };
         self.service.register(Context::local(), request).await
     }
 }
@@ -163,7 +157,7 @@ async fn a_running_network_goes_on(database: Database, running: &Running) -> Pla
     assert_eq!(counts(&plane.import(&hosts, true, false).await), (HOSTS, 0, 0));
 
     // Who is new gets an address that nobody has, and a certificate of the same CA.
-    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
+    let key = new_key();
     let new = plane.register("newcomer", &key).await.unwrap();
     assert_eq!(new.networks, ["10.9.0.1/16".parse().unwrap()]);
     assert!(running.accepts(&new.certificates[0].to_pem()));
@@ -245,7 +239,7 @@ async fn each_conflict_is_told_and_nothing_is_written() {
     let file = directory.path().join("test.db");
     let plane = Plane::new(Sqlite::open(&file).unwrap().into(), Version::V1, "10.9.0.0/16").await;
     plane.add_ca(&running, None).await.unwrap();
-    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
+    let key = new_key();
     // Has 10.9.0.1.
     plane.register("there", &key).await.unwrap();
 
@@ -370,7 +364,7 @@ async fn only_a_ca_that_goes_with_the_network_is_taken() {
     // Nobody is in the network yet, so it can have another curve.
     plane.add_ca(&p256, None).await.unwrap();
     plane.add_ca(&good, None).await.unwrap();
-    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
+    let key = new_key();
     let node = plane.register("node", &key).await.unwrap();
     assert!(good.accepts(&node.certificates[0].to_pem()));
     assert!(matches!(plane.add_ca(&p256, None).await, Err(Error::Conflict { .. })));

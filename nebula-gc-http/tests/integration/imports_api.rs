@@ -1,6 +1,7 @@
 //! CAs and running networks as operators bring them over the API.
 
 use crate::support::native::{self, Plane, START, enrollment};
+use crate::support::requests;
 use nebula_pki::key::{AgreementKey, Argon2Parameters, EncryptedKey, SigningKey};
 use nebula_pki::{CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ fn ca() -> Issuer<SigningKey> {
 }
 
 fn host(issuer: &Issuer<SigningKey>, number: usize) -> String {
-    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
+    let key = requests::new_key();
     let networks =
         vec![format!("10.1.{}.{}/16", 1 + number / 250, 1 + number % 250).parse().unwrap()];
     let validity = Validity { not_before: START - 60, not_after: START + 365 * 86_400 };

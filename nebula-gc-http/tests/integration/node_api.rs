@@ -1,9 +1,9 @@
 //! A node's own view over HTTP.
 
 use crate::support::native::Plane;
-use nebula_gc_http::{AddPool, Bearer, Context, Enrollment, NetworkRef, NodeName};
-use nebula_pki::key::AgreementKey;
-use nebula_pki::{Curve, SystemRandom};
+use crate::support::requests;
+use nebula_gc_http::{Bearer, Context};
+use nebula_pki::Curve;
 use serde_json::json;
 
 on_both_engines! {
@@ -17,27 +17,9 @@ on_both_engines! {
 
 /// A network `demo` with one node; its node token.
 async fn enrolled(plane: &Plane) -> String {
-    let pool = AddPool {
-        project: Some(NetworkRef::new("demo").unwrap()),
-        prefix: "10.1.0.0/16".parse().unwrap(),
-        version: None,
-    };
-    plane.service.add_pool(Context::local(), pool).await.unwrap();
-    let token = Bearer::new_node_token().unwrap();
-    let request = Enrollment {
-        former_token: None,
-        network: None,
-        name: NodeName::new("one").unwrap(),
-        public_key: AgreementKey::generate(Curve::Curve25519, &mut SystemRandom)
-            .unwrap()
-            .public_key(),
-        token: token.clone(),
-        device: None,
-        groups: None,
-        lighthouse: None,
-        relay: None,
-        mtu: None,
-    };
+    requests::make_demo(&plane.service, "10.1.0.0/16").await;
+    let request = requests::enrollment("one");
+    let token = request.token.clone();
     plane.service.enroll(Context::local(), request).await.unwrap();
     token.expose().to_owned()
 }
@@ -123,8 +105,7 @@ async fn a_node_renews_reports_and_replaces_its_token(plane: Plane) {
     assert_eq!((&due["renewed"], &due["generation"]), (&json!(true), &json!(2)));
     assert_ne!(due["certificates"], early["certificates"]);
     for _ in 0..2 {
-        let key =
-            AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
+        let key = requests::new_key();
         let body = json!({"publicKey": key.to_pem()});
         let rekeyed = plane.ask("POST", "/node/renew", &token, Some(&body)).await;
         if rekeyed.status == 429 {
@@ -185,8 +166,7 @@ async fn a_renewal_with_another_key_asked_again_gets_the_same_certificates(plane
         "name": "demo", "prefixes": ["10.1.0.0/16"], "versions": "both", "curve": "P256"
     });
     plane.post("/networks", &body).await.expect(201);
-    let key =
-        || AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key().to_pem();
+    let key = || requests::new_key_on(Curve::P256).to_pem();
     let token = Bearer::new_node_token().unwrap();
     let token = token.expose();
     let node = json!({"name": "a", "publicKey": key(), "nodeToken": token});

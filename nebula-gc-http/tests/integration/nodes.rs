@@ -1,10 +1,11 @@
 //! What operators do to nodes: each state, each change, and what moves with it.
 
 use crate::support::fleet::{self, Fleet, Member, demo, enrollment, groups};
+use crate::support::requests::registration;
 use nebula_gc_http::{
     Bearer, CaSource, CertificateState, Change, Context, DeviceId, Enrollment, Error, Expected,
-    Label, NodeChange, NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Reason,
-    Registration, Rule, StateReason,
+    Label, NodeChange, NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Reason, Rule,
+    StateReason,
 };
 use nebula_pki::key::PublicKey;
 
@@ -298,14 +299,7 @@ async fn a_revoked_key_stays_out_under_any_name(fleet: Fleet) {
     for (device, public_key) in
         [("other", member.request.public_key.clone()), ("thief", fleet::new_key())]
     {
-        let request = Registration {
-            project: Some(demo()),
-            device: DeviceId::new(device).unwrap(),
-            name: NodeName::new("other").unwrap(),
-            public_key,
-            groups: Change::Keep,
-            lighthouse: Change::Keep,
-        };
+        let request = registration(device, &public_key);
         let refused = fleet.service.register(Context::local(), request).await;
         assert!(matches!(refused, Err(Error::NodeKeptOut { .. } | Error::KeyTaken)), "{device}");
     }
@@ -342,14 +336,7 @@ async fn a_former_key_is_no_others(fleet: Fleet) {
     assert!(renew(&second).await.unwrap().renewed);
     operate(&fleet, &member, Operation::Revoke).await.unwrap();
     assert_eq!(come("other").await.err(), Some(Error::KeyTaken));
-    let request = Registration {
-        project: Some(demo()),
-        device: DeviceId::new("other").unwrap(),
-        name: NodeName::new("other").unwrap(),
-        public_key: first.clone(),
-        groups: Change::Keep,
-        lighthouse: Change::Keep,
-    };
+    let request = registration("other", &first);
     let refused = fleet.service.register(Context::local(), request).await;
     assert_eq!(refused.err(), Some(Error::KeyTaken));
     let other = fleet.enroll("other").await;
@@ -389,14 +376,7 @@ async fn a_rotated_token_is_the_only_one(fleet: Fleet) {
     operate(&fleet, &member, Operation::Release).await.unwrap();
     assert!(matches!(rotate().await, Err(Error::Conflict { .. })));
     // A device of the dialect gets its first, and is as those that enrolled.
-    let request = Registration {
-        project: Some(demo()),
-        device: DeviceId::new("device").unwrap(),
-        name: NodeName::new("device").unwrap(),
-        public_key: fleet::new_key(),
-        groups: Change::Keep,
-        lighthouse: Change::Keep,
-    };
+    let request = registration("device", &fleet::new_key());
     let device = fleet.service.register(Context::local(), request).await.unwrap();
     let about = (demo(), device.node);
     let given =

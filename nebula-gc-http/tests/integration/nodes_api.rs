@@ -1,6 +1,7 @@
 //! Nodes over HTTP, as operators handle them.
 
 use crate::support::native::{Plane, enrollment};
+use crate::support::requests;
 use serde_json::{Value, json};
 
 on_both_engines! {
@@ -121,12 +122,11 @@ async fn a_change_builds_on_what_is_there(plane: Plane) {
 }
 
 async fn both_forms_of_a_p256_fingerprint_are_blocked(plane: Plane) {
-    use nebula_pki::key::AgreementKey;
-    use nebula_pki::{Certificate, Curve, SystemRandom};
+    use nebula_pki::{Certificate, Curve};
 
     network(&plane, "P256").await;
     let p256 = |name: &str| {
-        let key = AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key();
+        let key = requests::new_key_on(Curve::P256);
         let mut body = enrollment(name);
         body["publicKey"] = json!(key.to_pem());
         body

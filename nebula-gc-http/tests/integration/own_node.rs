@@ -4,58 +4,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::shared::postgres;
-use nebula_alloc::{Postgres, Sqlite};
+use crate::support::requests::{self, START, enrollment, make_demo, new_key};
+use crate::support::{Engine, Place};
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    AddPool, Bearer, Change, Context, Database, Desired, DeviceId, Enrolled, Enrollment, Error,
-    Expected, NetworkRef, NodeChange, NodeName, NodeState, ServerSecrets, Service,
+    Bearer, Change, Context, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, NetworkRef,
+    NodeChange, NodeState, ServerSecrets, Service,
 };
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Curve, SystemRandom};
+use nebula_pki::Curve;
+use nebula_pki::key::PublicKey;
 
-const START: i64 = 1_800_000_000;
 /// Longer than any of this takes: a poll that is not woken fails its test.
 const LONG: Duration = Duration::from_secs(60);
 
 struct Plane {
     services: Vec<Arc<Service>>,
     now: Arc<AtomicI64>,
-    _directory: Option<tempfile::TempDir>,
+    _place: Place,
 }
 
 impl Plane {
-    /// Instances over these databases, which are one and the same, with the network `demo`.
-    async fn start(databases: Vec<Database>) -> Self {
+    /// So many instances over one database, with the network `demo`.
+    async fn on(engine: Engine, instances: usize) -> Option<Self> {
+        let place = Place::on(engine)?;
         let secrets = ServerSecrets::generate().unwrap();
         let now = Arc::new(AtomicI64::new(START));
-        let start = |database: Database| {
+        let start = |_| {
             let clock = Arc::clone(&now);
             let clock = move || clock.load(Ordering::Relaxed);
-            Arc::new(Service::start(database, secrets.clone(), clock, |_| Ok(())).unwrap())
+            Arc::new(Service::start(place.open(), secrets.clone(), clock, |_| Ok(())).unwrap())
         };
-        let services: Vec<_> = databases.into_iter().map(start).collect();
-        let plane = Self { services, now, _directory: None };
-        let pool = AddPool {
-            project: Some(NetworkRef::new("demo").unwrap()),
-            prefix: "10.1.0.0/16".parse().unwrap(),
-            version: None,
-        };
-        plane.service().add_pool(Context::local(), pool).await.unwrap();
-        plane
-    }
-
-    async fn on_sqlite() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(directory.path().join("test.db")).unwrap();
-        Self { _directory: Some(directory), ..Self::start(vec![store.into()]).await }
-    }
-
-    /// So many instances over one database server.
-    async fn on_postgresql(instances: usize) -> Option<Self> {
-        let url = postgres::cluster_in_memory()?.schema();
-        let connect = |_| Postgres::connect(&url).unwrap().into();
-        Some(Self::start((0..instances).map(connect).collect()).await)
+        let services = (0..instances).map(start).collect();
+        let plane = Self { services, now, _place: place };
+        make_demo(plane.service(), "10.1.0.0/16").await;
+        Some(plane)
     }
 
     fn service(&self) -> &Arc<Service> {
@@ -71,19 +53,9 @@ impl Plane {
     }
 
     async fn enroll(&self, name: &str) -> Member {
-        let token = Bearer::new_node_token().unwrap();
-        let request = Enrollment {
-            former_token: None,
-            network: None,
-            name: NodeName::new(name).unwrap(),
-            public_key: new_key(),
-            token: token.clone(),
-            device: Some(DeviceId::new(name).unwrap()),
-            groups: None,
-            lighthouse: None,
-            relay: None,
-            mtu: None,
-        };
+        let device = Some(DeviceId::new(name).unwrap());
+        let request = Enrollment { device, ..enrollment(name) };
+        let token = request.token.clone();
         let enrolled = self.service().enroll(Context::local(), request).await.unwrap();
         Member { caller: Context::bearer(token.clone()), token, enrolled }
     }
@@ -126,10 +98,6 @@ async fn until(is_so: impl Fn() -> bool) {
     while !is_so() {
         tokio::task::yield_now().await;
     }
-}
-
-fn new_key() -> PublicKey {
-    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
 }
 
 async fn a_node_is_told_what_it_is(plane: Plane) {
@@ -350,7 +318,7 @@ async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
     let others = other.enrolled.certificates.first().unwrap().public_key();
     let others = PublicKey::from_raw(Curve::Curve25519, others).unwrap();
     assert!(matches!(renew(&others).await, Err(Error::KeyTaken)));
-    let p256 = AgreementKey::generate(Curve::P256, &mut SystemRandom).unwrap().public_key();
+    let p256 = requests::new_key_on(Curve::P256);
     assert!(matches!(renew(&p256).await, Err(Error::Invalid { field: Field::PublicKey, .. })));
 }
 
@@ -474,18 +442,19 @@ async fn what_an_operator_changes_of_a_node_wakes_it(plane: Plane) {
     others.poll.abort();
 }
 
-macro_rules! on_both_engines {
+macro_rules! on_engines_and_instances {
     ($($name:ident)*) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(super::Plane::on_sqlite().await).await;
+                let plane = super::Plane::on(super::Engine::Sqlite, 1).await;
+                super::$name(plane.unwrap()).await;
             })*
         }
         mod postgresql {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let Some(plane) = super::Plane::on_postgresql(1).await else { return };
+                let Some(plane) = super::Plane::on(super::Engine::Postgres, 1).await else { return };
                 super::$name(plane).await;
             })*
         }
@@ -493,14 +462,14 @@ macro_rules! on_both_engines {
         mod two_instances {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let Some(plane) = super::Plane::on_postgresql(2).await else { return };
+                let Some(plane) = super::Plane::on(super::Engine::Postgres, 2).await else { return };
                 super::$name(plane).await;
             })*
         }
     };
 }
 
-on_both_engines! {
+on_engines_and_instances! {
     a_node_is_told_what_it_is
     reports_never_go_back_or_ahead
     a_token_is_replaced_once_and_for_all

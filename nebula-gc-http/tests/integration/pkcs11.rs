@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::support::requests;
 use nebula_alloc::{Readers, Sqlite};
 use nebula_gc_http::{
-    Bearer, CaSource, Context, Enrollment, NetworkRef, NetworkSettings, NewNetwork, NodeName,
-    ServerSecrets, Service, Signers, Versions, verify,
+    CaSource, Context, Enrollment, NetworkRef, NetworkSettings, NewNetwork, ServerSecrets, Service,
+    Signers, Versions, verify,
 };
-use nebula_pki::key::AgreementKey;
-use nebula_pki::{Curve, Pkcs11Signer, SystemRandom};
+use nebula_pki::{Curve, Pkcs11Signer};
 
 const PLACE: &str = "NEBULA_TEST_TOKENS";
 
@@ -57,16 +57,9 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
         let source = Some(CaSource::Signer(signer.to_owned()));
         service.create_network_with(Context::local(), network, None, source).await.unwrap();
         let request = Enrollment {
-            former_token: None,
             network: Some(NetworkRef::new(name).unwrap()),
-            name: NodeName::new("node").unwrap(),
-            public_key: AgreementKey::generate(curve, &mut SystemRandom).unwrap().public_key(),
-            token: Bearer::new_node_token().unwrap(),
-            device: None,
-            groups: None,
-            lighthouse: None,
-            relay: None,
-            mtu: None,
+            public_key: requests::new_key_on(curve),
+            ..requests::enrollment("node")
         };
         let enroll = || service.enroll(Context::local(), request.clone());
         let first = enroll().await.unwrap();

@@ -1,9 +1,8 @@
 //! Do join tokens and node tokens go over to a new secret of the server as they are used?
 
 use crate::support::fleet::{Fleet, demo, enrollment};
-use nebula_gc_http::{
-    Bearer, Context, Error, Expected, Expiry, Groups, Label, NewJoinToken, ServerSecrets,
-};
+use crate::support::requests;
+use nebula_gc_http::{Bearer, Context, Error, Expected, ServerSecrets};
 use serde_json::Value;
 
 on_both_engines! {
@@ -29,16 +28,7 @@ fn hashed(fleet: &Fleet, table: &str, column: &str) -> [i64; 2] {
 }
 
 async fn join_token(fleet: &Fleet) -> Context {
-    let request = NewJoinToken {
-        name: Label::new("t").unwrap(),
-        uses: 10,
-        expires: Expiry::In(86_400),
-        name_pattern: None,
-        groups: Groups::new(vec![]).unwrap(),
-        relay: false,
-        lighthouse: false,
-        pool: None,
-    };
+    let request = requests::join_token(10, 86_400);
     let made = fleet.service.create_join_token(Context::local(), demo(), request, None);
     Context::bearer(made.await.unwrap().secret.unwrap())
 }

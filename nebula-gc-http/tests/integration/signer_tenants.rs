@@ -1,5 +1,6 @@
 //! Whose networks may have a signer of the settings hold their CAs' keys?
 
+use crate::support::requests::START;
 use crate::support::{Engine, Place};
 use nebula_gc_http::error::{Fault, Field};
 use nebula_gc_http::{
@@ -8,8 +9,6 @@ use nebula_gc_http::{
 };
 use nebula_pki::key::SigningKey;
 use nebula_pki::{Curve, SystemRandom};
-
-const START: i64 = 1_800_000_000;
 
 /// The names of the signers here: for whom each is.
 const SIGNERS: [&str; 4] = ["of-a", "of-b", "of-default", "of-nobody"];

@@ -12,21 +12,20 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Engine, Place};
+use crate::support::requests::{self, START, demo, new_key, registration};
+use crate::support::{Engine, Fixture, Place};
 use nebula_alloc::Postgres;
 use nebula_alloc::store::Row;
 use nebula_alloc::store::writer::Subject;
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    Bearer, CaSource, Change, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
-    NetworkRef, NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Registration,
+    CaSource, Change, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,
+    NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Registration,
     ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
 };
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Blocklist, CaPool, Curve, SystemRandom};
+use nebula_pki::{Blocklist, CaPool, Curve};
 use tempfile::TempDir;
 
-const START: i64 = 1_800_000_000;
 const HOUR: i64 = 3_600;
 /// How long a certificate waits for its signature here, in seconds.
 const PATIENCE: i64 = 1;
@@ -105,12 +104,13 @@ struct Plane {
     now: Arc<AtomicI64>,
 }
 
-impl Plane {
-    /// Nothing where the engine or the signer is missing.
-    fn on(engine: Engine) -> Option<Self> {
+impl Fixture for Plane {
+    async fn on(engine: Engine) -> Option<Self> {
         Some(Self::new(Place::on(engine)?, Holder::new()?))
     }
+}
 
+impl Plane {
     /// The same for tests that decide when it signs, however slow the machine is.
     fn patient(engine: Engine) -> Option<Self> {
         Some(Self::new(Place::on(engine)?, Holder { patience: 60, ..Holder::new()? }))
@@ -173,27 +173,9 @@ impl Plane {
     }
 }
 
-fn demo() -> NetworkRef {
-    NetworkRef::new("demo").unwrap()
-}
-
-fn new_key() -> PublicKey {
-    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
-}
-
 fn enrollment(name: &str) -> Enrollment {
-    Enrollment {
-        former_token: None,
-        network: None,
-        name: NodeName::new(name).unwrap(),
-        public_key: new_key(),
-        token: Bearer::new_node_token().unwrap(),
-        device: Some(DeviceId::new(format!("{name}'s device")).unwrap()),
-        groups: None,
-        lighthouse: None,
-        relay: None,
-        mtu: None,
-    }
+    let device = Some(DeviceId::new(format!("{name}'s device")).unwrap());
+    Enrollment { device, ..requests::enrollment(name) }
 }
 
 async fn enroll(service: &Service, request: &Enrollment) -> Result<Enrolled, Error> {
@@ -204,7 +186,7 @@ fn states(states: &[(&str, i64)]) -> Vec<(String, i64)> {
     states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect()
 }
 
-async fn it_signs_and_asking_again_is_safe(plane: &Plane) {
+async fn it_signs_and_asking_again_is_safe(plane: Plane) {
     let service = plane.with_network().await;
     let request = enrollment("one");
     let first = enroll(&service, &request).await.unwrap();
@@ -227,7 +209,7 @@ async fn it_signs_and_asking_again_is_safe(plane: &Plane) {
     plane.check();
 }
 
-async fn a_signer_that_is_away_costs_a_retry(plane: &Plane) {
+async fn a_signer_that_is_away_costs_a_retry(plane: Plane) {
     let service = plane.with_network().await;
     let request = enrollment("one");
     for (mode, calls) in [("fails", 1), ("lies", 1), ("floods", 1), ("hangs", 1)] {
@@ -262,7 +244,7 @@ async fn a_signer_that_is_away_costs_a_retry(plane: &Plane) {
     plane.check();
 }
 
-async fn what_a_crash_left_pending_is_completed(plane: &Plane) {
+async fn what_a_crash_left_pending_is_completed(plane: Plane) {
     let service = plane.with_network().await;
     plane.holder.now("fails");
     let requests = [enrollment("one"), enrollment("two")];
@@ -284,7 +266,7 @@ async fn what_a_crash_left_pending_is_completed(plane: &Plane) {
     plane.check();
 }
 
-async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: &Plane) {
+async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: Plane) {
     let service = plane.with_network().await;
     plane.holder.now("fails");
     let lost = enrollment("lost");
@@ -318,18 +300,14 @@ async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: &Plane) {
     plane.check();
 }
 
-async fn a_change_waits_for_its_signature(plane: &Plane) {
+async fn a_change_waits_for_its_signature(plane: Plane) {
     let service = plane.with_network().await;
     let key = new_key();
     let device = |name: &str, groups: &[&str]| Registration {
         project: None,
-        device: DeviceId::new("device").unwrap(),
         name: NodeName::new(name).unwrap(),
-        public_key: key.clone(),
-        groups: Change::Set(
-            Groups::new(groups.iter().map(|group| (*group).to_owned()).collect()).unwrap(),
-        ),
-        lighthouse: Change::Keep,
+        groups: Change::Set(requests::groups(groups)),
+        ..registration("device", &key)
     };
     let register = |request| service.register(Context::local(), request);
     let first = register(device("one", &["a", "b"])).await.unwrap();
@@ -360,7 +338,7 @@ async fn a_change_waits_for_its_signature(plane: &Plane) {
     assert_eq!(register(device("two", &["a"])).await.unwrap().certificates, renamed.certificates);
 }
 
-async fn a_node_renews_with_another_key(plane: &Plane) {
+async fn a_node_renews_with_another_key(plane: Plane) {
     let service = plane.with_network().await;
     let request = enrollment("one");
     let first = enroll(&service, &request).await.unwrap();
@@ -393,7 +371,7 @@ async fn a_node_renews_with_another_key(plane: &Plane) {
     plane.check();
 }
 
-async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: &Plane) {
+async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: Plane) {
     let service = plane.with_network().await;
     let node = enroll(&service, &enrollment("one")).await.unwrap().node;
     let about = || (NetworkRef::new("demo").unwrap(), node);
@@ -451,7 +429,7 @@ async fn two_wishes_for_one_node_both_come_true(plane: &Plane) {
     plane.check();
 }
 
-async fn what_is_cancelled_again_and_again_ends(plane: &Plane) {
+async fn what_is_cancelled_again_and_again_ends(plane: Plane) {
     let service = plane.with_network().await;
     plane.holder.now("is slow");
     let cancelling = async {
@@ -469,26 +447,6 @@ async fn what_is_cancelled_again_and_again_ends(plane: &Plane) {
         () = cancelling => panic!("it never ends"),
     };
     assert!(matches!(ended, Err(Error::SignerAway { .. })), "{ended:?}");
-}
-
-macro_rules! on_both_engines {
-    ($($test:ident)*) => {
-        mod on_sqlite {
-            $(#[tokio::test]
-            async fn $test() {
-                let Some(plane) = super::Plane::on(super::Engine::Sqlite) else { return };
-                super::$test(&plane).await;
-            })*
-        }
-
-        mod on_postgresql {
-            $(#[tokio::test]
-            async fn $test() {
-                let Some(plane) = super::Plane::on(super::Engine::Postgres) else { return };
-                super::$test(&plane).await;
-            })*
-        }
-    };
 }
 
 on_both_engines! {
@@ -516,7 +474,7 @@ async fn two_wishes_for_one_node_both_come_true_on_postgresql() {
 
 #[tokio::test]
 async fn two_instances_complete_the_same_row_once() {
-    let Some(plane) = Plane::on(Engine::Postgres) else { return };
+    let Some(plane) = Plane::on(Engine::Postgres).await else { return };
     let (here, there) = (plane.with_network().await, plane.start());
     plane.holder.now("fails");
     let requests: Vec<_> = (0..4).map(|number| enrollment(&format!("node {number}"))).collect();
@@ -628,7 +586,7 @@ async fn a_node_released_elsewhere_while_its_certificate_is_completed_is_blocked
 
 #[tokio::test]
 async fn a_signer_that_is_not_there_is_refused() {
-    let Some(plane) = Plane::on(Engine::Sqlite) else { return };
+    let Some(plane) = Plane::on(Engine::Sqlite).await else { return };
     let service = plane.with_network().await;
     let source = CaSource::Signer("another".to_owned());
     let refused = service.add_ca(Context::local(), None, source).await;

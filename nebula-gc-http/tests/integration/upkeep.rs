@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::fleet::{self, Fleet, Member, demo, enrollment, groups};
+use crate::support::requests::{join_token, registration};
 use nebula_gc_http::server::{keep_up, serve};
 use nebula_gc_http::{
-    CertificateState, Change, Context, Enrollment, Error, Expected, Expiry, Label, NewJoinToken,
-    NodeChange, NodeState, StateReason, Upkeep,
+    CertificateState, Change, Context, Enrollment, Error, Expected, NodeChange, NodeState,
+    StateReason, Upkeep,
 };
 
 use tokio::net::TcpListener;
@@ -301,14 +302,7 @@ async fn a_clock_that_is_ahead_forgets_nothing_that_is_valid(fleet: Fleet) {
 /// Natively and in the dialect.
 async fn what_is_not_valid_yet_is_answered_to_nobody(fleet: Fleet) {
     let native = fleet.enroll("native").await;
-    let device = nebula_gc_http::Registration {
-        project: Some(demo()),
-        device: nebula_gc_http::DeviceId::new("device").unwrap(),
-        name: nebula_gc_http::NodeName::new("device").unwrap(),
-        public_key: fleet::new_key(),
-        groups: Change::Keep,
-        lighthouse: Change::Keep,
-    };
+    let device = registration("device", &fleet::new_key());
     let register = async |fleet: &Fleet| {
         fleet.service.register(Context::local(), device.clone()).await.unwrap()
     };
@@ -397,14 +391,7 @@ async fn ask(fleet: &Fleet, name: &str, caller: Context) {
 async fn silent_nodes_are_released(fleet: Fleet) {
     let (talks, silent) = (fleet.enroll("talks").await, fleet.enroll("silent").await);
     let (never, asks) = (fleet.enroll("never").await, fleet.enroll("asks").await);
-    let device = nebula_gc_http::Registration {
-        project: Some(demo()),
-        device: nebula_gc_http::DeviceId::new("device").unwrap(),
-        name: nebula_gc_http::NodeName::new("device").unwrap(),
-        public_key: fleet::new_key(),
-        groups: Change::Keep,
-        lighthouse: Change::Keep,
-    };
+    let device = registration("device", &fleet::new_key());
     let device = fleet.service.register(Context::local(), device).await.unwrap();
     for member in [&talks, &silent, &asks] {
         fleet.report(member).await;
@@ -668,16 +655,7 @@ async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet)
         assert!(renewed.renewed);
     };
     renew(Some(fleet::new_key())).await;
-    let token = NewJoinToken {
-        name: Label::new("token").unwrap(),
-        uses: 1,
-        expires: Expiry::In(DAY),
-        name_pattern: None,
-        groups: groups(&[]),
-        relay: false,
-        lighthouse: false,
-        pool: None,
-    };
+    let token = join_token(1, DAY);
     let making = fleet.service.create_join_token(Context::local(), demo(), token, None);
     let token = making.await.unwrap().resource;
     for _ in 0..12 {

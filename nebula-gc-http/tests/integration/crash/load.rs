@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nebula_gc_http::{
-    Bearer, Change, Context, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, Expiry,
-    Groups, Label, LedgerEntry, NetworkRef, NewJoinToken, NodeChange, NodeId, NodeName,
-    Registration, Service, StateReason,
+    Bearer, Change, Context, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
+    LedgerEntry, NetworkRef, NewJoinToken, NodeChange, NodeId, NodeName, Registration, Service,
+    StateReason,
 };
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Certificate, Curve, Fingerprint, SystemRandom};
+use nebula_pki::key::PublicKey;
+use nebula_pki::{Certificate, Curve, Fingerprint};
 use tokio::task::JoinSet;
 
 use crate::shared::child::say;
 use crate::shared::random::Random;
+use crate::support::requests::{self, groups, join_token, new_key_on as new_key, registration};
 
 /// The networks, and the curve of each. The key of the last one's CA is with a program.
 pub const NETWORKS: [(&str, Curve); 3] =
@@ -83,16 +84,11 @@ impl Node {
 
     fn enrollment(&self) -> Enrollment {
         Enrollment {
-            former_token: None,
             network: Some(self.project()),
-            name: NodeName::new(&*self.name).unwrap(),
             public_key: self.key.clone(),
             token: self.token.clone().unwrap(),
             device: Some(DeviceId::new(&*self.device).unwrap()),
-            groups: None,
-            lighthouse: None,
-            relay: None,
-            mtu: None,
+            ..requests::enrollment(&self.name)
         }
     }
 
@@ -102,10 +98,6 @@ impl Node {
         let Self { network, device, name, state, fingerprints, .. } = self;
         say(&format!("done {device} {network} {state} {name} {key} {token} {fingerprints}"));
     }
-}
-
-pub fn new_key(curve: Curve) -> PublicKey {
-    AgreementKey::generate(curve, &mut SystemRandom).unwrap().public_key()
 }
 
 pub fn fingerprints(certificates: &[Certificate]) -> String {
@@ -184,11 +176,8 @@ impl Client {
         }
         let request = Registration {
             project: Some(node.project()),
-            device: DeviceId::new(&*node.device).unwrap(),
             name: NodeName::new(&*node.name).unwrap(),
-            public_key: node.key.clone(),
-            groups: Change::Keep,
-            lighthouse: Change::Keep,
+            ..registration(&node.device, &node.key)
         };
         self.service.register(caller, request).await
     }
@@ -196,16 +185,7 @@ impl Client {
     /// One with a few uses, which runs out.
     async fn join_token(&mut self, network: usize) -> Option<Context> {
         if self.tokens[network].is_none() {
-            let request = NewJoinToken {
-                name: Label::new("crash").unwrap(),
-                uses: 2,
-                expires: Expiry::In(3_600),
-                name_pattern: None,
-                groups: Groups::new(vec!["joined".to_owned()]).unwrap(),
-                relay: false,
-                lighthouse: false,
-                pool: None,
-            };
+            let request = NewJoinToken { groups: groups(&["joined"]), ..join_token(2, 3_600) };
             let project = NetworkRef::new(NETWORKS[network].0).unwrap();
             let caller = Context::local();
             let made = self.service.create_join_token(caller, project, request, None).await;

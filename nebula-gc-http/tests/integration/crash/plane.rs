@@ -19,12 +19,12 @@ use nebula_pki::key::{PublicKey, SigningKey};
 use nebula_pki::{Curve, Signer};
 use tempfile::TempDir;
 
-use super::load::{NETWORKS, fingerprints, new_key};
+use super::load::{NETWORKS, fingerprints};
 use super::told::{Known, Told, split};
 use crate::shared::child::Child;
 use crate::shared::random::Random;
+use crate::support::requests::{self, START, new_key_on};
 
-const START: i64 = 1_800_000_000;
 /// How many seconds pass in one: renewal windows open and deadlines pass.
 const HASTE: i64 = 100;
 /// How long a certificate waits for its signature, in hasty seconds.
@@ -419,15 +419,10 @@ fn unless(holds: bool, wrong: impl FnOnce() -> String) -> Result<(), String> {
 
 fn enrollment(device: &str, known: &Known, curve: Curve) -> Enrollment {
     Enrollment {
-        former_token: None,
         network: Some(NetworkRef::new(NETWORKS[known.network].0).unwrap()),
-        name: NodeName::new(&*known.name).unwrap(),
-        public_key: PublicKey::from_raw(curve, &known.key).unwrap_or_else(|_| new_key(curve)),
+        public_key: PublicKey::from_raw(curve, &known.key).unwrap_or_else(|_| new_key_on(curve)),
         token: Bearer::from_client(known.token.as_ref().unwrap()).unwrap(),
         device: Some(DeviceId::new(device).unwrap()),
-        groups: None,
-        lighthouse: None,
-        relay: None,
-        mtu: None,
+        ..requests::enrollment(&known.name)
     }
 }

@@ -8,14 +8,12 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use nebula_gc_http::{Bearer, ServerSecrets, Service, api};
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Curve, SystemRandom};
+use nebula_pki::key::PublicKey;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+pub use super::requests::{START, new_key};
 use super::{Engine, Fixture, Place};
-
-pub const START: i64 = 1_800_000_000;
 
 pub struct Plane {
     pub router: Router,
@@ -144,10 +142,6 @@ impl Answer {
         assert_eq!(body["error"], json!(code), "{body}");
         body["detail"].as_str().unwrap().to_owned()
     }
-}
-
-pub fn new_key() -> PublicKey {
-    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
 }
 
 pub fn registration(device: &str, key: &PublicKey) -> Value {

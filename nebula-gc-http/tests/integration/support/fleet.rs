@@ -4,22 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_gc_http::{
-    AddPool, Bearer, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,
-    NodeDetails, NodeId, NodeName, Options, ServerSecrets, Service, Unapplied, Upkeep, Violation,
-    verify,
+    Context, DeviceId, Enrolled, Enrollment, Error, Expected, NodeDetails, NodeId, Options,
+    ServerSecrets, Service, Unapplied, Upkeep, Violation, verify,
 };
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Curve, SystemRandom};
 
+use super::requests::{self, make_demo};
+pub use super::requests::{START, demo, groups, new_key};
 use super::{Engine, Fixture, Place};
-
-pub const START: i64 = 1_800_000_000;
 
 pub struct Fleet {
     pub service: Arc<Service>,
     secrets: ServerSecrets,
     now: Arc<AtomicI64>,
-    place: Place,
+    pub place: Place,
 }
 
 /// A node and what it enrolled with.
@@ -48,12 +45,7 @@ impl Fleet {
         let now = Arc::new(AtomicI64::new(START));
         let service = instance(&place, &secrets, &now);
         let fleet = Self { service, secrets, now, place };
-        let pool = AddPool {
-            project: Some(demo()),
-            prefix: "10.1.0.0/24".parse().unwrap(),
-            version: None,
-        };
-        fleet.service.add_pool(Context::local(), pool).await.unwrap();
+        make_demo(&fleet.service, "10.1.0.0/24").await;
         fleet
     }
 
@@ -180,29 +172,8 @@ fn instance(place: &Place, secrets: &ServerSecrets, now: &Arc<AtomicI64>) -> Arc
     Arc::new(Service::start(place.open(), secrets.clone(), clock, |_| Ok(())).unwrap())
 }
 
-pub fn demo() -> NetworkRef {
-    NetworkRef::new("demo").unwrap()
-}
-
-pub fn new_key() -> PublicKey {
-    AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key()
-}
-
-pub fn groups(names: &[&str]) -> Groups {
-    Groups::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
-}
-
+/// Of a device in two groups, under its name as its id.
 pub fn enrollment(name: &str) -> Enrollment {
-    Enrollment {
-        former_token: None,
-        network: None,
-        name: NodeName::new(name).unwrap(),
-        public_key: new_key(),
-        token: Bearer::new_node_token().unwrap(),
-        device: Some(DeviceId::new(name).unwrap()),
-        groups: Some(groups(&["a", "b"])),
-        lighthouse: None,
-        relay: None,
-        mtu: None,
-    }
+    let device = Some(DeviceId::new(name).unwrap());
+    Enrollment { device, groups: Some(groups(&["a", "b"])), ..requests::enrollment(name) }
 }

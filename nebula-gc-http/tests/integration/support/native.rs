@@ -9,14 +9,12 @@ use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use nebula_gc_http::{Bearer, Error, ServerSecrets, Service, api};
-use nebula_pki::key::AgreementKey;
-use nebula_pki::{Curve, SystemRandom};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+pub use super::requests::START;
+use super::requests::new_key;
 use super::{Engine, Fixture, Place};
-
-pub const START: i64 = 1_800_000_000;
 
 pub struct Plane {
     pub router: Router,
@@ -131,8 +129,7 @@ impl Plane {
 
 /// What a new node sends.
 pub fn enrollment(name: &str) -> Value {
-    let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
-    let token = Bearer::new_node_token().unwrap();
+    let (key, token) = (new_key(), Bearer::new_node_token().unwrap());
     json!({"name": name, "publicKey": key.to_pem(), "nodeToken": token.expose()})
 }
 

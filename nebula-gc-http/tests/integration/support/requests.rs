@@ -1,0 +1,76 @@
+//! Requests to the service, of which a test changes what it is about.
+
+use nebula_gc_http::{
+    AddPool, Bearer, Change, Context, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef,
+    NewJoinToken, NodeName, Registration, Service,
+};
+use nebula_pki::key::{AgreementKey, PublicKey};
+use nebula_pki::{Curve, SystemRandom};
+
+/// When tests begin.
+pub const START: i64 = 1_800_000_000;
+
+pub fn demo() -> NetworkRef {
+    NetworkRef::new("demo").unwrap()
+}
+
+/// Makes the network `demo`.
+pub async fn make_demo(service: &Service, prefix: &str) {
+    let prefix = prefix.parse().unwrap();
+    let pool = AddPool { project: Some(demo()), prefix, version: None };
+    service.add_pool(Context::local(), pool).await.unwrap();
+}
+
+pub fn new_key() -> PublicKey {
+    new_key_on(Curve::Curve25519)
+}
+
+pub fn new_key_on(curve: Curve) -> PublicKey {
+    AgreementKey::generate(curve, &mut SystemRandom).unwrap().public_key()
+}
+
+pub fn groups(names: &[&str]) -> Groups {
+    Groups::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
+}
+
+/// Of a node that says no more than it has to.
+pub fn enrollment(name: &str) -> Enrollment {
+    Enrollment {
+        former_token: None,
+        network: None,
+        name: NodeName::new(name).unwrap(),
+        public_key: new_key(),
+        token: Bearer::new_node_token().unwrap(),
+        device: None,
+        groups: None,
+        lighthouse: None,
+        relay: None,
+        mtu: None,
+    }
+}
+
+/// Of a device in `demo` under its id as its name.
+pub fn registration(device: &str, key: &PublicKey) -> Registration {
+    Registration {
+        project: Some(demo()),
+        device: DeviceId::new(device).unwrap(),
+        name: NodeName::new(device).unwrap(),
+        public_key: key.clone(),
+        groups: Change::Keep,
+        lighthouse: Change::Keep,
+    }
+}
+
+/// One that presets nothing.
+pub fn join_token(uses: i64, seconds: i64) -> NewJoinToken {
+    NewJoinToken {
+        name: Label::new("token").unwrap(),
+        uses,
+        expires: Expiry::In(seconds),
+        name_pattern: None,
+        groups: Groups::default(),
+        relay: false,
+        lighthouse: false,
+        pool: None,
+    }
+}
