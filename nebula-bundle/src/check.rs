@@ -1,8 +1,9 @@
-//! Whether a bundle that came from somewhere else is one to install.
+//! Checks a received bundle before it is installed.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
@@ -38,8 +39,8 @@ pub struct CheckedBundle {
 /// seconds) and not in the bundle's own blocklist. `nebula.yml` has no key that is not rendered here
 /// (such as `sshd`), names the files beside it and `node.key`, and agrees with the certificate.
 ///
-/// What is then installed is written anew from what was understood, so that another reader of YAML
-/// or PEM can't find more in it.
+/// The installed files are rendered again from what was parsed, so that another reader of YAML or PEM
+/// can't find more in them.
 ///
 /// # Errors
 /// [`Error::MissingFile`], [`Error::UnknownFile`], [`Error::File`], [`Error::Certificate`],
@@ -79,7 +80,7 @@ impl CheckedBundle {
         &self.certificates
     }
 
-    /// What `nebula` is told.
+    /// The configuration of `nebula`.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
@@ -256,21 +257,24 @@ fn rendered(config: &Config, certificates: &Certificates) -> Result<Config, Erro
 /// Whoever is named by an overlay address is another, in a network of the node's.
 fn check_addresses(config: &Config, certificates: &Certificates) -> Result<(), Error> {
     let networks = certificates.details().networks();
-    let is_another = |address: &IpAddr| {
-        networks.iter().any(|net| net.contains(address))
-            && networks.iter().all(|net| net.addr() != *address)
-    };
     let named = [
         ("static_host_map", config.static_host_map.keys().collect::<Vec<_>>()),
         ("lighthouse.hosts", config.lighthouse.hosts.iter().collect()),
         ("relay.relays", config.relay.relays.iter().collect()),
     ];
     for (key, addresses) in named {
-        if let Some(&address) = addresses.into_iter().find(|address| !is_another(address)) {
+        if let Some(&address) = addresses.into_iter().find(|address| !is_another(address, networks))
+        {
             return Err(refuse(CONFIG, FileDefect::Address { key, address }));
         }
     }
     Ok(())
+}
+
+/// Whether the address is in one of the node's networks, and is not the node's own.
+fn is_another(address: &IpAddr, networks: &[IpNet]) -> bool {
+    networks.iter().any(|net| net.contains(address))
+        && networks.iter().all(|net| net.addr() != *address)
 }
 
 fn refuse(file: &'static str, defect: FileDefect) -> Error {

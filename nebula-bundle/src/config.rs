@@ -76,8 +76,7 @@ pub struct Pki {
     pub blocklist: BTreeSet<Fingerprint>,
     /// Ends tunnels to peers whose certificate became invalid (the default since Nebula 1.8).
     pub disconnect_invalid: bool,
-    /// With which of its two certificates a node begins handshakes, 1 or 2; where nothing is said,
-    /// with version 1. Nebula reads it since 1.10, and does not start with a version that the node
+    /// With which of its two certificates a node begins handshakes, 1 or 2; default: version 1. Nebula reads it since 1.10, and does not start with a version that the node
     /// has no certificate of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initiating_version: Option<u8>,
@@ -106,7 +105,7 @@ impl Pki {
 pub struct LighthouseSection {
     /// Whether this node is one.
     pub am_lighthouse: bool,
-    /// How often the node tells its lighthouses where it is, in seconds.
+    /// How often the node reports its addresses to its lighthouses, in seconds.
     pub interval: u32,
     /// Overlay addresses of the lighthouses it asks; each needs its entry in the static host map.
     pub hosts: Vec<IpAddr>,

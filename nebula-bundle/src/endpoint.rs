@@ -104,13 +104,7 @@ impl HostName {
         if name.is_empty() || name.len() > 253 {
             return Err(EndpointDefect::NameLength);
         }
-        let label_is_good = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if !name.split('.').all(label_is_good) {
+        if !name.split('.').all(is_label) {
             return Err(EndpointDefect::Name);
         }
         // A name whose last label is a number would be read as an IPv4 address by some resolvers.
@@ -123,6 +117,14 @@ impl HostName {
         }
         Ok(Self(name.to_ascii_lowercase()))
     }
+}
+
+/// Whether RFC 1123 allows this between two dots.
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }
 
 #[cfg(test)]

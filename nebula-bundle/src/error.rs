@@ -108,7 +108,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A word for the kind of error, for programs. Stable; new kinds bring new words.
+    /// A stable identifier for the kind of error. New kinds get new identifiers.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -239,7 +239,7 @@ pub enum FileDefect {
         /// characters.
         message: String,
     },
-    /// Handshakes are to begin with a version of which there is no certificate.
+    /// The version that begins handshakes has no certificate.
     #[error("pki.initiating_version is {version}, but there is no certificate of that version")]
     InitiatingVersion {
         /// The version.

@@ -15,7 +15,7 @@ pub const RENDERING: u32 = 1;
 /// The port of Nebula's own example configuration.
 pub(crate) const USUAL_PORT: u16 = 4242;
 
-/// What all nodes of a network are told.
+/// What all nodes of a network have in common.
 #[derive(Debug, Clone)]
 pub struct Network {
     /// The way of rendering, from 1 to [`RENDERING`].
@@ -36,10 +36,10 @@ pub struct Network {
     pub initiating_version: Version,
 }
 
-/// A node that tells others where they are.
+/// A node that other nodes ask for each other's underlay addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lighthouse {
-    /// Its addresses on the overlay. Each node is told the first that lies in a network of its own.
+    /// Its addresses on the overlay. Each node gets the first that is in one of its own networks.
     pub overlay: Vec<IpAddr>,
     /// Where it is reached on the underlay.
     pub endpoint: Endpoint,
@@ -48,7 +48,7 @@ pub struct Lighthouse {
 /// A node that passes on packets between others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relay {
-    /// Its addresses on the overlay. Each node is told the first that lies in a network of its own.
+    /// Its addresses on the overlay. Each node gets the first that is in one of its own networks.
     pub overlay: Vec<IpAddr>,
 }
 
@@ -61,8 +61,8 @@ pub struct Node {
     pub lighthouse: Option<Endpoint>,
     /// Whether it is itself a relay; it listens on UDP port 4242 unless it is a lighthouse, too.
     pub relay: bool,
-    /// The largest packet on the overlay in bytes, where it is not the network's. Where the node has an
-    /// IPv6 address it is told at least 1280.
+    /// The largest packet on the overlay in bytes, where it is not the network's. At least 1280 is used
+    /// for a node with an IPv6 address.
     pub mtu: Option<u32>,
 }
 

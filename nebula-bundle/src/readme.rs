@@ -1,13 +1,12 @@
-//! `README.md`: how to start the node, for whoever unpacks the archive.
+//! Renders `README.md`: how to start the node from the unpacked archive.
 
 use std::fmt::Write as _;
 
 use crate::inputs::{Network, Node};
 
-/// The note for whoever unpacks the archive.
 pub(crate) fn write(network: &Network, node: &Node) -> String {
     let details = node.certificates.details();
-    // A name may hold anything that is no control character; as an indented block it can't be
+    // A name may hold any printable character; as an indented block it can't be
     // read as Markdown.
     let name: String =
         details.name().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use nebula_pki::{Certificate, Details, Fingerprint, Version};
 use serde::Serialize;
 
@@ -29,7 +30,7 @@ pub struct Renderer {
     trusted: BTreeSet<Fingerprint>,
     ca_crt: String,
     shared_yaml: String,
-    /// The same for nodes with two certificates, where they are told more.
+    /// The same for nodes with two certificates, where that differs.
     paired_yaml: Option<String>,
 }
 
@@ -44,7 +45,7 @@ impl Renderer {
         }
         network.tun.check()?;
         // 1 is Nebula's own default. A node that has no certificate of the version does not start,
-        // so that 2 is told to those alone that have both.
+        // so only nodes with both get 2.
         let paired_yaml = match network.initiating_version {
             Version::V1 => None,
             later => Some(yaml(&shared(&network, Some(later.number())))?),
@@ -104,17 +105,10 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
     let networks = node.certificates.details().networks();
     let tun = Tun { mtu: node.mtu.unwrap_or(network.tun.mtu), ..network.tun.clone() };
     tun.check()?;
-    // The address at which this node reaches another, unless that is itself.
-    let address_of = |overlay: &[IpAddr]| {
-        let is_self = networks.iter().any(|net| overlay.contains(&net.addr()));
-        let mut reachable =
-            overlay.iter().filter(|address| networks.iter().any(|net| net.contains(*address)));
-        if is_self { None } else { reachable.next().copied() }
-    };
     let lighthouses: Vec<(IpAddr, &Endpoint)> = network
         .lighthouses
         .iter()
-        .filter_map(|other| Some((address_of(&other.overlay)?, &other.endpoint)))
+        .filter_map(|other| Some((address_of(&other.overlay, networks)?, &other.endpoint)))
         .collect();
     let am_lighthouse = node.lighthouse.is_some();
     // A lighthouse asks no other: each node reports to all of them.
@@ -124,7 +118,7 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
     let relays = if node.relay {
         vec![]
     } else {
-        network.relays.iter().filter_map(|other| address_of(&other.overlay)).collect()
+        network.relays.iter().filter_map(|other| address_of(&other.overlay, networks)).collect()
     };
     Ok(Own {
         static_host_map: lighthouses
@@ -137,6 +131,15 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
         tun: tun.for_networks(networks),
         firewall: firewall(node.certificates.details())?,
     })
+}
+
+/// The first of another node's overlay addresses that is in these networks of a node; none if the
+/// other is the node itself.
+fn address_of(overlay: &[IpAddr], networks: &[IpNet]) -> Option<IpAddr> {
+    if networks.iter().any(|net| overlay.contains(&net.addr())) {
+        return None;
+    }
+    overlay.iter().copied().find(|address| networks.iter().any(|net| net.contains(address)))
 }
 
 /// Outbound everything; inbound ICMP, and everything from hosts that share a group with the node,

@@ -1,3 +1,5 @@
+//! Fingerprints of certificates that must not be trusted.
+
 use std::collections::HashSet;
 
 use crate::fingerprint::TableState;

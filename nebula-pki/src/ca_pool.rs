@@ -1,3 +1,5 @@
+//! The trusted CAs.
+
 mod bundle;
 
 use std::collections::HashMap;
@@ -10,7 +12,7 @@ use crate::{Certificate, Error, Fingerprint, pem};
 
 /// The CAs that are trusted.
 ///
-/// Expired ones stay in the pool, where [`expired`](Self::expired) tells of them, and verify
+/// Expired ones stay in the pool, where [`expired`](Self::expired) lists them, and verify
 /// nothing.
 #[derive(Debug, Clone, Default)]
 pub struct CaPool(HashMap<Fingerprint, Ca, TableState>);
@@ -117,7 +119,7 @@ pub(crate) fn check_ca(certificate: &Certificate) -> Result<(), Error> {
     Candidate::new(certificate.clone())?.check_signature()
 }
 
-/// Reads CA certificates to the end of the input, or to the first that is none.
+/// Reads CA certificates to the end of the input, or to the first block that is not one.
 fn read_bundle(mut rest: &[u8], candidates: &mut Vec<Candidate>) -> Result<(), Error> {
     while let Some(certificate) = bundle::next_certificate(&mut rest)? {
         candidates.push(Candidate::new(certificate)?);
@@ -159,7 +161,7 @@ impl Candidate {
     }
 }
 
-/// Whether all of them are signed with their own keys: the Ed25519 ones as far as one batch can tell,
+/// Whether all of them are signed with their own keys: the Ed25519 ones as far as one batch shows,
 /// the others one by one.
 fn are_self_signed(candidates: &[Candidate]) -> bool {
     let mut claims = Vec::with_capacity(candidates.len());

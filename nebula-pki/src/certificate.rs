@@ -1,6 +1,5 @@
 //! Certificates: parsed and encoded, in both versions.
 
-mod body;
 mod details;
 mod encoded;
 mod v1;
@@ -11,13 +10,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use body::Body;
-pub use body::{MAX_ENCODED_LEN, MAX_NAME_LEN};
-pub use details::Details;
+pub(crate) use details::Body;
+pub use details::{Details, MAX_ENCODED_LEN, MAX_NAME_LEN};
 pub(crate) use encoded::Encoded;
 pub use version::Version;
 
-use self::body::Peer;
+use self::details::Peer;
 use self::v2::InvalidPrefixes;
 use crate::error::{PairDefect, PemContents};
 use crate::signature::{VerifyingKey, ecdsa};
@@ -26,8 +24,8 @@ use crate::{Curve, Error, Fingerprint, pem};
 pub(crate) const V1_BANNER: &str = "NEBULA CERTIFICATE";
 pub(crate) const V2_BANNER: &str = "NEBULA CERTIFICATE V2";
 
-/// A certificate as somebody sent it: well-formed, but neither its signature nor its validity has
-/// been checked. Ask a [`CaPool`](crate::CaPool) to verify it.
+/// An untrusted certificate: well-formed, but neither its signature nor its validity has been
+/// checked. Ask a [`CaPool`](crate::CaPool) to verify it.
 ///
 /// Cloning is cheap. Two are equal when their fingerprints are.
 #[derive(Clone)]
@@ -36,7 +34,7 @@ pub struct Certificate(Arc<Inner>);
 struct Inner {
     body: Body,
     encoded: Encoded,
-    /// Computed when somebody asks for it.
+    /// Computed on first use.
     fingerprint: OnceLock<Fingerprint>,
 }
 
@@ -201,7 +199,7 @@ impl Certificate {
         *self.0.fingerprint.get_or_init(|| self.0.encoded.fingerprint())
     }
 
-    /// What it claims, which nobody has confirmed.
+    /// What it claims, unverified.
     #[must_use]
     pub fn unverified_details(&self) -> &Details {
         &self.0.body.details

@@ -41,7 +41,7 @@ fn are_few(one: usize, other: usize) -> bool {
     one.saturating_mul(other) <= MAX_COMPARISONS
 }
 
-/// The first group that is none of the permitted ones; none if all are permitted.
+/// The first group that is not permitted, if there is one.
 fn foreign<'a>(permitted: &[Vec<u8>], groups: &'a [Vec<u8>]) -> Option<&'a Vec<u8>> {
     if permitted.is_empty() {
         return None;
@@ -54,7 +54,7 @@ fn foreign<'a>(permitted: &[Vec<u8>], groups: &'a [Vec<u8>]) -> Option<&'a Vec<u
     groups.iter().find(|group| sorted.binary_search(group).is_err())
 }
 
-/// The first network that is in none of the permitted ranges; none if there are no ranges.
+/// The first network outside the permitted ranges, if there is one; no ranges permit all.
 fn outside(permitted: &[IpNet], networks: &[IpNet]) -> Option<IpNet> {
     if permitted.is_empty() {
         return None;

@@ -1,3 +1,5 @@
+//! The curves of keys and signatures.
+
 use std::fmt;
 
 /// The curve of a certificate's key, and of the key that signs it.

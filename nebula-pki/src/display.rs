@@ -83,7 +83,7 @@ impl Certificate {
     }
 
     /// Writes the members in the order of their names; what version 2 keeps out of the signed
-    /// details stands outside of them here, too.
+    /// details is outside of them here, too.
     fn write(&self, mut out: Writer, zone: impl Fn(i64) -> i32) -> Result<String, Error> {
         let details = self.unverified_details();
         let (not_after, not_before) = (details.not_after(), details.not_before());

@@ -1,4 +1,4 @@
-//! Why something was refused, and the values that say so.
+//! The errors of this crate.
 
 mod code;
 mod defects;
@@ -374,7 +374,7 @@ pub enum Error {
         /// The CA's first valid second.
         ca_not_before: i64,
     },
-    /// The CA is limited to certain groups, and this is none of them.
+    /// The CA is limited to certain groups, and this is not one of them.
     #[error("group {group:?} is not permitted by the CA")]
     GroupNotPermitted {
         /// The group; bytes that are not UTF-8 are replaced.
@@ -449,7 +449,7 @@ pub enum Error {
         /// Last valid second.
         not_after: i64,
     },
-    /// The certificate begins after the time asked about: a clock is wrong, or somebody is early.
+    /// The certificate begins after the time asked about: perhaps a clock is wrong.
     #[error("certificate is not yet valid: valid from {not_before} to {not_after}")]
     NotYetValid {
         /// First valid second.

@@ -1,9 +1,8 @@
-//! Files that a program replaces (feature `files`). Nothing else in this crate knows files; this is
-//! here because it is the one crate that every program of the workspace is built on.
+//! Files that a program replaces (feature `files`). Nothing else in this crate uses files; this is
+//! here because every program of the workspace depends on this crate.
 //!
-//! [`replace`] puts new contents into a file. Who may read it is somebody else's decision, made when
-//! the file was set up, so that owner, group, mode, access control list and security label stay as
-//! they were. To replace several files, or none, [`Replacement::stage`] them all first:
+//! [`replace`] puts new contents into a file. Who may read it was decided when the file was
+//! created: owner, group, mode, access control list and security label are kept. To replace several files, or none, [`Replacement::stage`] them all first:
 //!
 //! ```
 //! use std::io;
@@ -40,7 +39,7 @@ use kept::Kept;
 pub use place::is_one_file;
 
 /// Replaces the contents of a file, durably; makes it, with `mode` (and the process's umask), where
-/// there is none. See [`Replacement`] for what is kept, and what happens to what is no file.
+/// there is none. See [`Replacement`] for what is kept, and what happens to what is not a regular file.
 ///
 /// # Errors
 ///
@@ -52,7 +51,7 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 /// New contents for a file, which wait to take the place of the old.
 ///
 /// They are written beside the file, as `.NAME.nebula-new`, and take its name when they are committed.
-/// So whoever reads it, and whoever finds it after a crash, has the old or the new contents as a whole;
+/// So readers, also after a crash, find either the old or the new contents as a whole;
 /// what a crash left beside it goes with the next replacement. Owner, group, mode and, on Linux, access
 /// control list, security label and the other extended attributes are those of the old file, and nobody
 /// else may open the new one at any time; only capabilities (`security.capability`) go, as they do when a
@@ -64,7 +63,8 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 /// label this process can't give to another file. If that fails halfway, the old contents are put back;
 /// only a crash in the middle leaves neither.
 ///
-/// What somebody else does to the file between the two steps is not undone: the commit then fails.
+/// A change that another process makes to the file between the two steps is not undone: the commit
+/// fails.
 ///
 /// Devices, pipes and terminals are just written to.
 ///
@@ -182,7 +182,7 @@ fn look(path: &Path) -> io::Result<Option<Metadata>> {
 }
 
 fn changed() -> io::Error {
-    io::Error::new(ErrorKind::WouldBlock, "it was changed by somebody else meanwhile")
+    io::Error::new(ErrorKind::WouldBlock, "another process changed it meanwhile")
 }
 
 fn read_all(file: &mut File) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -352,7 +352,7 @@ fn is_barred(error: &io::Error) -> bool {
     )
 }
 
-/// Makes sure that a loss of power does not bring the old file back.
+/// Makes the replacement durable, so that a loss of power does not bring the old file back.
 fn sync_directory(file: &Path) -> io::Result<()> {
     match File::open(place::directory(file)) {
         Ok(directory) => match directory.sync_all() {

@@ -1,6 +1,6 @@
-//! How to do what one comes here for: a section for each task, to be run as it stands.
+//! The guide: a section for each task, with examples that run.
 //!
-//! Times are signed Unix seconds. The examples say `now`; a program asks its clock at its edge:
+//! Times are signed Unix seconds. The examples use `now`; a program reads its clock in one place:
 //!
 //! ```
 //! use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,9 +11,9 @@
 //! ```
 //!
 //! Whole programs are in the repository's `examples`: `embed-ca`, `sign-received-key`,
-//! `verify-peer`, and `replace-nebula-cert`, which puts each call beside the command line that it
+//! `verify-peer`, and `replace-nebula-cert`, which shows each call beside the command line that it
 //! replaces.
-// The sections stand only in the documentation of builds that have what they show.
+// A section is only in the documentation of builds that have the features it uses.
 #![cfg_attr(feature = "system-random", doc = include_str!("guide/authorities.md"))]
 #![cfg_attr(all(feature = "encryption", feature = "system-random"), doc = include_str!("guide/encrypted.md"))]
 #![cfg_attr(feature = "system-random", doc = include_str!("guide/hosts.md"))]

@@ -1,3 +1,5 @@
+//! Issues certificates: applies a CA's constraints, encodes, and signs or takes a signature.
+
 use std::fmt;
 
 use crate::ca_pool::{MAX_PEM_LEN, check_ca};
@@ -124,9 +126,9 @@ impl<S: Signer> Issuer<S> {
         self.check(Body { version, details, curve, public_key })
     }
 
-    /// Takes up what [`prepare`](Self::prepare) made before, from the bytes that were to be signed:
-    /// they may have been kept while somebody else signed them. Believed no more than a certificate
-    /// from outside, it is checked as if it were prepared now.
+    /// Resumes what [`prepare`](Self::prepare) made earlier, from the bytes to be signed, which the
+    /// caller may have stored while a remote signer worked. The bytes are not trusted: they are checked
+    /// as if they were prepared now.
     ///
     /// # Errors
     ///
@@ -222,7 +224,7 @@ struct Unsigned {
 }
 
 impl Unsigned {
-    /// Checks what no certificate made here may say, whoever signs it, and encodes it.
+    /// Checks the rules for every certificate made here, whoever signs it, and encodes it.
     fn new(mut body: Body) -> Result<Self, Error> {
         let found = body.details.name.len();
         if !(1..=MAX_NAME_LEN).contains(&found) {

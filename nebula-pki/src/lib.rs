@@ -1,7 +1,7 @@
 //! Signs and verifies the certificates of [Nebula](https://github.com/slackhq/nebula) overlay
 //! networks, byte-exact with the reference tool `nebula-cert` (releases 1.6 to 1.11).
 //!
-//! A [`Certificate`] is what somebody sent: parsed, not believed. Only [`CaPool::verify`] turns it
+//! A [`Certificate`] is parsed, but not trusted. Only [`CaPool::verify`] turns it
 //! into a [`VerifiedCertificate`], and only that one can be asked what it permits. An [`Issuer`]
 //! pairs a CA certificate with the [`Signer`] that holds its key, and makes certificates of both
 //! [`Version`]s.

@@ -91,14 +91,14 @@ impl HostParameters {
     /// What a certificate says, byte for byte and in its order, for the same key and another
     /// validity. Issue it in the same [`version`](crate::Certificate::version).
     ///
-    /// Names and groups that are not UTF-8 stay as they are, and so do groups that stand twice. The
-    /// certificate is a verified one, so that nobody extends what was blocked or was never ours; one
-    /// that is expired can be verified at its own first second.
+    /// Names and groups that are not UTF-8 stay as they are, and so do repeated groups. The
+    /// certificate is a verified one, so that a blocked or foreign one is never extended; an expired one
+    /// can be verified at its own first second.
     ///
     /// # Errors
     ///
-    /// [`Error::CaAsHost`], and those of [`PublicKey::from_raw`]: the reference also certifies keys
-    /// that nobody can use.
+    /// [`Error::CaAsHost`], and those of [`PublicKey::from_raw`]: the reference also certifies
+    /// unusable keys.
     pub fn renewal_of(old: &VerifiedCertificate, validity: Validity) -> Result<Self, Error> {
         let (certificate, details) = (old.certificate(), old.details());
         if details.is_ca() {

@@ -1,7 +1,7 @@
 //! PEM as Go's `encoding/pem` reads and writes it.
 //!
 //! Certificates and public keys are written by the `pem` crate. Reading is our own: that crate finds
-//! BEGIN in the middle of a line, drops a block cut short without a word, stops at the first bad
+//! BEGIN in the middle of a line, silently drops a truncated block, stops at the first bad
 //! block where the reference goes on to the next, and reads headers only before an empty line.
 //! Private keys are written here too, because the crate leaves copies of them in memory.
 
@@ -32,7 +32,7 @@ pub(crate) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The banner, if it is text; else it is none that anybody knows.
+    /// The banner; empty, and so unknown, if it is not UTF-8.
     pub(crate) fn banner(&self) -> &str {
         std::str::from_utf8(self.banner).unwrap_or_default()
     }
@@ -56,7 +56,7 @@ impl Block<'_> {
         }
         let mut decoded = BASE64.decode_vec(&digits, &mut self.contents);
         if decoded.is_err() {
-            // But white space may stand anywhere.
+            // But white space is allowed anywhere.
             digits.retain(|byte| !b" \t\r\n".contains(byte));
             self.contents.clear();
             decoded = BASE64.decode_vec(&digits, &mut self.contents);
@@ -105,7 +105,7 @@ pub(crate) fn decode(input: &[u8]) -> Option<(Block<'_>, &[u8])> {
     }
 }
 
-/// Why there is no block in this.
+/// The error for an input without a block.
 pub(crate) fn no_block(input: &[u8]) -> Error {
     match input {
         // Its byte order mark, or an ASCII character and its other half.
@@ -230,8 +230,8 @@ fn begin_of(text: &[u8], marker: &[u8], space: usize) -> Option<usize> {
     text.get(..=space)?.strip_suffix(marker).map(<[u8]>::len)
 }
 
-/// White space in the sense of Go's `bytes.TrimSpace`, which knows Unicode. Looks no further than to
-/// the first character that is none: this is asked of the rest of a file after each of its blocks.
+/// Whether this is white space in the sense of Go's `bytes.TrimSpace`, Unicode's included. Stops at
+/// the first other character: this is called with the rest of a file after each of its blocks.
 pub(crate) fn is_blank(mut text: &[u8]) -> bool {
     while let Some(first) = text.first() {
         let len = match first {

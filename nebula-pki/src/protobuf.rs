@@ -118,7 +118,7 @@ pub(crate) fn push_bytes(output: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     output.extend_from_slice(bytes);
 }
 
-/// Writes what stands before the contents of a length-delimited field.
+/// Writes the key and the length of a length-delimited field.
 pub(crate) fn push_header(output: &mut Vec<u8>, number: u64, len: usize) {
     encode_varint(number << 3 | BYTES, output);
     // A slice is never longer than 2^63 − 1 bytes.

@@ -1,3 +1,5 @@
+//! Sources of randomness.
+
 use crate::Error;
 
 /// A source of random bytes fit for keys.

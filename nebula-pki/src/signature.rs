@@ -109,7 +109,7 @@ pub(crate) fn verify(
 ///
 /// # Errors
 ///
-/// [`Error::SignatureMismatch`] for what is no signature on this curve at all.
+/// [`Error::SignatureMismatch`] for what is not a signature on this curve.
 pub(crate) fn normalize(curve: Curve, signature: Vec<u8>) -> Result<Vec<u8>, Error> {
     match curve {
         Curve::Curve25519 if signature.len() == ED25519_LEN => Ok(signature),

@@ -1,3 +1,5 @@
+//! What holds a CA's private key and signs with it.
+
 #[cfg(feature = "pkcs11")]
 pub(crate) mod pkcs11;
 
@@ -8,7 +10,7 @@ use crate::{Curve, Error};
 /// Holds a CA's private key and signs with it, in this process.
 ///
 /// Signers that answer later or elsewhere need no implementation of this: take the bytes from
-/// [`Issuer::prepare`](crate::Issuer::prepare) and bring the signature to
+/// [`Issuer::prepare`](crate::Issuer::prepare) and pass the signature to
 /// [`Prepared::complete`](crate::Prepared::complete).
 pub trait Signer {
     /// The curve of the key.

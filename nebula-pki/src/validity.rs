@@ -15,8 +15,8 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// When two thirds of it are over, in Unix seconds: time to renew, with a third left for whatever
-    /// may go wrong.
+    /// When two thirds of it are over, in Unix seconds: time to renew, with a third left for
+    /// retries.
     #[must_use]
     pub fn renew_at(self) -> i64 {
         let lifetime = self.not_after.saturating_sub(self.not_before).max(0);

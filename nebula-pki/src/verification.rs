@@ -1,3 +1,5 @@
+//! Verifies a certificate against a pool of CAs and a blocklist.
+
 use crate::ca_pool::Ca;
 use crate::{
     Blocklist, CaPool, Certificate, Details, Error, Fingerprint, constraints, fingerprint,
@@ -88,7 +90,7 @@ impl CaPool {
 
     /// Verifies a certificate as [`verify`](Self::verify), and refuses two things more that the
     /// reference lets pass: a CA certificate used as a host's, and a P256 signature with a high s,
-    /// which nobody but an old release or somebody tampering with it makes.
+    /// which only an old release or an attacker makes.
     ///
     /// # Errors
     ///

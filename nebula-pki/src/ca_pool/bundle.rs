@@ -2,8 +2,8 @@
 
 use crate::{Certificate, Error, pem};
 
-/// The longest piece of PEM that the reference's pool reader takes: what stands between the end of
-/// one block and the end of the next, in bytes.
+/// The longest piece of PEM that the reference's pool reader takes: everything from the end
+/// of one block to the end of the next, in bytes.
 pub(crate) const MAX_PEM_LEN: usize = 65_536;
 
 /// The certificate of the next block; none when only white space is left.

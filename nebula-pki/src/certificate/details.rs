@@ -1,12 +1,19 @@
-//! The fields of a certificate.
+//! The decoded fields of a certificate, and their limits.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use ipnet::IpNet;
 
+use super::version::Version;
 use crate::validity::go_time;
-use crate::{Error, Fingerprint, Validity};
+use crate::{Curve, Error, Fingerprint, Validity};
+
+/// The longest name that a version 2 certificate can hold, in bytes; the limit of domain names.
+pub const MAX_NAME_LEN: usize = 253;
+
+/// The largest version 2 certificate that readers accept, in bytes.
+pub const MAX_ENCODED_LEN: usize = 65_536;
 
 /// What a certificate says about its holder.
 ///
@@ -126,4 +133,19 @@ impl fmt::Debug for Details {
             .field("issuer", &self.issuer())
             .finish()
     }
+}
+
+/// What is known of a certificate in a handshake besides its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Peer<'a> {
+    pub(super) public_key: &'a [u8],
+    pub(super) curve: Curve,
+}
+
+/// Everything that a signature covers, decoded.
+pub(crate) struct Body {
+    pub(crate) version: Version,
+    pub(crate) details: Details,
+    pub(crate) curve: Curve,
+    pub(crate) public_key: Vec<u8>,
 }

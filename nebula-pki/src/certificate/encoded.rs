@@ -30,7 +30,7 @@ impl Encoded {
     pub(crate) fn signed(mut self, signature: &[u8]) -> Self {
         self.bytes.truncate(self.to_be_signed.end);
         match self.version {
-            // No signature is left out, as every default in version 1.
+            // An empty signature is omitted, as every default in version 1.
             Version::V1 if signature.is_empty() => {}
             Version::V1 => push_bytes(&mut self.bytes, 2, signature),
             Version::V2 => self.bytes.extend_from_slice(signature),

@@ -8,8 +8,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::body::{Body, Peer};
-use super::details::Details;
+use super::details::{Body, Details, Peer};
 use super::encoded::Encoded;
 use super::version::Version;
 use crate::error::{CertificateDefect as Defect, NetworkList};
@@ -92,7 +91,7 @@ pub(super) fn validate(body: &Body) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts the header before the details, whose length it has to tell.
+/// Puts the header, which has the details' length, before the details.
 fn seal(mut bytes: Vec<u8>) -> Encoded {
     let details = bytes.len();
     push_header(&mut bytes, 1, details);
@@ -101,7 +100,7 @@ fn seal(mut bytes: Vec<u8>) -> Encoded {
     Encoded::unsigned(Version::V1, bytes, header)
 }
 
-/// The canonical details: ascending fields, minimal varints, defaults left out.
+/// The canonical details: ascending fields, minimal varints, no defaults.
 fn encode_details(details: &Details, curve: Curve, public_key: &[u8]) -> Vec<u8> {
     let Details { name, networks, unsafe_networks, groups, not_before, not_after, is_ca, issuer } =
         details;

@@ -7,8 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::body::{Body, MAX_ENCODED_LEN, MAX_NAME_LEN, Peer};
-use super::details::Details;
+use super::details::{Body, Details, MAX_ENCODED_LEN, MAX_NAME_LEN, Peer};
 use super::encoded::Encoded;
 use super::version::Version;
 use crate::der::{Reader, element_len, minimal, push};

@@ -79,7 +79,7 @@ fn no_token(error: &Error) -> Failure {
     Failure::library("error while creating PKCS#11 client: ", error, Version::V2)
 }
 
-/// Never called: there is no flag that takes such a URI.
+/// Never called: without the feature no flag takes such a URI.
 #[cfg(not(feature = "pkcs11"))]
 pub(crate) fn open_token(_: &str) -> Result<CaKey, Failure> {
     Err(Failure::new("refused", "built without PKCS#11"))
@@ -117,7 +117,7 @@ pub(crate) fn read(
     Ok((issuer, pem))
 }
 
-/// Of the CAs in a file the first one that is the key's, and valid now if there is such a one. The
+/// Of the CAs in a file the first one that is the key's, preferably one that is valid now. The
 /// reference looks at the first only, and so does this when that one will do.
 fn fitting(first: Certificate, mut rest: &[u8], key: &CaKey) -> Certificate {
     let now = Now::read().seconds;

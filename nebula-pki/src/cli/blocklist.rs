@@ -48,7 +48,7 @@ pub(crate) fn read(path: &OsStr) -> Result<Blocklist, Failure> {
         .collect()
 }
 
-/// A list of which a part is not understood would let through what it was to stop.
+/// Any error refuses the whole list: part of a list would let blocked certificates pass.
 fn invalid(line: usize, error: &Error) -> Failure {
     Failure::new(error.code(), format!("error while parsing blocklist: line {line}: {error}"))
 }

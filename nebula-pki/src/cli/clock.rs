@@ -20,7 +20,7 @@ pub(crate) struct Now {
 
 impl Now {
     pub(crate) fn read() -> Self {
-        // A clock before 1970 is no clock; no certificate is valid then.
+        // A clock before 1970 is wrong; no certificate is valid then.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),

@@ -5,12 +5,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::failure::{Failure, Failures, Refusal, as_json};
-use crate::flags::{Flag, Kind, Values};
-use crate::mode::Mode;
+use crate::flags::{Flag, Kind, Mode, Values};
 use crate::modes::{self, MODES};
 use crate::{files, usage};
 
-/// The release of the reference that this program stands in for.
+/// The release of the reference that this program replaces.
 const RELEASE: &str = "1.11.0";
 
 const GLOBAL_FLAGS: [Flag; 4] =
@@ -24,11 +23,11 @@ const fn global(name: &'static str) -> Flag {
 pub(crate) fn run(program: &str, arguments: &[OsString]) -> ExitCode {
     let values = match Values::parse(&GLOBAL_FLAGS, arguments) {
         Ok(values) => values,
-        // `-h` is defined here, so this is no request for help.
+        // `-h` is defined here, so this cannot be a request for help.
         Err(Refusal::Help) => return fail(program, ""),
         Err(Refusal::Invalid(message)) => return fail(program, &message),
     };
-    // What tells this program from the reference is said only to those who ask.
+    // By default the output is the reference's.
     let implementation = match values.switch("implementation") {
         true => concat!("Implementation: nebula-pki ", env!("CARGO_PKG_VERSION"), "\n"),
         false => "",

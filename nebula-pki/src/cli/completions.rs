@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use crate::failure::{Failure, Failures};
 use crate::files;
-use crate::flags::{Flag, Kind, Values};
-use crate::mode::Mode;
+use crate::flags::{Flag, Kind, Mode, Values};
 
 /// The shells that there are completions for.
 pub(crate) const SHELLS: [&str; 3] = ["bash", "fish", "zsh"];

@@ -1,4 +1,4 @@
-//! What goes wrong, and how the user is told.
+//! Failures of the command, and how they are reported.
 
 use std::env;
 use std::fmt::Write as _;
@@ -35,9 +35,9 @@ enum Style {
     Usage,
     /// The usage alone: it was asked for.
     Help,
-    /// Said twice, as the reference does when a flag cannot be read.
+    /// Printed twice, as the reference does when a flag cannot be read.
     Flag,
-    /// Nobody is left to be told.
+    /// The reader is gone: nothing is printed.
     Silent,
 }
 
@@ -134,7 +134,7 @@ impl Failures {
         } else {
             self.write_text(&mut text, style, usage);
         }
-        // There is no place left to tell that standard error cannot be written.
+        // A failure to write to standard error cannot be reported anywhere.
         let _ = io::stderr().write_all(text.as_bytes());
         code
     }
@@ -157,7 +157,7 @@ impl Failures {
 }
 
 impl Failure {
-    /// Tells of something that is no failure: the exit status stays as it is.
+    /// Prints a warning, which does not change the exit status.
     pub(crate) fn warn(&self) {
         let text = match as_json() {
             true => self.to_json("\"warning\":true"),

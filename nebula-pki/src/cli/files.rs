@@ -1,4 +1,4 @@
-//! Files and the standard streams that `-` stands for.
+//! Files, and the standard streams for `-`.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -105,7 +105,7 @@ pub(crate) fn claim_apart(
     Ok(())
 }
 
-/// The path, or that of the stream that it stands for, which may have been led into a file.
+/// The path, or that of the stream that `-` names, which may be redirected to a file.
 fn or<'a>(path: &'a OsStr, stream: &'static str) -> &'a OsStr {
     if is_standard(path) { stream.as_ref() } else { path }
 }
@@ -119,7 +119,7 @@ fn one_file((first, path): &(&str, &OsStr), (second, other): &(&str, &OsStr)) ->
     Failure::new("usage", format!("-{first} and -{second} {which}"))
 }
 
-/// Refuses to replace what was read, where no output is named, if it is no file: what is written to a
+/// Refuses to replace what was read, where no output is named, if it is not a regular file: what is written to a
 /// pipe would be lost. Takes the names of both flags.
 pub(crate) fn claim_replaceable(input: &str, path: &OsStr, output: &str) -> Result<(), Failure> {
     let is_stream =
@@ -128,7 +128,9 @@ pub(crate) fn claim_replaceable(input: &str, path: &OsStr, output: &str) -> Resu
         return Ok(());
     }
     let path = quote(path.as_encoded_bytes());
-    let message = format!("-{output} is required: -{input} is no file to be replaced: {path}");
+    let message = format!(
+        "-{output} is required: -{input} is not a regular file, so it can't be replaced: {path}"
+    );
     Err(Failure::new("usage", message))
 }
 
@@ -224,7 +226,7 @@ impl Staged<'_> {
     }
 }
 
-/// Takes from a key's file what everybody may do with it; whom its owner let in stays.
+/// Removes everybody's permissions on a key's file; those that its owner gave to others stay.
 pub(crate) fn close_to_others(path: &OsStr) {
     #[cfg(unix)]
     if let Ok(found) = Path::new(path).metadata()

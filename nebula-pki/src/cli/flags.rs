@@ -1,12 +1,26 @@
 //! Command-line flags as Go's `flag` package reads them: one dash or two, `-x v` or `-x=v`, the last
-//! of several wins, and the first argument that is no flag ends them.
+//! of several wins, and the first argument that is not a flag ends them.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use crate::clock::{HOUR, SECOND};
-use crate::failure::{Failure, Refusal};
+use crate::failure::{Failure, Failures, Refusal};
 use crate::quote::quote;
+
+/// One of the program's modes.
+pub(crate) struct Mode {
+    pub(crate) name: &'static str,
+    /// The placeholder of its arguments in usage texts.
+    pub(crate) takes: &'static str,
+    pub(crate) about: &'static str,
+    /// What else the manual page says of it.
+    pub(crate) details: &'static str,
+    pub(crate) flags: &'static [Flag],
+    /// What its argument may be, if it takes one.
+    pub(crate) arguments: &'static [&'static str],
+    pub(crate) run: fn(&Values) -> Result<(), Failures>,
+}
 
 /// One flag of a mode.
 pub(crate) struct Flag {
@@ -189,7 +203,7 @@ impl Kind {
 const SYNTAX: &str = "parse error";
 const RANGE: &str = "value out of range";
 
-/// What follows one dash or two; nothing for `--`, `None` for what is no flag.
+/// What follows one dash or two; nothing for `--`, `None` for what is not a flag.
 fn strip_dashes(argument: &OsStr) -> Option<&[u8]> {
     match argument.as_encoded_bytes() {
         [b'-', b'-', named @ ..] => Some(named),
@@ -219,7 +233,7 @@ fn parse_switch(value: &OsStr) -> Option<bool> {
 }
 
 /// As Go's `strconv.ParseUint` with base 0: `0x`, `0o`, `0b` and a leading zero name the base, and
-/// underscores may stand between digits.
+/// underscores may separate digits.
 fn parse_number(text: &str) -> Result<u64, &'static str> {
     let lower = text.to_ascii_lowercase();
     let (base, digits, prefixed) = match lower.as_bytes() {

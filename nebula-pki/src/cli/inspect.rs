@@ -87,7 +87,7 @@ fn certificate(pem: &[u8]) -> Result<Members, Error> {
     let (curve, public_key) = (certificate.curve(), certificate.public_key());
     let mut members = match PublicKey::from_raw(curve, public_key) {
         Ok(key) if !details.is_ca() => host_members(kind, &key),
-        // A CA's is no key that a host could have, and some certificates have none that works.
+        // A CA's key cannot be a host's, and some certificates have an unusable one.
         _ => key_members(kind, curve, public_key),
     };
     let text = |text: &str| json(text);

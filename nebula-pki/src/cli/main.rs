@@ -19,7 +19,6 @@ mod flags;
 mod inspect;
 mod keygen;
 mod manual;
-mod mode;
 mod modes;
 mod networks;
 mod passphrase;

@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use crate::failure::{FORMAT_VARIABLE, Failures};
 use crate::files;
-use crate::flags::Flag;
-use crate::mode::Mode;
+use crate::flags::{Flag, Mode};
 
 pub(crate) fn run(modes: &[Mode]) -> Result<(), Failures> {
     files::print(page(modes).as_bytes())
@@ -55,13 +54,12 @@ fn page(modes: &[Mode]) -> String {
 }
 
 const DESCRIPTION: [&str; 4] = [
-    "Takes the place of the program of the same name that comes with Nebula, release 1.11.0: same \
-     modes, flags, files and messages. The modes renew, rekey, inspect, completions and man are its \
-     own.",
-    "A flag is written with one dash or two, and its value after a blank or after =. Of several flags \
-     of one name the last one counts. Flags end at the first argument that is none.",
-    "With -version it says which release it takes the place of, as that one does; with \
-     -implementation also that it is not that one.",
+    "A replacement for the program of the same name in Nebula 1.11.0, with the same modes, flags, \
+     files and messages. The modes renew, rekey, inspect, completions and man are additions.",
+    "A flag has one dash or two; its value follows after a space or =. If a flag is repeated, the last \
+     one counts. The first argument that is not a flag ends the flags.",
+    "-version prints the release that this program replaces, as the original does; -implementation \
+     also prints this program's own name and version.",
     "In place of a path, - means standard input or standard output. New files can be read and written \
      by their owner only.",
 ];
@@ -69,16 +67,16 @@ const DESCRIPTION: [&str; 4] = [
 const VARIABLES: [(&str, &str); 4] = [
     (
         crate::passphrase::VARIABLE,
-        "The passphrase of an encrypted CA key, used as it is. If it is unset or empty, the terminal \
-         is asked.",
+        "The passphrase of an encrypted CA key, used unchanged. If unset or empty, it is read from the \
+         terminal.",
     ),
-    (crate::passphrase::NEW_VARIABLE, "The passphrase that rekey is to set."),
+    (crate::passphrase::NEW_VARIABLE, "The new passphrase for rekey."),
     (
         FORMAT_VARIABLE,
-        "If it is json, errors are machine-readable: on standard error, one JSON object per line with \
-         the members mode, code, message and, about a certificate, fingerprint; about its time, notBefore \
-         and notAfter, too: not_yet_valid and expired are two codes; with ca_not_yet_valid and ca_expired all \
-         three are those of the CA. No usage is shown. \
+        "If set to json, errors are machine-readable: one JSON object per line on standard error, with \
+         the members mode, code and message; fingerprint, if the error is about a certificate; \
+         notBefore and notAfter, if it is about a certificate's validity (codes not_yet_valid and expired; \
+         with ca_not_yet_valid and ca_expired, all three members are the CA's). The usage is not shown. \
          Codes are stable; new ones may be added.",
     ),
     ("TZ", "The time zone in which times are shown: the name or the path of a zone file."),
@@ -97,7 +95,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "Both versions in one file, for a network with old and new nodes:",
         &["nebula-cert sign -version 1,2 -name laptop -networks 10.99.1.5/16,fd99::5/64"],
     ),
-    ("The same key for two weeks more:", &["nebula-cert renew -in-crt laptop.crt -duration 336h"]),
+    ("Two more weeks for the same key:", &["nebula-cert renew -in-crt laptop.crt -duration 336h"]),
 ];
 
 fn section(page: &mut String, name: &str) {

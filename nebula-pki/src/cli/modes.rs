@@ -4,8 +4,7 @@
 mod tables;
 
 use crate::failure::Failures;
-use crate::flags::Values;
-use crate::mode::Mode;
+use crate::flags::{Mode, Values};
 use crate::{ca, completions, inspect, keygen, manual, print, rekey, renew, sign, verify};
 
 /// All modes, in the order in which the usage text lists them: the reference's, then ours.
@@ -58,11 +57,11 @@ pub(crate) const MODES: &[Mode] = &[
     },
     Mode {
         name: "renew",
-        about: "sign a certificate anew: same key and details, new validity",
-        details: "The certificate may be expired, but it must have been signed by the CA that signs \
-                  it anew, or by one of those given. A CA's own certificate can't be renewed, since \
-                  hosts name it by its fingerprint: make a new CA, trust both, renew the hosts with \
-                  -ca OLD.crt -ca-crt NEW.crt, then take the old one out of what they trust. A file that is replaced keeps its owner, mode and \
+        about: "renew a certificate: same key and details, new validity",
+        details: "The certificate may be expired, but it must have been signed by the CA that \
+                  renews it, or by one of those given. A CA's own certificate can't be renewed, since \
+                  hosts' certificates refer to it by its fingerprint: make a new CA, trust both, renew the hosts with \
+                  -ca OLD.crt -ca-crt NEW.crt, then remove the old one from the hosts' CA files. A file that is replaced keeps its owner, mode and \
                   access control list, and is never lost: the new one is written beside it and then \
                   takes its name. Where that is not possible it is overwritten: a file that is \
                   mounted by itself, or in a directory that can't be written to.",

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 ///
 /// # Errors
 ///
-/// The first entry that is none.
+/// The first entry that is not a network.
 pub(crate) fn parse(list: &str) -> Result<Vec<IpNet>, &str> {
     entries(list).map(|entry| prefix(entry).ok_or(entry)).collect()
 }

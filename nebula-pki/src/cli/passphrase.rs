@@ -15,9 +15,9 @@ pub(crate) const NEW_VARIABLE: &str = "NEBULA_CA_NEW_PASSPHRASE";
 
 pub(crate) const PROMPT: &str = "Enter passphrase: ";
 
-/// How the reference says that there is none.
+/// The reference's messages where there is no passphrase.
 pub(crate) struct Wording {
-    /// Standard input is no terminal.
+    /// Standard input is not a terminal.
     pub(crate) no_terminal: &'static str,
     /// The terminal cannot be read; the reason follows.
     pub(crate) unreadable: &'static str,
@@ -114,7 +114,7 @@ mod terminal {
     }
 
     /// A terminal that shows nothing of what is typed, until this is dropped or the process is
-    /// interrupted, stopped or told to end.
+    /// interrupted, stopped or terminated.
     struct Hidden;
 
     /// The terminal as it was and as it is now, while it is hidden.

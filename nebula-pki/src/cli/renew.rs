@@ -57,7 +57,7 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
         if certificate.unverified_details().is_ca() {
             return Err(not_a_host(&certificate).into());
         }
-        // What somebody forged must not be signed because it looks like a certificate of ours. Its
+        // A forged certificate that looks like ours must not be signed. Its
         // own first second is a time at which it was valid, if it ever was.
         let then = certificate.unverified_details().not_before();
         let verified = pool
@@ -80,21 +80,21 @@ pub(crate) fn run(flags: &Values) -> Result<(), Failures> {
     Ok(())
 }
 
-/// A CA's certificate can't be had anew.
+/// The error for a CA's certificate, which can't be renewed.
 fn not_a_host(certificate: &Certificate) -> Failure {
     let name = certificate.unverified_details().name().into_owned();
     let message = format!(
-        "in-crt is the certificate of the ca {}, which can't be renewed: hosts name their ca by its \
+        "in-crt is the certificate of the ca {}, which can't be renewed: hosts' certificates refer to their ca by its \
          fingerprint, and a new certificate has another. Make a new ca with nebula-cert ca, trust both, \
-         renew the hosts with -ca OLD.crt -ca-crt NEW.crt -ca-key NEW.key, then take the old one out of \
-         what they trust",
+         renew the hosts with -ca OLD.crt -ca-crt NEW.crt -ca-key NEW.key, then remove the old one from \
+         the hosts' CA files",
         quote(name.as_bytes())
     );
     Failure::new("ca_as_host", message).about(certificate.fingerprint())
 }
 
 /// The CAs of a bundle, or those in the file of the one that signs: just that one, where the rest of
-/// the file is no bundle.
+/// the file is not a bundle.
 fn trusted(path: &OsStr, ca: &Certificate, beside: &[u8]) -> Result<CaPool, Failure> {
     if !path.is_empty() {
         return verify::read_pool(path);

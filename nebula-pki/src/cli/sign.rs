@@ -1,4 +1,4 @@
-//! `sign`: a host's certificate, and its key unless it brings a public one.
+//! `sign`: a host's certificate, and its key unless a public key is given.
 
 use std::ffi::{OsStr, OsString};
 
@@ -128,7 +128,7 @@ impl Host {
         Ok(self.all())
     }
 
-    /// Those of a version 1 certificate that stands beside one of version 2. A node takes the two
+    /// Those of a version 1 certificate that is beside one of version 2. A node takes the two
     /// only when both have the same first network, and version 2 sorts its own.
     fn first_of_pair(&self) -> Result<Networks, Failure> {
         let is_ipv4 = |network: &&IpNet| network.addr().is_ipv4();

@@ -17,7 +17,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// From now for so many nanoseconds; up to a second before the CA expires if there are none.
+    /// From now for so many nanoseconds; for 0 until a second before the CA expires.
     pub(crate) fn new(now: Now, duration: i64, ca: &Certificate) -> Self {
         let ca_not_after = ca.unverified_details().not_after();
         let not_before = now.seconds;

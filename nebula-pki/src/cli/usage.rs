@@ -3,15 +3,14 @@
 use std::fmt::Write;
 
 use crate::clock::HOUR;
-use crate::flags::{Flag, Kind};
-use crate::mode::Mode;
+use crate::flags::{Flag, Kind, Mode};
 use crate::quote::quote;
 
 /// The usage of the program.
 pub(crate) fn program(program: &str, modes: &[Mode]) -> String {
     let mut text = format!(
         "Usage of {program} <global flags> <mode>:\n  Global flags:\n    -version: Prints the \
-         version\n    -implementation: Prints what tells this program from the reference\n    -h, -help: Prints this help message\n\n  Modes:\n"
+         version\n    -implementation: Prints this implementation's name and version\n    -h, -help: Prints this help message\n\n  Modes:\n"
     );
     for mode in modes {
         let _ = writeln!(text, "    {}", summary(mode));

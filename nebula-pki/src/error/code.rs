@@ -3,8 +3,8 @@
 use super::Error;
 
 impl Error {
-    /// A word for the kind of error, for programs: as `nebula-cert` has it in its errors as JSON.
-    /// Stable; new kinds bring new words.
+    /// A stable identifier for the kind of error, as `nebula-cert` has it in its errors as JSON. New
+    /// kinds get new identifiers.
     ///
     /// ```
     /// use nebula_pki::{Certificate, Error};

@@ -1,4 +1,4 @@
-//! The values that errors carry: which field, which key, what is wrong with it.
+//! The values that errors carry: fields, kinds of keys, and reasons.
 
 use std::fmt;
 

@@ -1,3 +1,5 @@
+//! Where a replacement is written, and the file that it replaces.
+
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+//! A host's private key.
+
 use std::fmt;
 
 use x25519_dalek::StaticSecret;
@@ -112,7 +114,7 @@ impl AgreementKey {
     }
 }
 
-/// Shows that it is a key and of which curve, never which.
+/// Shows the curve, and nothing of the key.
 impl fmt::Debug for AgreementKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AgreementKey").field("curve", &self.curve()).finish_non_exhaustive()

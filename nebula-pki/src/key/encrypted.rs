@@ -22,7 +22,7 @@ use crate::{Curve, Error, Random, Signer, pem};
 /// Bytes of the salts made here; the reference makes them as long.
 const SALT_LEN: usize = 32;
 
-/// A CA's private key under a passphrase, as `nebula-cert ca -encrypt` writes it (since release
+/// A CA's private key, encrypted with a passphrase, as `nebula-cert ca -encrypt` writes it (since release
 /// 1.7): AES-256-GCM with a key that Argon2id (RFC 9106) derives from the passphrase.
 ///
 /// Reading one costs next to nothing. [`open`](Self::open) and [`seal`](Self::seal) take the memory
@@ -90,7 +90,7 @@ impl EncryptedKey {
         pem::encode(banner, &self.container.encode())
     }
 
-    /// The curve of the key, as the banner tells it.
+    /// The curve of the key, as the banner names it.
     #[must_use]
     pub const fn curve(&self) -> Curve {
         self.curve

@@ -1,3 +1,5 @@
+//! A host's public key.
+
 use super::first_block;
 use crate::error::{KeyKind, PemContents};
 use crate::{Curve, Error, pem};

@@ -1,3 +1,5 @@
+//! A CA's private key.
+
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -151,7 +153,7 @@ impl Signer for SigningKey {
     }
 }
 
-/// Shows that it is a key and of which curve, never which.
+/// Shows the curve, and nothing of the key.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("curve", &self.curve()).finish_non_exhaustive()

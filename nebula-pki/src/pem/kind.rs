@@ -1,3 +1,5 @@
+//! What the blocks of a PEM file are, by their banners.
+
 use super::{Block, decode, no_block};
 use crate::{Curve, Error, Version, certificate, key};
 
@@ -20,8 +22,8 @@ pub enum PemKind {
 }
 
 impl PemKind {
-    /// What is in a file: the kind of each PEM block, in their order. Text between them is skipped, and
-    /// what is in them was not looked at.
+    /// What is in a file: the kind of each PEM block, in order. Text between them is skipped, and
+    /// their contents are not checked.
     ///
     /// ```
     /// use nebula_pki::{PemKind, Version};

@@ -62,7 +62,7 @@ impl Pkcs11Signer {
     /// # Errors
     ///
     /// [`Error::TokenSelection`] and [`Error::TokenKeySelection`] unless exactly one token and key
-    /// match, [`Error::NoPin`] where there is none and the token asks for one, [`Error::TokenKey`] for
+    /// match, [`Error::NoPin`] where the URI has none and the token requires one, [`Error::TokenKey`] for
     /// a key that cannot sign certificates, [`Error::PinSource`], [`Error::EmptyPinSource`], and [`Error::Pkcs11`] for what the
     /// module refuses, such as a wrong PIN.
     pub fn open(uri: Pkcs11Uri) -> Result<Self, Error> {

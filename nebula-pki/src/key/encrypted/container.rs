@@ -59,7 +59,7 @@ impl Container {
     }
 
     /// All fields in ascending order, as the reference writes them. None is ever its default, which
-    /// would be left out.
+    /// would be omitted.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Argon2Parameters { memory_kib, iterations, parallelism } = self.parameters;
         let mut argon2 = Vec::new();
@@ -80,8 +80,8 @@ impl Container {
     }
 }
 
-// The messages as they stand in the file. A field that comes again replaces the former, or, if it is
-// a message, is merged into it; fields that are unknown, or of another wire type, are passed over.
+// The messages of the file. A repeated field replaces the earlier one, or is merged into it if it is a
+// message; fields that are unknown, or of another wire type, are skipped.
 
 #[derive(Default)]
 struct EncryptedData<'a> {

@@ -37,7 +37,7 @@ pub(super) struct Key {
     session: Session,
     private: ObjectHandle,
     algorithm: Algorithm,
-    /// Whether somebody logged in with the PIN of its URI.
+    /// Whether the URI's PIN was used to log in.
     has_pin: bool,
 }
 
@@ -124,7 +124,7 @@ impl Key {
         }
     }
 
-    /// The point, from the private key where the token tells it, else from the public key beside.
+    /// The point, from the private key where the token reveals it there, else from the public key object.
     pub(super) fn public_key(&self) -> Result<Vec<u8>, Error> {
         let (prefix, len) = match self.algorithm {
             Algorithm::Ed25519 => (ED25519_INFO, 32),
@@ -145,7 +145,7 @@ impl Key {
             }
         }
         let (id, label) = (id.as_deref(), label.as_deref());
-        // Of two keys with one id the label tells which.
+        // The label distinguishes two keys with the same id.
         let mut found = find(&self.session, ObjectClass::PUBLIC_KEY, None, id)?;
         if found.len() != 1 {
             found = find(&self.session, ObjectClass::PUBLIC_KEY, label, id)?;
@@ -192,7 +192,7 @@ impl Key {
 /// Why there is no signature.
 pub(super) enum Unsigned {
     Refused(Failure),
-    /// What came back is none.
+    /// What the token returned is not a signature.
     Malformed,
 }
 
@@ -244,7 +244,7 @@ impl Algorithm {
     }
 }
 
-/// Whether somebody has to log in to the token, and nobody did.
+/// Whether the token requires a login, and there was none.
 fn asks_for_pin(module: &Pkcs11, slot: Slot, session: &Session) -> Result<bool, Error> {
     let token = module.get_token_info(slot).map_err(failed("ask what the token needs"))?;
     let session = session.get_session_info().map_err(failed("ask who is logged in"))?;

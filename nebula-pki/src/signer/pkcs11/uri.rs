@@ -16,8 +16,7 @@ use crate::error::UriDefect;
 /// Which key in which token of which module (RFC 7512):
 /// `pkcs11:token=ca;object=nebula?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-value=1234`.
 ///
-/// All attributes of the RFC are known. What the path does not name must not be needed to tell one
-/// from another:
+/// All attributes of the RFC are known. What the path names must identify exactly one key:
 ///
 /// | of | attributes |
 /// |---|---|
@@ -232,15 +231,9 @@ fn find_module(directory: &Path, name: &str) -> Result<PathBuf, Error> {
     let entries =
         fs::read_dir(directory).map_err(|error| missing(format!("{place}: {}", error.kind())))?;
     let wanted = name.to_lowercase();
-    let is_named = |file: &str| {
-        let file = file.to_lowercase();
-        file.find(&wanted)
-            .and_then(|at| file.get(at + wanted.len()..))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     let mut found: Vec<_> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|file| is_named(file))
+        .filter(|file| is_named(file, &wanted))
         .collect();
     // Of libx.so and libx.so.1 the first.
     found.sort_by_key(|file| (file.len(), file.clone()));
@@ -250,7 +243,15 @@ fn find_module(directory: &Path, name: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// `MAJOR` or `MAJOR.MINOR`; the latter is 0 where it is left out.
+/// Whether a file has this name before its suffix, in any case.
+fn is_named(file: &str, wanted: &str) -> bool {
+    let file = file.to_lowercase();
+    file.find(wanted)
+        .and_then(|at| file.get(at + wanted.len()..))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// `MAJOR` or `MAJOR.MINOR`; MINOR defaults to 0.
 fn version(text: &str) -> Result<(u8, u8), UriDefect> {
     let number = |text: &str| text.parse().map_err(|_| UriDefect::NotVersion);
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
@@ -267,19 +268,16 @@ impl FromStr for Pkcs11Uri {
     ///
     /// [`Error::Pkcs11Uri`], which never holds any part of the PIN.
     fn from_str(uri: &str) -> Result<Self, Error> {
-        let refused = |attribute: &str, defect| {
-            Err(Error::Pkcs11Uri { attribute: attribute.chars().take(64).collect(), defect })
-        };
         let scheme = uri.get(..SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
         let Some(uri) = scheme.and_then(|scheme| uri.get(scheme.len()..)) else {
-            return refused(SCHEME, UriDefect::Scheme);
+            return Err(refused(SCHEME, UriDefect::Scheme));
         };
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let mut parsed = Self::default();
         for attribute in path.split(';').filter(|_| !path.is_empty()) {
             let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
             if let Err(defect) = decode(value).and_then(|value| parsed.locate(name, value)) {
-                return refused(name, defect);
+                return Err(refused(name, defect));
             }
         }
         for attribute in query.split('&').filter(|_| !query.is_empty()) {
@@ -290,19 +288,23 @@ impl FromStr for Pkcs11Uri {
                 Err(UriDefect::Unknown) if parsed.pin.is_none() && !is_of_path(name) => {}
                 // It may be the rest of a PIN with an ampersand in it.
                 Err(UriDefect::Unknown) if parsed.pin.is_some() => {
-                    return refused("pin-value", UriDefect::UnknownAfterPin);
+                    return Err(refused("pin-value", UriDefect::UnknownAfterPin));
                 }
-                Err(defect) => return refused(name, defect),
+                Err(defect) => return Err(refused(name, defect)),
             }
         }
         if parsed.pin.is_some() && parsed.pin_source.is_some() {
-            return refused("pin-source", UriDefect::PinTwice);
+            return Err(refused("pin-source", UriDefect::PinTwice));
         }
         if parsed.module_path.is_none() && parsed.module_name.is_none() {
-            return refused("module-path", UriDefect::NoLocation);
+            return Err(refused("module-path", UriDefect::NoLocation));
         }
         Ok(parsed)
     }
+}
+
+fn refused(attribute: &str, defect: UriDefect) -> Error {
+    Error::Pkcs11Uri { attribute: attribute.chars().take(64).collect(), defect }
 }
 
 impl fmt::Debug for Pkcs11Uri {

@@ -28,7 +28,7 @@ pub(crate) fn ours() -> PathBuf {
     env!("CARGO_BIN_EXE_nebula-cert").into()
 }
 
-/// The reference of the release that ours stands in for, if it is here: in one of the directories in
+/// The reference of the release that ours replaces, if it is here: in one of the directories in
 /// `NEBULA_BIN_DIR`, or in the search path.
 #[allow(clippy::print_stdout, reason = "says what it skips")]
 pub(crate) fn reference() -> Option<PathBuf> {
@@ -150,7 +150,7 @@ const ADDITIONS: [&str; 14] = [
 ",
     "; 1,2 makes both, v1 first, for the same key",
     "; of several in one file the one that fits the key signs",
-    "    -implementation: Prints what tells this program from the reference\n",
+    "    -implementation: Prints this implementation's name and version\n",
     "  -json-legacy
     \tOptional: outputs certificates in the json format of release 1.9 and older: one object per line, with ips and subnets
 ",
@@ -166,7 +166,7 @@ const ADDITIONS: [&str; 14] = [
     "  -strict
     \tOptional: also refuses ca certificates, P256 signatures with a high s, and a crt without any certificate
 ",
-    "    renew <flags>: sign a certificate anew: same key and details, new validity\n",
+    "    renew <flags>: renew a certificate: same key and details, new validity\n",
     "    rekey <flags>: encrypt a CA key, or change its passphrase\n",
     "    inspect <flags>: shows what a key or an encrypted key is, without needing its passphrase\n",
     "    completions <shell>: print the completions for bash, zsh or fish\n",

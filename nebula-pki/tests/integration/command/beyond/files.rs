@@ -217,10 +217,10 @@ fn what_comes_out_of_a_pipe_is_not_written_back_into_it() {
     let scratch = with_ca(&[]);
     scratch.succeed(&["sign", "-name", "n", "-networks", "10.1.1.1/24"]);
     for (line, names) in [
-        ("renew -in-crt <(cat n.crt)", "-out-crt is required: -in-crt is no file"),
+        ("renew -in-crt <(cat n.crt)", "-out-crt is required: -in-crt is not a regular file"),
         (
             "rekey -argon-memory 64 -ca-key <(cat ca.key)",
-            "-out-key is required: -ca-key is no file",
+            "-out-key is required: -ca-key is not a regular file",
         ),
     ] {
         let (exit, error) = bash(&scratch, &format!("$NEBULA_CERT {line}"));
