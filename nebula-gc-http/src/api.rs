@@ -1,4 +1,4 @@
-//! How the service is asked over HTTP.
+//! The HTTP API of the service.
 
 mod bodies;
 mod connection;
@@ -40,7 +40,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .nest("/api/nebula", dialect::router())
         .merge(v1::router())
         .route("/openapi.json", get(v1::serve_openapi))
-        // As clients of the older register endpoint ask.
+        // Paths for clients of the older register endpoint.
         .route("/health", get(health::live))
         .route("/readiness", get(health::ready))
         .route("/health/live", get(health::live))
@@ -52,7 +52,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(middleware::from_fn(note_origin))
 }
 
-/// Failures told in the log.
+/// Limits the log lines about failures.
 static FAILURES: LogLimit = LogLimit::new();
 
 /// Gives each request its id, which the answer's `X-Request-Id`, the audit log and the log share,

@@ -1,7 +1,7 @@
 //! A client of the native API, `/api/v1`.
 //!
-//! It speaks HTTP/1.1, knows problems, pages and ETags, and leaves it to its user what the resources
-//! mean: they are JSON as the API's document describes it.
+//! It speaks HTTP/1.1 and handles problems, pages and ETags. Resources are JSON as the OpenAPI
+//! document describes them.
 //!
 //! ```no_run
 //! use nebula_gc_http::client::{Client, Request};
@@ -41,14 +41,14 @@ pub use self::pages::Pages;
 pub use self::request::{Answer, Request};
 pub use crate::text::printable;
 
-/// No answer is longer, in bytes: the largest are bundles and imports' reports.
+/// The largest accepted answer, in bytes: the largest are bundles and reports of imports.
 const ANSWER_LIMIT: usize = 64 << 20;
-/// How long an answer may take, the longest wait of a long poll aside.
+/// How long an answer may take, besides the waiting time of a long poll.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait before asking again; as often as there are.
+/// The pauses before each retry.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
-/// Asks one server, over one connection that is kept for as long as it lasts.
+/// A client of one server, over one connection that is kept open.
 #[derive(Debug)]
 pub struct Client {
     server: Server,
@@ -58,9 +58,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// For a server by its address: `https://host`, `http://host:port`. Its certificate has to be
-    /// one that the system's roots vouch for (`SSL_CERT_FILE` names others), unless a pin says
-    /// otherwise.
+    /// A client of the server with this URL: `https://host`, `http://host:port`. Its certificate
+    /// must be trusted by the system's root certificates (`SSL_CERT_FILE` sets others), or match a
+    /// pin.
     ///
     /// # Errors
     /// [`ClientError::Address`].
@@ -79,8 +79,8 @@ impl Client {
         Self { key: Some(Key(Zeroizing::new(key.to_owned()))), ..self }
     }
 
-    /// Trusts the server whose public key has this SHA-256 (of its SubjectPublicKeyInfo, RFC 7469),
-    /// as join links carry it, and no other; no authority and no name is asked then.
+    /// Trusts only the server whose public key has this SHA-256 (of its SubjectPublicKeyInfo, RFC
+    /// 7469), as in join links. Certificate authorities and names are not checked then.
     ///
     /// # Errors
     /// [`ClientError::Address`]: over plain HTTP there is no key to compare.
@@ -88,14 +88,14 @@ impl Client {
         Ok(Self { server: self.server.pinned(pin)?, ..self })
     }
 
-    /// With another time that an answer may take; a minute otherwise.
+    /// With another time limit for answers. Default: a minute.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    /// Asks. Where the connection breaks and asking again is safe (reading, and creations with an
-    /// idempotency key), it asks again, twice at most.
+    /// Sends a request. If the connection breaks and repeating the request is safe (reads, and
+    /// creations with an idempotency key), it is repeated, at most twice.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::Refused`] holds what the server says is wrong.
@@ -149,7 +149,7 @@ impl Client {
             .collect()
             .await
             .map_err(|error| broken(format!("the answer did not come whole: {error}")))?;
-        // It is ready again a moment after the body's end; if it is not by then, it is given up.
+        // It is ready again shortly after the body's end; the next request checks that.
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Answer::read(&head, body.to_bytes())
     }

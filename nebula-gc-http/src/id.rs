@@ -1,3 +1,5 @@
+//! Ids of the control plane's resources: UUIDs of version 7.
+
 use std::fmt;
 
 use nebula_alloc::OwnerId;

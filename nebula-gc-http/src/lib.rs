@@ -60,6 +60,8 @@ pub mod settings;
 mod signers;
 #[cfg(feature = "service")]
 mod store;
+#[cfg(feature = "service")]
+mod stored_words;
 #[cfg(any(feature = "client", feature = "service"))]
 mod text;
 #[cfg(feature = "service")]
@@ -75,10 +77,10 @@ pub use self::{
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, Change, Context, Created, Desired, Enrolled, Enrollment,
-        EventFilter, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock,
-        NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
-        NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach,
-        Registration, Renewed, Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
+        EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
+        NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage, NodeStatus,
+        NumberedEvent, Options, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration,
+        Renewed, Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,
@@ -90,6 +92,7 @@ pub use self::{
     store::ca::CaState,
     store::certificate::{CertificateState, LedgerEntry, Reason},
     store::database::Database,
+    store::event::EventFilter,
     store::join_token::JoinToken,
     store::network::{Network, Revision, Versions},
     store::node::{NodeFilter, NodeRole, NodeState},

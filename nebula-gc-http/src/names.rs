@@ -1,4 +1,4 @@
-//! What clients call things, checked once.
+//! Names and ids that clients choose, checked once.
 
 use std::fmt;
 
@@ -9,15 +9,16 @@ use crate::Error;
 use crate::error::{Fault, Field, Unit};
 use crate::text::is_invisible;
 
-/// No id of a client's own is longer, in characters.
+/// The longest id, in characters.
 const ID_LIMIT: usize = 128;
-/// No reason is longer, in characters.
+/// The longest reason, in characters.
 const REASON_LIMIT: usize = 1000;
-/// Nebula takes no longer names, in bytes.
+/// The longest name that Nebula accepts, in bytes.
 const NAME_LIMIT: usize = 253;
-/// How many groups a node has at most.
+/// The most groups of a node.
 const GROUPS_COUNT: usize = 64;
-/// All groups of a node together, in bytes: its certificate travels in a handshake packet.
+/// The size of all groups of a node together, in bytes: its certificate must fit a handshake
+/// packet.
 const GROUPS_LIMIT: usize = 4096;
 /// What Nebula's firewall reads as "every host".
 const EVERY_HOST: &str = "any";
@@ -98,26 +99,26 @@ impl NetworkRef {
     }
 }
 
-/// By what a name is told from others: two that differ in case or in dots at their end are one to
-/// people, and to DNS.
+/// The form in which names are compared: names that differ only in case or trailing dots are equal
+/// to people, and to DNS.
 pub(crate) fn folded(name: &str) -> String {
     name.trim_end_matches('.').to_lowercase()
 }
 
-/// The keys under which a name that is told from others as this one may be stored: the migration that
-/// brought them could only fold ASCII.
+/// The keys under which a name that counts as equal may be stored: the migration that added them
+/// could only fold ASCII.
 pub(crate) fn keys(name: &str) -> Vec<String> {
     let mut keys = vec![folded(name), name.trim_end_matches('.').to_ascii_lowercase()];
     keys.dedup();
     keys
 }
 
-/// What is stored beside a name, where that is not how it is told from others.
+/// The folded form, stored beside a name if it differs.
 pub(crate) fn key_beside(name: &str) -> Option<String> {
     Some(folded(name)).filter(|folded| folded != name)
 }
 
-/// Refuses a new name with what nobody sees. Those that are there already stay.
+/// Refuses a new name with invisible characters. Existing names stay.
 pub(crate) fn check_seen(field: Field, name: &str) -> Result<(), Error> {
     let fault = if name.trim() != name {
         Fault::OuterSpace
@@ -131,15 +132,14 @@ pub(crate) fn check_seen(field: Field, name: &str) -> Result<(), Error> {
     Err(fault.of(field))
 }
 
-/// The id that a name would hide, if a thing has it: one to people are a name with dots at its end and
-/// without.
+/// The id that a name would hide if a resource has it; trailing dots are ignored.
 pub(crate) fn hidden_id(name: &str) -> Option<[u8; 16]> {
     as_id(name.trim_end_matches('.'))
 }
 
-/// The id that a text is, in any form that UUIDs have: no name of a thing may be the id of another.
-/// Names of the form alone are usual, because clients make UUIDs too; an id that is made later is
-/// too random for anybody to have its name before.
+/// A text as an id, in any form of a UUID: no name may be the id of another resource. Names of that
+/// form are allowed, because clients use UUIDs, too; a later id is too random to be anybody's name
+/// before.
 pub(crate) fn as_id(text: &str) -> Option<[u8; 16]> {
     uuid::Uuid::try_parse(text).ok().map(uuid::Uuid::into_bytes)
 }

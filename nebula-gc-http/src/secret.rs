@@ -1,4 +1,4 @@
-//! Bearer secrets and the keys that protect what is at rest.
+//! Bearer secrets, and the server's own keys, which protect stored secrets.
 
 mod check;
 mod rotation;
@@ -25,23 +25,23 @@ use crate::error::{Fault, Field, Unavailable};
 const KEY_LENGTH: usize = 32;
 /// AES-GCM's usual nonce, drawn at random for each sealing (NIST SP 800-38D, 8.2.2).
 const NONCE_LENGTH: usize = 12;
-/// What an operator key begins with, so that people and secret scanners recognise one.
+/// The prefix of operator keys, by which people and secret scanners recognise them.
 const OPERATOR_KEY_PREFIX: &str = "nebula-operator-";
-/// What a join token begins with.
+/// The prefix of join tokens.
 const JOIN_TOKEN_PREFIX: &str = "nebula-join-";
-/// What a node token begins with, where we make it; devices may make theirs otherwise.
+/// The prefix of node tokens that we create; devices may create theirs without it.
 const NODE_TOKEN_PREFIX: &str = "nebula-node-";
-/// A node token is not shorter, in bytes: 128 bits in hexadecimal.
+/// The shortest node token, in bytes: 128 bits in hexadecimal.
 const NODE_TOKEN_LENGTH: usize = 32;
-/// No bearer secret of ours is longer, in bytes.
+/// The longest bearer secret, in bytes.
 const BEARER_LIMIT: usize = 256;
 
-/// A bearer secret as a client sends it. It can be neither printed nor serialised.
+/// A bearer secret as a client sends it. It can't be printed or serialised.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Bearer(String);
 
 impl Bearer {
-    /// Takes what a client sent; nothing where it can't be a secret of ours.
+    /// Reads what a client sent; nothing if it can't be a bearer secret.
     #[must_use]
     pub fn from_client(text: &str) -> Option<Self> {
         let fits = (1..=BEARER_LIMIT).contains(&text.len());
@@ -72,8 +72,8 @@ impl Bearer {
         Self::generate(NODE_TOKEN_PREFIX)
     }
 
-    /// Takes the node token that a device has made: 32 to 256 bytes of printable ASCII, no spaces,
-    /// as random as the device can.
+    /// Reads a node token that a device has created: 32 to 256 printable ASCII characters without
+    /// spaces, as random as possible.
     ///
     /// # Errors
     /// [`Error::Invalid`].
@@ -91,7 +91,7 @@ impl Bearer {
         }
     }
 
-    /// What it is the secret of, as its beginning says.
+    /// The kind of secret, by its prefix.
     pub(crate) fn kind(&self) -> BearerKind {
         if self.0.starts_with(OPERATOR_KEY_PREFIX) {
             BearerKind::OperatorKey
@@ -109,7 +109,7 @@ impl Bearer {
         Ok(Self([prefix, text.as_str()].concat()))
     }
 
-    /// The plaintext, for the one place that hands it to its owner.
+    /// The plaintext, to hand it to its owner.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -122,7 +122,7 @@ impl fmt::Debug for Bearer {
     }
 }
 
-/// The three bearer secrets.
+/// The kinds of bearer secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BearerKind {
     OperatorKey,
@@ -130,8 +130,8 @@ pub(crate) enum BearerKind {
     NodeToken,
 }
 
-/// The server's own keys: one list to hash bearer secrets with, one to seal CA keys with. The first
-/// of each list is used for what is written now, the others still serve what was written before.
+/// The server's own keys: one list for hashing bearer secrets, one for sealing CA keys. The first
+/// of each list is in use; the others are for what was written before.
 #[derive(Clone)]
 pub struct ServerSecrets {
     hashing: Vec<ServerKey>,
@@ -154,7 +154,7 @@ pub(crate) struct Hashed {
 }
 
 impl Hashed {
-    /// Whether both are of one secret, in a time that does not depend on the hashes.
+    /// Whether both are hashes of the same secret, compared in constant time.
     pub(crate) fn matches(&self, other: &Self) -> bool {
         let same: bool = self.hash.ct_eq(&other.hash).into();
         self.key_id == other.key_id && same
@@ -217,28 +217,28 @@ impl ServerSecrets {
         })
     }
 
-    /// The form for the server's file of secrets.
+    /// The contents of the server's secrets file.
     #[must_use]
     pub fn to_json(&self) -> Zeroizing<String> {
         let entries = |keys: &[ServerKey]| {
             keys.iter().map(|key| KeyEntry { id: key.id, key: STANDARD.encode(key.key) }).collect()
         };
         let file = SecretsFile { hashing: entries(&self.hashing), sealing: entries(&self.sealing) };
-        // Serialising strings and numbers into a String has no way to fail.
+        // Serialising strings and numbers into a String cannot fail.
         Zeroizing::new(serde_json::to_string_pretty(&file).unwrap_or_default() + "\n")
     }
 
-    /// The hashed forms under which a secret may be stored: under the current key first.
+    /// The hashes of a secret under all keys, the current key first.
     pub(crate) fn hashes(&self, secret: &Bearer) -> impl Iterator<Item = Hashed> {
         self.hashing.iter().filter_map(|key| key.hash(secret.expose()))
     }
 
-    /// The form in which a new secret is stored.
+    /// The hash of a secret under the current key.
     pub(crate) fn hash(&self, secret: &Bearer) -> Result<Hashed, Error> {
         self.hashes(secret).next().ok_or_else(|| no_key(Purpose::Hashing))
     }
 
-    /// Seals a private key, bound to what it belongs to.
+    /// Seals a private key, bound to its owner as associated data.
     pub(crate) fn seal(&self, plaintext: &[u8], belongs_to: &[u8]) -> Result<Sealed, Error> {
         let key = self.sealing.first().ok_or_else(|| no_key(Purpose::Sealing))?;
         let mut nonce = [0; NONCE_LENGTH];

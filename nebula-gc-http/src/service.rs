@@ -59,7 +59,7 @@ pub use self::dialect::register::Registration;
 pub use self::enroll::Enrolled;
 pub use self::enroll::renewal::Renewed;
 pub use self::enroll::request::Enrollment;
-pub use self::events::{EventFilter, EventPage, NumberedEvent};
+pub use self::events::{EventPage, NumberedEvent};
 pub use self::exclusive::{Created, Repeat};
 pub use self::import::{HostImport, ImportConflict, ImportReport};
 pub use self::join_tokens::{Expiry, NewJoinToken};

@@ -1,4 +1,4 @@
-//! Signers that hold CA keys outside of this process.
+//! Signers: programs and tokens that hold CA keys outside this process.
 
 mod command;
 
@@ -17,18 +17,18 @@ pub use self::command::SignerCommand;
 use crate::error::{Fault, Field, SignerFault};
 use crate::{Error, TenantId};
 
-/// A signer that is open, and may be used by any thread.
+/// An open signer, which any thread may use.
 pub type OpenSigner = Box<dyn Signer + Send + Sync>;
 
-/// How many signatures one signer makes at once, unless it is told otherwise.
+/// How many signatures a signer makes at once by default.
 const AT_ONCE: usize = 4;
-/// How long a certificate may wait for its signature, unless it is told otherwise.
+/// How long a certificate may wait for its signature by default.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest name, in bytes.
 const NAME_LIMIT: usize = 64;
 
-/// The signers that networks may name for their CAs. They come from the server's own settings, and
-/// never over its API.
+/// The signers that networks may name for their CAs. They are defined by the server's settings,
+/// never by its API.
 ///
 /// ```
 /// use nebula_gc_http::{SignerCommand, Signers};
@@ -40,28 +40,28 @@ const NAME_LIMIT: usize = 64;
 #[derive(Clone)]
 pub struct Signers {
     named: BTreeMap<String, Arc<Named>>,
-    /// Whose networks may use them, where that was said.
+    /// The tenants whose networks may use each signer, if limited.
     tenants: BTreeMap<String, Vec<SignerTenant>>,
     patience: Duration,
 }
 
-/// A tenant whose networks may use a signer. It has no name here, because names can be changed.
+/// A tenant whose networks may use a signer. It is not given by name, because names can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignerTenant {
-    /// The one that is always there.
+    /// The default tenant.
     Default,
-    /// The one of this id.
+    /// The tenant with this id.
     Id(TenantId),
 }
 
-/// Who would have a signer hold the key of a CA.
+/// Who wants to use a signer for a CA.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SignerUser {
-    /// Whether it may do everything on this server.
+    /// Whether it is a root operator.
     pub(crate) is_root: bool,
     /// The owner of the CA's network.
     pub(crate) tenant: TenantId,
-    /// Whether that is the tenant that is always there.
+    /// Whether that is the default tenant.
     pub(crate) is_default: bool,
 }
 
@@ -78,8 +78,8 @@ impl Default for Signers {
 }
 
 impl Signers {
-    /// Adds a signer. `open` is called when it is needed first, and again while it fails: a signer
-    /// may be away when the server starts. `at_once` is how many signatures it makes at once.
+    /// Adds a signer. `open` is called at the first use, and again until it succeeds: a signer may
+    /// be unavailable when the server starts. `at_once` is how many signatures it makes at once.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name that is not 1 to 64 letters, digits, `-`, `_` or `.`, or
@@ -113,7 +113,7 @@ impl Signers {
         self.add(name, AT_ONCE, move || Ok(Box::new(command.open()?)))
     }
 
-    /// Adds a key in a PKCS#11 token, by its URI. A token signs one after the other.
+    /// Adds a key in a PKCS#11 token, by its URI. A token makes one signature at a time.
     ///
     /// # Errors
     /// As [`add`](Self::add), and for a URI that is none.
@@ -127,13 +127,14 @@ impl Signers {
         self.add(name, 1, move || Ok(Box::new(Pkcs11Signer::open(parse(&uri)?)?)))
     }
 
-    /// Says whose networks may use a signer, whoever asks for it. Of one of which nothing is said only
-    /// root operator keys may make use, in any network.
+    /// Limits a signer to networks of these tenants. Without a limit only root operator keys may
+    /// use it, in any network.
     pub fn limit(&mut self, name: &str, tenants: impl IntoIterator<Item = SignerTenant>) {
         self.tenants.insert(name.to_owned(), tenants.into_iter().collect());
     }
 
-    /// Whether there is a signer of this name that one may use. What has it already goes on with it.
+    /// Whether there is a signer of this name that this user may use. Existing CAs are not
+    /// affected.
     pub(crate) fn may_use(&self, name: &str, user: SignerUser) -> bool {
         let is_own = |tenant: &SignerTenant| match tenant {
             SignerTenant::Default => user.is_default,
@@ -143,8 +144,8 @@ impl Signers {
             && self.tenants.get(name).map_or(user.is_root, |tenants| tenants.iter().any(is_own))
     }
 
-    /// How long a certificate may wait for its signature before the request is answered that the
-    /// signer is away; at least a second. 20 s by default.
+    /// How long a certificate may wait for its signature before the request fails; at least a
+    /// second. Default: 20 s.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience: patience.max(Duration::from_secs(1)), ..self }
@@ -159,7 +160,7 @@ impl Signers {
         self.patience
     }
 
-    /// Has a signer make the certificate of a CA for its key.
+    /// Creates the certificate of a CA, signed by a signer's own key.
     pub(crate) async fn self_signed(
         &self,
         name: &str,
@@ -178,8 +179,8 @@ impl Signers {
         signed.map_err(|fault| fault.of(name))
     }
 
-    /// Works on a thread of its own: a signer may take as long as it likes, and those that never
-    /// come back must not use up the runtime's threads. Its place is free again when it does.
+    /// Runs on a separate thread: a signer may take any time, and one that never returns must not
+    /// use up the runtime's threads. Its slot is freed when it returns.
     async fn run<T: Send + 'static>(
         &self,
         name: &str,
@@ -191,7 +192,7 @@ impl Signers {
                 Arc::clone(&signer.free).acquire_owned().await.map_err(|_| SignerFault::Closed)?;
             let (answer, outcome) = oneshot::channel();
             let worker = move || {
-                // Who asked may have lost patience.
+                // The request may have timed out.
                 let _ = answer.send(signer.opened().and_then(|signer| work(&signer)));
                 drop(place);
             };
@@ -211,7 +212,7 @@ impl Signers {
 impl FromStr for SignerTenant {
     type Err = Error;
 
-    /// Reads `default`, or an id as it is written elsewhere.
+    /// Reads `default` or an id.
     fn from_str(text: &str) -> Result<Self, Error> {
         match Uuid::try_parse(text).ok().filter(|id| id.to_string() == text) {
             _ if text == "default" => Ok(Self::Default),

@@ -1,8 +1,7 @@
-//! Whether everything that is stored keeps the rules that always hold: for operators, and for tests
-//! after each of their crashes.
+//! Checks the whole database for inconsistencies: for operators, and for tests after crashes.
 //!
-//! [`nebula_alloc::verify`] proves that addresses tile their pools and that events explain leases;
-//! this proves that nodes, leases, certificates and blocklists agree with each other.
+//! [`nebula_alloc::verify`] checks that addresses tile their pools and that events explain leases;
+//! this checks that nodes, leases, certificates and blocklists agree with each other.
 
 mod history;
 mod ledger;
@@ -38,12 +37,12 @@ pub enum Rule {
     OneMove,
 }
 
-/// Rows that contradict each other, or a row that is missing.
+/// An inconsistency: rows that contradict each other, or a missing row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Which rule is broken.
     pub rule: Rule,
-    /// How, in words.
+    /// What is wrong, for people.
     pub what: String,
 }
 
@@ -53,9 +52,9 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Everything that is wrong at `now` (seconds since the Unix epoch) in one snapshot of a database
-/// that the [`Service`](crate::Service) has written. What is older than a change of its network's
-/// settings is judged by those that held since. It reads all rows into memory.
+/// All inconsistencies at `now` (seconds since the Unix epoch) in one snapshot of a database that
+/// the [`Service`](crate::Service) has written. Rows older than a change of their network's
+/// settings are judged by the settings that have applied since. It reads all rows into memory.
 ///
 /// # Errors
 /// The engine's, and a row that can't be read at all.
@@ -86,14 +85,14 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
     nodes::check_blocked(&rows, &certificates, now, &mut found);
     quarantine::check(&rows, &history, &certificates, now, &mut found);
     pending::check(&rows, &history, now, &mut found);
-    // What the log lacks can contradict nothing.
+    // Deleted events can't be compared.
     if rows.forgotten_before.is_none() {
         history::check(&rows, now, &mut found);
     }
     Ok(found.0)
 }
 
-/// Rows whose others are not there.
+/// Queries for rows that refer to missing rows.
 const STRAYS: [(&str, &str); 5] = [
     (
         "SELECT id FROM gc_network WHERE tenant NOT IN (SELECT id FROM gc_tenant)",
@@ -104,7 +103,7 @@ const STRAYS: [(&str, &str); 5] = [
         "CAs have no network",
     ),
     (
-        // NULL is not in nothing at all, so that a database without networks needs it said.
+        // `NULL NOT IN` an empty set is true, so NULL is excluded explicitly.
         "SELECT id FROM gc_operator_key \
          WHERE tenant IS NOT NULL AND tenant NOT IN (SELECT id FROM gc_tenant) \
          OR network IS NOT NULL AND network NOT IN (SELECT id FROM gc_network)",

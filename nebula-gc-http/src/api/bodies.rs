@@ -1,4 +1,4 @@
-//! How many bytes of bodies the server holds at a time.
+//! Limits the memory for bodies of requests.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::machine::machine;
 
-/// The memory that the bodies of all requests together may take, from their first byte until their
-/// answer. The server gives it to each request as an extension.
+/// The memory that the bodies of all requests may take together, from their first byte until their
+/// answer. The server adds it to each request as an extension.
 #[derive(Debug, Clone)]
 pub struct Bodies(Arc<Inner>);
 
@@ -24,18 +24,18 @@ struct Taken {
     by: HashMap<Option<IpAddr>, usize>,
 }
 
-/// One address has at most so much of it.
+/// Each address may take at most this fraction.
 const SHARE: usize = 4;
 
 /// Why there is no room.
 pub(super) enum NoRoom {
-    /// For whoever asks from there.
+    /// For this source address.
     Share,
-    /// For anybody.
+    /// For all requests.
     All,
 }
 
-/// What the body of one request takes; given back when this is dropped.
+/// The memory that one body takes, released when dropped.
 pub(super) struct Held {
     bodies: Option<Bodies>,
     from: Option<IpAddr>,
@@ -55,7 +55,7 @@ impl Bodies {
 }
 
 impl Held {
-    /// Of what there is, where there is a limit at all.
+    /// Nothing yet, of the given memory, if it is limited.
     pub(super) fn none(bodies: Option<Bodies>, from: Option<IpAddr>) -> Self {
         Self { bodies, from: from.map(machine), bytes: 0 }
     }

@@ -1,26 +1,28 @@
+//! What the server tells each request about itself: its URL, and that it is about to stop.
+
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Where devices find this server, as links for them say it. The server gives it to each request
-/// as an extension.
+/// The server's public URL, for links to devices. The server adds it to each request as an
+/// extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Public {
-    /// `https://host:port`, without a slash at the end. Nothing where only the server's settings could
-    /// say: it listens on all addresses, and they name none.
+    /// `https://host:port`, without a trailing slash. Nothing if the server listens on all
+    /// addresses and its settings name no URL.
     pub url: Option<Arc<str>>,
-    /// What the server's certificate is known by: SHA-256 of its SubjectPublicKeyInfo (RFC 7469).
-    /// Nothing where the server itself speaks plain HTTP.
+    /// The pin of the server's certificate: SHA-256 of its SubjectPublicKeyInfo (RFC 7469). Nothing
+    /// if the server speaks plain HTTP.
     pub pin: Option<[u8; 32]>,
 }
 
-/// Tells requests that wait that the server is about to stop. The server gives it to each request
-/// as an extension.
+/// Tells long polls that the server is about to stop. The server adds it to each request as an
+/// extension.
 #[derive(Debug, Clone)]
 pub struct Stopping(watch::Receiver<bool>);
 
 impl Stopping {
-    /// Together with what stops: sending `true`, or dropping it.
+    /// A new one, and the sender that signals it: by sending `true`, or when dropped.
     #[must_use]
     pub fn new() -> (watch::Sender<bool>, Self) {
         let (stop, stopping) = watch::channel(false);

@@ -1,4 +1,4 @@
-//! Which pages of other origins browsers let ask (Fetch standard, "CORS protocol").
+//! Cross-origin requests: which web pages may call the API (Fetch standard, "CORS protocol").
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
-/// What pages may send beside what every page may.
+/// Request headers that pages may send, besides the safelisted ones.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, if-match, if-none-match",
 );
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
-/// What pages may read of an answer beside what every page may.
+/// Response headers that pages may read, besides the safelisted ones.
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "etag, location, nebula-generation, nebula-revision, retry-after, x-request-id",
 );
-/// How long browsers remember that, in seconds.
+/// How long browsers cache this, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
 
-/// The origins whose pages may ask; by default none.
+/// The origins whose pages may call the API. Default: none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origins(Vec<HeaderValue>);
 
 impl FromStr for Origins {
     type Err = String;
 
-    /// Reads a list with commas. Each origin is written as browsers send it.
+    /// Reads origins separated by commas, each written as browsers send it.
     fn from_str(text: &str) -> Result<Self, String> {
         text.split(',').map(str::trim).map(origin).collect::<Result<_, _>>().map(Self)
     }
@@ -45,7 +45,7 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
         })
 }
 
-/// Whether it is a host and perhaps a port, which browsers leave out where it is the usual one.
+/// Whether it is a host, with a port only if that is not the scheme's default, as browsers send it.
 fn is_host(host: &str, usual_port: &str) -> bool {
     let is_written = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
     let is_more = host.contains(['/', '?', '#', '@', '*', '\\']) || host.ends_with(usual_port);
@@ -53,7 +53,7 @@ fn is_host(host: &str, usual_port: &str) -> bool {
 }
 
 impl Origins {
-    /// The routes, which tell browsers that pages of these origins may ask.
+    /// Adds CORS headers for these origins to the routes.
     pub fn admit(self, router: Router) -> Router {
         if self.0.is_empty() {
             return router;
@@ -87,7 +87,7 @@ impl Origins {
 }
 
 fn tell(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
-    // Caches keep what depends on it apart.
+    // Responses depend on the header, so caches must key on it.
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

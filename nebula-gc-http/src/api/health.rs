@@ -1,4 +1,4 @@
-//! Whether the server lives, whether it can work, and what it is. Open to everyone.
+//! Health checks and the version, without a credential.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::Service;
 #[derive(Serialize)]
 pub(super) struct Health {
     status: &'static str,
-    /// What operators have to see to.
+    /// Problems that need an operator.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<Warning>,
 }
 
-/// What keeps some networks from their work, or will: which, only operators are told.
+/// A problem of some networks. Their names are only for operators.
 #[derive(Serialize)]
 struct Warning {
     code: &'static str,
@@ -36,12 +36,12 @@ pub(super) struct Version {
     version: &'static str,
 }
 
-/// The process answers.
+/// The process is alive.
 pub(super) async fn live() -> Json<Health> {
     Json(Health::of("live"))
 }
 
-/// The process can do its work: the writer is up and the database answers.
+/// The server can work: its writer runs and the database answers.
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Health>) {
     let Some(cas) = service.readiness().await else {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(Health::of("unavailable")));

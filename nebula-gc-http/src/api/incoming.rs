@@ -1,4 +1,4 @@
-//! What every request carries, whatever dialect it is in.
+//! What both dialects read from a request: its credential, its query and its body.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::error::{Fault, Field, Unauthorized};
 use crate::service::context::Origin;
 use crate::{Bearer, Context, Error};
 
-/// No body is larger, in bytes, unless its route says so.
+/// The largest body, in bytes, unless the route allows more.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ fn credential(headers: &HeaderMap) -> Result<Bearer, Error> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let header = given.next().ok_or(Unauthorized::Missing)?;
     if given.next().is_some() {
-        // Which was meant is not for us to say.
+        // It is ambiguous which one was meant.
         return Err(Fault::Repeated.of(Field::Authorization));
     }
     let parts = header.to_str().ok().and_then(|text| text.split_once(' '));
@@ -77,9 +77,9 @@ pub(super) enum BodyError {
     Late(u64),
     /// It ended before it was complete.
     Cut,
-    /// Whoever sends it has too much under way.
+    /// The source address has too many bytes in progress.
     Busy,
-    /// All together have.
+    /// All requests together have.
     Full,
 }
 
@@ -104,14 +104,14 @@ impl BodyError {
     }
 }
 
-/// When to ask again what there was no room for, in seconds.
+/// When to retry after a lack of memory for bodies, in seconds.
 pub(super) const BUSY_SECONDS: i64 = 1;
 
-/// A body that was read. Its bytes may be secrets: they are wiped in the end, and so is what they came
-/// in, as far as it is not also something else's.
+/// A body. It may contain secrets, so its bytes are wiped when dropped, and so are the buffers that
+/// they arrived in, unless those are shared.
 pub(super) struct Read {
     pub(super) bytes: Zeroizing<Vec<u8>>,
-    /// Its place among the bodies under way.
+    /// Its share of the memory for bodies.
     pub(super) held: Held,
 }
 
@@ -141,7 +141,7 @@ pub(super) async fn body(parts: &Parts, body: Body, limit: usize) -> Result<Read
 async fn collect(mut body: Body, limit: usize, mut held: Held) -> Result<Read, BodyError> {
     let mut bytes = Zeroizing::new(Vec::new());
     while let Some(frame) = body.frame().await {
-        // Trailers are nobody's.
+        // Trailers are ignored.
         let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else { continue };
         if data.len() > limit - bytes.len() {
             return Err(BodyError::TooLarge(limit));
@@ -151,7 +151,7 @@ async fn collect(mut body: Body, limit: usize, mut held: Held) -> Result<Read, B
             NoRoom::All => BodyError::Full,
         })?;
         if bytes.capacity() - bytes.len() < data.len() {
-            // Growing in place would leave what was there behind.
+            // A buffer that grows would leave a copy behind.
             let room = (bytes.len() + data.len()).max(bytes.capacity() * 2).min(limit);
             let mut larger = Zeroizing::new(Vec::with_capacity(room));
             larger.extend_from_slice(&bytes);

@@ -1,4 +1,4 @@
-//! Reading bodies of JSON, and saying in words of JSON what is wrong with one.
+//! Reads JSON bodies, and describes what is wrong with one in terms of JSON.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -19,17 +19,17 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
     if let Some(reason) = encoding(bytes) {
         return Err(whole(reason.to_owned()));
     }
-    // serde would take the fields' values in an array, too.
+    // serde would also accept an array of the fields' values.
     if bytes.trim_ascii_start().first().is_some_and(|byte| *byte == b'[') {
         return Err(whole("must be a JSON object".to_owned()));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        // What ended too early has no name yet.
+        // A body that is cut off has no field name yet.
         let field = if path.contains('?') || path == "." { "body".to_owned() } else { path };
         let error = error.into_inner();
-        // So serde_json calls a number where there are names to choose from.
+        // serde_json's wording for a number in place of an enum's name.
         let is_json = !error.is_data() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         let reason = if is_json { "must be a name, in quotes".to_owned() } else { reason(&error) };
         Unreadable { field, reason }
@@ -59,7 +59,7 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// What serde says of a value, without the words of Rust.
+/// serde's message about a value, in terms of JSON instead of Rust.
 pub(super) fn plain(said: &str) -> String {
     let kinds = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
     let mismatch =

@@ -7,6 +7,7 @@
 
 pub(super) mod ask;
 mod blocks;
+mod bundle;
 mod cas;
 mod document;
 mod enroll;
@@ -51,6 +52,7 @@ fn routes() -> OpenApiRouter<Arc<Service>> {
 fn things() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .merge(blocks::router())
+        .merge(bundle::router())
         .merge(cas::router())
         .merge(enroll::router())
         .merge(events::router())

@@ -1,4 +1,4 @@
-//! Where the server is, and how it is reached.
+//! Connects to the server.
 
 use std::fmt;
 use std::io;
@@ -23,14 +23,15 @@ pub(super) struct Server {
     uri: Uri,
     host: String,
     port: u16,
-    /// What stands before `/api/v1`, without a slash at the end.
+    /// The path before `/api/v1`, without a trailing slash.
     pub(super) base: String,
     tls: Option<Tls>,
 }
 
 struct Tls {
     name: ServerName<'static>,
-    /// Made with the first connection: the system's roots take a while to read.
+    /// Created with the first connection, because reading the system's root certificates takes
+    /// time.
     config: std::sync::OnceLock<Arc<ClientConfig>>,
     pin: Option<[u8; 32]>,
 }
@@ -44,7 +45,7 @@ impl Server {
         if uri.query().is_some() || uri.authority().is_some_and(|it| it.as_str().contains('@')) {
             return Err(refuse(AddressFault::UserOrQuery));
         }
-        // An IPv6 address stands in brackets.
+        // An IPv6 address is in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let (tls, port) = match uri.scheme_str() {
             Some("http") => (None, 80),
@@ -70,7 +71,7 @@ impl Server {
         Ok(Self { tls: Some(Tls { pin: Some(pin), ..tls }), ..self })
     }
 
-    /// As the `Host` header has it.
+    /// The value of the `Host` header.
     pub(super) fn authority(&self) -> &str {
         self.uri.authority().map_or("", |authority| authority.as_str())
     }
@@ -79,7 +80,7 @@ impl Server {
         let stream = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|error| self.unreachable(&error))?;
-        // Requests are small and whole: waiting to fill a packet would only delay them.
+        // Requests are small and written whole: waiting to fill a packet would only delay them.
         stream.set_nodelay(true).map_err(|error| self.unreachable(&error))?;
         let Some(tls) = &self.tls else { return self.speak(stream).await };
         let config = match tls.config.get() {
@@ -103,7 +104,7 @@ impl Server {
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(&error))?;
-        // Whatever breaks it, the request under way is told.
+        // If it breaks, the request in progress fails with the reason.
         tokio::spawn(async move {
             let _ = connection.await;
         });
@@ -115,7 +116,7 @@ impl Server {
     }
 }
 
-/// Whoever answers a handshake with something else speaks no TLS, most often.
+/// An invalid message usually means that the server does not speak TLS.
 fn handshake_failure(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
@@ -130,7 +131,7 @@ fn handshake_failure(error: &io::Error) -> String {
 /// Why a server's certificate is not trusted, and what to do about it.
 fn certificate_failure(refused: &CertificateError) -> String {
     match refused {
-        // What a pin that is another answers.
+        // The error of a pin that does not match.
         CertificateError::ApplicationVerificationFailure => {
             "its public key is not the one of the pin: the link or the pin is older than the server's key, \
              or somebody else answers; ask for a new one"

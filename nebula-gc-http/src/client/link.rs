@@ -1,4 +1,4 @@
-//! Links that devices join a network with.
+//! Join links, with which devices join a network.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::error::{ClientError, LinkFault};
 
-/// What a join link says. It holds a secret: it can't be printed.
+/// A join link. It contains a secret, so it can't be printed.
 pub struct JoinLink {
     /// The server's address.
     pub server: String,
@@ -32,7 +32,7 @@ impl JoinLink {
                 Some(("pin", text)) => {
                     pin = Some(parse_pin(text).ok_or(ClientError::Link(LinkFault::Pin))?);
                 }
-                // What later versions may add.
+                // Later versions may add more.
                 _ => {}
             }
         }
@@ -48,8 +48,8 @@ impl std::fmt::Debug for JoinLink {
     }
 }
 
-/// SHA-256 of a server's public key, in base64 as links and curl (`sha256//…`) write it, or in
-/// hexadecimal.
+/// Reads the SHA-256 of a server's public key, in base64 as in links and for curl (`sha256//…`), or
+/// in hexadecimal.
 #[must_use]
 pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
     let text =

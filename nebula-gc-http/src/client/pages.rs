@@ -1,9 +1,11 @@
+//! Lists, read page by page.
+
 use serde_json::{Map, Value};
 
 use super::error::AnswerFault;
 use super::{Client, ClientError, Request};
 
-/// A list, a page at a time.
+/// A list, read page by page.
 #[derive(Debug)]
 pub struct Pages<'a> {
     client: &'a Client,
@@ -19,7 +21,7 @@ impl<'a> Pages<'a> {
         Self { client, request, cursor: None, seen: 0, ended: false }
     }
 
-    /// The items of the next page; nothing after the last one.
+    /// The items of the next page; nothing after the last.
     ///
     /// # Errors
     /// As [`Client::send`]. Asking again asks for the same page.
@@ -27,7 +29,7 @@ impl<'a> Pages<'a> {
         Ok(self.next_page().await?.map(|(items, _)| items))
     }
 
-    /// As [`next`](Self::next), together with the page itself, without them and its cursor.
+    /// As [`next`](Self::next), together with the page without its items and cursor.
     ///
     /// # Errors
     /// As [`Client::send`].
@@ -45,7 +47,7 @@ impl<'a> Pages<'a> {
         Ok(Some((items, page)))
     }
 
-    /// Behind the end, the items that were added since; for lists that only grow, at their end.
+    /// After the end, the items added since; for lists that only grow at their end.
     ///
     /// # Errors
     /// As [`Client::send`].
@@ -57,7 +59,7 @@ impl<'a> Pages<'a> {
         Ok(items)
     }
 
-    /// A page with these items in place of its own.
+    /// A page with these items instead of its own.
     #[must_use]
     pub fn filled(mut page: Value, items: Vec<Value>) -> Value {
         if let Some(list) = list_in(&mut page) {
@@ -87,14 +89,14 @@ impl<'a> Pages<'a> {
                 self.cursor = Some(next);
                 self.ended = false;
             }
-            // The last page's own cursor stays: what is added later stands there.
+            // The last page's cursor stays: later items are added to that page.
             _ => self.ended = true,
         }
         self.seen = seen;
     }
 }
 
-/// The part of an answer that has the items: all of it, or one of its fields.
+/// The object of an answer that has the items: the answer itself, or one of its fields.
 fn list_in(answer: &mut Value) -> Option<&mut Map<String, Value>> {
     let Value::Object(all) = answer else { return None };
     if all.contains_key("items") {

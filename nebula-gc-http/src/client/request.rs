@@ -1,3 +1,5 @@
+//! Requests and answers.
+
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -11,11 +13,11 @@ use super::connect::Server;
 use super::error::{AddressFault, AnswerFault};
 use super::{ClientError, Problem};
 
-/// Where the API is.
+/// The path of the API.
 const ROOT: &str = "/api/v1";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// What to ask.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
     method: Method,
@@ -28,19 +30,19 @@ pub struct Request {
 }
 
 impl Request {
-    /// To read what is at a path below `/api/v1`.
+    /// A `GET` of a path below `/api/v1`.
     #[must_use]
     pub fn get(path: &str) -> Self {
         Self::new(Method::GET, path)
     }
 
-    /// To make something.
+    /// A `POST`, to create something.
     #[must_use]
     pub fn post(path: &str, body: Value) -> Self {
         Self::new(Method::POST, path).body(body)
     }
 
-    /// Anything else. A path is made of segments that [`segment`](Self::segment) has encoded.
+    /// Any other request. Segments of the path must be encoded by [`segment`](Self::segment).
     #[must_use]
     pub fn new(method: Method, path: &str) -> Self {
         Self {
@@ -54,13 +56,13 @@ impl Request {
         }
     }
 
-    /// A segment of a path, percent-encoded.
+    /// Percent-encodes a segment of a path.
     #[must_use]
     pub fn segment(text: &str) -> String {
         percent_encoded(text)
     }
 
-    /// With a parameter behind the path.
+    /// With a query parameter.
     #[must_use]
     pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
         self.query.push((name.to_owned(), value.into()));
@@ -73,7 +75,7 @@ impl Request {
         Self { body: Some(body), ..self }
     }
 
-    /// Of a creation, by which the server recognises its repeat: 1 to 255 printable ASCII
+    /// With a key by which the server recognises a repeated creation: 1 to 255 printable ASCII
     /// characters.
     ///
     /// # Errors
@@ -82,7 +84,7 @@ impl Request {
         self.header(HeaderName::from_static(IDEMPOTENCY_KEY), key)
     }
 
-    /// Changes the resource only where it still has this ETag, quotes included.
+    /// Changes the resource only if it still has this ETag, quotes included.
     ///
     /// # Errors
     /// [`ClientError::Address`] for what is no ETag.
@@ -90,7 +92,7 @@ impl Request {
         self.header(header::IF_MATCH, etag)
     }
 
-    /// Answers 304 and nothing where the resource still has this ETag, quotes included.
+    /// Returns only 304 if the resource still has this ETag, quotes included.
     ///
     /// # Errors
     /// [`ClientError::Address`] for what is no ETag.
@@ -98,13 +100,13 @@ impl Request {
         self.header(header::IF_NONE_MATCH, etag)
     }
 
-    /// May be sent again when its answer was lost, as an enrolment may.
+    /// Marks the request as safe to repeat after a lost answer, as an enrolment is.
     #[must_use]
     pub fn repeatable(self) -> Self {
         Self { repeatable: true, ..self }
     }
 
-    /// Of a long poll: how long the server may wait before it answers.
+    /// For a long poll: how long the server may wait before it answers.
     #[must_use]
     pub fn waiting(self, waits: Duration) -> Self {
         Self { waits, ..self }
@@ -153,7 +155,7 @@ impl Request {
     }
 }
 
-/// What the server answered: 2xx, or 304.
+/// A successful answer: 2xx, or 304.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// Its status.
@@ -179,7 +181,7 @@ impl Answer {
         Err(ClientError::Refused(Box::new(problem)))
     }
 
-    /// The body as JSON; `null` where there is none.
+    /// The body as JSON; `null` if it is empty.
     ///
     /// # Errors
     /// [`ClientError::Unexpected`].
@@ -193,14 +195,14 @@ impl Answer {
         })
     }
 
-    /// A header's value, where it has one that is text.
+    /// A header's value, if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// Everything but the unreserved characters (RFC 3986, 2.3).
+/// Encodes everything but the unreserved characters (RFC 3986, 2.3).
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! Whose certificate a client takes for the server's.
+//! Which server certificates the client trusts.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The server with this key and no other; without a pin whom the system's roots vouch for.
+/// With a pin, only the server with this key; without one, servers trusted by the system's root
+/// certificates.
 pub(super) fn config(pin: Option<[u8; 32]>) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -32,7 +33,7 @@ pub(super) fn config(pin: Option<[u8; 32]>) -> Result<ClientConfig, String> {
 fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Some systems keep files there that are no certificates.
+    // Some systems have other files among them.
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added > 0 {
         return Ok(roots);
@@ -41,7 +42,7 @@ fn system_roots() -> Result<RootCertStore, String> {
     Err(format!("the system has no root certificates{}", errors.concat()))
 }
 
-/// Compares the server's public key, and has it prove that it holds the private one.
+/// Compares the server's public key with the pin, and verifies that it holds the private key.
 #[derive(Debug)]
 struct Pinned {
     pin: [u8; 32],

@@ -1,4 +1,4 @@
-//! Telling one set of keys from another.
+//! Check values of the server's keys, which tell one set of keys from another.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -6,14 +6,14 @@ use subtle::ConstantTimeEq as _;
 
 use super::{ServerKey, ServerSecrets};
 use crate::Error;
-use crate::store::stored_words;
+use crate::stored_words::stored_words;
 
 stored_words! {
     /// What a key of the server is for.
     pub(crate) enum Purpose {
-        /// Bearer secrets are hashed with it.
+        /// Hashing bearer secrets.
         Hashing = "hashing",
-        /// CA keys are sealed with it.
+        /// Sealing CA keys.
         Sealing = "sealing",
     }
 }
@@ -21,7 +21,7 @@ stored_words! {
 impl Purpose {
     pub(crate) const ALL: [Self; 2] = [Self::Hashing, Self::Sealing];
 
-    /// No bearer secret holds a space, so that this is never the hash of one.
+    /// It contains spaces, which no bearer secret does, so it is never hashed as one.
     fn label(self) -> &'static [u8] {
         match self {
             Self::Hashing => b"nebula-gc check value: hashing",
@@ -49,7 +49,7 @@ impl ServerSecrets {
         self.keys(purpose).iter().map(|key| key.id).collect()
     }
 
-    /// What a key is known by: it tells nothing of the key.
+    /// The check value of a key, which reveals nothing about the key.
     pub(crate) fn check_value(&self, purpose: Purpose, id: i64) -> Option<[u8; 32]> {
         let key = self.keys(purpose).iter().find(|key| key.id == id)?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key.key).ok()?;
@@ -57,7 +57,7 @@ impl ServerSecrets {
         Some(mac.finalize().into_bytes().into())
     }
 
-    /// Whether it is the key of this check value; nothing where there is no key of this id.
+    /// Whether a check value belongs to the key with this id; nothing if there is no such key.
     pub(crate) fn is_checked(&self, purpose: Purpose, id: i64, value: &[u8]) -> Option<bool> {
         self.check_value(purpose, id).map(|own| own.ct_eq(value).into())
     }

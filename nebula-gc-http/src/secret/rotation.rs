@@ -1,4 +1,4 @@
-//! New keys in the place of old ones, and the bearer secrets that are still stored under those.
+//! Rotation of the server's keys, and bearer secrets that are still stored under former keys.
 
 use std::sync::PoisonError;
 
@@ -7,7 +7,7 @@ use crate::Error;
 use crate::error::Conflict;
 
 impl ServerSecrets {
-    /// Adds new keys without using them yet: last in each list, so that every instance can learn of
+    /// Adds new keys without using them yet, last in each list, so that every instance can learn of
     /// them before any writes with them.
     ///
     /// # Errors
@@ -23,8 +23,8 @@ impl ServerSecrets {
         Ok(())
     }
 
-    /// Puts new keys first, for what is written from now on: the staged ones, or such as are made
-    /// now. The others stay, for what was written before.
+    /// Puts new keys first, for what is written from now on: the staged ones, or newly created
+    /// ones. The others stay for what was written before.
     ///
     /// # Errors
     /// [`Error::Unavailable`] without randomness.
@@ -38,7 +38,7 @@ impl ServerSecrets {
         Ok(())
     }
 
-    /// Whether keys wait for [`ServerSecrets::rotate`]: each is younger than the one in use.
+    /// Whether there are staged keys, which are newer than the ones in use.
     #[must_use]
     pub fn has_staged(&self) -> bool {
         [&self.hashing, &self.sealing].into_iter().all(|keys| match (keys.first(), keys.last()) {
@@ -57,7 +57,7 @@ fn successor(keys: &[ServerKey]) -> Result<ServerKey, Error> {
     Ok(key)
 }
 
-/// One is to be hashed anew.
+/// A bearer secret that is stored under a former key, to be hashed again.
 #[derive(Clone)]
 pub(crate) struct Stale {
     pub(crate) kind: BearerKind,
@@ -65,14 +65,14 @@ pub(crate) struct Stale {
     pub(crate) new: Hashed,
 }
 
-/// More are not remembered at once, for they are written in one step; the next use tells again.
+/// How many are remembered at most; others are noted at their next use.
 const LIMIT: usize = 256;
 
 impl ServerSecrets {
-    /// Takes note that a secret was used which is stored like this.
+    /// Notes that a secret was used that is stored with this hash.
     pub(crate) fn note_use(&self, bearer: &Bearer, found: &Hashed) {
         let Ok(new) = self.hash(bearer) else { return };
-        // A higher id is one that another instance has put to use already.
+        // A higher id is a key that another instance already uses.
         if found.key_id < new.key_id {
             let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
             if stale.len() < LIMIT {

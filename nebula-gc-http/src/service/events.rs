@@ -5,20 +5,9 @@ use nebula_alloc::event::Event;
 use super::Service;
 use super::access::{Action, Principal, authorize};
 use super::context::Context;
-use crate::store::event;
+use crate::store::event::{self, EventFilter};
 use crate::store::operator_key::Scope;
 use crate::{Error, NetworkRef};
-
-/// Which events, and in which order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventFilter {
-    /// Of this kind alone, such as `node.enrolled`.
-    pub kind: Option<String>,
-    /// About what has this id alone.
-    pub subject: Option<[u8; 16]>,
-    /// The newest first, rather than the oldest.
-    pub newest_first: bool,
-}
 
 /// An event with its number in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]

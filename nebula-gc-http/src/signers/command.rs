@@ -1,4 +1,4 @@
-//! A CA key that another program holds.
+//! Signers that are programs.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use nebula_pki::{Curve, Error, Signer};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How long a command may take, unless it is told otherwise.
+/// How long a command may take by default.
 const TIME: Duration = Duration::from_secs(10);
-/// No public key or signature is longer, in bytes.
+/// The longest public key or signature, in bytes.
 const OUTPUT_LIMIT: u64 = 128;
-/// How often it is looked whether a command that has given its output has ended.
+/// How often to check whether a command has ended after its output.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A program that holds a key, run once for each request:
@@ -25,8 +25,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// * `COMMAND… sign` reads the bytes to be signed and prints the signature: 64 bytes for Ed25519,
 ///   DER for ECDSA over their SHA-256,
 ///
-/// all of it raw. What it writes to its standard error goes where ours goes. It is killed, with
-/// whatever it started in its process group, when it takes too long or prints too much.
+/// all of it raw. Its standard error is ours. It is killed with its process group if it takes too
+/// long or prints too much.
 #[derive(Clone)]
 pub struct SignerCommand {
     command: Vec<String>,
@@ -34,19 +34,19 @@ pub struct SignerCommand {
 }
 
 impl SignerCommand {
-    /// The program and its arguments. No shell reads them.
+    /// The program and its arguments. No shell is involved.
     #[must_use]
     pub fn new(command: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { command: command.into_iter().map(Into::into).collect(), time: TIME }
     }
 
-    /// How long one request may take; 10 s by default.
+    /// How long one request may take. Default: 10 s.
     #[must_use]
     pub fn with_time(self, time: Duration) -> Self {
         Self { time, ..self }
     }
 
-    /// Asks for the public key.
+    /// Runs the command for the public key.
     pub(super) fn open(&self) -> Result<CommandSigner, Error> {
         let public_key = self.run("public-key", vec![])?;
         let curve = match public_key.len() {
@@ -72,7 +72,7 @@ impl SignerCommand {
         let mut running = Running(child);
         let (stdin, stdout) = (running.0.stdin.take(), running.0.stdout.take());
         let (answer, outcome) = mpsc::sync_channel(1);
-        // On a thread of its own, because a pipe has no time limit; it ends with the process.
+        // On a separate thread, because a pipe has no time limit; it ends with the process.
         thread::Builder::new()
             .name("nebula-gc-signer-pipe".to_owned())
             .spawn(move || answer.send(converse(stdin, input, stdout)))
@@ -131,24 +131,24 @@ impl Signer for CommandSigner {
     }
 }
 
-/// A process that does not outlive its use.
+/// A process that is killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Not reaped yet, it still has its number, and its group too.
+        // It is not reaped yet, so its process id and group still exist.
         if let Ok(None) = self.0.try_wait()
             && let Ok(number) = i32::try_from(self.0.id())
             && let Some(group) = Pid::from_raw(number)
         {
-            // Gone in between, it needs no killing.
+            // It may have ended meanwhile.
             let _ = kill_process_group(group, Signal::KILL);
             let _ = self.0.wait();
         }
     }
 }
 
-/// Writes all of the input, then reads the output, and one byte more than it may have.
+/// Writes all of the input, then reads the output, up to one byte more than the limit.
 fn converse(
     stdin: Option<impl Write>,
     input: Vec<u8>,
@@ -156,7 +156,7 @@ fn converse(
 ) -> io::Result<Vec<u8>> {
     if let Some(mut stdin) = stdin {
         match stdin.write_all(&input) {
-            // It needn't read what it doesn't need.
+            // The program may end without reading everything.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
             _ => drop(stdin),
         }

@@ -1,3 +1,5 @@
+//! Blocklists: the certificates that a network's nodes refuse.
+
 use std::collections::BTreeSet;
 
 use nebula_alloc::NetworkId;
@@ -11,23 +13,24 @@ use crate::{Error, NodeId};
 /// An entry of a network's blocklist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
-    /// Of the certificate.
+    /// The certificate's fingerprint.
     pub fingerprint: Fingerprint,
-    /// That of the same P256 certificate with the other form of its signature, which is as valid.
+    /// The fingerprint of the same P256 certificate with the other form of its signature, which is
+    /// equally valid.
     pub alternate: Option<Fingerprint>,
-    /// Until when the certificate would be valid, in seconds since the Unix epoch; nothing where only
-    /// its fingerprint is known: it stays blocked.
+    /// The end of the certificate's validity, in seconds since the Unix epoch; nothing if only its
+    /// fingerprint is known: then the entry stays.
     pub until: Option<i64>,
-    /// The network's revision since which bundles carry it.
+    /// The revision since which bundles contain the entry.
     pub since: i64,
     /// Whose certificate it is.
     pub node: Option<NodeId>,
 }
 
-/// The end of a certificate of which only the fingerprint is known.
+/// Stored as the end of certificates of which only the fingerprint is known.
 pub(crate) const UNKNOWN_END: i64 = i64::MAX;
 
-/// Blocks a certificate in every bundle from `revision` on. It stays blocked where it already was.
+/// Blocks a certificate in every bundle from `revision` on, unless it is blocked already.
 pub(crate) fn insert(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -54,13 +57,13 @@ pub(crate) fn is_blocked(
     Ok(!rows.is_empty())
 }
 
-/// What bundles carry: every form of the fingerprints.
+/// The fingerprints in bundles: both forms of each.
 pub(crate) fn fingerprints(
     tx: &mut dyn Transaction,
     network: &Network,
 ) -> Result<BTreeSet<Fingerprint>, Error> {
     if network.curve != Curve::P256 {
-        // One form is all there is, and the ledger need not be read.
+        // There is only one form, so the ledger need not be read.
         let rows = tx.query(
             "SELECT fingerprint FROM gc_blocklist WHERE network = $1",
             &[network.id.as_bytes().into()],
@@ -78,7 +81,7 @@ pub(crate) fn fingerprints(
         .collect())
 }
 
-/// The entries after the one of this fingerprint, in the order of their bytes, at most `limit`.
+/// At most `limit` entries after this fingerprint, ordered by fingerprint.
 pub(crate) fn after(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -111,7 +114,7 @@ fn read(row: &Row) -> Result<Blocked, Error> {
     })
 }
 
-/// Whether it has an entry that expired before then.
+/// Whether the blocklist has an entry that expired before this time.
 pub(crate) fn any_expired(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -124,19 +127,18 @@ pub(crate) fn any_expired(
     Ok(!rows.is_empty())
 }
 
-/// A released node all of whose certificates that could still be accepted are blocked, since this
-/// revision at the latest.
+/// A released node whose certificates are all blocked or expired, the last one since the revision
+/// `since`.
 pub(crate) struct Contained {
     pub(crate) node: NodeId,
     pub(crate) since: i64,
-    /// The entry that told, and its revision.
+    /// The position of the entry that led to it: its revision and fingerprint.
     pub(crate) entry: (i64, Fingerprint),
 }
 
-/// Those that entries tell of, a node more than once where it has several: entries up to this
-/// revision, in the order of revisions and fingerprints after this one, at most `limit`. What a
-/// remote signer may have signed unseen is not blocked: whose device is named by such a
-/// certificate is left out.
+/// Contained nodes, found by at most `limit` entries after a position and up to the revision
+/// `until`; a node with several entries is found more than once. Devices with a certificate that a
+/// remote signer may have signed without our knowledge are left out: it is not blocked.
 pub(crate) fn contained(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -180,7 +182,7 @@ pub(crate) fn contained(
         .collect()
 }
 
-/// Nobody accepts a certificate that expired before then, so nobody needs to block it.
+/// Removes entries of certificates that expired before this time: nobody accepts them.
 pub(super) fn remove_expired(
     tx: &mut dyn Transaction,
     network: NetworkId,

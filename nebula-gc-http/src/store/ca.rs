@@ -1,9 +1,12 @@
+//! CAs of networks, with their sealed keys.
+
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint};
 
-use super::{counts_by_key, damaged, stored_words};
+use super::{counts_by_key, damaged};
 use crate::secret::Sealed;
+use crate::stored_words::stored_words;
 use crate::{CaId, Error};
 
 stored_words! {
@@ -11,9 +14,9 @@ stored_words! {
     pub enum CaState {
         /// It signs.
         Active = "active",
-        /// It no longer signs, or does not sign yet; what it signed is accepted.
+        /// It does not sign, or not yet; its certificates are accepted.
         Trusted = "trusted",
-        /// Nothing of it is accepted any more.
+        /// Its certificates are refused.
         Retired = "retired",
     }
 }
@@ -24,13 +27,13 @@ pub(crate) struct Ca {
     pub(crate) network: NetworkId,
     pub(crate) state: CaState,
     pub(crate) certificate: Certificate,
-    /// Its private key, where this server holds it.
+    /// Its private key, if this server holds it.
     pub(crate) key: Option<Sealed>,
     /// The signer that holds its private key, by its name in the server's settings.
     pub(crate) signer: Option<String>,
 }
 
-/// What of a CA is shown.
+/// A CA as operators see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) id: CaId,
@@ -51,7 +54,7 @@ pub(crate) struct Span {
 
 const KEPT: &str = "SELECT id, state, certificate, signer, created_at FROM gc_ca";
 
-/// A network's CAs after the one of this id, oldest first, at most `limit`.
+/// At most `limit` of a network's CAs after this id, oldest first.
 pub(crate) fn after(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -112,8 +115,8 @@ fn span(columns: &mut Columns<'_>) -> Result<Span, Error> {
     })
 }
 
-/// The CAs that sign and end before then, the first to end first, each with its network's name, at
-/// most `limit`.
+/// At most `limit` signing CAs that expire before this time, the first to expire first, each with
+/// its network's name.
 pub(crate) fn ending(
     tx: &mut dyn Transaction,
     before: i64,
@@ -133,7 +136,7 @@ pub(crate) fn ending(
         .collect()
 }
 
-/// A CA is trusted no more, for good: it can't sign again, so its key goes.
+/// Retires a CA permanently. It can't sign again, so its key is deleted.
 pub(crate) fn retire(tx: &mut dyn Transaction, id: CaId) -> Result<(), Error> {
     Ok(tx.queue_one(
         "UPDATE gc_ca SET state = 'retired', seal_key = NULL, sealed_key = NULL \
@@ -185,7 +188,7 @@ pub(crate) fn by_fingerprint(
     rows.first().map(read).transpose()
 }
 
-/// Makes a CA the one that signs; the one that did so far is still trusted.
+/// Makes a CA the one that signs. The previous one is still trusted.
 pub(crate) fn activate(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -217,7 +220,7 @@ pub(crate) fn trusted(
     rows.iter().map(|row| certificate(row.columns().text()?)).collect()
 }
 
-/// CAs whose keys are sealed under a key with a lower id, at most `limit`.
+/// At most `limit` CAs whose keys are sealed under a key with a lower id.
 pub(crate) fn sealed_before(
     tx: &mut dyn Transaction,
     key_id: i64,
@@ -237,7 +240,7 @@ pub(crate) fn sealed_before(
         .collect()
 }
 
-/// Stores the same key sealed otherwise, unless it was replaced meanwhile.
+/// Replaces a sealed key by the same one sealed under another key, unless it changed meanwhile.
 pub(crate) fn reseal(
     tx: &mut dyn Transaction,
     id: CaId,

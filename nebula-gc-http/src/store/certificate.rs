@@ -1,3 +1,5 @@
+//! The ledger of certificates: issuing, superseding and revoking.
+
 mod ledger;
 mod wrong_time;
 
@@ -5,7 +7,8 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint};
 
-use super::{damaged, one_integer, stored_words, version};
+use super::{damaged, one_integer, version};
+use crate::stored_words::stored_words;
 use crate::{CaId, CertificateId, Error, NodeId};
 
 pub use self::ledger::{CertificateState, LedgerEntry};
@@ -20,17 +23,17 @@ pub(crate) use self::wrong_time::{
 stored_words! {
     /// Why a certificate was issued.
     pub enum Reason {
-        /// Its node is new.
+        /// The node is new.
         Enrolled = "enrolled",
         /// The node's name, groups or addresses changed.
         Changed = "changed",
-        /// The former one was near its end.
+        /// The former certificate was due for renewal.
         Renewed = "renewed",
         /// The node has another key.
         Rekeyed = "rekeyed",
-        /// The node was suspended or revoked, and is active again.
+        /// The node was reinstated.
         Reinstated = "reinstated",
-        /// It was issued elsewhere before.
+        /// It was imported.
         Imported = "imported",
     }
 }
@@ -47,7 +50,7 @@ pub(crate) struct Issued<'a> {
     pub(crate) actor: &'a str,
 }
 
-/// A certificate as far as blocking it needs.
+/// What is needed to block a certificate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blockable {
     pub(crate) fingerprint: Fingerprint,
@@ -72,8 +75,8 @@ pub(crate) fn any(tx: &mut dyn Transaction, node: NodeId) -> Result<bool, Error>
     Ok(!rows.is_empty())
 }
 
-/// The certificates a node has now, one of each version, the older version first: none of a CA that
-/// nobody trusts any more.
+/// A node's current certificates, one of each version, the older version first, except those of
+/// retired CAs.
 pub(crate) fn current(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Certificate>, Error> {
     let rows = tx.query(
         "SELECT version, contents FROM gc_certificate WHERE node = $1 AND state = 'issued' \
@@ -90,12 +93,12 @@ fn read(columns: &mut Columns<'_>) -> Result<Certificate, Error> {
         .map_err(|_| damaged("certificate"))
 }
 
-/// Enters a certificate as its node's current one of its version.
+/// Adds a certificate to the ledger as its node's current one.
 pub(crate) fn insert(tx: &mut dyn Transaction, issued: &Issued<'_>, now: i64) -> Result<(), Error> {
     insert_as(tx, issued, CertificateState::Issued, now)
 }
 
-/// Enters a certificate as one that its node had before, and may still use.
+/// Adds a certificate to the ledger as a former one, which its node may still use.
 pub(crate) fn insert_former(
     tx: &mut dyn Transaction,
     issued: &Issued<'_>,
@@ -133,8 +136,7 @@ fn insert_as(
     )?)
 }
 
-/// A newer certificate takes the place of the node's current one, which stays valid unless it is
-/// blocked too.
+/// Marks a node's current certificates as superseded. They stay valid unless they are blocked, too.
 pub(crate) fn supersede(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_certificate SET state = 'superseded' WHERE node = $1 AND state = 'issued'",
@@ -142,7 +144,7 @@ pub(crate) fn supersede(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Er
     )?)
 }
 
-/// Has everything that a node holds now blocked at a time, unless that is settled before.
+/// Schedules blocking of all of a node's certificates, unless that happens before.
 pub(crate) fn block_later(tx: &mut dyn Transaction, node: NodeId, at: i64) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_certificate SET block_after = $1 \
@@ -151,8 +153,7 @@ pub(crate) fn block_later(tx: &mut dyn Transaction, node: NodeId, at: i64) -> Re
     )?)
 }
 
-/// When a node was last issued a certificate for another key than before; not at a time that is still
-/// to come.
+/// When a node last got a certificate for another key; times in the future do not count.
 pub(crate) fn last_rekeyed(
     tx: &mut dyn Transaction,
     node: NodeId,
@@ -166,14 +167,14 @@ pub(crate) fn last_rekeyed(
     Ok(rows.first().map(|row| row.columns().optional_integer()).transpose()?.flatten())
 }
 
-/// When a node got a certificate for another key than before, so many such times before the last.
+/// When a node got a certificate for another key, `later` such times before the last.
 pub(crate) fn last_rekeyed_but(
     tx: &mut dyn Transaction,
     node: NodeId,
     later: i64,
     now: i64,
 ) -> Result<Option<i64>, Error> {
-    // Those of both versions were issued at once.
+    // Those of both versions have one time.
     let rows = tx.query(
         "SELECT DISTINCT created_at FROM gc_certificate WHERE node = $1 AND reason = 'rekeyed' \
          AND state NOT IN ('pending', 'cancelled') AND created_at <= $2 \
@@ -191,12 +192,11 @@ fn blockable(row: &Row) -> Result<Blockable, Error> {
     })
 }
 
-/// Nothing a node holds is its certificate any more, and nothing it waits for will be. Answers what
-/// other nodes might still accept.
+/// Revokes all certificates of a node, and cancels those that wait for a signature. Returns the
+/// ones that other nodes might still accept.
 ///
-/// What waits goes first: where another transaction is just completing it, this waits for that, and
-/// then takes away what it completed. What is answered is what was taken away, not what was there
-/// a moment before.
+/// Pending ones are cancelled first: if another transaction is completing one, this waits for it,
+/// and then revokes what it completed. Only what was actually revoked is returned.
 pub(crate) fn revoke(
     tx: &mut dyn Transaction,
     node: NodeId,
@@ -209,8 +209,8 @@ pub(crate) fn revoke(
     revoke_signed(tx, node, now)
 }
 
-/// Nothing that a node has had so far is its certificate any more. Answers what other nodes might
-/// still accept: also what the clock says has ended, and what ended at a time that is still to come.
+/// Revokes all signed certificates of a node. Returns the ones that other nodes might still accept,
+/// including those marked as expired that are valid at `now`.
 pub(crate) fn revoke_signed(
     tx: &mut dyn Transaction,
     node: NodeId,

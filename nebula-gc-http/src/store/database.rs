@@ -1,3 +1,5 @@
+//! The database, SQLite or PostgreSQL, and its readers.
+
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::migrate::Component;
 #[cfg(feature = "postgres")]
@@ -6,13 +8,13 @@ use nebula_alloc::{Readers, Sqlite, Writer, WriterOptions};
 
 use crate::Error;
 
-/// Where everything is kept.
+/// The database.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Database {
-    /// In one file, for one server.
+    /// A file, for one server.
     Sqlite(Box<Sqlite>),
-    /// On a server of its own, for any number of ours.
+    /// A database server, for any number of our servers.
     #[cfg(feature = "postgres")]
     Postgres(Box<Postgres>),
 }

@@ -1,15 +1,17 @@
+//! Work that one instance at a time does: which one, until when, and when it is due again.
+
 use nebula_alloc::store::Transaction;
 
 use super::one_integer;
 use crate::Error;
 
-/// How long nobody may have a duty until that counts as an interruption, in seconds: a restart, or a
-/// change from one instance to another, is none.
+/// How long nobody may hold a duty before that counts as an interruption, in seconds. A restart, or
+/// a change of instance, is none.
 const INTERRUPTION: i64 = 600;
 
-/// Takes on what one instance at a time does, until then, where nobody else has it at `now`. Whoever
-/// has it keeps it, unless it was taken at a time that is still to come: that clock was wrong. Whether
-/// it is this instance's.
+/// Takes a duty until the time `until`, unless another instance holds it at `now`. A duty taken at
+/// a time in the future does not count: that clock was wrong. Returns whether this instance holds
+/// it.
 pub(crate) fn take(
     tx: &mut dyn Transaction,
     name: &str,
@@ -34,8 +36,8 @@ pub(crate) fn take(
     Ok(changed == 1)
 }
 
-/// Whether what is done every so many seconds is due; also where it was done at a time that is still
-/// to come.
+/// Whether a task that is done every `every` seconds is due; also if it was done at a time in the
+/// future.
 pub(crate) fn is_due(
     tx: &mut dyn Transaction,
     name: &str,
@@ -49,7 +51,7 @@ pub(crate) fn is_due(
     Ok(rows.is_empty())
 }
 
-/// Whether it was taken for a term that is still to come: the clock was ahead then.
+/// Whether the duty was taken by a clock that was ahead.
 pub(crate) fn is_ahead(
     tx: &mut dyn Transaction,
     name: &str,
@@ -64,12 +66,12 @@ pub(crate) fn is_ahead(
     Ok(!rows.is_empty())
 }
 
-/// Has it be due.
+/// Makes a task due.
 pub(crate) fn forget(tx: &mut dyn Transaction, name: &str) -> Result<(), Error> {
     Ok(tx.queue("DELETE FROM gc_duty WHERE name = $1", &[name.into()])?)
 }
 
-/// Notes that it is done until then.
+/// Records that a task is done until a time.
 pub(crate) fn done(
     tx: &mut dyn Transaction,
     name: &str,
@@ -83,7 +85,7 @@ pub(crate) fn done(
     )?)
 }
 
-/// Notes that it is done until then, and what `since` is to answer.
+/// As [`done`], also setting what [`since`] returns.
 pub(crate) fn done_since(
     tx: &mut dyn Transaction,
     name: &str,
@@ -97,13 +99,13 @@ pub(crate) fn done_since(
     )?)
 }
 
-/// Until when it is done.
+/// Until when a task is done.
 pub(crate) fn until(tx: &mut dyn Transaction, name: &str) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT until FROM gc_duty WHERE name = $1", &[name.into()])?;
     one_integer(&rows)
 }
 
-/// From when on some instance was always there to do it, but for short interruptions.
+/// Since when some instance has always held the duty, except for short interruptions.
 pub(crate) fn since(tx: &mut dyn Transaction, name: &str) -> Result<Option<i64>, Error> {
     let rows = tx.query("SELECT since FROM gc_duty WHERE name = $1", &[name.into()])?;
     one_integer(&rows)

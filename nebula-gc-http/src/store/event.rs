@@ -1,4 +1,4 @@
-//! Looking through the audit log, which is a table of [`nebula_alloc`].
+//! Searches the audit log, which is a table of [`nebula_alloc`].
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::event::{self, Event, Found, Search};
@@ -9,18 +9,28 @@ use super::operator_key::Scope;
 use crate::Error;
 #[cfg(feature = "server")]
 use crate::error::Unavailable;
-use crate::service::EventFilter;
 
-/// By how much, in seconds, the clock may be behind the last event and still be believed.
+/// Which events to list, and in which order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only events of this kind, such as `node.enrolled`.
+    pub kind: Option<String>,
+    /// Only events about the resource with this id.
+    pub subject: Option<[u8; 16]>,
+    /// Newest first, instead of oldest first.
+    pub newest_first: bool,
+}
+
+/// How far the clock may be behind the last event and still be trusted, in seconds.
 #[cfg(feature = "server")]
 const CLOCK_BEHIND: i64 = 3_600;
 
 const STORED: &str = "SELECT id, at, network, kind, actor, source_address, request_id, subject,
      address, detail FROM alloc_event WHERE id > $1 ORDER BY id LIMIT $2";
 
-/// The events that a scope covers and that pass, each with its id, from the one after `after` on,
-/// at most `limit`. Oldest first they can be followed: it should be the first that a snapshot is
-/// asked for, see [`nebula_alloc::event::after`].
+/// At most `limit` events of a scope that match a filter, each with its id, after the event
+/// `after`. To follow events, oldest first, this must be the first query of a snapshot, see
+/// [`nebula_alloc::event::after`].
 pub(crate) fn search(
     tx: &mut dyn Transaction,
     scope: Scope,
@@ -56,13 +66,13 @@ fn last_at(tx: &mut dyn Transaction) -> Result<Option<i64>, Error> {
     super::one_integer(&rows)
 }
 
-/// When the last event happened, where that is too far ahead of the clock to be believed.
+/// When the last event happened, if that is too far ahead of the clock to be trusted.
 #[cfg(feature = "server")]
 pub(crate) fn is_ahead(tx: &mut dyn Transaction, now: i64) -> Result<Option<i64>, Error> {
     Ok(last_at(tx)?.filter(|last| last.saturating_sub(now) > CLOCK_BEHIND))
 }
 
-/// The time of a change that is made while no server runs: now, but not before the last event.
+/// The time of a change made while no server runs: now, but not before the last event.
 ///
 /// # Errors
 /// [`Error::Unavailable`] where that is too far ahead of the clock to be believed.
@@ -74,7 +84,7 @@ pub(crate) fn time(tx: &mut dyn Transaction, now: i64) -> Result<i64, Error> {
     Ok(last_at(tx)?.map_or(now, |last| last.max(now)))
 }
 
-/// All events that a snapshot has, page by page: for who compares them with its other rows.
+/// All events of a snapshot, page by page, to compare them with its other rows.
 pub(crate) fn stored(
     tx: &mut dyn Transaction,
     after: i64,

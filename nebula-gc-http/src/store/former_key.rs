@@ -1,9 +1,11 @@
+//! Public keys that nodes had before: nobody else may use them.
+
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
 use crate::{Error, NodeId};
 
-/// Notes the key that a node has, before it takes another, or before an operator replaces it.
+/// Records a node's present key before the node or an operator replaces it.
 pub(crate) fn note(tx: &mut dyn Transaction, node: NodeId, by_itself: bool) -> Result<(), Error> {
     let replaced = i64::from(!by_itself);
     Ok(tx.queue(
@@ -30,7 +32,7 @@ pub(crate) fn is_replaced(
     Ok(!rows.is_empty())
 }
 
-/// Notes a key that a node had elsewhere, before it came.
+/// Records a key that an imported node had before.
 pub(crate) fn note_of(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -44,7 +46,7 @@ pub(crate) fn note_of(
     )?)
 }
 
-/// Whether another node than this has a public key or had it, if not a released one.
+/// Whether another node that is not released has or had this public key.
 pub(crate) fn is_of_another(
     tx: &mut dyn Transaction,
     network: NetworkId,

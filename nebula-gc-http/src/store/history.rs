@@ -1,4 +1,4 @@
-//! What the control plane remembers of what is over, and may forget.
+//! Deletes history: ended certificates, expired join tokens and released nodes.
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::event;
@@ -7,22 +7,21 @@ use nebula_alloc::store::Transaction;
 use crate::error::Conflict;
 use crate::{Error, NodeId};
 
-/// The kind of the event before others are forgotten.
+/// The kind of the event that is recorded before history is deleted.
 pub(crate) const FORGETS: &str = "history.forgotten";
-/// How many nodes a device may have had one after the other to be forgotten.
+/// Devices with more nodes than this, one after another, are not deleted.
 const CHAIN: i64 = 16;
 
-/// Forgets certificates that ended before a time, at most `limit`. Answers how many.
+/// Deletes at most `limit` certificates that ended before a time. Returns how many.
 ///
-/// A fingerprint is of a certificate's times, too, so that none of a time that has passed can come
-/// again.
+/// A fingerprint covers the certificate's times, so a deleted one cannot come back.
 pub(crate) fn forget_certificates(
     tx: &mut dyn Transaction,
     before: i64,
     limit: i64,
 ) -> Result<u64, Error> {
     let mut gone = 0;
-    // Each state has an index of its own.
+    // Each state has its own index.
     for sql in [
         "DELETE FROM gc_certificate WHERE id IN (SELECT id FROM gc_certificate \
          WHERE state = 'expired' AND not_after < $1 ORDER BY not_after LIMIT $2)",
@@ -37,7 +36,7 @@ pub(crate) fn forget_certificates(
     Ok(gone)
 }
 
-/// Forgets join tokens that expired before a time, at most `limit`. Answers how many.
+/// Deletes at most `limit` join tokens that expired before a time. Returns how many.
 pub(crate) fn forget_join_tokens(
     tx: &mut dyn Transaction,
     before: i64,
@@ -50,8 +49,8 @@ pub(crate) fn forget_join_tokens(
     )?)
 }
 
-/// Nodes that were released before a time, after the one of this id that was released then, each with
-/// its place in this order.
+/// Nodes that were released before a time, ordered by the time of their release and id, after a
+/// position; each with its position.
 pub(crate) fn released(
     tx: &mut dyn Transaction,
     before: i64,
@@ -71,9 +70,9 @@ pub(crate) fn released(
         .collect()
 }
 
-/// A released node, with those that its device had before, where all of them may be forgotten: of one
-/// that passed its addresses on, the other's history begins with its own. None, where one of them is
-/// not released or was not before that time, has an address in quarantine, or a certificate that has
+/// A released node together with the other nodes of its device, if all of them may be deleted: the
+/// history of addresses passed from one to another is only complete together. Nothing, if one of
+/// them was not released before that time, has an address in quarantine, or a certificate that has
 /// not ended.
 pub(crate) fn forgettable(
     tx: &mut dyn Transaction,
@@ -119,7 +118,7 @@ pub(crate) fn forgettable(
     Ok(nodes)
 }
 
-/// Forgets what is [`forgettable`], with all that was of it. Answers how many nodes that were.
+/// Deletes nodes that are [`forgettable`], with everything that belongs to them. Returns how many.
 pub(crate) fn forget_nodes(
     tx: &mut dyn Transaction,
     node: NodeId,

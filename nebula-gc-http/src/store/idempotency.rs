@@ -1,11 +1,13 @@
+//! Requests with an `Idempotency-Key`, and what they created.
+
 use nebula_alloc::store::Transaction;
 
 use crate::Error;
 
-/// How long a request is recognised, in seconds: a day.
+/// How long a repeated request is recognised, in seconds: a day.
 pub(crate) const KEPT: i64 = 86_400;
 
-/// What a principal has made by a request.
+/// What a principal has created by a request.
 pub(crate) struct Former {
     pub(crate) request: [u8; 32],
     pub(crate) resource: [u8; 16],
@@ -30,8 +32,8 @@ pub(crate) fn find(
         .transpose()
 }
 
-/// Notes what was made, in the place of what is too old to be recognised. Whether there was no
-/// other.
+/// Records what a request created, replacing an entry that is too old. Returns whether there was no
+/// valid one.
 pub(crate) fn insert(
     tx: &mut dyn Transaction,
     principal: &str,
@@ -56,7 +58,7 @@ pub(crate) fn insert(
     Ok(changed == 1)
 }
 
-/// Forgets requests that are too old to be recognised, at most `limit`. Answers how many.
+/// Deletes at most `limit` entries that are too old. Returns how many.
 pub(crate) fn forget(tx: &mut dyn Transaction, now: i64, limit: i64) -> Result<u64, Error> {
     Ok(tx.execute(
         "DELETE FROM gc_idempotency WHERE (principal, key) IN \

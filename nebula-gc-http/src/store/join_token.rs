@@ -1,3 +1,5 @@
+//! Join tokens, stored as hashes.
+
 use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
@@ -6,30 +8,30 @@ use super::{counts_by_key, damaged};
 use crate::secret::Hashed;
 use crate::{Error, JoinTokenId};
 
-/// What lets devices join a network, without its secret.
+/// A join token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinToken {
     /// Its id.
     pub id: JoinTokenId,
-    /// The network that it leads into.
+    /// The network to join.
     pub network: NetworkId,
     /// What its maker calls it.
     pub name: String,
     /// How many nodes may join with it, from 1.
     pub uses: i64,
-    /// How many did.
+    /// How many nodes have joined.
     pub used: i64,
-    /// From when it lets nobody join any more, in seconds since the Unix epoch.
+    /// When it expires, in seconds since the Unix epoch.
     pub expires_at: i64,
-    /// What names of nodes have to match: `*` stands for any characters.
+    /// A pattern that names of nodes must match; `*` stands for any characters.
     pub name_pattern: Option<String>,
-    /// The groups that its nodes get.
+    /// The groups of nodes that join with it.
     pub groups: Vec<String>,
-    /// Whether its nodes are relays.
+    /// Whether nodes join as relays.
     pub relay: bool,
-    /// Whether its nodes may say that they are lighthouses.
+    /// Whether nodes may join as lighthouses.
     pub lighthouse: bool,
-    /// The pool or block its nodes get their addresses from.
+    /// The pool or block that nodes get their addresses from.
     pub pool: Option<PoolId>,
     /// When it was made, in seconds since the Unix epoch.
     pub created_at: i64,
@@ -49,7 +51,7 @@ macro_rules! select {
 
 const BY_HASH: &str = select!("WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL");
 
-/// Stores the hash of the same secret under another key, unless it was replaced meanwhile.
+/// Replaces a hash by that of the same secret under another key, unless it changed meanwhile.
 pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_join_token SET hash = $1, hash_key = $2 WHERE hash = $3 AND hash_key = $4",
@@ -112,7 +114,7 @@ pub(crate) fn insert(
     )?)
 }
 
-/// The token with this hash, if it was not revoked. It may be expired or used up.
+/// The token with this hash, unless it is revoked. It may be expired or used up.
 pub(crate) fn by_hash(
     tx: &mut dyn Transaction,
     hashed: &Hashed,
@@ -121,7 +123,7 @@ pub(crate) fn by_hash(
     rows.first().map(read).transpose()
 }
 
-/// What [`by_hash`] reads, for steps that foresee it.
+/// The query of [`by_hash`], for prefetching.
 pub(crate) fn hash_query(hashed: &Hashed) -> Query {
     Query::new(BY_HASH, &[(&hashed.hash).into(), hashed.key_id.into()])
 }
@@ -131,7 +133,7 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: JoinTokenId) -> Result<Option<
     rows.first().map(read).transpose()
 }
 
-/// The tokens of a network after the one of this id, revoked ones too, at most `limit`.
+/// At most `limit` tokens of a network after this id, revoked ones included.
 pub(crate) fn after(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -145,7 +147,7 @@ pub(crate) fn after(
     rows.iter().map(read).collect()
 }
 
-/// Takes one use, where there is one left at this time. Whether there was.
+/// Takes one use of a token that is valid now and not used up. Returns whether it could.
 pub(crate) fn take_use(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> Result<bool, Error> {
     let changed = tx.execute(
         "UPDATE gc_join_token SET used = used + 1 \
@@ -155,7 +157,7 @@ pub(crate) fn take_use(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> R
     Ok(changed == 1)
 }
 
-/// Gives a use back, of a node that came to nothing.
+/// Gives a use back after an enrolment that was cancelled.
 pub(crate) fn give_back(tx: &mut dyn Transaction, id: JoinTokenId) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_join_token SET used = used - 1 WHERE id = $1 AND used > 0",
@@ -163,7 +165,7 @@ pub(crate) fn give_back(tx: &mut dyn Transaction, id: JoinTokenId) -> Result<(),
     )?)
 }
 
-/// Revokes a token. Whether it was not revoked before.
+/// Revokes a token. Returns whether it was not revoked before.
 pub(crate) fn revoke(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> Result<bool, Error> {
     let changed = tx.execute(
         "UPDATE gc_join_token SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",

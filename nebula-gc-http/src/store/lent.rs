@@ -1,4 +1,4 @@
-//! Addresses that a node has by its public key alone, and whose they were.
+//! Addresses that a node got by its public key alone, and their former holders.
 
 use std::net::IpAddr;
 
@@ -8,17 +8,17 @@ use nebula_alloc::store::{Row, Transaction};
 use super::{damaged, one_id};
 use crate::{Error, NodeId};
 
-/// An address of somebody's that another has.
+/// An address that another node holds now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lent {
     pub(crate) address: IpAddr,
-    /// Who has it, or had it last.
+    /// The node that holds it, or held it last.
     pub(crate) holder: NodeId,
-    /// Until when the holder may have no other key, in seconds since the Unix epoch.
+    /// Until when the holder cannot change its key, in seconds since the Unix epoch.
     pub(crate) until: i64,
 }
 
-/// Notes whose an address was that a node has now.
+/// Records the former holder of an address.
 pub(crate) fn note(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -38,7 +38,7 @@ pub(crate) fn note(
     )?)
 }
 
-/// Whose an address was that this holder has, where it was lent.
+/// The former holder of an address that this node got by its public key alone.
 pub(crate) fn lender(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -52,7 +52,8 @@ pub(crate) fn lender(
     one_id(&rows)
 }
 
-/// What of each of these nodes others have, which may have no other key at this time.
+/// For each of these nodes, its former addresses whose present holders cannot change their keys
+/// now.
 pub(crate) fn of_each(
     tx: &mut dyn Transaction,
     nodes: &[NodeId],

@@ -1,3 +1,5 @@
+//! Networks: their settings, prefixes and counters.
+
 use ipnet::IpNet;
 use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Row, Transaction};
@@ -17,7 +19,7 @@ impl Revision {
     pub(crate) const FIRST: Self = Self(1);
 }
 
-/// Which versions of certificates a network's nodes have.
+/// The versions of certificates of a network's nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
     /// Version 1, which every release of Nebula reads; IPv4 only.
@@ -39,7 +41,7 @@ impl Versions {
         }
     }
 
-    /// The version of the network's CA: every node has to read it.
+    /// The version of the network's CA, which every node must be able to read.
     #[must_use]
     pub fn oldest(self) -> Version {
         match self {
@@ -73,7 +75,7 @@ pub struct Network {
     pub tenant: TenantId,
     /// Its name, unique over all tenants.
     pub name: String,
-    /// Which versions of certificates its nodes have.
+    /// The versions of its nodes' certificates.
     pub versions: Versions,
     /// The curve of its keys.
     pub curve: Curve,
@@ -83,28 +85,30 @@ pub struct Network {
     pub prefix_v6: Option<IpNet>,
     /// The CA that signs.
     pub active_ca: CaId,
-    /// How long a released address is kept, at least, in seconds.
+    /// How long a released address stays in quarantine at least, in seconds.
     pub hold_seconds: i64,
-    /// Whether a released address is kept for the hold time alone, whatever its certificates.
+    /// Whether released addresses stay in quarantine for the hold time alone, regardless of
+    /// certificates.
     pub hold_alone: bool,
     /// How long the certificates of native nodes are valid, in seconds.
     pub lifetime: i64,
-    /// After how long without any request a node that has reported before is released, in seconds.
+    /// A node that has reported before is released after this time without a request, in seconds.
     pub silence_seconds: Option<i64>,
-    /// The MTU of its nodes' devices, in bytes, where they have none of their own.
+    /// The MTU of its nodes' devices, in bytes, unless they have their own.
     pub mtu: u32,
-    /// The version in which nodes with certificates of both versions begin handshakes, where an
+    /// The version with which nodes that have certificates of both versions start handshakes, if an
     /// operator chose one.
     pub initiating_version: Option<Version>,
-    /// A certificate that begins before then is due, in seconds since the Unix epoch.
+    /// Certificates that begin before this time are due for renewal, in seconds since the Unix
+    /// epoch.
     pub(crate) renew_before: Option<i64>,
-    /// Counts the changes of what other nodes' bundles hold.
+    /// Counts changes of what is in other nodes' bundles.
     pub revision: Revision,
-    /// Counts the changes of single nodes which those nodes did not make themselves.
+    /// Counts changes of single nodes that those nodes did not make themselves.
     pub(crate) moves: i64,
-    /// The rendering its bundles are made with.
+    /// The number of the rendering of its bundles.
     pub rendering: u32,
-    /// Counts the changes of the network's own settings.
+    /// Counts changes of the network's settings.
     pub(crate) changes: i64,
     /// When it was made, in seconds since the Unix epoch.
     pub created_at: i64,
@@ -118,17 +122,17 @@ impl Network {
         }
     }
 
-    /// Whether a node is to have another certificate, whatever time that one has left: an operator had
-    /// all renewed since, or the network has grown.
+    /// Whether a certificate must be renewed before its time: an operator made all certificates due
+    /// since, or the network has grown.
     pub(crate) fn has_left(&self, certificate: &Certificate, now: i64) -> bool {
         let begin = certificate.unverified_details().not_before();
-        // A time that is still to come is a wrong clock's.
+        // A time in the future comes from a wrong clock.
         let renew_before = self.renew_before.filter(|before| *before <= now);
         renew_before.is_some_and(|before| begin < before) || self.has_outgrown(certificate)
     }
 
-    /// Whether a certificate is of a time when the network was smaller: a node with it does not reach
-    /// all of the addresses that there are now.
+    /// Whether a certificate was issued when the network was smaller: a node with it cannot reach
+    /// all addresses.
     fn has_outgrown(&self, certificate: &Certificate) -> bool {
         certificate.unverified_details().networks().iter().any(|net| {
             let prefix = self.prefix(Family::of(net.addr()));
@@ -136,8 +140,8 @@ impl Network {
         })
     }
 
-    /// The version in which nodes that have certificates of both versions begin handshakes: in a
-    /// network of one version that one, because the others have no other or soon won't.
+    /// The version with which nodes that have certificates of both versions start handshakes: in a
+    /// network of one version that one, because others have no other, or soon will not.
     #[must_use]
     pub fn begins_with(&self) -> Version {
         match self.versions {
@@ -147,7 +151,7 @@ impl Network {
         }
     }
 
-    /// The families it gives out addresses of, IPv4 first.
+    /// The address families of its prefixes, IPv4 first.
     pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
         [Family::V4, Family::V6].into_iter().filter(|family| self.prefix(*family).is_some())
     }
@@ -216,7 +220,7 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Net
     rows.first().map(read).transpose()
 }
 
-/// The network whose name is told from others as this one is.
+/// The network whose name counts as equal to this one.
 pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<Network>, Error> {
     for key in keys(name) {
         let rows = tx.query(select!("WHERE coalesce(name_key, name) = $1"), &[(&key).into()])?;
@@ -227,12 +231,12 @@ pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<Netw
     Ok(None)
 }
 
-/// What [`by_name`] reads, for steps that foresee it.
+/// The query of [`by_name`], for prefetching.
 pub(crate) fn name_query(name: &str) -> Query {
     Query::new(BY_NAME, &[name.into()])
 }
 
-/// The networks after the one of this id, in the order of their ids, at most `limit`.
+/// At most `limit` networks after this id, ordered by id.
 pub(crate) fn after(
     tx: &mut dyn Transaction,
     id: NetworkId,
@@ -264,19 +268,19 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: NetworkId) -> Result<Option<Ne
     rows.first().map(read).transpose()
 }
 
-/// What [`by_id`] reads, for steps that foresee it.
+/// The query of [`by_id`], for prefetching.
 pub(crate) fn id_query(id: NetworkId) -> Query {
     Query::new(BY_ID, &[id.as_bytes().into()])
 }
 
-/// What tells whether somebody in a network has to be woken.
+/// The counters that tell whether long polls of a network must be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Marks {
     pub(crate) revision: Revision,
     pub(crate) moves: i64,
 }
 
-/// The marks of networks, in the order asked; nothing for those that are gone.
+/// The marks of these networks, in their order; nothing for those that no longer exist.
 pub(crate) fn marks(
     tx: &mut dyn Transaction,
     networks: &[NetworkId],
@@ -326,7 +330,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
     )?)
 }
 
-/// Writes the settings of a network that was read in the state `changes`. Whether it still was.
+/// Writes the settings of a network, unless it changed since it was read. Returns whether it did
+/// not.
 pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool, Error> {
     let text = |prefix: Option<IpNet>| prefix.map(|prefix| prefix.to_string());
     let (v4, v6) = (text(network.prefix_v4), text(network.prefix_v6));
@@ -356,7 +361,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
     Ok(changed == 1)
 }
 
-/// Sets the curve of a network that no node is in yet.
+/// Sets the curve of a network without nodes.
 pub(crate) fn set_curve(
     tx: &mut dyn Transaction,
     id: NetworkId,
@@ -368,7 +373,7 @@ pub(crate) fn set_curve(
     )?)
 }
 
-/// Has every certificate that begins before then be due.
+/// Makes every certificate that begins before this time due for renewal.
 pub(crate) fn renew_before(
     tx: &mut dyn Transaction,
     id: NetworkId,
@@ -398,8 +403,8 @@ pub(crate) fn move_revision(
     one_integer(&rows)?.map(Revision).ok_or_else(|| damaged("network"))
 }
 
-/// Notes that a node's generation was moved by somebody else than the node, so that every instance
-/// wakes it.
+/// Records that a node's generation was moved by somebody else, so that every instance answers its
+/// long poll.
 pub(crate) fn note_move(tx: &mut dyn Transaction, id: NetworkId) -> Result<(), Error> {
     Ok(tx.queue_one(
         "UPDATE gc_network SET moves = moves + 1 WHERE id = $1",

@@ -1,9 +1,12 @@
+//! Operator keys, stored as hashes.
+
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::writer::Query;
 use nebula_alloc::store::{Columns, Row, Transaction};
 
-use super::{counts_by_key, stored_words};
+use super::counts_by_key;
 use crate::secret::Hashed;
+use crate::stored_words::stored_words;
 use crate::{Error, OperatorKeyId, TenantId};
 
 stored_words! {
@@ -18,7 +21,7 @@ stored_words! {
     }
 }
 
-/// Where an operator key may do it.
+/// Where an operator key applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Everywhere.
@@ -34,17 +37,17 @@ pub enum Scope {
 pub struct OperatorKey {
     /// Its id.
     pub id: OperatorKeyId,
-    /// What its owner calls it.
+    /// Its name.
     pub name: String,
     /// What it may do.
     pub role: Role,
     /// Where.
     pub scope: Scope,
-    /// From when it is good for nothing any more, in seconds since the Unix epoch.
+    /// When it expires, in seconds since the Unix epoch.
     pub expires_at: Option<i64>,
 }
 
-/// An operator key as lists show it.
+/// An operator key in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptKey {
     /// The key.
@@ -70,14 +73,14 @@ fn kept(row: &Row) -> Result<KeptKey, Error> {
     })
 }
 
-/// The key of this id, revoked or not.
+/// The key with this id, revoked or not.
 pub(crate) fn by_id(tx: &mut dyn Transaction, id: OperatorKeyId) -> Result<Option<KeptKey>, Error> {
     let rows = tx.query(&format!("{KEPT} WHERE id = $1"), &[id.as_bytes().into()])?;
     rows.first().map(kept).transpose()
 }
 
-/// The keys whose scope lies within this one, revoked ones too, after the one of this id, in the
-/// order of their ids, at most `limit`.
+/// At most `limit` keys with a scope within this one after this id, ordered by id, revoked ones
+/// included.
 pub(crate) fn after(
     tx: &mut dyn Transaction,
     scope: Scope,
@@ -105,7 +108,7 @@ pub(crate) fn after(
     rows?.iter().map(kept).collect()
 }
 
-/// Revokes a key. Whether it was not revoked before.
+/// Revokes a key. Returns whether it was not revoked before.
 pub(crate) fn revoke(tx: &mut dyn Transaction, id: OperatorKeyId, now: i64) -> Result<bool, Error> {
     let changed = tx.execute(
         "UPDATE gc_operator_key SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
@@ -114,7 +117,7 @@ pub(crate) fn revoke(tx: &mut dyn Transaction, id: OperatorKeyId, now: i64) -> R
     Ok(changed == 1)
 }
 
-/// Whether there is another key that may do everything, for good.
+/// Whether there is another root owner key that does not expire.
 pub(crate) fn any_other_root_owner(
     tx: &mut dyn Transaction,
     id: OperatorKeyId,
@@ -155,7 +158,7 @@ pub(crate) fn insert(
     )?)
 }
 
-/// Whether there is any key at all; there is from the first start on.
+/// Whether there is any key; there is one since the first start.
 pub(crate) fn any(tx: &mut dyn Transaction) -> Result<bool, Error> {
     Ok(!tx.query("SELECT 1 FROM gc_operator_key LIMIT 1", &[])?.is_empty())
 }
@@ -169,7 +172,7 @@ pub(crate) fn any_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Resul
     Ok(!rows.is_empty())
 }
 
-/// Forgets the keys of a tenant that is about to go.
+/// Deletes the revoked keys of a tenant that is about to be deleted.
 pub(crate) fn delete_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Result<(), Error> {
     Ok(tx.queue(
         "DELETE FROM gc_operator_key WHERE tenant = $1 AND revoked_at IS NOT NULL",
@@ -177,10 +180,10 @@ pub(crate) fn delete_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Re
     )?)
 }
 
-/// The key with this hash that is not revoked.
+/// The key with this hash, unless it is revoked.
 ///
-/// The look-up itself takes a time that depends on the hash. That tells nothing of the secret: the
-/// hash is an HMAC under a key that only the server has.
+/// The time of the look-up depends on the hash, but reveals nothing about the secret: the hash is
+/// an HMAC under a key that only the server has.
 pub(crate) fn by_hash(
     tx: &mut dyn Transaction,
     hashed: &Hashed,
@@ -189,12 +192,12 @@ pub(crate) fn by_hash(
     rows.first().map(|row| read(&mut row.columns())).transpose()
 }
 
-/// What [`by_hash`] reads, for steps that foresee it.
+/// The query of [`by_hash`], for prefetching.
 pub(crate) fn hash_query(hashed: &Hashed) -> Query {
     Query::new(BY_HASH, &[(&hashed.hash).into(), hashed.key_id.into()])
 }
 
-/// Stores the hash of the same secret under another key, unless it was replaced meanwhile.
+/// Replaces a hash by that of the same secret under another key, unless it changed meanwhile.
 pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_operator_key SET hash = $1, hash_key = $2 WHERE hash = $3 AND hash_key = $4",

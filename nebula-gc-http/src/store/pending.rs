@@ -1,5 +1,5 @@
-//! Rows of the ledger whose certificates somebody else has yet to sign. Each change of one is a
-//! compare-and-set: where somebody else was first, the step runs again and sees what it did.
+//! Certificates that wait for a remote signature. Each change of one is a compare-and-set: if
+//! another instance was first, the step runs again and sees the result.
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
@@ -17,13 +17,13 @@ pub(crate) struct Pending {
     pub(crate) node: NodeId,
     pub(crate) issuer: CaId,
     pub(crate) version: Version,
-    /// The first and the last second it would be valid.
+    /// The first and the last second of its validity.
     pub(crate) validity: (i64, i64),
     pub(crate) to_be_signed: Vec<u8>,
     pub(crate) reason: Reason,
-    /// Who sees it signed.
+    /// The instance that has it signed.
     pub(crate) instance: String,
-    /// From then on anybody may, in seconds since the Unix epoch.
+    /// When other instances may take over, in seconds since the Unix epoch.
     pub(crate) deadline: i64,
     pub(crate) created_at: i64,
 }
@@ -55,7 +55,7 @@ fn read(row: &Row) -> Result<Pending, Error> {
     })
 }
 
-/// What a node has pending, the older version first.
+/// A node's pending certificates, the older version first.
 pub(crate) fn of_node(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Pending>, Error> {
     let rows = tx.query(
         select!("WHERE node = $1 AND state = 'pending' ORDER BY version"),
@@ -73,7 +73,7 @@ pub(crate) fn is_first(tx: &mut dyn Transaction, node: NodeId) -> Result<bool, E
     Ok(!rows.is_empty())
 }
 
-/// What nobody has seen signed in time, the longest overdue first, at most `limit`.
+/// At most `limit` pending certificates past their deadline, the longest overdue first.
 pub(crate) fn overdue(
     tx: &mut dyn Transaction,
     now: i64,
@@ -113,7 +113,7 @@ pub(crate) fn insert(
     )?)
 }
 
-/// Takes over what its instance did not see signed in time.
+/// Takes over a pending certificate past its deadline.
 pub(crate) fn adopt(
     tx: &mut dyn Transaction,
     pending: &Pending,
@@ -134,7 +134,7 @@ pub(crate) fn adopt(
     Ok(Pending { instance: instance.to_owned(), deadline, ..pending.clone() })
 }
 
-/// It is signed.
+/// Records the signed certificate.
 pub(crate) fn complete(
     tx: &mut dyn Transaction,
     id: CertificateId,
@@ -152,7 +152,7 @@ pub(crate) fn complete(
     Ok(())
 }
 
-/// It will not be signed; should it have been, nobody has it. Its address is kept nevertheless.
+/// Cancels a pending certificate. Its address stays reserved in case it was signed.
 pub(crate) fn cancel(tx: &mut dyn Transaction, id: CertificateId) -> Result<(), Error> {
     tx.queue_one(
         "UPDATE gc_certificate SET state = 'cancelled' WHERE id = $1 AND state = 'pending'",

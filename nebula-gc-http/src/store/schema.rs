@@ -1,3 +1,5 @@
+//! The control plane's tables, as migrations.
+
 use nebula_alloc::store::migrate::{Component, Migration};
 
 /// The control plane's tables, `gc_…`, beside those of [`nebula_alloc::COMPONENT`].

@@ -1,9 +1,12 @@
+//! Check values of the server's keys, by which wrong secrets are recognised.
+
 use nebula_alloc::store::Transaction;
 
 use crate::Error;
 use crate::secret::Purpose;
 
-/// What tells whether the server's secrets hold the key that this database was written with.
+/// A check value of a key, which tells whether the server's secrets contain the key that this
+/// database was written with.
 pub(crate) struct Check {
     pub(crate) purpose: Purpose,
     pub(crate) key_id: i64,

@@ -1,18 +1,20 @@
+//! Tenants: the owners of networks and operator keys.
+
 use nebula_alloc::store::{Row, Transaction};
 
 use super::one_id;
 use crate::names::{key_beside, keys};
 use crate::{Error, TenantId};
 
-/// The tenant that is always there.
+/// The tenant that always exists.
 pub(crate) const DEFAULT: &str = "default";
 
-/// Who owns networks and operators.
+/// An owner of networks and operator keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     /// Its id.
     pub id: TenantId,
-    /// Its name, which no other has.
+    /// Its unique name.
     pub name: String,
     /// Counts its changes, from 1.
     pub changes: i64,
@@ -41,7 +43,7 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Ten
     one_id(&rows)
 }
 
-/// The tenant whose name is told from others as this one is.
+/// The tenant whose name counts as equal to this one.
 pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<TenantId>, Error> {
     for key in keys(name) {
         let sql = "SELECT id FROM gc_tenant WHERE coalesce(name_key, name) = $1";
@@ -57,7 +59,7 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: TenantId) -> Result<Option<Ten
     rows.first().map(read).transpose()
 }
 
-/// The tenants after the one of this id, in the order of their ids, at most `limit`.
+/// At most `limit` tenants after this id, ordered by id.
 pub(crate) fn after(
     tx: &mut dyn Transaction,
     id: TenantId,
@@ -82,7 +84,7 @@ pub(crate) fn insert(
     )?)
 }
 
-/// Renames a tenant in the state that it was read in. Whether it still was.
+/// Renames a tenant, unless it changed since it was read. Returns whether it did not.
 pub(crate) fn rename(tx: &mut dyn Transaction, tenant: &Tenant, name: &str) -> Result<bool, Error> {
     let changed = tx.execute(
         "UPDATE gc_tenant SET name = $1, name_key = $2, changes = changes + 1 \

@@ -1,5 +1,5 @@
-//! The audit log and the rows tell the same: what was issued, what was blocked and since when, and
-//! who is kept out.
+//! Checks that the audit log agrees with the rows: what was issued, what was blocked and since
+//! when, who is kept out, and each move of a counter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,7 +18,7 @@ pub(super) fn check(rows: &Rows, now: i64, found: &mut Found) {
     moves(rows, found);
 }
 
-/// A certificate and the event of its issue are stored together.
+/// Every certificate has exactly one event of its issue.
 fn issued(rows: &Rows, found: &mut Found) {
     let mut told: HashMap<(&[u8], Fingerprint), usize> = HashMap::new();
     for event in &rows.events {
@@ -38,7 +38,7 @@ fn issued(rows: &Rows, found: &mut Found) {
     }
 }
 
-/// What was blocked stays blocked until it expires, since the revision that its event tells.
+/// Blocked certificates stay blocked until they expire, since the revision of their event.
 fn blocked(rows: &Rows, now: i64, found: &mut Found) {
     let mut since: BTreeMap<(NetworkId, Fingerprint), Vec<Option<i64>>> = BTreeMap::new();
     for event in &rows.events {
@@ -52,7 +52,8 @@ fn blocked(rows: &Rows, now: i64, found: &mut Found) {
         found.unless(told.is_some(), Rule::AllOrNothing, || {
             format!("no event tells that {fingerprint} was blocked")
         });
-        // Blocked again, it stays as it was; gone meanwhile, it is blocked since then.
+        // A second event may tell a later revision than the entry, or one since which it is blocked
+        // again.
         let is_it = |told: &Option<i64>| told.is_none_or(|told| told == *revision);
         let same = told.is_none_or(|told| told.iter().any(is_it));
         found.unless(same, Rule::OneMove, || {
@@ -68,7 +69,7 @@ fn blocked(rows: &Rows, now: i64, found: &mut Found) {
     }
 }
 
-/// Each node stands where the last event put it.
+/// Each node is in the state of its last event.
 fn states(rows: &Rows, found: &mut Found) {
     let mut last: HashMap<NodeId, NodeState> = HashMap::new();
     for event in &rows.events {
@@ -100,8 +101,8 @@ fn state_after(event: &Happened) -> Option<NodeState> {
     }
 }
 
-/// Every move of a revision and of a generation is told by one event: that of the change that made
-/// it. A change makes one at most.
+/// Every move of a revision and of a generation has one event, that of the change that caused it; a
+/// change causes at most one.
 fn moves(rows: &Rows, found: &mut Found) {
     let (mut revisions, mut generations) = (BTreeMap::new(), BTreeMap::new());
     let mut once = BTreeSet::new();
@@ -137,7 +138,7 @@ fn moves(rows: &Rows, found: &mut Found) {
     }
 }
 
-/// Each number once, up to the current one. The first is 1, or later where the log is younger.
+/// Each number occurs once, up to the current one. The first is 1, or later if the log is younger.
 fn check_run(
     found: &mut Found,
     told: Option<Vec<i64>>,

@@ -1,5 +1,5 @@
-//! Every certificate of the ledger is as it was signed, and the current ones say what the rows of
-//! their nodes say.
+//! Checks that certificates in the ledger are as they were signed, and that current ones match
+//! their nodes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::rows::{Entry, Rows};
 use super::{Found, Rule};
 use crate::{CaId, NodeId};
 
-/// Answers the certificates that could be read, by the id of their row.
+/// Returns the readable certificates by the id of their row.
 pub(super) fn check(rows: &Rows, found: &mut Found) -> HashMap<[u8; 16], Certificate> {
     let pools = pools(rows, found);
     let mut active: HashMap<NodeId, BTreeSet<IpAddr>> = HashMap::new();

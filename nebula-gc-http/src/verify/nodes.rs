@@ -94,8 +94,8 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
     tokens(rows, found);
 }
 
-/// How many certificates a node got with its last issue, where its network has had other versions
-/// since: it gets those with its next one.
+/// How many certificates a node got with its last issue, if its network's versions changed since:
+/// they apply to its next one.
 fn earlier_issues(rows: &Rows) -> HashMap<NodeId, usize> {
     let mut changed = HashMap::new();
     let mut last = HashMap::new();
@@ -113,7 +113,7 @@ fn earlier_issues(rows: &Rows) -> HashMap<NodeId, usize> {
     last.into_iter().map(|(node, (.., issued))| (node, issued)).collect()
 }
 
-/// Each use of a join token is a node, and each such node a use.
+/// Each use of a join token corresponds to one node.
 fn tokens(rows: &Rows, found: &mut Found) {
     let mut used: HashMap<JoinTokenId, i64> = HashMap::new();
     for token in rows.nodes.values().filter_map(|node| node.join_token) {
@@ -145,7 +145,7 @@ fn one_holder(rows: &Rows, found: &mut Found) {
     }
 }
 
-/// A key that a node was ever certified with is no other's, as long as neither is released.
+/// No two nodes that are not released were ever certified with the same key.
 pub(super) fn check_keys(
     rows: &Rows,
     certificates: &HashMap<[u8; 16], Certificate>,
@@ -166,7 +166,7 @@ pub(super) fn check_keys(
     }
 }
 
-/// By how much, in seconds, two clocks may differ that are both right.
+/// How far two correct clocks may differ, in seconds.
 const CLOCKS_APART: i64 = 60;
 
 pub(super) fn check_blocked(
@@ -196,7 +196,7 @@ pub(super) fn check_blocked(
             ("revoked", _) if valid => found.unless(blocked, Rule::Blocked, || {
                 format!("the revoked certificate {fingerprint} is not blocked")
             }),
-            // In its last seconds it may be either.
+            // In its last seconds both are possible.
             ("expired", _) if entry.not_after > now.saturating_add(CLOCKS_APART) => {
                 found.add(
                     Rule::Blocked,
@@ -225,7 +225,7 @@ pub(super) fn check_blocked(
         );
     }
     for ((network, fingerprint), Blocked { revision, end }) in &rows.blocklist {
-        // One that nobody issued here, or that is over, may have been told of before the log begins.
+        // The event of an entry that was not issued here, or has expired, may have been deleted.
         let forgotten =
             rows.forgotten_before.is_some_and(|before| *end == UNKNOWN_END || *end < before);
         let is_known = forgotten || known.contains(&(*network, *fingerprint));

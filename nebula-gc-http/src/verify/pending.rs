@@ -1,5 +1,5 @@
-//! Certificates that somebody else was to sign: their bytes are here with whoever sees to them, and
-//! what they name is kept as if they had been signed.
+//! Checks certificates that wait or waited for a remote signature: their bytes and instance are
+//! stored, and their addresses are reserved as if they had been signed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -39,7 +39,7 @@ pub(super) fn check(rows: &Rows, history: &History<'_>, now: i64, found: &mut Fo
         if is_pending {
             let awaited = rows.nodes.get(&entry.node).is_some_and(|node| match node.state {
                 NodeState::Active => true,
-                // Let in as soon as that is signed.
+                // Readmitted once the certificate is signed.
                 NodeState::Suspended | NodeState::Revoked => {
                     entry.reason == Reason::Reinstated.word()
                 }
@@ -71,7 +71,7 @@ pub(super) fn check(rows: &Rows, history: &History<'_>, now: i64, found: &mut Fo
     }
 }
 
-/// What the bytes name, which say what the row says.
+/// The addresses in the bytes to be signed, which must match the row.
 fn addresses(entry: &Entry, issuer: Option<&Issuer<Nobody>>) -> Result<Vec<IpAddr>, String> {
     let issuer = issuer.ok_or("its CA is not there")?;
     let prepared =
@@ -83,7 +83,8 @@ fn addresses(entry: &Entry, issuer: Option<&Issuer<Nobody>>) -> Result<Vec<IpAdd
     Ok(details.networks().iter().map(|net| net.addr()).collect())
 }
 
-/// It may have been signed unseen, and can't be blocked: its address stays with its device.
+/// It may have been signed without our knowledge, and can't be blocked: its address must stay with
+/// its device.
 fn is_kept(rows: &Rows, entry: &Entry, lease: Option<&&Lease>) -> Result<(), &'static str> {
     let Some(lease) = lease else {
         return Err("is free, and bytes that name it may be signed");
@@ -106,7 +107,7 @@ fn issuer(ca: &Ca) -> Option<Issuer<Nobody>> {
     Issuer::new(certificate, signer).ok()
 }
 
-/// Stands for the holder of a CA's key: nothing is signed here.
+/// A signer that signs nothing, to check certificates with.
 struct Nobody {
     curve: Curve,
     public_key: Vec<u8>,

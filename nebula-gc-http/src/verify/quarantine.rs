@@ -1,4 +1,5 @@
-//! An address is kept from others until no certificate that names it is accepted any more.
+//! Checks that addresses stay in quarantine until no certificate that names them is accepted any
+//! more.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,9 +24,9 @@ pub(super) fn check(
     let mut leases: HashMap<(NetworkId, IpAddr), &Lease> = HashMap::new();
     for lease in &rows.leases {
         leases.insert((lease.network, lease.address), lease);
-        // A hold time that is shorter since then may have ended it sooner.
+        // A hold time that was shortened since may have ended it sooner.
         let is_short = |released: i64| {
-            // What held then may have been forgotten.
+            // The settings of that time may have been deleted.
             if rows.forgotten_before.is_some_and(|before| released < before) {
                 return false;
             }
@@ -44,7 +45,7 @@ pub(super) fn check(
         else {
             continue;
         };
-        // A quarantine may have ended early once everyone had applied that it is blocked.
+        // A quarantine may have ended early once every node had applied the blocklist.
         let accepted = entry.not_after >= now
             && !rows.is_blocked(entry.network, &fingerprint)
             && !history.held_alone(entry.network, entry.created_at);
@@ -70,19 +71,19 @@ pub(super) fn check(
     }
 }
 
-/// What quarantines are judged by.
+/// A network's settings for quarantines.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
-    /// How long a released address is kept, at least, in seconds.
+    /// How long a released address stays in quarantine at least, in seconds.
     pub(super) hold_seconds: i64,
-    /// Whether it is kept for that time alone.
+    /// Whether the hold time alone counts.
     pub(super) hold_alone: bool,
 }
 
-/// The changes of all networks.
+/// The changes of all networks' settings for quarantines.
 pub(super) struct History<'a> {
     rows: &'a Rows,
-    /// When, of which, and the terms that held before; the last change first.
+    /// The time, the network, and the terms before the change; the last change first.
     changes: Vec<(i64, NetworkId, Terms)>,
 }
 
@@ -111,16 +112,16 @@ impl<'a> History<'a> {
         Self { rows, changes }
     }
 
-    /// The terms that a network was on at this time (seconds since the Unix epoch) or later.
+    /// The terms of a network at this time (seconds since the Unix epoch) and later.
     pub(super) fn since(&self, network: NetworkId, at: i64) -> impl Iterator<Item = Terms> {
         let present = self.rows.networks.get(&network).map(Terms::of);
-        // Within the same second it is not known which came first.
+        // Within the same second the order is unknown.
         let later = self.changes.iter().take_while(move |(changed, ..)| *changed >= at);
         let former = later.filter(move |(_, of, _)| *of == network).map(|(.., terms)| *terms);
         present.into_iter().chain(former)
     }
 
-    /// Whether quarantines did not wait for certificates at this time or later.
+    /// Whether the hold time alone counted at this time or later.
     pub(super) fn held_alone(&self, network: NetworkId, at: i64) -> bool {
         self.since(network, at).any(|terms| terms.hold_alone)
     }

@@ -1,4 +1,4 @@
-//! The database's rows, read once.
+//! All rows of the database, read once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -30,24 +30,24 @@ pub(super) struct Rows {
     pub(super) leases: Vec<Lease>,
     pub(super) certificates: Vec<Entry>,
     pub(super) blocklist: BTreeMap<(NetworkId, Fingerprint), Blocked>,
-    /// What bundles carry of it: each form of the fingerprints.
+    /// The fingerprints that bundles block, both forms of each.
     carried: BTreeSet<(NetworkId, Fingerprint)>,
-    /// What happened, in the order of the audit log, but for what happened to leases.
+    /// The events in the order of the audit log, except those of leases.
     pub(super) events: Vec<Happened>,
-    /// Networks whose prefixes have been others before, which could only be narrower.
+    /// Networks whose prefixes have changed, which means that they have grown.
     grown: BTreeSet<NetworkId>,
-    /// What is over since before then may have been forgotten, as an event tells.
+    /// History before this time may have been deleted.
     pub(super) forgotten_before: Option<i64>,
-    /// How often an event of this kind was about this subject.
+    /// The number of events by kind and subject.
     counts: HashMap<(String, Vec<u8>), usize>,
 }
 
 /// An entry of a blocklist.
 pub(super) struct Blocked {
-    /// The network's revision since which it is blocked.
+    /// The revision since which it is blocked.
     pub(super) revision: i64,
-    /// Until when the certificate would be valid; that of [`UNKNOWN_END`](store::blocklist::UNKNOWN_END)
-    /// where only its fingerprint is known.
+    /// The end of the certificate's validity; [`UNKNOWN_END`](store::blocklist::UNKNOWN_END) if
+    /// only its fingerprint is known.
     pub(super) end: i64,
 }
 
@@ -62,32 +62,32 @@ pub(super) struct Happened {
     pub(super) told: Told,
 }
 
-/// What the detail of an event may tell.
+/// The details of an event.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Told {
-    /// To what the network's revision moved.
+    /// The network's new revision.
     pub(super) revision: Option<i64>,
-    /// To what the node's generation moved.
+    /// The node's new generation.
     pub(super) generation: Option<i64>,
-    /// Of certificates that were issued.
+    /// The fingerprints of certificates that were issued.
     pub(super) fingerprints: Vec<String>,
-    /// The same, as events from before schema version 2 tell it.
+    /// The same in events from before schema version 2.
     pub(super) fingerprint: Option<String>,
-    /// Of certificates that were blocked.
+    /// The fingerprints of certificates that were blocked.
     pub(super) blocked: Vec<String>,
-    /// What was before of what changed, by name.
+    /// Former values of changed settings, by name.
     pub(super) former: Value,
-    /// The names of what is another since.
+    /// The names of the changed fields.
     pub(super) changed: Vec<String>,
-    /// From when on all is still remembered.
+    /// The time before which history was deleted.
     pub(super) before: Option<i64>,
 }
 
 impl Happened {
     /// The fingerprints of the certificates that it issued.
     pub(super) fn issued(&self) -> impl Iterator<Item = Fingerprint> {
-        // An event about a CA has one as well.
+        // Events about CAs have the field, too.
         let one = self.told.fingerprint.iter().filter(|_| self.kind.starts_with("node."));
         self.told.fingerprints.iter().chain(one).filter_map(|text| text.parse().ok())
     }
@@ -105,7 +105,7 @@ pub(super) struct Entry {
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) not_before: i64,
     pub(super) not_after: i64,
-    /// When it was issued, or was to be signed.
+    /// When it was issued, or prepared for signing.
     pub(super) created_at: i64,
     pub(super) contents: Vec<u8>,
     pub(super) instance: Option<String>,
@@ -185,7 +185,7 @@ impl Rows {
         Ok(())
     }
 
-    /// How often this happened to that.
+    /// The number of events of this kind about this subject.
     pub(super) fn count(&self, kind: &str, subject: &[u8]) -> usize {
         self.counts.get(&(kind.to_owned(), subject.to_vec())).copied().unwrap_or_default()
     }
@@ -194,14 +194,13 @@ impl Rows {
         self.blocklist.contains_key(&(network, *fingerprint))
     }
 
-    /// Whether bundles block a certificate, in either form of its signature.
+    /// Whether bundles block both forms of a certificate.
     pub(super) fn is_carried(&self, network: NetworkId, certificate: &Certificate) -> bool {
         let forms = [Some(certificate.fingerprint()), certificate.alternate_fingerprint()];
         forms.into_iter().flatten().all(|form| self.carried.contains(&(network, form)))
     }
 
-    /// Whether a network's certificates may have a longer prefix than it has now: they were issued
-    /// before it grew.
+    /// Whether a network has grown, so that older certificates may have a longer prefix.
     pub(super) fn has_grown(&self, network: NetworkId) -> bool {
         self.grown.contains(&network)
     }
@@ -274,7 +273,7 @@ fn events(tx: &mut dyn Transaction) -> Result<Vec<Happened>, Error> {
                 network: event.network,
                 subject,
                 request: event.request_id,
-                // What can't be read is missed where it should have been told.
+                // Unreadable details count as missing.
                 told: detail.and_then(Result::ok).unwrap_or_default(),
             });
         }

@@ -1,4 +1,4 @@
-//! What a request asks, and who asks it.
+//! Extractors: the credential, path, query and body of a request.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(in crate::api) struct AskWith<B, P = Nothing, Q = Nothing, const LIMIT: usiz
     pub(in crate::api) held: Held,
 }
 
-/// No parameters; any is refused.
+/// No parameters: any is refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Nothing {}
@@ -81,11 +81,11 @@ where
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let context = who(&parts)?;
-        // Nothing is read for nobody.
+        // The body is read only for a valid credential.
         service.admit(&context).await?;
         let (path, query, conditions) = read_parts(&mut parts).await?;
         if LIMIT > BODY_LIMIT {
-            // So much is read only for who may do what alone takes so much.
+            // A body this large is read only for callers who may do what needs it.
             let network = path::read(&mut parts).await?;
             service.authorize(&context, Action::Import, Some(&network)).await?;
         }
@@ -103,7 +103,7 @@ fn who(parts: &Parts) -> Result<Context, Problem> {
     Ok(incoming::context(parts)?)
 }
 
-/// What is wrong, unless already the credential is.
+/// The result, unless the credential is wrong, which is reported first.
 async fn refuse(service: &Service, context: &Context, problem: Problem) -> Problem {
     match service.authenticate(context).await {
         Ok(()) => problem,
@@ -169,7 +169,7 @@ fn read_json<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Problem> {
     json::read(bytes).map_err(|unreadable| Problem::invalid(unreadable.field, unreadable.reason))
 }
 
-/// By what a repeat of this request is recognised, where the client wants that.
+/// The key by which a repeat of this request is recognised, if the client sent one.
 fn repeat(parts: &Parts, body: &[u8]) -> Result<Option<Repeat>, Problem> {
     const NAME: &str = "Idempotency-Key";
     let mut values = parts.headers.get_all(NAME).iter();

@@ -1,3 +1,5 @@
+//! Blocks: named parts of pools.
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -24,8 +26,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(read_block, delete_block))
 }
 
-/// Addresses of a pool that are kept for those who ask for this block: nodes that join with a token
-/// that names it.
+/// Part of a pool, for nodes that join with a token that names this block.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Block)]
@@ -52,7 +53,7 @@ impl From<Block> for BlockView {
     }
 }
 
-/// Either `range` or `size` says where it lies.
+/// Either `range` or `size` is required.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct NewBlockBody {
@@ -66,7 +67,7 @@ struct NewBlockBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
     range: Option<Range>,
-    /// As many addresses, where they are free, as high in the pool as can be.
+    /// This many free addresses, as high in the pool as possible.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = u32, required = false, minimum = 1)]
     size: Option<u32>,
@@ -89,7 +90,7 @@ impl TryFrom<NewBlockBody> for NewBlock {
 /// List a network's blocks.
 #[utoipa::path(get, path = "/networks/{network}/blocks", operation_id = "list_blocks",
     tag = "blocks",
-    params(("network" = String, Path, description = "Its name or id."), Paging),
+    params(("network" = String, Path, description = "The network's name or id."), Paging),
     responses((status = 200, description = "A page of blocks.", body = Page<BlockView>)))]
 async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
@@ -99,13 +100,13 @@ async fn list_blocks(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, P
     Ok(json(page))
 }
 
-/// Make a block.
+/// Create a block.
 #[utoipa::path(post, path = "/networks/{network}/blocks", operation_id = "create_block",
     tag = "blocks",
-    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    params(("network" = String, Path, description = "The network's name or id."), IdempotencyKey),
     request_body = NewBlockBody,
-    responses((status = 201, description = "It was made.", body = BlockView),
-        (status = 200, description = "A repeated request has made it before.", body = BlockView)))]
+    responses((status = 201, description = "Created.", body = BlockView),
+        (status = 200, description = "Created before, by the same request.", body = BlockView)))]
 async fn create_block(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewBlockBody, NetworkRef>,
@@ -119,7 +120,7 @@ async fn create_block(
 /// Read a block.
 #[utoipa::path(get, path = "/networks/{network}/blocks/{block}", operation_id = "read_block",
     tag = "blocks",
-    params(("network" = String, Path, description = "Its name or id."), ("block" = Id, Path)),
+    params(("network" = String, Path, description = "The network's name or id."), ("block" = Id, Path)),
     responses((status = 200, description = "The block.", body = BlockView)))]
 async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uuid)>) -> Answer {
     let (network, Uuid(id)) = ask.path;
@@ -127,11 +128,12 @@ async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, U
     Ok(json(BlockView::from(block)))
 }
 
-/// Delete a block: its addresses are its pool's again. Refused with the leases that stand in it.
+/// Delete a block: its addresses return to its pool. Refused while there are leases in it, which
+/// the answer lists.
 #[utoipa::path(delete, path = "/networks/{network}/blocks/{block}", operation_id = "delete_block",
     tag = "blocks",
-    params(("network" = String, Path, description = "Its name or id."), ("block" = Id, Path)),
-    responses((status = 204, description = "It is gone.")))]
+    params(("network" = String, Path, description = "The network's name or id."), ("block" = Id, Path)),
+    responses((status = 204, description = "Deleted.")))]
 async fn delete_block(
     State(service): State<Arc<Service>>,
     ask: Ask<(NetworkRef, Uuid)>,

@@ -1,3 +1,5 @@
+//! CAs of a network: listing, adding and retiring them, and importing hosts.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use crate::service::{
 };
 use crate::{CaId, Error, Label, NetworkRef, Service};
 
-/// No import is larger, in bytes: that of about 10,000 hosts.
+/// The largest import, in bytes: about 10,000 hosts.
 pub(super) const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -36,17 +38,17 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(as = NewCa)]
 pub(super) struct CaBody {
-    /// Make a new one of this name, whose key is sealed here. No other CA that the network trusts is
-    /// called so.
+    /// Create a CA of this name, whose key is sealed by the server. No other CA that the network
+    /// trusts may have the name.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     name: Option<Label>,
-    /// How long a new one is valid: a day to 30 years; 10 years where left out. With a network that is
-    /// new it may stand alone: its first CA has its name then.
+    /// Lifetime of a new CA: a day to 30 years. Default: 10 years. For a new network it may be
+    /// given alone: its first CA then has the network's name.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 86_400, maximum = 946_080_000)]
     lifetime_seconds: Option<i64>,
-    /// Make a new one for the key that this signer of the server's settings holds.
+    /// Create a CA for the key of this signer, which the server's settings define.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
     signer: Option<String>,
@@ -54,13 +56,13 @@ pub(super) struct CaBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
     certificate: Option<String>,
-    /// Its private key, as PEM. It is sealed before it is stored, and told to nobody.
+    /// Its private key, as PEM. It is sealed before it is stored, and never returned.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, write_only)]
     key: Option<Secret>,
-    /// What opens the key, where it is encrypted. Opening it may take as much memory as the server's
-    /// setting `ca-key-memory` says: 2 GiB by default, as `nebula-cert` demands, and passes over four
-    /// times that in all.
+    /// The passphrase of an encrypted key. Decryption may use as much memory as the server's
+    /// setting `ca-key-memory` allows (default: 2 GiB, what `nebula-cert` needs), and four times
+    /// that over all passes.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, write_only)]
     passphrase: Option<Secret>,
@@ -106,7 +108,7 @@ impl CaBody {
     }
 }
 
-/// A CA that signs for a network now.
+/// The CA that signs for a network now.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ActiveCa)]
@@ -115,7 +117,7 @@ struct ActiveCaView {
     id: String,
     /// The name of its network.
     network: String,
-    /// SHA-256, in hex.
+    /// SHA-256, in hexadecimal.
     fingerprint: String,
 }
 
@@ -133,19 +135,20 @@ struct CaView {
     #[schema(value_type = Id)]
     id: CaId,
     name: String,
-    /// `active`: it signs; `trusted`: what it signed is accepted; `retired`: nothing of it is any
-    /// more.
+    /// `active`: it signs; `trusted`: its certificates are accepted; `retired`: its certificates
+    /// are refused.
     state: &'static str,
-    /// SHA-256, in hex.
+    /// SHA-256, in hexadecimal.
     fingerprint: String,
-    /// Of its certificate.
+    /// The version of its certificate.
     version: u8,
     not_before: Timestamp,
     not_after: Timestamp,
-    /// `valid`, `not_yet_valid`, `ends_soon` (within 60 days, or the last third of its lifetime
-    /// where that is shorter) or `expired`.
+    /// `valid`, `not_yet_valid`, `ends_soon` (within 60 days, or in the last third of its lifetime
+    /// if that is shorter) or `expired`.
     standing: &'static str,
-    /// The signer that holds its key; null where this server does, or did before it was retired.
+    /// The signer that holds its key; null if the server holds it, or did before the CA was
+    /// retired.
     #[schema(required)]
     signer: Option<String>,
     /// How many current certificates of nodes it has signed.
@@ -175,12 +178,12 @@ impl From<CaDetails> for CaView {
     }
 }
 
-/// How a CA is to go.
+/// How to retire a CA.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct RetireBody {
-    /// Even where nodes have certificates of it: nobody accepts them any more, and each gets others
-    /// when it asks. False where left out.
+    /// Retire it even if nodes have certificates of it: they are refused from then on, and each
+    /// node gets new ones when it renews. Default: false.
     #[serde(default)]
     force: bool,
 }
@@ -198,40 +201,39 @@ struct ImportBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
     blocklist: Option<String>,
-    /// Only tell what would happen. False where left out.
+    /// Only report what would happen. Default: false.
     #[serde(default)]
     dry_run: bool,
-    /// Leave out the hosts that something is in the way of. Else nothing is written where anything
-    /// is, as where this is left out.
+    /// Skip hosts with conflicts. Default: false, which imports nothing if there is any conflict.
     #[serde(default)]
     skip_conflicts: bool,
 }
 
-/// What became of the hosts, or would.
+/// The outcome of an import, or of a dry run.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ImportReport)]
 struct ImportView {
-    /// How many were nodes already, with these certificates.
+    /// How many hosts were already nodes with these certificates.
     present: usize,
-    /// How many became nodes, or would.
+    /// How many hosts became nodes, or would.
     imported: usize,
-    /// What is in the way of the others.
+    /// The conflicts of the other hosts.
     conflicts: Vec<ConflictView>,
-    /// How many fingerprints are blocked now and were not, or would be.
+    /// How many fingerprints are newly blocked, or would be.
     blocked: usize,
 }
 
-/// What is in the way of a host.
+/// A conflict that prevents the import of a host.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportConflict)]
 struct ConflictView {
-    /// The place of its first certificate among all that were sent, from 0; which of several is in the
-    /// way, the reason says.
+    /// The position of the host's first certificate among all that were sent, from 0. The reason
+    /// says which of several certificates is meant.
     index: usize,
     /// The host's name.
     name: String,
-    /// What is in the way, in words.
+    /// The conflict, for people.
     reason: String,
 }
 
@@ -250,13 +252,13 @@ impl From<ImportReport> for ImportView {
     }
 }
 
-/// Make another CA the one that signs for a network. The one before is still trusted. Nodes accept
-/// what the new one signs once they have applied the revision that this moves to.
+/// Add a CA that signs for a network from now on. The previous one is still trusted. Nodes accept
+/// certificates of the new one once they have applied the revision that this moves to.
 #[utoipa::path(post, path = "/networks/{network}/cas", operation_id = "add_ca", tag = "networks",
-    params(("network" = String, Path, description = "Its name or id.")),
+    params(("network" = String, Path, description = "The network's name or id.")),
     request_body = CaBody,
-    responses((status = 200, description = "It signs now, or did already.", body = ActiveCaView),
-        (status = 429, description = "Other encrypted keys are being opened.",
+    responses((status = 200, description = "The CA signs now, or did already.", body = ActiveCaView),
+        (status = 429, description = "Too many other keys are being decrypted.",
             body = super::problem::Document, content_type = "application/problem+json")))]
 async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, NetworkRef>) -> Answer {
     let source = checked(&service, &ask.context, ask.body.read()).await?;
@@ -266,7 +268,7 @@ async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, Networ
 
 /// List a network's CAs, retired ones too, oldest first.
 #[utoipa::path(get, path = "/networks/{network}/cas", operation_id = "list_cas", tag = "networks",
-    params(("network" = String, Path, description = "Its name or id."), Paging),
+    params(("network" = String, Path, description = "The network's name or id."), Paging),
     responses((status = 200, description = "A page of CAs.", body = Page<CaView>)))]
 async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
@@ -279,7 +281,7 @@ async fn list_cas(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Pagi
 /// Read a CA.
 #[utoipa::path(get, path = "/networks/{network}/cas/{ca}", operation_id = "read_ca",
     tag = "networks",
-    params(("network" = String, Path, description = "Its name or id."), ("ca" = Id, Path)),
+    params(("network" = String, Path, description = "The network's name or id."), ("ca" = Id, Path)),
     responses((status = 200, description = "The CA.", body = CaView)))]
 async fn read_ca(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, CaId)>) -> Answer {
     let (network, id) = ask.path;
@@ -287,14 +289,15 @@ async fn read_ca(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, CaId
     Ok(json(CaView::from(ca)))
 }
 
-/// Take a CA out of all bundles, for good: once nodes have applied the revision that this moves to,
-/// they accept nothing that it has signed. Refused for the one that signs, and, unless forced, with
-/// the nodes that have current certificates of it (all of them: the nodes' list with `ca`).
+/// Remove a CA from all bundles, permanently: once nodes have applied the revision that this moves
+/// to, they accept nothing that it has signed. Refused for the CA that signs, and, unless forced,
+/// while nodes have current certificates of it, which the answer lists (all of them: the list of
+/// nodes with `ca`).
 #[utoipa::path(post, path = "/networks/{network}/cas/{ca}/retire", operation_id = "retire_ca",
     tag = "networks",
-    params(("network" = String, Path, description = "Its name or id."), ("ca" = Id, Path)),
+    params(("network" = String, Path, description = "The network's name or id."), ("ca" = Id, Path)),
     request_body = RetireBody,
-    responses((status = 200, description = "It is retired, or was already.", body = CaView)))]
+    responses((status = 200, description = "The CA is retired, or was already.", body = CaView)))]
 async fn retire_ca(
     State(service): State<Arc<Service>>,
     ask: AskWith<RetireBody, (NetworkRef, CaId)>,
@@ -304,18 +307,18 @@ async fn retire_ca(
     Ok(json(CaView::from(ca)))
 }
 
-/// Take over the hosts of a running network, whose CA it has: nodes with their addresses and
-/// certificates as they are. What was interrupted is finished by asking again.
+/// Import the hosts of a running network, whose CA this network has: they become nodes with their
+/// existing addresses and certificates. Repeat the request to finish an interrupted import.
 #[utoipa::path(post, path = "/networks/{network}/import", operation_id = "import_hosts",
     tag = "networks",
-    params(("network" = String, Path, description = "Its name or id.")),
+    params(("network" = String, Path, description = "The network's name or id.")),
     request_body = ImportBody,
-    responses((status = 200, description = "What became of each.", body = ImportView)))]
+    responses((status = 200, description = "The outcome of the import.", body = ImportView)))]
 async fn import_hosts(
     State(service): State<Arc<Service>>,
     ask: AskWith<ImportBody, NetworkRef, super::ask::Nothing, IMPORT_LIMIT>,
 ) -> Answer {
-    // Before megabytes are parsed for nobody, and beside the other requests.
+    // Checked before megabytes are parsed, which is done beside other requests.
     service.authorize(&ask.context, Action::Import, Some(&ask.path)).await?;
     let blocklist = blocklist(ask.body.blocklist.as_deref().unwrap_or_default())?;
     let certificates = match ask.body.certificates {
@@ -339,8 +342,8 @@ async fn import_hosts(
     Ok(json(ImportView::from(report)))
 }
 
-/// The fingerprints of a list as people have it: on lines of their own or with commas between, with
-/// the dashes and quotes of YAML, and comments behind `#`.
+/// The fingerprints of a list as people write it: one per line or separated by commas, with YAML's
+/// dashes and quotes, and comments after `#`.
 fn blocklist(text: &str) -> Result<Vec<Fingerprint>, Problem> {
     let mut found = BTreeSet::new();
     for (number, line) in (1..).zip(text.lines()) {

@@ -1,4 +1,4 @@
-//! The OpenAPI document beyond what the handlers say themselves.
+//! The parts of the OpenAPI document that are not in the handlers.
 
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, ParameterIn};
@@ -49,7 +49,7 @@ const VALUE_NAMES: [(&str, &[&str]); 3] = [
     ("Versions", &["One", "Two", "Both"]),
 ];
 
-/// Adds to each operation the refusals that it can meet, and names to values.
+/// Adds the possible errors to each operation, and names to enum values.
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
     if let Some(components) = &mut document.components {
         for (schema, names) in VALUE_NAMES {
@@ -106,7 +106,7 @@ fn add_problems(operation: &mut Operation, writes: bool) {
     add_headers(operation, has_tag);
 }
 
-/// Says which headers come with which answers.
+/// Adds the headers of answers.
 fn add_headers(operation: &mut Operation, has_tag: bool) {
     let is_tagged = |status: &str| has_tag && (status == "200" || status == "304");
     for (status, response) in &mut operation.responses.responses {

@@ -1,3 +1,5 @@
+//! Enrolment: a device becomes a node.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -68,7 +70,7 @@ struct EnrollmentBody {
     mtu: Option<u32>,
 }
 
-/// Where a lighthouse is reached.
+/// The endpoint of a lighthouse.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Lighthouse)]
@@ -113,12 +115,12 @@ struct EnrolledView {
     bundle: BundleView,
 }
 
-/// What a node needs to start, but for its private key.
+/// What a node needs to start, except its private key.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Bundle)]
 struct BundleView {
-    /// SHA-256 over the files; equal for equal bundles.
+    /// SHA-256 of the files; equal for equal bundles.
     digest: String,
     /// Text by file name.
     files: BTreeMap<&'static str, String>,
@@ -168,12 +170,12 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Error> {
     })
 }
 
-/// Enrol a node with a join token or operator key: asking again with the same key and node token
-/// answers what it has.
+/// Enrol a node with a join token or operator key. Repeating the request with the same key and node
+/// token returns what the node has.
 #[utoipa::path(post, path = "/enroll", operation_id = "enroll_node", tag = "nodes",
     request_body = EnrollmentBody,
-    responses((status = 201, description = "It is new.", body = EnrolledView),
-        (status = 200, description = "It is known, and this is what it has.",
+    responses((status = 201, description = "The node was created.", body = EnrolledView),
+        (status = 200, description = "The node is known; this is what it has.",
             body = EnrolledView)))]
 async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<EnrollmentBody>) -> Answer {
     let request =

@@ -1,3 +1,5 @@
+//! The audit log.
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,8 +12,8 @@ use super::ask::{Ask, Nothing};
 use super::page::{Cursor, Limit, Page, after};
 use super::respond::{Answer, json};
 use super::values::{Id, Timestamp, Uuid};
-use crate::service::{EventFilter, NumberedEvent};
-use crate::{NetworkRef, Service};
+use crate::service::NumberedEvent;
+use crate::{EventFilter, NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(list_events)).routes(routes!(list_network_events))
@@ -91,25 +93,26 @@ enum Order {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 struct EventQuery {
-    /// Where to go on: `next` of the page before.
+    /// Where to continue: `next` of the previous page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor>,
-    /// How many items to answer at most.
+    /// How many items to return at most.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
     limit: Limit,
     /// Only events of this kind, such as `node.enrolled`.
     kind: Option<String>,
-    /// Only events about what has this id.
+    /// Only events about the resource with this id.
     #[param(value_type = Option<String>, format = "uuid")]
     subject: Option<Uuid>,
-    /// `oldest_first`, as where left out, or `newest_first`.
+    /// `oldest_first` (default) or `newest_first`.
     #[serde(default)]
     #[param(value_type = Option<String>, pattern = "^(oldest_first|newest_first)$")]
     order: Order,
 }
 
-/// List what happened in all that the credential sees; what is of no network is for root operators.
+/// List the events of everything that the credential sees. Events of no network are for root
+/// operators.
 #[utoipa::path(get, path = "/events", operation_id = "list_events", tag = "events",
     params(EventQuery),
     responses((status = 200, description = "A page of events.", body = Page<EventView>)))]
@@ -117,10 +120,10 @@ async fn list_events(State(service): State<Arc<Service>>, ask: Ask<Nothing, Even
     answer(&service, ask.context, None, ask.query).await
 }
 
-/// List what happened in a network.
+/// List the events of a network.
 #[utoipa::path(get, path = "/networks/{network}/events", operation_id = "list_network_events",
     tag = "events",
-    params(("network" = String, Path, description = "Its name or id."), EventQuery),
+    params(("network" = String, Path, description = "The network's name or id."), EventQuery),
     responses((status = 200, description = "A page of events.", body = Page<EventView>)))]
 async fn list_network_events(
     State(service): State<Arc<Service>>,

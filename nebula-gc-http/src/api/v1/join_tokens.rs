@@ -1,3 +1,5 @@
+//! Join tokens, with their links and QR codes.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use crate::error::Unavailable;
 use crate::service::{Expiry, NewJoinToken};
 use crate::{Bearer, Error, Groups, JoinToken, JoinTokenId, Label, NetworkRef, NodeName, Service};
 
-/// How long a join token lives unless its maker says, in seconds: a day.
+/// The default lifetime of a join token, in seconds: a day.
 const LIFETIME: i64 = 86_400;
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -31,7 +33,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(read_join_token, revoke_join_token))
 }
 
-/// What lets devices join a network, without its secret.
+/// A join token, without its secret.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = JoinToken)]
@@ -41,21 +43,21 @@ struct JoinTokenView {
     name: String,
     /// How many nodes may join with it.
     uses: i64,
-    /// How many did.
+    /// How many nodes have joined with it.
     used: i64,
-    /// From when it lets nobody join any more.
+    /// When it expires.
     expires_at: Timestamp,
-    /// What names of nodes have to match: `*` stands for any characters.
+    /// A pattern that names of nodes must match; `*` stands for any characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     name_pattern: Option<String>,
-    /// The groups that its nodes get.
+    /// The groups of nodes that join with it.
     groups: Vec<String>,
-    /// Whether its nodes are relays.
+    /// Whether nodes join as relays.
     relay: bool,
-    /// Whether its nodes may say that they are lighthouses.
+    /// Whether nodes may join as lighthouses.
     lighthouse: bool,
-    /// The pool or block its nodes get their addresses from.
+    /// The pool or block that nodes get their addresses from.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Id, required = false)]
     pool: Option<String>,
@@ -63,13 +65,13 @@ struct JoinTokenView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     revoked_at: Option<Timestamp>,
-    /// Shown once, to whoever makes it.
+    /// Shown once, when it is created.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     secret: Option<String>,
-    /// Shown once: where the server is, the secret, and what the server's certificate is known by
-    /// (`pin`: SHA-256 of its public key, base64url). The secret is behind the `#`, which browsers
-    /// don't send. Absent where the server does not know the address that devices use.
+    /// Shown once: the server's URL, the secret, and the pin of the server's certificate (SHA-256
+    /// of its public key, base64url). The secret follows the `#`, which browsers don't send. Absent
+    /// if the server does not know the URL that devices use.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     link: Option<String>,
@@ -77,7 +79,7 @@ struct JoinTokenView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     qr_png: Option<String>,
-    /// Shown once: why there is no link, or what is dangerous about it.
+    /// Shown once: why there is no link, or what is insecure about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     warning: Option<&'static str>,
@@ -107,7 +109,7 @@ impl From<JoinToken> for JoinTokenView {
 }
 
 impl JoinTokenView {
-    /// With what only whoever makes it is shown.
+    /// With the fields that are shown once.
     fn showing(self, secret: &Bearer, public: Option<&Public>) -> Result<Self, Error> {
         let link = public.and_then(|public| link(secret, public));
         let png = link.as_deref().map(nebula_pki::qr_png).transpose();
@@ -134,7 +136,7 @@ fn link(secret: &Bearer, public: &Public) -> Option<String> {
     Some(link)
 }
 
-/// Whether a link leads over a network without HTTPS.
+/// Whether a link uses plain HTTP to another machine.
 fn is_open(link: &str) -> bool {
     let Some(rest) = link.strip_prefix("http://") else { return false };
     let authority = rest.split(['/', '#']).next().unwrap_or_default();
@@ -153,35 +155,35 @@ struct NewJoinTokenBody {
     /// 1 to 128 characters, none of them a control character.
     #[schema(value_type = String, min_length = 1, max_length = 128)]
     name: Label,
-    /// How many nodes may join with it; 1 where left out.
+    /// How many nodes may join with it. Default: 1.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 1, maximum = 1_000_000)]
     uses: Option<i64>,
-    /// Within 365 days. This or `expiresInSeconds`; a day from now where both are left out.
+    /// At most 365 days from now. Either this or `expiresInSeconds`. Default: a day from now.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Timestamp, required = false)]
     expires_at: Option<Timestamp>,
-    /// How long from now it can be used. This or `expiresAt`.
+    /// How long it can be used from now on. Either this or `expiresAt`.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i64, required = false, minimum = 1, maximum = 31_536_000)]
     expires_in_seconds: Option<i64>,
-    /// What names of nodes have to match: `*` stands for any characters. Any where left out.
+    /// A pattern that names of nodes must match; `*` stands for any characters. Default: any name.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 253)]
     name_pattern: Option<NodeName>,
-    /// The groups that its nodes get; none where left out.
+    /// The groups of nodes that join with it. Default: none.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<String>, required = false, max_items = 64)]
     groups: Option<Groups>,
-    /// Whether its nodes are relays; false where left out.
+    /// Whether nodes join as relays. Default: false.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false)]
     relay: Option<bool>,
-    /// Whether its nodes may say that they are lighthouses; false where left out.
+    /// Whether nodes may join as lighthouses. Default: false.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false)]
     lighthouse: Option<bool>,
-    /// The pool or block its nodes get their addresses from.
+    /// The pool or block that nodes get their addresses from.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Id, required = false)]
     pool: Option<Uuid>,
@@ -216,7 +218,7 @@ impl TryFrom<NewJoinTokenBody> for NewJoinToken {
 /// List a network's join tokens, revoked ones too.
 #[utoipa::path(get, path = "/networks/{network}/join-tokens", operation_id = "list_join_tokens",
     tag = "join-tokens",
-    params(("network" = String, Path, description = "Its name or id."), Paging),
+    params(("network" = String, Path, description = "The network's name or id."), Paging),
     responses((status = 200, description = "A page of tokens.", body = Page<JoinTokenView>)))]
 async fn list_join_tokens(
     State(service): State<Arc<Service>>,
@@ -230,13 +232,13 @@ async fn list_join_tokens(
     Ok(json(page))
 }
 
-/// Make a join token. Only this answer has its secret.
+/// Create a join token. Only this answer contains its secret.
 #[utoipa::path(post, path = "/networks/{network}/join-tokens",
     operation_id = "create_join_token", tag = "join-tokens",
-    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    params(("network" = String, Path, description = "The network's name or id."), IdempotencyKey),
     request_body = NewJoinTokenBody,
-    responses((status = 201, description = "It was made.", body = JoinTokenView),
-        (status = 200, description = "A repeated request has made it before.",
+    responses((status = 201, description = "Created.", body = JoinTokenView),
+        (status = 200, description = "Created before, by the same request.",
             body = JoinTokenView)))]
 async fn create_join_token(
     State(service): State<Arc<Service>>,
@@ -256,7 +258,7 @@ async fn create_join_token(
 /// Read a join token.
 #[utoipa::path(get, path = "/networks/{network}/join-tokens/{joinToken}",
     operation_id = "read_join_token", tag = "join-tokens",
-    params(("network" = String, Path, description = "Its name or id."), ("joinToken" = Id, Path)),
+    params(("network" = String, Path, description = "The network's name or id."), ("joinToken" = Id, Path)),
     responses((status = 200, description = "The token.", body = JoinTokenView)))]
 async fn read_join_token(
     State(service): State<Arc<Service>>,
@@ -266,11 +268,11 @@ async fn read_join_token(
     Ok(json(JoinTokenView::from(service.join_token(ask.context, network, id).await?)))
 }
 
-/// Revoke a join token, for good. The nodes that joined with it stay.
+/// Revoke a join token, permanently. Nodes that joined with it are not affected.
 #[utoipa::path(delete, path = "/networks/{network}/join-tokens/{joinToken}",
     operation_id = "revoke_join_token", tag = "join-tokens",
-    params(("network" = String, Path, description = "Its name or id."), ("joinToken" = Id, Path)),
-    responses((status = 204, description = "It lets nobody join any more.")))]
+    params(("network" = String, Path, description = "The network's name or id."), ("joinToken" = Id, Path)),
+    responses((status = 204, description = "Revoked.")))]
 async fn revoke_join_token(
     State(service): State<Arc<Service>>,
     ask: Ask<(NetworkRef, JoinTokenId)>,

@@ -1,4 +1,4 @@
-//! Nodes as operators see and change them, what their network blocks, and who has applied that.
+//! Nodes, for operators: reading, changing, suspending, revoking and releasing them.
 
 mod lists;
 mod views;
@@ -37,7 +37,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 
 type About = (NetworkRef, NodeId);
 
-/// What to change of a node; what is left out stays as it is.
+/// Changes to a node. Omitted fields keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[expect(dead_code, reason = "what moves by itself is taken and left aside")]
@@ -46,11 +46,11 @@ struct NodeChangeBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 253)]
     name: Option<NodeName>,
-    /// All that it is to have; none of them `any`.
+    /// All its groups; none of them may be `any`.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<String>, required = false, max_items = 64)]
     groups: Option<Groups>,
-    /// Where it is reached as a lighthouse; null for one that is none any more.
+    /// Its endpoint as a lighthouse; null: it is no longer one.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<LighthouseBody>, required = false)]
     lighthouse: Option<Option<LighthouseBody>>,
@@ -62,7 +62,7 @@ struct NodeChangeBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<Option<u32>>,
-    // As they are shown.
+    // Read-only fields.
     #[serde(default)]
     #[schema(ignore)]
     id: Option<Value>,
@@ -108,7 +108,7 @@ struct NodeChangeBody {
 }
 
 impl NodeChangeBody {
-    /// What changes by itself may be otherwise since, and is left aside.
+    /// Fields that change by themselves are not compared.
     fn shown(&mut self) -> Shown {
         Shown::new([
             ("id", self.id.take()),
@@ -145,21 +145,21 @@ struct RotatedView {
 /// Read a node, in whatever state.
 #[utoipa::path(get, path = "/networks/{network}/nodes/{node}", operation_id = "read_node",
     tag = "nodes",
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfNoneMatch),
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfNoneMatch),
     responses((status = 200, description = "The node.", body = NodeView),
-        (status = 304, description = "It has not changed.")))]
+        (status = 304, description = "Not changed.")))]
 async fn read_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let (network, id) = ask.path;
     let node = service.node(ask.context, network, id).await?;
     Ok(unless_known(&ask.conditions, &node.tag(), NodeView::from(node.clone())))
 }
 
-/// Change a node. It gets another certificate where its name or groups change, and where something
-/// is taken away the former one is blocked at once.
+/// Change a node. If its name or groups change, it gets a new certificate; if something is removed,
+/// the former one is blocked at once.
 #[utoipa::path(patch, path = "/networks/{network}/nodes/{node}", operation_id = "change_node",
     tag = "nodes", request_body = NodeChangeBody,
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
-    responses((status = 200, description = "As it is now.", body = NodeView)))]
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "The changed resource.", body = NodeView)))]
 async fn change_node(
     State(service): State<Arc<Service>>,
     ask: AskWith<NodeChangeBody, About>,
@@ -199,22 +199,23 @@ fn set<T>(field: Option<T>) -> Change<T> {
 }
 
 /// Release a node: its certificates are blocked, its addresses go into quarantine, and its device
-/// may enrol anew. Doing it again changes nothing.
+/// may enrol again. Repeating the request changes nothing.
 #[utoipa::path(delete, path = "/networks/{network}/nodes/{node}", operation_id = "release_node",
     tag = "nodes",
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
-    responses((status = 204, description = "It is released.")))]
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 204, description = "Released.")))]
 async fn release_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer<StatusCode> {
     let expected = ask.conditions.expected;
     service.release_node(ask.context, ask.path, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Keep a node out for a while: its certificates are blocked, its addresses stay its own.
+/// Keep a node out of the network temporarily: its certificates are blocked; it keeps its
+/// addresses.
 #[utoipa::path(post, path = "/networks/{network}/nodes/{node}/suspend",
     operation_id = "suspend_node", tag = "nodes", request_body = ReasonBody,
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
-    responses((status = 200, description = "It is suspended.", body = NodeView)))]
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "The node is suspended.", body = NodeView)))]
 async fn suspend_node(
     State(service): State<Arc<Service>>,
     ask: AskWith<ReasonBody, About>,
@@ -223,11 +224,12 @@ async fn suspend_node(
     answered(service.suspend_node(ask.context, ask.path, expected, reason).await)
 }
 
-/// Keep a node and its public key out: its certificates are blocked, its addresses stay its own.
+/// Keep a node and its public key out of the network: its certificates are blocked; it keeps its
+/// addresses.
 #[utoipa::path(post, path = "/networks/{network}/nodes/{node}/revoke",
     operation_id = "revoke_node", tag = "nodes", request_body = ReasonBody,
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
-    responses((status = 200, description = "It is revoked.", body = NodeView)))]
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "The node is revoked.", body = NodeView)))]
 async fn revoke_node(
     State(service): State<Arc<Service>>,
     ask: AskWith<ReasonBody, About>,
@@ -236,21 +238,21 @@ async fn revoke_node(
     answered(service.revoke_node(ask.context, ask.path, expected, reason).await)
 }
 
-/// Let a suspended or revoked node in again, with new certificates for the key that it has.
+/// Readmit a suspended or revoked node, with new certificates for its existing key.
 #[utoipa::path(post, path = "/networks/{network}/nodes/{node}/reinstate",
     operation_id = "reinstate_node", tag = "nodes",
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
-    responses((status = 200, description = "It is active.", body = NodeView)))]
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "The node is active.", body = NodeView)))]
 async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let expected = ask.conditions.expected;
     answered(service.reinstate_node(ask.context, ask.path, expected).await)
 }
 
-/// Give a node another token, or its first one, with which it renews by itself. Only this answer has
-/// it; the old one fails from now on.
+/// Give a node a new token, or its first one, with which it renews by itself. Only this answer
+/// contains it; the old one stops working.
 #[utoipa::path(post, path = "/networks/{network}/nodes/{node}/token",
     operation_id = "rotate_node_token", tag = "nodes",
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), IfMatch),
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
     responses((status = 200, description = "The node and its token.", body = RotatedView)))]
 async fn rotate_node_token(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let expected = ask.conditions.expected;

@@ -1,3 +1,5 @@
+//! Operator keys: listing, creating and revoking them.
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -33,17 +35,17 @@ enum Role {
     Viewer,
 }
 
-/// Where an operator key may do it.
+/// Where an operator key applies.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Scope)]
 enum ScopeView {
     /// Everywhere.
     Root,
-    /// In the networks of the tenant of this id.
+    /// In the networks of the tenant with this id.
     #[schema(value_type = Id)]
     Tenant(TenantId),
-    /// In the network of this id.
+    /// In the network with this id.
     #[schema(value_type = Id)]
     Network(String),
 }
@@ -53,10 +55,10 @@ enum ScopeView {
 enum ScopeBody {
     /// Everywhere.
     Root,
-    /// In the networks of the tenant of this id.
+    /// In the networks of the tenant with this id.
     #[schema(value_type = Id)]
     Tenant(TenantId),
-    /// In the network of this name or id.
+    /// In the network with this name or id.
     #[schema(value_type = String)]
     Network(NetworkRef),
 }
@@ -72,14 +74,14 @@ struct OperatorKeyView {
     role: Role,
     scope: ScopeView,
     created_at: Timestamp,
-    /// From when it is good for nothing any more.
+    /// When it expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     expires_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     revoked_at: Option<Timestamp>,
-    /// Shown once, to whoever makes it.
+    /// Shown once, when it is created.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     secret: Option<String>,
@@ -115,9 +117,9 @@ struct NewOperatorKeyBody {
     #[schema(value_type = String, min_length = 1, max_length = 128)]
     name: Label,
     role: Role,
-    /// Where it may do that: everywhere, or in the networks of one tenant, or in one network.
+    /// Where it applies: everywhere, in the networks of one tenant, or in one network.
     scope: ScopeBody,
-    /// Never where left out.
+    /// When it expires. Default: never.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Timestamp, required = false)]
     expires_at: Option<Timestamp>,
@@ -159,11 +161,11 @@ async fn list_operator_keys(
     Ok(json(page))
 }
 
-/// Make an operator key. Only this answer has its secret.
+/// Create an operator key. Only this answer contains its secret.
 #[utoipa::path(post, path = "/operator-keys", operation_id = "create_operator_key",
     tag = "operator-keys", params(IdempotencyKey), request_body = NewOperatorKeyBody,
-    responses((status = 201, description = "It was made.", body = OperatorKeyView),
-        (status = 200, description = "A repeated request has made it before.",
+    responses((status = 201, description = "Created.", body = OperatorKeyView),
+        (status = 200, description = "Created before, by the same request.",
             body = OperatorKeyView)))]
 async fn create_operator_key(
     State(service): State<Arc<Service>>,
@@ -184,11 +186,11 @@ async fn read_operator_key(State(service): State<Arc<Service>>, ask: Ask<Operato
     Ok(json(OperatorKeyView::from(service.operator_key(ask.context, ask.path).await?)))
 }
 
-/// Revoke an operator key, for good.
+/// Revoke an operator key, permanently.
 #[utoipa::path(delete, path = "/operator-keys/{operatorKey}",
     operation_id = "revoke_operator_key", tag = "operator-keys",
     params(("operatorKey" = Id, Path)),
-    responses((status = 204, description = "It opens nothing any more.")))]
+    responses((status = 204, description = "Revoked.")))]
 async fn revoke_operator_key(
     State(service): State<Arc<Service>>,
     ask: Ask<OperatorKeyId>,

@@ -1,4 +1,4 @@
-//! Long lists, a page at a time.
+//! Lists in pages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,9 +11,9 @@ use super::ask::checked;
 use super::problem::Problem;
 use crate::{Context, Service};
 
-/// How many items a page has at most, unless the client says.
+/// The default size of a page.
 const DEFAULT: u16 = 100;
-/// How many it may ask for.
+/// The maximum size of a page.
 const MOST: u16 = 500;
 
 /// A page of a list.
@@ -22,8 +22,9 @@ const MOST: u16 = 500;
 pub(in crate::api) struct Page<T> {
     #[schema(schema_with = items::<T>)]
     items: Vec<T>,
-    /// The `cursor` of the next page; absent on the last. A page may have fewer items than asked for,
-    /// or none, and yet be followed by others: looking for few among many ends after a while.
+    /// The `cursor` of the next page; absent on the last. A page may have fewer items than
+    /// requested, or none, and still be followed by others: a search through many items is split
+    /// over several pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
@@ -40,10 +41,10 @@ fn items<T: ToSchema>() -> Array {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Paging {
-    /// Where to go on: `next` of the page before.
+    /// Where to continue: `next` of the previous page.
     #[param(value_type = Option<String>)]
     pub(in crate::api) cursor: Option<Cursor>,
-    /// How many items to answer at most.
+    /// How many items to return at most.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
     pub(in crate::api) limit: Limit,
@@ -77,7 +78,7 @@ impl Limit {
     }
 }
 
-/// The place where a page ended, as only this server reads it.
+/// The position where a page ended, opaque to clients.
 #[derive(Debug, Clone)]
 pub(in crate::api) struct Cursor(Vec<u8>);
 
@@ -91,7 +92,7 @@ impl<'de> Deserialize<'de> for Cursor {
 
 const FOREIGN: &str = "must be the next of a page of this list";
 
-/// After which item of the list called `list` the page begins.
+/// The item of the list named `list` after which the page begins.
 pub(in crate::api) async fn after<const N: usize>(
     service: &Service,
     context: &Context,
@@ -116,7 +117,8 @@ impl<T> Page<T> {
         Self::cut_short(read, None, limit, list, place)
     }
 
-    /// The same of a list that may have ended early, at a place to go on from.
+    /// As [`new`](Self::new), for a search that may have ended early, at a position to continue
+    /// from.
     pub(in crate::api) fn cut_short<I: Into<T>>(
         mut read: Vec<I>,
         go_on: Option<Vec<u8>>,

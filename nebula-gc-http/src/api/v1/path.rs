@@ -1,4 +1,4 @@
-//! The parameters of a path, read so that a refusal names the one that is meant.
+//! Reads the parameters of a path, so that an error names the parameter.
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequestParts, RawPathParams};

@@ -1,3 +1,5 @@
+//! Pools: the ranges that addresses are allocated from.
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -25,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     ))
 }
 
-/// Addresses of a network's prefix that are given out.
+/// A range of a network's prefix from which addresses are allocated.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Pool)]
@@ -34,24 +36,25 @@ struct PoolView {
     id: String,
     /// Its first and last address, as in `10.1.0.1-10.1.0.254`.
     range: String,
-    /// Pools of one family are used in the order of this number, equal ones in that of their making.
+    /// Pools of one address family are used in the order of this number, equal ones in the order of
+    /// their creation.
     position: i64,
     usage: UsageView,
 }
 
-/// The addresses of a pool, by what becomes of them. `capacity` is the sum of the others.
+/// The addresses of a pool by state. `capacity` is the sum of the others.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Usage)]
 struct UsageView {
     capacity: Count,
-    /// Can be given to anyone now.
+    /// Free for automatic allocation.
     free: Count,
-    /// Have an owner.
+    /// Held by nodes.
     active: u64,
     /// In quarantine.
     quarantined: u64,
-    /// Reserved, and not leased.
+    /// Reserved and not leased.
     reserved: Count,
     /// In blocks of the pool, free or not.
     blocks: Count,
@@ -81,7 +84,7 @@ struct NewPoolBody {
     /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
     #[schema(value_type = String)]
     range: Range,
-    /// Pools of one family are used in the order of this number; 0 where left out.
+    /// Pools of one address family are used in the order of this number. Default: 0.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = i32, required = false)]
     position: Option<i32>,
@@ -93,7 +96,7 @@ struct PoolPatchBody {
     /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
     #[schema(value_type = String)]
     range: Range,
-    // As they are shown.
+    // Read-only fields.
     #[serde(default)]
     #[schema(ignore)]
     id: Option<Value>,
@@ -105,9 +108,9 @@ struct PoolPatchBody {
     _usage: Option<Value>,
 }
 
-/// List a network's pools, with how full they are.
+/// List a network's pools and their usage.
 #[utoipa::path(get, path = "/networks/{network}/pools", operation_id = "list_pools", tag = "pools",
-    params(("network" = String, Path, description = "Its name or id."), Paging),
+    params(("network" = String, Path, description = "The network's name or id."), Paging),
     responses((status = 200, description = "A page of pools.", body = Page<PoolView>)))]
 async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Paging>) -> Answer {
     let Paging { cursor, limit } = ask.query;
@@ -117,13 +120,13 @@ async fn list_pools(State(service): State<Arc<Service>>, ask: Ask<NetworkRef, Pa
     Ok(json(page))
 }
 
-/// Make a pool.
+/// Create a pool.
 #[utoipa::path(post, path = "/networks/{network}/pools", operation_id = "create_pool",
     tag = "pools",
-    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    params(("network" = String, Path, description = "The network's name or id."), IdempotencyKey),
     request_body = NewPoolBody,
-    responses((status = 201, description = "It was made.", body = PoolView),
-        (status = 200, description = "A repeated request has made it before.", body = PoolView)))]
+    responses((status = 201, description = "Created.", body = PoolView),
+        (status = 200, description = "Created before, by the same request.", body = PoolView)))]
 async fn create_pool(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewPoolBody, NetworkRef>,
@@ -136,26 +139,27 @@ async fn create_pool(
     Ok(created(made.is_new, &location, tagged(&tag, PoolView::from(made.resource))))
 }
 
-/// Read a pool, with how full it is.
+/// Read a pool and its usage.
 #[utoipa::path(get, path = "/networks/{network}/pools/{pool}", operation_id = "read_pool",
     tag = "pools",
-    params(("network" = String, Path, description = "Its name or id."), ("pool" = Id, Path),
+    params(("network" = String, Path, description = "The network's name or id."), ("pool" = Id, Path),
         IfNoneMatch),
     responses((status = 200, description = "The pool.", body = PoolView),
-        (status = 304, description = "It has not changed.")))]
+        (status = 304, description = "Not changed.")))]
 async fn read_pool(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uuid)>) -> Answer {
     let (network, Uuid(id)) = ask.path;
     let pool = service.pool(ask.context, network, PoolId(id)).await?;
     Ok(unless_known(&ask.conditions, &pool.tag(), PoolView::from(pool)))
 }
 
-/// Give a pool another range. Refused with the leases that stand in what it would lose.
+/// Change a pool's range. Refused while there are leases in the part to be removed, which the
+/// answer lists.
 #[utoipa::path(patch, path = "/networks/{network}/pools/{pool}", operation_id = "resize_pool",
     tag = "pools",
-    params(("network" = String, Path, description = "Its name or id."), ("pool" = Id, Path),
+    params(("network" = String, Path, description = "The network's name or id."), ("pool" = Id, Path),
         IfMatch),
     request_body = PoolPatchBody,
-    responses((status = 200, description = "As it is now.", body = PoolView)))]
+    responses((status = 200, description = "The changed resource.", body = PoolView)))]
 async fn resize_pool(
     State(service): State<Arc<Service>>,
     ask: AskWith<PoolPatchBody, (NetworkRef, Uuid)>,
@@ -172,12 +176,12 @@ async fn resize_pool(
     Ok(tagged(&pool.tag(), PoolView::from(pool)))
 }
 
-/// Delete a pool. Refused with the leases that stand in it.
+/// Delete a pool. Refused while there are leases in it, which the answer lists.
 #[utoipa::path(delete, path = "/networks/{network}/pools/{pool}", operation_id = "delete_pool",
     tag = "pools",
-    params(("network" = String, Path, description = "Its name or id."), ("pool" = Id, Path),
+    params(("network" = String, Path, description = "The network's name or id."), ("pool" = Id, Path),
         IfMatch),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "Deleted.")))]
 async fn delete_pool(
     State(service): State<Arc<Service>>,
     ask: Ask<(NetworkRef, Uuid)>,

@@ -1,3 +1,5 @@
+//! Reservations: addresses excluded from automatic allocation.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ enum ReservedFor {
     Nobody,
 }
 
-/// Addresses that are not given to whoever comes next.
+/// Addresses excluded from automatic allocation.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Reservation)]
@@ -71,7 +73,7 @@ struct NewReservationBody {
     #[schema(value_type = String)]
     range: Range,
     purpose: ReservedFor,
-    /// The node, where it is for one.
+    /// The node, if the purpose is `node`.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Id, required = false)]
     node: Option<NodeId>,
@@ -102,8 +104,8 @@ fn place(reservation: &Reservation) -> Vec<u8> {
 /// List a network's reservations, by address.
 #[utoipa::path(get, path = "/networks/{network}/reservations", operation_id = "list_reservations",
     tag = "reservations",
-    params(("network" = String, Path, description = "Its name or id."), Paging),
-    responses((status = 200, description = "A page of them.", body = Page<ReservationView>)))]
+    params(("network" = String, Path, description = "The network's name or id."), Paging),
+    responses((status = 200, description = "A page of reservations.", body = Page<ReservationView>)))]
 async fn list_reservations(
     State(service): State<Arc<Service>>,
     ask: Ask<NetworkRef, Paging>,
@@ -119,10 +121,10 @@ async fn list_reservations(
 /// Reserve addresses.
 #[utoipa::path(post, path = "/networks/{network}/reservations",
     operation_id = "create_reservation", tag = "reservations",
-    params(("network" = String, Path, description = "Its name or id."), IdempotencyKey),
+    params(("network" = String, Path, description = "The network's name or id."), IdempotencyKey),
     request_body = NewReservationBody,
-    responses((status = 201, description = "They are reserved.", body = ReservationView),
-        (status = 200, description = "A repeated request has done it before.",
+    responses((status = 201, description = "The addresses are reserved.", body = ReservationView),
+        (status = 200, description = "Reserved before, by the same request.",
             body = ReservationView)))]
 async fn create_reservation(
     State(service): State<Arc<Service>>,
@@ -136,13 +138,13 @@ async fn create_reservation(
     Ok(created(made.is_new, &location, json(ReservationView::from(made.resource))))
 }
 
-/// Lift a reservation.
+/// Delete a reservation.
 #[utoipa::path(delete, path = "/networks/{network}/reservations/{range}",
     operation_id = "delete_reservation", tag = "reservations",
-    params(("network" = String, Path, description = "Its name or id."),
+    params(("network" = String, Path, description = "The network's name or id."),
         ("range" = String, Path, description = "As it was made, or exactly its first and last \
             address, as in `10.1.0.10-10.1.0.20`.")),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "Deleted.")))]
 async fn delete_reservation(
     State(service): State<Arc<Service>>,
     ask: Ask<(NetworkRef, Range)>,

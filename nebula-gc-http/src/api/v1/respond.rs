@@ -1,4 +1,4 @@
-//! How resources are answered.
+//! Responses with resources.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -20,7 +20,7 @@ pub(in crate::api) fn tagged(tag: &Tag, body: impl Serialize) -> Response {
     response
 }
 
-/// As [`tagged`], or 304 where the client has it.
+/// As [`tagged`], or 304 if the client has it already.
 pub(in crate::api) fn unless_known(
     conditions: &Conditions,
     tag: &Tag,
@@ -36,7 +36,7 @@ pub(in crate::api) fn unless_known(
     response
 }
 
-/// 201 with where it is, or 200 for what a repeated request has made before.
+/// 201 with the location, or 200 for what the same request created before.
 pub(in crate::api) fn created(is_new: bool, location: &str, mut response: Response) -> Response {
     if is_new {
         *response.status_mut() = StatusCode::CREATED;
@@ -47,7 +47,7 @@ pub(in crate::api) fn created(is_new: bool, location: &str, mut response: Respon
     response
 }
 
-/// An answer that may hold a secret must not be kept by anyone on the way.
+/// A response that may contain a secret, which must not be cached.
 pub(in crate::api) fn json(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -1,4 +1,4 @@
-//! ETags: on what state of a resource a client builds (RFC 9110, 8.8.3 and 13).
+//! Conditional requests with ETags (RFC 9110, 8.8.3 and 13), and idempotency keys.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use utoipa::IntoParams;
@@ -20,7 +20,7 @@ pub(in crate::api) struct Conditions {
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "it only describes")]
 pub(in crate::api) struct IfMatch {
-    /// An `ETag` that the resource has to have still, or `*`.
+    /// An `ETag` that the resource must still have, or `*`.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
 }
@@ -30,7 +30,7 @@ pub(in crate::api) struct IfMatch {
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "it only describes")]
 pub(in crate::api) struct IfNoneMatch {
-    /// The `ETag` of what the client has; where it has not changed, the answer is 304.
+    /// The `ETag` of what the client has; if the resource has not changed, the answer is 304.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
@@ -40,8 +40,8 @@ pub(in crate::api) struct IfNoneMatch {
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "it only describes")]
 pub(in crate::api) struct IdempotencyKey {
-    /// Chosen by the client, for this request alone: repeating it within 24 hours answers what was
-    /// made, without its secret, and makes nothing more.
+    /// Chosen by the client for this request: repeating the request with it within 24 hours returns
+    /// what was created, without its secret, and creates nothing.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
     idempotency_key: Option<String>,
 }

@@ -1,3 +1,5 @@
+//! Tenants: the owners of networks and operator keys.
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -24,14 +26,14 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     ))
 }
 
-/// Who owns networks and operators.
+/// An owner of networks and operator keys.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Tenant)]
 struct TenantView {
     #[schema(value_type = Id)]
     id: TenantId,
-    /// No other tenant has it.
+    /// Unique.
     name: String,
     created_at: Timestamp,
 }
@@ -56,7 +58,7 @@ struct TenantPatchBody {
     /// 1 to 128 characters, none of them a control character.
     #[schema(value_type = String, min_length = 1, max_length = 128)]
     name: Label,
-    // As they are shown.
+    // Read-only fields.
     #[serde(default)]
     #[schema(ignore)]
     id: Option<Value>,
@@ -77,11 +79,11 @@ async fn list_tenants(State(service): State<Arc<Service>>, ask: Ask<Nothing, Pag
     Ok(json(page))
 }
 
-/// Make a tenant.
+/// Create a tenant.
 #[utoipa::path(post, path = "/tenants", operation_id = "create_tenant", tag = "tenants",
     params(IdempotencyKey), request_body = TenantBody,
-    responses((status = 201, description = "It was made.", body = TenantView),
-        (status = 200, description = "A repeated request has made it before.", body = TenantView)))]
+    responses((status = 201, description = "Created.", body = TenantView),
+        (status = 200, description = "Created before, by the same request.", body = TenantView)))]
 async fn create_tenant(State(service): State<Arc<Service>>, ask: AskWith<TenantBody>) -> Answer {
     let made = service.create_tenant(ask.context, ask.body.name, ask.repeat).await?;
     let (tag, location) = (made.resource.tag(), format!("{}/{}", ask.list, made.resource.id));
@@ -93,16 +95,16 @@ async fn create_tenant(State(service): State<Arc<Service>>, ask: AskWith<TenantB
 #[utoipa::path(get, path = "/tenants/{tenant}", operation_id = "read_tenant", tag = "tenants",
     params(("tenant" = Id, Path), IfNoneMatch),
     responses((status = 200, description = "The tenant.", body = TenantView),
-        (status = 304, description = "It has not changed.")))]
+        (status = 304, description = "Not changed.")))]
 async fn read_tenant(State(service): State<Arc<Service>>, ask: Ask<TenantId>) -> Answer {
     let tenant = service.tenant(ask.context, ask.path).await?;
     Ok(unless_known(&ask.conditions, &tenant.tag(), TenantView::from(tenant.clone())))
 }
 
-/// Give a tenant another name.
+/// Rename a tenant.
 #[utoipa::path(patch, path = "/tenants/{tenant}", operation_id = "rename_tenant", tag = "tenants",
     params(("tenant" = Id, Path), IfMatch), request_body = TenantPatchBody,
-    responses((status = 200, description = "As it is now.", body = TenantView)))]
+    responses((status = 200, description = "The changed resource.", body = TenantView)))]
 async fn rename_tenant(
     State(service): State<Arc<Service>>,
     ask: AskWith<TenantPatchBody, TenantId>,
@@ -120,7 +122,7 @@ async fn rename_tenant(
 /// Delete a tenant that has no networks and no operator keys.
 #[utoipa::path(delete, path = "/tenants/{tenant}", operation_id = "delete_tenant", tag = "tenants",
     params(("tenant" = Id, Path), IfMatch),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "Deleted.")))]
 async fn delete_tenant(
     State(service): State<Arc<Service>>,
     ask: Ask<TenantId>,

@@ -1,4 +1,4 @@
-//! Small things that bodies and paths are made of.
+//! Types of values in bodies and paths.
 
 use ipnet::IpNet;
 use serde::de::Error as _;
@@ -21,7 +21,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Refuses `null` where leaving the field out means something: use it with `default`.
+/// Refuses `null` for an optional field; use it with `default`.
 pub(in crate::api) fn not_null<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -30,7 +30,7 @@ where
     T::deserialize(from).map(Some)
 }
 
-/// Tells `null` from a field that is left out: use it with `default`.
+/// Distinguishes `null` from an omitted field; use it with `default`.
 #[allow(dead_code, reason = "for changes that can take something away")]
 pub(in crate::api) fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
 where
@@ -40,7 +40,7 @@ where
     Option::deserialize(from).map(Some)
 }
 
-/// Refuses what lies below 0: use it with `default`.
+/// Refuses negative numbers; use it with `default`.
 pub(in crate::api) fn not_negative<'de, D>(from: D) -> Result<Option<i64>, D::Error>
 where
     D: Deserializer<'de>,
@@ -83,9 +83,9 @@ impl PartialSchema for Timestamp {
 
 impl ToSchema for Timestamp {}
 
-/// What an answer shows and a change does not change: a change may bring it back as it was shown.
+/// Read-only fields in a change: a client may send back what an answer showed, unchanged.
 ///
-/// Such fields of a change that never change, as far as they are given.
+/// Holds the read-only fields that were given.
 pub(super) struct Shown(Vec<(&'static str, Value)>);
 
 impl Shown {
@@ -98,7 +98,7 @@ impl Shown {
         self.0.is_empty()
     }
 
-    /// Refuses what is not as this shows it.
+    /// Refuses fields that differ from the resource.
     pub(super) fn check(&self, view: &impl Serialize) -> Result<(), Problem> {
         let view = serde_json::to_value(view).unwrap_or_default();
         match self.0.iter().find(|(name, value)| view.get(*name) != Some(value)) {
@@ -184,7 +184,7 @@ impl PartialSchema for Id {
 
 impl ToSchema for Id {}
 
-/// Something of a client's as one segment of a path (RFC 3986, 3.3).
+/// Percent-encodes a text as one segment of a path (RFC 3986, 3.3).
 pub(in crate::api) fn segment(text: impl std::fmt::Display) -> String {
     let mut segment = String::new();
     for byte in text.to_string().bytes() {

@@ -1,11 +1,12 @@
-//! The ledger as operators read it, and what time does to its rows.
+//! The ledger as operators read it, and the changes of its rows by time.
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint, Version};
 
 use super::{Blockable, Reason};
-use crate::store::{damaged, ids, one_integer, stored_words, version};
+use crate::store::{damaged, ids, one_integer, version};
+use crate::stored_words::stored_words;
 use crate::{CaId, CertificateId, Error, NodeId};
 
 stored_words! {
@@ -13,13 +14,13 @@ stored_words! {
     pub enum CertificateState {
         /// Not signed yet.
         Pending = "pending",
-        /// Its node's current one.
+        /// Its node's current certificate.
         Issued = "issued",
         /// Its node has a newer one.
         Superseded = "superseded",
-        /// It was taken away, and is blocked.
+        /// It was revoked, and is blocked.
         Revoked = "revoked",
-        /// It ended by itself.
+        /// It expired.
         Expired = "expired",
         /// It was never signed.
         Cancelled = "cancelled",
@@ -90,7 +91,7 @@ fn read(columns: &mut Columns<'_>) -> Result<LedgerEntry, Error> {
     })
 }
 
-/// A node's rows after the one of this id, oldest first, at most `limit`.
+/// At most `limit` of a node's rows after this id, oldest first.
 pub(crate) fn ledger(
     tx: &mut dyn Transaction,
     node: NodeId,
@@ -104,8 +105,8 @@ pub(crate) fn ledger(
     rows.iter().map(|row| read(&mut row.columns())).collect()
 }
 
-/// The certificates that each of these nodes has now with their rows, the older version first: none of
-/// a CA that nobody trusts any more.
+/// The current certificates of each of these nodes with their rows, the older version first, except
+/// those of retired CAs.
 pub(crate) fn current_entries<'a>(
     tx: &mut dyn Transaction,
     nodes: impl Iterator<Item = &'a NodeId>,
@@ -150,7 +151,7 @@ pub(crate) fn count_of(tx: &mut dyn Transaction, issuer: CaId) -> Result<i64, Er
     Ok(one_integer(&rows)?.unwrap_or_default())
 }
 
-/// The names of nodes whose current certificates are of a CA, at most `limit`.
+/// At most `limit` names of nodes whose current certificates are of a CA.
 pub(crate) fn named_by(
     tx: &mut dyn Transaction,
     issuer: CaId,
@@ -164,7 +165,7 @@ pub(crate) fn named_by(
     rows.iter().map(|row| Ok(row.columns().text()?.to_owned())).collect()
 }
 
-/// Nodes with a superseded certificate whose time to be blocked has come.
+/// Nodes with a superseded certificate that is due to be blocked.
 pub(crate) fn due_for_blocking(
     tx: &mut dyn Transaction,
     now: i64,
@@ -179,7 +180,7 @@ pub(crate) fn due_for_blocking(
 }
 
 /// A node's certificates that are to be blocked once it reports the newer one, each with whether it
-/// is already.
+/// is blocked already.
 pub(crate) fn to_block(
     tx: &mut dyn Transaction,
     node: NodeId,
@@ -203,7 +204,7 @@ pub(crate) fn to_block(
         .collect()
 }
 
-/// What was to be blocked is.
+/// Marks a node's certificates that were to be blocked as revoked.
 pub(crate) fn settle_blocked(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_certificate SET state = 'revoked', block_after = NULL \
@@ -212,11 +213,11 @@ pub(crate) fn settle_blocked(tx: &mut dyn Transaction, node: NodeId) -> Result<(
     )?)
 }
 
-/// Notes which certificates have ended by themselves, those of both versions of a node at once.
-/// Answers how many: fewer than `limit` when there are no more.
+/// Marks certificates as expired, those of both versions of a node together. Returns how many:
+/// fewer than `limit` if there are no more.
 pub(crate) fn expire(tx: &mut dyn Transaction, now: i64, limit: i64) -> Result<u64, Error> {
     Ok(tx.execute(
-        // Grouped by node it would walk the whole ledger.
+        // Grouping by node would scan the whole ledger.
         "UPDATE gc_certificate SET state = 'expired', block_after = NULL \
          WHERE state IN ('issued', 'superseded') AND not_after < $1 AND node IN \
          (SELECT node FROM gc_certificate WHERE state IN ('issued', 'superseded') AND not_after < $1 \
@@ -237,7 +238,7 @@ pub(crate) struct Checked {
     pub(crate) is_blocked: bool,
 }
 
-/// The current certificates of a node that were not found to be unsound before.
+/// A node's current certificates, except those already found to be unsound.
 pub(crate) fn checked(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Checked>, Error> {
     let rows = tx.query(
         "SELECT id, issuer, version, fingerprint, not_before, not_after, contents, \
@@ -265,7 +266,7 @@ pub(crate) fn checked(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Chec
         .collect()
 }
 
-/// Notes that a certificate is unsound. Whether that was not known before.
+/// Marks a certificate as unsound. Returns whether it was not marked before.
 pub(crate) fn mark_unsound(
     tx: &mut dyn Transaction,
     id: CertificateId,

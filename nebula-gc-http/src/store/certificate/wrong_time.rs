@@ -1,5 +1,5 @@
-//! What the ledger shows of a clock that was ahead: certificates that count as expired and are valid,
-//! or that were taken away and are not blocked any more.
+//! Effects of a clock that was ahead: valid certificates marked as expired, and revoked ones that
+//! are no longer blocked.
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
@@ -10,7 +10,7 @@ use crate::store::ids;
 use crate::store::node::{Node, NodeState};
 use crate::{CertificateId, Error, NodeId};
 
-/// A certificate that others accept, although its node may not use it.
+/// A certificate that others accept although it is revoked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unblocked {
     pub(crate) network: NetworkId,
@@ -18,8 +18,8 @@ pub(crate) struct Unblocked {
     pub(crate) not_after: i64,
 }
 
-/// Certificates that were taken away, are valid at `now` and are not blocked, at most `limit`. It
-/// walks all that were taken away and are valid.
+/// At most `limit` revoked certificates that are valid at `now` and not blocked. It scans all
+/// revoked certificates that are valid.
 pub(crate) fn revoked_and_not_blocked(
     tx: &mut dyn Transaction,
     now: i64,
@@ -44,7 +44,7 @@ pub(crate) fn revoked_and_not_blocked(
         .collect()
 }
 
-/// Nodes with a certificate that counts as expired and is valid at `now`, at most `limit`.
+/// At most `limit` nodes with a certificate marked as expired that is valid at `now`.
 pub(crate) fn revived(
     tx: &mut dyn Transaction,
     now: i64,
@@ -58,9 +58,9 @@ pub(crate) fn revived(
     ids(&rows)
 }
 
-/// Puts those of a node's certificates that count as expired and are valid at `now` where they
-/// belong: the newest of each version is its current one again, unless it has one; what the node may
-/// not use is revoked, and to be blocked. Answers how many there were.
+/// Restores those of a node's certificates that are marked as expired and valid at `now`: the
+/// newest of each version is its current one again, unless it has one; those that the node may not
+/// use are revoked, to be blocked. Returns how many there were.
 pub(crate) fn revive(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<u64, Error> {
     let id = node.id.as_bytes();
     let rows = tx.query(
@@ -95,13 +95,13 @@ pub(crate) fn revive(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
 
-/// What a certificate is to its node.
+/// How a certificate relates to its node.
 enum Standing {
-    /// It says what the node is.
+    /// It matches the node.
     AsItIs,
-    /// It says less.
+    /// It grants less.
     AsItWas,
-    /// It says more than the node may, or is for another key.
+    /// It grants more than the node may have, or is for another key.
     NotItsOwn,
 }
 
@@ -120,8 +120,7 @@ fn standing(node: &Node, certificate: &Certificate) -> Standing {
     }
 }
 
-/// Takes a certificate away that was to be blocked, whatever became of it since, unless it is its
-/// node's current one.
+/// Revokes a certificate that was blocked, whatever its state, unless it is its node's current one.
 pub(crate) fn revoke_one(tx: &mut dyn Transaction, fingerprint: &Fingerprint) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_certificate SET state = 'revoked', block_after = NULL \
@@ -130,7 +129,7 @@ pub(crate) fn revoke_one(tx: &mut dyn Transaction, fingerprint: &Fingerprint) ->
     )?)
 }
 
-/// What is to be blocked later than then is to be blocked then.
+/// Blocks everything at this time that was scheduled for later.
 pub(crate) fn block_no_later(tx: &mut dyn Transaction, then: i64) -> Result<(), Error> {
     Ok(tx.queue(
         "UPDATE gc_certificate SET block_after = $1 WHERE block_after > $1",

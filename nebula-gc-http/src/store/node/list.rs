@@ -1,4 +1,4 @@
-//! Finding nodes of a network.
+//! Lists of nodes.
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Param, Transaction};
@@ -7,29 +7,29 @@ use super::{Node, NodeState, read};
 use crate::store::{one_id, one_integer};
 use crate::{CaId, Error, NodeId};
 
-/// Which nodes of a network to list; released ones only by their state.
+/// Which nodes of a network to list. Released nodes are only listed by their state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeFilter {
     /// In this state.
     pub state: Option<NodeState>,
-    /// With a name that begins so.
+    /// With a name that begins with this.
     pub name_prefix: Option<String>,
     /// In this group.
     pub group: Option<String>,
     /// With this role.
     pub role: Option<NodeRole>,
-    /// Active ones that have not reported this revision of the network, or a later one.
+    /// Active ones that have reported neither this revision of the network nor a later one.
     pub not_applied: Option<i64>,
-    /// Whose current certificates are of this CA.
+    /// With current certificates of this CA.
     pub ca: Option<CaId>,
 }
 
 /// What a node does for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeRole {
-    /// It tells nodes where others are.
+    /// It helps nodes find each other.
     Lighthouse,
-    /// It forwards between nodes that do not reach each other.
+    /// It forwards between nodes that cannot reach each other.
     Relay,
 }
 
@@ -38,17 +38,16 @@ pub enum NodeRole {
 pub(crate) struct Listed {
     /// In the order of their ids.
     pub(crate) nodes: Vec<Node>,
-    /// After which node to go on, where looking ended before the nodes did and before there were as many
-    /// as were asked for.
+    /// After which node to continue, if the search ended early, with fewer nodes than asked for.
     pub(crate) go_on: Option<NodeId>,
 }
 
-/// How many nodes are looked at together, where few of them may pass.
+/// How many nodes are searched with one query, because few may match.
 const LOOKED_AT: i64 = 1_000;
-/// How often that is done for one page.
+/// How many such queries are made for a page.
 const LOOKS: usize = 8;
 
-/// Those after the one of this id, in the order of their ids, at most `limit`.
+/// At most `limit` nodes after this id, ordered by id.
 pub(crate) fn list(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -64,7 +63,7 @@ pub(crate) fn list(
             let page = page(tx, network, filter, (after, end), wanted)?;
             let is_last = page.len() < wanted;
             after = page.last().map_or(after, |node| node.id);
-            // The query finds a group by its text, which might also be parts of two others.
+            // The query finds a group by its text, which may also match parts of two others.
             let in_group =
                 |node: &Node| filter.group.as_ref().is_none_or(|group| node.groups.contains(group));
             nodes.extend(page.into_iter().filter(in_group));
@@ -80,7 +79,7 @@ pub(crate) fn list(
     Ok(Listed { nodes, go_on: Some(after) })
 }
 
-/// The last of those that are looked at together; nothing where those are all.
+/// The last node to search with one query; nothing if the rest fits.
 fn end(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -139,7 +138,7 @@ fn page(
     tx.query(&sql, &params)?.iter().map(read).collect()
 }
 
-/// How many active nodes have not reported this revision, or a later one.
+/// How many active nodes have reported neither this revision nor a later one.
 pub(crate) fn count_unapplied(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -153,8 +152,9 @@ pub(crate) fn count_unapplied(
     Ok(one_integer(&rows)?.unwrap_or_default())
 }
 
-/// The revision that every active node has applied; none where there is no active node. One that is
-/// kept out need not: what it has is blocked, and with its next certificate it gets the blocklist.
+/// The revision that every active node has applied; nothing if there is no active node. Nodes that
+/// are kept out do not count: their certificates are blocked, and they get the blocklist with their
+/// next one.
 pub(crate) fn applied_by_all(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -166,7 +166,8 @@ pub(crate) fn applied_by_all(
     Ok(rows.first().map(|row| row.columns().optional_integer()).transpose()?.flatten())
 }
 
-/// Active native nodes that have reported before and asked nothing since then, the most silent first.
+/// Active native nodes that have reported before and sent no request since this time, the longest
+/// silent first.
 pub(crate) fn silent(
     tx: &mut dyn Transaction,
     network: NetworkId,

@@ -1,3 +1,5 @@
+//! Lists of nodes, of their certificates, of the blocklist, and of who has not applied it.
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -31,17 +33,17 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 struct NodesQuery {
-    /// Where to go on: `next` of the page before.
+    /// Where to continue: `next` of the previous page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor>,
-    /// How many items to answer at most.
+    /// How many items to return at most.
     #[serde(default)]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
     limit: Limit,
-    /// Only nodes in this state; all but released ones where left out.
+    /// Only nodes in this state. Default: all but released ones.
     #[param(inline)]
     state: Option<StateWord>,
-    /// Only nodes whose name begins so.
+    /// Only nodes whose name begins with this.
     #[param(value_type = Option<String>, min_length = 1, max_length = 128)]
     name_prefix: Option<Label>,
     /// Only nodes in this group.
@@ -50,7 +52,7 @@ struct NodesQuery {
     /// Only nodes with this role.
     #[param(inline)]
     role: Option<RoleWord>,
-    /// Only active nodes that have not reported this revision of the network, or a later one.
+    /// Only active nodes that have reported neither this revision of the network nor a later one.
     #[serde(default, deserialize_with = "not_negative")]
     #[param(minimum = 0)]
     not_applied_revision: Option<i64>,
@@ -98,7 +100,7 @@ impl NodesQuery {
     }
 }
 
-/// How far a revision has come.
+/// How far a revision has been applied.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Unapplied)]
@@ -111,15 +113,15 @@ struct UnappliedView {
     current_revision: i64,
     /// Whether every active node has reported it, or a later one.
     applied_by_all: bool,
-    /// How many have not. A node that never reports has not.
+    /// How many have not applied it. Nodes that never report count.
     count: i64,
-    /// Who has not.
+    /// The nodes that have not applied it.
     nodes: Page<NodeView>,
 }
 
 /// List a network's nodes, oldest first.
 #[utoipa::path(get, path = "/networks/{network}/nodes", operation_id = "list_nodes", tag = "nodes",
-    params(("network" = String, Path, description = "Its name or id."), NodesQuery),
+    params(("network" = String, Path, description = "The network's name or id."), NodesQuery),
     responses((status = 200, description = "A page of nodes.", body = Page<NodeView>)))]
 async fn list_nodes(
     State(service): State<Arc<Service>>,
@@ -145,7 +147,7 @@ fn read(limit: Limit) -> usize {
 /// List every certificate that a node ever got, oldest first.
 #[utoipa::path(get, path = "/networks/{network}/nodes/{node}/certificates",
     operation_id = "list_node_certificates", tag = "nodes",
-    params(("network" = String, Path, description = "Its name or id."), ("node" = Id, Path), Paging),
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), Paging),
     responses((status = 200, description = "A page of certificates.",
         body = Page<CertificateView>)))]
 async fn list_node_certificates(
@@ -163,11 +165,11 @@ async fn list_node_certificates(
     Ok(json(page))
 }
 
-/// List what a network's bundles block.
+/// List the certificates that a network's bundles block.
 #[utoipa::path(get, path = "/networks/{network}/blocklist", operation_id = "list_blocklist",
     tag = "networks",
-    params(("network" = String, Path, description = "Its name or id."), Paging),
-    responses((status = 200, description = "A page of fingerprints, in their order.",
+    params(("network" = String, Path, description = "The network's name or id."), Paging),
+    responses((status = 200, description = "A page of entries, ordered by fingerprint.",
         body = Page<BlockedView>)))]
 async fn list_blocklist(
     State(service): State<Arc<Service>>,
@@ -181,7 +183,7 @@ async fn list_blocklist(
     Ok(json(page))
 }
 
-/// Certificates to be blocked.
+/// Certificates to block.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct NewBlockedBody {
@@ -201,26 +203,27 @@ impl<'de> Deserialize<'de> for FingerprintText {
     }
 }
 
-/// What became of fingerprints that were to be blocked.
+/// The outcome of blocking fingerprints.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = BlockReport)]
 struct BlockReportView {
-    /// How many are blocked now and were not.
+    /// How many are newly blocked.
     blocked: usize,
-    /// How many were blocked already.
+    /// How many were already blocked.
     present: usize,
-    /// The network's revision with all of them.
+    /// The network's revision that blocks all of them.
     revision: i64,
 }
 
-/// Block certificates that were issued elsewhere, for good. Those of nodes are blocked with their
-/// nodes, and a CA is retired: its fingerprint is refused, because Nebula looks up hosts' only.
+/// Block certificates that were issued elsewhere, permanently. Certificates of nodes are blocked
+/// with their nodes. Fingerprints of CAs are refused, because Nebula looks up only hosts'
+/// fingerprints: retire the CA.
 #[utoipa::path(post, path = "/networks/{network}/blocklist", operation_id = "add_to_blocklist",
     tag = "networks",
-    params(("network" = String, Path, description = "Its name or id.")),
+    params(("network" = String, Path, description = "The network's name or id.")),
     request_body = NewBlockedBody,
-    responses((status = 200, description = "They are blocked.", body = BlockReportView)))]
+    responses((status = 200, description = "The certificates are blocked.", body = BlockReportView)))]
 async fn add_to_blocklist(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewBlockedBody, NetworkRef>,
@@ -231,11 +234,11 @@ async fn add_to_blocklist(
     Ok(json(BlockReportView { blocked, present, revision }))
 }
 
-/// Read who has not yet applied a revision, as of now: a revocation has arrived everywhere once
-/// nobody is left.
+/// Read which nodes have not yet applied a revision. A revocation has taken effect everywhere once
+/// none is left.
 #[utoipa::path(get, path = "/networks/{network}/revisions/{revision}/unapplied",
     operation_id = "list_unapplied_nodes", tag = "nodes",
-    params(("network" = String, Path, description = "Its name or id."),
+    params(("network" = String, Path, description = "The network's name or id."),
         ("revision" = i64, Path, minimum = 1), Paging),
     responses((status = 200, description = "How many, and a page of them.", body = UnappliedView)))]
 async fn list_unapplied_nodes(

@@ -1,3 +1,5 @@
+//! Nodes and their certificates in answers.
+
 use std::net::IpAddr;
 
 use nebula_alloc::NetworkId;
@@ -30,37 +32,37 @@ pub(super) struct NodeView {
     #[schema(value_type = Vec<String>)]
     addresses: Vec<IpAddr>,
     groups: Vec<String>,
-    /// Where it is reached, as a lighthouse.
+    /// Its endpoint, if it is a lighthouse.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     lighthouse: Option<LighthouseBody>,
     /// Whether it is a relay.
     relay: bool,
-    /// The MTU of its device, in bytes, where it is not the network's.
+    /// The MTU of its device, in bytes, if it differs from the network's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     mtu: Option<u32>,
     /// Whether it has a node token, and so renews by itself.
     native: bool,
-    /// The join token it came with.
+    /// The join token that it joined with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Id, required = false)]
     join_token: Option<JoinTokenId>,
     /// The certificates it has now, the older version first.
     certificates: Vec<CertificateView>,
-    /// When it should renew by itself, as it is told: not later than now where it has no certificate,
-    /// or what it has is due; absent while it is kept out, and for a device without a node token.
+    /// When it should renew: not later than now if it has no certificate or a due one; absent while
+    /// it is suspended or revoked, and for a device without a node token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     renew_at: Option<Timestamp>,
-    /// Its own counter.
+    /// The node's own counter.
     generation: i64,
-    /// What it reported last; absent for one that never did.
+    /// What it reported last; absent if it never did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     applied: Option<AppliedView>,
-    /// When it last asked anything with its token, give or take ten minutes: what its silence is
-    /// counted from.
+    /// When it last sent a request with its token, to within ten minutes. Its silence is counted
+    /// from then.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     seen_at: Option<Timestamp>,
@@ -72,9 +74,9 @@ pub(super) struct NodeView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Applied)]
 struct AppliedView {
-    /// The network's revision that it has.
+    /// The network's revision.
     revision: i64,
-    /// Its own generation that it has.
+    /// The node's generation.
     generation: i64,
     at: Timestamp,
 }
@@ -92,7 +94,7 @@ pub(super) struct CertificateView {
     /// `pending`, `issued`, `superseded`, `revoked`, `expired` or `cancelled`.
     state: &'static str,
     version: u8,
-    /// Absent as long as it is not signed.
+    /// Absent until it is signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fingerprint: Option<String>,
@@ -102,11 +104,11 @@ pub(super) struct CertificateView {
     reason: &'static str,
     /// Who asked for it, as in the audit log.
     actor: String,
-    /// When it will be blocked, unless its node reports the newer one before.
+    /// When it will be blocked, unless its node reports the newer certificate before.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     block_after: Option<Timestamp>,
-    /// When it was found to contradict what is stored about its node.
+    /// When it was found to contradict its node's data.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     unsound_at: Option<Timestamp>,
@@ -120,18 +122,19 @@ pub(super) struct CertificateView {
 pub(super) struct BlockedView {
     /// Of the certificate.
     fingerprint: String,
-    /// Of the same P256 certificate with the other form of its signature, which bundles block too.
+    /// The fingerprint of the same P256 certificate with the other form of its signature, which
+    /// bundles block as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     alternate_fingerprint: Option<String>,
-    /// Until when the certificate would be valid. Some time after that the entry goes. Absent where
-    /// only its fingerprint is known: it stays blocked.
+    /// The end of the certificate's validity. The entry is removed some time after it. Absent if
+    /// only the fingerprint is known: then the entry stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Timestamp, required = false)]
     until: Option<Timestamp>,
     /// The network's revision since which bundles block it.
     since_revision: i64,
-    /// Whose it is.
+    /// The node that the certificate belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Id, required = false)]
     node: Option<NodeId>,
