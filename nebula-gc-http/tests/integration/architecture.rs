@@ -9,15 +9,13 @@ mod sources;
 use self::imports::Imports;
 
 /// How many imports there still are that the design does not have. Only lower it.
-const FORBIDDEN: usize = 21;
+const FORBIDDEN: usize = 12;
 /// How many files still import each other in circles. Only lower it.
-const IN_CIRCLES: usize = 84;
+const IN_CIRCLES: usize = 55;
 /// The same with a part's imports from its whole, as `lease/hold.rs` from `lease.rs`. Only lower it.
-const IN_CIRCLES_WITH_WHOLES: usize = 999;
-/// How many lines of native code still have a word of the dialect. Only lower it.
-const DIALECT_LINES: usize = 6;
+const IN_CIRCLES_WITH_WHOLES: usize = 142;
 /// How many steps still answer that they were written before they were planned. Only lower it.
-const UNPLANNED: usize = 7;
+const UNPLANNED: usize = 5;
 /// How many variants of errors are still a text alone. Only lower it.
 const PROSE: usize = 12;
 
@@ -96,8 +94,7 @@ fn only_the_dialect_has_its_words() {
             && !file.starts_with("nebula-gc-http/src/service/dialect")
             && words(line).any(|word| DIALECT.contains(&word))
     });
-    println!("{} lines:\n{}", found.len(), found.join("\n"));
-    assert!(found.len() <= DIALECT_LINES, "the dialect's words in native code");
+    assert!(found.is_empty(), "the dialect's words in native code:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -252,7 +249,7 @@ fn the_picture_shows_the_rooms_and_arrows_of_the_code() {
 fn what_the_page_names_is_there() {
     let docs = sources::workspace().join("docs");
     let text = std::fs::read_to_string(docs.join("architecture.md")).expect("docs/architecture.md");
-    let mut links = 0;
+    let (mut links, mut missing) = (0, vec![]);
     for (label, rest) in text.split("](").zip(text.split("](").skip(1)) {
         let label = label.rsplit('[').next().unwrap_or_default();
         let target = rest.split(')').next().unwrap_or_default();
@@ -260,14 +257,17 @@ fn what_the_page_names_is_there() {
             continue;
         }
         let path = docs.join(target.split('#').next().unwrap_or_default());
-        assert!(path.exists(), "{target}: there is no such file");
         let name = label.trim_matches('`').rsplit("::").next().unwrap_or_default();
         let is_name = label.starts_with('`') && !name.contains(['.', '/', ' ']);
-        if is_name && path.is_file() {
-            let file = std::fs::read_to_string(&path).expect("a text");
-            assert!(words(&file).any(|word| word == name), "{target}: there is no {name}");
+        let is_there = match std::fs::read_to_string(&path) {
+            Ok(file) => !is_name || words(&file).any(|word| word == name),
+            Err(_) => path.exists() && !is_name,
+        };
+        if !is_there {
+            missing.push(format!("{label} in {target}"));
         }
         links += 1;
     }
     assert!(links > 0, "no links found");
+    assert!(missing.is_empty(), "not there: {missing:#?}");
 }

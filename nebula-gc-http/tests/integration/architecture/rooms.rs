@@ -73,7 +73,7 @@ pub(crate) const ROOMS: [Room; 21] = [
         name: "api parts",
         what: "what both use of HTTP",
         begins: &["nebula-gc-http/src/api/"],
-        below: &["service", "secret", "values"],
+        below: &["service", "secret", "values", "pki"],
     },
     Room {
         name: "service/dialect",
