@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::imports::Imports;
 use super::rooms::{self, ROOMS};
 
-/// A Mermaid diagram with a frame for each crate. An arrow that follows from others is left out.
+/// A Mermaid diagram with a frame for each crate. An arrow that follows from others is left out, and
+/// so is one that the design does not have.
 pub(crate) fn draw(imports: &Imports) -> String {
     let mut text = "flowchart TD\n".to_owned();
     let mut frame = "";
@@ -18,7 +19,9 @@ pub(crate) fn draw(imports: &Imports) -> String {
         text += &format!("    {}[\"<b>{}</b><br/>{}\"]\n", id(room.name), room.name, room.what);
     }
     text += "  end\n";
-    let arrows: BTreeSet<(&str, &str)> = rooms::arrows(imports).into_keys().collect();
+    let arrows =
+        rooms::arrows(imports).into_keys().filter(|&(above, below)| rooms::may(above, below));
+    let arrows: BTreeSet<(&str, &str)> = arrows.collect();
     for &(above, below) in &arrows {
         if !arrows
             .iter()
