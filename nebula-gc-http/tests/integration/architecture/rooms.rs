@@ -117,7 +117,7 @@ pub(crate) const ROOMS: [Room; 21] = [
     Room {
         name: "store",
         what: "one file for each table",
-        begins: &["nebula-gc-http/src/store"],
+        begins: &["nebula-gc-http/src/store.rs", "nebula-gc-http/src/store/"],
         below: &["secret", "values", "writer", "leases", "SQL seam", "addresses", "bundle", "pki"],
     },
     Room {
@@ -161,7 +161,11 @@ pub(crate) const ROOMS: [Room; 21] = [
     Room {
         name: "SQL seam",
         what: "transactions on SQLite and PostgreSQL",
-        begins: &["nebula-alloc/src/store", "nebula-alloc/src/schema"],
+        begins: &[
+            "nebula-alloc/src/store.rs",
+            "nebula-alloc/src/store/",
+            "nebula-alloc/src/schema",
+        ],
         below: &["addresses"],
     },
     // And ids and errors.
