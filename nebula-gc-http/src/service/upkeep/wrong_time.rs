@@ -14,7 +14,6 @@ use serde_json::json;
 use super::{NAME, Stop, TERM, Upkeep};
 use crate::Error;
 use crate::service::Service;
-#[cfg(feature = "server")]
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
 use crate::service::update::GIVEN_UP;
