@@ -1,13 +1,13 @@
 //! Allocation for programs that have no rows of their own to write along.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::event::Actor;
 use crate::lease::{self, Hold, Lease, Request};
 use crate::pool::{self, Pool};
-use crate::store::Transaction;
-use crate::store::{Query, Subject};
-use crate::writer::{Answer, Once, Step, Writer};
+use crate::store::{Query, Subject, Transaction};
+use crate::writer::{Answer, Once, Planned, Step, Writer};
 use crate::{AddressRange, Error, LeaseId, NetworkId, OwnerId, PoolId, reclaim};
 
 /// A [`Writer`] with the plain operations.
@@ -47,7 +47,7 @@ use crate::{AddressRange, Error, LeaseId, NetworkId, OwnerId, PoolId, reclaim};
 #[derive(Debug)]
 pub struct Allocator {
     writer: Writer,
-    actor: String,
+    actor: Arc<str>,
     waits: bool,
 }
 
@@ -55,7 +55,7 @@ impl Allocator {
     /// Allocates through `writer`; events name `actor`.
     #[must_use]
     pub fn new(writer: Writer, actor: impl Into<String>) -> Self {
-        Self { writer, actor: actor.into(), waits: false }
+        Self { writer, actor: actor.into().into(), waits: false }
     }
 
     /// Where the queue is full, requests wait for room instead of being refused with
@@ -109,13 +109,13 @@ impl Allocator {
 
     /// [`lease::allocate`].
     pub fn allocate(&self, request: Request) -> Answer<Lease, Error> {
-        self.send(AllocateOne { request, actor: self.actor.clone() })
+        self.send(AllocateOne { request, actor: Arc::clone(&self.actor) })
     }
 
     /// [`lease::allocate`] for several requests, all or none: for an IPv4 and an IPv6 address, say.
     /// More than [`limits::WISHES`](crate::limits::WISHES) are [`Error::TooMany`].
     pub fn allocate_all(&self, requests: Vec<Request>) -> Answer<Vec<Lease>, Error> {
-        self.send(Allocate { requests, actor: self.actor.clone() })
+        self.send(Allocate { requests, actor: Arc::clone(&self.actor) })
     }
 
     /// [`lease::renew`].
@@ -206,12 +206,12 @@ impl Allocator {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let actor = self.actor.clone();
+        let actor = Arc::clone(&self.actor);
         self.send(Once(move |tx: &mut dyn Transaction, now| work(tx, now, &Actor::named(&actor))))
     }
 
     /// The same for operations on what one owner has, which share a commit with those of others. On
-    /// PostgreSQL its first look at the owner's leases may be [as the batch began](Step::foreseen).
+    /// PostgreSQL its first look at the owner's leases may be [as the batch began](Step::prefetch).
     pub fn transaction_about<T, E>(
         &self,
         network: NetworkId,
@@ -222,7 +222,7 @@ impl Allocator {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.send(About { network, owner, actor: self.actor.clone(), work })
+        self.send(About { network, owner, actor: Arc::clone(&self.actor), work })
     }
 }
 
@@ -234,10 +234,12 @@ impl Allocator {
 
 struct AllocateOne {
     request: Request,
-    actor: String,
+    actor: Arc<str>,
 }
 
 impl Step for AllocateOne {
+    /// Who asks.
+    type Plan = Arc<str>;
     type Output = Lease;
     type Error = Error;
 
@@ -245,15 +247,18 @@ impl Step for AllocateOne {
         Subject::owner(self.request.network, self.request.owner)
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named(&self.actor)
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<Arc<str>>, Error> {
+        let actor = Arc::clone(&self.actor);
+        Ok(Planned::with_addresses(actor, vec![self.request], |actor| Actor::named(actor)))
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(vec![self.request])
-    }
-
-    fn write(&mut self, _: &mut dyn Transaction, _: i64, leases: &[Lease]) -> Result<Lease, Error> {
+    fn write(
+        &mut self,
+        _: &mut dyn Transaction,
+        _: i64,
+        _: Arc<str>,
+        leases: &[Lease],
+    ) -> Result<Lease, Error> {
         let Request { network, family, .. } = self.request;
         leases.first().copied().ok_or(Error::PoolExhausted { network, family })
     }
@@ -261,10 +266,12 @@ impl Step for AllocateOne {
 
 struct Allocate {
     requests: Vec<Request>,
-    actor: String,
+    actor: Arc<str>,
 }
 
 impl Step for Allocate {
+    /// Who asks.
+    type Plan = Arc<str>;
     type Output = Vec<Lease>;
     type Error = Error;
 
@@ -276,18 +283,16 @@ impl Step for Allocate {
         }
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named(&self.actor)
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(self.requests.clone())
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<Arc<str>>, Error> {
+        let actor = Arc::clone(&self.actor);
+        Ok(Planned::with_addresses(actor, self.requests.clone(), |actor| Actor::named(actor)))
     }
 
     fn write(
         &mut self,
         _: &mut dyn Transaction,
         _: i64,
+        _: Arc<str>,
         leases: &[Lease],
     ) -> Result<Vec<Lease>, Error> {
         Ok(leases.to_vec())
@@ -298,7 +303,7 @@ impl Step for Allocate {
 struct About<F> {
     network: NetworkId,
     owner: OwnerId,
-    actor: String,
+    actor: Arc<str>,
     work: F,
 }
 
@@ -308,6 +313,7 @@ where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
+    type Plan = ();
     type Output = T;
     type Error = E;
 
@@ -315,19 +321,15 @@ where
         Subject::owner(self.network, self.owner)
     }
 
-    fn foreseen(&self) -> Vec<Query> {
+    fn prefetch(&self) -> Vec<Query> {
         vec![lease::owner_query(self.network, self.owner)]
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named(&self.actor)
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, E> {
+        Ok(Planned::without_addresses(()))
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, E> {
-        Ok(Vec::new())
-    }
-
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, E> {
+    fn write(&mut self, tx: &mut dyn Transaction, now: i64, (): (), _: &[Lease]) -> Result<T, E> {
         (self.work)(tx, now, &Actor::named(&self.actor))
     }
 }

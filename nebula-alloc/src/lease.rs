@@ -159,7 +159,7 @@ pub fn by_owner(
     in_order(&rows)
 }
 
-/// What [`by_owner`] reads, for [`Step::foreseen`](crate::writer::Step::foreseen).
+/// What [`by_owner`] reads, for [`Step::prefetch`](crate::writer::Step::prefetch).
 #[must_use]
 pub fn owner_query(network: NetworkId, owner: OwnerId) -> Query {
     Query::new(BY_OWNER, &[network.as_bytes().into(), owner.as_bytes().into()])

@@ -26,13 +26,6 @@ pub use query::Query;
 pub use row::{Columns, Row};
 pub use value::{Param, Value};
 
-/// Where the writer was before.
-#[doc(hidden)]
-pub mod writer {
-    pub use super::{Engine, Query, Subject};
-    pub use crate::writer::*;
-}
-
 /// An open transaction.
 ///
 /// After an error a transaction is either usable, with the failed statement undone, or over:

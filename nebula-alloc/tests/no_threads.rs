@@ -4,10 +4,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a failure here is a failed test")]
 
-use nebula_alloc::lease::{Lease, Request};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
-use nebula_alloc::{Actor, Error, Sqlite, Writer, WriterOptions};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::{Error, Sqlite, Writer, WriterOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::busy::occupy;
@@ -18,6 +18,7 @@ mod busy;
 struct Compute(u64);
 
 impl Step for Compute {
+    type Plan = ();
     type Output = ();
     type Error = Error;
 
@@ -27,15 +28,11 @@ impl Step for Compute {
         Subject::Key(self.0.to_be_bytes().to_vec())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named("test")
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::without_addresses(()))
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+    fn write(&mut self, _: &mut dyn Transaction, _: i64, (): (), _: &[Lease]) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -63,7 +60,7 @@ fn without_threads_the_writer_computes_by_itself() {
     let answers: Vec<_> = (0..64).map(|number| writer.send(Compute(number))).collect();
     let answers: Vec<_> = without_threads(|| {
         drop(gate);
-        answers.into_iter().map(nebula_alloc::store::writer::Answer::wait).collect()
+        answers.into_iter().map(nebula_alloc::writer::Answer::wait).collect()
     });
     assert_eq!(answers, vec![Ok(()); 64]);
     assert!(writer.is_ready());

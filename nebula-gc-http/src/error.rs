@@ -201,11 +201,6 @@ impl Error {
         }
     }
 
-    /// Of a step that is written before it is planned.
-    pub(crate) fn unavailable(what: &'static str) -> Self {
-        Unavailable::Missing { what }.into()
-    }
-
     pub(crate) fn not_found(kind: Kind, name: impl ToString) -> Self {
         Self::NotFound { kind, name: Some(name.to_string()) }
     }

@@ -37,7 +37,7 @@ mod watch;
 use std::sync::Arc;
 
 use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::Step;
+use nebula_alloc::writer::Step;
 use nebula_alloc::{Writer, WriterOptions};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;

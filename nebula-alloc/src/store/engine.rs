@@ -74,7 +74,7 @@ pub struct Begun<T> {
 /// A transaction that the writer made; dropping it rolls it back.
 pub trait Open: Transaction {
     /// Whether a read costs a round trip, which many could share.
-    const FORESEES: bool = false;
+    const PREFETCHES: bool = false;
 
     /// From now on, or no longer, refuses queries that may write with [`Error::Statement`], before
     /// they are run.

@@ -2,7 +2,7 @@
 
 use super::value::{Param, Value};
 
-/// A read with its parameters, see [`Step::foreseen`](crate::writer::Step::foreseen).
+/// A read with its parameters, see [`Step::prefetch`](crate::writer::Step::prefetch).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     pub(crate) sql: &'static str,

@@ -6,19 +6,16 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use super::counters::Meters;
-use super::guarded_tx::{Watched, is_of_all};
+use super::guarded_tx::{GuardedTx, is_of_all};
 use super::inside;
-use super::prefetch::{self, Foreseen};
-use super::step::{Job, Phase};
-use super::thread::answer;
-use crate::lease::{Lease, Request, allocate_many};
+use super::job::{Job, Jobs, Phase, answer};
+use super::prefetch::{Prefetched, read};
+use crate::lease::{Lease, allocate_many};
 use crate::store::{Begin, Begun, Open, Transaction};
-use crate::{Error, clock, limits};
+use crate::{Error, clock};
 
 /// Starting a thread costs about as much as one signature.
 const WORTH_A_THREAD: usize = 4;
-
-pub(super) type Jobs = Vec<Box<dyn Job>>;
 
 /// How an attempt ended for the jobs that it has not answered.
 pub(super) enum Attempt {
@@ -38,18 +35,19 @@ pub(super) enum Attempt {
 }
 
 /// A job whose plan succeeded.
-struct Planned {
+struct Entry {
     job: Box<dyn Job>,
-    wishes: Vec<Request>,
+    /// How many addresses it asks for.
+    wanted: usize,
     leases: Vec<Lease>,
-    foreseen: Foreseen,
+    prefetched: Prefetched,
     refused: bool,
     /// Refused with a panic: it is not asked a second time.
     panicked: bool,
     put_off: bool,
 }
 
-impl Planned {
+impl Entry {
     fn is_out(&self) -> bool {
         self.refused || self.put_off
     }
@@ -88,7 +86,7 @@ pub(super) fn attempt<E: Begin>(
         }
     };
     let jobs = present(jobs, &elsewhere, later);
-    let tx = Watched::new(open, now);
+    let tx = GuardedTx::new(open, now);
     let outcome = phases(tx, now, meters, jobs, later);
     meters.round_trips.add(engine.round_trips().saturating_sub(trips));
     match outcome {
@@ -113,15 +111,15 @@ fn present(jobs: Jobs, elsewhere: &[usize], later: &mut Jobs) -> Jobs {
     present
 }
 
-/// All plan, all are granted what they wish, all compute, all write; one commit. Answers those that
+/// All plan, all are granted what they ask for, all compute, all write; one commit. Answers those that
 /// can be answered then.
 fn phases<T: Open>(
-    mut tx: Watched<T>,
+    mut tx: GuardedTx<T>,
     now: i64,
     meters: &Meters,
     jobs: Jobs,
     later: &mut Jobs,
-) -> Result<Vec<Planned>, Attempt> {
+) -> Result<Vec<Entry>, Attempt> {
     let planned = plan(&mut tx, now, meters, jobs)?;
     if planned.is_empty() {
         return Ok(planned);
@@ -147,35 +145,30 @@ fn phases<T: Open>(
 /// back and nothing to wait for. Unless its error made the transaction void: then what its
 /// neighbours read is none of theirs.
 fn plan<T: Open>(
-    tx: &mut Watched<T>,
+    tx: &mut GuardedTx<T>,
     now: i64,
     meters: &Meters,
     jobs: Jobs,
-) -> Result<Vec<Planned>, Attempt> {
+) -> Result<Vec<Entry>, Attempt> {
     let mut entries = Vec::with_capacity(jobs.len());
-    let (jobs, foreseen) = foresee(tx, meters, jobs)?;
-    for (mut job, foreseen) in jobs.into_iter().zip(foreseen) {
-        tx.foreseen = foreseen;
-        let (wishes, refused) = match job.plan(tx, now) {
-            Phase::Done(wishes) if wishes.len() > limits::WISHES => {
-                let (what, limit) = ("addresses that a step asks for", limits::WISHES);
-                job.fail(Error::TooMany { what, limit });
-                (Vec::new(), true)
-            }
-            Phase::Done(wishes) => (wishes, false),
-            Phase::Refused => (Vec::new(), true),
+    let (jobs, prefetched) = prefetch(tx, meters, jobs)?;
+    for (mut job, prefetched) in jobs.into_iter().zip(prefetched) {
+        tx.prefetched = prefetched;
+        let (wanted, refused) = match job.plan(tx, now) {
+            Phase::Done(wanted) => (wanted, false),
+            Phase::Refused => (0, true),
             Phase::Panicked => {
                 meters.panics.count();
-                (Vec::new(), true)
+                (0, true)
             }
         };
-        let leases = Vec::with_capacity(wishes.len());
-        let foreseen = take(&mut tx.foreseen);
-        entries.push(Planned {
+        let leases = Vec::with_capacity(wanted);
+        let prefetched = take(&mut tx.prefetched);
+        entries.push(Entry {
             job,
-            wishes,
+            wanted,
             leases,
-            foreseen,
+            prefetched,
             refused,
             panicked: false,
             put_off: false,
@@ -192,19 +185,19 @@ fn plan<T: Open>(
     Ok(planned)
 }
 
-/// Makes the reads that the jobs foresee, where that saves round trips or one serves several.
-fn foresee<T: Open>(
-    tx: &mut Watched<T>,
+/// Makes the reads that the jobs declare, where that saves round trips or one serves several.
+fn prefetch<T: Open>(
+    tx: &mut GuardedTx<T>,
     meters: &Meters,
     jobs: Jobs,
-) -> Result<(Jobs, Vec<Foreseen>), Attempt> {
-    if jobs.len() == 1 && !T::FORESEES {
-        return Ok((jobs, vec![Foreseen::default()]));
+) -> Result<(Jobs, Vec<Prefetched>), Attempt> {
+    if jobs.len() == 1 && !T::PREFETCHES {
+        return Ok((jobs, vec![Prefetched::default()]));
     }
     let mut sound = Jobs::with_capacity(jobs.len());
     let mut asked = Vec::with_capacity(jobs.len());
     for mut job in jobs {
-        match job.foreseen() {
+        match job.prefetch() {
             Ok(queries) => {
                 sound.push(job);
                 asked.push(queries);
@@ -216,24 +209,27 @@ fn foresee<T: Open>(
             }
         }
     }
-    match prefetch::read(tx, asked, T::FORESEES) {
-        Ok(foreseen) => Ok((sound, foreseen)),
+    match read(tx, asked, T::PREFETCHES) {
+        Ok(prefetched) => Ok((sound, prefetched)),
         Err(error) => Err(together(sound, tx.fault.take().unwrap_or(error))),
     }
 }
 
 /// Takes the addresses of all.
 fn grant<T: Open>(
-    tx: &mut Watched<T>,
+    tx: &mut GuardedTx<T>,
     now: i64,
     meters: &Meters,
-    mut planned: Vec<Planned>,
-) -> Result<Vec<Planned>, Attempt> {
+    mut planned: Vec<Entry>,
+) -> Result<Vec<Entry>, Attempt> {
     let mut requests = Vec::with_capacity(planned.len());
     let mut panicked = Vec::new();
-    for (index, entry) in planned.iter().enumerate().filter(|(_, entry)| !entry.wishes.is_empty()) {
-        match entry.job.actor() {
-            Ok(actor) => requests.extend(entry.wishes.iter().map(|wish| (actor, *wish))),
+    for (index, entry) in planned.iter().enumerate() {
+        match entry.job.requests() {
+            Ok(Some((actor, asked))) => {
+                requests.extend(asked.iter().map(|request| (actor, *request)));
+            }
+            Ok(None) => {}
             Err(error) => panicked.push((index, error)),
         }
     }
@@ -243,17 +239,17 @@ fn grant<T: Open>(
     };
     for (index, error) in panicked {
         if let Some(entry) = planned.get_mut(index) {
-            entry.wishes.clear();
+            entry.wanted = 0;
             entry.job.fail(error);
             entry.panicked(meters);
         }
     }
     let mut answers = answers.into_iter();
     for entry in &mut planned {
-        for answer in answers.by_ref().take(entry.wishes.len()) {
+        for answer in answers.by_ref().take(entry.wanted) {
             match answer {
                 Ok(lease) => {
-                    entry.foreseen.forget();
+                    entry.prefetched.forget();
                     entry.leases.push(lease);
                 }
                 // Another process has what it could be given, locked.
@@ -273,7 +269,7 @@ static PROCESSORS: LazyLock<usize> =
     LazyLock::new(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
 
 /// Lets all jobs compute, on all processors where that is worth it.
-fn compute(planned: &mut [Planned], now: i64, meters: &Meters) {
+fn compute(planned: &mut [Entry], now: i64, meters: &Meters) {
     let busy = planned.iter().filter(|entry| !entry.is_out() && entry.job.computes()).count();
     let threads = (*PROCESSORS).min(busy / WORTH_A_THREAD);
     let rest = Mutex::new(planned.iter_mut().filter(|entry| !entry.is_out()));
@@ -303,15 +299,15 @@ fn compute(planned: &mut [Planned], now: i64, meters: &Meters) {
 
 /// Lets all jobs write, and commits unless none did.
 fn write<T: Open>(
-    mut tx: Watched<T>,
+    mut tx: GuardedTx<T>,
     now: i64,
     meters: &Meters,
-    mut planned: Vec<Planned>,
+    mut planned: Vec<Entry>,
     alone: bool,
-) -> Result<Vec<Planned>, Attempt> {
+) -> Result<Vec<Entry>, Attempt> {
     for index in 0..planned.len() {
         let Some(entry) = planned.get_mut(index).filter(|entry| !entry.refused) else { continue };
-        tx.foreseen = take(&mut entry.foreseen);
+        tx.prefetched = take(&mut entry.prefetched);
         let phase = entry.job.write(&mut tx, now, &entry.leases);
         if let Some(fault) = tx.fault.take() {
             return Err(stopped(jobs_of(planned), fault));
@@ -340,10 +336,10 @@ fn write<T: Open>(
 }
 
 fn commit<T: Open>(
-    tx: Watched<T>,
+    tx: GuardedTx<T>,
     meters: &Meters,
-    planned: Vec<Planned>,
-) -> Result<Vec<Planned>, Attempt> {
+    planned: Vec<Entry>,
+) -> Result<Vec<Entry>, Attempt> {
     match tx.inner.commit() {
         Ok(()) => {
             meters.commits.count();
@@ -358,12 +354,12 @@ fn commit<T: Open>(
     }
 }
 
-fn answer_each(entries: Vec<Planned>, meters: &Meters) {
+fn answer_each(entries: Vec<Entry>, meters: &Meters) {
     jobs_of(entries).into_iter().for_each(|job| answer(job, meters));
 }
 
 /// A plan's error ended the transaction: the job has it, if it was alone.
-fn void(mut entries: Vec<Planned>, meters: &Meters) -> Attempt {
+fn void(mut entries: Vec<Entry>, meters: &Meters) -> Attempt {
     if entries.len() > 1 {
         return Attempt::Split(jobs_of(entries));
     }
@@ -387,7 +383,7 @@ fn together(jobs: Jobs, error: Error) -> Attempt {
     }
 }
 
-fn jobs_of(entries: Vec<Planned>) -> Jobs {
+fn jobs_of(entries: Vec<Entry>) -> Jobs {
     entries.into_iter().map(|entry| entry.job).collect()
 }
 
@@ -402,7 +398,7 @@ fn stopped(jobs: Jobs, error: Error) -> Attempt {
 
 /// Taking addresses failed as a whole. A unique key in the way means that another process took an
 /// address between the reading and the writing: reading again tells.
-fn unallocated(planned: Vec<Planned>, error: Error) -> Attempt {
+fn unallocated(planned: Vec<Entry>, error: Error) -> Attempt {
     if error == Error::Unique {
         let reason = "another process took one of the addresses".into();
         return Attempt::Contended(jobs_of(planned), Error::Contended { reason });

@@ -3,7 +3,7 @@
 //! | code of a caller | a panic there |
 //! |---|---|
 //! | `Step::subject` | is the caller's own, on its thread, before anything is queued |
-//! | `Step::foreseen`, `plan`, `actor`, `compute`, `write` | fails the request |
+//! | `Step::prefetch`, `plan`, `compute`, `write`, and who asks for addresses | fails the request |
 //! | `Step::COMPUTES` | a constant: does not compile |
 //! | `From<Error>` of a step's error | leaves the request without an answer: whoever waits is told so |
 //! | the answer, and whom it wakes; whom room in the queue wakes | is the end of it |

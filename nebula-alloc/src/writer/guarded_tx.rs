@@ -1,24 +1,24 @@
 //! The transaction as steps see it.
 
-use super::prefetch::Foreseen;
+use super::prefetch::Prefetched;
 use crate::Error;
 use crate::store::{Open, Param, READS_ONLY, Row, Transaction};
 
 /// It keeps plans from writing, and notices failures that concern the whole batch, whatever a step
 /// makes of them.
-pub(super) struct Watched<T> {
+pub(super) struct GuardedTx<T> {
     pub(super) inner: T,
     now: i64,
     planning: bool,
     pub(super) fault: Option<Error>,
-    /// What the step at work has foreseen.
-    pub(super) foreseen: Foreseen,
+    /// The reads of the step at work that were made before.
+    pub(super) prefetched: Prefetched,
 }
 
-impl<T: Open> Watched<T> {
+impl<T: Open> GuardedTx<T> {
     pub(super) fn new(mut inner: T, now: i64) -> Self {
         inner.only_read(true);
-        Self { inner, now, planning: true, fault: None, foreseen: Foreseen::default() }
+        Self { inner, now, planning: true, fault: None, prefetched: Prefetched::default() }
     }
 
     /// From now on steps may write.
@@ -28,7 +28,7 @@ impl<T: Open> Watched<T> {
     }
 }
 
-impl<T> Watched<T> {
+impl<T> GuardedTx<T> {
     fn note<V>(&mut self, result: Result<V, Error>) -> Result<V, Error> {
         if let Err(error) = &result
             && is_of_all(error)
@@ -44,12 +44,12 @@ impl<T> Watched<T> {
         if self.planning {
             return Err(Error::Statement { reason: READS_ONLY, sql: sql.to_owned() });
         }
-        self.foreseen.forget();
+        self.prefetched.forget();
         Ok(())
     }
 }
 
-impl<T: Transaction> Transaction for Watched<T> {
+impl<T: Transaction> Transaction for GuardedTx<T> {
     fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
         self.check(sql)?;
         let result = self.inner.execute(sql, params);
@@ -57,11 +57,11 @@ impl<T: Transaction> Transaction for Watched<T> {
     }
 
     fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
-        if let Some(rows) = self.foreseen.take(sql, params) {
+        if let Some(rows) = self.prefetched.take(sql, params) {
             return Ok(rows);
         }
         if !reads(sql) {
-            self.foreseen.forget();
+            self.prefetched.forget();
         }
         let result = self.inner.query(sql, params);
         self.note(result)

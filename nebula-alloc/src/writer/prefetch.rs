@@ -1,4 +1,4 @@
-//! Reads that steps tell beforehand, made for a whole batch together.
+//! Reads that steps declare, made for a whole batch together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use crate::store::{Param, Query, Row, Transaction};
 
 /// What one step was read beforehand and did not ask for yet.
 #[derive(Debug, Default)]
-pub(super) struct Foreseen(Vec<(Arc<Query>, Arc<Vec<Row>>)>);
+pub(super) struct Prefetched(Vec<(Arc<Query>, Arc<Vec<Row>>)>);
 
-impl Foreseen {
-    /// The answer of a read, if it was foreseen; once.
+impl Prefetched {
+    /// The answer of a read, if it was made before; once.
     pub(super) fn take(&mut self, sql: &str, params: &[Param<'_>]) -> Option<Vec<Row>> {
         let place = self.0.iter().position(|(query, _)| query.is(sql, params))?;
         Some(Arc::unwrap_or_clone(self.0.swap_remove(place).1))
@@ -24,7 +24,7 @@ impl Foreseen {
 }
 
 /// Makes the reads of all steps, equal ones once: in one round trip for each text, where the engine
-/// can. Where a read costs no trip, those that one step alone foresees are left to it.
+/// can. Where a read costs no trip, those that one step alone declares are left to it.
 ///
 /// # Errors
 ///
@@ -33,8 +33,8 @@ pub(super) fn read(
     tx: &mut dyn Transaction,
     asked: Vec<Vec<Query>>,
     costs_a_trip: bool,
-) -> Result<Vec<Foreseen>, Error> {
-    let mut foreseen: Vec<_> = asked.iter().map(|_| Foreseen::default()).collect();
+) -> Result<Vec<Prefetched>, Error> {
+    let mut prefetched: Vec<_> = asked.iter().map(|_| Prefetched::default()).collect();
     let mut texts: Vec<(&str, Vec<Wanted>)> = Vec::new();
     for wanted in distinct(asked) {
         if !costs_a_trip && !wanted.is_shared() {
@@ -51,16 +51,16 @@ pub(super) fn read(
         for (Wanted { query, steps }, rows) in members.into_iter().zip(answers) {
             let rows = Arc::new(rows);
             for step in steps {
-                if let Some(Foreseen(all)) = foreseen.get_mut(step) {
+                if let Some(Prefetched(all)) = prefetched.get_mut(step) {
                     all.push((Arc::clone(&query), Arc::clone(&rows)));
                 }
             }
         }
     }
-    Ok(foreseen)
+    Ok(prefetched)
 }
 
-/// A read, and the steps that foresee it, in ascending order; one may do so more than once.
+/// A read, and the steps that declare it, in ascending order; one may do so more than once.
 struct Wanted {
     query: Arc<Query>,
     steps: Vec<usize>,
@@ -72,7 +72,7 @@ impl Wanted {
     }
 }
 
-/// Equal reads as one, in the order in which they were first told.
+/// Equal reads as one, in the order in which they were first declared.
 fn distinct(asked: Vec<Vec<Query>>) -> Vec<Wanted> {
     let mut places = HashMap::new();
     let mut reads: Vec<Wanted> = Vec::new();
@@ -124,10 +124,10 @@ mod tests {
         let asked = || (1..=64).map(|own| vec![query(0), query(own), query(own)]).collect();
         for (costs_a_trip, reads) in [(false, 1), (true, 65)] {
             let mut tx = Counting(0);
-            let foreseen = read(&mut tx, asked(), costs_a_trip).unwrap();
+            let prefetched = read(&mut tx, asked(), costs_a_trip).unwrap();
             assert_eq!(tx.0, reads);
-            for (own, mut foreseen) in (1..).zip(foreseen) {
-                let mut take = |number: i64| foreseen.take("SELECT $1", &[number.into()]);
+            for (own, mut prefetched) in (1..).zip(prefetched) {
+                let mut take = |number: i64| prefetched.take("SELECT $1", &[number.into()]);
                 let row = |number| Some(vec![Row::new(vec![Value::Integer(number)])]);
                 assert_eq!(take(0), row(0));
                 assert_eq!(take(0), None);

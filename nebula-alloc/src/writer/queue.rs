@@ -3,8 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use super::batch::Jobs;
-use super::step::Job;
+use super::job::{Job, Jobs};
 use crate::store::Subject;
 
 /// The jobs that wait. Each subject has its turn in the order in which they came, for one job;

@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 
 use super::counters::Meters;
 use super::guard::{discard, guard};
-use super::step::Job;
+use super::job::Job;
 use crate::Error;
 
 /// How many requests wait, in the queue and in line.

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-use super::batch::Jobs;
-use super::step::Job;
+use super::job::{Job, Jobs};
 use super::thread::ATTEMPTS;
 use super::*;
 use crate::lease::{Lease, Request};
@@ -25,6 +24,7 @@ impl Plain {
 }
 
 impl Step for Plain {
+    type Plan = ();
     type Output = Lease;
     type Error = Error;
 
@@ -32,15 +32,17 @@ impl Step for Plain {
         Subject::Key(self.0.owner.0.to_vec())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::with_addresses((), vec![self.0], |()| ACTOR))
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(vec![self.0])
-    }
-
-    fn write(&mut self, _: &mut dyn Transaction, _: i64, leases: &[Lease]) -> Result<Lease, Error> {
+    fn write(
+        &mut self,
+        _: &mut dyn Transaction,
+        _: i64,
+        (): (),
+        leases: &[Lease],
+    ) -> Result<Lease, Error> {
         Ok(leases[0])
     }
 }
@@ -311,26 +313,28 @@ fn contention_is_retried_a_few_times() {
 fn a_neighbour_in_the_way_costs_no_answer() {
     struct Move {
         subject: u8,
-        read: i64,
     }
     impl Step for Move {
+        type Plan = i64;
         type Output = i64;
         type Error = Error;
         fn subject(&self) -> Subject {
             Subject::Key(vec![self.subject])
         }
-        fn actor(&self) -> Actor<'_> {
-            ACTOR
-        }
-        fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+        fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Planned<i64>, Error> {
             let rows = tx.query("SELECT number FROM counter", &[])?;
-            self.read = rows[0].columns().integer()?;
-            Ok(Vec::new())
+            Ok(Planned::without_addresses(rows[0].columns().integer()?))
         }
-        fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<i64, Error> {
-            let (next, read) = ((self.read + 1).into(), self.read.into());
-            tx.queue_one("UPDATE counter SET number = $1 WHERE number = $2", &[next, read])?;
-            Ok(self.read + 1)
+        fn write(
+            &mut self,
+            tx: &mut dyn Transaction,
+            _: i64,
+            read: i64,
+            _: &[Lease],
+        ) -> Result<i64, Error> {
+            let params = [(read + 1).into(), read.into()];
+            tx.queue_one("UPDATE counter SET number = $1 WHERE number = $2", &params)?;
+            Ok(read + 1)
         }
     }
 
@@ -345,7 +349,7 @@ fn a_neighbour_in_the_way_costs_no_answer() {
         for subject in 1..=20 {
             let sender = sender.clone();
             let answer = move |answer| sender.send(answer).unwrap();
-            writer.submit(Move { subject, read: 0 }, answer).unwrap();
+            writer.submit(Move { subject }, answer).unwrap();
         }
         Ok::<_, Error>(())
     });
@@ -405,18 +409,22 @@ fn a_clock_that_panics_has_the_store_unavailable_until_it_tells_the_time() {
 fn job(subject: Option<u8>) -> Box<dyn Job> {
     struct Named(Option<u8>);
     impl Step for Named {
+        type Plan = ();
         type Output = ();
         type Error = Error;
         fn subject(&self) -> Subject {
             self.0.map_or(Subject::Everything, |key| Subject::Key(vec![key]))
         }
-        fn actor(&self) -> Actor<'_> {
-            ACTOR
+        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+            Ok(Planned::without_addresses(()))
         }
-        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-            Ok(Vec::new())
-        }
-        fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+        fn write(
+            &mut self,
+            _: &mut dyn Transaction,
+            _: i64,
+            (): (),
+            _: &[Lease],
+        ) -> Result<(), Error> {
             Ok(())
         }
     }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::batch::{Attempt, Jobs, attempt};
+use super::batch::{Attempt, attempt};
 use super::counters::Meters;
+use super::job::{Job, Jobs, answer};
 use super::queue::Line;
 use super::room::Room;
-use super::step::Job;
+
 use crate::store::{Begun, Engine, Open, Subject, Transaction};
 use crate::{Actor, Error, clock};
 
@@ -244,10 +245,4 @@ fn answer_all(jobs: Jobs, error: &Error, meters: &Meters) {
         job.fail(error.clone());
         answer(job, meters);
     }
-}
-
-pub(super) fn answer(job: Box<dyn Job>, meters: &Meters) {
-    // Before, so that whoever has its answer finds it counted.
-    meters.answered.count();
-    job.answer();
 }

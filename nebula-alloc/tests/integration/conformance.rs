@@ -11,7 +11,6 @@ mod questions {
     pub mod events;
     pub mod exhaustion;
     pub mod failed_commit;
-    pub mod foreseen;
     pub mod given_address;
     pub mod importing;
     pub mod limits;
@@ -19,6 +18,7 @@ mod questions {
     pub mod one_holder;
     pub mod pairs;
     pub mod pools;
+    pub mod prefetch;
     pub mod quarantine;
     pub mod refusals;
     pub mod release_order;
@@ -129,9 +129,9 @@ suite! {
         the_outcome_is_unknown_and_nothing_of_it_is_there,
         the_whole_batch_is_told_and_asking_again_is_safe,
     }
-    foreseen {
+    prefetch {
         a_step_sees_what_it_was_granted_and_what_it_wrote,
-        foreseeing_nonsense_fails_the_step_alone,
+        prefetching_nonsense_fails_the_step_alone,
     }
     given_address {
         any_free_address_of_a_pool,

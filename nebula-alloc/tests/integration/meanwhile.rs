@@ -4,7 +4,7 @@ use crate::shared::postgres;
 use crate::support::told::*;
 use nebula_alloc::lease::{self, Lease, LeaseState, Request};
 use nebula_alloc::reclaim::{expire, reclaim};
-use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::Subject;
 use nebula_alloc::store::{Param, Row, Transaction};
 use nebula_alloc::verify::verify;
 use nebula_alloc::{AddressRange, Allocator, Error, OwnerId, Postgres, pool};

@@ -3,7 +3,7 @@
 use crate::shared::postgres;
 use crate::support::told::*;
 use nebula_alloc::Error;
-use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::Subject;
 
 fn insert(id: u8) -> Told {
     Told::new(id, move |tx| tx.queue(INSERT, &[i64::from(id).into(), 0.into()]).map(|()| 0))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::shared::child::{self, Child};
 use crate::shared::postgres;
 use crate::support::told::*;
-use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::Subject;
 use nebula_alloc::{Error, Writer};
 
 /// Not a test of its own: a process at work on key 9.

@@ -10,7 +10,7 @@ use std::thread;
 use crate::shared::postgres;
 use crate::support::told::*;
 use nebula_alloc::lease::Request;
-use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::Subject;
 use nebula_alloc::verify::verify;
 use nebula_alloc::{Allocator, Error, OwnerId, Postgres, Writer};
 

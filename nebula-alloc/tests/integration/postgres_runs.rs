@@ -10,10 +10,11 @@ use nebula_alloc::block::{self, Block};
 use nebula_alloc::lease::{self, Lease, Request};
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::reclaim::reclaim;
+use nebula_alloc::store::Subject;
 use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
 use nebula_alloc::verify::verify;
-use nebula_alloc::{Actor, AddressRange, Allocator, Error, OwnerId, PoolId, Postgres, usable};
+use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::{AddressRange, Allocator, Error, OwnerId, PoolId, Postgres, usable};
 
 /// A database with one pool of this size.
 fn sized(url: &str, prefix: &str) -> Postgres {
@@ -196,6 +197,7 @@ fn three_writers_exhaust_thousands_of_addresses_exactly() {
 struct Ask(u16);
 
 impl Step for Ask {
+    type Plan = ();
     type Output = IpAddr;
     type Error = Error;
 
@@ -203,18 +205,15 @@ impl Step for Ask {
         Subject::Key(self.0.to_be_bytes().to_vec())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(vec![numbered(self.0)])
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::with_addresses((), vec![numbered(self.0)], |()| ACTOR))
     }
 
     fn write(
         &mut self,
         _: &mut dyn Transaction,
         _: i64,
+        (): (),
         leases: &[Lease],
     ) -> Result<IpAddr, Error> {
         Ok(leases[0].address)

@@ -10,7 +10,7 @@ use crate::support::told::{self, NETWORK, NOW, writer};
 use nebula_alloc::import::{Assignment, take_over};
 use nebula_alloc::lease::Request;
 use nebula_alloc::reclaim::expire;
-use nebula_alloc::store::writer::Answer;
+use nebula_alloc::writer::Answer;
 use nebula_alloc::{Allocator, Error, OwnerId};
 
 /// What the transaction costs that keeps the writer busy meanwhile: begin and commit.

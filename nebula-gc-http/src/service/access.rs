@@ -5,8 +5,7 @@ mod which;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::Query;
+use nebula_alloc::store::{Query, Transaction};
 
 use self::which::{Seen, network_of_device, only_seen};
 pub(crate) use self::which::{called, find_network, network_that_released, not_found};
@@ -286,7 +285,7 @@ pub(crate) fn authorize(
 
 /// What [`authorize`] is going to read, as far as it is known before: for most requests of a network
 /// the same.
-pub(crate) fn foreseen(
+pub(crate) fn prefetch(
     secrets: &ServerSecrets,
     context: &Context,
     named: Option<&NetworkRef>,

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 
 use super::access::{Action, Principal, find_network, not_found};
 use super::audit::{Author, Entry};
@@ -113,6 +112,7 @@ where
     F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     T: Send + 'static,
 {
+    type Plan = ();
     type Output = T;
     type Error = Error;
 
@@ -120,15 +120,17 @@ where
         Subject::Everything
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named("")
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::without_addresses(()))
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
-        Ok(vec![])
-    }
-
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<T, Error> {
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        (): (),
+        _: &[Lease],
+    ) -> Result<T, Error> {
         let shared = &self.shared;
         let principal = Principal::authenticate(tx, &shared.secrets, &self.context, now)?;
         let author = self.context.author(principal.actor());

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::Step;
+use nebula_alloc::writer::Step;
 use nebula_pki::{Validity, VerifiedCertificate};
 
 pub use self::overdue::Settlement;

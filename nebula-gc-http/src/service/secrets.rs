@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use nebula_alloc::Writer;
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{Lease, Request};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 
 use crate::Error;
 use crate::error::Conflict;
@@ -90,6 +89,7 @@ pub(super) fn reseal(writer: &Writer, secrets: &ServerSecrets) -> Result<(), Err
 pub(super) struct Rehash(pub(super) Vec<Stale>);
 
 impl Step for Rehash {
+    type Plan = ();
     type Output = ();
     type Error = Error;
 
@@ -98,16 +98,18 @@ impl Step for Rehash {
         Subject::Everything
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named("local")
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(Vec::new())
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::without_addresses(()))
     }
 
     /// By compare-and-set: where the secret was replaced meanwhile, nothing changes.
-    fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        _: i64,
+        (): (),
+        _: &[Lease],
+    ) -> Result<(), Error> {
         for Stale { kind, former, new } in &self.0 {
             match kind {
                 BearerKind::OperatorKey => operator_key::rehash(tx, former, new)?,

@@ -11,11 +11,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
+use nebula_alloc::lease::Lease;
 use nebula_alloc::reclaim::reclaim;
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 
 use super::audit::Author;
 use super::blocking::block_replaced;
@@ -186,6 +185,7 @@ where
     F: FnMut(&mut dyn Transaction, i64, &Author) -> Result<T, Error> + Send + 'static,
     T: Send + 'static,
 {
+    type Plan = ();
     /// Nothing where another instance has the duty.
     type Output = Option<T>;
     type Error = Error;
@@ -194,18 +194,15 @@ where
         Subject::Everything
     }
 
-    fn actor(&self) -> Actor<'_> {
-        self.author.actor()
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
-        Ok(vec![])
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::without_addresses(()))
     }
 
     fn write(
         &mut self,
         tx: &mut dyn Transaction,
         now: i64,
+        (): (),
         _: &[Lease],
     ) -> Result<Option<T>, Error> {
         let instance = &self.shared.instance;

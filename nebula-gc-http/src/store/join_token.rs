@@ -1,6 +1,6 @@
 //! Join tokens, stored as hashes.
 
-use nebula_alloc::store::writer::Query;
+use nebula_alloc::store::Query;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 

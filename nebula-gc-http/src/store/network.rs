@@ -1,7 +1,7 @@
 //! Networks: their settings, prefixes and counters.
 
 use ipnet::IpNet;
-use nebula_alloc::store::writer::Query;
+use nebula_alloc::store::Query;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_alloc::{Family, NetworkId};
 use nebula_pki::{Certificate, Curve, Version};

@@ -4,8 +4,7 @@ mod write;
 
 use std::collections::HashMap;
 
-use nebula_alloc::store::writer::Query;
-use nebula_alloc::store::{Columns, Row, Transaction};
+use nebula_alloc::store::{Columns, Query, Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 use nebula_bundle::Endpoint;
 

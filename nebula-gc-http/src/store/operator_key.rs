@@ -1,8 +1,7 @@
 //! Operator keys, stored as hashes.
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::store::writer::Query;
-use nebula_alloc::store::{Columns, Row, Transaction};
+use nebula_alloc::store::{Columns, Query, Row, Transaction};
 
 use super::counts_by_key;
 use crate::secret::Hashed;

@@ -7,7 +7,7 @@ use crate::support::fleet::Fleet;
 use crate::support::requests::enrollment;
 use crate::support::{Engine, Fixture, Place};
 use nebula_alloc::Postgres;
-use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::Subject;
 use nebula_gc_http::error::Kind;
 use nebula_gc_http::{Bearer, Context, DeviceId, Enrollment, Error};
 

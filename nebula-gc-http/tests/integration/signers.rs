@@ -16,7 +16,7 @@ use crate::support::requests::{self, START, demo, new_key, registration};
 use crate::support::{Engine, Fixture, Place};
 use nebula_alloc::Postgres;
 use nebula_alloc::store::Row;
-use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::Subject;
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
     CaSource, Change, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,

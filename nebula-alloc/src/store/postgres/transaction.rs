@@ -427,7 +427,7 @@ impl OpenPostgres<'_> {
 }
 
 impl Open for OpenPostgres<'_> {
-    const FORESEES: bool = true;
+    const PREFETCHES: bool = true;
 
     fn only_read(&mut self, yes: bool) {
         self.reading = yes;

@@ -1,9 +1,9 @@
 //! What is told, and what is there, when the database refuses a commit?
 
-use nebula_alloc::lease::{Lease, Request};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
-use nebula_alloc::{Actor, Error, WriterOptions};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::{Error, WriterOptions};
 
 use crate::support::busy::occupy;
 use crate::support::*;
@@ -15,6 +15,7 @@ struct Doomed {
 }
 
 impl Step for Doomed {
+    type Plan = ();
     type Output = Lease;
     type Error = Error;
 
@@ -22,18 +23,15 @@ impl Step for Doomed {
         Subject::Key(self.number.to_be_bytes().to_vec())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(vec![request(self.number)])
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::with_addresses((), vec![request(self.number)], |()| ACTOR))
     }
 
     fn write(
         &mut self,
         tx: &mut dyn Transaction,
         _: i64,
+        (): (),
         leases: &[Lease],
     ) -> Result<Lease, Error> {
         if self.dooms {

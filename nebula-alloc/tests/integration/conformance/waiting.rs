@@ -8,10 +8,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use nebula_alloc::lease::{Lease, Request};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
-use nebula_alloc::{Actor, Allocator, Error, Writer, WriterOptions};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::{Allocator, Error, Writer, WriterOptions};
 
 use super::writer_faces::block_on;
 use crate::support::busy::occupy;
@@ -58,6 +58,7 @@ impl Waits {
 }
 
 impl Step for Waits {
+    type Plan = ();
     type Output = Vec<Result<Lease, Error>>;
     type Error = Error;
 
@@ -65,18 +66,14 @@ impl Step for Waits {
         Subject::Key(self.number.to_be_bytes().to_vec())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
         self.wait(Place::Plan);
-        Ok(vec![request(self.number)])
+        Ok(Planned::with_addresses((), vec![request(self.number)], |()| ACTOR))
     }
 
     const COMPUTES: bool = true;
 
-    fn compute(&mut self, _: i64, _: &[Lease]) -> Result<(), Error> {
+    fn compute(&mut self, _: i64, (): &mut (), _: &[Lease]) -> Result<(), Error> {
         self.wait(Place::Compute);
         Ok(())
     }
@@ -85,6 +82,7 @@ impl Step for Waits {
         &mut self,
         _: &mut dyn Transaction,
         _: i64,
+        (): (),
         _: &[Lease],
     ) -> Result<Vec<Result<Lease, Error>>, Error> {
         self.wait(Place::Write);
@@ -161,6 +159,7 @@ struct Drops {
 }
 
 impl Step for Drops {
+    type Plan = ();
     type Output = ();
     type Error = Error;
 
@@ -168,22 +167,18 @@ impl Step for Drops {
         Subject::Key(vec![self.number])
     }
 
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(Vec::new())
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::without_addresses(()))
     }
 
     const COMPUTES: bool = true;
 
-    fn compute(&mut self, _: i64, _: &[Lease]) -> Result<(), Error> {
+    fn compute(&mut self, _: i64, (): &mut (), _: &[Lease]) -> Result<(), Error> {
         drop(self.last.take_if(|_| self.place == Place::Compute));
         Ok(())
     }
 
-    fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+    fn write(&mut self, _: &mut dyn Transaction, _: i64, (): (), _: &[Lease]) -> Result<(), Error> {
         self.last = None;
         Ok(())
     }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use nebula_alloc::lease::{Lease, Request, list};
+use nebula_alloc::store::Subject;
 use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
 use nebula_alloc::verify::verify;
-use nebula_alloc::{Actor, Allocator, Error, Family, Writer, WriterOptions, event};
+use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::{Allocator, Error, Family, Writer, WriterOptions, event};
 
 use crate::support::busy::occupy;
 use crate::support::*;
@@ -69,6 +70,8 @@ impl Enroll {
 }
 
 impl Step for Enroll {
+    /// Whether finding out who asks panics.
+    type Plan = bool;
     type Output = Vec<IpAddr>;
     type Error = Refusal;
 
@@ -76,26 +79,22 @@ impl Step for Enroll {
         Subject::Key(self.number.to_be_bytes().to_vec())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        assert!(self.fate != Fate::ActorPanics, "in actor");
-        ACTOR
-    }
-
-    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Refusal> {
+    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Planned<bool>, Refusal> {
+        let none = Planned::without_addresses(false);
         match self.fate {
             Fate::PlanRefuses => Err(Refusal::Own),
             Fate::PlanPanics => panic!("in plan"),
             Fate::PlanWrites => {
                 tx.execute("DELETE FROM alloc_lease", &[])?;
-                Ok(Vec::new())
+                Ok(none)
             }
             Fate::PlanWritesByQuery => {
                 tx.query(BY_QUERY, &[1001.into()])?;
-                Ok(Vec::new())
+                Ok(none)
             }
             Fate::PlanWritesByQueries => {
                 tx.query_each(BY_QUERY, &[vec![1001.into()], vec![1002.into()]])?;
-                Ok(Vec::new())
+                Ok(none)
             }
             Fate::PlanIgnoresThatItCannotWrite => {
                 let refused = tx.query(BY_QUERY, &[1001.into()]);
@@ -103,13 +102,19 @@ impl Step for Enroll {
                 tx.query("SELECT number FROM mine", &[])?;
                 Err(Refusal::Own)
             }
-            _ => Ok(self.wishes.clone()),
+            _ => {
+                let panics = self.fate == Fate::ActorPanics;
+                Ok(Planned::with_addresses(panics, self.wishes.clone(), |panics| {
+                    assert!(!panics, "in actor");
+                    ACTOR
+                }))
+            }
         }
     }
 
     const COMPUTES: bool = true;
 
-    fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Refusal> {
+    fn compute(&mut self, _: i64, _: &mut bool, leases: &[Lease]) -> Result<(), Refusal> {
         assert_eq!(leases.len(), self.wishes.len(), "it computes with what it was granted");
         match self.fate {
             Fate::ComputeRefuses => Err(Refusal::Own),
@@ -122,6 +127,7 @@ impl Step for Enroll {
         &mut self,
         tx: &mut dyn Transaction,
         now: i64,
+        _: bool,
         leases: &[Lease],
     ) -> Result<Vec<IpAddr>, Refusal> {
         let number = i64::try_from(self.number).unwrap();
@@ -389,30 +395,34 @@ pub fn alone_half_of_what_is_wanted_is_nothing_too(new: New) {
 pub fn steps_about_the_same_thing_see_each_other(new: New) {
     let (writer, _directory) = writer(new, "10.0.0.0/24", WriterOptions::default());
     /// Counts up, by what its plan read.
-    struct Count(i64);
+    struct Count;
     impl Step for Count {
+        type Plan = i64;
         type Output = i64;
         type Error = Error;
         fn subject(&self) -> Subject {
             Subject::Key(b"the counter".to_vec())
         }
-        fn actor(&self) -> Actor<'_> {
-            ACTOR
+        fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Planned<i64>, Error> {
+            let rows = tx.query("SELECT count(*) FROM mine", &[])?;
+            Ok(Planned::without_addresses(rows[0].columns().integer()?))
         }
-        fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-            self.0 = tx.query("SELECT count(*) FROM mine", &[])?[0].integer(0)?;
-            Ok(Vec::new())
-        }
-        fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<i64, Error> {
-            tx.execute("INSERT INTO mine VALUES ($1)", &[self.0.into()])?;
-            Ok(self.0)
+        fn write(
+            &mut self,
+            tx: &mut dyn Transaction,
+            _: i64,
+            count: i64,
+            _: &[Lease],
+        ) -> Result<i64, Error> {
+            tx.execute("INSERT INTO mine VALUES ($1)", &[count.into()])?;
+            Ok(count)
         }
     }
     let gate = occupy(&writer);
     let (sender, receiver) = channel();
     for _ in 0..20 {
         let sender = sender.clone();
-        writer.submit(Count(0), move |answer| sender.send(answer.unwrap()).unwrap()).unwrap();
+        writer.submit(Count, move |answer| sender.send(answer.unwrap()).unwrap()).unwrap();
     }
     drop((gate, sender));
     assert_eq!(receiver.iter().collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
@@ -444,18 +454,16 @@ struct Named {
 }
 
 impl Step for Named {
+    type Plan = ();
     type Output = ();
     type Error = Error;
     fn subject(&self) -> Subject {
         Subject::Key([self.name, self.number].map(u64::to_be_bytes).concat())
     }
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::without_addresses(()))
     }
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(Vec::new())
-    }
-    fn write(&mut self, _: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<(), Error> {
+    fn write(&mut self, _: &mut dyn Transaction, _: i64, (): (), _: &[Lease]) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -511,21 +519,20 @@ pub fn what_panics_when_it_is_dropped_harms_nobody(new: New) {
     }
     struct Heavy(u64, #[allow(dead_code)] Brittle);
     impl Step for Heavy {
+        type Plan = ();
         type Output = Brittle;
         type Error = Error;
         fn subject(&self) -> Subject {
             Subject::Key(vec![7])
         }
-        fn actor(&self) -> Actor<'_> {
-            ACTOR
-        }
-        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-            Ok(vec![request(self.0)])
+        fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+            Ok(Planned::with_addresses((), vec![request(self.0)], |()| ACTOR))
         }
         fn write(
             &mut self,
             _: &mut dyn Transaction,
             _: i64,
+            (): (),
             _: &[Lease],
         ) -> Result<Brittle, Error> {
             Ok(Brittle)

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use nebula_alloc::lease::{Lease, Request, by_owner, list};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Answer, Step, Subject};
-use nebula_alloc::{Actor, Allocator, Error, Writer, WriterOptions};
+use nebula_alloc::lease::{Lease, by_owner, list};
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Answer, Planned, Step};
+use nebula_alloc::{Allocator, Error, Writer, WriterOptions};
 
 use crate::support::busy::occupy;
 use crate::support::*;
@@ -18,6 +18,7 @@ use crate::support::*;
 struct Allocate(u64);
 
 impl Step for Allocate {
+    type Plan = ();
     type Output = Lease;
     type Error = Error;
 
@@ -25,15 +26,17 @@ impl Step for Allocate {
         Subject::Key(self.0.to_be_bytes().to_vec())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named("test")
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::with_addresses((), vec![request(self.0)], |()| ACTOR))
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(vec![request(self.0)])
-    }
-
-    fn write(&mut self, _: &mut dyn Transaction, _: i64, leases: &[Lease]) -> Result<Lease, Error> {
+    fn write(
+        &mut self,
+        _: &mut dyn Transaction,
+        _: i64,
+        (): (),
+        leases: &[Lease],
+    ) -> Result<Lease, Error> {
         Ok(leases[0])
     }
 }

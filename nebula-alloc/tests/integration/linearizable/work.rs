@@ -7,8 +7,8 @@ use nebula_alloc::lease::{self, Lease, LeaseState, Request};
 use nebula_alloc::pool::Pool;
 use nebula_alloc::reclaim::{expire, reclaim};
 use nebula_alloc::reservation::{self, Purpose, Reservation};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Engine, Step, Subject};
+use nebula_alloc::store::{Engine, Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 use nebula_alloc::{
     Actor, AddressRange, Error, Family, NetworkId, OwnerId, PoolId, Writer, WriterOptions, pool,
 };
@@ -140,7 +140,13 @@ struct Ask {
     wish: Wish,
 }
 
+fn named(id: &str) -> Actor<'_> {
+    Actor { request_id: Some(id), ..Actor::named("test") }
+}
+
 impl Step for Ask {
+    /// Its id.
+    type Plan = String;
     type Output = Answer;
     type Error = Error;
 
@@ -154,17 +160,14 @@ impl Step for Ask {
         }
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor { request_id: Some(&self.id), ..Actor::named("test") }
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<String>, Error> {
+        let id = self.id.clone();
         let (address, hold_until) = match self.wish {
             Wish::Any(hold_until) => (None, hold_until),
             Wish::Given(address, hold_until) => (Some(address), hold_until),
-            _ => return Ok(Vec::new()),
+            _ => return Ok(Planned::without_addresses(id)),
         };
-        Ok(vec![Request {
+        let request = Request {
             network: NETWORK,
             owner: owner(self.owner),
             family: Family::V4,
@@ -172,16 +175,18 @@ impl Step for Ask {
             pool: None,
             hold_until,
             until: None,
-        }])
+        };
+        Ok(Planned::with_addresses(id, vec![request], |id| named(id)))
     }
 
     fn write(
         &mut self,
         tx: &mut dyn Transaction,
         now: i64,
+        id: String,
         leases: &[Lease],
     ) -> Result<Answer, Error> {
-        let (actor, me) = (self.actor(), owner(self.owner));
+        let (actor, me) = (named(&id), owner(self.owner));
         match self.wish {
             Wish::Any(_) | Wish::Given(..) => Ok(Answer::held(&leases[0])),
             Wish::Renew(until) => {

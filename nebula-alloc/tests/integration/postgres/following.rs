@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nebula_alloc::event::{self, Event};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::Subject;
+use nebula_alloc::store::{Subject, Transaction};
 use nebula_alloc::{Error, NetworkId, Postgres, PostgresReaders};
 
 use crate::shared::postgres;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use nebula_alloc::lease::{Lease, Request};
 use nebula_alloc::pool::{self, Pool};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Answer, Step, Subject};
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Answer, Planned, Step};
 use nebula_alloc::{
     Actor, Error, Family, NetworkId, OwnerId, PoolId, Postgres, Writer, WriterOptions, usable,
 };
@@ -52,7 +52,6 @@ pub struct Told {
     key: u8,
     plan: Write,
     write: Write,
-    planned: i64,
 }
 
 impl Told {
@@ -60,7 +59,7 @@ impl Told {
         key: u8,
         write: impl FnMut(&mut dyn Transaction) -> Result<i64, Error> + Send + 'static,
     ) -> Self {
-        Self { key, plan: Box::new(|_| Ok(0)), write: Box::new(write), planned: 0 }
+        Self { key, plan: Box::new(|_| Ok(0)), write: Box::new(write) }
     }
 
     pub fn about(self, key: u8) -> Self {
@@ -76,6 +75,7 @@ impl Told {
 }
 
 impl Step for Told {
+    type Plan = i64;
     type Output = i64;
     type Error = Error;
 
@@ -83,17 +83,18 @@ impl Step for Told {
         Subject::Key(vec![self.key])
     }
 
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
+    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Planned<i64>, Error> {
+        Ok(Planned::without_addresses((self.plan)(tx)?))
     }
 
-    fn plan(&mut self, tx: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        self.planned = (self.plan)(tx)?;
-        Ok(Vec::new())
-    }
-
-    fn write(&mut self, tx: &mut dyn Transaction, _: i64, _: &[Lease]) -> Result<i64, Error> {
-        Ok(self.planned + (self.write)(tx)?)
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        _: i64,
+        planned: i64,
+        _: &[Lease],
+    ) -> Result<i64, Error> {
+        Ok(planned + (self.write)(tx)?)
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use nebula_alloc::event::Actor;
 use nebula_alloc::lease::{self, Lease};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Query, Step, Subject};
+use nebula_alloc::store::{Query, Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 use serde_json::json;
 
 use super::device::DeviceEnrollment;
@@ -13,7 +12,7 @@ use super::key::check_curve;
 use super::{Decision, Enrollment, Settled, Wish};
 use crate::error::{Ambiguity, Fault, Field, JoinRefusal};
 use crate::service::Shared;
-use crate::service::access::{Action, authorize, authorize_device, foreseen};
+use crate::service::access::{Action, authorize, authorize_device, prefetch};
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
 use crate::service::pending::Issuing;
@@ -33,10 +32,9 @@ pub(super) struct Enrolling {
     device: Option<String>,
     /// What was signed elsewhere since it ran before.
     signed: Option<Ahead>,
-    decided: Option<Decided>,
 }
 
-struct Decided {
+pub(super) struct Decided {
     author: Author,
     terms: Terms,
     decision: Decision,
@@ -53,11 +51,12 @@ impl Enrolling {
         device: Option<&str>,
     ) -> Self {
         let device = device.map(str::to_owned);
-        Self { shared, context, wish, device, signed, decided: None }
+        Self { shared, context, wish, device, signed }
     }
 }
 
 impl Step for Enrolling {
+    type Plan = Decided;
     type Output = Issuing<Settled>;
     type Error = Error;
 
@@ -75,16 +74,11 @@ impl Step for Enrolling {
         })
     }
 
-    fn foreseen(&self) -> Vec<Query> {
-        foreseen(&self.shared.secrets, &self.context, self.wish.network())
+    fn prefetch(&self) -> Vec<Query> {
+        prefetch(&self.shared.secrets, &self.context, self.wish.network())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        self.decided.as_ref().map_or(Actor::named(""), |decided| decided.author.actor())
-    }
-
-    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        self.decided = None;
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Decided>, Error> {
         let named = self.wish.network();
         let action = match &self.wish {
             Wish::Device(_) | Wish::Native(_) => Action::Register,
@@ -136,15 +130,14 @@ impl Step for Enrolling {
         };
         let author = self.context.author(principal.actor());
         let signed = self.signed.clone();
-        self.decided = Some(Decided { author, terms, decision, signed });
-        Ok(wishes)
+        let decided = Decided { author, terms, decision, signed };
+        Ok(Planned::with_addresses(decided, wishes, |decided| decided.author.actor()))
     }
 
     const COMPUTES: bool = true;
 
-    fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Error> {
-        if let Some(decided) = &mut self.decided
-            && decided.signed.is_none()
+    fn compute(&mut self, _: i64, decided: &mut Decided, leases: &[Lease]) -> Result<(), Error> {
+        if decided.signed.is_none()
             && let Some(node) = decided.decision.certifies()
         {
             decided.signed = decided.terms.sign(node, leases)?;
@@ -156,10 +149,10 @@ impl Step for Enrolling {
         &mut self,
         tx: &mut dyn Transaction,
         now: i64,
+        decided: Decided,
         leases: &[Lease],
     ) -> Result<Issuing<Settled>, Error> {
-        let Decided { author, terms, decision, signed } =
-            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+        let Decided { author, terms, decision, signed } = decided;
         let (kind, node, changed) = match decision {
             Decision::Elsewhere { device } => return Ok(Issuing::About(device)),
             Decision::Unchanged { node, certificates } => {

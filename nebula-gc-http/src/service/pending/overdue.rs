@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use nebula_alloc::event::Actor;
 use nebula_alloc::lease::{self, Lease, LeaseState};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 use nebula_pki::VerifiedCertificate;
 use serde_json::json;
 
@@ -65,7 +64,7 @@ impl Service {
             let settle = |signed, gives_up| {
                 let shared = Arc::clone(&self.shared);
                 let device = device.clone();
-                self.write(Settling { shared, node, device, signed, gives_up, decided: None })
+                self.write(Settling { shared, node, device, signed, gives_up })
             };
             let mut outcome = settle(None, false).await?;
             if let Outcome::Taken(pending) = &outcome {
@@ -116,7 +115,6 @@ struct Settling {
     device: String,
     signed: Option<Ahead>,
     gives_up: bool,
-    decided: Option<Decision>,
 }
 
 enum Decision {
@@ -134,6 +132,7 @@ struct Complete {
 }
 
 impl Step for Settling {
+    type Plan = Decision;
     type Output = Outcome;
     type Error = Error;
 
@@ -141,18 +140,19 @@ impl Step for Settling {
         Subject::Key(self.device.as_str().into())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named("local")
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Decision>, Error> {
+        Ok(Planned::without_addresses(self.decide(tx, now)?))
     }
 
-    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        self.decided = Some(self.decide(tx, now)?);
-        Ok(vec![])
-    }
-
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<Outcome, Error> {
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        decision: Decision,
+        _: &[Lease],
+    ) -> Result<Outcome, Error> {
         let author = Context::local().author("local");
-        match self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))? {
+        match decision {
             Decision::Leave => Ok(Outcome::Elsewhere),
             Decision::Take(terms, rows) => {
                 let (instance, deadline) = (&terms.waiting.instance, terms.waiting.deadline);

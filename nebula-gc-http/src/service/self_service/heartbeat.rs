@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 
 use crate::service::Service;
 use crate::store::node::{self, Node};
@@ -73,6 +72,7 @@ struct Heartbeat {
 }
 
 impl Step for Heartbeat {
+    type Plan = ();
     type Output = ();
     type Error = Error;
 
@@ -80,15 +80,17 @@ impl Step for Heartbeat {
         Subject::Key(self.device.as_str().into())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named("")
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::without_addresses(()))
     }
 
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<lease::Request>, Error> {
-        Ok(vec![])
-    }
-
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        (): (),
+        _: &[Lease],
+    ) -> Result<(), Error> {
         node::see(tx, self.id, now, COARSE)
     }
 }

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 
 use super::{heard, own_node};
 use crate::Error;
@@ -25,7 +24,7 @@ impl Service {
     pub async fn report(&self, context: Context, applied: Desired) -> Result<(), Error> {
         let device = self.own_device(&context).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Reporting { shared, context, device, applied, node: None }).await
+        self.write(Reporting { shared, context, device, applied }).await
     }
 
     /// What a change of the caller's node is about.
@@ -40,10 +39,10 @@ struct Reporting {
     context: Context,
     device: String,
     applied: Desired,
-    node: Option<(Author, Node)>,
 }
 
 impl Step for Reporting {
+    type Plan = (Author, Node);
     type Output = ();
     type Error = Error;
 
@@ -51,11 +50,11 @@ impl Step for Reporting {
         Subject::Key(self.device.as_str().into())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        Actor::named("")
-    }
-
-    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
+    fn plan(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+    ) -> Result<Planned<(Author, Node)>, Error> {
         let principal = Principal::authenticate(tx, &self.shared.secrets, &self.context, now)?;
         let node = own_node(&principal)?;
         let marks = network::marks(tx, &[node.network])?.into_iter().next().flatten();
@@ -68,13 +67,17 @@ impl Step for Reporting {
                 return Err(Fault::NotYet { last: current }.of(field));
             }
         }
-        self.node = Some((self.context.author(principal.actor()), node.clone()));
-        Ok(vec![])
+        let author = self.context.author(principal.actor());
+        Ok(Planned::without_addresses((author, node.clone())))
     }
 
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
-        let (author, node) =
-            self.node.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        (author, node): (Author, Node),
+        _: &[Lease],
+    ) -> Result<(), Error> {
         let Desired { revision, generation } = self.applied;
         node::report(tx, node.id, Revision(revision), Generation(generation), now)?;
         if node.applied.generation < generation && generation == node.generation.0 {

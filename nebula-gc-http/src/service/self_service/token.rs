@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 
 use super::own_node;
 use crate::Error;
@@ -25,7 +24,7 @@ impl Service {
     pub async fn rotate_own_token(&self, context: Context, token: Bearer) -> Result<(), Error> {
         let device = self.own_device(&context).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Rotating { shared, context, device, token, decided: None }).await
+        self.write(Rotating { shared, context, device, token }).await
     }
 }
 
@@ -34,11 +33,11 @@ struct Rotating {
     context: Context,
     device: String,
     token: Bearer,
-    /// The node as it is; none where it has this token already.
-    decided: Option<(Author, Option<Node>)>,
 }
 
 impl Step for Rotating {
+    /// The node as it is; none where it has this token already.
+    type Plan = (Author, Option<Node>);
     type Output = ();
     type Error = Error;
 
@@ -46,11 +45,7 @@ impl Step for Rotating {
         Subject::Key(self.device.as_str().into())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        self.decided.as_ref().map_or(Actor::named(""), |(author, _)| author.actor())
-    }
-
-    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Self::Plan>, Error> {
         let secrets = &self.shared.secrets;
         let principal = Principal::authenticate(tx, secrets, &self.context, now)?;
         let own = own_node(&principal)?;
@@ -65,13 +60,16 @@ impl Step for Rotating {
             }
         }
         let author = self.context.author(principal.actor());
-        self.decided = Some((author, changes.then(|| own.clone())));
-        Ok(vec![])
+        Ok(Planned::without_addresses((author, changes.then(|| own.clone()))))
     }
 
-    fn write(&mut self, tx: &mut dyn Transaction, now: i64, _: &[Lease]) -> Result<(), Error> {
-        let (author, node) =
-            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+    fn write(
+        &mut self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        (author, node): Self::Plan,
+        _: &[Lease],
+    ) -> Result<(), Error> {
         let Some(node) = node else { return Ok(()) };
         node::replace_token(tx, &node, &self.shared.secrets.hash(&self.token)?, now)?;
         // Polls under the old token end on every instance.

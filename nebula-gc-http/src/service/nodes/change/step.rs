@@ -3,10 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::event::Actor;
-use nebula_alloc::lease::{self, Lease};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Step, Subject};
+use nebula_alloc::lease::Lease;
+use nebula_alloc::store::{Subject, Transaction};
+use nebula_alloc::writer::{Planned, Step};
 use nebula_pki::Fingerprint;
 use serde_json::json;
 
@@ -44,10 +43,9 @@ pub(super) struct Operating {
     asked: Arc<Asked>,
     /// What was signed elsewhere since it ran before.
     signed: Option<Ahead>,
-    decided: Option<Decided>,
 }
 
-struct Decided {
+pub(super) struct Decided {
     author: Author,
     network: Network,
     /// As it was read.
@@ -65,11 +63,12 @@ pub(super) struct Settled {
 
 impl Operating {
     pub(super) fn new(shared: &Arc<Shared>, asked: &Arc<Asked>, signed: Option<Ahead>) -> Self {
-        Self { shared: Arc::clone(shared), asked: Arc::clone(asked), signed, decided: None }
+        Self { shared: Arc::clone(shared), asked: Arc::clone(asked), signed }
     }
 }
 
 impl Step for Operating {
+    type Plan = Decided;
     type Output = Issuing<Settled>;
     type Error = Error;
 
@@ -77,12 +76,7 @@ impl Step for Operating {
         Subject::Key(self.asked.device.as_str().into())
     }
 
-    fn actor(&self) -> Actor<'_> {
-        self.decided.as_ref().map_or(Actor::named(""), |decided| decided.author.actor())
-    }
-
-    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Vec<lease::Request>, Error> {
-        self.decided = None;
+    fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Decided>, Error> {
         let Asked { context, about, expected, wish, begun, .. } = &*self.asked;
         let about = (about.0.as_ref(), &about.1);
         let (principal, network, former) =
@@ -94,16 +88,14 @@ impl Step for Operating {
             None => vec![],
         };
         let author = context.author(wish.actor(&principal));
-        self.decided =
-            Some(Decided { author, network, former, decision, signed: self.signed.clone() });
-        Ok(wishes)
+        let decided = Decided { author, network, former, decision, signed: self.signed.clone() };
+        Ok(Planned::with_addresses(decided, wishes, |decided| decided.author.actor()))
     }
 
     const COMPUTES: bool = true;
 
-    fn compute(&mut self, _: i64, leases: &[Lease]) -> Result<(), Error> {
-        if let Some(decided) = &mut self.decided
-            && decided.signed.is_none()
+    fn compute(&mut self, _: i64, decided: &mut Decided, leases: &[Lease]) -> Result<(), Error> {
+        if decided.signed.is_none()
             && let Some((terms, node)) = decided.decision.certifies()
         {
             decided.signed = terms.sign(node, leases)?;
@@ -115,10 +107,10 @@ impl Step for Operating {
         &mut self,
         tx: &mut dyn Transaction,
         now: i64,
+        decided: Decided,
         leases: &[Lease],
     ) -> Result<Issuing<Settled>, Error> {
-        let Decided { author, network, former, decision, signed } =
-            self.decided.take().ok_or_else(|| Error::unavailable("written before planned"))?;
+        let Decided { author, network, former, decision, signed } = decided;
         let revision = match decision {
             Decision::Unchanged => network.revision,
             Decision::Update { kind, terms, node, update } => {

@@ -1,9 +1,9 @@
-//! Does a step that told what it is going to read see what it must?
+//! Does a step that declares its reads see what it must?
 
 use nebula_alloc::lease::{Lease, Request, by_owner, owner_query, release};
-use nebula_alloc::store::Transaction;
-use nebula_alloc::store::writer::{Answer, Query, Step, Subject};
-use nebula_alloc::{Actor, Error, OwnerId, Writer, WriterOptions};
+use nebula_alloc::store::{Query, Subject, Transaction};
+use nebula_alloc::writer::{Answer, Planned, Step};
+use nebula_alloc::{Error, OwnerId, Writer, WriterOptions};
 
 use crate::support::busy::occupy;
 use crate::support::*;
@@ -12,10 +12,11 @@ use crate::support::*;
 struct Look {
     owner: OwnerId,
     wishes: Vec<Request>,
-    foreseen: fn(OwnerId) -> Vec<Query>,
+    prefetched: fn(OwnerId) -> Vec<Query>,
 }
 
 impl Step for Look {
+    type Plan = ();
     type Output = [Vec<Lease>; 3];
     type Error = Error;
 
@@ -23,22 +24,19 @@ impl Step for Look {
         Subject::Key(self.owner.0.to_vec())
     }
 
-    fn foreseen(&self) -> Vec<Query> {
-        (self.foreseen)(self.owner)
+    fn prefetch(&self) -> Vec<Query> {
+        (self.prefetched)(self.owner)
     }
 
-    fn actor(&self) -> Actor<'_> {
-        ACTOR
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Vec<Request>, Error> {
-        Ok(self.wishes.clone())
+    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
+        Ok(Planned::with_addresses((), self.wishes.clone(), |()| ACTOR))
     }
 
     fn write(
         &mut self,
         tx: &mut dyn Transaction,
         now: i64,
+        (): (),
         _: &[Lease],
     ) -> Result<[Vec<Lease>; 3], Error> {
         let before = by_owner(tx, NETWORK, self.owner)?;
@@ -61,7 +59,7 @@ pub fn a_step_sees_what_it_was_granted_and_what_it_wrote(new: New) {
     let look = |number: u64| Look {
         owner: request(number).owner,
         wishes: vec![request(number)],
-        foreseen: twice,
+        prefetched: twice,
     };
     let busy = occupy(&writer);
     let answers: Vec<_> = (1..5).map(|number| writer.send(look(number))).collect();
@@ -75,19 +73,19 @@ pub fn a_step_sees_what_it_was_granted_and_what_it_wrote(new: New) {
     assert_eq!((before.len(), released, after), (1, before.clone(), before));
 }
 
-pub fn foreseeing_nonsense_fails_the_step_alone(new: New) {
+pub fn prefetching_nonsense_fails_the_step_alone(new: New) {
     let (writer, _keep) = start(new);
     let nonsense = |_| vec![Query::new("SELECT nonsense", &[])];
-    let panics = |_| panic!("in foreseen");
+    let panics = |_| panic!("in prefetch");
     let fates: [fn(OwnerId) -> Vec<Query>; 4] =
         [|_| Vec::new(), nonsense, panics, |owner| vec![owner_query(NETWORK, owner)]];
     let busy = occupy(&writer);
     let answers: Vec<_> = (1..)
         .zip(fates)
-        .map(|(number, foreseen)| Look {
+        .map(|(number, prefetched)| Look {
             owner: request(number).owner,
             wishes: vec![request(number)],
-            foreseen,
+            prefetched,
         })
         .map(|look| writer.send(look))
         .collect();
@@ -95,7 +93,7 @@ pub fn foreseeing_nonsense_fails_the_step_alone(new: New) {
     let answers: Vec<_> = answers.into_iter().map(Answer::wait).collect();
     assert!(answers[0].is_ok() && answers[3].is_ok(), "{answers:?}");
     assert!(matches!(answers[2], Err(Error::Panicked { .. })), "{answers:?}");
-    // Where a read costs no trip, what one step alone foresees is not read beforehand.
+    // Where a read costs no trip, what one step alone declares is not prefetched.
     if writer.counters().round_trips > 0 {
         assert!(matches!(answers[1], Err(Error::Database { .. })), "{answers:?}");
     }
