@@ -195,7 +195,7 @@ fn request(network: NetworkId, owner: OwnerId) -> Request {
     }
 }
 
-fn range(first: u32, last: u32) -> Result<AddressRange, Error> {
+fn range(first: u32, last: u32) -> Result<AddressRange, nebula_alloc::InvalidRange> {
     AddressRange::new(Ipv4Addr::from_bits(first).into(), Ipv4Addr::from_bits(last).into())
 }
 

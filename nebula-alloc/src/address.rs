@@ -6,8 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::Error;
-
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -45,6 +43,16 @@ impl fmt::Display for Family {
     }
 }
 
+/// Two addresses that are no range: of different families, or in the wrong order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{first} to {last} is not a range of addresses")]
+pub struct InvalidRange {
+    /// The first address.
+    pub first: IpAddr,
+    /// The last address.
+    pub last: IpAddr,
+}
+
 /// Consecutive addresses of one family, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AddressRange {
@@ -57,12 +65,12 @@ impl AddressRange {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidRange`] when they are of different families or in the wrong order.
-    pub fn new(first: IpAddr, last: IpAddr) -> Result<Self, Error> {
+    /// [`InvalidRange`] when they are of different families or in the wrong order.
+    pub fn new(first: IpAddr, last: IpAddr) -> Result<Self, InvalidRange> {
         if Family::of(first) == Family::of(last) && first <= last {
             Ok(Self { first, last })
         } else {
-            Err(Error::InvalidRange { first, last })
+            Err(InvalidRange { first, last })
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::address::{self, number, octets};
 use crate::event::{self, Actor, kind};
-use crate::interval::limit;
+use crate::limits::limit;
 use crate::pool::{self, Space};
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, Family, NetworkId, PoolId, interval, limits};

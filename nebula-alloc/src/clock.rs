@@ -15,11 +15,9 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::event::{self, Actor, kind};
+use crate::limits::CLOCK_TOLERANCE;
 use crate::store::Transaction;
 use crate::utc::utc;
-
-/// How far, in seconds, the clock may be from what it should show before that is a jump.
-pub const TOLERANCE: u64 = 3_600;
 
 /// Believes that it is `now`, although events say that it was later already: from here on time is
 /// counted from `now`. [`Writer::confirm_clock`](crate::Writer::confirm_clock) is this for a program
@@ -48,7 +46,7 @@ pub fn confirm(tx: &mut dyn Transaction, now: i64, actor: &Actor<'_>) -> Result<
 pub(crate) fn after(last_event: Option<i64>, clock: i64) -> Result<i64, Error> {
     let last = last_event.unwrap_or(clock).max(clock);
     match last.abs_diff(clock) {
-        0..=TOLERANCE => Ok(last),
+        0..=CLOCK_TOLERANCE => Ok(last),
         _ => Err(Error::Unavailable {
             reason: format!(
                 "the last event is of {}, far ahead of the clock, which says {}: put the clock \
@@ -143,7 +141,7 @@ impl Clock {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (time, at) = ((self.0.wall)(), (self.0.steady)());
         let expected = state.expected(at);
-        if time.abs_diff(expected) <= TOLERANCE {
+        if time.abs_diff(expected) <= CLOCK_TOLERANCE {
             // A clock that is adjusted little by little goes where it likes.
             *state = State { time, at, jump: None };
             *state

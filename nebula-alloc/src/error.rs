@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::address::{AddressRange, Family, InvalidRange};
 use crate::utc::utc;
-use crate::{AddressRange, Family, LeaseId, NetworkId, OwnerId, PoolId};
+use crate::{LeaseId, NetworkId, OwnerId, PoolId};
 
 /// Why a request was refused or could not be carried out.
 ///
@@ -213,13 +214,8 @@ pub enum Error {
         range: AddressRange,
     },
     /// The two ends are of different families, or in the wrong order.
-    #[error("{first} to {last} is not a range of addresses")]
-    InvalidRange {
-        /// The first address.
-        first: IpAddr,
-        /// The last address.
-        last: IpAddr,
-    },
+    #[error(transparent)]
+    InvalidRange(#[from] InvalidRange),
 
     /// An operation or event was given another time than its transaction has. What happened at
     /// another time says so in its event's `detail`.

@@ -10,10 +10,10 @@ use std::net::IpAddr;
 pub use self::forget::{Forgotten, forget, forget_owner, has_leases};
 pub use self::search::{Found, Search, search};
 use crate::address::octets;
-use crate::interval::limit;
+use crate::limits::{CLOCK_TOLERANCE, limit};
 use crate::store::LAST_EVENT;
 use crate::store::{Row, Transaction};
-use crate::{Error, NetworkId, address, clock, limits};
+use crate::{Error, NetworkId, address, limits};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_event
      (at, network, kind, actor, source_address, request_id, subject, address, detail)
@@ -128,7 +128,7 @@ fn not_of_long_ago(tx: &mut dyn Transaction, now: i64) -> Result<(), Error> {
     }
     let last = tx.query(LAST_EVENT, &[])?.first().map(|row| row.columns().integer()).transpose()?;
     match last {
-        Some(last) if now < last && last.abs_diff(now) > clock::TOLERANCE => {
+        Some(last) if now < last && last.abs_diff(now) > CLOCK_TOLERANCE => {
             Err(Error::AnotherTime { given: now, time: last })
         }
         _ => Ok(()),

@@ -4,27 +4,23 @@
 
 mod change;
 mod held;
+mod row;
 
 use std::net::IpAddr;
 
 pub(crate) use self::change::{give_back, take_given};
 pub(crate) use self::held::let_go;
+pub(crate) use self::row::AT_OR_ABOVE;
+#[cfg(test)]
+pub(crate) use self::row::SET_FIRST;
+use self::row::{Interval, NOBODY, bounds, insert, set_first, take_from};
 use crate::address::{Sum, advance, next, octets, previous};
-use crate::limits::RUNS;
-use crate::store::{Columns, Row, Transaction};
-use crate::{AddressRange, Error, Family, PoolId, pool};
+use crate::limits::{RUNS, limit};
+use crate::store::{Row, Transaction};
+use crate::{AddressRange, Error, PoolId, fullness};
 
 pub(crate) const LOWEST: &str =
     "SELECT last, first FROM alloc_interval WHERE pool = $1 ORDER BY last LIMIT $2";
-pub(crate) const AT_OR_ABOVE: &str = "SELECT last, first, holder FROM alloc_interval
-     WHERE pool = $1 AND last >= $2 ORDER BY last LIMIT $3";
-pub(crate) const INSERT: &str =
-    "INSERT INTO alloc_interval (pool, last, first, holder) VALUES ($1, $2, $3, $4)";
-pub(crate) const SET_FIRST: &str =
-    "UPDATE alloc_interval SET first = $1 WHERE pool = $2 AND last = $3";
-pub(crate) const SET_LAST: &str =
-    "UPDATE alloc_interval SET last = $1 WHERE pool = $2 AND last = $3";
-pub(crate) const DELETE: &str = "DELETE FROM alloc_interval WHERE pool = $1 AND last = $2";
 pub(crate) const DELETE_WITHIN: &str =
     "DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3";
 
@@ -61,36 +57,6 @@ pub(crate) fn take_lowest(
     Ok(addresses)
 }
 
-/// Takes the lowest addresses of these rows (`last`, `first`) until `taken` has `count`.
-fn take_from(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    rows: &[Row],
-    count: usize,
-    taken: &mut Vec<IpAddr>,
-) -> Result<(), Error> {
-    for row in rows {
-        if taken.len() == count {
-            break;
-        }
-        let (mut first, last) = bounds(pool, &mut row.columns())?;
-        let mut left = Some(first);
-        while taken.len() < count {
-            taken.push(first);
-            left = if first == last { None } else { next(first) };
-            match left {
-                Some(address) => first = address,
-                None => break,
-            }
-        }
-        match left {
-            Some(first) => set_first(tx, pool, last, first)?,
-            None => delete(tx, pool, last)?,
-        }
-    }
-    Ok(())
-}
-
 /// Makes parts of a range free of which nothing was: only at its ends are there runs to join.
 ///
 /// # Errors
@@ -116,7 +82,7 @@ pub(crate) fn fill(
         return Ok(());
     }
     others.into_iter().try_for_each(|interval| insert(tx, pool, interval))?;
-    pool::has_room(tx, pool)
+    fullness::has_room(tx, pool)
 }
 
 /// That one step can take out all that is free in a range.
@@ -241,39 +207,6 @@ pub(crate) fn find_from_above<T>(
     }
 }
 
-pub(crate) fn limit(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// The holder of what everyone takes from.
-const NOBODY: i64 = 0;
-
-#[derive(Clone, Copy)]
-struct Interval {
-    first: IpAddr,
-    last: IpAddr,
-    holder: i64,
-}
-
-impl Interval {
-    fn read(pool: PoolId, row: &Row) -> Result<Self, Error> {
-        let mut row = row.columns();
-        let (first, last) = bounds(pool, &mut row)?;
-        Ok(Self { first, last, holder: row.integer()? })
-    }
-}
-
-/// Reads the columns `last` and `first`; answers the first address, then the last. One that a damaged file has the wrong
-/// way round would have everything above it given out.
-fn bounds(pool: PoolId, columns: &mut Columns<'_>) -> Result<(IpAddr, IpAddr), Error> {
-    let (last, first) = (columns.address()?, columns.address()?);
-    if Family::of(first) == Family::of(last) && first <= last {
-        Ok((first, last))
-    } else {
-        Err(Error::Inconsistent { pool, address: first })
-    }
-}
-
 /// The interval that has this address, locked.
 fn covering(
     tx: &mut dyn Transaction,
@@ -294,44 +227,4 @@ fn covering(
         return Err(Error::Contended { reason: format!("others take addresses around {address}") });
     }
     Ok(locked)
-}
-
-fn insert(tx: &mut dyn Transaction, pool: PoolId, interval: Interval) -> Result<(), Error> {
-    let (first, last) = (octets(interval.first), octets(interval.last));
-    tx.queue_one(
-        INSERT,
-        &[
-            pool.as_bytes().into(),
-            last.as_slice().into(),
-            first.as_slice().into(),
-            interval.holder.into(),
-        ],
-    )
-}
-
-fn set_first(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    last: IpAddr,
-    first: IpAddr,
-) -> Result<(), Error> {
-    let (first, last) = (octets(first), octets(last));
-    tx.queue_one(
-        SET_FIRST,
-        &[first.as_slice().into(), pool.as_bytes().into(), last.as_slice().into()],
-    )
-}
-
-fn set_last(
-    tx: &mut dyn Transaction,
-    pool: PoolId,
-    last: IpAddr,
-    new: IpAddr,
-) -> Result<(), Error> {
-    let (new, last) = (octets(new), octets(last));
-    tx.queue_one(SET_LAST, &[new.as_slice().into(), pool.as_bytes().into(), last.as_slice().into()])
-}
-
-fn delete(tx: &mut dyn Transaction, pool: PoolId, last: IpAddr) -> Result<(), Error> {
-    tx.queue_one(DELETE, &[pool.as_bytes().into(), octets(last).as_slice().into()])
 }

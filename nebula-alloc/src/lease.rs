@@ -7,6 +7,7 @@ mod hold;
 mod one;
 mod owned;
 mod renew;
+mod stored;
 mod terms;
 mod transfer;
 
@@ -15,17 +16,19 @@ use std::net::IpAddr;
 pub use self::allocate::{allocate, allocate_many};
 pub(crate) use self::given::refusals;
 pub(crate) use self::hold::quarantine;
-pub use self::hold::{Hold, Reason, extend_hold, release, shorten_hold};
+pub use self::hold::{Hold, extend_hold, release, shorten_hold};
 pub use self::one::{release_one, renew_one, take_over_one, transfer_one};
 pub use self::renew::{heartbeat, renew};
+pub use self::stored::{Lease, LeaseState, Reason};
+pub(crate) use self::stored::{columns, read};
 pub(crate) use self::terms::Terms;
 pub use self::transfer::{take_over, transfer};
 use crate::address::octets;
 use crate::event::{self, Actor};
-use crate::interval::limit;
+use crate::limits::limit;
 use crate::store::Query;
 use crate::store::{Row, Transaction};
-use crate::{Error, Family, LeaseId, NetworkId, OwnerId, PoolId};
+use crate::{Error, Family, NetworkId, OwnerId, PoolId};
 
 /// A wish for an address. All times are seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,69 +51,6 @@ pub struct Request {
     /// change for one that has not; only moves forward.
     pub until: Option<i64>,
 }
-
-/// Where a lease is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeaseState {
-    /// Its owner has the address.
-    Active,
-    /// Nobody has the address, and nobody but its last owner may get it.
-    Quarantined,
-}
-
-/// One address and its owner. All times are seconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    /// Where.
-    pub network: NetworkId,
-    /// The address, unique in the network.
-    pub address: IpAddr,
-    /// The pool it is from.
-    pub pool: PoolId,
-    /// Who holds it, or held it last.
-    pub owner: OwnerId,
-    /// Whether it is active.
-    pub state: LeaseState,
-    /// While active: the earliest end of a later quarantine. In quarantine: its end.
-    pub hold_until: i64,
-    /// When it was released; `None` while active.
-    pub released_at: Option<i64>,
-    /// Why it was released; `None` while active.
-    pub reason: Option<Reason>,
-    /// When it ends by itself.
-    pub until: Option<i64>,
-    /// Grows each time an owner gets an address, gets it back, or gets it from another: one owner has
-    /// an address under a number once. 0 for leases from before there were numbers.
-    pub number: i64,
-    /// The owner that passed it on, if it was passed on.
-    pub passed_on_by: Option<OwnerId>,
-}
-
-impl Lease {
-    /// Its name, for [`release_one`], [`renew_one`] and [`transfer_one`].
-    #[must_use]
-    pub fn id(&self) -> LeaseId {
-        let Self { network, address, owner, number, .. } = *self;
-        LeaseId { network, address, owner, number }
-    }
-
-    /// The family of its address.
-    #[must_use]
-    pub fn family(&self) -> Family {
-        Family::of(self.address)
-    }
-}
-
-/// Columns as [`read`] expects them; a macro, because `concat!` takes no constants.
-macro_rules! columns {
-    () => {
-        "state, number, owner, address, pool, network, hold_until, released_at, reason, until,
-         passed_on_by"
-    };
-}
-pub(crate) use columns;
-
-const ACTIVE: i64 = 1;
 
 pub(crate) const BY_ADDRESS: &str =
     concat!("SELECT ", columns!(), " FROM alloc_lease WHERE network = $1 AND address = $2");
@@ -204,23 +144,6 @@ pub fn list(
     let rows =
         tx.query(LIST, &[network.as_bytes().into(), after.into(), self::limit(limit).into()])?;
     rows.iter().map(read).collect()
-}
-
-pub(crate) fn read(row: &Row) -> Result<Lease, Error> {
-    let mut row = row.columns();
-    Ok(Lease {
-        state: if row.integer()? == ACTIVE { LeaseState::Active } else { LeaseState::Quarantined },
-        number: row.integer()?,
-        owner: OwnerId(row.array()?),
-        address: row.address()?,
-        pool: PoolId(row.array()?),
-        network: NetworkId(row.array()?),
-        hold_until: row.integer()?,
-        released_at: row.optional_integer()?,
-        reason: row.optional_integer()?.map(Reason::from_number),
-        until: row.optional_integer()?,
-        passed_on_by: row.optional_array()?.map(OwnerId),
-    })
 }
 
 /// Appends the event of something that happened to a lease: with a note, and its times as they are

@@ -55,6 +55,7 @@ pub mod block;
 pub mod clock;
 mod error;
 pub mod event;
+mod fullness;
 pub mod guide;
 mod id;
 pub mod import;
@@ -70,7 +71,7 @@ mod utc;
 pub mod verify;
 pub mod writer;
 
-pub use address::{AddressRange, Family, usable};
+pub use address::{AddressRange, Family, InvalidRange, usable};
 pub use allocator::Allocator;
 pub use clock::Clock;
 pub use error::{Error, Keeper};

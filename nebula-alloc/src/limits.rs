@@ -29,6 +29,14 @@ pub const QUARANTINED: usize = 256;
 /// How many of the addresses that it has in quarantine an owner is given before any other.
 pub const FORMER: usize = 16;
 
+/// How far, in seconds, the clock may be from what it should show before that is a jump.
+pub const CLOCK_TOLERANCE: u64 = 3_600;
+
+/// As the parameter of a `LIMIT`.
+pub(crate) fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// That a text is no longer than `limit` bytes and has no NUL, which PostgreSQL cannot store.
 pub(crate) fn check(field: &'static str, text: &str, limit: usize) -> Result<(), Error> {
     if text.len() > limit || text.contains('\0') {

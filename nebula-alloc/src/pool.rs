@@ -1,21 +1,21 @@
 //! Pools: ranges from which addresses are given out.
 
 mod resize;
-mod room;
 mod space;
 mod usage;
+mod vacant;
 
 use crate::address::octets;
 use crate::event::{self, Actor, kind};
-use crate::interval::limit;
+use crate::limits::limit;
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, NetworkId, PoolId, interval};
 
 pub use self::resize::{delete, resize, set_position};
 pub(crate) use self::resize::{remove, set_range};
-pub(crate) use self::room::{any, found_empty, has_room, open, with_ended};
-pub(crate) use self::space::{Space, check_others, check_unleased, leased, vacant};
+pub(crate) use self::space::{Space, check_others, check_unleased, leased};
 pub use self::usage::{Usage, free, free_ranges, usage};
+pub(crate) use self::vacant::vacant;
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_pool
      (id, network, family, position, first, last, parent, name)
@@ -177,7 +177,6 @@ fn read(row: &Row) -> Result<Pool, Error> {
 /// The texts of this module, for tests of their plans.
 #[cfg(test)]
 pub(crate) mod statements {
-    pub(crate) use super::room::OPEN;
     pub(crate) use super::space::{BLOCKS, WITHIN};
     pub(crate) use super::{BY_NETWORK, OVERLAPPING};
 }

@@ -3,8 +3,8 @@
 
 use crate::address::octets;
 use crate::event::{Actor, kind};
-use crate::interval::limit;
 use crate::lease::{self, Hold, Lease, Reason, columns, quarantine, read};
+use crate::limits::limit;
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, NetworkId, PoolId, interval, reservation};
 

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 
 use crate::address::{next, octets, previous};
 use crate::event::{self, Actor, kind};
-use crate::interval::limit;
-use crate::pool::Space;
+use crate::limits::limit;
+use crate::pool::{Space, check_others, leased};
 use crate::store::{Columns, Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, OwnerId, interval, limits, pool};
+use crate::{AddressRange, Error, Family, NetworkId, OwnerId, interval, limits};
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_reservation
      (network, family, last, first, kind, owner, note) VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -85,8 +85,8 @@ pub fn make(
     }
     match purpose {
         Purpose::Asking => {}
-        Purpose::Owner(owner) => pool::check_others(tx, network, range, Some(owner))?,
-        Purpose::Nobody => pool::check_others(tx, network, range, None)?,
+        Purpose::Owner(owner) => check_others(tx, network, range, Some(owner))?,
+        Purpose::Nobody => check_others(tx, network, range, None)?,
     }
 
     let spaces = Space::within(tx, network, range, limits::STANDING + 1)?;
@@ -144,7 +144,7 @@ pub fn remove(
     let found = covering(tx, network, range.first())?.filter(|kept| kept.range == range);
     let reservation = found.ok_or(Error::NoSuchReservation { network, range })?;
     let spaces = Space::within(tx, network, range, limits::STANDING + 1)?;
-    let leased = pool::leased(tx, network, range, limits::STANDING + 1)?;
+    let leased = leased(tx, network, range, limits::STANDING + 1)?;
 
     let mut standing: Vec<_> = spaces.iter().map(|space| space.range.first()).collect();
     standing.extend(&leased);

@@ -6,14 +6,14 @@
 //! primary key that the engine counts up, and `{clustered}` after a table's closing parenthesis
 //! for storage in the order of its primary key, where the engine has that.
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod control;
 mod engine;
 pub mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
 mod row;
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
+pub(crate) mod sql_text;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod value;

@@ -1,7 +1,7 @@
 //! Leaving out of the log what nothing needs any more.
 
 use super::{RESERVED, kind};
-use crate::interval::limit;
+use crate::limits::limit;
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 

@@ -1,7 +1,7 @@
 //! Looking through the log: by network, kind and subject, from either end, a page at a time.
 
 use super::{Event, read};
-use crate::interval::limit;
+use crate::limits::limit;
 use crate::store::{Param, Row, Transaction};
 use crate::{Error, NetworkId, limits};
 

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{AT_OR_ABOVE, Interval, NOBODY, delete, insert, set_first, set_last};
+use super::row::{AT_OR_ABOVE, Interval, NOBODY, delete, insert, set_first, set_last};
 use crate::address::{next, octets, previous};
 use crate::store::Transaction;
-use crate::{AddressRange, Error, PoolId, pool};
+use crate::{AddressRange, Error, PoolId, fullness};
 
 /// Takes given addresses, each named once, of pools; tells of each whether it was free, and not
 /// locked by another transaction.
@@ -39,7 +39,7 @@ pub(crate) fn give_back(
     change.write(tx)?;
     // In one order, so that of two who do so each waits for the other no longer than a commit.
     let pools: BTreeSet<_> = given.iter().map(|(pool, _)| *pool).collect();
-    pools.into_iter().try_for_each(|pool| pool::has_room(tx, pool))
+    pools.into_iter().try_for_each(|pool| fullness::has_room(tx, pool))
 }
 
 /// Intervals by pool and last address: as they are stored, and as they shall be.

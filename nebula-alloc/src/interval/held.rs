@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
-use super::{Interval, NOBODY, insert, limit, set_first, take_from};
+use super::row::{Interval, NOBODY, insert, set_first, take_from};
 use crate::address::{advance, number, octets, previous};
+use crate::limits::limit;
 use crate::store::Transaction;
 use crate::{Error, PoolId};
 

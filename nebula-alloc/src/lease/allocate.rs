@@ -8,7 +8,8 @@ use super::owned::{Owned, claim, owned};
 use super::renew::prolong;
 use super::{Lease, Request, record};
 use crate::event::{Actor, kind};
-use crate::pool::{self, Space};
+use crate::fullness;
+use crate::pool::Space;
 use crate::store::Transaction;
 use crate::{Error, Family, NetworkId, PoolId, event, interval, limits, reclaim};
 
@@ -187,7 +188,7 @@ fn take(
     let exhausted = match pool {
         None => {
             take_in_order(tx, now, (network, family), &mut waiting, answers)?;
-            let is_none = !waiting.is_empty() && !pool::any(tx, network, family)?;
+            let is_none = !waiting.is_empty() && !fullness::any(tx, network, family)?;
             match is_none {
                 true => Error::NoPool { network, family },
                 false => Error::PoolExhausted { network, family },
@@ -229,13 +230,13 @@ fn take_in_order(
 ) -> Result<(), Error> {
     let (mut behind, mut count) = (None, 1);
     loop {
-        let pools = pool::open(tx, network, family, behind, count)?;
+        let pools = fullness::open(tx, network, family, behind, count)?;
         for (_, pool) in &pools {
             take_lowest(tx, now, *pool, waiting, answers)?;
             if waiting.is_empty() {
                 return Ok(());
             }
-            pool::found_empty(tx, *pool)?;
+            fullness::found_empty(tx, *pool)?;
         }
         if pools.len() < count {
             break;
@@ -245,7 +246,7 @@ fn take_in_order(
     }
     behind = None;
     loop {
-        let pools = pool::with_ended(tx, now, (network, family), behind, POOLS)?;
+        let pools = fullness::with_ended(tx, now, (network, family), behind, POOLS)?;
         for (_, pool) in &pools {
             take_ended(tx, now, *pool, waiting, answers)?;
         }

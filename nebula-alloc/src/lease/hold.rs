@@ -1,6 +1,7 @@
 //! Release into quarantine, and for how long.
 
-use super::{Lease, LeaseState, by_owner, record};
+use super::stored::{Lease, LeaseState, Reason};
+use super::{by_owner, record};
 use crate::address::octets;
 use crate::event::{Actor, kind};
 use crate::store::Transaction;
@@ -15,55 +16,6 @@ pub(crate) const QUARANTINE: &str = "UPDATE alloc_lease
 pub(crate) const HOLD: &str = "UPDATE alloc_lease SET hold_until = $1
      WHERE network = $2 AND address = $3 AND owner = $4 AND hold_until = $5
          AND released_at IS NOT DISTINCT FROM $6 AND number = $7";
-
-/// Why a lease was released.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
-    /// Its owner gave it up.
-    Released,
-    /// Its `until` passed.
-    Ended,
-    /// It was taken away.
-    Revoked,
-    /// Its owner has another address instead.
-    Replaced,
-    /// The address seems to be in use elsewhere.
-    Conflict,
-}
-
-impl Reason {
-    const fn number(self) -> i64 {
-        match self {
-            Self::Released => 1,
-            Self::Ended => 2,
-            Self::Revoked => 3,
-            Self::Replaced => 4,
-            Self::Conflict => 5,
-        }
-    }
-
-    pub(super) const fn from_number(number: i64) -> Self {
-        match number {
-            2 => Self::Ended,
-            3 => Self::Revoked,
-            4 => Self::Replaced,
-            5 => Self::Conflict,
-            _ => Self::Released,
-        }
-    }
-
-    /// As its event tells it.
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Released => "released",
-            Self::Ended => "ended",
-            Self::Revoked => "revoked",
-            Self::Replaced => "replaced",
-            Self::Conflict => "conflict",
-        }
-    }
-}
 
 /// How long a released address stays in quarantine at least, and why it was released. Where a `Hold`
 /// is asked for, a plain number of seconds will do: it stands for [`Reason::Released`].

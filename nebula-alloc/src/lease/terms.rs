@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Lease, LeaseState};
+use super::stored::{Lease, LeaseState};
 
 /// The number and the times of a lease as they are after an event: the end of its detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Growing, shrinking and deleting pools.
 
-use super::space::{Space, check_unleased, vacant};
+use super::space::{Space, check_unleased};
+use super::vacant::vacant;
 use super::{Pool, by_id, check_overlap, record};
 use crate::address::octets;
 use crate::event::{Actor, kind};

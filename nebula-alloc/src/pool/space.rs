@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use crate::address::{next, octets};
-use crate::interval::limit;
-use crate::limits::STANDING;
+use crate::limits::limit;
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, Family, NetworkId, OwnerId, PoolId, reservation};
+use crate::{AddressRange, Error, Family, NetworkId, OwnerId, PoolId};
 
 /// Free addresses and those whose quarantine has ended; a macro, because `concat!` takes no constants.
 macro_rules! more {
@@ -182,26 +181,6 @@ impl Space {
             range: AddressRange::new(row.address()?, row.address()?)?,
         })
     }
-}
-
-/// What is free of a range that comes to a pool or block: what is not leased and not reserved.
-///
-/// # Errors
-///
-/// [`Error::TooMany`]
-pub(crate) fn vacant(
-    tx: &mut dyn Transaction,
-    network: NetworkId,
-    range: AddressRange,
-) -> Result<Vec<AddressRange>, Error> {
-    let mut taken: Vec<_> =
-        leased(tx, network, range, STANDING + 1)?.into_iter().map(AddressRange::single).collect();
-    let reserved = reservation::first_within(tx, network, range, STANDING + 1)?;
-    taken.extend(reserved.iter().map(|kept| kept.range));
-    if taken.len() > STANDING {
-        return Err(Error::TooMany { what: "leases and reservations in it", limit: STANDING });
-    }
-    Ok(range.without(taken))
 }
 
 /// The leased addresses of a range in order, those in quarantine too, at most `limit`.

@@ -123,7 +123,8 @@ pub fn free_ranges(
     limit: usize,
 ) -> Result<Vec<AddressRange>, Error> {
     let from = octets(from);
-    let params = [pool.as_bytes().into(), from.as_slice().into(), interval::limit(limit).into()];
+    let params =
+        [pool.as_bytes().into(), from.as_slice().into(), crate::limits::limit(limit).into()];
     let rows = tx.query(interval::AT_OR_ABOVE, &params)?;
     rows.iter().map(run).collect()
 }
@@ -132,7 +133,7 @@ pub fn free_ranges(
 fn run(row: &Row) -> Result<AddressRange, Error> {
     let mut row = row.columns();
     let (last, first) = (row.address()?, row.address()?);
-    AddressRange::new(first, last)
+    Ok(AddressRange::new(first, last)?)
 }
 
 /// How many addresses of a pool or block are free: reads the rows of its free space. Zero for an

@@ -12,10 +12,8 @@
 //! settings are the session's. Another mode is refused: when connecting, where a second connection
 //! is served by the same process, and later, as soon as a transaction begins in another.
 
-mod each;
 mod failure;
 mod gate;
-mod insert;
 mod kept;
 mod lock;
 mod pipeline;
@@ -23,12 +21,13 @@ mod place;
 mod pooler;
 mod presence;
 mod readers;
-mod reading;
+mod rewrite;
 mod rights;
 mod server;
 mod session;
 mod settings;
 mod settled;
+mod text;
 mod timeline;
 mod transaction;
 mod value;
@@ -38,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use self::gate::Gate;
 use self::lock::Locks;
-use self::pipeline::{Message, Reply};
+use self::pipeline::{Message, Reply, number};
 use self::presence::Presence;
 pub use self::readers::PostgresReaders;
 use self::rights::Need;
@@ -251,7 +250,7 @@ impl Postgres {
     /// Refuses a time that is too far from the server's.
     fn check_clock(&mut self, now: Option<i64>) -> Result<(), Error> {
         let (Some(tolerance), Some(now)) = (self.tolerance, now) else { return Ok(()) };
-        let server = value::number(&self.session.one(CLOCK, &[])?)?.unwrap_or(now);
+        let server = number(&self.session.one(CLOCK, &[])?)?.unwrap_or(now);
         let seconds = now.abs_diff(server);
         if seconds <= tolerance {
             self.agreed = Some(Instant::now());

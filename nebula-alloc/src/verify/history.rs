@@ -3,14 +3,13 @@
 mod replay;
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use self::replay::{Event, Replay};
-use super::{PAGE, Violation};
+use super::violation::{PAGE, Place, Violation};
 use crate::address::octets;
 use crate::event::kind;
-use crate::interval::limit;
 use crate::lease::{LeaseState, columns, read};
+use crate::limits::limit;
 use crate::store::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
@@ -23,9 +22,6 @@ pub(crate) const LEASES: &str = concat!(
     " FROM alloc_lease
      WHERE (network, address) > ($1, $2) ORDER BY network, address LIMIT $3"
 );
-
-/// An address of a network.
-pub(super) type Place = (NetworkId, IpAddr);
 
 /// Answers the addresses whose holder has them from another.
 pub(super) fn check(

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::history::Place;
-use super::{PAGE, Violation};
-use crate::interval::limit;
+use super::violation::{PAGE, Place, Violation};
+use crate::limits::limit;
 use crate::reservation::{Purpose, purpose};
 use crate::store::{Row, Transaction};
 use crate::{Error, NetworkId, OwnerId};

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{PAGE, Violation};
+use super::violation::{PAGE, Violation};
 use crate::address::{advance, difference, next, octets};
-use crate::interval::{self, limit};
+use crate::interval;
+use crate::limits::limit;
 use crate::pool::Space;
 use crate::store::Transaction;
 use crate::{AddressRange, Error, reservation};
@@ -31,7 +32,7 @@ pub(super) fn check(
         }
     })?;
     if let Some(error) = misplaced {
-        return Err(error);
+        return Err(error.into());
     }
     let mut blocked = Vec::new();
     space.walk_blocks(tx, |block| blocked.push(block))?;

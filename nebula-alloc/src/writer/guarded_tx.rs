@@ -2,6 +2,7 @@
 
 use super::prefetch::Prefetched;
 use crate::Error;
+use crate::store::sql_text::reads;
 use crate::store::{Open, Param, READS_ONLY, Row, Transaction};
 
 /// It keeps plans from writing, and notices failures that concern the whole batch, whatever a step
@@ -60,7 +61,7 @@ impl<T: Transaction> Transaction for GuardedTx<T> {
         if let Some(rows) = self.prefetched.take(sql, params) {
             return Ok(rows);
         }
-        if !reads(sql) {
+        if !self.prefetched.is_empty() && !reads(sql) {
             self.prefetched.forget();
         }
         let result = self.inner.query(sql, params);
@@ -126,11 +127,6 @@ impl<T: Transaction> Transaction for GuardedTx<T> {
         let result = self.inner.tables(prefix);
         self.note(result)
     }
-}
-
-/// Whether a query certainly writes nothing: it has no `RETURNING`.
-fn reads(sql: &str) -> bool {
-    sql.trim_start().get(..7).is_some_and(|verb| verb.eq_ignore_ascii_case("select "))
 }
 
 /// Whether an error concerns the whole batch, whoever met it.

@@ -17,6 +17,11 @@ impl Prefetched {
         Some(Arc::unwrap_or_clone(self.0.swap_remove(place).1))
     }
 
+    /// Whether there is nothing that was not asked for yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// It may be otherwise by now.
     pub(super) fn forget(&mut self) {
         self.0.clear();

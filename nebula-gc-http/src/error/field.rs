@@ -163,7 +163,7 @@ messages! {
         ["must be as in 10.1.0.0/24, 10.1.0.10-10.1.0.20 or 10.1.0.7"]
         NotAddresses,
         ["{0}"]
-        InvalidRange(nebula_alloc::Error),
+        InvalidRange(nebula_alloc::InvalidRange),
         ["has bits set after its length; did you mean {prefix}?"]
         HostBits { prefix: IpNet },
         ["Nebula refuses IPv4 addresses written as IPv6"]

@@ -2,7 +2,8 @@
 //! how durable a commit is, would do so for the others of its batch and for all that come after it.
 
 use super::pipeline::Reply;
-use super::session::{Session, misuse};
+use super::session::Session;
+use super::text::misuse;
 use super::value;
 use crate::Error;
 use crate::store::Row;

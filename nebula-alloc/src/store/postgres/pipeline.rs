@@ -7,7 +7,8 @@ use std::task::Poll;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::value::Bound;
+use super::value::{self, Bound};
+use crate::Error;
 
 /// What is sent.
 pub(super) enum Message<'a> {
@@ -21,6 +22,16 @@ pub(super) enum Message<'a> {
 pub(super) enum Reply {
     Changed(u64),
     Rows(Vec<Row>),
+}
+
+/// The number that a statement of one answers, if it answers a row.
+pub(super) fn number(reply: &Reply) -> Result<Option<i64>, Error> {
+    match reply {
+        Reply::Rows(rows) => {
+            rows.first().map(|found| value::row(found)?.columns().integer()).transpose()
+        }
+        Reply::Changed(_) => Ok(None),
+    }
 }
 
 impl<'a> Message<'a> {

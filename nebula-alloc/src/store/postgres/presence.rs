@@ -6,8 +6,9 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use super::pipeline::number;
 use super::session::Session;
-use super::value::{self, Bound};
+use super::value::Bound;
 use crate::Error;
 
 /// How old the row's time may grow while there is work.
@@ -57,10 +58,10 @@ impl Presence {
         let now = Bound::Given(now.into());
         if let Some(known) = self.number {
             self.number =
-                value::number(&session.one(UPDATE, &[now.clone(), Bound::Given(known.into())])?)?;
+                number(&session.one(UPDATE, &[now.clone(), Bound::Given(known.into())])?)?;
         }
         if self.number.is_none() {
-            self.number = value::number(&session.one(INSERT, &[now])?)?;
+            self.number = number(&session.one(INSERT, &[now])?)?;
         }
         self.shown = Some(Instant::now());
         Ok(())

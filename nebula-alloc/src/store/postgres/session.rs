@@ -9,16 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::{Client, Config, NoTls};
 
 use super::failure::{ends_session, failure};
-use super::insert::Insert;
 use super::pipeline::{Boxed, Message, Reply, all};
-use super::reading::reads;
+use super::text::Text;
 use super::value::Bound;
 use crate::Error;
-use crate::store::control::{CONTROLS, controls, sets};
-use crate::store::{READS_ONLY, Row};
+use crate::store::Row;
 
 /// Statements kept prepared; beyond it all are forgotten and prepared anew as they come.
 const STATEMENTS: usize = 1024;
@@ -31,69 +29,6 @@ const PROMPT: Duration = Duration::from_secs(10);
 
 /// The same for the statements of a migration.
 const MIGRATION: Duration = Duration::from_secs(3600);
-
-/// A statement's text with what is known of it.
-#[derive(Debug)]
-pub(super) struct Text {
-    pub(super) sql: String,
-    pub(super) insert: Option<Insert>,
-    reads: bool,
-    controls: bool,
-    /// Whether it may change a setting.
-    pub(super) sets: bool,
-    statement: OnceLock<Statement>,
-    many: OnceLock<Option<Arc<Self>>>,
-}
-
-impl Text {
-    pub(super) fn new(sql: &str) -> Self {
-        Self {
-            sql: sql.to_owned(),
-            insert: Insert::parse(sql),
-            reads: reads(sql),
-            controls: controls(sql),
-            sets: sets(sql),
-            statement: OnceLock::new(),
-            many: OnceLock::new(),
-        }
-    }
-
-    /// Prepared already, unless this is asked before [`Session::prepare`].
-    pub(super) fn statement(&self) -> Result<&Statement, Error> {
-        self.statement.get().ok_or_else(|| misuse("is not prepared", &self.sql))
-    }
-
-    /// Refuses what would end the transaction.
-    pub(super) fn staying(&self) -> Result<(), Error> {
-        if self.controls { Err(misuse(CONTROLS, &self.sql)) } else { Ok(()) }
-    }
-
-    /// Refuses what may write.
-    pub(super) fn reading(&self) -> Result<(), Error> {
-        if self.reads { Ok(()) } else { Err(misuse(READS_ONLY, &self.sql)) }
-    }
-
-    /// Checks what the driver would refuse only after it began to send.
-    pub(super) fn check(&self, parameters: usize) -> Result<&Statement, Error> {
-        let statement = self.statement()?;
-        if statement.params().len() != parameters {
-            return Err(misuse("has more or fewer parameters than values", &self.sql));
-        }
-        Ok(statement)
-    }
-
-    /// The same `INSERT` for several rows, if it can have them. Asked when it is prepared.
-    pub(super) fn many(&self) -> Result<Option<&Arc<Self>>, Error> {
-        let Some(insert) = &self.insert else { return Ok(None) };
-        let parameters = self.statement()?.params();
-        let many = || insert.many(parameters).map(|sql| Arc::new(Self::new(&sql)));
-        Ok(self.many.get_or_init(many).as_ref())
-    }
-}
-
-pub(super) fn misuse(reason: &'static str, sql: &str) -> Error {
-    Error::Statement { reason, sql: sql.to_owned() }
-}
 
 pub(super) struct Session {
     driver: Driver,

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::each::each;
-use super::insert::arrange;
 use super::kept;
 use super::pipeline::{Message, Reply};
-use super::session::{Session, Text, misuse};
+use super::rewrite::batched_query;
+use super::session::Session;
 use super::settled;
+use super::text::{Text, arrange, misuse};
 use super::value::{self, Bound};
 use crate::Error;
 use crate::store::Open;
-use crate::store::control::{CONTROLS, controls, sets};
+use crate::store::sql_text::{CONTROLS, controls, sets};
 use crate::store::{Param, READS_ONLY, Row, Transaction, Value, not_one};
 
 /// A transaction of a connection; rolled back when dropped.
@@ -320,7 +320,7 @@ impl Transaction for OpenPostgres<'_> {
             self.usable()?;
             self.prepare([&text])?;
             let statement = text.statement()?;
-            if let Some(sql) = each(sql, statement.params())
+            if let Some(sql) = batched_query(sql, statement.params())
                 && sets.iter().all(|set| set.len() == statement.params().len())
             {
                 return self.query_at_once(&sql, statement.params().len(), sets);
@@ -378,7 +378,7 @@ impl Transaction for OpenPostgres<'_> {
 }
 
 impl OpenPostgres<'_> {
-    /// Runs what [`each`] made of a query.
+    /// Runs what [`batched_query`] made of a query.
     fn query_at_once(
         &mut self,
         sql: &str,

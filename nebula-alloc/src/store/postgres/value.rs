@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use bytes::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 
-use super::pipeline::Reply;
 use crate::Error;
 use crate::store::{Param, Row, Value};
 
@@ -61,14 +60,6 @@ impl ToSql for Bound<'_> {
     }
 
     to_sql_checked!();
-}
-
-/// The number that a statement of one answers, if it answers a row.
-pub(super) fn number(reply: &Reply) -> Result<Option<i64>, Error> {
-    match reply {
-        Reply::Rows(rows) => rows.first().map(|found| row(found)?.columns().integer()).transpose(),
-        Reply::Changed(_) => Ok(None),
-    }
 }
 
 /// A row of the server's. Integers of each width and truth values are numbers, as in SQLite.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::disk::unavailable;
-use super::files::FileId;
+use super::file_id::FileId;
 use crate::Error;
 
 /// Whether the lock is on the database itself.

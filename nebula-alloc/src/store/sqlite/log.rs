@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
 
-use super::BUSY_TIMEOUT;
+use super::connection::BUSY_TIMEOUT;
 use super::disk::{FRAME_HEADER, LOG_HEADER};
 use super::files::Lengths;
 use super::transaction::failure;

@@ -2,10 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::check;
-use super::files::Files;
+use super::files::{Files, Lengths};
 use super::lock::Lock;
-use super::log::Log;
+use super::log::{Log, save};
 use super::transaction::{SqliteTransaction, failure};
 use crate::Error;
 use crate::store::Open;
@@ -75,4 +74,14 @@ impl Transaction for OpenSqlite<'_> {
     fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error> {
         self.inner.tables(prefix)
     }
+}
+
+/// [`Files::check`], outside a transaction. What was acknowledged should not depend on a log that may
+/// be lost with this process.
+pub(super) fn check(files: &Files, lock: &Lock, connection: &Connection) -> Result<Lengths, Error> {
+    files.check(lock).inspect_err(|_| {
+        if files.has_no_other_log() {
+            save(connection);
+        }
+    })
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::disk::{beside, log_of, unavailable};
-use super::files::FileId;
+use super::file_id::FileId;
 use super::transaction::failure;
 use crate::Error;
 

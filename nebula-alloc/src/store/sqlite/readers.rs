@@ -6,11 +6,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::connection::{BUSY_TIMEOUT, prepare};
 use super::disk::unavailable;
 use super::files::refuse_mount;
 use super::owner::refuse_anothers_log;
 use super::transaction::{SqliteTransaction, failure};
-use super::{BUSY_TIMEOUT, prepare};
 use crate::Error;
 use crate::schema::COMPONENT;
 use crate::store::Transaction;

@@ -1,14 +1,19 @@
 //! What only the engine can see.
 
 use rusqlite::StatementStatus;
+use rusqlite::config::DbConfig;
 
+use super::connection::set;
+use super::files::Lengths;
 use super::*;
 use crate::lease::{self, Request, allocate};
 use crate::pool::{self, Pool};
 use crate::reclaim::{self, reclaim};
 use crate::verify::verify;
 use crate::writer::{Writer, WriterOptions};
-use crate::{Actor, Allocator, Family, NetworkId, OwnerId, PoolId, block, event, interval, usable};
+use crate::{
+    Actor, Allocator, Family, NetworkId, OwnerId, PoolId, block, event, fullness, interval, usable,
+};
 
 const NETWORK: NetworkId = NetworkId([1; 16]);
 const ACTOR: Actor<'static> = Actor::named("test");
@@ -142,7 +147,7 @@ fn statements_are_planned_once() {
     for sql in [
         lease::statements::OWNED,
         lease::statements::INSERT,
-        pool::statements::OPEN,
+        fullness::OPEN,
         interval::LOWEST,
         interval::AT_OR_ABOVE,
         interval::SET_FIRST,
@@ -343,7 +348,7 @@ const PLANS: &[(&str, &[&str])] = &[
         reclaim::EXPIRED_OF_NETWORK,
         &["alloc_lease_ending_of_network (<expr>=? AND until>? AND until<?)"],
     ),
-    (pool::statements::OPEN, &["alloc_pool_open (network=? AND family=? AND (position,id)>(?,?))"]),
+    (fullness::OPEN, &["alloc_pool_open (network=? AND family=? AND (position,id)>(?,?))"]),
     (pool::statements::OVERLAPPING, &["alloc_pool_by_address (network=? AND family=? AND last>?)"]),
     (pool::statements::BY_NETWORK, &["alloc_pool_by_network ((network,id)>(?,?))"]),
     (

@@ -6,7 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, StatementStatus, ToSql, ffi};
 
 use crate::Error;
-use crate::store::control::{CONTROLS, controls};
+use crate::store::sql_text::{CONTROLS, controls};
 use crate::store::{Param, READS_ONLY, Row, Transaction, Value};
 
 /// The seam over a `rusqlite` transaction, for callers that have one of their own: what is done

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{LeaseState, Place, Violation};
+use super::super::violation::{Place, Violation};
+use super::LeaseState;
 use crate::OwnerId;
 use crate::event::kind;
 use crate::lease::{Lease, Terms};

@@ -1,7 +1,8 @@
-//! Texts that would end a transaction, which is not theirs alone: the writer's has other requests in
-//! it, and a caller's own has an owner.
+//! What the text of a statement tells of it: whether it only reads, changes a setting, or would end
+//! the transaction, which is not its alone: the writer's has other requests in it, and a caller's own
+//! has an owner.
 
-/// Why they are refused.
+/// Why a text that would end the transaction is refused.
 pub(crate) const CONTROLS: &str = "begins or ends the transaction, which others share";
 
 /// How many words tell what a statement does.
@@ -46,6 +47,42 @@ pub(crate) fn sets(sql: &str) -> bool {
         token == "SET_CONFIG"
             || first && matches!(token.as_str(), "SET" | "RESET" | "DISCARD" | "DO" | "CALL")
     })
+}
+
+/// Whether a text only reads, judged by its words: the engine tells by running it. A text that is
+/// not understood does not; functions that write are not seen.
+///
+/// A statement that writes can be part of a `WITH` at the beginning alone, and `INTO` makes a table.
+pub(crate) fn reads(sql: &str) -> bool {
+    let begin = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+    // A comment may begin with any word.
+    if !begin.starts_with(char::is_alphabetic) {
+        return false;
+    }
+    let mut words = begin
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| !word.is_empty())
+        .peekable();
+    let first = words.peek().copied().unwrap_or_default();
+    let with = is_one_of(first, &["WITH"]);
+    if !with && !is_one_of(first, &["SELECT", "VALUES", "TABLE"]) {
+        return false;
+    }
+    let mut before = "";
+    for word in words {
+        let writes = is_one_of(word, &["INSERT", "DELETE", "MERGE"])
+            // `FOR UPDATE` and `FOR NO KEY UPDATE` lock.
+            || is_one_of(word, &["UPDATE"]) && !is_one_of(before, &["FOR", "KEY"]);
+        if is_one_of(word, &["INTO"]) || with && writes {
+            return false;
+        }
+        before = word;
+    }
+    true
+}
+
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|one| one.eq_ignore_ascii_case(word))
 }
 
 fn is_control(head: &[String]) -> bool {
@@ -124,9 +161,9 @@ fn behind_escaped(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::controls;
     #[cfg(feature = "postgres")]
     use super::sets;
+    use super::{controls, reads};
 
     #[test]
     fn transactions_are_begun_and_ended() {
@@ -193,6 +230,41 @@ mod tests {
             "SELECT E'\\'; COMMIT; --'",
         ] {
             assert!(!controls(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn queries_read() {
+        for sql in [
+            "SELECT a FROM t WHERE b = $1 AND c = 'delete'",
+            "\n  select a FROM t FOR UPDATE SKIP LOCKED",
+            "(SELECT 1) UNION (SELECT 2)",
+            "VALUES (1)",
+            "TABLE t",
+            "WITH one AS (SELECT 1) SELECT * FROM one, t FOR NO KEY UPDATE",
+        ] {
+            assert!(reads(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn everything_else_may_write() {
+        for sql in [
+            "INSERT INTO t VALUES (1) RETURNING a",
+            "update t SET a = 1 RETURNING a",
+            "DELETE FROM t RETURNING a",
+            "MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE",
+            "WITH gone AS (DELETE FROM t RETURNING a) SELECT a FROM gone",
+            "WITH new AS(INSERT INTO t VALUES (1) RETURNING a) SELECT a FROM new",
+            "(WITH old AS (\nupdate t SET a = 1 RETURNING a) SELECT a FROM old)",
+            "SELECT a INTO u FROM t",
+            "/* SELECT */ DELETE FROM t RETURNING a",
+            "-- SELECT\nDELETE FROM t RETURNING a",
+            "EXPLAIN ANALYZE DELETE FROM t",
+            "COMMIT",
+            "",
+        ] {
+            assert!(!reads(sql), "{sql}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which pools have room: those that are known to be full are passed over.
 
-use crate::interval::limit;
+use crate::limits::limit;
 use crate::store::{Row, Transaction};
 use crate::{Error, Family, NetworkId, PoolId};
 
