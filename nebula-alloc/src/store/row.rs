@@ -5,12 +5,7 @@ use std::net::IpAddr;
 use super::value::Value;
 use crate::{Error, address};
 
-/// One row of a result. Columns are counted from 0.
-///
-/// # Errors
-///
-/// All of its methods answer [`Error::Column`] when the column is absent, null where that is not
-/// asked for, or of another type.
+/// One row of a result, which is read through its [columns](Self::columns).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row(Vec<Value>);
 
@@ -30,87 +25,7 @@ impl Row {
     /// Its columns, to be taken one after the other.
     #[must_use]
     pub fn columns(&self) -> Columns<'_> {
-        Columns { row: self, next: 0 }
-    }
-
-    /// The number in column `index`.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn integer(&self, index: usize) -> Result<i64, Error> {
-        self.optional_integer(index)?.ok_or_else(|| self.unexpected(index, "an integer"))
-    }
-
-    /// The text in column `index`.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn text(&self, index: usize) -> Result<&str, Error> {
-        self.optional_text(index)?.ok_or_else(|| self.unexpected(index, "a text"))
-    }
-
-    /// The bytes in column `index`.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn blob(&self, index: usize) -> Result<&[u8], Error> {
-        self.optional_blob(index)?.ok_or_else(|| self.unexpected(index, "a blob"))
-    }
-
-    /// The bytes in column `index`, of a fixed length: an id, a digest.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn array<const N: usize>(&self, index: usize) -> Result<[u8; N], Error> {
-        let bytes = self.blob(index)?;
-        bytes.try_into().map_err(|_| Error::Column {
-            index,
-            expected: "a blob of fixed length",
-            found: "a blob of another length",
-        })
-    }
-
-    /// The address in column `index`.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn address(&self, index: usize) -> Result<IpAddr, Error> {
-        address::from_octets(self.blob(index)?).ok_or(Error::Column {
-            index,
-            expected: "an address of 4 or 16 bytes",
-            found: "a blob of another length",
-        })
-    }
-
-    /// The number in column `index`, if it is not null.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn optional_integer(&self, index: usize) -> Result<Option<i64>, Error> {
-        match self.0.get(index) {
-            Some(Value::Integer(value)) => Ok(Some(*value)),
-            Some(Value::Null) => Ok(None),
-            _ => Err(self.unexpected(index, "an integer")),
-        }
-    }
-
-    /// The text in column `index`, if it is not null.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn optional_text(&self, index: usize) -> Result<Option<&str>, Error> {
-        match self.0.get(index) {
-            Some(Value::Text(value)) => Ok(Some(value)),
-            Some(Value::Null) => Ok(None),
-            _ => Err(self.unexpected(index, "a text")),
-        }
-    }
-
-    /// The bytes in column `index`, if it is not null.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn optional_blob(&self, index: usize) -> Result<Option<&[u8]>, Error> {
-        match self.0.get(index) {
-            Some(Value::Blob(value)) => Ok(Some(value)),
-            Some(Value::Null) => Ok(None),
-            _ => Err(self.unexpected(index, "a blob")),
-        }
-    }
-
-    fn unexpected(&self, index: usize, expected: &'static str) -> Error {
-        let found = match self.0.get(index) {
-            None => "absent",
-            Some(Value::Null) => "null",
-            Some(Value::Integer(_)) => "an integer",
-            Some(Value::Text(_)) => "a text",
-            Some(Value::Blob(_)) => "a blob",
-        };
-        Error::Column { index, expected, found }
+        Columns { values: &self.0, taken: 0 }
     }
 }
 
@@ -123,80 +38,106 @@ impl Row {
 /// column is absent, null where that is not asked for, or of another type.
 #[derive(Debug)]
 pub struct Columns<'a> {
-    row: &'a Row,
-    next: usize,
+    values: &'a [Value],
+    /// How many were taken.
+    taken: usize,
 }
 
 #[allow(clippy::missing_errors_doc)] // one word on errors for all of them, above
 impl<'a> Columns<'a> {
     /// The next column: a number.
     pub fn integer(&mut self) -> Result<i64, Error> {
-        let index = self.advance();
-        self.row.integer(index)
+        self.optional_integer()?.ok_or_else(|| self.unexpected(INTEGER, "null"))
     }
 
     /// The next column: a text.
     pub fn text(&mut self) -> Result<&'a str, Error> {
-        let index = self.advance();
-        self.row.text(index)
+        self.optional_text()?.ok_or_else(|| self.unexpected(TEXT, "null"))
     }
 
     /// The next column: bytes.
     pub fn blob(&mut self) -> Result<&'a [u8], Error> {
-        let index = self.advance();
-        self.row.blob(index)
+        self.optional_blob()?.ok_or_else(|| self.unexpected(BLOB, "null"))
     }
 
     /// The next column: bytes of a fixed length, such as an id or a digest.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let index = self.advance();
-        self.row.array(index)
+        self.optional_array()?.ok_or_else(|| self.unexpected(BLOB, "null"))
     }
 
     /// The next column: an address.
     pub fn address(&mut self) -> Result<IpAddr, Error> {
-        let index = self.advance();
-        self.row.address(index)
+        self.optional_address()?.ok_or_else(|| self.unexpected(BLOB, "null"))
     }
 
     /// The next column: a number or null.
     pub fn optional_integer(&mut self) -> Result<Option<i64>, Error> {
-        let index = self.advance();
-        self.row.optional_integer(index)
+        match self.next() {
+            Some(Value::Integer(number)) => Ok(Some(*number)),
+            other => self.null(INTEGER, other),
+        }
     }
 
     /// The next column: a text or null.
     pub fn optional_text(&mut self) -> Result<Option<&'a str>, Error> {
-        let index = self.advance();
-        self.row.optional_text(index)
+        match self.next() {
+            Some(Value::Text(text)) => Ok(Some(text)),
+            other => self.null(TEXT, other),
+        }
     }
 
     /// The next column: bytes or null.
     pub fn optional_blob(&mut self) -> Result<Option<&'a [u8]>, Error> {
-        let index = self.advance();
-        self.row.optional_blob(index)
+        match self.next() {
+            Some(Value::Blob(bytes)) => Ok(Some(bytes)),
+            other => self.null(BLOB, other),
+        }
     }
 
     /// The next column: bytes of a fixed length or null.
     pub fn optional_array<const N: usize>(&mut self) -> Result<Option<[u8; N]>, Error> {
-        let index = self.advance();
-        self.row.optional_blob(index)?.map(|_| self.row.array(index)).transpose()
+        let Some(bytes) = self.optional_blob()? else { return Ok(None) };
+        let array = bytes.try_into().map_err(|_| self.unexpected("a blob of fixed length", LONG));
+        array.map(Some)
     }
 
     /// The next column: an address or null.
     pub fn optional_address(&mut self) -> Result<Option<IpAddr>, Error> {
-        let index = self.advance();
-        self.row.optional_blob(index)?.map(|_| self.row.address(index)).transpose()
+        let Some(bytes) = self.optional_blob()? else { return Ok(None) };
+        let address = address::from_octets(bytes);
+        address.map(Some).ok_or_else(|| self.unexpected("an address of 4 or 16 bytes", LONG))
     }
 
     /// Leaves out the next column, which this reader has no use for.
     pub fn skip(&mut self) {
-        self.advance();
+        self.taken += 1;
     }
 
-    fn advance(&mut self) -> usize {
-        let index = self.next;
-        self.next += 1;
-        index
+    fn next(&mut self) -> Option<&'a Value> {
+        let value = self.values.get(self.taken);
+        self.taken += 1;
+        value
+    }
+
+    /// That the column just taken is null.
+    fn null<T>(&self, expected: &'static str, value: Option<&Value>) -> Result<Option<T>, Error> {
+        let found = match value {
+            Some(Value::Null) => return Ok(None),
+            Some(Value::Integer(_)) => INTEGER,
+            Some(Value::Text(_)) => TEXT,
+            Some(Value::Blob(_)) => BLOB,
+            None => "absent",
+        };
+        Err(self.unexpected(expected, found))
+    }
+
+    /// The column just taken is not what it should be.
+    fn unexpected(&self, expected: &'static str, found: &'static str) -> Error {
+        Error::Column { index: self.taken.saturating_sub(1), expected, found }
     }
 }
+
+const INTEGER: &str = "an integer";
+const TEXT: &str = "a text";
+const BLOB: &str = "a blob";
+const LONG: &str = "a blob of another length";

@@ -193,7 +193,7 @@ impl Sample {
         let Ok((mut store, state)) = read else { return Verdict::Refused };
         let sound = store.transaction(|tx| {
             let verdict = tx.query("PRAGMA integrity_check(1)", &[])?;
-            Ok::<_, Error>(verify(tx)?.is_empty() && verdict[0].text(0)? == "ok")
+            Ok::<_, Error>(verify(tx)?.is_empty() && verdict[0].columns().text()? == "ok")
         });
         // Whatever it is, it gives nothing twice.
         let writer = Writer::start(store, || NOW, WriterOptions::default()).unwrap();

@@ -492,8 +492,8 @@ fn the_log_stays_below_four_times_the_database_while_readers_overlap() {
             assert!(answers.into_iter().all(|answer| answer.wait().is_ok()));
             slowest = slowest.max(begun.elapsed());
             let log = beside(&path, "-wal").metadata().unwrap().len();
-            let pages =
-                allocator.transaction(|tx, _, _| tx.query("PRAGMA page_count", &[])?[0].integer(0));
+            let pages = allocator
+                .transaction(|tx, _, _| tx.query("PRAGMA page_count", &[])?[0].columns().integer());
             let ratio = log as f64 / (4096 * pages.wait().unwrap()) as f64;
             longest = longest.max(ratio);
         }

@@ -45,7 +45,7 @@ fn no_step_changes_where_leases_are_written_or_how_durable_they_are_for_others()
     drop(with_pool(&other));
     let other = open(&other)
         .transaction(|tx| tx.query("SELECT CAST(current_schema() AS TEXT)", &[]))
-        .and_then(|rows| rows[0].text(0).map(str::to_owned))
+        .and_then(|rows| rows[0].columns().text().map(str::to_owned))
         .unwrap();
     let allocator = Allocator::new(writer(with_pool(&url)), "test");
     type Run = fn(&mut dyn Transaction, &str) -> Result<(), Error>;
@@ -114,14 +114,17 @@ fn numbers_of_each_width_are_numbers() {
     let widths = "SELECT CAST(1 AS SMALLINT), 2, CAST(3 AS BIGINT), 1 < 2, NULL, 'text',
          count(*), length('four') FROM (SELECT 1) AS one";
     let row = store.transaction(|tx| tx.query(widths, &[])).unwrap().remove(0);
-    let numbers = [0, 1, 2, 3, 6, 7].map(|index| row.integer(index).unwrap());
+    let mut row = row.columns();
+    let mut numbers = [0; 6];
+    numbers[..4].fill_with(|| row.integer().unwrap());
+    assert_eq!((row.optional_integer(), row.text()), (Ok(None), Ok("text")));
+    numbers[4..].fill_with(|| row.integer().unwrap());
     assert_eq!(numbers, [1, 2, 3, 1, 1, 4]);
-    assert_eq!((row.optional_integer(4), row.text(5)), (Ok(None), Ok("text")));
 
     // The server takes `$1` for a number of 32 bits here.
     let next = "SELECT $1 + 1";
     let given = |number: i64| vec![number.into()];
-    let answer = store.transaction(|tx| tx.query(next, &given(41))?[0].integer(0));
+    let answer = store.transaction(|tx| tx.query(next, &given(41))?[0].columns().integer());
     assert_eq!(answer, Ok::<_, Error>(42));
     let wide = store.transaction(|tx| tx.query(next, &given(1 << 40)).map(drop));
     assert!(matches!(wide, Err(Error::Database { .. })), "{wide:?}");
@@ -135,7 +138,7 @@ fn numbers_of_each_width_are_numbers() {
         let many = tx.query("SELECT CAST($1 AS BIGINT)", &[1.into(), 2.into()]);
         assert!(matches!(many, Err(Error::Statement { .. })), "{many:?}");
         // A misuse leaves the transaction as it was.
-        tx.query("SELECT 1", &[])?[0].integer(0)
+        tx.query("SELECT 1", &[])?[0].columns().integer()
     });
     assert_eq!(many, Ok::<_, Error>(1));
 }
@@ -152,14 +155,14 @@ fn queued_statements_run_in_order_and_inserts_share_statements() {
             tx.queue("UPDATE mine SET value = value + $1", &[1000.into()])?;
             tx.queue(INSERT, &[110.into(), 7.into()])?;
             let count = "SELECT count(*) FROM mine WHERE value >= $1";
-            let count = tx.query(count, &[1000.into()])?[0].integer(0)?;
+            let count = tx.query(count, &[1000.into()])?[0].columns().integer()?;
             let shared = tx.query(
                 "SELECT generic_plans + custom_plans FROM pg_prepared_statements
                  WHERE starts_with(statement, $1) AND statement LIKE '%unnest%'",
                 &["INSERT INTO mine".into()],
             )?;
             assert_eq!(value(tx, 110)?, 7);
-            let runs: Vec<_> = shared.iter().map(|row| row.integer(0).unwrap()).collect();
+            let runs: Vec<_> = shared.iter().map(|row| row.columns().integer().unwrap()).collect();
             Ok::<_, Error>((count, runs))
         })
         .unwrap();
@@ -321,11 +324,11 @@ fn many_owners_are_looked_up_one_by_one() {
                 &["CROSS JOIN LATERAL".into()],
             )?;
             assert_eq!(lookup.len(), 1, "one statement for all of them");
-            let name = lookup[0].text(0)?;
+            let name = lookup[0].columns().text()?;
             tx.query(&format!("EXPLAIN (COSTS OFF) EXECUTE {name}(NULL, NULL, NULL)"), &[])
         })
         .unwrap();
-    let plan: Vec<_> = plan.iter().map(|row| row.text(0).unwrap()).collect();
+    let plan: Vec<_> = plan.iter().map(|row| row.columns().text().unwrap()).collect();
     let plan = plan.join("\n");
     assert!(plan.contains("Nested Loop") && plan.contains("alloc_lease_active"), "{plan}");
     assert!(!plan.contains("Seq Scan on alloc_") && !plan.contains("Hash Join"), "{plan}");

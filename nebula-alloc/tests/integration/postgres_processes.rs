@@ -26,7 +26,7 @@ fn several_processes_may_migrate_at_once() {
             }
         });
         let versions = "SELECT count(*) FROM nebula_schema WHERE component = 'alloc'";
-        let count = open(&url).transaction(|tx| tx.query(versions, &[])?[0].integer(0));
+        let count = open(&url).transaction(|tx| tx.query(versions, &[])?[0].columns().integer());
         assert_eq!(count, Ok::<_, Error>(1));
     }
 }

@@ -50,7 +50,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn count(store: &mut Postgres, sql: &str) -> i64 {
-    store.transaction(|tx| tx.query(sql, &[])?[0].integer(0)).unwrap()
+    store.transaction(|tx| tx.query(sql, &[])?[0].columns().integer()).unwrap()
 }
 
 fn assert_sound(store: &mut Postgres) {

@@ -45,7 +45,8 @@ fn opening_again_changes_nothing() {
     writer.shutdown();
     let before = std::fs::read(&path).unwrap();
     let mut again = Sqlite::open(&path).unwrap();
-    let count = again.transaction(|tx| tx.query("SELECT total_changes()", &[])?[0].integer(0));
+    let count =
+        again.transaction(|tx| tx.query("SELECT total_changes()", &[])?[0].columns().integer());
     assert_eq!(count, Ok::<_, Error>(0));
     drop(again);
     assert_eq!(std::fs::read(&path).unwrap(), before);

@@ -41,7 +41,7 @@ fn sqlite_runs_what_is_committed_and_walks_no_table() {
         .unwrap();
     let mut text = String::from("-- The tables.\n\n");
     for row in &schema {
-        writeln!(text, "{};\n", row.text(0).unwrap()).unwrap();
+        writeln!(text, "{};\n", row.columns().text().unwrap()).unwrap();
     }
     text.push_str("-- What is run, and how it finds its rows.\n\n");
     store
@@ -49,7 +49,9 @@ fn sqlite_runs_what_is_committed_and_walks_no_table() {
             for sql in seen.keys() {
                 let plan = tx.query(&format!("EXPLAIN QUERY PLAN {sql}"), &nulls(sql))?;
                 for row in &plan {
-                    let way = row.text(3)?;
+                    let mut row = row.columns();
+                    (0..3).for_each(|_| row.skip());
+                    let way = row.text()?;
                     assert!(!way.starts_with("SCAN alloc_") || walks(sql), "{sql}\n{way}");
                     writeln!(text, "-- {way}").unwrap();
                 }
@@ -95,7 +97,7 @@ fn postgres_runs_what_is_committed_and_walks_no_table() {
                 let plan =
                     tx.query(&format!("EXPLAIN (COSTS OFF) EXECUTE look_{index}{nulls}"), &[])?;
                 for row in &plan {
-                    let way = row.text(0)?;
+                    let way = row.columns().text()?;
                     assert!(!way.contains("Seq Scan on alloc_") || walks(&sql), "{sql}\n{way}");
                 }
                 writeln!(text, "{sql};\n").unwrap();
@@ -156,7 +158,8 @@ fn postgres_asks_the_index_that_was_made_for_the_question_whatever_it_knows() {
                     tx.script(&format!("PREPARE {name} AS {sql}"))?;
                     let nulls = vec!["NULL"; nulls(sql).len()].join(", ");
                     let plan = tx.query(&format!("EXPLAIN EXECUTE {name}({nulls})"), &[])?;
-                    let plan: Vec<_> = plan.iter().map(|row| row.text(0).unwrap()).collect();
+                    let plan: Vec<_> =
+                        plan.iter().map(|row| row.columns().text().unwrap()).collect();
                     let plan = plan.join("\n");
                     for way in *ways {
                         assert!(plan.contains(&format!("using {way} ")), "{state}: {sql}\n{plan}");

@@ -109,7 +109,7 @@ impl Store {
     }
 
     pub fn count(&mut self, sql: &str) -> i64 {
-        self.run(|tx| tx.query(sql, &[])?[0].integer(0)).unwrap()
+        self.run(|tx| tx.query(sql, &[])?[0].columns().integer()).unwrap()
     }
 
     pub fn assert_sound(&mut self) {

@@ -71,11 +71,13 @@ fn it_is_migrated_and_sound() {
     let version = "SELECT version, oldest FROM nebula_schema WHERE component = 'alloc'";
     let versions = run(&mut store, |tx| {
         let rows = tx.query(version, &[])?;
-        Ok((rows.len(), rows[0].integer(0)?, rows[0].integer(1)?))
+        let mut row = rows[0].columns();
+        Ok((rows.len(), row.integer()?, row.integer()?))
     });
     assert_eq!(versions, Ok((1, 5, 5)), "an older program would hide what it frees");
     let count = |store: &mut Sqlite| {
-        run(store, |tx| tx.query("SELECT count(*) FROM alloc_event", &[])?[0].integer(0)).unwrap()
+        run(store, |tx| tx.query("SELECT count(*) FROM alloc_event", &[])?[0].columns().integer())
+            .unwrap()
     };
     let before = count(&mut store);
     drop(store);

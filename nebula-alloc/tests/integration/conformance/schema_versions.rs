@@ -23,7 +23,8 @@ fn recorded(store: &mut Store) -> (i64, i64) {
     store
         .run(|tx| {
             let row = &tx.query(sql, &[])?[0];
-            Ok((row.integer(0)?, row.integer(1)?))
+            let mut row = row.columns();
+            Ok((row.integer()?, row.integer()?))
         })
         .unwrap()
 }

@@ -177,7 +177,8 @@ fn stored(writer: &Writer) -> (BTreeSet<u64>, BTreeSet<IpAddr>) {
         .transaction(|tx, _| {
             assert_eq!(verify(tx)?, []);
             let rows = tx.query("SELECT number FROM mine", &[])?;
-            let numbers = rows.iter().map(|row| row.integer(0).unwrap().cast_unsigned()).collect();
+            let numbers =
+                rows.iter().map(|row| row.columns().integer().unwrap().cast_unsigned()).collect();
             let leases = list(tx, NETWORK, None, 10_000)?;
             Ok::<_, Error>((numbers, leases.iter().map(|lease| lease.address).collect()))
         })

@@ -213,9 +213,11 @@ impl Whole {
             }
         }
         for row in tx.query("SELECT pool, first, last FROM alloc_interval", &[])? {
-            let range = AddressRange::new(row.address(1)?, row.address(2)?)?;
+            let mut row = row.columns();
+            let pool = PoolId(row.array()?);
+            let range = AddressRange::new(row.address()?, row.address()?)?;
             for address in addresses(range) {
-                let new = whole.free.insert((PoolId(row.array(0)?), address));
+                let new = whole.free.insert((pool, address));
                 assert!(new, "{address} is free twice");
             }
         }

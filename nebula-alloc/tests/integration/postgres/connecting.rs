@@ -16,7 +16,9 @@ fn refusal(url: &str) -> Error {
 
 fn pools(url: &str) -> i64 {
     let mut store = open(url);
-    store.transaction(|tx| tx.query("SELECT count(*) FROM alloc_pool", &[])?[0].integer(0)).unwrap()
+    store
+        .transaction(|tx| tx.query("SELECT count(*) FROM alloc_pool", &[])?[0].columns().integer())
+        .unwrap()
 }
 
 /// Where the role may make tables, with tables in `public`.
@@ -34,7 +36,7 @@ fn a_schema_that_comes_before_that_of_the_tables_hides_nothing() {
     cluster.sql_in("hidden", "CREATE SCHEMA hidden AUTHORIZATION hidden");
     assert_eq!(pools(&url), 1, "those of public");
     let readers = PostgresReaders::open(&url, 1).unwrap();
-    let found = readers.read(|tx| tx.query("SELECT id FROM alloc_pool", &[])?[0].array(0));
+    let found = readers.read(|tx| tx.query("SELECT id FROM alloc_pool", &[])?[0].columns().array());
     assert_eq!(found, Ok::<_, Error>(POOL.0));
     let schemas =
         "SELECT string_agg(schemaname, ',') FROM pg_tables WHERE tablename = 'alloc_pool'";

@@ -85,7 +85,7 @@ fn a_follower_by_id_misses_no_event() {
     });
     let ids = |sql: &str| -> Vec<i64> {
         let rows = readers.read(|tx| tx.query(sql, &[])).unwrap();
-        rows.iter().map(|row| row.integer(0).unwrap()).collect()
+        rows.iter().map(|row| row.columns().integer().unwrap()).collect()
     };
     let missed = |seen: &[i64], written: &[i64]| -> usize {
         let seen: BTreeSet<_> = seen.iter().collect();

@@ -137,12 +137,12 @@ pub const SELECT: &str = "SELECT value FROM mine WHERE id = $1";
 pub const UPDATE: &str = "UPDATE mine SET value = $1 WHERE id = $2";
 
 pub fn value(tx: &mut dyn Transaction, id: i64) -> Result<i64, Error> {
-    tx.query(SELECT, &[id.into()])?[0].integer(0)
+    tx.query(SELECT, &[id.into()])?[0].columns().integer()
 }
 
 pub fn rows(url: &str) -> i64 {
     let count = "SELECT count(*) FROM mine";
-    open(url).transaction(|tx| tx.query(count, &[])?[0].integer(0)).unwrap()
+    open(url).transaction(|tx| tx.query(count, &[])?[0].columns().integer()).unwrap()
 }
 
 /// Waits for what must come about by itself.
