@@ -1,8 +1,8 @@
 //! The seam over SQLite, with a count of what it costs.
 
-use nebula_alloc::Error;
 use nebula_alloc::store::sqlite::SqliteTransaction;
 use nebula_alloc::store::{Param, Row, Transaction};
+use nebula_alloc::{EngineFault, Error, Outage};
 use rusqlite::StatementStatus;
 
 /// The library's own seam, which adds up the steps of SQLite's virtual machine and the rows that
@@ -23,7 +23,9 @@ impl<'a> Counted<'a> {
     /// The seam runs statements from the connection's cache and puts them back there with their
     /// counters.
     fn count(&mut self, sql: &str) -> Result<(), Error> {
-        let failed = |error: rusqlite::Error| Error::Unavailable { reason: error.to_string() };
+        let failed = |error: rusqlite::Error| {
+            Error::Unavailable(Outage::from(EngineFault { code: None, message: error.to_string() }))
+        };
         let statement = self.transaction.prepare_cached(sql).map_err(failed)?;
         let steps = statement.reset_status(StatementStatus::VmStep);
         self.steps += u64::try_from(steps).unwrap_or_default();

@@ -13,11 +13,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::Error;
+use crate::error::{Error, Outage};
 use crate::event::{self, Actor, kind};
 use crate::limits::CLOCK_TOLERANCE;
 use crate::store::Transaction;
-use crate::utc::utc;
 
 /// Believes that it is `now`, although events say that it was later already: from here on time is
 /// counted from `now`. [`Writer::confirm_clock`](crate::Writer::confirm_clock) is this for a program
@@ -47,14 +46,7 @@ pub(crate) fn after(last_event: Option<i64>, clock: i64) -> Result<i64, Error> {
     let last = last_event.unwrap_or(clock).max(clock);
     match last.abs_diff(clock) {
         0..=CLOCK_TOLERANCE => Ok(last),
-        _ => Err(Error::Unavailable {
-            reason: format!(
-                "the last event is of {}, far ahead of the clock, which says {}: put the clock \
-                 right, or say that it is (`nebula-gc confirm-clock`)",
-                utc(last),
-                utc(clock)
-            ),
-        }),
+        _ => Err(Error::Unavailable(Outage::ClockBehindEvents { last_event: last, clock })),
     }
 }
 

@@ -1,9 +1,13 @@
 //! What can go wrong, as one enum.
 
+mod cause;
+mod code;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use self::cause::{Contention, Doubt, EngineFault, FileFault, Misuse, Outage, Remedy};
 use crate::address::{AddressRange, Family, InvalidRange};
 use crate::utc::utc;
 use crate::{LeaseId, NetworkId, OwnerId, PoolId};
@@ -238,11 +242,8 @@ pub enum Error {
     #[error("a row with this key is already there")]
     Unique,
     /// Another transaction was in the way; the same request may succeed at once.
-    #[error("contended: {reason}")]
-    Contended {
-        /// The engine's words.
-        reason: String,
-    },
+    #[error("contended: {0}")]
+    Contended(Contention),
     /// A row that [`queue_one`](crate::store::Transaction::queue_one) was to change was changed by
     /// another first; the same request may succeed at once.
     #[error("overtaken: {verb} changed {changed} rows instead of one")]
@@ -254,17 +255,11 @@ pub enum Error {
     },
     /// The store cannot serve now (full disk, failed input or output, shut down). Nothing of the
     /// request was stored.
-    #[error("store unavailable: {reason}")]
-    Unavailable {
-        /// The engine's words.
-        reason: String,
-    },
+    #[error("store unavailable: {0}")]
+    Unavailable(Outage),
     /// The commit failed in a way that leaves open whether it took place. Asking again is safe.
-    #[error("outcome unknown: {reason}")]
-    OutcomeUnknown {
-        /// The engine's words.
-        reason: String,
-    },
+    #[error("outcome unknown: {0}")]
+    OutcomeUnknown(Doubt),
     /// The engine refused a statement, for a reason that is a defect of the program.
     #[error("database error {code}: {message}")]
     Database {
@@ -285,10 +280,10 @@ pub enum Error {
     },
     /// A statement's parameters are not `$1, $2, …` in the order of their first appearance, are
     /// more or fewer than the values given, or the statement was given to the wrong method.
-    #[error("unusable statement ({reason}): {sql}")]
+    #[error("unusable statement ({misuse}): {sql}")]
     Statement {
         /// What is wrong with it.
-        reason: &'static str,
+        misuse: Misuse,
         /// The text.
         sql: String,
     },
@@ -435,15 +430,15 @@ impl Error {
             | Error::Overlap { .. }
             | Error::UnusableText { .. }
             | Error::TooMany { .. }
-            | Error::InvalidRange { .. }
+            | Error::InvalidRange(_)
             | Error::RangeForOwner { .. }
             | Error::AnotherTime { .. }
             | Error::ReservedKind { .. } => true,
             Error::Unique
-            | Error::Contended { .. }
+            | Error::Contended(_)
             | Error::Overtaken { .. }
-            | Error::Unavailable { .. }
-            | Error::OutcomeUnknown { .. }
+            | Error::Unavailable(_)
+            | Error::OutcomeUnknown(_)
             | Error::Database { .. }
             | Error::Column { .. }
             | Error::Statement { .. }
@@ -466,16 +461,16 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Error::Contended { .. }
+            Error::Contended(_)
                 | Error::Overtaken { .. }
-                | Error::Unavailable { .. }
-                | Error::OutcomeUnknown { .. }
+                | Error::Unavailable(_)
+                | Error::OutcomeUnknown(_)
                 | Error::QueueFull { .. }
         )
     }
 
     /// Whether another transaction was in the way, so that the same may be tried again at once.
     pub(crate) fn is_contention(&self) -> bool {
-        matches!(self, Error::Contended { .. } | Error::Overtaken { .. })
+        matches!(self, Error::Contended(_) | Error::Overtaken { .. })
     }
 }

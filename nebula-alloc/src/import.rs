@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::error::Contention;
 use crate::event::Actor;
 use crate::lease::{self, Lease, Request};
 use crate::store::Transaction;
@@ -144,7 +145,7 @@ pub fn take_over(
     let answers = lease::allocate_many(tx, now, &requests)?.into_iter();
     // Others were taken over by now: this is no refusal to go on after.
     answers.collect::<Result<_, _>>().map_err(|error| match error.is_refusal() {
-        true => Error::Contended { reason: format!("another process was first: {error}") },
+        true => Error::Contended(Contention::First(Box::new(error))),
         false => error,
     })
 }

@@ -15,6 +15,7 @@ pub(crate) use self::row::AT_OR_ABOVE;
 pub(crate) use self::row::SET_FIRST;
 use self::row::{Interval, NOBODY, bounds, insert, set_first, take_from};
 use crate::address::{Sum, advance, next, octets, previous};
+use crate::error::Contention;
 use crate::limits::{RUNS, limit};
 use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, PoolId, fullness};
@@ -224,7 +225,7 @@ fn covering(
         && tx.instance().is_some()
         && found(tx.query(AT_OR_ABOVE, &params)?)?.is_some()
     {
-        return Err(Error::Contended { reason: format!("others take addresses around {address}") });
+        return Err(Error::Contended(Contention::Around(address)));
     }
     Ok(locked)
 }

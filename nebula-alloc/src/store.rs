@@ -149,9 +149,6 @@ pub trait Transaction {
     fn tables(&mut self, prefix: &str) -> Result<Vec<String>, Error>;
 }
 
-/// For engines: why a statement that may write is refused while a step plans.
-pub(crate) const READS_ONLY: &str = "writes, where only reading is allowed";
-
 /// For engines: a statement of [`Transaction::queue_one`] changed another number of rows.
 pub(crate) fn not_one(changed: u64, sql: &str) -> Error {
     let verb = sql.split_whitespace().next().unwrap_or_default().to_owned();

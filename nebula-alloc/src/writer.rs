@@ -61,7 +61,7 @@ use self::slot::{Await, slot};
 pub(crate) use self::step::Once;
 pub use self::step::{Planned, Step};
 use self::thread::{Confirmed, Run};
-use crate::Error;
+use crate::error::{EngineFault, Error, Outage};
 use crate::store::{Engine, Transaction};
 
 /// The handle of the writing thread; share it by reference or in an `Arc`.
@@ -97,8 +97,7 @@ impl Writer {
         let meters = Arc::<Meters>::default();
         let (end, ended) = slot();
         let clock = move || {
-            guard(&clock)
-                .map_err(|error| Error::Unavailable { reason: format!("the clock: {error}") })
+            guard(&clock).map_err(|error| Error::Unavailable(Outage::Clock(Box::new(error))))
         };
         let confirmed = Confirmed::default();
         let mut run = Run {
@@ -125,7 +124,7 @@ impl Writer {
                 drop(run);
                 end.fill(closed);
             })
-            .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
+            .map_err(|error| Error::Unavailable(Outage::Engine(EngineFault::system(&error))))?;
         let queue = Queue { sender, room, meters: Arc::clone(&meters) };
         Ok(Self {
             queue: RwLock::new(Some(Arc::new(queue))),
@@ -251,12 +250,12 @@ impl Writer {
     pub fn close(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         self.hang_up();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let gone = |reason: &str| Err(Error::Unavailable { reason: reason.into() });
+        let gone = |cause| Err(Error::Unavailable(cause));
         poll_fn(move |context| match &ended {
             Some(ended) => ended
                 .poll(context)
-                .map(|closed| closed.unwrap_or_else(|| gone("the writer panicked"))),
-            None => Poll::Ready(gone("the writer was closed before")),
+                .map(|closed| closed.unwrap_or_else(|| gone(Outage::WriterPanicked))),
+            None => Poll::Ready(gone(Outage::WriterClosed)),
         })
     }
 

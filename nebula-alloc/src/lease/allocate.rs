@@ -7,6 +7,7 @@ use super::grant::insert;
 use super::owned::{Owned, claim, owned};
 use super::renew::prolong;
 use super::{Lease, Request, record};
+use crate::error::Contention;
 use crate::event::{Actor, kind};
 use crate::fullness;
 use crate::pool::Space;
@@ -210,11 +211,8 @@ fn take(
         && tx.instance().is_some()
         && Space::any_has_more(tx, now, network, family, pool)?;
     for asking in waiting {
-        let error = if contended {
-            Error::Contended { reason: "others are taking the last addresses".into() }
-        } else {
-            exhausted.clone()
-        };
+        let error =
+            if contended { Error::Contended(Contention::LastAddresses) } else { exhausted.clone() };
         answers.give(asking, Err(error));
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::grant::{activate, insert};
 use super::{BY_OWNER, Lease, LeaseState, Request, columns, in_order, read, record};
 use crate::address::octets;
+use crate::error::Contention;
 use crate::error::Keeper;
 use crate::event::{Actor, kind};
 use crate::reservation::{self, Purpose};
@@ -129,7 +130,7 @@ fn missing(
     let params = [network.as_bytes().into(), octets.as_slice().into(), pool.as_bytes().into()];
     Ok(match tx.query(SOMEWHERE, &params)?.is_empty() {
         true => Error::Inconsistent { pool, address },
-        false => Error::Contended { reason: format!("others take addresses around {address}") },
+        false => Error::Contended(Contention::Around(address)),
     })
 }
 

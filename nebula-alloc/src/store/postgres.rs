@@ -46,7 +46,7 @@ use self::settings::{LOCK_TIMEOUT, Opened, Purpose, Settings};
 use self::settled::BEGINS_AFTER;
 use self::transaction::OpenPostgres;
 use self::value::Bound;
-use crate::Error;
+use crate::error::{Contention, Doubt, Error, Outage};
 use crate::schema::COMPONENT;
 use crate::store::migrate::{Component, migrate};
 use crate::store::{Begin, Begun, Open, Subject};
@@ -197,8 +197,7 @@ impl Postgres {
         while !self.start(None, &subjects)?.elsewhere.is_empty() {
             drop(OpenPostgres::new(&mut self.session, None));
             if !is_about_everything(&subjects) || Instant::now() > give_up {
-                let reason = "another process is at work on the same subject".into();
-                return Err(Error::Contended { reason }.into());
+                return Err(Error::Contended(Contention::SameSubject).into());
             }
             thread::sleep(LOOK);
         }
@@ -228,7 +227,7 @@ impl Postgres {
     /// of the transaction has been sent.
     fn start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
         match self.try_start(now, subjects) {
-            Err(Error::Unavailable { .. }) if self.session.lost().is_some() => {
+            Err(Error::Unavailable(_)) if self.session.lost().is_some() => {
                 self.reconnect()?;
                 self.try_start(now, subjects)
             }
@@ -256,9 +255,7 @@ impl Postgres {
             self.agreed = Some(Instant::now());
             return Ok(());
         }
-        let which = if now > server { "ahead of" } else { "behind" };
-        let reason = format!("the clock is {seconds} s {which} the database's");
-        Err(Error::Unavailable { reason })
+        Err(Error::Unavailable(Outage::ClockOff { seconds, is_ahead: now > server }))
     }
 
     fn try_start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
@@ -307,7 +304,7 @@ impl Postgres {
         let started = match Started::read(replies) {
             Ok(started) if started.pid.is_some_and(|pid| pid != self.pid) => Err(pooler::refused()),
             Ok(started) if started.shut => Ok(Started::shut_out(subjects)),
-            Err(Error::Contended { .. }) if everything => {
+            Err(Error::Contended(_)) if everything => {
                 self.gate.missed();
                 Ok(Started::shut_out(subjects))
             }
@@ -373,8 +370,8 @@ impl Started {
 fn finish(mut open: OpenPostgres<'_>) -> Result<(), Error> {
     open.flush()?;
     open.commit().map_err(|error| match error {
-        Error::Contended { .. } => error,
-        other => Error::OutcomeUnknown { reason: other.to_string() },
+        Error::Contended(_) => error,
+        other => Error::OutcomeUnknown(Doubt::Commit(Box::new(other))),
     })
 }
 

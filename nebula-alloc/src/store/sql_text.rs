@@ -2,9 +2,6 @@
 //! the transaction, which is not its alone: the writer's has other requests in it, and a caller's own
 //! has an owner.
 
-/// Why a text that would end the transaction is refused.
-pub(crate) const CONTROLS: &str = "begins or ends the transaction, which others share";
-
 /// How many words tell what a statement does.
 const HEAD: usize = 3;
 

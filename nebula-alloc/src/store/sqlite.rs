@@ -26,7 +26,7 @@ use self::open::{OpenSqlite, check};
 pub use self::readers::Readers;
 pub use self::transaction::SqliteTransaction;
 use self::transaction::failure;
-use crate::Error;
+use crate::error::{Doubt, Error, Outage};
 use crate::schema::COMPONENT;
 use crate::store::Transaction;
 use crate::store::migrate::{Component, migrate};
@@ -133,8 +133,8 @@ impl Sqlite {
         let mut open = self.open_transaction()?;
         let output = work(&mut open)?;
         open.commit().map_err(|error| match error {
-            Error::Contended { .. } => error,
-            other => Error::OutcomeUnknown { reason: other.to_string() },
+            Error::Contended(_) => error,
+            other => Error::OutcomeUnknown(Doubt::Commit(Box::new(other))),
         })?;
         Ok(output)
     }
@@ -212,9 +212,7 @@ impl Begin for Sqlite {
         set_cache(&connection, self.cache)?;
         let files = Files::of(&self.path)?;
         if !files.is_same_database(&self.files) {
-            return Err(Error::Unavailable {
-                reason: "the database was replaced meanwhile".into(),
-            });
+            return Err(Error::Unavailable(Outage::Replaced));
         }
         self.log = Log::new(&connection, files.check(lock)?)?;
         (self.connection, self.files) = (connection, files);
@@ -223,7 +221,7 @@ impl Begin for Sqlite {
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .map_err(failure)?;
         if verdict != "ok" {
-            return Err(Error::Unavailable { reason: verdict });
+            return Err(Error::Unavailable(Outage::Damaged { verdict }));
         }
         trust(&self.connection)?;
         owner::record(&self.path)?;
@@ -247,18 +245,11 @@ impl Begin for Sqlite {
                 owner::forget(&self.path);
                 Ok(())
             }
-            length => {
-                let reason = format!(
-                    "the log of {} still holds {length} bytes that are needed: \
-                     another program reads the database",
-                    self.path.display()
-                );
-                Err(Error::Unavailable { reason })
-            }
+            bytes => Err(Error::Unavailable(Outage::LogInUse { path: self.path.clone(), bytes })),
         }
     }
 }
 
 fn closed() -> Error {
-    Error::Unavailable { reason: "the database is closed".into() }
+    Error::Unavailable(Outage::Closed)
 }

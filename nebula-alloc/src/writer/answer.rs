@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::inside;
 use super::room::Unqueued;
 use super::slot::Await;
-use crate::Error;
+use crate::error::{Doubt, Error};
 
 /// What will be answered to a request of [`Writer::send`](super::Writer::send).
 ///
@@ -94,5 +94,5 @@ impl<T, E> std::fmt::Debug for Answer<T, E> {
 }
 
 fn silent<E: From<Error>>() -> E {
-    Error::OutcomeUnknown { reason: "the writer stopped before it answered".into() }.into()
+    Error::OutcomeUnknown(Doubt::WriterStopped).into()
 }

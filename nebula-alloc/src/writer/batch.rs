@@ -10,6 +10,7 @@ use super::guarded_tx::{GuardedTx, is_of_all};
 use super::inside;
 use super::job::{Job, Jobs, Phase, answer};
 use super::prefetch::{Prefetched, read};
+use crate::error::{Contention, Doubt};
 use crate::lease::{Lease, allocate_many};
 use crate::store::{Begin, Begun, Open, Transaction};
 use crate::{Error, clock};
@@ -348,8 +349,8 @@ fn commit<T: Open>(
         Err(error) if error.is_contention() => Err(Attempt::Contended(jobs_of(planned), error)),
         Err(error) => {
             meters.failed_commits.count();
-            let reason = format!("commit: {error}");
-            Err(Attempt::Broken(jobs_of(planned), Error::OutcomeUnknown { reason }))
+            let unknown = Error::OutcomeUnknown(Doubt::Commit(Box::new(error)));
+            Err(Attempt::Broken(jobs_of(planned), unknown))
         }
     }
 }
@@ -400,8 +401,8 @@ fn stopped(jobs: Jobs, error: Error) -> Attempt {
 /// address between the reading and the writing: reading again tells.
 fn unallocated(planned: Vec<Entry>, error: Error) -> Attempt {
     if error == Error::Unique {
-        let reason = "another process took one of the addresses".into();
-        return Attempt::Contended(jobs_of(planned), Error::Contended { reason });
+        let contended = Error::Contended(Contention::AddressTaken);
+        return Attempt::Contended(jobs_of(planned), contended);
     }
     together(jobs_of(planned), error)
 }

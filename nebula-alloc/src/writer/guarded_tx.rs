@@ -1,9 +1,9 @@
 //! The transaction as steps see it.
 
 use super::prefetch::Prefetched;
-use crate::Error;
+use crate::error::{Error, Misuse};
 use crate::store::sql_text::reads;
-use crate::store::{Open, Param, READS_ONLY, Row, Transaction};
+use crate::store::{Open, Param, Row, Transaction};
 
 /// It keeps plans from writing, and notices failures that concern the whole batch, whatever a step
 /// makes of them.
@@ -43,7 +43,7 @@ impl<T> GuardedTx<T> {
     /// Before something is written.
     fn check(&mut self, sql: &str) -> Result<(), Error> {
         if self.planning {
-            return Err(Error::Statement { reason: READS_ONLY, sql: sql.to_owned() });
+            return Err(Error::Statement { misuse: Misuse::Writes, sql: sql.to_owned() });
         }
         self.prefetched.forget();
         Ok(())
@@ -131,5 +131,5 @@ impl<T: Transaction> Transaction for GuardedTx<T> {
 
 /// Whether an error concerns the whole batch, whoever met it.
 pub(super) fn is_of_all(error: &Error) -> bool {
-    error.is_contention() || matches!(error, Error::Unavailable { .. })
+    error.is_contention() || matches!(error, Error::Unavailable(_))
 }

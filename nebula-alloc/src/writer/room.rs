@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use super::counters::Meters;
 use super::guard::{discard, guard};
 use super::job::Job;
-use crate::Error;
+use crate::error::{Error, Outage};
 
 /// How many requests wait, in the queue and in line.
 #[derive(Debug)]
@@ -150,5 +150,5 @@ impl Wake for Sleeper {
 }
 
 pub(super) fn stopped() -> Error {
-    Error::Unavailable { reason: "the writer has stopped".into() }
+    Error::Unavailable(Outage::WriterStopped)
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use super::job::{Job, Jobs};
 use super::thread::ATTEMPTS;
 use super::*;
+use crate::error::{Contention, Outage};
 use crate::lease::{Lease, Request};
 use crate::pool::{self, Pool};
 use crate::store::sqlite::Sqlite;
@@ -81,11 +82,11 @@ fn take(due: &Mutex<VecDeque<Fault>>, among: &[Fault]) -> Option<Fault> {
 }
 
 fn unavailable() -> Error {
-    Error::Unavailable { reason: "injected".into() }
+    Error::Unavailable(Outage::Replaced)
 }
 
 fn contended() -> Error {
-    Error::Contended { reason: "injected".into() }
+    Error::Contended(Contention::SameSubject)
 }
 
 impl Begin for Faulty {

@@ -12,6 +12,7 @@ use super::job::{Job, Jobs, answer};
 use super::queue::Line;
 use super::room::Room;
 
+use crate::error::{Contention, Outage};
 use crate::store::{Begun, Engine, Open, Subject, Transaction};
 use crate::{Actor, Error, clock};
 
@@ -112,11 +113,11 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
             if !self.ready.load(Ordering::Acquire)
                 && let Err(error) = self.recover()
             {
-                let reason = match error {
-                    Error::Unavailable { reason } => reason,
-                    other => other.to_string(),
+                let cause = match error {
+                    Error::Unavailable(cause) => cause,
+                    other => Outage::Recovery(Box::new(other)),
                 };
-                answer_all(jobs, &Error::Unavailable { reason }, &self.meters);
+                answer_all(jobs, &Error::Unavailable(cause), &self.meters);
                 continue;
             }
             self.meters.batch(jobs.len());
@@ -126,7 +127,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
             match outcome {
                 Attempt::Done => {}
                 Attempt::Failed(jobs, error)
-                    if !matches!(error, Error::Unavailable { .. }) && !self.engine.is_lost() =>
+                    if !matches!(error, Error::Unavailable(_)) && !self.engine.is_lost() =>
                 {
                     answer_all(jobs, &error, &self.meters);
                 }
@@ -177,8 +178,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
                 self.room.take_back();
                 self.line.put_back(job);
             } else {
-                let reason = "another process is at work on the same subject".into();
-                job.fail(Error::Contended { reason });
+                job.fail(Error::Contended(Contention::SameSubject));
                 answer(job, &self.meters);
             }
         }

@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use tokio_postgres::error::Severity;
 
-use crate::Error;
+use crate::error::{Contention, EngineFault, Error, Outage};
 
 /// SQLSTATE codes as variants;
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
@@ -12,22 +12,25 @@ pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else {
         let reason = with_causes(error);
         return if error.is_closed() || is_io(error) {
-            Error::Unavailable { reason }
+            Error::Unavailable(Outage::Engine(EngineFault { code: None, message: reason }))
         } else {
             Error::Database { code: "client".into(), message: reason }
         };
     };
     let code = server.code().code();
-    let reason = format!("{} ({code})", server.message());
+    let message = format!("{} ({code})", server.message());
+    let fault = EngineFault { code: Some(code.to_owned()), message };
     match code {
         "23505" => Error::Unique,
         // Serialisation, deadlock, a lock not had in time.
-        "40001" | "40P01" | "55P03" => Error::Contended { reason },
+        "40001" | "40P01" | "55P03" => Error::Contended(Contention::Engine(fault)),
         // Cancelled from outside, idle for too long, a standby, damaged.
-        "57014" | "25P03" | "25006" | "XX001" | "XX002" => Error::Unavailable { reason },
+        "57014" | "25P03" | "25006" | "XX001" | "XX002" => {
+            Error::Unavailable(Outage::Engine(fault))
+        }
         // Connection, resources, operator intervention, the system below.
         _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
-            Error::Unavailable { reason }
+            Error::Unavailable(Outage::Engine(fault))
         }
         _ => Error::Database { code: code.to_owned(), message: server.message().to_owned() },
     }

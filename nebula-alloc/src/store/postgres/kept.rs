@@ -5,11 +5,8 @@ use super::pipeline::Reply;
 use super::session::Session;
 use super::text::misuse;
 use super::value;
-use crate::Error;
+use crate::error::{Error, Misuse};
 use crate::store::Row;
-
-const CHANGES: &str = "changes search_path, synchronous_commit, session_replication_role or \
-     idle_in_transaction_session_timeout, on which others rely";
 
 const ASK: &str = "SELECT current_setting('search_path'), current_setting('synchronous_commit'),
      current_setting('session_replication_role'),
@@ -25,5 +22,5 @@ pub(super) fn ask(session: &mut Session) -> Result<Option<Row>, Error> {
 /// set is undone with the transaction.
 pub(super) fn check(session: &mut Session, sql: &str) -> Result<(), Error> {
     let now = ask(session)?;
-    if now == session.kept { Ok(()) } else { Err(misuse(CHANGES, sql)) }
+    if now == session.kept { Ok(()) } else { Err(misuse(Misuse::ChangesSettings, sql)) }
 }

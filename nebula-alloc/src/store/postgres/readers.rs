@@ -9,7 +9,7 @@ use super::session::Session;
 use super::settings::{Purpose, Settings};
 use super::settled;
 use super::transaction::OpenPostgres;
-use crate::Error;
+use crate::error::{Error, Outage};
 use crate::schema::COMPONENT;
 use crate::store::Transaction;
 use crate::store::migrate::check;
@@ -106,7 +106,7 @@ impl PostgresReaders {
             .returned
             .wait_timeout_while(idle, PATIENCE, |idle| idle.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
-        idle.pop().ok_or_else(|| Error::Unavailable { reason: "all readers are in use".into() })
+        idle.pop().ok_or(Error::Unavailable(Outage::ReadersInUse))
     }
 }
 

@@ -11,7 +11,7 @@ use super::pipeline::Reply;
 use super::place::Place;
 use super::session::{Session, resolve};
 use super::{pooler, value};
-use crate::Error;
+use crate::error::{Error, Outage};
 
 const ASK: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
      current_setting('synchronous_commit'), current_setting('server_encoding'),
@@ -37,15 +37,15 @@ impl Server {
     /// Connects and sees whether durability can rest on it.
     pub(super) fn ask(config: &Config, patience: Duration) -> Result<Self, Error> {
         Self::try_ask(config, patience).map_err(|error| match error {
-            Error::Unavailable { reason } => {
-                Error::Unavailable { reason: format!("{}: {reason}", name(config)) }
+            Error::Unavailable(cause) => {
+                Error::Unavailable(Outage::Server { name: name(config), cause: Box::new(cause) })
             }
             other => other,
         })
     }
 
     fn try_ask(config: &Config, patience: Duration) -> Result<Self, Error> {
-        let untold = || Error::Unavailable { reason: "the server tells no settings".into() };
+        let untold = || Error::Unavailable(Outage::NoSettings);
         let mut session = Session::open(config, patience)?;
         let Reply::Rows(rows) = session.one(ASK, &[])? else { return Err(untold()) };
         let row = value::row(rows.first().ok_or_else(untold)?)?;

@@ -15,7 +15,7 @@ use super::failure::{ends_session, failure};
 use super::pipeline::{Boxed, Message, Reply, all};
 use super::text::Text;
 use super::value::Bound;
-use crate::Error;
+use crate::error::{EngineFault, Error, Outage};
 use crate::store::Row;
 
 /// Statements kept prepared; beyond it all are forgotten and prepared anew as they come.
@@ -153,11 +153,17 @@ impl Session {
 
 /// The addresses of a name.
 pub(super) fn resolve(name: &str, port: u16, patience: Duration) -> Result<Vec<IpAddr>, Error> {
-    let unknown = |reason: &str| Error::Unavailable { reason: format!("{name}: {reason}") };
     let found = Driver::new()?.wait(patience, tokio::net::lookup_host((name, port)))?;
-    let found = found.map_err(|error| unknown(&error.to_string()))?;
+    let found = found.map_err(|error| {
+        let cause = Box::new(Outage::Engine(EngineFault::system(&error)));
+        Error::Unavailable(Outage::Server { name: name.to_owned(), cause })
+    })?;
     let found: Vec<_> = found.map(|address| address.ip()).collect();
-    if found.is_empty() { Err(unknown("no address")) } else { Ok(found) }
+    if found.is_empty() {
+        Err(Error::Unavailable(Outage::NoAddress { name: name.to_owned() }))
+    } else {
+        Ok(found)
+    }
 }
 
 /// Runs what needs the network on the calling thread.
@@ -166,7 +172,7 @@ struct Driver {
     trips: Cell<u64>,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
-    lost: OnceLock<String>,
+    lost: OnceLock<Error>,
 }
 
 impl Driver {
@@ -175,15 +181,13 @@ impl Driver {
             .enable_io()
             .enable_time()
             .build()
-            .map_err(|error| Error::Unavailable { reason: error.to_string() })?;
+            .map_err(|error| Error::Unavailable(Outage::Engine(EngineFault::system(&error))))?;
         Ok(Self { trips: Cell::new(0), runtime: Some(runtime), lost: OnceLock::new() })
     }
 
     fn check(&self) -> Result<(), Error> {
         match self.lost.get() {
-            Some(reason) => {
-                Err(Error::Unavailable { reason: format!("the connection is lost: {reason}") })
-            }
+            Some(cause) => Err(Error::Unavailable(Outage::ConnectionLost(Box::new(cause.clone())))),
             None => Ok(()),
         }
     }
@@ -192,7 +196,7 @@ impl Driver {
     fn note(&self, error: &tokio_postgres::Error) -> Error {
         let ours = failure(error);
         if ends_session(error) {
-            let _ = self.lost.set(ours.to_string());
+            let _ = self.lost.set(ours.clone());
         }
         ours
     }
@@ -206,9 +210,9 @@ impl Driver {
         // The timer needs the runtime's context.
         let outcome = self.block_on(async { tokio::time::timeout(patience, future).await })?;
         outcome.map_err(|_| {
-            let reason = format!("no answer within {} s", patience.as_secs_f32());
-            let _ = self.lost.set(reason.clone());
-            Error::Unavailable { reason }
+            let silent = Error::Unavailable(Outage::NoAnswer { within: patience });
+            let _ = self.lost.set(silent.clone());
+            silent
         })
     }
 
@@ -221,7 +225,7 @@ impl Driver {
     }
 
     fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> Result<T, Error> {
-        let gone = || Error::Unavailable { reason: "the connection is closed".into() };
+        let gone = || Error::Unavailable(Outage::ConnectionClosed);
         let runtime = self.runtime.as_ref().ok_or_else(gone)?;
         self.trips.set(self.trips.get() + 1);
         if Handle::try_current().is_err() {

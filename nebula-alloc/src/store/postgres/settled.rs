@@ -11,7 +11,7 @@
 use super::pipeline::{Message, Reply};
 use super::session::Session;
 use super::value::{self, Bound};
-use crate::Error;
+use crate::error::{Error, Outage};
 
 /// What a transaction begins with: the time of the last event, and the lock on its number.
 pub(super) const BEGINS_AFTER: &str = "SELECT last.at,
@@ -69,7 +69,5 @@ fn read(reply: &Reply) -> Result<i64, Error> {
         .map(|row| value::row(row)?.columns().optional_integer())
         .transpose()?
         .flatten();
-    last.ok_or_else(|| Error::Unavailable {
-        reason: "a standby cannot tell which events are still to come: ask the primary".into(),
-    })
+    last.ok_or(Error::Unavailable(Outage::EventsOnStandby))
 }

@@ -5,9 +5,8 @@ use std::sync::{Arc, OnceLock};
 use tokio_postgres::Statement;
 
 use super::rewrite::Insert;
-use crate::Error;
-use crate::store::READS_ONLY;
-use crate::store::sql_text::{CONTROLS, controls, reads, sets};
+use crate::error::{Error, Misuse};
+use crate::store::sql_text::{controls, reads, sets};
 
 /// A statement's text with what is known of it.
 #[derive(Debug)]
@@ -37,24 +36,24 @@ impl Text {
 
     /// Prepared already, unless this is asked before [`Session::prepare`](super::session::Session::prepare).
     pub(super) fn statement(&self) -> Result<&Statement, Error> {
-        self.statement.get().ok_or_else(|| misuse("is not prepared", &self.sql))
+        self.statement.get().ok_or_else(|| misuse(Misuse::NotPrepared, &self.sql))
     }
 
     /// Refuses what would end the transaction.
     pub(super) fn staying(&self) -> Result<(), Error> {
-        if self.controls { Err(misuse(CONTROLS, &self.sql)) } else { Ok(()) }
+        if self.controls { Err(misuse(Misuse::ControlsTransaction, &self.sql)) } else { Ok(()) }
     }
 
     /// Refuses what may write.
     pub(super) fn reading(&self) -> Result<(), Error> {
-        if self.reads { Ok(()) } else { Err(misuse(READS_ONLY, &self.sql)) }
+        if self.reads { Ok(()) } else { Err(misuse(Misuse::Writes, &self.sql)) }
     }
 
     /// Checks what the driver would refuse only after it began to send.
     pub(super) fn check(&self, parameters: usize) -> Result<&Statement, Error> {
         let statement = self.statement()?;
         if statement.params().len() != parameters {
-            return Err(misuse("has more or fewer parameters than values", &self.sql));
+            return Err(misuse(Misuse::ParameterCount, &self.sql));
         }
         Ok(statement)
     }
@@ -68,8 +67,8 @@ impl Text {
     }
 }
 
-pub(super) fn misuse(reason: &'static str, sql: &str) -> Error {
-    Error::Statement { reason, sql: sql.to_owned() }
+pub(super) fn misuse(misuse: Misuse, sql: &str) -> Error {
+    Error::Statement { misuse, sql: sql.to_owned() }
 }
 
 /// Puts a run of queued statements in the order in which they are sent: those of one text that can

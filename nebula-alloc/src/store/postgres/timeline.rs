@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 
 use super::server::Server;
-use crate::Error;
+use crate::error::{EngineFault, Error, Outage};
 
 /// The highest timeline that connections with the same settings have seen.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,7 @@ impl Timelines {
         for server in ask_all(servers, patience) {
             match server {
                 Ok(server) if server.timeline.is_none() => {
-                    errors.push(Error::Unavailable { reason: "the server is a standby".into() });
+                    errors.push(Error::Unavailable(Outage::Standby));
                 }
                 Ok(server)
                     if newest.as_ref().is_none_or(|other| other.timeline < server.timeline) =>
@@ -75,10 +75,7 @@ impl Timelines {
         if timeline >= highest {
             return Ok(server);
         }
-        let reason = format!(
-            "the server is of timeline {timeline}, and {highest} was seen: it was left behind"
-        );
-        Err(Error::Unavailable { reason })
+        Err(Error::Unavailable(Outage::LeftBehind { timeline, highest }))
     }
 }
 
@@ -88,7 +85,7 @@ fn ask_all(servers: Vec<Result<Config, Error>>, patience: Duration) -> Vec<Resul
     if servers.len() == 1 {
         return servers.into_iter().map(ask).collect();
     }
-    let failed = |reason: &str| Err(Error::Unavailable { reason: reason.into() });
+    let failed = |cause| Err(Error::Unavailable(cause));
     thread::scope(|scope| {
         let asking: Vec<_> = servers
             .into_iter()
@@ -96,8 +93,8 @@ fn ask_all(servers: Vec<Result<Config, Error>>, patience: Duration) -> Vec<Resul
             .collect();
         let answer = |asking: Result<thread::ScopedJoinHandle<'_, _>, std::io::Error>| match asking
         {
-            Ok(asking) => asking.join().unwrap_or_else(|_| failed("asking it panicked")),
-            Err(error) => failed(&error.to_string()),
+            Ok(asking) => asking.join().unwrap_or_else(|_| failed(Outage::AskingPanicked)),
+            Err(error) => failed(Outage::Engine(EngineFault::system(&error))),
         };
         asking.into_iter().map(answer).collect()
     })
@@ -105,15 +102,15 @@ fn ask_all(servers: Vec<Result<Config, Error>>, patience: Duration) -> Vec<Resul
 
 /// What kept all of them from being used. What only a person can mend comes before what may pass.
 fn together(errors: Vec<Error>) -> Error {
-    let mut reasons = Vec::new();
+    let mut servers = Vec::new();
     for error in errors {
         match error {
-            Error::Unavailable { reason } => reasons.push(reason),
+            Error::Unavailable(cause) => servers.push(cause),
             other => return other,
         }
     }
-    if reasons.is_empty() {
-        reasons.push("no server is named".into());
-    }
-    Error::Unavailable { reason: reasons.join("; ") }
+    Error::Unavailable(match servers.len() {
+        0 => Outage::NoServer,
+        _ => Outage::Servers { servers },
+    })
 }

@@ -10,10 +10,10 @@ use super::session::Session;
 use super::settled;
 use super::text::{Text, arrange, misuse};
 use super::value::{self, Bound};
-use crate::Error;
+use crate::error::{Error, Misuse};
 use crate::store::Open;
-use crate::store::sql_text::{CONTROLS, controls, sets};
-use crate::store::{Param, READS_ONLY, Row, Transaction, Value, not_one};
+use crate::store::sql_text::{controls, sets};
+use crate::store::{Param, Row, Transaction, Value, not_one};
 
 /// A transaction of a connection; rolled back when dropped.
 pub struct OpenPostgres<'a> {
@@ -158,7 +158,7 @@ impl<'a> OpenPostgres<'a> {
     /// That this is no plan, and no snapshot of [readers](super::PostgresReaders).
     fn writable(&self, sql: &str) -> Result<(), Error> {
         match self.reading || self.snapshot.is_some() {
-            true => Err(misuse(READS_ONLY, sql)),
+            true => Err(misuse(Misuse::Writes, sql)),
             false => Ok(()),
         }
     }
@@ -266,7 +266,7 @@ impl Transaction for OpenPostgres<'_> {
         let text = self.writing_text(sql)?;
         self.prepare([&text])?;
         if !text.statement()?.columns().is_empty() {
-            return Err(misuse("returns rows, which need a query", sql));
+            return Err(misuse(Misuse::ReturnsRows, sql));
         }
         match self.run(&text, &[params])?.pop() {
             Some(Reply::Changed(changed)) => Ok(changed),
@@ -355,7 +355,7 @@ impl Transaction for OpenPostgres<'_> {
         self.usable()?;
         self.writable(sql)?;
         if controls(sql) {
-            return Err(misuse(CONTROLS, sql));
+            return Err(misuse(Misuse::ControlsTransaction, sql));
         }
         self.flush()?;
         let sql = sql

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::disk::{log_of, refuse_stump, rewrite, unavailable};
 use super::owner;
 use super::transaction::failure;
-use crate::Error;
+use crate::error::{Error, Outage};
 
 /// Enough for every statement of this crate and of a control plane on top.
 const STATEMENTS: usize = 256;
@@ -31,7 +31,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     refuse_stump(&connection, path)?;
     // What cannot be opened for writing SQLite opens for reading, and never tries again.
     if connection.is_readonly("main").map_err(failure)? {
-        return Err(Error::Unavailable { reason: "the database file cannot be written".into() });
+        return Err(Error::Unavailable(Outage::ReadOnly));
     }
     prepare(&connection)?;
     set(&connection, "journal_mode", "WAL", "wal")?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::transaction::failure;
-use crate::Error;
+use crate::error::{EngineFault, Error, Outage};
 
 /// In bytes; <https://sqlite.org/fileformat2.html#pages>.
 const SMALLEST_PAGE: u64 = 512;
@@ -26,7 +26,7 @@ const REWRITTEN_AT_ONCE: u64 = 1 << 20;
 const ROOM: usize = 1 << 20;
 
 pub(super) fn unavailable(error: std::io::Error) -> Error {
-    Error::Unavailable { reason: error.to_string() }
+    Error::Unavailable(Outage::Engine(EngineFault::system(&error)))
 }
 
 /// SQLite takes a file without a first page for a new database, and throws away the log beside it;
@@ -53,11 +53,7 @@ pub(super) fn refuse_stump(connection: &Connection, path: &Path) -> Result<(), E
         }
     };
     if is_stump {
-        let reason = format!(
-            "the database is cut off after {length} bytes, its log has {log}: put a whole copy in \
-             its place"
-        );
-        return Err(Error::Unavailable { reason });
+        return Err(Error::Unavailable(Outage::CutOff { length, log }));
     }
     Ok(())
 }
@@ -67,11 +63,7 @@ pub(super) fn refuse_stump(connection: &Connection, path: &Path) -> Result<(), E
 pub(super) fn refuse_log_alone(path: &Path) -> Result<(), Error> {
     let has_log = log_of(path).metadata().is_ok_and(|log| log.len() > 0);
     if has_log && !path.try_exists().map_err(unavailable)? {
-        let reason = format!(
-            "{} is not there, but its log is: the database was moved or removed; put it back",
-            path.display()
-        );
-        return Err(Error::Unavailable { reason });
+        return Err(Error::Unavailable(Outage::LogAlone { path: path.to_owned() }));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::disk::log_of;
 use super::file_id::{FileId, names};
 use super::lock::Lock;
-use crate::Error;
+use crate::error::{Error, FileFault, Outage, Remedy};
 
 /// Lengths in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -39,25 +39,24 @@ impl Files {
         let database = self.check_database()?;
         lock.check()?;
         if self.log_is_cut {
-            return Err(changed(&self.log, "was cut off", RESTART));
+            return Err(changed(&self.log, FileFault::CutOff, Remedy::Restart));
         }
         match self.log.metadata() {
             Ok(log) if FileId::of(&log) == self.log_id => {
                 Ok(Lengths { database: database.len(), log: log.len() })
             }
-            Ok(_) => Err(changed(&self.log, "was replaced", RESTART)),
-            Err(error) => Err(unusable(&self.log, &error, RESTART)),
+            Ok(_) => Err(changed(&self.log, FileFault::Replaced, Remedy::Restart)),
+            Err(error) => Err(unusable(&self.log, &error, Remedy::Restart)),
         }
     }
 
     fn check_database(&self) -> Result<Metadata, Error> {
-        let put_back = "put it back, or restart this program";
         match self.path.metadata() {
             Ok(found) if FileId::of(&found) == self.database_id => {
                 check_names(&self.path, &found).map(|()| found)
             }
-            Ok(_) => Err(changed(&self.path, "was replaced by another file", put_back)),
-            Err(error) => Err(unusable(&self.path, &error, put_back)),
+            Ok(_) => Err(changed(&self.path, FileFault::Replaced, Remedy::PutBack)),
+            Err(error) => Err(unusable(&self.path, &error, Remedy::PutBack)),
         }
     }
 
@@ -82,14 +81,11 @@ impl Files {
     }
 }
 
-/// What to do about a log that is not where it was.
-const RESTART: &str = "stop this program and start it anew";
-
 /// That nobody can reach the file by a second name, with a log of its own.
 pub(super) fn check_names(path: &Path, found: &Metadata) -> Result<(), Error> {
     match names(found) {
         0 | 1 => Ok(()),
-        more => Err(changed(path, &format!("has {more} names (hard links)"), "remove all but one")),
+        more => Err(changed(path, FileFault::Names(more), Remedy::RemoveNames)),
     }
 }
 
@@ -99,7 +95,7 @@ pub(super) fn refuse_mount(path: &Path) -> Result<(), Error> {
     // Where there is no such list, there is nothing to be known.
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     if mounts.lines().filter_map(|mount| mount.split(' ').nth(4)).any(|at| is_named(path, at)) {
-        return Err(changed(path, "is mounted without its log", "mount its directory instead"));
+        return Err(changed(path, FileFault::Mounted, Remedy::MountDirectory));
     }
     Ok(())
 }
@@ -115,17 +111,17 @@ fn is_named(path: &Path, mount: &str) -> bool {
 }
 
 fn id_of(path: &Path) -> Result<FileId, Error> {
-    let found = path.metadata().map_err(|error| unusable(path, &error, RESTART))?;
+    let found = path.metadata().map_err(|error| unusable(path, &error, Remedy::Restart))?;
     Ok(FileId::of(&found))
 }
 
-fn unusable(path: &Path, error: &std::io::Error, advice: &str) -> Error {
+fn unusable(path: &Path, error: &std::io::Error, remedy: Remedy) -> Error {
     match error.kind() {
-        std::io::ErrorKind::NotFound => changed(path, "was moved or removed", advice),
-        _ => changed(path, &format!("cannot be looked at ({error})"), advice),
+        std::io::ErrorKind::NotFound => changed(path, FileFault::Gone, remedy),
+        _ => changed(path, FileFault::Unreadable(error.to_string()), remedy),
     }
 }
 
-fn changed(path: &Path, what: &str, advice: &str) -> Error {
-    Error::Unavailable { reason: format!("{} {what}: {advice}", path.display()) }
+fn changed(path: &Path, fault: FileFault, remedy: Remedy) -> Error {
+    Error::Unavailable(Outage::File { path: path.to_owned(), fault, remedy })
 }

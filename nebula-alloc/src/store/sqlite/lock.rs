@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::disk::unavailable;
 use super::file_id::FileId;
-use crate::Error;
+use crate::error::{Error, Outage};
 
 /// Whether the lock is on the database itself.
 pub(super) const ON_ITSELF: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -95,12 +95,7 @@ impl Lock {
         if ON_ITSELF || self.path.metadata().is_ok_and(|found| FileId::of(&found) == self.id) {
             return Ok(());
         }
-        let reason = format!(
-            "{} was removed or replaced, and keeps no second writer out any more: \
-             restart this program",
-            self.path.display()
-        );
-        Err(Error::Unavailable { reason })
+        Err(Error::Unavailable(Outage::LockGone { path: self.path.clone() }))
     }
 }
 

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use super::disk::{beside, log_of, unavailable};
 use super::file_id::FileId;
 use super::transaction::failure;
-use crate::Error;
+use crate::error::{Error, Outage};
 
 /// Refuses a log whose record says that it belongs to another file.
 pub(super) fn refuse_anothers_log(path: &Path) -> Result<(), Error> {
@@ -29,7 +29,7 @@ pub(super) fn refuse_anothers_log(path: &Path) -> Result<(), Error> {
     let ids: Vec<&str> = said.split_whitespace().collect();
     let is = |place: usize, id: FileId| ids.get(place).is_some_and(|said| **said == id.inode());
     if ids.len() == 3 && is(1, log) && is(2, own) && !is(0, database) && !is_empty(path) {
-        return Err(anothers(path, "another file that was at its path"));
+        return Err(anothers(path, None));
     }
     Ok(())
 }
@@ -41,7 +41,7 @@ pub(super) fn refuse_contradictions(connection: &Connection, path: &Path) -> Res
     if verdict == "ok" {
         return Ok(());
     }
-    Err(anothers(path, &format!("another file, or one of them is damaged ({verdict})")))
+    Err(anothers(path, Some(verdict)))
 }
 
 /// Writes the record, durably.
@@ -84,10 +84,6 @@ fn record_of(path: &Path) -> std::path::PathBuf {
     beside(path, ".writer")
 }
 
-fn anothers(path: &Path, whose: &str) -> Error {
-    let reason = format!(
-        "{} is the log of {whose}: put that one back, or remove the log, which loses what only it has",
-        log_of(path).display()
-    );
-    Error::Unavailable { reason }
+fn anothers(path: &Path, verdict: Option<String>) -> Error {
+    Error::Unavailable(Outage::LogOfAnother { log: log_of(path), verdict })
 }

@@ -11,7 +11,7 @@ use super::disk::unavailable;
 use super::files::refuse_mount;
 use super::owner::refuse_anothers_log;
 use super::transaction::{SqliteTransaction, failure};
-use crate::Error;
+use crate::error::{Error, Outage};
 use crate::schema::COMPONENT;
 use crate::store::Transaction;
 use crate::store::migrate::check;
@@ -106,9 +106,9 @@ impl Readers {
             .returned
             .wait_timeout_while(self.state(), BUSY_TIMEOUT, none)
             .unwrap_or_else(PoisonError::into_inner);
-        let reason = if state.closed { "the readers are closed" } else { "all readers are in use" };
+        let cause = if state.closed { Outage::ReadersClosed } else { Outage::ReadersInUse };
         let connection = state.idle.pop();
-        let connection = connection.ok_or_else(|| Error::Unavailable { reason: reason.into() })?;
+        let connection = connection.ok_or(Error::Unavailable(cause))?;
         state.used += 1;
         Ok(connection)
     }

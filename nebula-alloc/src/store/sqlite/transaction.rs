@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, StatementStatus, ToSql, ffi};
 
-use crate::Error;
-use crate::store::sql_text::{CONTROLS, controls};
-use crate::store::{Param, READS_ONLY, Row, Transaction, Value};
+use crate::error::{Contention, EngineFault, Error, Misuse, Outage};
+use crate::store::sql_text::controls;
+use crate::store::{Param, Row, Transaction, Value};
 
 /// The seam over a `rusqlite` transaction, for callers that have one of their own: what is done
 /// through it is committed or rolled back with the caller's rows.
@@ -19,7 +19,7 @@ use crate::store::{Param, READS_ONLY, Row, Transaction, Value};
 #[derive(Debug)]
 pub struct SqliteTransaction<'a> {
     connection: &'a Connection,
-    ended: Option<String>,
+    ended: Option<Box<Error>>,
     /// Whether what may write is refused.
     reading: bool,
 }
@@ -53,14 +53,14 @@ impl<'a> SqliteTransaction<'a> {
     /// The error that ended the transaction, if one did.
     pub(super) fn check(&self) -> Result<(), Error> {
         match &self.ended {
-            Some(reason) => Err(Error::Unavailable { reason: reason.clone() }),
+            Some(cause) => Err(Error::Unavailable(Outage::TransactionOver(cause.clone()))),
             None => Ok(()),
         }
     }
 
     /// That this is no plan, and no snapshot of [readers](super::Readers).
     fn writable(&self, sql: &str) -> Result<(), Error> {
-        if self.reading { Err(misuse(READS_ONLY, sql)) } else { Ok(()) }
+        if self.reading { Err(misuse(Misuse::Writes, sql)) } else { Ok(()) }
     }
 
     fn prepare(&mut self, sql: &str) -> Result<CachedStatement<'a>, Error> {
@@ -68,7 +68,7 @@ impl<'a> SqliteTransaction<'a> {
         let statement = self.connection.prepare_cached(sql).map_err(|error| self.failed(error))?;
         // SQLite takes a `COMMIT` for one that reads, without columns.
         if statement.readonly() && statement.column_count() == 0 && controls(sql) {
-            return Err(misuse(CONTROLS, sql));
+            return Err(misuse(Misuse::ControlsTransaction, sql));
         }
         Ok(statement)
     }
@@ -78,9 +78,9 @@ impl<'a> SqliteTransaction<'a> {
     fn failed(&mut self, error: rusqlite::Error) -> Error {
         let error = failure(error);
         if self.connection.is_autocommit() {
-            let reason = format!("the transaction is over: {error}");
-            self.ended = Some(reason.clone());
-            return Error::Unavailable { reason };
+            let cause = Box::new(error);
+            self.ended = Some(cause.clone());
+            return Error::Unavailable(Outage::TransactionOver(cause));
         }
         error
     }
@@ -91,7 +91,7 @@ impl Transaction for SqliteTransaction<'_> {
         self.writable(sql)?;
         let mut statement = self.prepare(sql)?;
         if statement.column_count() != 0 {
-            return Err(misuse("returns rows, which need a query", sql));
+            return Err(misuse(Misuse::ReturnsRows, sql));
         }
         bind(&mut statement, sql, params)?;
         let changed = statement.raw_execute().map_err(|error| self.failed(error))?;
@@ -104,7 +104,7 @@ impl Transaction for SqliteTransaction<'_> {
         let columns = statement.column_count();
         // Without columns it is a `COMMIT` or the like, which SQLite takes for reading.
         if self.reading && !(statement.readonly() && columns > 0) {
-            return Err(misuse(READS_ONLY, sql));
+            return Err(misuse(Misuse::Writes, sql));
         }
         let mut rows = statement.raw_query();
         let mut result = Vec::new();
@@ -123,7 +123,7 @@ impl Transaction for SqliteTransaction<'_> {
         self.check()?;
         self.writable(sql)?;
         if controls(sql) {
-            return Err(misuse(CONTROLS, sql));
+            return Err(misuse(Misuse::ControlsTransaction, sql));
         }
         let sql = sql
             .replace("{blob}", "BLOB")
@@ -144,7 +144,7 @@ impl Transaction for SqliteTransaction<'_> {
 
 fn bind(statement: &mut CachedStatement<'_>, sql: &str, params: &[Param<'_>]) -> Result<(), Error> {
     if statement.parameter_count() != params.len() {
-        return Err(misuse("has more or fewer parameters than values", sql));
+        return Err(misuse(Misuse::ParameterCount, sql));
     }
     // What it is called does not change once it is prepared.
     if statement.get_status(StatementStatus::Run) == 0 {
@@ -164,7 +164,7 @@ fn check_names(statement: &CachedStatement<'_>, sql: &str) -> Result<(), Error> 
         expected.clear();
         let _ = write!(expected, "${index}");
         if statement.parameter_name(index) != Some(expected.as_str()) {
-            return Err(misuse("does not number its parameters as they appear", sql));
+            return Err(misuse(Misuse::ParameterOrder, sql));
         }
     }
     Ok(())
@@ -197,8 +197,8 @@ fn value(index: usize, value: ValueRef<'_>) -> Result<Value, Error> {
     }
 }
 
-fn misuse(reason: &'static str, sql: &str) -> Error {
-    Error::Statement { reason, sql: sql.to_owned() }
+fn misuse(misuse: Misuse, sql: &str) -> Error {
+    Error::Statement { misuse, sql: sql.to_owned() }
 }
 
 /// SQLite's codes as variants; <https://sqlite.org/rescode.html>.
@@ -207,6 +207,7 @@ pub(super) fn failure(error: rusqlite::Error) -> Error {
     let Some(code) = error.sqlite_error() else {
         return Error::Database { code: "client".into(), message: reason };
     };
+    let fault = |message| EngineFault { code: Some(code.extended_code.to_string()), message };
     match code.code {
         ErrorCode::ConstraintViolation
             if matches!(
@@ -216,7 +217,9 @@ pub(super) fn failure(error: rusqlite::Error) -> Error {
         {
             Error::Unique
         }
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Contended { reason },
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+            Error::Contended(Contention::Engine(fault(reason)))
+        }
         ErrorCode::DiskFull
         | ErrorCode::SystemIoFailure
         | ErrorCode::OutOfMemory
@@ -224,7 +227,7 @@ pub(super) fn failure(error: rusqlite::Error) -> Error {
         | ErrorCode::ReadOnly
         | ErrorCode::PermissionDenied
         | ErrorCode::DatabaseCorrupt
-        | ErrorCode::NotADatabase => Error::Unavailable { reason },
+        | ErrorCode::NotADatabase => Error::Unavailable(Outage::Engine(fault(reason))),
         _ => Error::Database { code: code.extended_code.to_string(), message: reason },
     }
 }
