@@ -23,7 +23,7 @@ use axum::routing::get;
 
 pub use self::bodies::Bodies;
 pub use self::connection::{Public, Stopping};
-pub use self::cors::Origins;
+pub use self::cors::{NotOrigin, Origins};
 use crate::Service;
 use crate::api::dialect::problem::{Internal, Problem};
 pub use crate::api::v1::openapi;

@@ -4,7 +4,7 @@
 mod code;
 mod conflict;
 mod field;
-mod messages;
+pub(crate) mod messages;
 mod obstacle;
 mod refusal;
 mod unavailable;

@@ -3,6 +3,7 @@
 //! A setting has one name: `public-url` is the flag `--public-url`, the environment variable
 //! `NEBULAGC_PUBLIC_URL` and the key `public-url` of the file.
 
+mod fault;
 mod file;
 mod signer;
 mod table;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+pub use self::fault::SettingFault;
 pub use self::signer::{SignerSetting, SignerSource};
 pub use self::table::{SETTINGS, Setting};
 use crate::Options;
@@ -64,12 +66,12 @@ pub struct DatabaseUrl(String);
 
 /// Why settings can't be used: which one, and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {reason}")]
+#[error("{place}: {fault}")]
 pub struct SettingsError {
     /// The flag, the environment variable, or the file and line.
     pub place: String,
     /// What to change.
-    pub reason: String,
+    pub fault: SettingFault,
 }
 
 /// Where settings come from.
@@ -128,7 +130,7 @@ impl Settings {
         draft.settings.signers = signers;
         // Later ones override earlier ones; an invalid value is an error even where it is overridden.
         for Given { place, setting, value } in given {
-            (setting.set)(&mut draft, &value).map_err(|reason| SettingsError { place, reason })?;
+            (setting.set)(&mut draft, &value).map_err(|fault| SettingsError { place, fault })?;
         }
         draft.finish()
     }
@@ -144,12 +146,7 @@ impl Settings {
         }
         Err(SettingsError {
             place: "listen".to_owned(),
-            reason: format!(
-                "{} is reachable from other machines, and plain HTTP exposes keys and tokens: set \
-                 tls-certificate and tls-key, or listen on 127.0.0.1 behind an HTTPS proxy, or set \
-                 --allow-plain-http if the network itself is private",
-                self.listen
-            ),
+            fault: SettingFault::PlainHttp { listen: self.listen },
         })
     }
 
@@ -196,9 +193,9 @@ struct Draft {
 
 impl Draft {
     fn finish(self) -> Result<Settings, SettingsError> {
-        let incomplete = |given: &str, missing: &str| SettingsError {
+        let incomplete = |given: &str, missing| SettingsError {
             place: given.to_owned(),
-            reason: format!("requires {missing} as well"),
+            fault: SettingFault::Incomplete { missing },
         };
         let tls = match (self.tls_certificate, self.tls_key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -210,18 +207,19 @@ impl Draft {
     }
 }
 
-fn seconds(value: &str) -> Result<Duration, String> {
+fn seconds(value: &str) -> Result<Duration, SettingFault> {
     number(value, 1..=3600).map(Duration::from_secs)
 }
 
-fn switch(value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| "must be true or false".to_owned())
+fn switch(value: &str) -> Result<bool, SettingFault> {
+    value.parse().map_err(|_| SettingFault::NotSwitch)
 }
 
-fn number(value: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
+fn number(value: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, SettingFault> {
+    let (least, most) = (*range.start(), *range.end());
     value
         .parse()
         .ok()
         .filter(|number| range.contains(number))
-        .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+        .ok_or(SettingFault::OutOfRange { least, most })
 }

@@ -25,24 +25,30 @@ const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origins(Vec<HeaderValue>);
 
+/// A text that is not an origin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?}: must be an origin as browsers send it, as https://panel.example.org")]
+pub struct NotOrigin {
+    /// The text.
+    pub text: String,
+}
+
 impl FromStr for Origins {
-    type Err = String;
+    type Err = NotOrigin;
 
     /// Reads origins separated by commas, each written as browsers send it.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, NotOrigin> {
         text.split(',').map(str::trim).map(origin).collect::<Result<_, _>>().map(Self)
     }
 }
 
-fn origin(text: &str) -> Result<HeaderValue, String> {
+fn origin(text: &str) -> Result<HeaderValue, NotOrigin> {
     let schemes = [("https://", ":443"), ("http://", ":80")];
     let parts = schemes.iter().find_map(|(scheme, port)| Some((text.strip_prefix(scheme)?, port)));
     parts
         .filter(|(host, usual_port)| is_host(host, usual_port))
         .and_then(|_| HeaderValue::from_str(text).ok())
-        .ok_or_else(|| {
-            format!("{text:?}: must be an origin as browsers send it, as https://panel.example.org")
-        })
+        .ok_or_else(|| NotOrigin { text: text.to_owned() })
 }
 
 /// Whether it is a host, with a port only if that is not the scheme's default, as browsers send it.

@@ -44,7 +44,7 @@ messages! {
         Reserved { range: AddressRange },
         ["it has a reserved address of this family already"]
         PinnedAlready,
-        ["no such run is free"]
+        ["no free range of this size"]
         NoRun,
         ["the node's pool or block is gone"]
         PoolGone,
@@ -52,19 +52,19 @@ messages! {
         TooLarge(nebula_alloc::Error),
         ["another node has it; make a new one"]
         NodeTokenTaken,
-        ["this node is released; its device may enrol anew"]
+        ["this node is released; its device may enrol again"]
         NodeGone,
         ["this node is {}; reinstate it first", state.word()]
         NodeState { state: NodeState },
-        ["this node is {}, and released its device could enrol anew; reinstate it first",
+        ["this node is {}, and once released its device could enrol again; reinstate it first",
          state.word()]
         ReleaseOfKeptOut { state: NodeState },
         ["this node was kept out once more meanwhile; ask again to let it in"]
         KeptOutAgain,
-        ["this device is registered otherwise ({}), which an operator key can change",
+        ["this device is registered with other values ({}), which an operator key can change",
          changed.join(", ")]
         RegisteredOtherwise { changed: Vec<&'static str> },
-        ["a released node's history is too long to be forgotten"]
+        ["a released node's history is too long to be deleted at once"]
         HistoryTooLong,
         ["the CA does not permit the network's prefix {prefix}"]
         PrefixNotPermitted { field: Field, prefix: IpNet },
@@ -72,11 +72,11 @@ messages! {
         NotPermitted(nebula_pki::Error),
         ["it is the CA of another network"]
         CaOfOther,
-        ["this CA was retired, which is for good"]
+        ["this CA was retired, which is permanent"]
         CaRetired,
-        ["the network had this CA before, and trusts it still"]
+        ["the network had this CA before and still trusts it"]
         CaKnown,
-        ["this CA signs: add another first, which then does"]
+        ["this CA signs for the network: add another first"]
         CaSigns,
         ["the network's CA is gone; ask again"]
         CaGone,

@@ -126,7 +126,7 @@ messages! {
         InvisibleCharacter { character: char },
         ["must not begin or end with white space"]
         OuterSpace,
-        ["must not be of dots alone"]
+        ["must not consist of dots only"]
         OnlyDots,
         ["must not be \"any\", which means every host in a firewall rule"]
         EveryHost,
@@ -147,7 +147,7 @@ messages! {
         OutOfRange { least: i64, most: i64 },
         ["must be from {least} to {most} seconds"]
         Seconds { least: i64, most: i64 },
-        ["there is none after {last} yet"]
+        ["must not be after {last}, the last there is"]
         NotYet { last: i64 },
         ["must lie in the future"]
         Past,
@@ -178,13 +178,13 @@ messages! {
         Ipv6NeedsVersion2,
         ["version 1 certificates need an IPv4 prefix"]
         Version1NeedsIpv4,
-        ["must lie among the addresses that nodes of the network may have"]
+        ["must be addresses that nodes of the network may have"]
         OutsideNetwork,
         ["{range} does not lie inside pool {pool}"]
         OutsidePool { range: AddressRange, pool: PoolId },
         ["must be of the family that the pool has"]
         WrongFamily,
-        ["must be one address, where it is for a node"]
+        ["must be one address if it is for a node"]
         NotOneAddress,
         ["must be at least {least} bytes in a network with IPv6"]
         MtuBelowIpv6 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::signer::{self, SignerSetting};
-use super::{Given, SETTINGS, SettingsError};
+use super::{Given, SETTINGS, SettingFault, SettingsError};
 
 /// The table with the signers.
 const SIGNERS: &str = "signers";
@@ -22,7 +22,10 @@ pub(super) fn read(
     };
     let table = DeTable::parse(text).map_err(|error| SettingsError {
         place: at(error.span().map_or(0, |span| span.start)),
-        reason: error.message().to_owned(),
+        fault: SettingFault::Syntax {
+            offset: error.span().map_or(0, |span| span.start),
+            words: error.message().to_owned(),
+        },
     })?;
     // In the order of the file, so that the first mistake is the one that is reported.
     let mut entries: Vec<_> = table.get_ref().iter().collect();
@@ -30,27 +33,26 @@ pub(super) fn read(
     let (mut given, mut signers) = (Vec::new(), Vec::new());
     for (key, value) in entries {
         if &**key.get_ref() == SIGNERS {
-            let refuse = |offset, reason| SettingsError { place: at(offset), reason };
+            let refuse = |offset, key: String, fault| {
+                let place = format!("{}: {key}", at(offset));
+                SettingsError { place, fault }
+            };
             signers = signer::read(key.span().start, value.get_ref(), refuse)?;
             continue;
         }
         let place = at(key.span().start);
-        let refuse = |reason: String| {
-            Err(SettingsError {
-                place: place.clone(),
-                reason: format!("{}: {reason}", key.get_ref()),
-            })
-        };
+        let refuse =
+            |fault| Err(SettingsError { place: format!("{place}: {}", key.get_ref()), fault });
         let Some(setting) = SETTINGS.iter().find(|setting| setting.name == &**key.get_ref()) else {
-            return refuse("unknown setting".to_owned());
+            return refuse(SettingFault::Unknown);
         };
         let value = match value.get_ref() {
             DeValue::Boolean(switch) if setting.is_switch => switch.to_string(),
-            _ if setting.is_switch => return refuse("must be true or false".to_owned()),
+            _ if setting.is_switch => return refuse(SettingFault::NotSwitch),
             DeValue::String(text) if !setting.is_number => text.to_string(),
             DeValue::Integer(number) if setting.is_number => number.to_string(),
-            _ if setting.is_number => return refuse("must be a whole number".to_owned()),
-            _ => return refuse("must be a string in quotation marks".to_owned()),
+            _ if setting.is_number => return refuse(SettingFault::NotNumber),
+            _ => return refuse(SettingFault::NotText),
         };
         given.push(Given { place: format!("{place}: {}", setting.name), setting, value });
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Settings, SettingsError, seconds};
+use super::{SettingFault, Settings, SettingsError, seconds};
 use crate::{SignerCommand, SignerTenant, Signers};
 
 /// A signer, which holds CA keys outside the server.
@@ -64,34 +64,34 @@ impl Settings {
             }
             added.map_err(|error| SettingsError {
                 place: format!("[signers.{name}]"),
-                reason: error.to_string(),
+                fault: SettingFault::Signer(error),
             })?;
         }
         Ok(signers)
     }
 }
 
-/// The file's tables `[signers.NAME]`. `refuse` makes an error of an offset and a reason.
+/// The file's tables `[signers.NAME]`. `refuse` makes an error of an offset, a key and what is wrong with it.
 pub(super) fn read(
     offset: usize,
     value: &DeValue<'_>,
-    refuse: impl Fn(usize, String) -> SettingsError,
+    refuse: impl Fn(usize, String, SettingFault) -> SettingsError,
 ) -> Result<Vec<SignerSetting>, SettingsError> {
     let DeValue::Table(signers) = value else {
-        return Err(refuse(offset, "signers: must be tables, as [signers.hsm]".to_owned()));
+        return Err(refuse(offset, "signers".to_owned(), SettingFault::NotSigners));
     };
     let mut read = Vec::new();
     for (name, value) in signers {
         let place = name.span().start;
         let name = name.get_ref().to_string();
         let DeValue::Table(table) = value.get_ref() else {
-            return Err(refuse(place, format!("signers.{name}: must be a table")));
+            return Err(refuse(place, format!("signers.{name}"), SettingFault::NotTable));
         };
         match signer(&name, table) {
             Ok(signer) => read.push((place, signer)),
-            Err((line, reason)) => {
-                let reason = format!("signers.{name}: {reason}");
-                return Err(refuse(line.unwrap_or(place), reason));
+            Err(Wrong { at, key, fault }) => {
+                let key = key.iter().fold(format!("signers.{name}"), |name, key| name + ": " + key);
+                return Err(refuse(at.unwrap_or(place), key, fault));
             }
         }
     }
@@ -100,13 +100,21 @@ pub(super) fn read(
     Ok(read.into_iter().map(|(_, signer)| signer).collect())
 }
 
-/// What is wrong, with the offset of the key that it concerns, or none for the table as a whole.
-type Wrong = (Option<usize>, String);
+/// What is wrong with a key, or with the table as a whole.
+struct Wrong {
+    /// The key's offset.
+    at: Option<usize>,
+    key: Option<String>,
+    fault: SettingFault,
+}
 
 fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
     let (mut command, mut uri, mut time, mut tenants) = (None, None, None, None);
     for (key, value) in table {
-        let refuse = |reason: &str| Err((Some(key.span().start), reason.to_owned()));
+        let refuse = |fault| {
+            let (at, key) = (Some(key.span().start), Some(key.get_ref().to_string()));
+            Err(Wrong { at, key, fault })
+        };
         match (key.get_ref().as_ref(), value.get_ref()) {
             ("command", DeValue::Array(words)) => {
                 let word = |word: &DeValue<'_>| match word {
@@ -116,42 +124,40 @@ fn signer(name: &str, table: &DeTable<'_>) -> Result<SignerSetting, Wrong> {
                 let words = words.iter().map(|value| word(value.get_ref()));
                 command = words.collect::<Option<Vec<_>>>().filter(|words| !words.is_empty());
                 if command.is_none() {
-                    return refuse("command: must be a list of strings, the program first");
+                    return refuse(SettingFault::NoProgram);
                 }
             }
-            ("command", _) => return refuse("command: must be a list of strings"),
+            ("command", _) => return refuse(SettingFault::NotList),
             ("pkcs11", DeValue::String(text)) if is_pkcs11(text) => {
                 uri = Some(text.to_string());
             }
             ("pkcs11", _) => {
-                return refuse("pkcs11: must be a URI in quotation marks that begins with pkcs11:");
+                return refuse(SettingFault::NotPkcs11);
             }
             ("time", DeValue::Integer(number)) => match seconds(&number.to_string()) {
                 Ok(given) => time = Some(given),
-                Err(reason) => return refuse(&format!("time: {reason}")),
+                Err(fault) => return refuse(fault),
             },
-            ("time", _) => return refuse("time: must be a whole number of seconds"),
+            ("time", _) => return refuse(SettingFault::NotSeconds),
             ("tenants", value) => match read_tenants(value) {
                 Some(read) => tenants = Some(read),
-                None => return refuse("tenants: must be a list of tenant ids or \"default\""),
+                None => return refuse(SettingFault::NotTenants),
             },
-            (other, _) => {
-                return refuse(&format!(
-                    "{other}: unknown key; allowed: command, time, pkcs11, tenants"
-                ));
-            }
+            _ => return refuse(SettingFault::UnknownSignerKey),
         }
     }
+    let whole = |fault| Err(Wrong { at: None, key: None, fault });
     let source = match (command, uri, time) {
         (Some(command), None, time) => SignerSource::Command { command, time },
         (None, Some(uri), None) => SignerSource::Pkcs11 { uri },
         (None, Some(_), Some(_)) => {
-            return Err((None, "time: is only allowed with command".to_owned()));
+            let (key, fault) = (Some("time".to_owned()), SettingFault::TimeWithoutCommand);
+            return Err(Wrong { at: None, key, fault });
         }
         (Some(_), Some(_), _) => {
-            return Err((None, "must have either command or pkcs11, not both".to_owned()));
+            return whole(SettingFault::TwoSources);
         }
-        (None, None, _) => return Err((None, "must have command or pkcs11".to_owned())),
+        (None, None, _) => return whole(SettingFault::NoSource),
     };
     Ok(SignerSetting { name: name.to_owned(), source, tenants })
 }

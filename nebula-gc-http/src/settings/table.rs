@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{DatabaseUrl, Draft, PREFIX, number, seconds, switch};
+use super::{DatabaseUrl, Draft, PREFIX, SettingFault, number, seconds, switch};
+use crate::api::NotOrigin;
 
 /// One setting.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub struct Setting {
     pub(super) set: Set,
 }
 
-pub(super) type Set = fn(&mut Draft, &str) -> Result<(), String>;
+pub(super) type Set = fn(&mut Draft, &str) -> Result<(), SettingFault>;
 
 impl Setting {
     /// `--name`.
@@ -58,8 +59,7 @@ impl Setting {
 /// All settings, in the order of the help text.
 pub const SETTINGS: &[Setting] = &[
     Setting::text("listen", "ADDR", "Address and port to listen on", |draft, value| {
-        let refuse = |_| "must be an address with a port, such as 127.0.0.1:8080 or [::]:443".to_owned();
-        draft.settings.listen = value.parse().map_err(refuse)?;
+        draft.settings.listen = value.parse().map_err(|_| SettingFault::NotSocketAddress)?;
         Ok(())
     })
     .default("127.0.0.1:8080"),
@@ -95,11 +95,11 @@ pub const SETTINGS: &[Setting] = &[
             let is_url =
                 rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#', ' ']));
             if !is_url || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err("must be a URL such as https://nebula.example.org".to_owned());
+                return Err(SettingFault::NotUrl);
             }
             let host = rest.unwrap_or_default().split(['/', ']']).next().unwrap_or_default();
             if host.starts_with("0.0.0.0") || host == "[::" {
-                return Err("must name an address that devices can reach, not the wildcard address".to_owned());
+                return Err(SettingFault::Wildcard);
             }
             draft.settings.public_url = Some(value.trim_end_matches('/').to_owned());
             Ok(())
@@ -111,7 +111,8 @@ pub const SETTINGS: &[Setting] = &[
         "Origins whose web pages may call the API (CORS), separated by commas, such as \
          https://panel.example.org; default: none",
         |draft, value| {
-            draft.settings.cors_origins = value.parse()?;
+            draft.settings.cors_origins =
+                value.parse().map_err(|NotOrigin { text }| SettingFault::NotOrigin { text })?;
             Ok(())
         },
     ),
@@ -235,6 +236,6 @@ pub const SETTINGS: &[Setting] = &[
     .default("10"),
 ];
 
-fn path(value: &str) -> Result<PathBuf, String> {
-    if value.is_empty() { Err("must not be empty".to_owned()) } else { Ok(PathBuf::from(value)) }
+fn path(value: &str) -> Result<PathBuf, SettingFault> {
+    if value.is_empty() { Err(SettingFault::Empty) } else { Ok(PathBuf::from(value)) }
 }
