@@ -8,6 +8,7 @@ mod health;
 mod incoming;
 mod json;
 mod public_key;
+mod refused;
 mod v1;
 
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
@@ -25,10 +26,10 @@ pub use self::bodies::Bodies;
 pub use self::connection::{Public, Stopping};
 pub use self::cors::{NotOrigin, Origins};
 use crate::Service;
-use crate::api::dialect::problem::{Internal, Problem};
+use crate::api::dialect::problem::Problem;
+use crate::api::refused::Internal;
 pub use crate::api::v1::openapi;
 pub(crate) use crate::api::v1::refused_head;
-use crate::error::Code;
 use crate::log_limit::LogLimit;
 use crate::service::asker::asked;
 use crate::service::context::Origin;
@@ -76,9 +77,4 @@ async fn note_origin(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert("x-request-id", id);
     }
     response
-}
-
-/// The status of an answer with a code.
-fn status_of(code: Code) -> StatusCode {
-    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -21,7 +21,7 @@ pub use self::obstacle::Obstacle;
 pub use self::refusal::{JoinRefusal, Limit, Needs, Unauthorized};
 pub use self::unavailable::{SignerFault, Unavailable};
 pub(crate) use self::wording::{Detail, time};
-use crate::NodeState;
+use crate::stored_words::NodeState;
 
 /// Why a request was refused, or could not be carried out.
 ///

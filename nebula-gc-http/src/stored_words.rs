@@ -1,5 +1,7 @@
 //! Enums that are stored as words, in the database and elsewhere.
 
+use nebula_pki::Version;
+
 /// An enum that is stored as a word. The words are the same in the table's own CHECK.
 macro_rules! stored_words {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
@@ -29,3 +31,67 @@ macro_rules! stored_words {
     };
 }
 pub(crate) use stored_words;
+
+stored_words! {
+    /// The state of a node.
+    pub enum NodeState {
+        /// A member of its network.
+        Active = "active",
+        /// Kept out temporarily.
+        Suspended = "suspended",
+        /// Kept out, with its public key, until an operator reinstates it.
+        Revoked = "revoked",
+        /// Gone; its device may enrol again.
+        Released = "released",
+    }
+}
+
+stored_words! {
+    /// What an operator key may do within its scope.
+    pub enum Role {
+        /// Everything, other operator keys included.
+        Owner = "owner",
+        /// Everything but operator keys.
+        Operator = "operator",
+        /// Look.
+        Viewer = "viewer",
+    }
+}
+
+/// The versions of certificates of a network's nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    /// Version 1, which every release of Nebula reads; IPv4 only.
+    V1,
+    /// Version 2, for Nebula 1.10 and later.
+    V2,
+    /// One of each, while some nodes still run an older Nebula.
+    Both,
+}
+
+impl Versions {
+    /// The versions, the older first.
+    #[must_use]
+    pub fn as_slice(self) -> &'static [Version] {
+        match self {
+            Self::V1 => &[Version::V1],
+            Self::V2 => &[Version::V2],
+            Self::Both => &[Version::V1, Version::V2],
+        }
+    }
+
+    /// The version of the network's CA, which every node must be able to read.
+    #[must_use]
+    pub fn oldest(self) -> Version {
+        match self {
+            Self::V1 | Self::Both => Version::V1,
+            Self::V2 => Version::V2,
+        }
+    }
+
+    /// Whether nodes can have IPv6 addresses.
+    #[must_use]
+    pub fn has_ipv6(self) -> bool {
+        self != Self::V1
+    }
+}

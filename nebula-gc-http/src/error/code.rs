@@ -4,7 +4,6 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $status:literal, $title:literal;)*) => {
         /// What is wrong, for programs. A client has to expect codes that it does not know.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-        #[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(as = ProblemCode))]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum Code { $($(#[$doc])* $name,)* }

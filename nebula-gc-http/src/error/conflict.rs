@@ -7,7 +7,7 @@ use nebula_pki::{Curve, Fingerprint};
 use super::messages::messages;
 use super::wording::{curve, time};
 use super::{Field, Obstacle};
-use crate::{NodeState, Versions};
+use crate::stored_words::{NodeState, Versions};
 
 messages! {
     /// What is in the way of a request.

@@ -2,7 +2,7 @@
 
 use super::Field;
 use super::messages::messages;
-use crate::Role;
+use crate::stored_words::Role;
 
 messages! {
     /// What is wrong with the credential.

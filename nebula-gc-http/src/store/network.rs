@@ -8,6 +8,7 @@ use nebula_pki::{Certificate, Curve, Version};
 
 use super::{damaged, one_integer, prefix};
 use crate::names::{key_beside, keys};
+pub use crate::stored_words::Versions;
 use crate::{CaId, Error, TenantId};
 
 /// A network's counter. It moves once with each change of something in other nodes' bundles: CAs,
@@ -17,53 +18,6 @@ pub struct Revision(pub i64);
 
 impl Revision {
     pub(crate) const FIRST: Self = Self(1);
-}
-
-/// The versions of certificates of a network's nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Versions {
-    /// Version 1, which every release of Nebula reads; IPv4 only.
-    V1,
-    /// Version 2, for Nebula 1.10 and later.
-    V2,
-    /// One of each, while some nodes still run an older Nebula.
-    Both,
-}
-
-impl Versions {
-    /// The versions, the older first.
-    #[must_use]
-    pub fn as_slice(self) -> &'static [Version] {
-        match self {
-            Self::V1 => &[Version::V1],
-            Self::V2 => &[Version::V2],
-            Self::Both => &[Version::V1, Version::V2],
-        }
-    }
-
-    /// The version of the network's CA, which every node must be able to read.
-    #[must_use]
-    pub fn oldest(self) -> Version {
-        match self {
-            Self::V1 | Self::Both => Version::V1,
-            Self::V2 => Version::V2,
-        }
-    }
-
-    /// `certificate_version` and `also_version_1`.
-    fn stored(self) -> (i64, i64) {
-        match self {
-            Self::V1 => (1, 0),
-            Self::V2 => (2, 0),
-            Self::Both => (2, 1),
-        }
-    }
-
-    /// Whether nodes can have IPv6 addresses.
-    #[must_use]
-    pub fn has_ipv6(self) -> bool {
-        self != Self::V1
-    }
 }
 
 /// One overlay.
@@ -298,7 +252,7 @@ fn read_marks(row: &Row) -> Result<Marks, Error> {
 pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), Error> {
     let text = |prefix: Option<IpNet>| prefix.map(|prefix| prefix.to_string());
     let (v4, v6) = (text(network.prefix_v4), text(network.prefix_v6));
-    let (version, also_version_1) = network.versions.stored();
+    let (version, also_version_1) = stored(network.versions);
     Ok(tx.queue(
         "INSERT INTO gc_network (id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, \
          prefix_v6, active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, \
@@ -335,7 +289,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
 pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool, Error> {
     let text = |prefix: Option<IpNet>| prefix.map(|prefix| prefix.to_string());
     let (v4, v6) = (text(network.prefix_v4), text(network.prefix_v6));
-    let (version, also_version_1) = network.versions.stored();
+    let (version, also_version_1) = stored(network.versions);
     let changed = tx.execute(
         "UPDATE gc_network SET name = $1, certificate_version = $2, also_version_1 = $3, prefix_v4 = $4, \
          prefix_v6 = $5, hold_seconds = $6, hold_alone = $7, lifetime = $8, silence_seconds = $9, \
@@ -410,4 +364,13 @@ pub(crate) fn note_move(tx: &mut dyn Transaction, id: NetworkId) -> Result<(), E
         "UPDATE gc_network SET moves = moves + 1 WHERE id = $1",
         &[id.as_bytes().into()],
     )?)
+}
+
+/// `certificate_version` and `also_version_1`.
+fn stored(versions: Versions) -> (i64, i64) {
+    match versions {
+        Versions::V1 => (1, 0),
+        Versions::V2 => (2, 0),
+        Versions::Both => (2, 1),
+    }
 }

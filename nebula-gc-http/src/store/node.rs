@@ -11,22 +11,8 @@ use nebula_bundle::Endpoint;
 use super::{counts_by_key, damaged, ids, one_id};
 use crate::names::keys;
 use crate::secret::Hashed;
-use crate::stored_words::stored_words;
+pub use crate::stored_words::NodeState;
 use crate::{Error, JoinTokenId, NodeId, TenantId};
-
-stored_words! {
-    /// The state of a node.
-    pub enum NodeState {
-        /// A member of its network.
-        Active = "active",
-        /// Kept out temporarily.
-        Suspended = "suspended",
-        /// Kept out, with its public key, until an operator reinstates it.
-        Revoked = "revoked",
-        /// Gone; its device may enrol again.
-        Released = "released",
-    }
-}
 
 /// A node's own counter. It moves with its certificate and its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

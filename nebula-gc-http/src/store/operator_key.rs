@@ -5,20 +5,8 @@ use nebula_alloc::store::{Columns, Query, Row, Transaction};
 
 use super::counts_by_key;
 use crate::secret::Hashed;
-use crate::stored_words::stored_words;
+pub use crate::stored_words::Role;
 use crate::{Error, OperatorKeyId, TenantId};
-
-stored_words! {
-    /// What an operator key may do within its scope.
-    pub enum Role {
-        /// Everything, other operator keys included.
-        Owner = "owner",
-        /// Everything but operator keys.
-        Operator = "operator",
-        /// Look.
-        Viewer = "viewer",
-    }
-}
 
 /// Where an operator key applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

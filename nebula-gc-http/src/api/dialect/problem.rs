@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::Error;
-use crate::api::status_of;
+use crate::api::refused::{Internal, status_of};
 use crate::error::{Code, Conflict, Detail, Fault, Field, Kind};
 
 /// A refusal as the dialect words it: `{"success": false, "error": <code>, "detail": …}`.
@@ -18,10 +18,6 @@ pub(in crate::api) struct Problem {
     /// What only the log is told.
     internal: Option<String>,
 }
-
-/// What a refusal keeps from the client, on its way to the log.
-#[derive(Debug, Clone)]
-pub(in crate::api) struct Internal(pub(in crate::api) String);
 
 /// A code in the dialect, which has fewer.
 fn code(code: Code) -> Code {

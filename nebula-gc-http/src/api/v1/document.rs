@@ -9,8 +9,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use super::problem::Document;
-use crate::error::Code;
+use super::problem::{Document, ProblemCode};
 
 /// The name of the one security scheme.
 const BEARER: &str = "bearer";
@@ -26,7 +25,7 @@ pub(super) fn base() -> OpenApi {
     let components = ComponentsBuilder::new()
         .security_scheme(BEARER, bearer)
         .schema(Document::name(), Document::schema())
-        .schema(Code::name(), Code::schema())
+        .schema(ProblemCode::name(), ProblemCode::schema())
         .build();
     let info = InfoBuilder::new()
         .title("Nebula control plane")

@@ -10,11 +10,13 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::Error;
-use crate::api::dialect::problem::Internal;
-use crate::api::{incoming, status_of};
+use crate::api::incoming;
+use crate::api::refused::{Internal, status_of};
 use crate::error::{Code, Detail};
 use crate::service::context::Origin;
 
@@ -50,7 +52,7 @@ pub(super) struct Document {
     status: u16,
     /// What is wrong with this request, for people.
     detail: String,
-    code: Code,
+    code: ProblemCode,
     /// The field or parameter that is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -74,6 +76,22 @@ pub(super) struct Document {
     /// What the log and the events call this request.
     request_id: String,
 }
+
+/// A code, as the description of the API has it.
+#[derive(Serialize)]
+pub(super) struct ProblemCode(Code);
+
+impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        let description =
+            "What is wrong, for programs. A client has to expect codes that it does not know.";
+        let codes = Code::ALL.iter().map(|code| code.as_str());
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes));
+        schema.description(Some(description)).into()
+    }
+}
+
+impl ToSchema for ProblemCode {}
 
 impl Problem {
     pub(in crate::api) fn new(code: Code, detail: impl Into<String>) -> Self {
@@ -100,7 +118,7 @@ impl Problem {
             title: self.code.title(),
             status: self.code.status(),
             detail: self.detail,
-            code: self.code,
+            code: ProblemCode(self.code),
             field: self.field,
             leases,
             more_leases,
