@@ -56,7 +56,7 @@ messages! {
         ["must have command or pkcs11"]
         NoSource,
         ["{0}"]
-        Signer(crate::Error),
+        Signer(Box<crate::Error>),
         ["{words}"]
         Syntax {
             /// Where in the file, in bytes.

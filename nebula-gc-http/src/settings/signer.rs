@@ -64,7 +64,7 @@ impl Settings {
             }
             added.map_err(|error| SettingsError {
                 place: format!("[signers.{name}]"),
-                fault: SettingFault::Signer(error),
+                fault: SettingFault::Signer(Box::new(error)),
             })?;
         }
         Ok(signers)

@@ -17,7 +17,7 @@ const IN_CIRCLES_WITH_WHOLES: usize = 143;
 /// How many steps still answer that they were written before they were planned. Only lower it.
 const UNPLANNED: usize = 5;
 /// How many variants of errors are still a text alone. Only lower it.
-const PROSE: usize = 12;
+const PROSE: usize = 7;
 
 #[test]
 fn no_variant_of_an_error_is_a_text_alone() {

@@ -202,7 +202,7 @@ async fn replaced_files_are_served_without_a_restart_and_broken_ones_are_not() {
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
             "certificate",
         ),
-        ("used.key", "nothing", "no PEM private key"),
+        ("used.key", "nothing", "no unencrypted PEM private key"),
     ] {
         let before = std::fs::read(server.path(file)).unwrap();
         std::fs::write(server.path(file), contents).unwrap();
