@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::audit::{Author, Entry};
 use crate::Error;
-use crate::store::network::{self, Revision};
+use crate::service::revision::move_revision;
+use crate::store::network::Revision;
 use crate::store::node::Node;
 use crate::store::{blocklist, certificate};
 
@@ -30,7 +31,7 @@ pub(super) fn block_replaced(
     if open.is_empty() {
         return Ok(None);
     }
-    let revision = network::move_revision(tx, node.network, now)?;
+    let revision = move_revision(tx, node.network, now)?;
     for former in &open {
         blocklist::insert(tx, node.network, &former.fingerprint, former.not_after, revision)?;
     }

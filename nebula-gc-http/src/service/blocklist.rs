@@ -10,8 +10,9 @@ use super::audit::Entry;
 use super::context::Context;
 use super::exclusive::Work;
 use crate::error::{Conflict, Fault, Field};
+use crate::service::revision::move_revision;
 use crate::store::certificate::CertificateState;
-use crate::store::network::{self, Network};
+use crate::store::network::Network;
 use crate::store::{blocklist, ca, certificate, node};
 use crate::{Error, NetworkRef};
 
@@ -86,7 +87,7 @@ pub(super) fn block(
     if open.is_empty() {
         return Ok(BlockReport { blocked, present, revision: network.revision.0 });
     }
-    let revision = network::move_revision(work.tx, network.id, work.now)?;
+    let revision = move_revision(work.tx, network.id, work.now)?;
     for (fingerprint, end) in &open {
         certificate::revoke_one(work.tx, fingerprint)?;
         blocklist::insert(work.tx, network.id, fingerprint, *end, revision)?;

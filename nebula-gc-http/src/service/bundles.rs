@@ -1,11 +1,9 @@
 //! Rendering bundles, and telling where a node stands.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::Transaction;
 use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, Tun};
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
@@ -113,12 +111,12 @@ impl View {
         let mut lighthouses = vec![];
         for node in node::lighthouses(tx, network.id)? {
             let Some(endpoint) = node.lighthouse else { continue };
-            let overlay = addresses(tx, network.id, node.id)?;
+            let overlay = node::addresses(tx, network.id, node.id)?;
             lighthouses.push(Lighthouse { overlay, endpoint });
         }
         let mut relays = vec![];
         for node in node::relays(tx, network.id)? {
-            relays.push(Relay { overlay: addresses(tx, network.id, node.id)? });
+            relays.push(Relay { overlay: node::addresses(tx, network.id, node.id)? });
         }
         let blocklist = blocklist::fingerprints(tx, network)?;
         let shared = nebula_bundle::Network {
@@ -269,17 +267,4 @@ impl Views {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         newest.get(&network).filter(|view| view.revision >= revision).map(Arc::clone)
     }
-}
-
-/// A node's addresses, IPv4 before IPv6.
-pub(super) fn addresses(
-    tx: &mut dyn Transaction,
-    network: NetworkId,
-    node: NodeId,
-) -> Result<Vec<IpAddr>, Error> {
-    let leases = lease::by_owner(tx, network, node.owner())?;
-    let active = leases.iter().filter(|lease| lease.state == LeaseState::Active);
-    let mut addresses: Vec<IpAddr> = active.map(|lease| lease.address).collect();
-    addresses.sort();
-    Ok(addresses)
 }

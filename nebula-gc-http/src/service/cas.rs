@@ -21,6 +21,7 @@ use super::context::Context;
 use super::exclusive::Work;
 use super::{Service, Shared};
 use crate::error::{Conflict, Fault, Field, Kind, Unavailable, Unit};
+use crate::service::revision::move_revision;
 use crate::signers::SignerUser;
 use crate::store::ca::{self, Ca, CaState};
 use crate::store::network::{self, Network};
@@ -227,7 +228,7 @@ impl NewCa {
         let ca = self.row(work.shared, network.id, CaState::Trusted)?;
         ca::insert(work.tx, &ca, work.now)?;
         ca::activate(work.tx, network.id, ca.id)?;
-        let revision = network::move_revision(work.tx, network.id, work.now)?;
+        let revision = move_revision(work.tx, network.id, work.now)?;
         let entry = Entry {
             network: Some(network.id),
             detail: json!({

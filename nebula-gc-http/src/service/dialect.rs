@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use nebula_alloc::store::Transaction;
 
 use super::access::{Action, authorize_device, public};
-use super::bundles::{NodeBundle, addresses};
+use super::bundles::NodeBundle;
 use super::context::Context;
 use super::{Service, Shared};
 use crate::error::Kind;
@@ -69,7 +69,7 @@ impl Service {
     ) -> Result<NodeStatus, Error> {
         self.read(move |tx, shared| {
             let address = match device_node(tx, shared, &context, (network.as_ref(), &device))? {
-                Some(node) => addresses(tx, node.network, node.id)?.into_iter().next(),
+                Some(node) => node::addresses(tx, node.network, node.id)?.into_iter().next(),
                 None => None,
             };
             Ok(NodeStatus { address })

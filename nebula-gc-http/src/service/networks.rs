@@ -21,6 +21,7 @@ use crate::service::cas::{CaSource, NewCa, check_permits, signer_user};
 use crate::service::exclusive::{Created, Repeat, Work};
 use crate::service::pools::{Addresses, refusal};
 use crate::service::precondition::{Expected, Tag};
+use crate::service::revision::move_revision;
 use crate::service::{Service, authority};
 use crate::store::ca::CaState;
 use crate::store::network::{self, Network, Revision, Versions};
@@ -398,7 +399,7 @@ pub(super) fn change(
     let rendered = |network: &Network| (network.mtu, network.begins_with());
     let moved = match rendered(&former) == rendered(&network) && !grows {
         true => None,
-        false => Some(network::move_revision(work.tx, network.id, work.now)?),
+        false => Some(move_revision(work.tx, network.id, work.now)?),
     };
     let revision = moved.unwrap_or(network.revision);
     work.record(Entry {

@@ -9,21 +9,16 @@
 
 mod overdue;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nebula_alloc::store::Transaction;
 use nebula_alloc::writer::Step;
-use nebula_pki::{Validity, VerifiedCertificate};
 
 pub use self::overdue::Settlement;
-use super::authority::Authority;
-use super::bundles::addresses;
-use super::terms::{Ahead, Issue, Readiness, Ready, TRIES, Terms, any_is_known, refused};
-use super::{Service, Shared};
+use super::Service;
+use super::issuance::{Ahead, Pending, SignedElsewhere};
+use crate::Error;
 use crate::error::{SignerFault, Unavailable};
-use crate::store::pending;
-use crate::{CertificateId, Error};
+use crate::store::{node, pending};
 
 /// How long a step waits before it looks again whether another instance is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -49,168 +44,6 @@ impl<T> Issuing<T> {
             Self::About(device) => Err(Issuing::About(device)),
         }
     }
-}
-
-/// Certificates of one node that are pending.
-pub(super) struct Pending {
-    authority: Arc<Authority>,
-    rows: Vec<pending::Pending>,
-    /// Whether this very request sees them signed; else another does, and it waits for that.
-    is_own: bool,
-}
-
-/// A certificate that was signed while its row was pending.
-#[derive(Clone)]
-pub(super) struct SignedElsewhere {
-    row: CertificateId,
-    to_be_signed: Vec<u8>,
-    verified: VerifiedCertificate,
-}
-
-/// Who sees to what is pending, and until when.
-pub(super) struct Waiting {
-    instance: String,
-    deadline: i64,
-}
-
-impl Waiting {
-    pub(super) fn new(shared: &Shared, now: i64) -> Self {
-        let patience = i64::try_from(shared.signers.patience().as_secs()).unwrap_or(i64::MAX);
-        Self { instance: shared.instance.clone(), deadline: now.saturating_add(patience) }
-    }
-}
-
-impl Terms {
-    /// As [`Terms::ready`], where the CA's key is elsewhere.
-    pub(super) fn ready_elsewhere<'a>(
-        &self,
-        tx: &mut dyn Transaction,
-        issue: Issue<'a>,
-    ) -> Result<Readiness<'a>, Error> {
-        let rows = pending::of_node(tx, issue.node.id)?;
-        let mut known = vec![];
-        if self.are_wanted(&rows, &issue)? {
-            match signed(&rows, issue.signed.as_ref()) {
-                Some(verified) if !any_is_known(tx, &verified)? => {
-                    let pending = rows.iter().map(|row| row.id).collect();
-                    return Ok(Readiness::Ready(Ready { issue, verified, pending }));
-                }
-                // The same bytes were signed before: they have to say something else.
-                Some(_) => known = rows.iter().map(|row| row.to_be_signed.clone()).collect(),
-                None => return self.wait_or_take_over(tx, rows),
-            }
-        } else if self.has_lost_its_place(&rows, issue.signed.as_ref()) {
-            let authority = Arc::clone(&self.authority);
-            return Ok(Readiness::Pending(Pending { authority, rows, is_own: false }));
-        }
-        for row in &rows {
-            pending::cancel(tx, row.id)?;
-        }
-        self.enter_pending(tx, &issue, &known)
-    }
-
-    /// Whether a step that runs again finds pending what another wish needs, which still has time
-    /// for it. The first time it took the place of whatever was pending; if it did so again, two
-    /// wishes would cancel each other's for ever.
-    fn has_lost_its_place(&self, rows: &[pending::Pending], signed: Option<&Ahead>) -> bool {
-        let Some(Ahead::Elsewhere(signed)) = signed else { return false };
-        let is_own = |row: &pending::Pending| signed.iter().any(|signed| signed.row == row.id);
-        rows.iter().any(|row| row.deadline > self.now && !is_own(row))
-    }
-
-    /// Whether what is pending is what would be entered now, but for its validity.
-    pub(super) fn are_wanted(
-        &self,
-        rows: &[pending::Pending],
-        issue: &Issue<'_>,
-    ) -> Result<bool, Error> {
-        let versions = self.network.versions.as_slice();
-        if rows.len() != versions.len() {
-            return Ok(false);
-        }
-        for (row, version) in rows.iter().zip(versions) {
-            if row.version != *version || row.issuer != self.authority.id {
-                return Ok(false);
-            }
-            let (not_before, not_after) = row.validity;
-            let host =
-                self.host(*version, issue.node, issue.leases, Validity { not_before, not_after })?;
-            let prepared = self.authority.issuer.prepare(*version, &host);
-            // What the CA does not permit is nothing to wait for.
-            if !prepared.is_ok_and(|prepared| prepared.to_be_signed() == row.to_be_signed) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Leaves to another what it has time for.
-    fn wait_or_take_over<'a>(
-        &self,
-        tx: &mut dyn Transaction,
-        rows: Vec<pending::Pending>,
-    ) -> Result<Readiness<'a>, Error> {
-        let is_own = rows.iter().all(|row| row.deadline <= self.now);
-        let rows = if is_own {
-            let Waiting { instance, deadline } = &self.waiting;
-            rows.iter()
-                .map(|row| pending::adopt(tx, row, instance, *deadline))
-                .collect::<Result<_, _>>()?
-        } else {
-            rows
-        };
-        Ok(Readiness::Pending(Pending { authority: Arc::clone(&self.authority), rows, is_own }))
-    }
-
-    fn enter_pending<'a>(
-        &self,
-        tx: &mut dyn Transaction,
-        issue: &Issue<'_>,
-        known: &[Vec<u8>],
-    ) -> Result<Readiness<'a>, Error> {
-        for earlier in 0..TRIES {
-            let mut rows = vec![];
-            let validity = self.ends(earlier);
-            for version in self.network.versions.as_slice().iter().copied() {
-                let host = self.host(version, issue.node, issue.leases, validity)?;
-                let prepared = self.authority.issuer.prepare(version, &host).map_err(refused)?;
-                rows.push(pending::Pending {
-                    id: CertificateId::new(),
-                    network: self.network.id,
-                    node: issue.node.id,
-                    issuer: self.authority.id,
-                    version,
-                    validity: (validity.not_before, validity.not_after),
-                    to_be_signed: prepared.to_be_signed().to_vec(),
-                    reason: issue.reason,
-                    instance: self.waiting.instance.clone(),
-                    deadline: self.waiting.deadline,
-                    created_at: self.now,
-                });
-            }
-            if rows.iter().any(|row| known.contains(&row.to_be_signed)) {
-                continue;
-            }
-            for row in &rows {
-                pending::insert(tx, row, issue.actor)?;
-            }
-            let authority = Arc::clone(&self.authority);
-            return Ok(Readiness::Pending(Pending { authority, rows, is_own: true }));
-        }
-        Err(Unavailable::SameCertificate.into())
-    }
-}
-
-/// The certificates of these rows, where they are what was signed.
-fn signed(rows: &[pending::Pending], signed: Option<&Ahead>) -> Option<Vec<VerifiedCertificate>> {
-    let Some(Ahead::Elsewhere(signed)) = signed else { return None };
-    let of = |row: &pending::Pending| {
-        let is_it = |signed: &&SignedElsewhere| {
-            signed.row == row.id && signed.to_be_signed == row.to_be_signed
-        };
-        signed.iter().find(is_it).map(|signed| signed.verified.clone())
-    };
-    rows.iter().map(of).collect()
 }
 
 impl Service {
@@ -259,7 +92,7 @@ impl Service {
         };
         let cause = Box::new(cause.clone());
         let (network, node) = (row.network, row.node);
-        let held = self.read(move |tx, _| addresses(tx, network, node)).await;
+        let held = self.read(move |tx, _| node::addresses(tx, network, node)).await;
         Error::SignerAway {
             addresses: held.unwrap_or_default(),
             until: pending.rows.iter().map(|row| row.validity.1).max().unwrap_or_default(),

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::audit::{Author, Entry, addresses};
 use crate::Error;
+use crate::service::revision::move_revision;
 use crate::store::certificate::Blockable;
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node};
@@ -21,7 +22,7 @@ pub(super) fn release_node(
     node: &Node,
     reason: Option<&str>,
 ) -> Result<Revision, Error> {
-    let revision = network::move_revision(tx, network.id, now)?;
+    let revision = move_revision(tx, network.id, now)?;
     let blocked = revoke_certificates(tx, now, node, revision)?;
     node::release(tx, node, reason, now)?;
     network::note_move(tx, network.id)?;

@@ -13,12 +13,11 @@ use sha2::{Digest, Sha256};
 
 pub(super) use self::heartbeat::Heartbeats;
 use super::access::{Action, Principal};
-use super::bundles::addresses;
 use super::context::Context;
 use super::{Desired, Service, Shared};
 use crate::error::Needs;
 use crate::store::network::Network;
-use crate::store::node::{Applied, Node, NodeState};
+use crate::store::node::{self, Applied, Node, NodeState};
 use crate::store::{certificate, damaged, network};
 use crate::{Error, NodeId};
 
@@ -83,7 +82,7 @@ impl Service {
                 network: network.name,
                 name: node.name.clone(),
                 state: node.state,
-                addresses: addresses(tx, network.id, node.id)?,
+                addresses: node::addresses(tx, network.id, node.id)?,
                 groups: node.groups.clone(),
                 lighthouse: node.lighthouse.clone(),
                 relay: node.relay,

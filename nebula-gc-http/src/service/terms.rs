@@ -8,17 +8,15 @@ use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{Family, PoolId, block, pool};
 use nebula_pki::key::PublicKey;
-use nebula_pki::{Certificate, HostParameters, Validity, VerifiedCertificate, Version};
+use nebula_pki::{Certificate, HostParameters, Validity, Version};
 
 use super::Shared;
 use super::authority::Authority;
-use super::pending::{Pending, SignedElsewhere, Waiting};
-use crate::error::{Conflict, Unavailable};
-use crate::store::certificate::{self, Issued, Reason};
+use crate::Error;
+use crate::error::Conflict;
+use crate::store::damaged;
 use crate::store::network::Network;
 use crate::store::node::Node;
-use crate::store::{damaged, pending};
-use crate::{CertificateId, Error};
 
 /// How long the certificate of a node without a node token is valid at most, in seconds: 365 days,
 /// because it can't renew by itself.
@@ -36,7 +34,7 @@ pub(super) struct Terms {
     /// The transaction's time, in seconds since the Unix epoch.
     pub(super) now: i64,
     pub(super) authority: Arc<Authority>,
-    validity: Validity,
+    pub(super) validity: Validity,
     /// Who sees to what a signer elsewhere has to sign, and until when.
     pub(super) waiting: Waiting,
 }
@@ -114,27 +112,6 @@ impl Terms {
         current.iter().any(|certificate| certificate.unverified_details().not_before() > self.now)
     }
 
-    /// Signs a node's certificates ahead of the writing, where the CA's key is here.
-    pub(super) fn sign(&self, node: &Node, leases: &[Lease]) -> Result<Option<Ahead>, Error> {
-        match self.authority.signer() {
-            None => self.sign_here(node, leases, 0).map(|signed| Some(Ahead::Here(signed))),
-            Some(_) => Ok(None),
-        }
-    }
-
-    fn sign_here(
-        &self,
-        node: &Node,
-        leases: &[Lease],
-        earlier: i64,
-    ) -> Result<Vec<VerifiedCertificate>, Error> {
-        let sign = |version: &Version| {
-            let host = self.host(*version, node, leases, self.ends(earlier))?;
-            self.authority.issuer.issue(*version, &host).map_err(refused)
-        };
-        self.network.versions.as_slice().iter().map(sign).collect()
-    }
-
     /// When certificates are valid that end some seconds earlier than they could.
     pub(super) fn ends(&self, earlier: i64) -> Validity {
         Validity { not_after: self.validity.not_after - earlier, ..self.validity }
@@ -159,65 +136,6 @@ impl Terms {
             .groups(node.groups.iter().map(String::as_str)))
     }
 
-    /// Makes certificates that the ledger has never seen, ready to be entered: those that were
-    /// `signed` ahead, if they are new. Where the CA's key is elsewhere they are entered as pending
-    /// first, and ready when the step runs again with what was signed meanwhile.
-    ///
-    /// Ed25519 is deterministic: the same contents within one second would be the same certificate,
-    /// and a fingerprint that was once blocked stays blocked. So the end moves back, a second at a
-    /// time.
-    pub(super) fn ready<'a>(
-        &self,
-        tx: &mut dyn Transaction,
-        issue: Issue<'a>,
-    ) -> Result<Readiness<'a>, Error> {
-        if self.authority.signer().is_some() {
-            return self.ready_elsewhere(tx, issue);
-        }
-        let mut signed = match issue.signed {
-            Some(Ahead::Here(ref signed)) => Some(signed.clone()),
-            _ => None,
-        };
-        for earlier in 0..TRIES {
-            let verified = match signed.take() {
-                Some(signed) => signed,
-                None => self.sign_here(issue.node, issue.leases, earlier)?,
-            };
-            if !any_is_known(tx, &verified)? {
-                return Ok(Readiness::Ready(Ready { issue, verified, pending: vec![] }));
-            }
-        }
-        Err(Unavailable::SameCertificate.into())
-    }
-
-    /// Enters what is ready in the ledger, in place of what the node had.
-    pub(super) fn enter(
-        &self,
-        tx: &mut dyn Transaction,
-        ready: Ready<'_>,
-    ) -> Result<Vec<VerifiedCertificate>, Error> {
-        let Ready { issue: Issue { node, reason, actor, .. }, verified, pending } = ready;
-        if reason != Reason::Enrolled {
-            certificate::supersede(tx, node.id)?;
-        }
-        for (index, certificate) in verified.iter().enumerate() {
-            if let Some(id) = pending.get(index) {
-                pending::complete(tx, *id, certificate.certificate())?;
-                continue;
-            }
-            let issued = Issued {
-                network: self.network.id,
-                node: node.id,
-                issuer: self.authority.id,
-                certificate: certificate.certificate().clone(),
-                reason,
-                actor,
-            };
-            certificate::insert(tx, &issued, self.now)?;
-        }
-        Ok(verified)
-    }
-
     /// An address with the prefix length of the network: with /32 no two nodes could talk.
     fn with_prefix(&self, address: IpAddr) -> Result<IpNet, Error> {
         let prefix = self
@@ -228,72 +146,17 @@ impl Terms {
     }
 }
 
-/// What is to be issued, for whom and why.
-#[derive(Clone)]
-pub(super) struct Issue<'a> {
-    pub(super) node: &'a Node,
-    pub(super) leases: &'a [Lease],
-    pub(super) reason: Reason,
-    /// Who asked for it, as the audit log names it.
-    pub(super) actor: &'a str,
-    /// The certificates it is most likely to get, where they were signed ahead of the writing.
-    pub(super) signed: Option<Ahead>,
+/// Which instance sees to what is pending, and until when.
+pub(super) struct Waiting {
+    pub(super) instance: String,
+    pub(super) deadline: i64,
 }
 
-/// What was signed before the step writes.
-#[derive(Clone)]
-pub(super) enum Ahead {
-    /// By this process, in the same step.
-    Here(Vec<VerifiedCertificate>),
-    /// By somebody else, between two runs of the step; nothing where it waited for another.
-    Elsewhere(Vec<SignedElsewhere>),
-}
-
-/// How far certificates are.
-pub(super) enum Readiness<'a> {
-    /// To be entered, after whatever else the step writes.
-    Ready(Ready<'a>),
-    /// Entered as pending. The step writes no more of what follows from them, and runs again.
-    Pending(Pending),
-}
-
-/// Certificates that are signed and not entered.
-pub(super) struct Ready<'a> {
-    pub(super) issue: Issue<'a>,
-    pub(super) verified: Vec<VerifiedCertificate>,
-    /// Their rows, where they have some.
-    pub(super) pending: Vec<CertificateId>,
-}
-
-impl Ready<'_> {
-    pub(super) fn fingerprints(&self) -> Vec<String> {
-        let fingerprint =
-            |signed: &VerifiedCertificate| signed.certificate().fingerprint().to_string();
-        self.verified.iter().map(fingerprint).collect()
+impl Waiting {
+    pub(super) fn new(shared: &Shared, now: i64) -> Self {
+        let patience = i64::try_from(shared.signers.patience().as_secs()).unwrap_or(i64::MAX);
+        Self { instance: shared.instance.clone(), deadline: now.saturating_add(patience) }
     }
-}
-
-/// What the CA does not permit is no fault of the server's.
-pub(super) fn refused(error: nebula_pki::Error) -> Error {
-    use nebula_pki::Error as Pki;
-    match error {
-        Pki::GroupNotPermitted { .. } | Pki::NetworkNotPermitted { .. } => {
-            Conflict::NotPermitted(error).into()
-        }
-        other => Unavailable::Pki(other).into(),
-    }
-}
-
-pub(super) fn any_is_known(
-    tx: &mut dyn Transaction,
-    certificates: &[VerifiedCertificate],
-) -> Result<bool, Error> {
-    for verified in certificates {
-        if certificate::is_known(tx, &verified.certificate().fingerprint())? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The family of a pool or block.

@@ -9,10 +9,12 @@ use nebula_pki::{Certificate, Fingerprint, VerifiedCertificate};
 use serde_json::{Value, json};
 
 use super::audit::Author;
+use super::issuance::{Ahead, Issue, Readiness};
 use super::pending::Issuing;
 use super::release::block_certificates;
-use super::terms::{Ahead, Issue, Readiness, Terms};
+use super::terms::Terms;
 use crate::Error;
+use crate::service::revision::move_revision;
 use crate::store::certificate::{self, Reason};
 use crate::store::former_key;
 use crate::store::network::{self, Revision};
@@ -120,7 +122,7 @@ impl Update {
         let mut blocked = vec![];
         let (mut revision, mut moved) = (network.revision, None);
         if self.moves_revision || self.blocks_former {
-            revision = network::move_revision(tx, network.id, terms.now)?;
+            revision = move_revision(tx, network.id, terms.now)?;
             moved = Some(revision.0);
         }
         if self.blocks_former {

@@ -183,7 +183,7 @@ pub(crate) fn contained(
 }
 
 /// Removes entries of certificates that expired before this time: nobody accepts them.
-pub(super) fn remove_expired(
+pub(crate) fn remove_expired(
     tx: &mut dyn Transaction,
     network: NetworkId,
     before: i64,

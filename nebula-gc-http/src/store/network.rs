@@ -339,17 +339,11 @@ pub(crate) fn renew_before(
     )?)
 }
 
-/// How long a certificate stays blocked after its end, in seconds: by as much a node's clock may lag,
-/// and the server's be ahead without being noticed.
-const KEPT_BLOCKED: i64 = 3_600;
-
-/// Moves the revision, once per change, and lets expired entries of the blocklist go with it.
-pub(crate) fn move_revision(
+/// Moves the revision, and answers the new one.
+pub(crate) fn increment_revision(
     tx: &mut dyn Transaction,
     id: NetworkId,
-    now: i64,
 ) -> Result<Revision, Error> {
-    super::blocklist::remove_expired(tx, id, now.saturating_sub(KEPT_BLOCKED))?;
     let rows = tx.query(
         "UPDATE gc_network SET revision = revision + 1 WHERE id = $1 RETURNING revision",
         &[id.as_bytes().into()],

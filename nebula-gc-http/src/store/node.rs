@@ -3,7 +3,9 @@
 mod write;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
+use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::{Columns, Query, Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
 use nebula_bundle::Endpoint;
@@ -323,4 +325,17 @@ pub(crate) fn after(
         &[network.as_bytes().into(), id.as_bytes().into(), limit.into()],
     )?;
     rows.iter().map(read).collect()
+}
+
+/// A node's addresses, IPv4 before IPv6.
+pub(crate) fn addresses(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    node: NodeId,
+) -> Result<Vec<IpAddr>, Error> {
+    let leases = lease::by_owner(tx, network, node.owner())?;
+    let active = leases.iter().filter(|lease| lease.state == LeaseState::Active);
+    let mut addresses: Vec<IpAddr> = active.map(|lease| lease.address).collect();
+    addresses.sort();
+    Ok(addresses)
 }

@@ -9,6 +9,7 @@ use crate::service::Service;
 use crate::service::access::{Action, authorize};
 use crate::service::audit::Entry;
 use crate::service::context::Context;
+use crate::service::revision::move_revision;
 use crate::service::terms::BACKDATED;
 use crate::store::ca::{self, CaState, Kept, Span};
 use crate::store::certificate;
@@ -181,7 +182,7 @@ impl Service {
                 return Err(Error::CaNeeded { nodes, more });
             }
             ca::retire(work.tx, id)?;
-            let revision = network::move_revision(work.tx, network.id, work.now)?;
+            let revision = move_revision(work.tx, network.id, work.now)?;
             work.record(Entry {
                 network: Some(network.id),
                 detail: json!({
@@ -209,7 +210,7 @@ impl Service {
             // What is issued from now on begins then.
             let then = work.now.saturating_sub(BACKDATED);
             network::renew_before(work.tx, network.id, then)?;
-            let revision = network::move_revision(work.tx, network.id, work.now)?;
+            let revision = move_revision(work.tx, network.id, work.now)?;
             work.record(Entry {
                 network: Some(network.id),
                 detail: json!({"revision": revision.0}),

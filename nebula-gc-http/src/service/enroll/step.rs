@@ -15,12 +15,14 @@ use crate::service::Shared;
 use crate::service::access::{Action, authorize, authorize_device, prefetch};
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
+use crate::service::issuance::{Ahead, Readiness};
 use crate::service::pending::Issuing;
-use crate::service::terms::{Ahead, Readiness, Terms};
+use crate::service::revision::move_revision;
+use crate::service::terms::Terms;
 use crate::service::update::{Certified, Changed, Writing};
 use crate::store::certificate::Reason;
 use crate::store::join_token;
-use crate::store::network::{self, Revision};
+use crate::store::network::Revision;
 use crate::store::node::{self, Node};
 use crate::{Error, JoinTokenId};
 
@@ -278,7 +280,7 @@ fn admit_node(
     tell("generation", json!(node.generation.0));
     let mut revision = terms.network.revision;
     if node.lighthouse.is_some() || node.relay {
-        revision = network::move_revision(tx, terms.network.id, terms.now)?;
+        revision = move_revision(tx, terms.network.id, terms.now)?;
         tell("revision", json!(revision.0));
     }
     match readiness {

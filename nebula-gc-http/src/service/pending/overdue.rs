@@ -9,10 +9,11 @@ use nebula_alloc::writer::{Planned, Step};
 use nebula_pki::VerifiedCertificate;
 use serde_json::json;
 
-use super::{Pending, signed};
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
-use crate::service::terms::{Ahead, Issue, Ready, Terms, any_is_known};
+use crate::service::issuance::{Ahead, Issue, Pending, Ready, any_is_known, signed};
+use crate::service::revision::move_revision;
+use crate::service::terms::Terms;
 use crate::service::{Service, Shared};
 use crate::store::certificate::{self, Reason};
 use crate::store::network::{self, Network};
@@ -263,7 +264,7 @@ fn cancel(
     // It never became a member. Its device may come again, with the same token.
     let mut moved = None;
     if node.lighthouse.is_some() || node.relay {
-        moved = Some(network::move_revision(tx, network.id, now)?.0);
+        moved = Some(move_revision(tx, network.id, now)?.0);
     }
     node::release(tx, node, Some("its certificate was never signed"), now)?;
     node::forget_tokens(tx, node.id)?;

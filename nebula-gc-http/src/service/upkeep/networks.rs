@@ -8,6 +8,7 @@ use super::{NAME, STEP, Stop, Upkeep};
 use crate::service::Service;
 use crate::service::audit::Entry;
 use crate::service::consistency::{self, Inconsistency};
+use crate::service::revision::move_revision;
 use crate::store::blocklist::{self, Contained};
 use crate::store::network::{self, Network};
 use crate::store::{certificate, duty, node};
@@ -111,7 +112,7 @@ impl Service {
                     return Ok(false);
                 }
                 // Whatever moves the revision takes them along.
-                let revision = network::move_revision(tx, id, now)?;
+                let revision = move_revision(tx, id, now)?;
                 author.record(
                     tx,
                     now,

@@ -16,11 +16,12 @@ use crate::Error;
 use crate::service::Service;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
+use crate::service::revision::move_revision;
 use crate::service::update::GIVEN_UP;
 use crate::store::certificate::{self, Unblocked};
 #[cfg(feature = "server")]
 use crate::store::event;
-use crate::store::{blocklist, duty, network, node};
+use crate::store::{blocklist, duty, node};
 
 /// The look for what is no longer blocked, as a duty.
 const UNDOING: &str = "wrong time";
@@ -193,7 +194,7 @@ fn block(
     }
     let mut blocked = 0;
     for (id, found) in open {
-        let revision = network::move_revision(tx, id, now)?;
+        let revision = move_revision(tx, id, now)?;
         for one in &found {
             blocklist::insert(tx, id, &one.fingerprint, one.not_after, revision)?;
             blocked += 1;

@@ -14,12 +14,13 @@ use crate::error::Unavailable;
 use crate::service::Shared;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
+use crate::service::issuance::Ahead;
 use crate::service::nodes::details::{NodeDetails, tag};
 use crate::service::nodes::{NodeRef, find};
 use crate::service::pending::Issuing;
 use crate::service::precondition::Expected;
 use crate::service::release::{release_node, revoke_certificates};
-use crate::service::terms::Ahead;
+use crate::service::revision::move_revision;
 use crate::service::update::{Changed, Writing};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};
@@ -152,7 +153,7 @@ fn keep_out(
 ) -> Result<Revision, Error> {
     let (mut revision, mut moved, mut blocked) = (network.revision, None, vec![]);
     if former.state == NodeState::Active {
-        revision = network::move_revision(tx, network.id, now)?;
+        revision = move_revision(tx, network.id, now)?;
         moved = Some(revision.0);
         blocked = revoke_certificates(tx, now, former, revision)?;
     }
