@@ -17,7 +17,7 @@ use super::{SecretsFile, ServerError};
 use crate::error::Unavailable;
 use crate::secret::BearerKind;
 use crate::service::secrets::{self, Pruned};
-use crate::service::{operator_keys, upkeep};
+use crate::service::{first_start, upkeep};
 use crate::store::event;
 use crate::{Bearer, Database, Error, ServerSecrets, Service, Signers, Violation, verify};
 
@@ -164,7 +164,7 @@ impl DataDirectory {
             check(tx, &crate::COMPONENT)?;
             secrets::verify(tx, &secrets)?;
             let now = event::time(tx, now)?;
-            operator_keys::insert_root(tx, now, &hashed, "nebula-gc operator-key new")?;
+            first_start::insert_root(tx, now, &hashed, "nebula-gc operator-key new")?;
             // The file is written first: a key that is stored but was never written is of no use.
             write_key(&file, &key).map_err(unwritten)
         })?)

@@ -4,10 +4,10 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::Fingerprint;
 use serde_json::json;
 
-use super::Service;
 use super::access::Action;
 use super::audit::Entry;
 use super::context::Context;
+use super::core::Service;
 use super::exclusive::Work;
 use crate::error::{Conflict, Fault, Field};
 use crate::service::revision::move_revision;

@@ -18,8 +18,9 @@ use super::access::{Action, Principal, authorize, find_network, not_found};
 use super::audit::Entry;
 use super::authority::{CA_LIFETIME, NAME_LIMIT, ca_name, lifetime};
 use super::context::Context;
+use super::core::Service;
 use super::exclusive::Work;
-use super::{Service, Shared};
+use super::shared::Shared;
 use crate::error::{Conflict, Fault, Field, Kind, Unavailable, Unit};
 use crate::service::revision::move_revision;
 use crate::signers::SignerUser;
@@ -57,6 +58,23 @@ pub struct ActiveCa {
     pub network: String,
     /// What names its certificate.
     pub fingerprint: Fingerprint,
+}
+
+impl Service {
+    /// Whether it can do its work: the writer is up and the database answers.
+    pub async fn is_ready(&self) -> bool {
+        self.readiness().await.is_some()
+    }
+
+    /// How many networks need another CA, which keeps it from no other work; nothing where it can't do
+    /// its work.
+    pub async fn readiness(&self) -> Option<CaWarnings> {
+        if !self.writer.is_ready() {
+            return None;
+        }
+        let warn = |tx: &mut dyn Transaction, shared: &Shared| warnings(tx, shared.now());
+        self.read_in(&self.turns.read_health, warn).await.ok()
+    }
 }
 
 impl Service {

@@ -2,9 +2,9 @@
 
 use nebula_alloc::event::Event;
 
-use super::Service;
 use super::access::{Action, Principal, authorize};
 use super::context::Context;
+use super::core::Service;
 use crate::store::event::{self, EventFilter};
 use crate::store::operator_key::Scope;
 use crate::{Error, NetworkRef};

@@ -4,10 +4,10 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::{NetworkId, PoolId, block, pool};
 use serde_json::json;
 
-use super::Service;
 use super::access::{Action, authorize};
 use super::audit::Entry;
 use super::context::Context;
+use super::core::Service;
 use super::exclusive::{Created, Repeat};
 use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};

@@ -12,7 +12,8 @@ use super::access::{
     Action, Principal, authorize, authorize_device, find_network, network_that_released, not_found,
 };
 use super::context::Context;
-use super::{Service, Shared};
+use super::core::Service;
+use super::shared::Shared;
 use crate::error::{Kind, Needs};
 use crate::store::blocklist::{self, Blocked};
 use crate::store::certificate::{self, LedgerEntry};

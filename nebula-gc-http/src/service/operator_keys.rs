@@ -3,14 +3,14 @@
 use nebula_alloc::store::Transaction;
 use serde_json::json;
 
-use super::Service;
 use super::access::{Action, Principal, find_network, not_found};
 use super::audit::Entry;
 use super::context::Context;
+use super::core::Service;
 use super::exclusive::{Created, Repeat, Work};
 use crate::error::{Conflict, Fault, Field, Kind, Needs};
 use crate::names::{check_seen, hidden_id};
-use crate::secret::{Bearer, Hashed};
+use crate::secret::Bearer;
 use crate::store::operator_key::{self, KeptKey, OperatorKey, Role, Scope};
 use crate::store::{network, tenant};
 use crate::{Error, Label, NetworkRef, OperatorKeyId, TenantId};
@@ -159,28 +159,6 @@ impl Service {
         })
         .await
     }
-}
-
-/// Enters a root operator key that does not expire, for who has the database in hand.
-pub(crate) fn insert_root(
-    tx: &mut dyn Transaction,
-    now: i64,
-    hashed: &Hashed,
-    by: &str,
-) -> Result<(), Error> {
-    let key = OperatorKey {
-        id: OperatorKeyId::new(),
-        name: "root".to_owned(),
-        role: Role::Owner,
-        scope: Scope::Root,
-        expires_at: None,
-    };
-    operator_key::insert(tx, &key, hashed, now)?;
-    let entry = Entry {
-        detail: json!({"name": key.name, "role": key.role.word()}),
-        ..Entry::new("operator_key.created", key.id.as_bytes())
-    };
-    Context::local().author(by).record(tx, now, entry)
 }
 
 fn of_network(scope: Scope) -> Option<nebula_alloc::NetworkId> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nebula_alloc::writer::Step;
 
 pub use self::overdue::Settlement;
-use super::Service;
+use super::core::Service;
 use super::issuance::{Ahead, Pending, SignedElsewhere};
 use crate::Error;
 use crate::error::{SignerFault, Unavailable};

@@ -10,9 +10,9 @@ use nebula_alloc::{Error as AllocError, NetworkId, PoolId};
 
 pub use self::addresses::Addresses;
 pub use self::blocks::{NewBlock, Room};
-use super::Service;
 use super::access::{Action, authorize};
 use super::context::Context;
+use super::core::Service;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
 use crate::error::{Conflict, Fault, Field, Kind};

@@ -1,23 +1,20 @@
 //! What a node is told about itself, and tells.
 
-mod heartbeat;
 mod report;
 mod token;
 
 use std::net::IpAddr;
 
-use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::{Certificate, Fingerprint, Version};
 use sha2::{Digest, Sha256};
 
-pub(super) use self::heartbeat::Heartbeats;
-use super::access::{Action, Principal};
 use super::context::Context;
-use super::{Desired, Service, Shared};
-use crate::error::Needs;
+use super::core::Service;
+use super::shared::heard;
+use super::views::Desired;
 use crate::store::network::Network;
-use crate::store::node::{self, Applied, Node, NodeState};
+use crate::store::node::{self, Applied, NodeState};
 use crate::store::{certificate, damaged, network};
 use crate::{Error, NodeId};
 
@@ -106,31 +103,6 @@ impl OwnCertificate {
             not_before: details.not_before(),
             not_after: details.not_after(),
         }
-    }
-}
-
-/// The caller's node, if it is one that is not kept out; and notes that it was heard of.
-pub(super) fn heard(
-    tx: &mut dyn Transaction,
-    shared: &Shared,
-    context: &Context,
-) -> Result<Node, Error> {
-    let now = shared.now();
-    let principal = Principal::authenticate(tx, &shared.secrets, context, now)?;
-    let node = own_node(&principal)?;
-    shared.heartbeats.note(node, now);
-    Ok(node.clone())
-}
-
-/// The caller's node, if it is one that is not kept out.
-pub(super) fn own_node(principal: &Principal) -> Result<&Node, Error> {
-    principal.permit(Action::BeNode)?;
-    let Principal::Node(node) = principal else {
-        return Err(Needs::NodeToken.into());
-    };
-    match node.state {
-        NodeState::Active => Ok(node),
-        state => Err(Error::NodeKeptOut { state, reason: node.state_reason.clone() }),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::Service;
 use super::access::{Action, Principal};
 use super::audit::Entry;
 use super::context::Context;
+use super::core::Service;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
 use crate::error::{Conflict, Field, Kind, Needs};

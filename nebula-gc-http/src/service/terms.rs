@@ -10,8 +10,8 @@ use nebula_alloc::{Family, PoolId, block, pool};
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Certificate, HostParameters, Validity, Version};
 
-use super::Shared;
 use super::authority::Authority;
+use super::shared::Shared;
 use crate::Error;
 use crate::error::Conflict;
 use crate::store::damaged;

@@ -7,10 +7,8 @@ mod history;
 mod networks;
 mod wrong_time;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use nebula_alloc::NetworkId;
 use nebula_alloc::lease::Lease;
 use nebula_alloc::reclaim::reclaim;
 use nebula_alloc::store::{Subject, Transaction};
@@ -19,8 +17,9 @@ use nebula_alloc::writer::{Planned, Step};
 use super::audit::Author;
 use super::blocking::block_replaced;
 use super::context::Context;
+use super::core::Service;
 use super::pending::Settlement;
-use super::{Service, Shared};
+use super::shared::Shared;
 use crate::Error;
 use crate::store::{certificate, duty, idempotency, node};
 
@@ -58,13 +57,6 @@ pub struct Upkeep {
     pub forgotten_rows: u64,
     /// Certificates whose signatures were overdue.
     pub settled: Settlement,
-}
-
-/// How far this instance has come, where that saves looking again.
-#[derive(Default)]
-pub(super) struct Progress {
-    /// Up to which revision of a network quarantines were shortened.
-    shortened: Mutex<HashMap<NetworkId, i64>>,
 }
 
 /// Who does it, in the audit log.
@@ -210,17 +202,5 @@ where
             return Ok(None);
         }
         (self.work)(tx, now, &self.author).map(Some)
-    }
-}
-
-impl Progress {
-    fn shortened(&self, network: NetworkId) -> i64 {
-        let shortened = self.shortened.lock().unwrap_or_else(PoisonError::into_inner);
-        shortened.get(&network).copied().unwrap_or_default()
-    }
-
-    fn note_shortened(&self, network: NetworkId, revision: i64) {
-        let mut shortened = self.shortened.lock().unwrap_or_else(PoisonError::into_inner);
-        shortened.insert(network, revision);
     }
 }

@@ -5,9 +5,9 @@ use nebula_alloc::Family;
 use nebula_pki::{Curve, Version};
 
 use crate::error::{Ambiguity, Conflict, Fault, Field};
-use crate::service::Service;
 use crate::service::access::{Action, called, find_network, not_found};
 use crate::service::context::Context;
+use crate::service::core::Service;
 use crate::service::exclusive::Work;
 use crate::service::networks::{self, NetworkPatch, NetworkSettings, NewNetwork};
 use crate::store::network::{self, Network, Versions};

@@ -3,8 +3,8 @@
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
-use crate::service::Service;
 use crate::service::context::Context;
+use crate::service::core::Service;
 use crate::service::enroll::Enrolled;
 use crate::service::enroll::device::DeviceEnrollment;
 use crate::service::node_change::Change;

@@ -11,10 +11,11 @@ use serde_json::json;
 
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
+use crate::service::core::Service;
 use crate::service::issuance::{Ahead, Issue, Pending, Ready, any_is_known, signed};
 use crate::service::revision::move_revision;
+use crate::service::shared::Shared;
 use crate::service::terms::Terms;
-use crate::service::{Service, Shared};
 use crate::store::certificate::{self, Reason};
 use crate::store::network::{self, Network};
 use crate::store::node::{self, Node, NodeState};

@@ -4,14 +4,16 @@ use nebula_alloc::lease::Lease;
 use nebula_alloc::store::{Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 
-use super::{heard, own_node};
 use crate::Error;
 use crate::error::{Fault, Field};
 use crate::service::access::Principal;
 use crate::service::audit::Author;
 use crate::service::blocking::block_replaced;
 use crate::service::context::Context;
-use crate::service::{Desired, Service, Shared};
+use crate::service::core::Service;
+use crate::service::shared::Shared;
+use crate::service::shared::{heard, own_node};
+use crate::service::views::Desired;
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Generation, Node};
 

@@ -4,14 +4,15 @@ use nebula_alloc::lease::Lease;
 use nebula_alloc::store::{Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 
-use super::own_node;
 use crate::Error;
 use crate::error::Conflict;
 use crate::secret::Bearer;
 use crate::service::access::Principal;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
-use crate::service::{Service, Shared};
+use crate::service::core::Service;
+use crate::service::shared::Shared;
+use crate::service::shared::own_node;
 use crate::store::network;
 use crate::store::node::{self, Node};
 

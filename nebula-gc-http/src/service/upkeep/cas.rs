@@ -2,8 +2,8 @@
 
 use super::Stop;
 use crate::error::time;
-use crate::service::Service;
 use crate::service::cas;
+use crate::service::core::Service;
 use crate::store::duty;
 use crate::{CaStanding, Error, NetworkCa};
 

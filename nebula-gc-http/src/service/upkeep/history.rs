@@ -7,7 +7,8 @@ use serde_json::json;
 use super::{NAME, STEP, Stop, Upkeep};
 use crate::error::time;
 use crate::service::audit::{Author, Entry};
-use crate::service::{Service, Shared};
+use crate::service::core::Service;
+use crate::service::shared::Shared;
 use crate::store::{duty, history};
 use crate::{Error, NodeId};
 

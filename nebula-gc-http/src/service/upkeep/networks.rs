@@ -5,9 +5,9 @@ use nebula_alloc::{NetworkId, lease};
 use serde_json::json;
 
 use super::{NAME, STEP, Stop, Upkeep};
-use crate::service::Service;
 use crate::service::audit::Entry;
 use crate::service::consistency::{self, Inconsistency};
+use crate::service::core::Service;
 use crate::service::revision::move_revision;
 use crate::store::blocklist::{self, Contained};
 use crate::store::network::{self, Network};

@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::{NAME, Stop, TERM, Upkeep};
 use crate::Error;
-use crate::service::Service;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
+use crate::service::core::Service;
 use crate::service::revision::move_revision;
 use crate::service::update::GIVEN_UP;
 use crate::store::certificate::{self, Unblocked};

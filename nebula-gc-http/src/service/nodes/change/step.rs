@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::wish::{Decision, Wish};
 use crate::error::Unavailable;
-use crate::service::Shared;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
 use crate::service::issuance::Ahead;
@@ -21,6 +20,7 @@ use crate::service::pending::Issuing;
 use crate::service::precondition::Expected;
 use crate::service::release::{release_node, revoke_certificates};
 use crate::service::revision::move_revision;
+use crate::service::shared::Shared;
 use crate::service::update::{Changed, Writing};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};

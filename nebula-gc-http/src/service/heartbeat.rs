@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nebula_alloc::Writer;
 use nebula_alloc::lease::Lease;
 use nebula_alloc::store::{Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 
-use crate::service::Service;
 use crate::store::node::{self, Node};
 use crate::{Error, NodeId};
 
@@ -16,8 +16,8 @@ use crate::{Error, NodeId};
 const COARSE: i64 = 600;
 
 /// The nodes of which is to be stored that they were heard of.
-#[derive(Default)]
-pub(in crate::service) struct Heartbeats(Mutex<Noted>);
+#[derive(Clone, Default)]
+pub(super) struct Heartbeats(Arc<Mutex<Noted>>);
 
 #[derive(Default)]
 struct Noted {
@@ -29,7 +29,7 @@ struct Noted {
 
 impl Heartbeats {
     /// A node that is not kept out has asked something.
-    pub(in crate::service) fn note(&self, node: &Node, now: i64) {
+    pub(super) fn note(&self, node: &Node, now: i64) {
         // What a clock that was ahead has left lies further off than that, too.
         if node.seen_at.is_some_and(|seen| now.abs_diff(seen) < COARSE.unsigned_abs()) {
             return;
@@ -40,29 +40,27 @@ impl Heartbeats {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Service {
     /// Has stored who was heard of, behind the answers.
-    pub(in crate::service) fn store_heartbeats(&self) {
-        let queue = std::mem::take(&mut self.shared.heartbeats.lock().queue);
+    pub(super) fn store(&self, writer: &Writer) {
+        let queue = std::mem::take(&mut self.lock().queue);
         for (id, device) in queue {
-            let shared = Arc::clone(&self.shared);
+            let heartbeats = self.clone();
             let done = move |result: Result<(), Error>| {
-                shared.heartbeats.lock().under_way.remove(&id);
+                heartbeats.lock().under_way.remove(&id);
                 if let Err(error) = result {
                     tracing::debug!(%error, "heartbeat not stored; retrying at the node's next request");
                 }
             };
-            if let Err(error) = self.writer.submit(Heartbeat { id, device }, done) {
+            if let Err(error) = writer.submit(Heartbeat { id, device }, done) {
                 // The next time is soon enough for what does not fit into the queue.
-                self.shared.heartbeats.lock().under_way.remove(&id);
+                self.lock().under_way.remove(&id);
                 tracing::debug!(%error, "heartbeat not stored; retrying at the node's next request");
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,16 +1,17 @@
 //! Looking for what has changed, on behalf of all who wait.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nebula_alloc::NetworkId;
 
-use super::{State, Waiting};
+use super::waiting::{Seen, State, Waiting};
+use crate::Error;
+use crate::error::Unavailable;
 use crate::store::database::Reading;
 use crate::store::network::{self, Marks};
-use crate::store::node::{self, Generation};
-use crate::{Error, NodeId};
+use crate::store::node::{self};
 
 /// Changes within this time wake nodes once.
 const COALESCED: Duration = Duration::from_millis(50);
@@ -19,10 +20,50 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// How long to leave a database alone that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Who waits, and the thread that looks for them.
+pub(super) struct Watch {
+    waiting: Arc<Waiting>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    pub(super) fn start(reading: Arc<Reading>) -> Result<Self, Error> {
+        let waiting = Arc::new(Waiting::default());
+        let look = Look { waiting: Arc::clone(&waiting), reading };
+        let thread = std::thread::Builder::new()
+            .name("nebula-gc-watch".to_owned())
+            .spawn(move || look.run())
+            .map_err(|error| Unavailable::system("starting a thread", error))?;
+        Ok(Self { waiting, thread: Some(thread) })
+    }
+
+    pub(super) fn waiting(&self) -> &Arc<Waiting> {
+        &self.waiting
+    }
+}
+
+impl Watch {
+    /// Looks no more.
+    pub(super) fn stop(&self) {
+        self.waiting.lock().stopped = true;
+        self.waiting.changed.notify_all();
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            // It logs what it panics with; there is nothing else to do about that here.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// The thread that looks.
-pub(super) struct Look {
-    pub(super) waiting: Arc<Waiting>,
-    pub(super) reading: Arc<Reading>,
+struct Look {
+    waiting: Arc<Waiting>,
+    reading: Arc<Reading>,
 }
 
 /// A network that has to be looked at.
@@ -33,17 +74,8 @@ struct Asked {
     last_poll: u64,
 }
 
-/// What a look has seen of a network.
-pub(super) struct Seen {
-    pub(super) marks: Marks,
-    /// Its active nodes with their generations and the hashes of their tokens.
-    pub(super) nodes: HashMap<NodeId, (Generation, [u8; 32])>,
-    /// The last poll that was waiting when the look began. Later ones may have read more.
-    pub(super) last_poll: u64,
-}
-
 impl Look {
-    pub(super) fn run(&self) {
+    fn run(&self) {
         while let Some(asked) = self.next() {
             match self.look(&asked) {
                 Ok(seen) => {
