@@ -1,3 +1,5 @@
+//! Events for the audit log: who did what, from where.
+
 use std::net::IpAddr;
 
 use nebula_alloc::NetworkId;

@@ -74,18 +74,15 @@ fn contradiction(
     let facts = [
         (node.state == NodeState::Active, "its node is not active"),
         (!entry.is_blocked, "it is blocked"),
-        (Some(certificate.fingerprint()) == entry.fingerprint, "its fingerprint is another"),
-        (details.issuer() == issuer, "its CA is another"),
-        (details.not_before() == entry.not_before, "its beginning is another"),
-        (details.not_after() == entry.not_after, "its end is another"),
-        (details.name() == node.name, "its name is another"),
-        (certificate.public_key() == node.public_key, "its key is another"),
-        (certificate.curve() == network.curve, "its curve is another"),
-        (
-            groups.iter().eq(&node.groups.iter().cloned().collect::<BTreeSet<_>>()),
-            "its groups are others",
-        ),
-        (are_of(&networks, &leased(tx, network, node, entry.version)?), "its addresses are others"),
+        (Some(certificate.fingerprint()) == entry.fingerprint, "fingerprint differs"),
+        (details.issuer() == issuer, "CA differs"),
+        (details.not_before() == entry.not_before, "not_before differs"),
+        (details.not_after() == entry.not_after, "not_after differs"),
+        (details.name() == node.name, "name differs"),
+        (certificate.public_key() == node.public_key, "public key differs"),
+        (certificate.curve() == network.curve, "curve differs"),
+        (groups.iter().eq(&node.groups.iter().cloned().collect::<BTreeSet<_>>()), "groups differ"),
+        (are_of(&networks, &leased(tx, network, node, entry.version)?), "addresses differ"),
         (details.unsafe_networks().is_empty(), "it has routes"),
     ];
     Ok(facts.iter().find(|(holds, _)| !holds).map(|(_, what)| (*what).to_owned()))

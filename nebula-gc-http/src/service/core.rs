@@ -162,7 +162,7 @@ impl Service {
         // A panic would be told by the runtime.
         let _ = spawn_blocking(move || reading.close()).await;
         if let Err(error) = self.writer.close().await {
-            tracing::warn!(%error, "the database could not be closed as it should be");
+            tracing::warn!(%error, "closing the database failed");
         }
     }
 
@@ -298,7 +298,7 @@ impl Service {
         }
         let tell = |result: Result<(), Error>| {
             if let Err(error) = result {
-                tracing::debug!(%error, "bearer secrets are hashed anew at their next use");
+                tracing::debug!(%error, "rehashing bearer secrets failed; retrying at their next use");
             }
         };
         // The next use is soon enough for what does not fit into the queue.

@@ -85,7 +85,7 @@ impl Look {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "looking for changes; trying again in a second");
+                    tracing::warn!(%error, "looking for changes failed; retrying in 1 s");
                     self.retry(&asked);
                 }
             }

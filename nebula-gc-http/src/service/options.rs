@@ -1,3 +1,5 @@
+//! What an operator decides about a service.
+
 /// What an operator decides about a service, whatever its database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -26,14 +26,14 @@ pub(super) struct Waiting {
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) networks: HashMap<NetworkId, Watched>,
+    pub(super) networks: HashMap<NetworkId, WatchedNetwork>,
     pub(super) polls: u64,
     /// A look is due.
     pub(super) due: bool,
     pub(super) stopped: bool,
 }
 
-pub(super) struct Watched {
+pub(super) struct WatchedNetwork {
     /// What the last look saw, or the first poll.
     pub(super) marks: Marks,
     /// Its nodes are to be looked at, even if the marks are still the same.
@@ -85,7 +85,7 @@ impl Waiting {
         state.polls += 1;
         let number = state.polls;
         let is_new = !state.networks.contains_key(&own.network);
-        let watched = state.networks.entry(own.network).or_insert_with(|| Watched {
+        let watched = state.networks.entry(own.network).or_insert_with(|| WatchedNetwork {
             marks: own.marks,
             doubtful: false,
             nodes: HashMap::new(),
@@ -163,7 +163,7 @@ impl State {
     }
 }
 
-impl Watched {
+impl WatchedNetwork {
     /// Tells a node's polls the news that there is for them; the others go on waiting.
     pub(super) fn tell(
         &mut self,

@@ -1,3 +1,5 @@
+//! The settings of a network that an operator decides and may change, with their defaults and limits.
+
 use nebula_bundle::Tun;
 use nebula_bundle::config::LEAST_IPV6_MTU;
 use nebula_pki::Version;

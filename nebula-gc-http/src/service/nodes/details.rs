@@ -1,3 +1,5 @@
+//! A node as operators see it.
+
 use std::net::IpAddr;
 
 use nebula_alloc::NetworkId;

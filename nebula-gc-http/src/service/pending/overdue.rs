@@ -79,7 +79,7 @@ impl Service {
                         .sign_once(pending)
                         .await
                         .inspect_err(|failure| {
-                            tracing::warn!(%failure, "what is overdue can't be signed");
+                            tracing::warn!(%failure, "signing an expired pending certificate failed; retrying at the next pass");
                         })
                         .ok(),
                 };

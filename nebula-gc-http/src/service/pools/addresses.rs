@@ -1,3 +1,5 @@
+//! A range of addresses as a request names it: first and last address, a prefix, or one address.
+
 use std::net::IpAddr;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! A node reports which revision and generation it has applied.
+
 use std::sync::Arc;
 
 use nebula_alloc::lease::Lease;

@@ -1,3 +1,5 @@
+//! A node replaces its own token.
+
 use std::sync::Arc;
 
 use nebula_alloc::lease::Lease;

@@ -88,7 +88,7 @@ impl Service {
             behind = go_on;
         }
         let Upkeep { forgotten_events: events, forgotten_rows: rows, .. } = *done;
-        tracing::info!(events, rows, before = time(before), "forgot what has been over for long");
+        tracing::info!(events, rows, before = time(before), "deleted old history");
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Service {
                 match self.chore(forget).await {
                     Ok(gone) => done.forgotten_rows += gone,
                     Err(Stop::Failed(error @ Error::Conflict { .. })) => {
-                        tracing::warn!(%node, %error, "a released node stays");
+                        tracing::warn!(%node, %error, "deleting a released node failed; retrying at the next pass");
                     }
                     Err(stop) => return Err(stop),
                 }

@@ -61,7 +61,7 @@ impl Service {
                 let network = due.network.id;
                 match self.keep_up_network(due, checks, done).await {
                     Err(Stop::Failed(error)) => {
-                        tracing::error!(%network, ?error, "upkeep of a network");
+                        tracing::error!(%network, ?error, "maintenance of a network failed; retrying at the next pass");
                         failed = Some(Stop::Failed(error));
                     }
                     other => other?,
@@ -219,7 +219,7 @@ impl Service {
         found: Inconsistency,
     ) -> Result<bool, Stop> {
         let Inconsistency { certificate, node, reason } = found;
-        tracing::error!(%network, %node, %certificate, reason, "an issued certificate is unsound");
+        tracing::error!(%network, %node, %certificate, reason, "an issued certificate contradicts what is stored");
         self.chore(move |tx, now, author| {
             let is_new = certificate::mark_unsound(tx, certificate, now)?;
             if is_new {

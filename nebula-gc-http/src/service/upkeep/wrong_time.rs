@@ -60,8 +60,8 @@ impl Service {
                 let certificates = done.undone.saturating_sub(before);
                 tracing::warn!(
                     certificates,
-                    "certificates that counted as expired are valid, as a clock that was ahead \
-                     leaves them: they count again"
+                    "certificates marked as expired are still valid, because a clock was ahead; \
+                     marked as issued again"
                 );
             }
             self.block_again(done).await?;
@@ -83,8 +83,8 @@ impl Service {
             0 => {}
             certificates => tracing::warn!(
                 certificates,
-                "certificates that were taken away are valid and were not blocked, as a clock that \
-                 was ahead leaves them: the blocklists have them again"
+                "revoked certificates are still valid and were not blocked, because a clock was \
+                 ahead; blocked again"
             ),
         }
         blocking
