@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{NAME, Stop, TERM, Upkeep};
 use crate::Error;
 use crate::service::audit::{Author, Entry};
+#[cfg(feature = "server")]
 use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::revision::move_revision;
