@@ -4,6 +4,7 @@
 mod code;
 mod conflict;
 mod field;
+mod format;
 pub(crate) mod messages;
 mod obstacle;
 mod refusal;
@@ -17,11 +18,12 @@ use nebula_alloc::Error as AllocError;
 pub use self::code::Code;
 pub use self::conflict::{Conflict, KeyConflict};
 pub use self::field::{Ambiguity, Fault, Field, Kind, Unit};
+pub(crate) use self::format::time;
 pub use self::obstacle::Obstacle;
 pub use self::refusal::{JoinRefusal, Limit, Needs, Unauthorized};
 pub use self::unavailable::{SignerFault, Unavailable};
-pub(crate) use self::wording::{Detail, time};
-use crate::stored_words::NodeState;
+pub(crate) use self::wording::Detail;
+use crate::stored_words::{NodeState, UnknownWord};
 
 /// Why a request was refused, or could not be carried out.
 ///
@@ -207,6 +209,12 @@ impl Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<UnknownWord> for Error {
+    fn from(UnknownWord { kind, word }: UnknownWord) -> Self {
+        Unavailable::UnknownWord { kind, word }.into()
+    }
+}
 
 impl From<AllocError> for Error {
     fn from(error: AllocError) -> Self {

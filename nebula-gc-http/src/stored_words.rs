@@ -17,20 +17,27 @@ macro_rules! stored_words {
             }
 
             #[allow(dead_code, reason = "some words are only ever written")]
-            pub(crate) fn from_word(word: &str) -> Result<Self, crate::Error> {
+            pub(crate) fn from_word(word: &str) -> Result<Self, $crate::stored_words::UnknownWord> {
                 match word {
                     $($word => Ok(Self::$variant),)*
-                    _ => Err(crate::error::Unavailable::UnknownWord {
+                    _ => Err($crate::stored_words::UnknownWord {
                         kind: stringify!($name),
                         word: word.to_owned(),
-                    }
-                    .into()),
+                    }),
                 }
             }
         }
     };
 }
 pub(crate) use stored_words;
+
+/// A word that this program does not store.
+#[derive(Debug)]
+pub(crate) struct UnknownWord {
+    /// The enum it was read as.
+    pub(crate) kind: &'static str,
+    pub(crate) word: String,
+}
 
 stored_words! {
     /// The state of a node.

@@ -4,8 +4,8 @@ use ipnet::IpNet;
 use nebula_alloc::{AddressRange, Family, PoolId};
 use nebula_pki::{Curve, Fingerprint};
 
+use super::format::{curve, time};
 use super::messages::messages;
-use super::wording::{curve, time};
 use super::{Field, Obstacle};
 use crate::stored_words::{NodeState, Versions};
 

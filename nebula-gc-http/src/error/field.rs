@@ -5,8 +5,8 @@ use nebula_alloc::{AddressRange, PoolId};
 use nebula_pki::{Curve, Fingerprint};
 
 use super::Error;
+use super::format::{curve, time};
 use super::messages::messages;
-use super::wording::{curve, time};
 
 macro_rules! words {
     ($($(#[$doc:meta])* $type:ident { $($name:ident = $word:literal,)* })*) => {$(

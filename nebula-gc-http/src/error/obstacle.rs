@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use nebula_alloc::import::Obstacle as Lease;
 use nebula_pki::{Fingerprint, Version};
 
+use super::format::joined;
 use super::messages::messages;
-use super::wording::joined;
 use super::{Fault, Field};
 
 messages! {

@@ -2,8 +2,8 @@
 
 use nebula_alloc::Error as AllocError;
 
+use super::format::time;
 use super::messages::messages;
-use super::wording::time;
 
 messages! {
     /// What keeps the service from its work.

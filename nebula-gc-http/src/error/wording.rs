@@ -2,8 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use nebula_pki::Curve;
-
+use super::format::{joined, time};
 use super::{Error, Kind};
 use crate::text::shell_word;
 
@@ -121,23 +120,6 @@ impl Display for Detail<'_> {
             }
         }
     }
-}
-
-/// As RFC 3339 writes it.
-pub(crate) fn time(at: i64) -> String {
-    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
-}
-
-/// Its name, and what `nebula-cert keygen -curve` calls it.
-pub(super) fn curve(curve: Curve) -> (&'static str, &'static str) {
-    match curve {
-        Curve::P256 => ("P256", "P256"),
-        _ => ("Curve25519", "25519"),
-    }
-}
-
-pub(super) fn joined<T: Display>(all: &[T]) -> String {
-    all.iter().map(T::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// The first few names.

@@ -218,7 +218,7 @@ async fn replaced_files_are_served_without_a_restart_and_broken_ones_are_not() {
         copy("a.key", "used.key");
         server.tls.reload().unwrap_err().to_string()
     };
-    assert!(error.contains("is not the key of"), "{error}");
+    assert!(error.contains("does not belong to the certificate"), "{error}");
     std::fs::remove_file(server.path("used.key")).unwrap();
     assert!(server.tls.reload().is_err());
     assert!(!server.tls.reload().unwrap());
