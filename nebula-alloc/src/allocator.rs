@@ -113,7 +113,7 @@ impl Allocator {
     }
 
     /// [`lease::allocate`] for several requests, all or none: for an IPv4 and an IPv6 address, say.
-    /// More than [`limits::WISHES`](crate::limits::WISHES) are [`Error::TooMany`].
+    /// More than [`limits::ADDRESS_REQUESTS`](crate::limits::ADDRESS_REQUESTS) are [`Error::TooMany`].
     pub fn allocate_all(&self, requests: Vec<Request>) -> Answer<Vec<Lease>, Error> {
         self.send(Allocate { requests, actor: Arc::clone(&self.actor) })
     }

@@ -1,27 +1,27 @@
 //! Leases: one address held by one owner, active, then in quarantine, then free.
 
 mod allocate;
-mod given;
+mod detail;
 mod grant;
 mod hold;
 mod one;
 mod owned;
 mod renew;
+mod requested;
 mod stored;
-mod terms;
 mod transfer;
 
 use std::net::IpAddr;
 
 pub use self::allocate::{allocate, allocate_many};
-pub(crate) use self::given::refusals;
+pub(crate) use self::detail::LeaseDetail;
 pub(crate) use self::hold::quarantine;
 pub use self::hold::{Hold, extend_hold, release, shorten_hold};
 pub use self::one::{release_one, renew_one, take_over_one, transfer_one};
 pub use self::renew::{heartbeat, renew};
+pub(crate) use self::requested::refusals;
 pub use self::stored::{Lease, LeaseState, Reason};
 pub(crate) use self::stored::{columns, read};
-pub(crate) use self::terms::Terms;
 pub use self::transfer::{take_over, transfer};
 use crate::address::octets;
 use crate::event::{self, Actor};
@@ -30,7 +30,7 @@ use crate::store::Query;
 use crate::store::{Row, Transaction};
 use crate::{Error, Family, NetworkId, OwnerId, PoolId};
 
-/// A wish for an address. All times are seconds since the Unix epoch.
+/// A request for an address. All times are seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
     /// Where.
@@ -156,10 +156,10 @@ pub(crate) fn record(
     lease: &Lease,
     note: Option<&str>,
 ) -> Result<(), Error> {
-    let terms = Terms::of(lease);
+    let times = LeaseDetail::of(lease);
     let detail = match note {
-        Some(note) => format!("{note}, {terms}"),
-        None => terms.to_string(),
+        Some(note) => format!("{note}, {times}"),
+        None => times.to_string(),
     };
     event::record(
         tx,
@@ -178,11 +178,11 @@ pub(crate) fn record(
 /// The texts of this module, for tests of their plans.
 #[cfg(test)]
 pub(crate) mod statements {
-    pub(crate) use super::given::AT;
     pub(crate) use super::grant::{ACTIVATE, INSERT};
     pub(crate) use super::hold::{HOLD, QUARANTINE};
     pub(crate) use super::owned::OWNED;
     pub(crate) use super::renew::PROLONG;
+    pub(crate) use super::requested::AT;
     pub(crate) use super::transfer::{NEXT_NUMBER, PASS_ON};
     pub(crate) use super::{BY_ADDRESS, BY_OWNER, LIST};
 }

@@ -13,7 +13,7 @@ pub const NOTE: usize = 1_024;
 pub const DETAIL: usize = 1 << 20;
 
 /// How many addresses a step of the writer may ask for.
-pub const WISHES: usize = 256;
+pub const ADDRESS_REQUESTS: usize = 256;
 
 /// How many leases, reservations and blocks may stand in a range of which the rest becomes free in
 /// one step.

@@ -3,7 +3,6 @@
 mod resize;
 mod space;
 mod usage;
-mod vacant;
 
 use crate::address::octets;
 use crate::event::{self, Actor, kind};
@@ -12,10 +11,9 @@ use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, NetworkId, PoolId, interval};
 
 pub use self::resize::{delete, resize, set_position};
-pub(crate) use self::resize::{remove, set_range};
+pub(crate) use self::resize::{remove, set_range, vacant};
 pub(crate) use self::space::{Space, check_others, check_unleased, leased};
 pub use self::usage::{Usage, free, free_ranges, usage};
-pub(crate) use self::vacant::vacant;
 
 pub(crate) const INSERT: &str = "INSERT INTO alloc_pool
      (id, network, family, position, first, last, parent, name)

@@ -10,7 +10,6 @@ mod engine;
 pub mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-mod query;
 mod row;
 #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub(crate) mod sql_text;
@@ -22,9 +21,8 @@ use crate::Error;
 
 pub(crate) use engine::{Begin, Begun, LAST_EVENT, Open};
 pub use engine::{Engine, Subject};
-pub use query::Query;
 pub use row::{Columns, Row};
-pub use value::{Param, Value};
+pub use value::{Param, Query, Value};
 
 /// An open transaction.
 ///

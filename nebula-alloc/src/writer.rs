@@ -29,9 +29,7 @@ mod batch;
 mod counters;
 mod guard;
 mod guarded_tx;
-mod inside;
 mod job;
-mod options;
 mod prefetch;
 mod queue;
 mod room;
@@ -54,8 +52,7 @@ pub use self::counters::Counters;
 use self::counters::Meters;
 use self::guard::guard;
 use self::job::Task;
-pub use self::options::WriterOptions;
-use self::queue::Line;
+use self::queue::FairQueue;
 use self::room::{Full, Queue, Room, Unqueued, stopped};
 use self::slot::{Await, slot};
 pub(crate) use self::step::Once;
@@ -104,7 +101,7 @@ impl Writer {
             engine: store,
             clock,
             receiver,
-            line: Line::default(),
+            queue: FairQueue::default(),
             passing: None,
             room: Arc::clone(&room),
             batch: options.batch.max(1),
@@ -117,7 +114,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("nebula-alloc-writer".into())
             .spawn(move || {
-                inside::work_for(std::thread::current().id());
+                guard::work_for(std::thread::current().id());
                 run.run();
                 let closed = run.engine.close();
                 // Whoever waits for the end finds nothing that still runs.
@@ -285,10 +282,42 @@ impl Drop for Writer {
         self.hang_up();
         if let Some(thread) = self.thread.take()
             // The last handle may be dropped by a step or an answer: nothing waits for itself.
-            && inside::writer() != Some(thread.thread().id())
+            && guard::current_writer() != Some(thread.thread().id())
         {
             // A panic of the writer's own thread was reported where it happened.
             let _ = thread.join();
         }
+    }
+}
+
+/// How a [`Writer`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriterOptions {
+    /// How many requests share a commit at most. At least 1; 256 by default.
+    pub batch: usize,
+    /// How many requests wait at most; the next is refused. At least 1; 1,024 by default. Up to
+    /// `batch` more are in hand. Of one subject any number may wait: a caller that lets strangers
+    /// ask should bound how many requests of one of them are under way.
+    pub queue: usize,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self { batch: 256, queue: 1024 }
+    }
+}
+
+impl WriterOptions {
+    /// These options with another [`batch`](Self::batch).
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// These options with another [`queue`](Self::queue).
+    #[must_use]
+    pub fn with_queue(self, queue: usize) -> Self {
+        Self { queue, ..self }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::given::Asking;
 use super::grant::insert;
 use super::owned::{Owned, claim, owned};
 use super::renew::prolong;
+use super::requested::Asking;
 use super::{Lease, Request, record};
 use crate::error::Contention;
 use crate::event::{Actor, kind};

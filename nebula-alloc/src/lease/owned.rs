@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
-use super::given::{Asking, given};
+use super::requested::{Asking, grant_requested};
 use super::{Lease, Request, columns, read};
 use crate::store::{Param, Row, Transaction};
 use crate::{Error, limits};
@@ -133,7 +133,7 @@ pub(super) fn claim<'a>(
                 }
             }
         }
-        let answers = given(tx, now, &asked)?;
+        let answers = grant_requested(tx, now, &asked)?;
         for ((asking, _), ((claim, claims), answer)) in
             asked.into_iter().zip(kinds.into_iter().zip(answers))
         {

@@ -1,12 +1,12 @@
 //! Growing, shrinking and deleting pools.
 
-use super::space::{Space, check_unleased};
-use super::vacant::vacant;
+use super::space::{Space, check_unleased, leased};
 use super::{Pool, by_id, check_overlap, record};
 use crate::address::octets;
 use crate::event::{Actor, kind};
+use crate::limits::STANDING;
 use crate::store::Transaction;
-use crate::{AddressRange, Error, PoolId, interval};
+use crate::{AddressRange, Error, NetworkId, PoolId, interval, reservation};
 
 pub(crate) const RESIZE: &str = "UPDATE alloc_pool SET first = $1, last = $2 WHERE id = $3";
 pub(crate) const SET_POSITION: &str = "UPDATE alloc_pool SET position = $1 WHERE id = $2";
@@ -126,4 +126,24 @@ fn vacate(tx: &mut dyn Transaction, pool: &Space, range: AddressRange) -> Result
     check_unleased(tx, pool.network, range)?;
     pool.check_unblocked(tx, range)?;
     interval::check_runs(tx, pool.id, range)
+}
+
+/// What is free of a range that comes to a pool or block: what is not leased and not reserved.
+///
+/// # Errors
+///
+/// [`Error::TooMany`]
+pub(crate) fn vacant(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    range: AddressRange,
+) -> Result<Vec<AddressRange>, Error> {
+    let mut taken: Vec<_> =
+        leased(tx, network, range, STANDING + 1)?.into_iter().map(AddressRange::single).collect();
+    let reserved = reservation::first_within(tx, network, range, STANDING + 1)?;
+    taken.extend(reserved.iter().map(|kept| kept.range));
+    if taken.len() > STANDING {
+        return Err(Error::TooMany { what: "leases and reservations in it", limit: STANDING });
+    }
+    Ok(range.without(taken))
 }

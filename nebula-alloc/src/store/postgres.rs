@@ -12,14 +12,13 @@
 //! settings are the session's. Another mode is refused: when connecting, where a second connection
 //! is served by the same process, and later, as soon as a transaction begins in another.
 
+mod connection;
 mod failure;
 mod gate;
-mod kept;
+mod heartbeat;
 mod lock;
 mod pipeline;
 mod place;
-mod pooler;
-mod presence;
 mod readers;
 mod rewrite;
 mod rights;
@@ -36,9 +35,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::gate::Gate;
+use self::heartbeat::Heartbeat;
 use self::lock::Locks;
 use self::pipeline::{Message, Reply, number};
-use self::presence::Presence;
 pub use self::readers::PostgresReaders;
 use self::rights::Need;
 use self::session::Session;
@@ -81,7 +80,7 @@ pub struct Postgres {
     pid: i64,
     locks: Locks,
     gate: Gate,
-    presence: Presence,
+    heartbeat: Heartbeat,
     components: Vec<Component>,
     /// How far, in seconds, the writer's clock may be from the server's.
     tolerance: Option<u64>,
@@ -92,7 +91,7 @@ pub struct Postgres {
 impl std::fmt::Debug for Postgres {
     /// Without the address, which holds a password.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Postgres").field("instance", &self.presence.number()).finish()
+        out.debug_struct("Postgres").field("instance", &self.heartbeat.number()).finish()
     }
 }
 
@@ -125,7 +124,7 @@ impl Postgres {
             pid,
             locks: Locks::new(&schema),
             gate: Gate::default(),
-            presence: Presence::on(timeline),
+            heartbeat: Heartbeat::on(timeline),
             components: Vec::new(),
             tolerance: None,
             agreed: None,
@@ -201,7 +200,7 @@ impl Postgres {
             }
             thread::sleep(LOOK);
         }
-        let mut open = OpenPostgres::new(&mut self.session, self.presence.number());
+        let mut open = OpenPostgres::new(&mut self.session, self.heartbeat.number());
         let output = work(&mut open)?;
         finish(open)?;
         Ok(output)
@@ -239,7 +238,7 @@ impl Postgres {
         let Opened { session, schema, pid, timeline } = self.settings.open(Purpose::Writing)?;
         (self.session, self.pid) = (session, pid);
         self.locks = Locks::new(&schema);
-        self.presence.doubt(timeline);
+        self.heartbeat.doubt(timeline);
         for component in self.components.clone() {
             self.migrate_under_lock(&component)?;
         }
@@ -270,7 +269,7 @@ impl Postgres {
         if self.agreed.is_none_or(|agreed| agreed.elapsed() >= CLOCK_INTERVAL) {
             self.check_clock(now)?;
         }
-        self.presence.show(&mut self.session, now)?;
+        self.heartbeat.show(&mut self.session, now)?;
         let everything = is_about_everything(subjects);
         let keys: Vec<i64> = subjects
             .iter()
@@ -293,16 +292,18 @@ impl Postgres {
         let all = self.locks.everything().into();
         let mut messages = vec![
             Message::Plain(waiting.as_deref().unwrap_or(BEGIN)),
-            Message::Bound(gate.check(1)?, vec![Bound::Given(all)]),
+            Message::Bound(gate.check(1)?, vec![Bound::Param(all)]),
             Message::Bound(take.check(1)?, vec![Bound::Keys(&keys)]),
-            Message::Bound(last.check(1)?, vec![Bound::Given(i64::from(following).into())]),
+            Message::Bound(last.check(1)?, vec![Bound::Param(i64::from(following).into())]),
         ];
         if wait.is_some() {
             messages.push(Message::Plain(LOCK_TIMEOUT));
         }
         let replies = self.session.send(messages)?;
         let started = match Started::read(replies) {
-            Ok(started) if started.pid.is_some_and(|pid| pid != self.pid) => Err(pooler::refused()),
+            Ok(started) if started.pid.is_some_and(|pid| pid != self.pid) => {
+                Err(connection::pooled())
+            }
             Ok(started) if started.shut => Ok(Started::shut_out(subjects)),
             Err(Error::Contended(_)) if everything => {
                 self.gate.missed();
@@ -380,7 +381,7 @@ impl Begin for Postgres {
 
     fn begin(&mut self, now: i64, subjects: &[&Subject]) -> Result<Begun<OpenPostgres<'_>>, Error> {
         let Started { last_event, elsewhere, .. } = self.start(Some(now), subjects)?;
-        let open = OpenPostgres::new(&mut self.session, self.presence.number());
+        let open = OpenPostgres::new(&mut self.session, self.heartbeat.number());
         Ok(Begun { open, last_event, elsewhere })
     }
 

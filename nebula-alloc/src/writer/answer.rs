@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::inside;
+use super::guard;
 use super::room::Unqueued;
 use super::slot::Await;
 use crate::error::{Doubt, Error};
@@ -46,7 +46,7 @@ impl<T, E: From<Error>> Answer<T, E> {
     pub fn wait(self) -> Result<T, E> {
         match self.0 {
             State::Refused(error) => Err(error.unwrap_or_else(silent)),
-            _ if inside::writer().is_some() => Err(Error::WaitsInside.into()),
+            _ if guard::current_writer().is_some() => Err(Error::WaitsInside.into()),
             State::Unqueued(mut request, slot) => {
                 request.wait()?;
                 slot.wait().unwrap_or_else(|| Err(silent()))
@@ -74,7 +74,7 @@ impl<T, E: From<Error>> Future for Answer<T, E> {
         };
         match answer {
             // Whoever polls it in a step would go on doing so.
-            Poll::Pending if inside::in_step() => Poll::Ready(Err(Error::WaitsInside.into())),
+            Poll::Pending if guard::in_step() => Poll::Ready(Err(Error::WaitsInside.into())),
             answer => answer,
         }
     }

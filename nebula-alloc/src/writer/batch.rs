@@ -6,8 +6,8 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use super::counters::Meters;
+use super::guard;
 use super::guarded_tx::{GuardedTx, is_of_all};
-use super::inside;
 use super::job::{Job, Jobs, Phase, answer};
 use super::prefetch::{Prefetched, read};
 use crate::error::{Contention, Doubt};
@@ -125,11 +125,11 @@ fn phases<T: Open>(
     if planned.is_empty() {
         return Ok(planned);
     }
-    let alone = planned.len() == 1;
+    let exclusive = planned.len() == 1;
     tx.planned();
     let mut planned = grant(&mut tx, now, meters, planned)?;
     compute(&mut planned, now, meters);
-    if !alone && planned.iter().any(|entry| entry.is_out() && !entry.leases.is_empty()) {
+    if !exclusive && planned.iter().any(|entry| entry.is_out() && !entry.leases.is_empty()) {
         // What it was granted must go back, and may be what another was refused.
         drop(tx);
         let (panicked, others) = planned.into_iter().partition(|entry| entry.panicked);
@@ -139,7 +139,7 @@ fn phases<T: Open>(
     let (put_off, planned): (Vec<_>, Vec<_>) =
         planned.into_iter().partition(|entry| entry.put_off && !entry.refused);
     later.extend(jobs_of(put_off));
-    write(tx, now, meters, planned, alone)
+    write(tx, now, meters, planned, exclusive)
 }
 
 /// Plans all jobs and answers those that refuse: a plan cannot write, so there is nothing to roll
@@ -286,7 +286,7 @@ fn compute(planned: &mut [Entry], now: i64, meters: &Meters) {
     };
     let writer = thread::current().id();
     let help = || {
-        inside::work_for(writer);
+        guard::work_for(writer);
         work();
     };
     thread::scope(|scope| {
@@ -304,7 +304,7 @@ fn write<T: Open>(
     now: i64,
     meters: &Meters,
     mut planned: Vec<Entry>,
-    alone: bool,
+    exclusive: bool,
 ) -> Result<Vec<Entry>, Attempt> {
     for index in 0..planned.len() {
         let Some(entry) = planned.get_mut(index).filter(|entry| !entry.refused) else { continue };
@@ -315,8 +315,8 @@ fn write<T: Open>(
         }
         match phase {
             Phase::Done(()) => {}
-            Phase::Refused if alone => entry.refused = true,
-            Phase::Panicked if alone => entry.panicked(meters),
+            Phase::Refused if exclusive => entry.refused = true,
+            Phase::Panicked if exclusive => entry.panicked(meters),
             Phase::Refused => return Err(Attempt::Split(jobs_of(planned))),
             // It is known which one it was, and it is not asked a second time.
             Phase::Panicked => {

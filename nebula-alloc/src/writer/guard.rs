@@ -1,4 +1,5 @@
-//! Where code of a caller runs, a panic is an error and nothing more.
+//! Running code of a caller: a panic there is an error and nothing more, and a step that waits for an
+//! answer of its own writer is noticed.
 //!
 //! | code of a caller | a panic there |
 //! |---|---|
@@ -11,9 +12,18 @@
 //! | the clock | has the store unavailable until it tells the time again |
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::ThreadId;
 
 use crate::Error;
+
+thread_local! {
+    /// The thread of the writer that this one works for.
+    static WRITER: Cell<Option<ThreadId>> = const { Cell::new(None) };
+    /// Whether code of a step runs on this thread.
+    static STEP: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Runs code of a caller. What it had in hand is not looked at again after a panic, but for the
 /// transaction, which is rolled back.
@@ -36,6 +46,35 @@ pub(super) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
 pub(super) fn discard<T>(value: T) {
     // A panic was reported where it happened.
     let _ = guard(|| drop(value));
+}
+
+/// From now on this thread works for the writer whose thread this is.
+pub(super) fn work_for(writer: ThreadId) {
+    WRITER.set(Some(writer));
+}
+
+/// The thread of the writer that this one works for.
+pub(super) fn current_writer() -> Option<ThreadId> {
+    WRITER.get()
+}
+
+/// Runs code of a step.
+pub(super) fn run_step<T>(work: impl FnOnce() -> T) -> T {
+    struct Leave(bool);
+
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            STEP.set(self.0);
+        }
+    }
+
+    let _leave = Leave(STEP.replace(true));
+    work()
+}
+
+/// Whether code of a step runs on this thread.
+pub(super) fn in_step() -> bool {
+    STEP.get()
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

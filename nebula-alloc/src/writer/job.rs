@@ -4,8 +4,7 @@ use std::mem::replace;
 use std::time::{Duration, Instant};
 
 use super::counters::Meters;
-use super::guard::{discard, guard};
-use super::inside;
+use super::guard::{discard, guard, run_step};
 use super::step::{Planned, Step};
 use crate::event::Actor;
 use crate::lease::{Lease, Request};
@@ -98,12 +97,12 @@ where
     }
 
     fn prefetch(&self) -> Result<Vec<Query>, Error> {
-        guard(|| inside::step(|| self.step.prefetch()))
+        guard(|| run_step(|| self.step.prefetch()))
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<usize> {
         self.set(Stage::Queued);
-        let result = guard(|| inside::step(|| self.step.plan(tx, now)));
+        let result = guard(|| run_step(|| self.step.plan(tx, now)));
         let planned = match self.settle(result) {
             Phase::Done(planned) => planned,
             Phase::Refused => return Phase::Refused,
@@ -111,8 +110,8 @@ where
         };
         let count = planned.asks.as_ref().map_or(0, |asks| asks.requests.len());
         self.set(Stage::Planned(planned));
-        if count > limits::WISHES {
-            let (what, limit) = ("addresses that a step asks for", limits::WISHES);
+        if count > limits::ADDRESS_REQUESTS {
+            let (what, limit) = ("addresses that a step asks for", limits::ADDRESS_REQUESTS);
             self.fail_with(Error::TooMany { what, limit });
             return Phase::Refused;
         }
@@ -123,7 +122,7 @@ where
         let Stage::Planned(Planned { plan, asks: Some(asks) }) = &self.stage else {
             return Ok(None);
         };
-        let actor = guard(|| inside::step(|| (asks.actor)(plan)))?;
+        let actor = guard(|| run_step(|| (asks.actor)(plan)))?;
         Ok(Some((actor, &asks.requests)))
     }
 
@@ -134,7 +133,7 @@ where
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()> {
         let Stage::Planned(Planned { plan, .. }) = &mut self.stage else { return Phase::Refused };
         let step = &mut self.step;
-        let result = guard(|| inside::step(|| step.compute(now, plan, leases)));
+        let result = guard(|| run_step(|| step.compute(now, plan, leases)));
         self.settle(result)
     }
 
@@ -147,7 +146,7 @@ where
                 return Phase::Refused;
             }
         };
-        let result = guard(|| inside::step(|| self.step.write(tx, now, plan, leases)));
+        let result = guard(|| run_step(|| self.step.write(tx, now, plan, leases)));
         match self.settle(result) {
             Phase::Done(output) => {
                 self.stage = Stage::Settled(Ok(output));

@@ -10,13 +10,13 @@ use crate::store::Subject;
 /// what else there is of it keeps its order and waits for the next turn, behind the others. So
 /// nobody waits for more than one job of any subject, however many it has.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct FairQueue {
     /// Each subject of `jobs` once.
     turns: VecDeque<Subject>,
     jobs: HashMap<Subject, VecDeque<Box<dyn Job>>>,
 }
 
-impl Line {
+impl FairQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
@@ -67,8 +67,8 @@ impl Line {
         while batch.len() < limit
             && let Some(subject) = self.turns.pop_front()
         {
-            let alone = subject == Subject::Everything;
-            if alone && !batch.is_empty() {
+            let exclusive = subject == Subject::Everything;
+            if exclusive && !batch.is_empty() {
                 self.turns.push_front(subject);
                 break;
             }
@@ -80,7 +80,7 @@ impl Line {
                     again.push(waiting.key().clone());
                 }
             }
-            if alone {
+            if exclusive {
                 break;
             }
         }

@@ -105,7 +105,7 @@ impl<P> Planned<P> {
         Self { plan, asks: None }
     }
 
-    /// A plan that needs these addresses, at most [`limits::WISHES`](crate::limits::WISHES): more
+    /// A plan that needs these addresses, at most [`limits::ADDRESS_REQUESTS`](crate::limits::ADDRESS_REQUESTS): more
     /// are refused with [`Error::TooMany`]. Their events name the actor, which is read from the plan.
     pub fn with_addresses(
         plan: P,

@@ -432,10 +432,10 @@ fn job(subject: Option<u8>) -> Box<dyn Job> {
     Box::new(Task::new(Named(subject), |_| {}))
 }
 
-fn in_line(queue: &[Option<u8>]) -> Line {
-    let mut line = Line::default();
-    queue.iter().for_each(|subject| line.push(job(*subject)));
-    line
+fn waiting(subjects: &[Option<u8>]) -> FairQueue {
+    let mut queue = FairQueue::default();
+    subjects.iter().for_each(|subject| queue.push(job(*subject)));
+    queue
 }
 
 fn subjects(jobs: &Jobs) -> Vec<Option<u8>> {
@@ -447,38 +447,38 @@ fn subjects(jobs: &Jobs) -> Vec<Option<u8>> {
         .collect()
 }
 
-fn batches(line: &mut Line, limit: usize) -> Vec<Vec<Option<u8>>> {
+fn batches(queue: &mut FairQueue, limit: usize) -> Vec<Vec<Option<u8>>> {
     let mut batches = Vec::new();
-    while !line.is_empty() {
-        batches.push(subjects(&line.next(limit)));
+    while !queue.is_empty() {
+        batches.push(subjects(&queue.next(limit)));
     }
     batches
 }
 
 #[test]
 fn no_subject_is_twice_in_a_batch_and_everything_is_alone() {
-    let mut line = in_line(&[Some(1), Some(2), Some(1), Some(3), None, Some(1), None, Some(4)]);
+    let mut queue = waiting(&[Some(1), Some(2), Some(1), Some(3), None, Some(1), None, Some(4)]);
     let expected: [&[_]; 6] =
         [&[Some(1), Some(2), Some(3)], &[None], &[Some(4), Some(1)], &[None], &[Some(1)], &[]];
-    assert_eq!(batches(&mut line, 256), expected[..5]);
+    assert_eq!(batches(&mut queue, 256), expected[..5]);
 }
 
 #[test]
 fn everything_lets_all_pass_that_wait_now_and_no_others() {
-    let mut line = in_line(&[None, Some(1), Some(2), None]);
-    line.pass_everything();
-    assert!(line.has_keys());
-    assert_eq!(subjects(&line.next(256)), [Some(1), Some(2)]);
-    assert!(!line.has_keys());
-    line.push(job(Some(3)));
-    assert_eq!(batches(&mut line, 256), [vec![None], vec![Some(3)], vec![None]]);
+    let mut queue = waiting(&[None, Some(1), Some(2), None]);
+    queue.pass_everything();
+    assert!(queue.has_keys());
+    assert_eq!(subjects(&queue.next(256)), [Some(1), Some(2)]);
+    assert!(!queue.has_keys());
+    queue.push(job(Some(3)));
+    assert_eq!(batches(&mut queue, 256), [vec![None], vec![Some(3)], vec![None]]);
 }
 
 #[test]
 fn one_subject_with_many_jobs_takes_one_place_of_each_batch() {
     let mut queue = vec![Some(0); 100];
     queue.extend((1..=6).map(Some));
-    let mut batches = batches(&mut in_line(&queue), 4).into_iter();
+    let mut batches = batches(&mut waiting(&queue), 4).into_iter();
     assert_eq!(batches.next().unwrap(), [0, 1, 2, 3].map(Some));
     assert_eq!(batches.next().unwrap(), [4, 5, 6, 0].map(Some));
     assert!(batches.clone().all(|batch| batch == [Some(0)]));
@@ -487,14 +487,14 @@ fn one_subject_with_many_jobs_takes_one_place_of_each_batch() {
 
 #[test]
 fn what_is_put_off_stays_before_what_came_after_it() {
-    let mut line = in_line(&[Some(1), Some(2), Some(1), Some(3)]);
-    let mut jobs = line.next(2);
+    let mut queue = waiting(&[Some(1), Some(2), Some(1), Some(3)]);
+    let mut jobs = queue.next(2);
     assert_eq!(subjects(&jobs), [Some(1), Some(2)]);
     jobs.iter_mut().for_each(|job| assert!(job.put_off().is_zero()));
-    jobs.into_iter().rev().for_each(|job| line.put_back(job));
-    let mut jobs = line.next(9);
+    jobs.into_iter().rev().for_each(|job| queue.put_back(job));
+    let mut jobs = queue.next(9);
     assert_eq!(subjects(&jobs), [Some(2), Some(3), Some(1)]);
     let times: Vec<_> = jobs.iter_mut().map(|job| job.put_off().is_zero()).collect();
     assert_eq!(times, [false, true, false], "of 1 it is the earlier");
-    assert_eq!(batches(&mut line, 9), [[Some(1)]]);
+    assert_eq!(batches(&mut queue, 9), [[Some(1)]]);
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::batch::{Attempt, attempt};
 use super::counters::Meters;
 use super::job::{Job, Jobs, answer};
-use super::queue::Line;
+use super::queue::FairQueue;
 use super::room::Room;
 
 use crate::error::{Contention, Outage};
@@ -28,7 +28,7 @@ const DEFERRAL: Duration = Duration::from_secs(1);
 
 /// The same for a step about everything, which needs a gap between the batches of all others: longer
 /// than a process that stands still can keep it out.
-const DEFERRAL_ALONE: Duration = Duration::from_secs(12);
+const DEFERRAL_EXCLUSIVE: Duration = Duration::from_secs(12);
 
 /// How long steps of keys pass one about everything that was put off.
 const PASSING: Duration = Duration::from_millis(5);
@@ -45,7 +45,7 @@ pub(super) struct Run<E, C> {
     pub(super) clock: C,
     pub(super) receiver: Receiver<Box<dyn Job>>,
     /// What was taken from the queue.
-    pub(super) line: Line,
+    pub(super) queue: FairQueue,
     /// Until when steps of keys pass those about everything.
     pub(super) passing: Option<Instant>,
     pub(super) room: Arc<Room>,
@@ -60,9 +60,9 @@ pub(super) struct Run<E, C> {
 impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
     pub(super) fn run(&mut self) {
         loop {
-            if self.line.is_empty() {
+            if self.queue.is_empty() {
                 match self.next() {
-                    Ok(job) => self.line.push(job),
+                    Ok(job) => self.queue.push(job),
                     Err(RecvTimeoutError::Timeout) => {
                         // What keeps it from recovering is told to whoever asks meanwhile.
                         let _ = self.recover();
@@ -73,9 +73,9 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
             }
             self.gather();
             if self.passing.is_some_and(|end| Instant::now() < end) {
-                self.line.pass_everything();
+                self.queue.pass_everything();
             }
-            let jobs = self.line.next(self.batch);
+            let jobs = self.queue.next(self.batch);
             self.room.give(jobs.len());
             self.process(jobs);
         }
@@ -85,13 +85,13 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
     /// yielding to them brings something, it is cheaper than a commit for the first of them.
     fn gather(&mut self) {
         let mut before = 0;
-        while self.line.subjects() > before && self.line.subjects() < self.batch {
-            before = self.line.subjects();
+        while self.queue.subjects() > before && self.queue.subjects() < self.batch {
+            before = self.queue.subjects();
             thread::yield_now();
-            while self.line.subjects() < self.batch
+            while self.queue.subjects() < self.batch
                 && let Ok(job) = self.receiver.try_recv()
             {
-                self.line.push(job);
+                self.queue.push(job);
             }
         }
     }
@@ -163,7 +163,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
         if shut_out {
             self.passing = Some(Instant::now() + PASSING);
         }
-        if later.len() == all && !(shut_out && self.line.has_keys()) {
+        if later.len() == all && !(shut_out && self.queue.has_keys()) {
             pause();
         }
         self.put_off(later);
@@ -173,10 +173,10 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
     fn put_off(&mut self, later: Jobs) {
         for mut job in later.into_iter().rev() {
             self.meters.deferrals.count();
-            let alone = *job.subject() == Subject::Everything;
-            if job.put_off() <= if alone { DEFERRAL_ALONE } else { DEFERRAL } {
+            let exclusive = *job.subject() == Subject::Everything;
+            if job.put_off() <= if exclusive { DEFERRAL_EXCLUSIVE } else { DEFERRAL } {
                 self.room.take_back();
-                self.line.put_back(job);
+                self.queue.put_back(job);
             } else {
                 job.fail(Error::Contended(Contention::SameSubject));
                 answer(job, &self.meters);

@@ -10,7 +10,7 @@ use tokio_postgres::config::Host;
 use super::pipeline::Reply;
 use super::place::Place;
 use super::session::{Session, resolve};
-use super::{pooler, value};
+use super::{connection, value};
 use crate::error::{Error, Outage};
 
 const ASK: &str = "SELECT current_setting('fsync'), current_setting('full_page_writes'),
@@ -60,7 +60,7 @@ impl Server {
             None => None,
         };
         let read_only = row.text()?.to_owned();
-        let pid = pooler::process(&mut session)?;
+        let pid = connection::process(&mut session)?;
         let place = Place::find(&mut session)?;
         let config = config.clone();
         Ok(Self { session, place, synchronous_commit, read_only, pid, config, timeline })
@@ -75,7 +75,7 @@ impl Server {
                 found: self.read_only.clone(),
             });
         }
-        pooler::check(&mut self.session, self.pid, &self.config)
+        connection::check_process(&mut self.session, self.pid, &self.config)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
-use super::kept;
+use super::connection;
 use super::lock::Locks;
 use super::server::{Server, servers};
 use super::session::Session;
@@ -107,7 +107,7 @@ impl Settings {
             session.script(&format!("SET synchronous_commit = {synchronous_commit}"))?;
             session.script(WRITING)?;
         }
-        session.kept = kept::ask(&mut session)?;
+        session.kept = connection::settings(&mut session)?;
         session.following = Locks::new(&place.schema).following();
         session.settle();
         Ok(Opened { session, schema: place.schema, pid, timeline })

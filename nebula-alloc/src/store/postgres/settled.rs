@@ -32,7 +32,7 @@ const SETTLED: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE coale
 
 /// The last event before which none can appear to a snapshot that is made later.
 pub(super) fn last(session: &mut Session) -> Result<i64, Error> {
-    let class = Bound::Given(class(session).into());
+    let class = Bound::Param(class(session).into());
     read(&session.one(SETTLED, &[class])?)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn last(session: &mut Session) -> Result<i64, Error> {
 pub(super) fn before(session: &mut Session, begin: &str) -> Result<i64, Error> {
     let text = session.text(SETTLED);
     session.prepare([&text])?;
-    let class = Bound::Given(class(session).into());
+    let class = Bound::Param(class(session).into());
     let replies = session.send(vec![
         Message::Plain("ROLLBACK"),
         Message::Bound(text.check(1)?, vec![class]),

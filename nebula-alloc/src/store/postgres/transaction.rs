@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::kept;
+use super::connection;
 use super::pipeline::{Message, Reply};
 use super::rewrite::batched_query;
 use super::session::Session;
@@ -179,7 +179,7 @@ impl<'a> OpenPostgres<'a> {
         let asked: Vec<Message<'_>> = sets
             .iter()
             .map(|set| {
-                let bound = set.iter().copied().map(Bound::Given).collect();
+                let bound = set.iter().copied().map(Bound::Param).collect();
                 Ok(Message::Bound(text.check(set.len())?, bound))
             })
             .collect::<Result<_, Error>>()?;
@@ -192,7 +192,7 @@ impl<'a> OpenPostgres<'a> {
 
     /// Behind a text that may have changed some.
     fn check_settings(&mut self, sql: &str) -> Result<(), Error> {
-        kept::check(self.session, sql).map_err(|error| self.fail(error))
+        connection::check_settings(self.session, sql).map_err(|error| self.fail(error))
     }
 
     fn send(&mut self, asked: Vec<Message<'_>>) -> Result<Vec<Reply>, Error> {
@@ -388,7 +388,7 @@ impl OpenPostgres<'_> {
         let text = self.session.text(sql);
         self.prepare([&text])?;
         let column = |index: usize| -> Vec<Bound<'_>> {
-            sets.iter().filter_map(|set| set.get(index).copied().map(Bound::Given)).collect()
+            sets.iter().filter_map(|set| set.get(index).copied().map(Bound::Param)).collect()
         };
         let bound = (0..parameters).map(|index| Bound::Array(column(index))).collect();
         let asked = vec![Message::Bound(text.check(parameters)?, bound)];

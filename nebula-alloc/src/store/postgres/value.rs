@@ -11,7 +11,7 @@ use crate::store::{Param, Row, Value};
 /// A parameter, to be written as the type that the server inferred for it.
 #[derive(Debug, Clone)]
 pub(super) enum Bound<'a> {
-    Given(Param<'a>),
+    Param(Param<'a>),
     Kept(&'a Value),
     Keys(&'a [i64]),
     /// One parameter of several sets.
@@ -21,7 +21,7 @@ pub(super) enum Bound<'a> {
 impl<'a> Bound<'a> {
     fn param(&self) -> Option<Param<'a>> {
         match *self {
-            Self::Given(param) => Some(param),
+            Self::Param(param) => Some(param),
             Self::Kept(value) => Some(match value {
                 Value::Null => Param::Null,
                 Value::Integer(number) => Param::Integer(*number),

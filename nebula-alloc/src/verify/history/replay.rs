@@ -6,7 +6,7 @@ use super::super::violation::{Place, Violation};
 use super::LeaseState;
 use crate::OwnerId;
 use crate::event::kind;
-use crate::lease::{Lease, Terms};
+use crate::lease::{Lease, LeaseDetail};
 
 /// An event about the lease of an address.
 pub(super) struct Event<'a> {
@@ -67,8 +67,8 @@ impl Replay {
     pub(super) fn follow(&mut self, id: i64, place: Place, event: &Event<'_>) -> Option<Violation> {
         let (network, address) = place;
         let before = self.held.get(&place).copied();
-        let told = event.detail.and_then(Terms::told);
-        let (possible, after) = after(event, before, told);
+        let detail = event.detail.and_then(LeaseDetail::parse);
+        let (possible, after) = after(event, before, detail);
         match after {
             Some(after) => self.held.insert(place, after),
             None => self.held.remove(&place),
@@ -87,7 +87,7 @@ impl Replay {
             kind::HELD if !before.active => before.released_at.map_or(held, |at| held.min(at)),
             _ => held,
         };
-        told.is_some_and(|told| told.hold_until < least).then_some(Violation::HeldBack {
+        detail.is_some_and(|detail| detail.hold_until < least).then_some(Violation::HeldBack {
             id,
             network,
             address,
@@ -96,14 +96,18 @@ impl Replay {
 }
 
 /// Whether the event can follow, and the lease after it, if there is one then.
-fn after(event: &Event<'_>, before: Option<Known>, told: Option<Terms>) -> (bool, Option<Known>) {
+fn after(
+    event: &Event<'_>,
+    before: Option<Known>,
+    detail: Option<LeaseDetail>,
+) -> (bool, Option<Known>) {
     let owner = event.owner;
     let active = Known {
         owner,
         active: true,
-        number: told.and_then(|told| told.number),
-        hold_until: told.map(|told| told.hold_until),
-        until: told.and_then(|told| told.until),
+        number: detail.and_then(|detail| detail.number),
+        hold_until: detail.map(|detail| detail.hold_until),
+        until: detail.and_then(|detail| detail.until),
         released_at: None,
         passed_on_by: None,
     };

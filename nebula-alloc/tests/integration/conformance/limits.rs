@@ -260,8 +260,11 @@ pub fn a_step_asks_for_so_many_addresses_and_no_more(new: New) {
     let (writer, _directory) = store.writer(WriterOptions::default());
     let allocator = Allocator::new(writer, "test");
     let some = |count| (0..number(count)).map(request).collect::<Vec<_>>();
-    too_many(allocator.allocate_all(some(limits::WISHES + 1)).wait(), limits::WISHES);
-    let leases = allocator.allocate_all(some(limits::WISHES)).wait().unwrap();
-    assert_eq!(leases.len(), limits::WISHES);
+    too_many(
+        allocator.allocate_all(some(limits::ADDRESS_REQUESTS + 1)).wait(),
+        limits::ADDRESS_REQUESTS,
+    );
+    let leases = allocator.allocate_all(some(limits::ADDRESS_REQUESTS)).wait().unwrap();
+    assert_eq!(leases.len(), limits::ADDRESS_REQUESTS);
     assert!(allocator.writer().is_ready());
 }

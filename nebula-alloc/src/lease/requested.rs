@@ -55,7 +55,7 @@ pub(super) struct Asking<'a> {
 }
 
 /// How an address can be given.
-enum Way {
+enum Grant {
     /// To the one who has it in quarantine.
     Return(Lease),
     /// To another: that quarantine has ended.
@@ -68,39 +68,39 @@ enum Way {
 
 /// Gives owners that have none of the family the addresses, as far as they may have them. They are
 /// different owners and different addresses, so that none changes what is read for another.
-pub(super) fn given(
+pub(super) fn grant_requested(
     tx: &mut dyn Transaction,
     now: i64,
     asked: &[(Asking<'_>, IpAddr)],
 ) -> Result<Vec<Result<Lease, Error>>, Error> {
     let places: Vec<_> =
         asked.iter().map(|(asking, address)| (asking.request.network, *address)).collect();
-    let ways: Vec<_> = asked
+    let grants: Vec<_> = asked
         .iter()
         .zip(Found::at(tx, &places)?)
-        .map(|((asking, address), found)| found.way(now, asking.request, *address))
+        .map(|((asking, address), found)| found.grant(now, asking.request, *address))
         .collect();
-    let wanted: Vec<_> = ways
+    let wanted: Vec<_> = grants
         .iter()
         .zip(asked)
-        .filter_map(|(way, (_, address))| match way {
-            Ok(Way::Take(pool)) => Some((*pool, *address)),
+        .filter_map(|(grant, (_, address))| match grant {
+            Ok(Grant::Take(pool)) => Some((*pool, *address)),
             _ => None,
         })
         .collect();
     let mut taken = interval::take_given(tx, &wanted)?.into_iter();
     let mut answers = Vec::with_capacity(asked.len());
     let mut given = Vec::with_capacity(asked.len());
-    for ((asking, address), way) in asked.iter().zip(ways) {
+    for ((asking, address), grant) in asked.iter().zip(grants) {
         let Asking { request, number, .. } = *asking;
-        let (kind, lease) = match way {
-            Ok(Way::Return(former)) => (kind::RETURNED, activate(tx, former, request, number)?),
-            Ok(Way::Inherit(former)) => (kind::ALLOCATED, activate(tx, former, request, number)?),
-            Ok(Way::Take(pool)) if taken.next() != Some(true) => {
+        let (kind, lease) = match grant {
+            Ok(Grant::Return(former)) => (kind::RETURNED, activate(tx, former, request, number)?),
+            Ok(Grant::Inherit(former)) => (kind::ALLOCATED, activate(tx, former, request, number)?),
+            Ok(Grant::Take(pool)) if taken.next() != Some(true) => {
                 answers.push(Err(missing(tx, request.network, pool, *address)?));
                 continue;
             }
-            Ok(Way::Take(pool) | Way::Reserved(pool)) => {
+            Ok(Grant::Take(pool) | Grant::Reserved(pool)) => {
                 (kind::ALLOCATED, insert(tx, pool, *address, request, number)?)
             }
             Err(refusal) => {
@@ -163,7 +163,7 @@ pub(crate) fn refusals(
         refusals.push(match held {
             Some(held) if held == *asked => None,
             Some(held) => Some(Error::OwnerHasAnother { network, owner, held, asked: *asked }),
-            None => found.way(now, request, *asked).err(),
+            None => found.grant(now, request, *asked).err(),
         });
     }
     Ok(refusals)
@@ -214,7 +214,7 @@ impl Found {
     }
 
     /// How the address can be given to who asks for it, or why it cannot.
-    fn way(self, now: i64, request: &Request, address: IpAddr) -> Result<Way, Error> {
+    fn grant(self, now: i64, request: &Request, address: IpAddr) -> Result<Grant, Error> {
         let Request { network, owner, family, pool, .. } = *request;
         if Family::of(address) != family {
             return Err(Error::WrongFamily { address, family });
@@ -243,13 +243,13 @@ impl Found {
             return Err(Error::AddressReserved { network, address, by });
         }
         match self.lease {
-            Some(lease) if lease.owner == owner => Ok(Way::Return(lease)),
-            Some(lease) if lease.hold_until <= now => Ok(Way::Inherit(lease)),
+            Some(lease) if lease.owner == owner => Ok(Grant::Return(lease)),
+            Some(lease) if lease.hold_until <= now => Ok(Grant::Inherit(lease)),
             Some(Lease { hold_until: until, .. }) => {
                 Err(Error::AddressQuarantined { network, address, until })
             }
-            None if self.reservation.is_some() => Ok(Way::Reserved(space)),
-            None => Ok(Way::Take(space)),
+            None if self.reservation.is_some() => Ok(Grant::Reserved(space)),
+            None => Ok(Grant::Take(space)),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::stored::{Lease, LeaseState};
 
 /// The number and the times of a lease as they are after an event: the end of its detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct LeaseDetail {
     pub(crate) hold_until: i64,
     /// Unknown for events of older programs.
     pub(crate) number: Option<i64>,
@@ -14,14 +14,14 @@ pub(crate) struct Terms {
     pub(crate) until: Option<Option<i64>>,
 }
 
-impl Terms {
+impl LeaseDetail {
     pub(super) fn of(lease: &Lease) -> Self {
         let until = (lease.state == LeaseState::Active).then_some(lease.until);
         Self { hold_until: lease.hold_until, number: Some(lease.number), until }
     }
 
     /// Reads them; `None` for an event of an older program that tells none.
-    pub(crate) fn told(detail: &str) -> Option<Self> {
+    pub(crate) fn parse(detail: &str) -> Option<Self> {
         let mut words = detail.rsplit(", ");
         let hold_until = words.next()?;
         let hold_until = hold_until.strip_prefix("held ").unwrap_or(hold_until);
@@ -43,7 +43,7 @@ impl Terms {
     }
 }
 
-impl fmt::Display for Terms {
+impl fmt::Display for LeaseDetail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(number) = self.number {
             write!(f, "lease {number}, ")?;
@@ -65,15 +65,15 @@ mod tests {
     fn what_is_told_is_understood() {
         for until in [None, Some(None), Some(Some(-3)), Some(Some(1_800_000_000))] {
             for number in [None, Some(0), Some(i64::MAX)] {
-                let terms = Terms { hold_until: 7, number, until };
-                assert_eq!(Terms::told(&terms.to_string()), Some(terms));
-                assert_eq!(Terms::told(&format!("from until ends, {terms}")), Some(terms));
+                let detail = LeaseDetail { hold_until: 7, number, until };
+                assert_eq!(LeaseDetail::parse(&detail.to_string()), Some(detail));
+                assert_eq!(LeaseDetail::parse(&format!("from until ends, {detail}")), Some(detail));
             }
         }
         // Of an older program.
         assert_eq!(
-            Terms::told("until 9"),
-            Some(Terms { hold_until: 9, number: None, until: None })
+            LeaseDetail::parse("until 9"),
+            Some(LeaseDetail { hold_until: 9, number: None, until: None })
         );
         for nothing in [
             "",
@@ -84,7 +84,7 @@ mod tests {
             "ends x, held until 1",
             "lease x, held until 1",
         ] {
-            assert_eq!(Terms::told(nothing), None, "{nothing}");
+            assert_eq!(LeaseDetail::parse(nothing), None, "{nothing}");
         }
     }
 }

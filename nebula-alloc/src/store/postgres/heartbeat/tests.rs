@@ -34,7 +34,7 @@ fn a_process_has_one_number_whose_row_is_kept_fresh() {
     assert_ne!(one, two);
     assert_eq!(begin(&mut first, 150), one);
     assert_eq!(seen(&mut second), [(one, 100), (two, 200)], "it is not due yet");
-    first.presence.shown = None;
+    first.heartbeat.shown = None;
     assert_eq!(begin(&mut first, 150), one);
     assert_eq!(seen(&mut second), [(one, 150), (two, 200)]);
     first.recover(1).unwrap();
@@ -47,7 +47,7 @@ fn a_process_taken_for_gone_gets_another_number() {
     let mut store = Postgres::connect(&cluster.schema()).unwrap();
     let gone = begin(&mut store, 100);
     store.transaction(|tx| tx.execute("DELETE FROM alloc_instance", &[])).unwrap();
-    store.presence.shown = None;
+    store.heartbeat.shown = None;
     let number = begin(&mut store, 300);
     assert_ne!(number, gone);
     assert_eq!(seen(&mut store), [(number, 300)]);
@@ -71,6 +71,6 @@ fn a_number_given_before_a_promotion_is_not_used_after_it() {
     let Some(cluster) = server::cluster_in_memory() else { return };
     let mut store = Postgres::connect(&cluster.schema()).unwrap();
     let before = begin(&mut store, 100);
-    store.presence.doubt(Some(u32::MAX));
+    store.heartbeat.doubt(Some(u32::MAX));
     assert_ne!(begin(&mut store, 100), before);
 }

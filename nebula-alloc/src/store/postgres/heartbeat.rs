@@ -23,14 +23,14 @@ const UPDATE: &str = "UPDATE alloc_instance SET seen_at =
      WHERE id = $2 RETURNING id";
 
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(super) struct Heartbeat {
     number: Option<i64>,
     /// Of the server that gave the number.
     timeline: Option<u32>,
     shown: Option<Instant>,
 }
 
-impl Presence {
+impl Heartbeat {
     pub(super) fn on(timeline: Option<u32>) -> Self {
         Self { number: None, timeline, shown: None }
     }
@@ -55,10 +55,10 @@ impl Presence {
         if self.shown.is_some_and(|shown| shown.elapsed() < INTERVAL) {
             return Ok(());
         }
-        let now = Bound::Given(now.into());
+        let now = Bound::Param(now.into());
         if let Some(known) = self.number {
             self.number =
-                number(&session.one(UPDATE, &[now.clone(), Bound::Given(known.into())])?)?;
+                number(&session.one(UPDATE, &[now.clone(), Bound::Param(known.into())])?)?;
         }
         if self.number.is_none() {
             self.number = number(&session.one(INSERT, &[now])?)?;
