@@ -16,7 +16,8 @@ macro_rules! messages {
         #[non_exhaustive]
         #[allow(missing_docs, reason = "a message says what its fields are")]
         pub enum $type {$(
-            #[doc = $text]
+            // As code: a message may hold what rustdoc takes for a link.
+            #[doc = concat!("`` ", $text, " ``")]
             #[error($text $($argument)*)]
             $name $({ $($(#[$doc])* $field: $of),* })? $(($inner))?,
         )*}
