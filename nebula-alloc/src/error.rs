@@ -7,7 +7,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use self::cause::{Contention, Doubt, EngineFault, FileFault, Misuse, Outage, Remedy};
+pub use self::cause::{
+    Contention, Doubt, EngineFault, FileFault, Misuse, Outage, Remedy, SchemaFault,
+};
 use crate::address::{AddressRange, Family, InvalidRange};
 use crate::utc::utc;
 use crate::{LeaseId, NetworkId, OwnerId, PoolId};
@@ -261,13 +263,11 @@ pub enum Error {
     #[error("outcome unknown: {0}")]
     OutcomeUnknown(Doubt),
     /// The engine refused a statement, for a reason that is a defect of the program.
-    #[error("database error {code}: {message}")]
-    Database {
-        /// The engine's own code; SQLite's extended result code.
-        code: String,
-        /// The engine's words.
-        message: String,
-    },
+    #[error("database error: {0}")]
+    Database(EngineFault),
+    /// An earlier error of a statement aborted the transaction: nothing more can be done in it.
+    #[error("transaction aborted by an earlier error: {0}")]
+    Aborted(Box<Error>),
     /// A column does not hold what the program expects there.
     #[error("column {index} is {found}, expected {expected}")]
     Column {
@@ -339,12 +339,12 @@ pub enum Error {
         needed: i64,
     },
     /// There are tables of the component's name that it did not make.
-    #[error("schema of {component} is foreign: {reason}")]
+    #[error("schema of {component} is foreign: {fault}")]
     ForeignSchema {
         /// Whose tables.
         component: String,
         /// What is wrong with it.
-        reason: String,
+        fault: SchemaFault,
     },
     /// The role that connects may not do what is needed. `GRANT` it, or connect as the owner of what
     /// it is about.
@@ -363,7 +363,7 @@ pub enum Error {
         /// The setting.
         name: &'static str,
         /// What it should be.
-        expected: String,
+        expected: &'static str,
         /// What it is.
         found: String,
     },
@@ -439,7 +439,8 @@ impl Error {
             | Error::Overtaken { .. }
             | Error::Unavailable(_)
             | Error::OutcomeUnknown(_)
-            | Error::Database { .. }
+            | Error::Database(_)
+            | Error::Aborted(_)
             | Error::Column { .. }
             | Error::Statement { .. }
             | Error::Inconsistent { .. }

@@ -74,7 +74,9 @@ pub mod writer;
 pub use address::{AddressRange, Family, InvalidRange, usable};
 pub use allocator::Allocator;
 pub use clock::Clock;
-pub use error::{Contention, Doubt, EngineFault, Error, FileFault, Keeper, Misuse, Outage, Remedy};
+pub use error::{
+    Contention, Doubt, EngineFault, Error, FileFault, Keeper, Misuse, Outage, Remedy, SchemaFault,
+};
 pub use event::Actor;
 pub use id::{LeaseId, NetworkId, OwnerId, PoolId};
 /// The version whose transactions this crate takes part in.

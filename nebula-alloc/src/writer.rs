@@ -121,7 +121,7 @@ impl Writer {
                 drop(run);
                 end.fill(closed);
             })
-            .map_err(|error| Error::Unavailable(Outage::Engine(EngineFault::system(&error))))?;
+            .map_err(|error| Error::Unavailable(Outage::Engine(EngineFault::uncoded(&error))))?;
         let queue = Queue { sender, room, meters: Arc::clone(&meters) };
         Ok(Self {
             queue: RwLock::new(Some(Arc::new(queue))),

@@ -71,6 +71,21 @@ pub struct EngineFault {
     pub message: String,
 }
 
+/// Why tables are not those of the component whose name they have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaFault {
+    /// A table of the component, but no version of it is recorded.
+    #[error("table {table} has no recorded version")]
+    NoVersion {
+        /// The table.
+        table: String,
+    },
+    /// The table of versions cannot be read as such.
+    #[error(transparent)]
+    Versions(EngineFault),
+}
+
 /// Why it is not known whether a commit took place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -199,11 +214,8 @@ pub enum Outage {
     #[error("the database file cannot be written")]
     ReadOnly,
     /// The database contradicts itself.
-    #[error("{verdict}")]
-    Damaged {
-        /// What the engine found.
-        verdict: String,
-    },
+    #[error(transparent)]
+    Damaged(EngineFault),
     /// The database is shorter than its header says, and the log has not the rest.
     #[error(
         "the database is cut off after {length} bytes, its log has {log}: put a whole copy in its \
@@ -227,13 +239,13 @@ pub enum Outage {
     /// The log beside the database is another's.
     #[error(
         "{} is the log of {}: put that one back, or remove the log, which loses what only it has",
-        log.display(), whose_log(verdict.as_deref())
+        log.display(), whose_log(verdict.as_ref())
     )]
     LogOfAnother {
         /// The log.
         log: PathBuf,
         /// What the engine found, where that is how it was noticed.
-        verdict: Option<String>,
+        verdict: Option<EngineFault>,
     },
     /// The log is still needed: another program reads the database.
     #[error(
@@ -312,7 +324,7 @@ pub enum Outage {
     },
 }
 
-fn whose_log(verdict: Option<&str>) -> String {
+fn whose_log(verdict: Option<&EngineFault>) -> String {
     match verdict {
         None => "another file that was at its path".to_owned(),
         Some(verdict) => format!("another file, or one of them is damaged ({verdict})"),
@@ -324,8 +336,8 @@ fn all(servers: &[Outage]) -> String {
 }
 
 impl EngineFault {
-    /// The system's words.
-    pub(crate) fn system(error: &std::io::Error) -> Self {
-        Self { code: None, message: error.to_string() }
+    /// A fault without a code, in the words of who found it.
+    pub(crate) fn uncoded(message: &impl ToString) -> Self {
+        Self { code: None, message: message.to_string() }
     }
 }

@@ -80,8 +80,8 @@ pub trait Open: Transaction {
     /// they are run.
     fn only_read(&mut self, yes: bool);
 
-    /// Whether an error made everything done in it void.
-    fn is_aborted(&self) -> bool;
+    /// The error that aborted it, if one did.
+    fn aborted_by(&self) -> Option<Error>;
 
     /// Commits. [`Error::Contended`] says that it certainly did not take place; after any other
     /// error it may have.

@@ -1,7 +1,7 @@
 //! Schema versions: one row per component in a table of ours, because the database file may be the
 //! caller's and `user_version` with it.
 
-use crate::Error;
+use crate::error::{Error, SchemaFault};
 use crate::store::Transaction;
 
 /// Tables that are versioned together. Their names begin with the component's name and `_`.
@@ -93,20 +93,19 @@ fn has_versions(tx: &mut dyn Transaction) -> Result<bool, Error> {
 
 /// The version of the component's tables; 0 when there are none.
 fn recorded(tx: &mut dyn Transaction, component: &Component) -> Result<i64, Error> {
-    let foreign =
-        |reason: String| Error::ForeignSchema { component: component.name.into(), reason };
+    let foreign = |fault| Error::ForeignSchema { component: component.name.into(), fault };
     let rows = tx
         .query(
             "SELECT version, oldest FROM nebula_schema WHERE component = $1",
             &[component.name.into()],
         )
         .map_err(|error| match error {
-            Error::Database { message, .. } => foreign(message),
+            Error::Database(fault) => foreign(SchemaFault::Versions(fault)),
             other => other,
         })?;
     let Some(row) = rows.first() else {
         return match tx.tables(&format!("{}_", component.name))?.first() {
-            Some(name) => Err(foreign(format!("table {name} has no recorded version"))),
+            Some(table) => Err(foreign(SchemaFault::NoVersion { table: table.clone() })),
             None => Ok(0),
         };
     };

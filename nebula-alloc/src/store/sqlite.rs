@@ -26,7 +26,7 @@ use self::open::{OpenSqlite, check};
 pub use self::readers::Readers;
 pub use self::transaction::SqliteTransaction;
 use self::transaction::failure;
-use crate::error::{Doubt, Error, Outage};
+use crate::error::{Doubt, EngineFault, Error, Outage};
 use crate::schema::COMPONENT;
 use crate::store::Transaction;
 use crate::store::migrate::{Component, migrate};
@@ -221,7 +221,7 @@ impl Begin for Sqlite {
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .map_err(failure)?;
         if verdict != "ok" {
-            return Err(Error::Unavailable(Outage::Damaged { verdict }));
+            return Err(Error::Unavailable(Outage::Damaged(EngineFault::uncoded(&verdict))));
         }
         trust(&self.connection)?;
         owner::record(&self.path)?;

@@ -178,8 +178,8 @@ fn plan<T: Open>(
     if let Some(fault) = tx.fault.take() {
         return Err(stopped(jobs_of(entries), fault));
     }
-    if tx.inner.is_aborted() {
-        return Err(void(entries, meters));
+    if let Some(cause) = tx.inner.aborted_by() {
+        return Err(aborted(entries, cause, meters));
     }
     let (refused, planned) = entries.into_iter().partition(|entry| entry.refused);
     answer_each(refused, meters);
@@ -359,15 +359,14 @@ fn answer_each(entries: Vec<Entry>, meters: &Meters) {
     jobs_of(entries).into_iter().for_each(|job| answer(job, meters));
 }
 
-/// A plan's error ended the transaction: the job has it, if it was alone.
-fn void(mut entries: Vec<Entry>, meters: &Meters) -> Attempt {
+/// An error of a plan aborted the transaction: its job is answered with it, if it was the only one.
+fn aborted(mut entries: Vec<Entry>, cause: Error, meters: &Meters) -> Attempt {
     if entries.len() > 1 {
         return Attempt::Split(jobs_of(entries));
     }
+    // A plan that was not refused ignored the error.
     for entry in entries.iter_mut().filter(|entry| !entry.refused) {
-        // It took the error for something to go on with.
-        let reason = "a failed statement ended the transaction".into();
-        entry.job.fail(Error::Database { code: "25P02".into(), message: reason });
+        entry.job.fail(Error::Aborted(Box::new(cause.clone())));
     }
     answer_each(entries, meters);
     Attempt::Done

@@ -123,8 +123,8 @@ impl Open for FaultyOpen<'_> {
         self.inner.only_read(yes);
     }
 
-    fn is_aborted(&self) -> bool {
-        self.ended
+    fn aborted_by(&self) -> Option<Error> {
+        self.ended.then_some(Error::Unique)
     }
 
     fn commit(self) -> Result<(), Error> {

@@ -62,5 +62,5 @@ pub(super) fn process(session: &mut Session) -> Result<i64, Error> {
 
 /// The connection is one of a pooler in transaction mode.
 pub(super) fn pooled() -> Error {
-    Error::Setting { name: "pool_mode", expected: "session".into(), found: "transaction".into() }
+    Error::Setting { name: "pool_mode", expected: "session", found: "transaction".into() }
 }

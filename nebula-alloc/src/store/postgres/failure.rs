@@ -10,11 +10,10 @@ use crate::error::{Contention, EngineFault, Error, Outage};
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
     let Some(server) = error.as_db_error() else {
-        let reason = with_causes(error);
-        return if error.is_closed() || is_io(error) {
-            Error::Unavailable(Outage::Engine(EngineFault { code: None, message: reason }))
-        } else {
-            Error::Database { code: "client".into(), message: reason }
+        let fault = EngineFault::uncoded(&with_causes(error));
+        return match error.is_closed() || is_io(error) {
+            true => Error::Unavailable(Outage::Engine(fault)),
+            false => Error::Database(fault),
         };
     };
     let code = server.code().code();
@@ -32,7 +31,7 @@ pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
         _ if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
             Error::Unavailable(Outage::Engine(fault))
         }
-        _ => Error::Database { code: code.to_owned(), message: server.message().to_owned() },
+        _ => Error::Database(fault),
     }
 }
 

@@ -118,8 +118,8 @@ fn nowhere() -> Error {
     unclear("a schema that exists and that the role may use", "none".into())
 }
 
-fn unclear(expected: &str, found: String) -> Error {
-    Error::Setting { name: "search_path", expected: expected.into(), found }
+fn unclear(expected: &'static str, found: String) -> Error {
+    Error::Setting { name: "search_path", expected, found }
 }
 
 fn quoted(name: &str) -> String {

@@ -71,7 +71,7 @@ impl Server {
         if self.read_only != "off" {
             return Err(Error::Setting {
                 name: "default_transaction_read_only",
-                expected: "off".into(),
+                expected: "off",
                 found: self.read_only.clone(),
             });
         }
@@ -80,11 +80,16 @@ impl Server {
 }
 
 /// That a setting has its expected value, or another that will do.
-fn check(name: &'static str, found: &str, expected: &str, other: &str) -> Result<(), Error> {
+fn check(
+    name: &'static str,
+    found: &str,
+    expected: &'static str,
+    other: &str,
+) -> Result<(), Error> {
     if found == expected || found == other {
         return Ok(());
     }
-    Err(Error::Setting { name, expected: expected.into(), found: found.into() })
+    Err(Error::Setting { name, expected, found: found.into() })
 }
 
 /// Each address of each host, in the order of the URL, with all other settings; and what could not

@@ -155,7 +155,7 @@ impl Session {
 pub(super) fn resolve(name: &str, port: u16, patience: Duration) -> Result<Vec<IpAddr>, Error> {
     let found = Driver::new()?.wait(patience, tokio::net::lookup_host((name, port)))?;
     let found = found.map_err(|error| {
-        let cause = Box::new(Outage::Engine(EngineFault::system(&error)));
+        let cause = Box::new(Outage::Engine(EngineFault::uncoded(&error)));
         Error::Unavailable(Outage::Server { name: name.to_owned(), cause })
     })?;
     let found: Vec<_> = found.map(|address| address.ip()).collect();
@@ -177,11 +177,10 @@ struct Driver {
 
 impl Driver {
     fn new() -> Result<Self, Error> {
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|error| Error::Unavailable(Outage::Engine(EngineFault::system(&error))))?;
+        let runtime =
+            Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| {
+                Error::Unavailable(Outage::Engine(EngineFault::uncoded(&error)))
+            })?;
         Ok(Self { trips: Cell::new(0), runtime: Some(runtime), lost: OnceLock::new() })
     }
 

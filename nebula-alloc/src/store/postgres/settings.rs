@@ -47,11 +47,8 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
-        let refused = |name, expected: &str, found: &str| Error::Setting {
-            name,
-            expected: expected.into(),
-            found: found.into(),
-        };
+        let refused =
+            |name, expected, found: &str| Error::Setting { name, expected, found: found.into() };
         let tls =
             |found: &str| refused("sslmode", "disable or prefer (this build has no TLS)", found);
         // The parser knows no such words.

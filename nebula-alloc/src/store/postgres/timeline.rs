@@ -94,7 +94,7 @@ fn ask_all(servers: Vec<Result<Config, Error>>, patience: Duration) -> Vec<Resul
         let answer = |asking: Result<thread::ScopedJoinHandle<'_, _>, std::io::Error>| match asking
         {
             Ok(asking) => asking.join().unwrap_or_else(|_| failed(Outage::AskingPanicked)),
-            Err(error) => failed(Outage::Engine(EngineFault::system(&error))),
+            Err(error) => failed(Outage::Engine(EngineFault::uncoded(&error))),
         };
         asking.into_iter().map(answer).collect()
     })

@@ -222,10 +222,7 @@ impl<'a> OpenPostgres<'a> {
         }
         match &self.failed {
             None => Ok(()),
-            Some(first) => Err(Error::Database {
-                code: "25P02".into(),
-                message: format!("the transaction is aborted: {first}"),
-            }),
+            Some(first) => Err(Error::Aborted(Box::new(first.clone()))),
         }
     }
 
@@ -433,8 +430,8 @@ impl Open for OpenPostgres<'_> {
         self.reading = yes;
     }
 
-    fn is_aborted(&self) -> bool {
-        self.failed.is_some() || self.session.lost().is_some()
+    fn aborted_by(&self) -> Option<Error> {
+        self.failed.clone().or_else(|| self.session.lost())
     }
 
     fn commit(mut self) -> Result<(), Error> {

@@ -74,7 +74,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), Error> {
     let stable =
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failure)?;
     if !stable {
-        return Err(Error::Setting { name: "qpsg", expected: "1".into(), found: "0".into() });
+        return Err(Error::Setting { name: "qpsg", expected: "1", found: "0".into() });
     }
     Ok(())
 }
@@ -83,7 +83,7 @@ pub(super) fn set(
     connection: &Connection,
     name: &'static str,
     value: &str,
-    expected: &str,
+    expected: &'static str,
 ) -> Result<(), Error> {
     // `pragma_update` refuses the row that `journal_mode` answers; reading is asked for anyway.
     connection.execute_batch(&format!("PRAGMA {name} = {value}")).map_err(failure)?;
@@ -94,9 +94,5 @@ pub(super) fn set(
         rusqlite::types::Value::Text(text) => text,
         other => format!("{other:?}"),
     };
-    if found == expected {
-        Ok(())
-    } else {
-        Err(Error::Setting { name, expected: expected.into(), found })
-    }
+    if found == expected { Ok(()) } else { Err(Error::Setting { name, expected, found }) }
 }

@@ -26,7 +26,7 @@ const REWRITTEN_AT_ONCE: u64 = 1 << 20;
 const ROOM: usize = 1 << 20;
 
 pub(super) fn unavailable(error: std::io::Error) -> Error {
-    Error::Unavailable(Outage::Engine(EngineFault::system(&error)))
+    Error::Unavailable(Outage::Engine(EngineFault::uncoded(&error)))
 }
 
 /// SQLite takes a file without a first page for a new database, and throws away the log beside it;

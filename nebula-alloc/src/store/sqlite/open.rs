@@ -35,8 +35,8 @@ impl Open for OpenSqlite<'_> {
         self.inner.only_read(yes);
     }
 
-    fn is_aborted(&self) -> bool {
-        self.inner.check().is_err()
+    fn aborted_by(&self) -> Option<Error> {
+        self.inner.check().err()
     }
 
     fn commit(self) -> Result<(), Error> {

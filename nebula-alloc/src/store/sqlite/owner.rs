@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use super::disk::{beside, log_of, unavailable};
 use super::file_id::FileId;
 use super::transaction::failure;
-use crate::error::{Error, Outage};
+use crate::error::{EngineFault, Error, Outage};
 
 /// Refuses a log whose record says that it belongs to another file.
 pub(super) fn refuse_anothers_log(path: &Path) -> Result<(), Error> {
@@ -41,7 +41,7 @@ pub(super) fn refuse_contradictions(connection: &Connection, path: &Path) -> Res
     if verdict == "ok" {
         return Ok(());
     }
-    Err(anothers(path, Some(verdict)))
+    Err(anothers(path, Some(EngineFault::uncoded(&verdict))))
 }
 
 /// Writes the record, durably.
@@ -84,6 +84,6 @@ fn record_of(path: &Path) -> std::path::PathBuf {
     beside(path, ".writer")
 }
 
-fn anothers(path: &Path, verdict: Option<String>) -> Error {
+fn anothers(path: &Path, verdict: Option<EngineFault>) -> Error {
     Error::Unavailable(Outage::LogOfAnother { log: log_of(path), verdict })
 }

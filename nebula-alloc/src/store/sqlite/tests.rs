@@ -95,11 +95,7 @@ fn a_setting_that_does_not_take_is_refused() {
     let refused = set(&connection, "journal_mode", "WAL", "wal");
     assert_eq!(
         refused,
-        Err(Error::Setting {
-            name: "journal_mode",
-            expected: "wal".into(),
-            found: "memory".into()
-        })
+        Err(Error::Setting { name: "journal_mode", expected: "wal", found: "memory".into() })
     );
 }
 

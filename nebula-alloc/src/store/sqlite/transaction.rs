@@ -203,11 +203,9 @@ fn misuse(misuse: Misuse, sql: &str) -> Error {
 
 /// SQLite's codes as variants; <https://sqlite.org/rescode.html>.
 pub(super) fn failure(error: rusqlite::Error) -> Error {
-    let reason = error.to_string();
-    let Some(code) = error.sqlite_error() else {
-        return Error::Database { code: "client".into(), message: reason };
-    };
-    let fault = |message| EngineFault { code: Some(code.extended_code.to_string()), message };
+    let mut fault = EngineFault::uncoded(&error);
+    let Some(code) = error.sqlite_error() else { return Error::Database(fault) };
+    fault.code = Some(code.extended_code.to_string());
     match code.code {
         ErrorCode::ConstraintViolation
             if matches!(
@@ -218,7 +216,7 @@ pub(super) fn failure(error: rusqlite::Error) -> Error {
             Error::Unique
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-            Error::Contended(Contention::Engine(fault(reason)))
+            Error::Contended(Contention::Engine(fault))
         }
         ErrorCode::DiskFull
         | ErrorCode::SystemIoFailure
@@ -227,7 +225,7 @@ pub(super) fn failure(error: rusqlite::Error) -> Error {
         | ErrorCode::ReadOnly
         | ErrorCode::PermissionDenied
         | ErrorCode::DatabaseCorrupt
-        | ErrorCode::NotADatabase => Error::Unavailable(Outage::Engine(fault(reason))),
-        _ => Error::Database { code: code.extended_code.to_string(), message: reason },
+        | ErrorCode::NotADatabase => Error::Unavailable(Outage::Engine(fault)),
+        _ => Error::Database(fault),
     }
 }

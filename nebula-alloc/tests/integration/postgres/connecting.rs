@@ -87,7 +87,7 @@ fn a_read_only_default_is_refused() {
     let Some(cluster) = postgres::cluster_in_memory() else { return };
     let url = cluster.schema().replace("'-c", "'-cdefault_transaction_read_only=on -c");
     let name = "default_transaction_read_only";
-    let expected = Error::Setting { name, expected: "off".into(), found: "on".into() };
+    let expected = Error::Setting { name, expected: "off", found: "on".into() };
     assert_eq!(refusal(&url), expected);
 }
 
@@ -98,7 +98,7 @@ fn a_database_that_is_not_utf_8_is_refused() {
         let url =
             cluster.database(role, &format!("ENCODING {encoding} LC_COLLATE 'C' LC_CTYPE 'C'"));
         let name = "server_encoding";
-        let expected = Error::Setting { name, expected: "UTF8".into(), found: encoding.into() };
+        let expected = Error::Setting { name, expected: "UTF8", found: encoding.into() };
         assert_eq!(refusal(&url), expected);
     }
 }
