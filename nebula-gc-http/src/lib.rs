@@ -79,8 +79,8 @@ pub use self::{
         Action, AddPool, Addresses, Change, Context, Created, Desired, Enrolled, Enrollment,
         EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
         NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage, NodeStatus,
-        NumberedEvent, Options, OwnCertificate, OwnNode, PoolAdded, PoolUsage, Reach, Registration,
-        Renewed, Repeat, Room, Rotated, Service, Settlement, Tag, Unapplied, Upkeep,
+        NumberedEvent, Options, OwnCertificate, OwnNode, PendingOutcome, PoolAdded, PoolUsage,
+        Reach, Registration, Renewed, Repeat, Room, Rotated, Service, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

@@ -373,7 +373,7 @@ mod tests {
             initiating_version: None,
             renew_before: None,
             revision: network::Revision::FIRST,
-            moves: 0,
+            wake_counter: 0,
             rendering: 1,
             changes: 1,
             created_at: 0,

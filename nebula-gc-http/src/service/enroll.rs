@@ -1,35 +1,32 @@
 //! Enrolling nodes: an address, certificates and a bundle in one durable step.
 
+pub(super) mod command;
+mod decision;
 pub(super) mod device;
 mod join;
 pub(super) mod key;
 pub(super) mod renewal;
 pub(super) mod request;
-mod step;
+pub(super) mod step;
 mod succession;
 
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use nebula_alloc::NetworkId;
 use nebula_bundle::Bundle;
 use nebula_pki::Certificate;
-use nebula_pki::key::PublicKey;
 
+use self::command::Command;
 use self::device::DeviceEnrollment;
 use self::key::check_canonical;
-use self::renewal::Renewal;
 use self::request::Enrollment;
-use self::step::Enrolling;
-use self::succession::Succession;
+use self::step::{Enrolling, Outcome};
 use super::context::Context;
 use super::core::Service;
-use super::update::{Certified, Update};
+use super::update::Certified;
 use super::views::View;
 use crate::error::{Field, Unavailable};
-use crate::store::network::Revision;
-use crate::store::node::Node;
-use crate::{Error, JoinTokenId, NetworkRef, NodeId};
+use crate::{Error, NodeId};
 
 /// What a node gets.
 #[derive(Debug, Clone)]
@@ -63,7 +60,7 @@ impl Service {
     /// [`Error::NodeKeptOut`] for a suspended or revoked node, whose reason only the node itself is
     /// told, and those of access.
     pub async fn enroll(&self, context: Context, request: Enrollment) -> Result<Enrolled, Error> {
-        self.settle(context, Wish::Native(request)).await
+        self.enroll_by(context, Command::Native(request)).await
     }
 
     /// Enrols a device that has no node token, or changes its node, or answers what it has: asking
@@ -76,66 +73,33 @@ impl Service {
         context: Context,
         request: DeviceEnrollment,
     ) -> Result<Enrolled, Error> {
-        self.settle(context, Wish::Device(request)).await
+        self.enroll_by(context, Command::Device(request)).await
     }
 
-    async fn settle(&self, context: Context, wish: Wish) -> Result<Enrolled, Error> {
-        let settled = self.carry_out(context, wish).await?;
-        let view = self.view(settled.network, settled.revision).await?;
-        settled.render(&view)
+    async fn enroll_by(&self, context: Context, command: Command) -> Result<Enrolled, Error> {
+        let outcome = self.carry_out(context, command).await?;
+        let view = self.view(outcome.network, outcome.revision).await?;
+        outcome.render(&view)
     }
 
-    async fn carry_out(&self, context: Context, wish: Wish) -> Result<Settled, Error> {
+    /// Decides and writes an enrolment or a renewal.
+    pub(super) async fn carry_out(
+        &self,
+        context: Context,
+        command: Command,
+    ) -> Result<Outcome, Error> {
         self.admit(&context).await?;
-        let canonical = wish.public_key().map_or(Ok(()), check_canonical);
+        let canonical = command.public_key().map_or(Ok(()), check_canonical);
         canonical.map_err(|fault| fault.of(Field::PublicKey))?;
         self.issue(|signed, device| {
             let (shared, who) = (Arc::clone(&self.shared), context.clone());
-            Enrolling::new(shared, who, wish.clone(), signed, device)
+            Enrolling::new(shared, who, command.clone(), signed, device)
         })
         .await
     }
 }
 
-/// Who asks for what.
-#[derive(Clone)]
-enum Wish {
-    Device(DeviceEnrollment),
-    Native(Enrollment),
-    Renewal(Renewal),
-}
-
-impl Wish {
-    /// The network it names.
-    fn network(&self) -> Option<&NetworkRef> {
-        match self {
-            Self::Device(request) => request.network.as_ref(),
-            Self::Native(request) => request.network.as_ref(),
-            Self::Renewal(_) => None,
-        }
-    }
-
-    /// The key it brings.
-    fn public_key(&self) -> Option<&PublicKey> {
-        match self {
-            Self::Device(request) => Some(&request.public_key),
-            Self::Native(request) => Some(&request.public_key),
-            Self::Renewal(request) => request.public_key.as_ref(),
-        }
-    }
-}
-
-/// What the transaction settled.
-struct Settled {
-    network: NetworkId,
-    network_name: String,
-    revision: Revision,
-    node: Node,
-    certificates: Certified,
-    is_new: bool,
-}
-
-impl Settled {
+impl Outcome {
     fn render(self, view: &View) -> Result<Enrolled, Error> {
         let verified = match self.certificates {
             Certified::New(verified) => verified,
@@ -158,47 +122,5 @@ impl Settled {
             desired: (view.revision().0, self.node.generation.0),
             is_new: self.is_new,
         })
-    }
-}
-
-/// What is to be done.
-enum Decision {
-    /// What it has still serves.
-    Unchanged { node: Node, certificates: Vec<Certificate> },
-    /// A device that never had a node.
-    New { node: Node, spends: Option<JoinTokenId> },
-    /// One that gets back what a released node had.
-    Returned { node: Node, succession: Succession, spends: Option<JoinTokenId> },
-    /// A node whose first certificates are not signed yet.
-    Waiting { node: Node },
-    /// A node that changes.
-    Changed { node: Node, update: Update },
-    /// It is about this device's node, which others may be at work on.
-    Elsewhere { device: String },
-}
-
-impl Decision {
-    /// The node that gets certificates for the leases it asked for.
-    fn certifies(&self) -> Option<&Node> {
-        match self {
-            Self::New { node, .. }
-            | Self::Waiting { node }
-            | Self::Changed { node, update: Update { keeps: None, .. } } => Some(node),
-            // It keeps what it has, or asks once it has taken over what its predecessor had.
-            Self::Unchanged { .. }
-            | Self::Changed { .. }
-            | Self::Returned { .. }
-            | Self::Elsewhere { .. } => None,
-        }
-    }
-
-    /// The node that was there before.
-    fn known(&self) -> Option<&Node> {
-        match self {
-            Self::Unchanged { node, .. } | Self::Waiting { node } | Self::Changed { node, .. } => {
-                Some(node)
-            }
-            Self::New { .. } | Self::Returned { .. } | Self::Elsewhere { .. } => None,
-        }
     }
 }

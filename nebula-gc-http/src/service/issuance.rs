@@ -126,9 +126,9 @@ impl Terms {
         self.enter_pending(tx, &issue, &known)
     }
 
-    /// Whether a step that runs again finds pending what another wish needs, which still has time
+    /// Whether a step that runs again finds pending what another command needs, which still has time
     /// for it. The first time it took the place of whatever was pending; if it did so again, two
-    /// wishes would cancel each other's for ever.
+    /// commands would cancel each other's for ever.
     fn has_lost_its_place(&self, rows: &[pending::Pending], signed: Option<&Ahead>) -> bool {
         let Some(Ahead::Elsewhere(signed)) = signed else { return false };
         let is_own = |row: &pending::Pending| signed.iter().any(|signed| signed.row == row.id);

@@ -67,7 +67,7 @@ struct Look {
 }
 
 /// A network that has to be looked at.
-struct Asked {
+struct Requested {
     network: NetworkId,
     marks: Marks,
     doubtful: bool,
@@ -93,7 +93,7 @@ impl Look {
     }
 
     /// Waits until a look is due, and answers at which networks; nothing at the end.
-    fn next(&self) -> Option<Vec<Asked>> {
+    fn next(&self) -> Option<Vec<Requested>> {
         let waiting = &*self.waiting;
         let mut state = waiting.lock();
         loop {
@@ -120,7 +120,7 @@ impl Look {
             }
         }
         let last_poll = state.polls;
-        let asked = state.networks.iter_mut().map(|(network, watched)| Asked {
+        let asked = state.networks.iter_mut().map(|(network, watched)| Requested {
             network: *network,
             marks: watched.marks,
             doubtful: std::mem::take(&mut watched.doubtful),
@@ -129,7 +129,7 @@ impl Look {
         Some(asked.collect())
     }
 
-    fn look(&self, asked: &[Asked]) -> Result<Vec<(NetworkId, Seen)>, Error> {
+    fn look(&self, asked: &[Requested]) -> Result<Vec<(NetworkId, Seen)>, Error> {
         self.reading.read(|tx| {
             let networks: Vec<NetworkId> = asked.iter().map(|asked| asked.network).collect();
             let marks = network::marks(tx, &networks)?;
@@ -149,9 +149,9 @@ impl Look {
     }
 
     /// After a look that failed: what was to be looked at is still due.
-    fn retry(&self, asked: &[Asked]) {
+    fn retry(&self, asked: &[Requested]) {
         let mut state = self.waiting.lock();
-        for Asked { network, doubtful, .. } in asked {
+        for Requested { network, doubtful, .. } in asked {
             if let Some(watched) = state.networks.get_mut(network) {
                 watched.doubtful |= doubtful;
             }

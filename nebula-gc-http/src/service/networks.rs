@@ -450,7 +450,7 @@ pub(super) fn create(
         initiating_version: None,
         renew_before: None,
         revision: Revision::FIRST,
-        moves: 0,
+        wake_counter: 0,
         rendering: nebula_bundle::RENDERING,
         changes: 1,
         created_at: now,

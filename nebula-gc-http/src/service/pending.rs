@@ -7,13 +7,13 @@
 //! leaves pending rows: past their deadline whoever asks again takes them over, or
 //! [`Service::settle_pending`] does.
 
-mod overdue;
+mod expired;
 
 use std::time::{Duration, Instant};
 
 use nebula_alloc::writer::Step;
 
-pub use self::overdue::Settlement;
+pub use self::expired::PendingOutcome;
 use super::core::Service;
 use super::issuance::{Ahead, Pending, SignedElsewhere};
 use crate::Error;

@@ -1,5 +1,6 @@
 //! What a node is told about itself, and tells.
 
+pub(super) mod renew;
 mod report;
 mod token;
 

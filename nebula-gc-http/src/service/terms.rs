@@ -68,7 +68,7 @@ impl Terms {
 
     /// An address of each family that the network has, kept from others until no certificate
     /// issued on these terms is valid any more.
-    pub(super) fn wishes(
+    pub(super) fn requests(
         &self,
         tx: &mut dyn Transaction,
         node: &Node,
@@ -78,7 +78,7 @@ impl Terms {
             Some(pool) => Some((pool, family_of(tx, pool)?)),
             None => None,
         };
-        let wish = |family| lease::Request {
+        let request = |family| lease::Request {
             network: self.network.id,
             owner: node.id.owner(),
             family,
@@ -87,7 +87,7 @@ impl Terms {
             hold_until: self.validity.not_after.saturating_add(1),
             until: None,
         };
-        Ok(self.network.families().map(wish).collect())
+        Ok(self.network.families().map(request).collect())
     }
 
     /// Whether certificates are near their end, and new ones would end later, or they are not valid

@@ -18,7 +18,7 @@ use super::audit::Author;
 use super::blocking::block_replaced;
 use super::context::Context;
 use super::core::Service;
-use super::pending::Settlement;
+use super::pending::PendingOutcome;
 use super::shared::Shared;
 use crate::Error;
 use crate::store::{certificate, duty, idempotency, node};
@@ -55,8 +55,8 @@ pub struct Upkeep {
     pub forgotten_events: u64,
     /// Certificates, join tokens and released nodes that were.
     pub forgotten_rows: u64,
-    /// Certificates whose signatures were overdue.
-    pub settled: Settlement,
+    /// Pending certificates whose deadline had passed.
+    pub pending: PendingOutcome,
 }
 
 /// Who does it, in the audit log.
@@ -117,7 +117,7 @@ impl Service {
         }
         self.forget(done).await?;
         // Last, because it waits for signers elsewhere.
-        done.settled = self.settle_pending().await?;
+        done.pending = self.settle_pending().await?;
         networks
     }
 

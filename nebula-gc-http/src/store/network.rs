@@ -59,7 +59,7 @@ pub struct Network {
     /// Counts changes of what is in other nodes' bundles.
     pub revision: Revision,
     /// Counts changes of single nodes that those nodes did not make themselves.
-    pub(crate) moves: i64,
+    pub(crate) wake_counter: i64,
     /// The number of the rendering of its bundles.
     pub rendering: u32,
     /// Counts changes of the network's settings.
@@ -157,7 +157,7 @@ fn read(row: &Row) -> Result<Network, Error> {
             Some(_) => return Err(damaged("initiating version")),
         },
         revision: Revision(columns.integer()?),
-        moves: columns.integer()?,
+        wake_counter: columns.integer()?,
         rendering: small(columns.integer()?, "rendering")?,
         changes: columns.integer()?,
         created_at: columns.integer()?,
@@ -231,7 +231,7 @@ pub(crate) fn id_query(id: NetworkId) -> Query {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Marks {
     pub(crate) revision: Revision,
-    pub(crate) moves: i64,
+    pub(crate) wake_counter: i64,
 }
 
 /// The marks of these networks, in their order; nothing for those that no longer exist.
@@ -246,7 +246,7 @@ pub(crate) fn marks(
 
 fn read_marks(row: &Row) -> Result<Marks, Error> {
     let mut columns = row.columns();
-    Ok(Marks { revision: Revision(columns.integer()?), moves: columns.integer()? })
+    Ok(Marks { revision: Revision(columns.integer()?), wake_counter: columns.integer()? })
 }
 
 pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), Error> {
@@ -275,7 +275,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
             i64::from(network.mtu).into(),
             network.initiating_version.map(|version| i64::from(version.number())).into(),
             network.revision.0.into(),
-            network.moves.into(),
+            network.wake_counter.into(),
             i64::from(network.rendering).into(),
             network.changes.into(),
             network.created_at.into(),

@@ -73,8 +73,8 @@ pub(crate) fn is_first(tx: &mut dyn Transaction, node: NodeId) -> Result<bool, E
     Ok(!rows.is_empty())
 }
 
-/// At most `limit` pending certificates past their deadline, the longest overdue first.
-pub(crate) fn overdue(
+/// At most `limit` pending certificates past their deadline, the longest expired first.
+pub(crate) fn expired(
     tx: &mut dyn Transaction,
     now: i64,
     limit: i64,

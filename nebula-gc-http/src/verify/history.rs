@@ -43,8 +43,8 @@ fn blocked(rows: &Rows, now: i64, found: &mut Found) {
     let mut since: BTreeMap<(NetworkId, Fingerprint), Vec<Option<i64>>> = BTreeMap::new();
     for event in &rows.events {
         let Some(network) = event.network else { continue };
-        for fingerprint in event.told.blocked.iter().filter_map(|text| text.parse().ok()) {
-            since.entry((network, fingerprint)).or_default().push(event.told.revision);
+        for fingerprint in event.detail.blocked.iter().filter_map(|text| text.parse().ok()) {
+            since.entry((network, fingerprint)).or_default().push(event.detail.revision);
         }
     }
     for ((network, fingerprint), Blocked { revision, .. }) in &rows.blocklist {
@@ -108,11 +108,11 @@ fn moves(rows: &Rows, found: &mut Found) {
     let mut once = BTreeSet::new();
     for event in &rows.events {
         let moves = [
-            event.network.zip(event.told.revision).map(|(network, to)| {
+            event.network.zip(event.detail.revision).map(|(network, to)| {
                 revisions.entry(network).or_insert_with(Vec::new).push(to);
                 "revision"
             }),
-            event.told.generation.map(|to| {
+            event.detail.generation.map(|to| {
                 generations.entry(&*event.subject).or_insert_with(Vec::new).push(to);
                 "generation"
             }),

@@ -101,7 +101,7 @@ fn earlier_issues(rows: &Rows) -> HashMap<NodeId, usize> {
     let mut last = HashMap::new();
     for (at, event) in rows.events.iter().enumerate() {
         let Some(network) = event.network else { continue };
-        if event.told.changed.iter().any(|what| what == "versions") {
+        if event.detail.changed.iter().any(|what| what == "versions") {
             changed.insert(network, at);
         }
         let issued = event.issued().count();
@@ -216,7 +216,7 @@ pub(super) fn check_blocked(
         }
     }
     for event in rows.events.iter().filter(|event| event.kind == "blocklist.added") {
-        let told = event.told.blocked.iter().filter_map(|text| text.parse().ok());
+        let told = event.detail.blocked.iter().filter_map(|text| text.parse().ok());
         known.extend(
             event
                 .network

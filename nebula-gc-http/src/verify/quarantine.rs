@@ -96,7 +96,7 @@ impl<'a> History<'a> {
             };
             let later = changes.iter().rev().find(|(_, id, _)| *id == network.id);
             let terms = later.map_or_else(|| Terms::of(network), |(_, _, terms)| *terms);
-            let former = &event.told.former;
+            let former = &event.detail.former;
             let before = Terms {
                 hold_seconds: former
                     .get("hold_seconds")

@@ -59,13 +59,13 @@ pub(super) struct Happened {
     pub(super) network: Option<NetworkId>,
     pub(super) subject: Vec<u8>,
     pub(super) request: Option<String>,
-    pub(super) told: Told,
+    pub(super) detail: EventDetail,
 }
 
 /// The details of an event.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Told {
+pub(super) struct EventDetail {
     /// The network's new revision.
     pub(super) revision: Option<i64>,
     /// The node's new generation.
@@ -88,8 +88,8 @@ impl Happened {
     /// The fingerprints of the certificates that it issued.
     pub(super) fn issued(&self) -> impl Iterator<Item = Fingerprint> {
         // Events about CAs have the field, too.
-        let one = self.told.fingerprint.iter().filter(|_| self.kind.starts_with("node."));
-        self.told.fingerprints.iter().chain(one).filter_map(|text| text.parse().ok())
+        let one = self.detail.fingerprint.iter().filter(|_| self.kind.starts_with("node."));
+        self.detail.fingerprints.iter().chain(one).filter_map(|text| text.parse().ok())
     }
 }
 
@@ -137,9 +137,9 @@ impl Rows {
             counts: HashMap::new(),
         };
         let forgets = rows.events.iter().filter(|event| event.kind == store::history::FORGETS);
-        rows.forgotten_before = forgets.filter_map(|event| event.told.before).max();
+        rows.forgotten_before = forgets.filter_map(|event| event.detail.before).max();
         for event in &rows.events {
-            if event.told.changed.iter().any(|what| what == "prefixes") {
+            if event.detail.changed.iter().any(|what| what == "prefixes") {
                 rows.grown.extend(event.network);
             }
             *rows.counts.entry((event.kind.clone(), event.subject.clone())).or_default() += 1;
@@ -274,7 +274,7 @@ fn events(tx: &mut dyn Transaction) -> Result<Vec<Happened>, Error> {
                 subject,
                 request: event.request_id,
                 // Unreadable details count as missing.
-                told: detail.and_then(Result::ok).unwrap_or_default(),
+                detail: detail.and_then(Result::ok).unwrap_or_default(),
             });
         }
     }

@@ -14,7 +14,7 @@ use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
 use nebula_gc_http::error::{Field, Obstacle};
 use nebula_gc_http::{
     AddPool, CaFiles, CaSource, Context, Database, Enrolled, Error, HostImport, ImportReport,
-    NetworkRef, Registration, ServerSecrets, Service, Settlement, verify,
+    NetworkRef, PendingOutcome, Registration, ServerSecrets, Service, verify,
 };
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Certificate, Curve, Version};
@@ -165,7 +165,7 @@ async fn a_running_network_goes_on(database: Database, running: &Running) -> Pla
     let own = PublicKey::from_raw(Curve::Curve25519, hosts[7].public_key()).unwrap();
     let same = plane.register("host-7", &own).await.unwrap();
     assert_eq!(same.certificates, [hosts[7].clone()]);
-    assert_eq!(plane.service.settle_pending().await.unwrap(), Settlement::default());
+    assert_eq!(plane.service.settle_pending().await.unwrap(), PendingOutcome::default());
     plane
 }
 

@@ -254,7 +254,7 @@ async fn what_a_crash_left_pending_is_completed(plane: Plane) {
     plane.holder.now("works");
     let service = plane.start();
     // Not before its deadline: another instance may be at it.
-    assert_eq!(service.settle_pending().await.unwrap(), nebula_gc_http::Settlement::default());
+    assert_eq!(service.settle_pending().await.unwrap(), nebula_gc_http::PendingOutcome::default());
     plane.pass(PATIENCE);
     let settled = service.settle_pending().await.unwrap();
     assert_eq!((settled.completed, settled.cancelled, settled.left), (2, 0, 0));

@@ -35,7 +35,7 @@ struct BlockView {
     id: String,
     /// Unique in its network and family.
     name: String,
-    /// The pool that it is a part of.
+    /// The pool that it is part of.
     #[schema(value_type = Id)]
     pool: String,
     /// Its first and last address.
@@ -60,7 +60,7 @@ struct NewBlockBody {
     /// 1 to 128 characters, none of them a control character.
     #[schema(value_type = String, min_length = 1, max_length = 128)]
     name: Label,
-    /// The pool that it is a part of.
+    /// The pool that it is part of.
     #[schema(value_type = Id)]
     pool: Uuid,
     /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.

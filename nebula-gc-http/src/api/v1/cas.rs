@@ -52,7 +52,7 @@ pub(super) struct CaBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
     signer: Option<String>,
-    /// The certificate of a CA that `nebula-cert` made, as PEM.
+    /// The certificate of an existing CA, as `nebula-cert` creates it, as PEM.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
     certificate: Option<String>,
@@ -192,8 +192,8 @@ struct RetireBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct ImportBody {
-    /// Their certificates, one PEM block after the other. Those of one host have its name, and an
-    /// address or the key in common: the newest is what it has now, the others it had before.
+    /// Their certificates as PEM. Several certificates of one host have its name, and an address or
+    /// the key in common: the newest is its current one.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false)]
     certificates: Option<String>,
@@ -266,7 +266,7 @@ async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, Networ
     Ok(json(ActiveCaView::from(ca)))
 }
 
-/// List a network's CAs, retired ones too, oldest first.
+/// List a network's CAs, including retired ones, oldest first.
 #[utoipa::path(get, path = "/networks/{network}/cas", operation_id = "list_cas", tag = "networks",
     params(("network" = String, Path, description = "The network's name or id."), Paging),
     responses((status = 200, description = "A page of CAs.", body = Page<CaView>)))]

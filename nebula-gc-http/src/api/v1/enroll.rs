@@ -28,8 +28,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct EnrollmentBody {
-    /// The network's name or id; may be left out where the credential sees only one, as a join
-    /// token does.
+    /// The network's name or id. Optional if the credential sees only one network, as a join token
+    /// does.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     network: Option<NetworkRef>,
@@ -38,33 +38,34 @@ struct EnrollmentBody {
     name: NodeName,
     /// The PEM that `nebula-cert keygen` writes, or Base64 or hexadecimal of the raw key.
     public_key: String,
-    /// The node token that the device has made: 32 to 256 printable ASCII characters, as random as
-    /// the device can.
+    /// The node token, created by the device: 32 to 256 printable ASCII characters, as random as
+    /// possible.
     #[schema(value_type = String, min_length = 32, max_length = 256)]
     node_token: Secret,
-    /// The node token of the node that the device was before, where that was released: by it the device
-    /// gets its addresses back, as far as the new node may have them.
+    /// The token of the device's former node, if that was released: with it the device gets its
+    /// addresses back, if the new node may have them.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 32, max_length = 256)]
     former_node_token: Option<Secret>,
-    /// The device's own id, where it has one. After a release it gets its addresses back by it with an
-    /// operator key, or for the same public key, which it then has to keep for a while.
+    /// The device's own id, if it has one. After a release the device gets its addresses back by
+    /// this id with an operator key, or with the same public key, which it must then keep for a
+    /// while.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     device: Option<DeviceId>,
-    /// Those of the join token where left out.
+    /// Default: those of the join token.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<String>, required = false, max_items = 64)]
     groups: Option<Groups>,
-    /// For a lighthouse: where it is reached.
+    /// The endpoint of a lighthouse.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = LighthouseBody, required = false)]
     lighthouse: Option<LighthouseBody>,
-    /// Whether it is a relay: as the join token says where left out.
+    /// Whether it is a relay. Default: as the join token says.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false)]
     relay: Option<bool>,
-    /// The MTU of its device, in bytes: the network's where left out.
+    /// The MTU of its device, in bytes. Default: the network's.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,
@@ -93,7 +94,7 @@ pub(super) fn check_mtu(mtu: u32) -> Result<(), Error> {
     tun.check().map_err(|error| Fault::from(error).of(Field::Mtu))
 }
 
-/// What a node gets.
+/// The answer to an enrolment.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Enrolled)]
@@ -108,9 +109,9 @@ struct EnrolledView {
     addresses: Vec<String>,
     /// Its certificates as PEM, the older version first.
     certificates: Vec<String>,
-    /// The network's counter that the bundle is of.
+    /// The network's revision that the bundle is of.
     revision: i64,
-    /// The node's counter that the bundle is of.
+    /// The node's generation that the bundle is of.
     generation: i64,
     bundle: BundleView,
 }

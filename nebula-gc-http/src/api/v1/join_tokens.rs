@@ -215,7 +215,7 @@ impl TryFrom<NewJoinTokenBody> for NewJoinToken {
     }
 }
 
-/// List a network's join tokens, revoked ones too.
+/// List a network's join tokens, including revoked ones.
 #[utoipa::path(get, path = "/networks/{network}/join-tokens", operation_id = "list_join_tokens",
     tag = "join-tokens",
     params(("network" = String, Path, description = "The network's name or id."), Paging),

@@ -52,7 +52,7 @@ struct OwnView {
     #[schema(value_type = Vec<String>)]
     addresses: Vec<IpAddr>,
     groups: Vec<String>,
-    /// For a lighthouse: where it is reached.
+    /// The endpoint of a lighthouse.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     endpoint: Option<String>,

@@ -142,7 +142,7 @@ struct RotatedView {
     node_token: String,
 }
 
-/// Read a node, in whatever state.
+/// Read a node, in any state.
 #[utoipa::path(get, path = "/networks/{network}/nodes/{node}", operation_id = "read_node",
     tag = "nodes",
     params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfNoneMatch),

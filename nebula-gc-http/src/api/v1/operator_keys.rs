@@ -144,7 +144,7 @@ impl From<NewOperatorKeyBody> for NewOperatorKey {
     }
 }
 
-/// List the operator keys whose scope lies within the credential's, revoked ones too.
+/// List the operator keys whose scope lies within the credential's, including revoked ones.
 #[utoipa::path(get, path = "/operator-keys", operation_id = "list_operator_keys",
     tag = "operator-keys", params(Paging),
     responses((status = 200, description = "A page of keys.", body = Page<OperatorKeyView>)))]

@@ -5,7 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
-use super::Decision;
+use super::decision::Decision;
 use super::join::{Join, check_groups, check_name, check_time};
 use super::succession::Former;
 use crate::error::{Conflict, Field, JoinRefusal, KeyConflict, Needs};

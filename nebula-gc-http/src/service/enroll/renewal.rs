@@ -1,21 +1,16 @@
-//! What a node's own wish for newer certificates means.
+//! What a node's own request for newer certificates means.
 
 use nebula_alloc::store::Transaction;
-use nebula_pki::Certificate;
 use nebula_pki::key::PublicKey;
 
-use super::{Certified, Decision, Settled, Wish};
+use super::decision::Decision;
 use crate::Error;
 use crate::error::{KeyConflict, Limit};
 use crate::service::access::Principal;
-use crate::service::context::Context;
-use crate::service::core::Service;
 use crate::service::node_change::check_unique;
-use crate::service::self_service::renew_at;
 use crate::service::shared::own_node;
 use crate::service::terms::Terms;
 use crate::service::update::{self, Update};
-use crate::service::views::Desired;
 use crate::store::certificate;
 use crate::store::former_key;
 use crate::store::node::Node;
@@ -26,62 +21,13 @@ const REKEY_SECONDS: i64 = 60;
 const REKEYS_PER_DAY: i64 = 10;
 const DAY: i64 = 86_400;
 
-/// A node's wish for newer certificates.
+/// A node's request for newer certificates.
 #[derive(Debug, Clone)]
-pub(super) struct Renewal {
+pub(in crate::service) struct Renewal {
     /// The device's own id, which names what this is about.
-    pub(super) device: String,
+    pub(in crate::service) device: String,
     /// For another key than it has.
-    pub(super) public_key: Option<PublicKey>,
-}
-
-/// What a node that asks for newer certificates has then.
-#[derive(Debug, Clone)]
-pub struct Renewed {
-    /// Its certificates, the older version first.
-    pub certificates: Vec<Certificate>,
-    /// Whether they were issued just now.
-    pub renewed: bool,
-    /// When it should renew them, in seconds since the Unix epoch.
-    pub renew_at: Option<i64>,
-    /// Of what its bundle is.
-    pub desired: Desired,
-}
-
-impl Service {
-    /// Issues the caller's node newer certificates on the network's terms as they are now: once two
-    /// thirds of the lifetime have passed, or for another key at any time. Before that it answers
-    /// what the node has. Asking again is safe.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], [`Error::KeyTaken`] where another node has the key,
-    /// [`Error::KeyMismatch`] where this one may have no other, or not that one again,
-    /// [`Error::RateLimited`] for another key every minute or more than ten a day,
-    /// [`Error::NodeKeptOut`] and those of
-    /// access.
-    pub async fn renew(
-        &self,
-        context: Context,
-        public_key: Option<PublicKey>,
-    ) -> Result<Renewed, Error> {
-        let device = self.own_device(&context).await?;
-        let wish = Wish::Renewal(Renewal { device, public_key });
-        let Settled { network, node, certificates, revision, .. } =
-            self.carry_out(context, wish).await?;
-        let (certificates, renewed) = match certificates {
-            Certified::New(issued) => {
-                self.watch.waiting().tell(network, node.id, node.generation);
-                (issued.iter().map(|issued| issued.certificate().clone()).collect(), true)
-            }
-            Certified::Known(certificates) => (certificates, false),
-        };
-        Ok(Renewed {
-            renew_at: renew_at(node.id, &certificates),
-            certificates,
-            renewed,
-            desired: Desired { revision: revision.0, generation: node.generation.0 },
-        })
-    }
+    pub(in crate::service) public_key: Option<PublicKey>,
 }
 
 impl Renewal {

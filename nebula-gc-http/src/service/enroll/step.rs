@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
+use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::{Query, Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 use serde_json::json;
 
+use super::command::Command;
+use super::decision::Decision;
 use super::device::DeviceEnrollment;
 use super::key::check_curve;
-use super::{Decision, Enrollment, Settled, Wish};
+use super::request::Enrollment;
+use super::succession::Succession;
 use crate::error::{Ambiguity, Fault, Field, JoinRefusal};
-use crate::service::access::{Action, authorize, authorize_device, prefetch};
+use crate::service::access::{Action, Principal, authorize, authorize_device, prefetch};
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
 use crate::service::issuance::{Ahead, Readiness};
@@ -22,15 +26,15 @@ use crate::service::terms::Terms;
 use crate::service::update::{Certified, Changed, Writing};
 use crate::store::certificate::Reason;
 use crate::store::join_token;
-use crate::store::network::Revision;
+use crate::store::network::{Network, Revision};
 use crate::store::node::{self, Node};
 use crate::{Error, JoinTokenId};
 
 pub(super) struct Enrolling {
     shared: Arc<Shared>,
     context: Context,
-    wish: Wish,
-    /// The device of the node that it found when it ran before, where the wish names another.
+    command: Command,
+    /// The device of the node that it found when it ran before, where the command names another.
     device: Option<String>,
     /// What was signed elsewhere since it ran before.
     signed: Option<Ahead>,
@@ -44,22 +48,32 @@ pub(super) struct Decided {
     signed: Option<Ahead>,
 }
 
+/// What a node has then.
+pub(in crate::service) struct Outcome {
+    pub(in crate::service) network: NetworkId,
+    pub(in crate::service) network_name: String,
+    pub(in crate::service) revision: Revision,
+    pub(in crate::service) node: Node,
+    pub(in crate::service) certificates: Certified,
+    pub(in crate::service) is_new: bool,
+}
+
 impl Enrolling {
     pub(super) fn new(
         shared: Arc<Shared>,
         context: Context,
-        wish: Wish,
+        command: Command,
         signed: Option<Ahead>,
         device: Option<&str>,
     ) -> Self {
         let device = device.map(str::to_owned);
-        Self { shared, context, wish, device, signed }
+        Self { shared, context, command, device, signed }
     }
 }
 
 impl Step for Enrolling {
     type Plan = Decided;
-    type Output = Issuing<Settled>;
+    type Output = Issuing<Outcome>;
     type Error = Error;
 
     /// A device, whose network may be left out; one device means one node in a network. A node
@@ -68,72 +82,38 @@ impl Step for Enrolling {
         if let Some(device) = &self.device {
             return Subject::Key(device.as_str().into());
         }
-        Subject::Key(match &self.wish {
-            Wish::Device(request) => request.device.as_str().into(),
-            Wish::Native(Enrollment { device: Some(device), .. }) => device.as_str().into(),
-            Wish::Native(request) => request.public_key.as_bytes().into(),
-            Wish::Renewal(request) => request.device.as_str().into(),
+        Subject::Key(match &self.command {
+            Command::Device(request) => request.device.as_str().into(),
+            Command::Native(Enrollment { device: Some(device), .. }) => device.as_str().into(),
+            Command::Native(request) => request.public_key.as_bytes().into(),
+            Command::Renewal(request) => request.device.as_str().into(),
         })
     }
 
     fn prefetch(&self) -> Vec<Query> {
-        prefetch(&self.shared.secrets, &self.context, self.wish.network())
+        prefetch(&self.shared.secrets, &self.context, self.command.network())
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Decided>, Error> {
-        let named = self.wish.network();
-        let action = match &self.wish {
-            Wish::Device(_) | Wish::Native(_) => Action::Register,
-            Wish::Renewal(_) => Action::BeNode,
-        };
-        let shared = &self.shared;
-        let (principal, network) = match &self.wish {
-            Wish::Device(DeviceEnrollment { network: None, device, .. }) => {
-                let about = (None, device);
-                let (principal, network) =
-                    authorize_device(tx, &shared.secrets, &self.context, now, action, about)?;
-                let several = || Fault::Missing(Ambiguity::SeveralNetworks).of(Field::Network);
-                (principal, network.ok_or_else(several)?)
-            }
-            _ => authorize(tx, &shared.secrets, &self.context, now, action, named)?,
-        };
-        if let Some(key) = self.wish.public_key() {
+        let (principal, network) = self.authorize(tx, now)?;
+        if let Some(key) = self.command.public_key() {
             check_curve(key, network.curve)?;
         }
-        let former = match &self.wish {
-            Wish::Device(request) => node::by_device(tx, network.id, request.device.as_str())?,
-            Wish::Native(_) | Wish::Renewal(_) => None,
-        };
-        // What the node is counts, not who asks for it.
-        let native = match &self.wish {
-            Wish::Device(request) => former.as_ref().is_some_and(|node| {
-                // For another key it loses its token.
-                node.is_native() && node.public_key == request.public_key.as_bytes()
-            }),
-            Wish::Native(_) | Wish::Renewal(_) => true,
-        };
-        let terms = Terms::new(tx, shared, network, native, now)?;
-        let decision = match &self.wish {
-            Wish::Device(request) => request.decide(tx, &principal, &terms, former)?,
-            Wish::Native(request) => request.decide(tx, shared, &principal, &terms)?,
-            Wish::Renewal(request) => {
-                request.decide(tx, &principal, &terms, self.signed.is_some())?
-            }
-        };
+        let (terms, decision) = self.decide(tx, now, &principal, network)?;
         let decision = match decision.known() {
             Some(node) if self.subject() != Subject::Key(node.device.as_str().into()) => {
                 Decision::Elsewhere { device: node.device.clone() }
             }
             _ => decision,
         };
-        let wishes = match decision.certifies() {
-            Some(node) => terms.wishes(tx, node)?,
+        let requests = match decision.certifies() {
+            Some(node) => terms.requests(tx, node)?,
             None => vec![],
         };
         let author = self.context.author(principal.actor());
         let signed = self.signed.clone();
         let decided = Decided { author, terms, decision, signed };
-        Ok(Planned::with_addresses(decided, wishes, |decided| decided.author.actor()))
+        Ok(Planned::with_addresses(decided, requests, |decided| decided.author.actor()))
     }
 
     const COMPUTES: bool = true;
@@ -153,72 +133,95 @@ impl Step for Enrolling {
         now: i64,
         decided: Decided,
         leases: &[Lease],
-    ) -> Result<Issuing<Settled>, Error> {
+    ) -> Result<Issuing<Outcome>, Error> {
         let Decided { author, terms, decision, signed } = decided;
-        let (kind, node, changed) = match decision {
+        let writing = Writing { author: &author, leases, signed };
+        let (kind, node, issuing) = match decision {
             Decision::Elsewhere { device } => return Ok(Issuing::About(device)),
             Decision::Unchanged { node, certificates } => {
-                let revision = terms.network.revision;
-                let settled = settle(terms, revision, node, Certified::Known(certificates), false);
-                return Ok(Issuing::Done(settled));
+                let (revision, certificates) =
+                    (terms.network.revision, Certified::Known(certificates));
+                return Ok(Issuing::Done(outcome(terms, revision, node, certificates, false)));
             }
             Decision::New { node, spends } => {
                 spend(tx, spends, now)?;
                 let detail = json!({"addresses": addresses(leases)});
-                let writing = Writing { author: &author, leases, signed };
-                match admit_node(tx, &terms, &node, detail, writing)?.done() {
-                    Ok(changed) => ("node.enrolled", node, changed),
-                    Err(ends) => return Ok(ends),
-                }
+                let issuing = insert_node(tx, &terms, &node, detail, writing)?;
+                ("node.enrolled", node, issuing)
             }
             Decision::Returned { node, succession, spends } => {
                 spend(tx, spends, now)?;
-                let actor = author.actor();
-                let wishes = terms.wishes(tx, &node)?;
-                let taken = succession.take_over(tx, now, &actor, &node, &wishes)?;
-                let node = Node { key_until: taken.key_until, ..node };
-                let leases = wishes
-                    .iter()
-                    .map(|wish| lease::allocate(tx, now, &actor, wish))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let detail = json!({
-                    "addresses": addresses(&leases),
-                    "predecessor": taken.predecessor.to_string(),
-                });
-                let writing = Writing { author: &author, leases: &leases, signed: None };
-                match admit_node(tx, &terms, &node, detail, writing)?.done() {
-                    Ok(changed) => ("node.enrolled", node, changed),
-                    Err(ends) => return Ok(ends),
-                }
+                let (node, issuing) = insert_successor(tx, &terms, node, &succession, &author)?;
+                ("node.enrolled", node, issuing)
             }
             Decision::Waiting { node } => {
-                let writing = Writing { author: &author, leases, signed };
-                let issue = writing.issue(&node, Reason::Enrolled);
-                let certificates = match terms.ready(tx, issue)? {
-                    Readiness::Ready(ready) => Certified::New(terms.enter(tx, ready)?),
-                    Readiness::Pending(pending) => return Ok(Issuing::Pending(pending)),
-                };
-                // Who keeps it out meanwhile and this must not both go through.
-                node::update(tx, &node)?;
-                let detail = json!({
-                    "fingerprints": certificates.new_fingerprints(),
-                    "reason": Reason::Enrolled.word(),
-                });
-                let revision = terms.network.revision;
-                ("certificate.issued", node, Changed { certificates, revision, detail })
+                let issuing = complete_first(tx, &terms, &node, writing)?;
+                ("certificate.issued", node, issuing)
             }
             Decision::Changed { node, update } => {
-                let writing = Writing { author: &author, leases, signed };
-                match update.apply(tx, &terms, &node, writing)?.done() {
-                    Ok(changed) => ("node.changed", node, changed),
-                    Err(ends) => return Ok(ends),
-                }
+                let issuing = update.apply(tx, &terms, &node, writing)?;
+                ("node.changed", node, issuing)
             }
         };
-        let Changed { certificates, revision, detail } = changed;
+        let Changed { certificates, revision, detail } = match issuing.done() {
+            Ok(changed) => changed,
+            Err(ends) => return Ok(ends),
+        };
         record(tx, &terms, &author, (kind, &node, detail), leases)?;
         let is_new = kind != "node.changed";
-        Ok(Issuing::Done(settle(terms, revision, node, certificates, is_new)))
+        Ok(Issuing::Done(outcome(terms, revision, node, certificates, is_new)))
+    }
+}
+
+impl Enrolling {
+    /// Who asks, and about which network. A device may leave it out where it has only one.
+    fn authorize(&self, tx: &mut dyn Transaction, now: i64) -> Result<(Principal, Network), Error> {
+        let (secrets, context) = (&self.shared.secrets, &self.context);
+        let action = match &self.command {
+            Command::Device(DeviceEnrollment { network: None, device, .. }) => {
+                let about = (None, device);
+                let (principal, network) =
+                    authorize_device(tx, secrets, context, now, Action::Register, about)?;
+                let network = network
+                    .ok_or_else(|| Fault::Missing(Ambiguity::SeveralNetworks).of(Field::Network))?;
+                return Ok((principal, network));
+            }
+            Command::Device(_) | Command::Native(_) => Action::Register,
+            Command::Renewal(_) => Action::BeNode,
+        };
+        authorize(tx, secrets, context, now, action, self.command.network())
+    }
+
+    fn decide(
+        &self,
+        tx: &mut dyn Transaction,
+        now: i64,
+        principal: &Principal,
+        network: Network,
+    ) -> Result<(Terms, Decision), Error> {
+        let shared = &self.shared;
+        Ok(match &self.command {
+            Command::Device(request) => {
+                let former = node::by_device(tx, network.id, request.device.as_str())?;
+                // What the node is counts, not who asks for it. For another key it loses its token.
+                let is_native = former.as_ref().is_some_and(|node| {
+                    node.is_native() && node.public_key == request.public_key.as_bytes()
+                });
+                let terms = Terms::new(tx, shared, network, is_native, now)?;
+                let decision = request.decide(tx, principal, &terms, former)?;
+                (terms, decision)
+            }
+            Command::Native(request) => {
+                let terms = Terms::new(tx, shared, network, true, now)?;
+                let decision = request.decide(tx, shared, principal, &terms)?;
+                (terms, decision)
+            }
+            Command::Renewal(request) => {
+                let terms = Terms::new(tx, shared, network, true, now)?;
+                let decision = request.decide(tx, principal, &terms, self.signed.is_some())?;
+                (terms, decision)
+            }
+        })
     }
 }
 
@@ -239,15 +242,15 @@ fn record(
     author.record(tx, terms.now, entry)
 }
 
-fn settle(
+fn outcome(
     terms: Terms,
     revision: Revision,
     node: Node,
     certificates: Certified,
     is_new: bool,
-) -> Settled {
+) -> Outcome {
     let (network, network_name) = (terms.network.id, terms.network.name);
-    Settled { network, network_name, revision, node, certificates, is_new }
+    Outcome { network, network_name, revision, node, certificates, is_new }
 }
 
 /// Takes a use of the join token, where one is spent. The last one goes to whoever writes first.
@@ -262,7 +265,7 @@ fn spend(tx: &mut dyn Transaction, token: Option<JoinTokenId>, now: i64) -> Resu
 
 /// Writes a new node and issues its first certificates. Where somebody else has to sign them, the
 /// node is there without, and waits.
-fn admit_node(
+fn insert_node(
     tx: &mut dyn Transaction,
     terms: &Terms,
     node: &Node,
@@ -294,4 +297,50 @@ fn admit_node(
             Ok(Issuing::Pending(pending))
         }
     }
+}
+
+/// Writes a new node with the addresses that released ones had, as far as it may have them, and
+/// new ones for the rest.
+fn insert_successor(
+    tx: &mut dyn Transaction,
+    terms: &Terms,
+    node: Node,
+    succession: &Succession,
+    author: &Author,
+) -> Result<(Node, Issuing<Changed>), Error> {
+    let (now, actor) = (terms.now, author.actor());
+    let requests = terms.requests(tx, &node)?;
+    let taken = succession.take_over(tx, now, &actor, &node, &requests)?;
+    let node = Node { key_until: taken.key_until, ..node };
+    let leases = requests
+        .iter()
+        .map(|request| lease::allocate(tx, now, &actor, request))
+        .collect::<Result<Vec<_>, _>>()?;
+    let detail = json!({
+        "addresses": addresses(&leases),
+        "predecessor": taken.predecessor.to_string(),
+    });
+    let writing = Writing { author, leases: &leases, signed: None };
+    let issuing = insert_node(tx, terms, &node, detail, writing)?;
+    Ok((node, issuing))
+}
+
+/// Issues the first certificates of a node that waits for them.
+fn complete_first(
+    tx: &mut dyn Transaction,
+    terms: &Terms,
+    node: &Node,
+    writing: Writing<'_>,
+) -> Result<Issuing<Changed>, Error> {
+    let certificates = match terms.ready(tx, writing.issue(node, Reason::Enrolled))? {
+        Readiness::Ready(ready) => Certified::New(terms.enter(tx, ready)?),
+        Readiness::Pending(pending) => return Ok(Issuing::Pending(pending)),
+    };
+    // Who keeps it out meanwhile and this must not both go through.
+    node::update(tx, node)?;
+    let detail = json!({
+        "fingerprints": certificates.new_fingerprints(),
+        "reason": Reason::Enrolled.word(),
+    });
+    Ok(Issuing::Done(Changed { certificates, revision: terms.network.revision, detail }))
 }

@@ -8,11 +8,10 @@ use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::reservation::{self, Purpose};
 use nebula_alloc::store::Transaction;
 
-use super::Decision;
 use crate::service::access::Principal;
 use crate::store::lent;
 use crate::store::node::{self, Node};
-use crate::{Error, JoinTokenId, NodeId};
+use crate::{Error, NodeId};
 
 /// How many released nodes of a device are looked at, the last ones.
 const LOOKED_AT: i64 = 64;
@@ -87,26 +86,6 @@ struct Offer {
     lent_until: Option<i64>,
 }
 
-impl Decision {
-    /// A new node, which gets what others had where it may.
-    pub(super) fn joined(
-        node: Node,
-        spends: Option<JoinTokenId>,
-        former: &Former,
-        now: i64,
-    ) -> Self {
-        let mut claims =
-            former.0.iter().filter_map(|(former, proof)| Claim::prove(former, &node, *proof, now));
-        match claims.next() {
-            Some(first) => {
-                let succession = Succession { first, others: claims.collect() };
-                Self::Returned { node, succession, spends }
-            }
-            None => Self::New { node, spends },
-        }
-    }
-}
-
 impl Claim {
     /// Nothing where the new node shows too little. A public key is known to every peer, so by it
     /// alone a node has its address back, and no other key as long as peers may know the address by
@@ -125,8 +104,16 @@ impl Claim {
 }
 
 impl Succession {
-    /// Hands over, of what the predecessors have in quarantine, one address for each wish: of those
-    /// that the wish allows, the one of the first claim that has any, and of these the one that was
+    /// Nothing where the new node is nobody's successor.
+    pub(super) fn of(node: &Node, former: &Former, now: i64) -> Option<Self> {
+        let mut claims =
+            former.0.iter().filter_map(|(former, proof)| Claim::prove(former, node, *proof, now));
+        let first = claims.next()?;
+        Some(Self { first, others: claims.collect() })
+    }
+
+    /// Hands over, of what the predecessors have in quarantine, one address for each request: of those
+    /// that the request allows, the one of the first claim that has any, and of these the one that was
     /// released last.
     pub(super) fn take_over(
         &self,
@@ -134,13 +121,13 @@ impl Succession {
         now: i64,
         actor: &Actor<'_>,
         node: &Node,
-        wishes: &[lease::Request],
+        requests: &[lease::Request],
     ) -> Result<Taken, Error> {
         let offers = self.offers(tx, now, node)?;
         let (mut key_until, mut predecessor) = (None, None);
-        for wish in wishes {
+        for request in requests {
             for Offer { claim, lease, lent_until } in &offers {
-                if lease.family() != wish.family || !allows(tx, wish, lease)? {
+                if lease.family() != request.family || !allows(tx, request, lease)? {
                     continue;
                 }
                 let whose = match (lent_until, claim.bound) {
@@ -149,7 +136,7 @@ impl Succession {
                     }
                     _ => None,
                 };
-                lease::take_over_one(tx, now, actor, &lease.id(), wish.owner)?;
+                lease::take_over_one(tx, now, actor, &lease.id(), request.owner)?;
                 predecessor = predecessor.or(Some(claim.predecessor));
                 if claim.by_key || claim.bound.is_some() {
                     let whose = whose.unwrap_or(claim.predecessor);
@@ -194,19 +181,23 @@ impl Succession {
     }
 }
 
-/// Whether an address is one that the wish could be given.
-fn allows(tx: &mut dyn Transaction, wish: &lease::Request, lease: &Lease) -> Result<bool, Error> {
-    let is_in_reach = match wish.pool {
+/// Whether an address is one that the request could be given.
+fn allows(
+    tx: &mut dyn Transaction,
+    request: &lease::Request,
+    lease: &Lease,
+) -> Result<bool, Error> {
+    let is_in_reach = match request.pool {
         Some(pool) => pool == lease.pool,
         None => block::by_id(tx, lease.pool)?.is_none(),
     };
     if !is_in_reach {
         return Ok(false);
     }
-    let kept = reservation::covering(tx, wish.network, lease.address)?;
+    let kept = reservation::covering(tx, request.network, lease.address)?;
     Ok(match kept.map(|kept| kept.purpose) {
         Some(Purpose::Nobody) => false,
-        Some(Purpose::Owner(owner)) => owner == wish.owner,
+        Some(Purpose::Owner(owner)) => owner == request.owner,
         Some(Purpose::Asking) | None => true,
     })
 }

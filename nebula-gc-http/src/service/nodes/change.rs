@@ -1,12 +1,12 @@
 //! What operators do to a node, each in one step.
 
+mod command;
 mod step;
-mod wish;
 
 use std::sync::{Arc, OnceLock};
 
-use self::step::{Asked, Operating, Settled};
-use self::wish::Wish;
+use self::command::Command;
+use self::step::{Operating, Outcome, Requested};
 use super::details::NodeDetails;
 use super::{NodeRef, find};
 use crate::secret::Bearer;
@@ -40,7 +40,7 @@ impl Service {
         expected: Expected,
         change: NodeChange,
     ) -> Result<NodeDetails, Error> {
-        self.operate(context, about, expected, Wish::Change(change)).await
+        self.operate(context, about, expected, Command::Change(change)).await
     }
 
     /// Keeps a node out for a while: its certificates are blocked, its addresses stay its own. One that is
@@ -55,8 +55,8 @@ impl Service {
         expected: Expected,
         reason: StateReason,
     ) -> Result<NodeDetails, Error> {
-        let wish = Wish::KeepOut(NodeState::Suspended, reason.into());
-        self.operate(context, about, expected, wish).await
+        let command = Command::KeepOut(NodeState::Suspended, reason.into());
+        self.operate(context, about, expected, command).await
     }
 
     /// Keeps a node and its public key out: its certificates are blocked, its addresses stay its
@@ -71,8 +71,8 @@ impl Service {
         expected: Expected,
         reason: StateReason,
     ) -> Result<NodeDetails, Error> {
-        let wish = Wish::KeepOut(NodeState::Revoked, reason.into());
-        self.operate(context, about, expected, wish).await
+        let command = Command::KeepOut(NodeState::Revoked, reason.into());
+        self.operate(context, about, expected, command).await
     }
 
     /// Lets a suspended or revoked node in again, with new certificates for the key that it has.
@@ -85,7 +85,7 @@ impl Service {
         about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<NodeDetails, Error> {
-        self.operate(context, about, expected, Wish::Reinstate).await
+        self.operate(context, about, expected, Command::Reinstate).await
     }
 
     /// Lets a node go: its certificates are blocked, its addresses go into quarantine. Doing it
@@ -100,8 +100,8 @@ impl Service {
         about: (NetworkRef, NodeId),
         expected: Expected,
     ) -> Result<NodeDetails, Error> {
-        let wish = Wish::Release { silent_since: None };
-        self.operate(context, about, expected, wish).await
+        let command = Command::Release { silent_since: None };
+        self.operate(context, about, expected, command).await
     }
 
     /// As [`release_node`](Self::release_node), for the node of a device, whose network may be left
@@ -113,7 +113,8 @@ impl Service {
         device: DeviceId,
     ) -> Result<NodeDetails, Error> {
         let about = (network, NodeRef::Device(device));
-        self.operate(context, about, Expected::Anything, Wish::Release { silent_since: None }).await
+        self.operate(context, about, Expected::Anything, Command::Release { silent_since: None })
+            .await
     }
 
     /// Gives a node another token. The old one fails from the commit on.
@@ -127,8 +128,8 @@ impl Service {
         expected: Expected,
     ) -> Result<Rotated, Error> {
         let token = Bearer::new_node_token()?;
-        let wish = Wish::Rotate(token.clone());
-        let node = self.operate(context, about, expected, wish).await?;
+        let command = Command::Rotate(token.clone());
+        let node = self.operate(context, about, expected, command).await?;
         Ok(Rotated { node, token })
     }
 
@@ -138,9 +139,9 @@ impl Service {
         node: NodeId,
         since: i64,
     ) -> Result<bool, Error> {
-        let wish = Wish::Release { silent_since: Some(since) };
+        let command = Command::Release { silent_since: Some(since) };
         let released = self
-            .operate(Context::local(), (None::<NetworkRef>, node), Expected::Anything, wish)
+            .operate(Context::local(), (None::<NetworkRef>, node), Expected::Anything, command)
             .await?;
         Ok(released.state == NodeState::Released)
     }
@@ -150,7 +151,7 @@ impl Service {
         context: Context,
         (network, node): (impl Into<Option<NetworkRef>>, impl Into<NodeRef>),
         expected: Expected,
-        wish: Wish,
+        command: Command,
     ) -> Result<NodeDetails, Error> {
         let about = (network.into(), node.into());
         let device = match &about.1 {
@@ -159,7 +160,7 @@ impl Service {
                 device.to_string()
             }
             NodeRef::Id(_) => {
-                let (context, about, action) = (context.clone(), about.clone(), wish.action());
+                let (context, about, action) = (context.clone(), about.clone(), command.action());
                 // Steps about one device are told apart by its id, which never changes.
                 self.read(move |tx, shared| {
                     let about = (about.0.as_ref(), &about.1);
@@ -170,9 +171,9 @@ impl Service {
             }
         };
         let begun = OnceLock::new();
-        let asked = Arc::new(Asked { context, about, device, expected, wish, begun });
-        let Settled { network, revision, node } =
-            self.issue(|signed, _| Operating::new(&self.shared, &asked, signed)).await?;
+        let requested = Arc::new(Requested { context, about, device, expected, command, begun });
+        let Outcome { network, revision, node } =
+            self.issue(|signed, _| Operating::new(&self.shared, &requested, signed)).await?;
         // Once this is answered, no bundle without what is blocked now is handed out.
         self.view(network, revision).await?;
         Ok(node)

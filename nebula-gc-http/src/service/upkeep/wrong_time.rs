@@ -152,9 +152,9 @@ fn revoke_told(tx: &mut dyn Transaction) -> Result<(), Error> {
         let Some((end, _)) = page.last() else { return Ok(()) };
         last = *end;
         for (_, event) in page {
-            let detail = event.detail.as_deref().map(serde_json::from_str::<Told>);
-            let told = detail.and_then(Result::ok).unwrap_or_default();
-            for fingerprint in told.blocked.iter().filter_map(|text| text.parse().ok()) {
+            let detail = event.detail.as_deref().map(serde_json::from_str::<EventDetail>);
+            let detail = detail.and_then(Result::ok).unwrap_or_default();
+            for fingerprint in detail.blocked.iter().filter_map(|text| text.parse().ok()) {
                 certificate::revoke_one(tx, &fingerprint)?;
             }
         }
@@ -165,7 +165,7 @@ fn revoke_told(tx: &mut dyn Transaction) -> Result<(), Error> {
 #[cfg(feature = "server")]
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
-struct Told {
+struct EventDetail {
     blocked: Vec<String>,
 }
 

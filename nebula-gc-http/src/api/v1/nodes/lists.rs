@@ -61,7 +61,7 @@ struct NodesQuery {
     ca: Option<CaId>,
 }
 
-/// Where a node stands.
+/// The state of a node.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum StateWord {

@@ -1,4 +1,4 @@
-//! The step in which a wish is decided and carried out.
+//! The step in which a command is decided and carried out.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use nebula_alloc::writer::{Planned, Step};
 use nebula_pki::Fingerprint;
 use serde_json::json;
 
-use super::wish::{Decision, Wish};
+use super::command::{Command, Decision};
 use crate::error::Unavailable;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
@@ -26,22 +26,22 @@ use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};
 use crate::{Error, NetworkRef};
 
-/// Who wishes what for which node.
-pub(super) struct Asked {
+/// Who wants what done to which node.
+pub(super) struct Requested {
     pub(super) context: Context,
     pub(super) about: (Option<NetworkRef>, NodeRef),
     /// The node's device.
     pub(super) device: String,
     pub(super) expected: Expected,
-    pub(super) wish: Wish,
-    /// The node's state as it was when this was asked. It runs again after a signer elsewhere has
+    pub(super) command: Command,
+    /// The node's state as it was when this was requested. It runs again after a signer elsewhere has
     /// answered, and what an operator decided meanwhile counts.
     pub(super) begun: OnceLock<NodeState>,
 }
 
 pub(super) struct Operating {
     shared: Arc<Shared>,
-    asked: Arc<Asked>,
+    requested: Arc<Requested>,
     /// What was signed elsewhere since it ran before.
     signed: Option<Ahead>,
 }
@@ -56,41 +56,45 @@ pub(super) struct Decided {
     signed: Option<Ahead>,
 }
 
-pub(super) struct Settled {
+pub(super) struct Outcome {
     pub(super) network: NetworkId,
     pub(super) revision: Revision,
     pub(super) node: NodeDetails,
 }
 
 impl Operating {
-    pub(super) fn new(shared: &Arc<Shared>, asked: &Arc<Asked>, signed: Option<Ahead>) -> Self {
-        Self { shared: Arc::clone(shared), asked: Arc::clone(asked), signed }
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        requested: &Arc<Requested>,
+        signed: Option<Ahead>,
+    ) -> Self {
+        Self { shared: Arc::clone(shared), requested: Arc::clone(requested), signed }
     }
 }
 
 impl Step for Operating {
     type Plan = Decided;
-    type Output = Issuing<Settled>;
+    type Output = Issuing<Outcome>;
     type Error = Error;
 
     fn subject(&self) -> Subject {
-        Subject::Key(self.asked.device.as_str().into())
+        Subject::Key(self.requested.device.as_str().into())
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Decided>, Error> {
-        let Asked { context, about, expected, wish, begun, .. } = &*self.asked;
+        let Requested { context, about, expected, command, begun, .. } = &*self.requested;
         let about = (about.0.as_ref(), &about.1);
         let (principal, network, former) =
-            find(tx, &self.shared, context, now, wish.action(), about)?;
+            find(tx, &self.shared, context, now, command.action(), about)?;
         expected.check(&tag(former.id, former.changes))?;
-        let decision = wish.decide(tx, &self.shared, (&network, &former), begun, now)?;
-        let wishes = match decision.certifies() {
-            Some((terms, node)) => terms.wishes(tx, node)?,
+        let decision = command.decide(tx, &self.shared, (&network, &former), begun, now)?;
+        let requests = match decision.certifies() {
+            Some((terms, node)) => terms.requests(tx, node)?,
             None => vec![],
         };
-        let author = context.author(wish.actor(&principal));
+        let author = context.author(command.actor(&principal));
         let decided = Decided { author, network, former, decision, signed: self.signed.clone() };
-        Ok(Planned::with_addresses(decided, wishes, |decided| decided.author.actor()))
+        Ok(Planned::with_addresses(decided, requests, |decided| decided.author.actor()))
     }
 
     const COMPUTES: bool = true;
@@ -110,7 +114,7 @@ impl Step for Operating {
         now: i64,
         decided: Decided,
         leases: &[Lease],
-    ) -> Result<Issuing<Settled>, Error> {
+    ) -> Result<Issuing<Outcome>, Error> {
         let Decided { author, network, former, decision, signed } = decided;
         let revision = match decision {
             Decision::Unchanged => network.revision,
@@ -139,7 +143,7 @@ impl Step for Operating {
         };
         let node = node::by_id(tx, former.id)?.ok_or(Unavailable::Missing { what: "the node" })?;
         let node = NodeDetails::read(tx, &network, now, node)?;
-        Ok(Issuing::Done(Settled { network: network.id, revision, node }))
+        Ok(Issuing::Done(Outcome { network: network.id, revision, node }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wished for a node, and what that means for it as it stands.
+//! What is to be done to a node, and what that means for its present state.
 
 use std::sync::OnceLock;
 
@@ -19,7 +19,7 @@ use crate::store::certificate::{self, Reason};
 use crate::store::network::Network;
 use crate::store::node::{Node, NodeState};
 
-pub(super) enum Wish {
+pub(super) enum Command {
     Change(NodeChange),
     KeepOut(NodeState, String),
     Reinstate,
@@ -64,7 +64,7 @@ impl Decision {
     }
 }
 
-impl Wish {
+impl Command {
     pub(super) fn action(&self) -> Action {
         match self {
             Self::Release { .. } => Action::Release,
@@ -80,7 +80,7 @@ impl Wish {
         }
     }
 
-    /// `begun` is the node's state as it was when this was wished.
+    /// `begun` is the node's state as it was when this was requested.
     pub(super) fn decide(
         &self,
         tx: &mut dyn Transaction,

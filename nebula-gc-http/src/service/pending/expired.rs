@@ -1,4 +1,4 @@
-//! What was left pending by who crashed, or lost patience.
+//! Pending signatures past their deadline, left by a crash or by a signer that took too long.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::store::node::{self, Node, NodeState};
 use crate::store::{damaged, join_token, pending};
 use crate::{Error, NodeId};
 
-/// How many overdue rows one pass takes up.
+/// How many expired rows one pass takes up.
 const AT_ONCE: i64 = 256;
 /// For how long a signer that is away is waited for, in seconds: an hour.
 const GIVE_UP: i64 = 3_600;
 
-/// What became of certificates whose signatures were overdue.
+/// What became of pending certificates whose deadline had passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Settlement {
+pub struct PendingOutcome {
     /// Nodes whose certificates were signed.
     pub completed: usize,
     /// Nodes for which nothing will be signed any more.
@@ -47,58 +47,65 @@ impl Service {
     ///
     /// # Errors
     /// What the database answers. A signer that fails is none: what it should sign is left.
-    pub async fn settle_pending(&self) -> Result<Settlement, Error> {
-        let overdue = self
-            .read(|tx, shared| {
-                let mut nodes = vec![];
-                for row in pending::overdue(tx, shared.now(), AT_ONCE)? {
-                    if !nodes.iter().any(|(node, _): &(NodeId, String)| *node == row.node) {
-                        let node = node::by_id(tx, row.node)?.ok_or_else(|| damaged("node"))?;
-                        nodes.push((node.id, node.device));
-                    }
-                }
-                Ok(nodes)
-            })
-            .await?;
-        let mut settlement = Settlement::default();
+    pub async fn settle_pending(&self) -> Result<PendingOutcome, Error> {
+        let mut all = PendingOutcome::default();
         let mut away = BTreeSet::new();
-        for (node, device) in overdue {
-            let settle = |signed, gives_up| {
-                let shared = Arc::clone(&self.shared);
-                let device = device.clone();
-                self.write(Settling { shared, node, device, signed, gives_up })
-            };
-            let mut outcome = settle(None, false).await?;
-            if let Outcome::Taken(pending) = &outcome {
-                let signer = pending.authority.signer().unwrap_or_default().to_owned();
-                let is_old =
-                    pending.rows.iter().all(|row| row.created_at + GIVE_UP <= row.deadline);
-                let signed = match away.contains(&signer) {
-                    true => None,
-                    false => self
-                        .sign_once(pending)
-                        .await
-                        .inspect_err(|failure| {
-                            tracing::warn!(%failure, "signing an expired pending certificate failed; retrying at the next pass");
-                        })
-                        .ok(),
-                };
-                if signed.is_none() {
-                    away.insert(signer);
-                }
-                if signed.is_some() || is_old {
-                    outcome = settle(signed, is_old).await?;
-                }
-            }
-            match outcome {
-                Outcome::Completed => settlement.completed += 1,
-                Outcome::Cancelled => settlement.cancelled += 1,
-                Outcome::Taken(_) => settlement.left += 1,
+        for (node, device) in self.read(|tx, shared| expired_nodes(tx, shared.now())).await? {
+            match self.resolve(node, device, &mut away).await? {
+                Outcome::Completed => all.completed += 1,
+                Outcome::Cancelled => all.cancelled += 1,
+                Outcome::Taken(_) => all.left += 1,
                 Outcome::Elsewhere => {}
             }
         }
-        Ok(settlement)
+        Ok(all)
     }
+
+    /// Resolves what is pending of one node. Signers in `away` are not asked again in this pass.
+    async fn resolve(
+        &self,
+        node: NodeId,
+        device: String,
+        away: &mut BTreeSet<String>,
+    ) -> Result<Outcome, Error> {
+        let shared = Arc::clone(&self.shared);
+        let first =
+            Resolving { shared, node, device: device.clone(), signed: None, gives_up: false };
+        let outcome = self.write(first).await?;
+        let Outcome::Taken(pending) = &outcome else { return Ok(outcome) };
+        let signer = pending.authority.signer().unwrap_or_default().to_owned();
+        let signed = match away.contains(&signer) {
+            true => None,
+            false => self
+                .sign_once(pending)
+                .await
+                .inspect_err(|failure| {
+                    tracing::warn!(%failure, "signing an expired pending certificate failed; retrying at the next pass");
+                })
+                .ok(),
+        };
+        if signed.is_none() {
+            away.insert(signer);
+        }
+        let gives_up = pending.rows.iter().all(|row| row.created_at + GIVE_UP <= row.deadline);
+        if signed.is_none() && !gives_up {
+            return Ok(outcome);
+        }
+        let shared = Arc::clone(&self.shared);
+        self.write(Resolving { shared, node, device, signed, gives_up }).await
+    }
+}
+
+/// The nodes that have expired pending certificates, with their devices, each once.
+fn expired_nodes(tx: &mut dyn Transaction, now: i64) -> Result<Vec<(NodeId, String)>, Error> {
+    let mut nodes: Vec<(NodeId, String)> = vec![];
+    for row in pending::expired(tx, now, AT_ONCE)? {
+        if !nodes.iter().any(|(node, _)| *node == row.node) {
+            let node = node::by_id(tx, row.node)?.ok_or_else(|| damaged("node"))?;
+            nodes.push((node.id, node.device));
+        }
+    }
+    Ok(nodes)
 }
 
 enum Outcome {
@@ -110,8 +117,8 @@ enum Outcome {
     Elsewhere,
 }
 
-/// Takes over what is overdue of one node; or completes it; or cancels it.
-struct Settling {
+/// Takes over what has expired of one node; or completes it; or cancels it.
+struct Resolving {
     shared: Arc<Shared>,
     node: NodeId,
     device: String,
@@ -133,7 +140,7 @@ struct Complete {
     verified: Vec<VerifiedCertificate>,
 }
 
-impl Step for Settling {
+impl Step for Resolving {
     type Plan = Decision;
     type Output = Outcome;
     type Error = Error;
@@ -175,7 +182,7 @@ impl Step for Settling {
     }
 }
 
-impl Settling {
+impl Resolving {
     fn decide(&self, tx: &mut dyn Transaction, now: i64) -> Result<Decision, Error> {
         let rows = pending::of_node(tx, self.node)?;
         let instance = &self.shared.instance;

@@ -1,0 +1,63 @@
+//! What an enrolment or a renewal does to the network's nodes.
+
+use nebula_pki::Certificate;
+
+use super::succession::{Former, Succession};
+use crate::JoinTokenId;
+use crate::service::update::Update;
+use crate::store::node::Node;
+
+/// What is to be done.
+pub(super) enum Decision {
+    /// What it has still serves.
+    Unchanged { node: Node, certificates: Vec<Certificate> },
+    /// A device that never had a node.
+    New { node: Node, spends: Option<JoinTokenId> },
+    /// One that gets back what a released node had.
+    Returned { node: Node, succession: Succession, spends: Option<JoinTokenId> },
+    /// A node whose first certificates are not signed yet.
+    Waiting { node: Node },
+    /// A node that changes.
+    Changed { node: Node, update: Update },
+    /// It is about this device's node, which others may be at work on.
+    Elsewhere { device: String },
+}
+
+impl Decision {
+    /// A new node, which gets what others had where it may.
+    pub(super) fn joined(
+        node: Node,
+        spends: Option<JoinTokenId>,
+        former: &Former,
+        now: i64,
+    ) -> Self {
+        match Succession::of(&node, former, now) {
+            Some(succession) => Self::Returned { node, succession, spends },
+            None => Self::New { node, spends },
+        }
+    }
+
+    /// The node that gets certificates for the leases it asked for.
+    pub(super) fn certifies(&self) -> Option<&Node> {
+        match self {
+            Self::New { node, .. }
+            | Self::Waiting { node }
+            | Self::Changed { node, update: Update { keeps: None, .. } } => Some(node),
+            // It keeps what it has, or asks once it has taken over what its predecessor had.
+            Self::Unchanged { .. }
+            | Self::Changed { .. }
+            | Self::Returned { .. }
+            | Self::Elsewhere { .. } => None,
+        }
+    }
+
+    /// The node that was there before.
+    pub(super) fn known(&self) -> Option<&Node> {
+        match self {
+            Self::Unchanged { node, .. } | Self::Waiting { node } | Self::Changed { node, .. } => {
+                Some(node)
+            }
+            Self::New { .. } | Self::Returned { .. } | Self::Elsewhere { .. } => None,
+        }
+    }
+}
