@@ -19,7 +19,6 @@ use super::authority::Authorities;
 use super::context::{Caller, Context};
 use super::heartbeat::Heartbeats;
 use super::look::Watch;
-use super::options::Options;
 use super::shared::Shared;
 use super::turns::Turns;
 use super::views::Views;
@@ -61,6 +60,25 @@ pub(super) struct AllTurns {
     pub(super) read: Turns,
     pub(super) read_as_node: Turns,
     pub(super) read_health: Turns,
+}
+
+/// What an operator decides about a service, whatever its database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// How much memory opening an encrypted CA key may take, in KiB; all passes over it together may
+    /// go over four times as much. One is opened at a time. 2 GiB by default, as `nebula-cert` makes
+    /// them.
+    pub key_memory: u32,
+    /// How long what is over is remembered, in seconds: events, certificates that ended, join tokens
+    /// that expired, released nodes. For ever by default.
+    pub keep_history: Option<i64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { key_memory: 2 << 20, keep_history: None }
+    }
 }
 
 impl Service {

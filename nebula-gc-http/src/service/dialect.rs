@@ -2,23 +2,44 @@
 //! which decide. Nothing outside of this room and of the API's own for these clients knows their words.
 
 pub(super) mod add_pool;
-pub(super) mod register;
 
 use std::net::IpAddr;
 
 use nebula_alloc::store::Transaction;
+use nebula_bundle::Endpoint;
+use nebula_pki::key::PublicKey;
 
 use super::access::{Action, authorize_device, public};
 use super::bundles::NodeBundle;
 use super::context::Context;
 use super::core::Service;
+use super::enroll::Enrolled;
+use super::enroll::device::DeviceEnrollment;
+use super::node_change::Change;
 use super::shared::Shared;
 use crate::error::Kind;
 use crate::store::node::{self, Node};
 use crate::store::{ca, damaged};
-use crate::{DeviceId, Error, NetworkRef};
+use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
 
-/// Where a device stands.
+/// What a device registers with.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The network; may be left out where there is only one.
+    pub project: Option<NetworkRef>,
+    /// The device's own id.
+    pub device: DeviceId,
+    /// Its name in the network.
+    pub name: NodeName,
+    /// Its public key, on the network's curve.
+    pub public_key: PublicKey,
+    /// Its groups; none for a new device that leaves them out.
+    pub groups: Change<Groups>,
+    /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
+    pub lighthouse: Change<Option<Endpoint>>,
+}
+
+/// The state of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Its first address, IPv4 before IPv6; none for a device that is unknown or released.
@@ -26,6 +47,23 @@ pub struct NodeStatus {
 }
 
 impl Service {
+    /// Registers a device, or answers what it has: asking again is safe.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::PoolExhausted`], [`Error::NameTaken`], [`Error::KeyTaken`],
+    /// [`Error::KeyMismatch`], [`Error::NodeKeptOut`] for a suspended or revoked
+    /// node, and those of access.
+    pub async fn register(
+        &self,
+        context: Context,
+        request: Registration,
+    ) -> Result<Enrolled, Error> {
+        let Registration { project: network, device, name, public_key, groups, lighthouse } =
+            request;
+        let request = DeviceEnrollment { network, device, name, public_key, groups, lighthouse };
+        self.enroll_device(context, request).await
+    }
+
     /// Releases the node of a device. Doing it again changes nothing.
     ///
     /// # Errors
@@ -58,7 +96,7 @@ impl Service {
         self.bundle_of(find).await
     }
 
-    /// Where a device stands. One that is unknown or released has nothing.
+    /// The state of a device. One that is unknown or released has nothing.
     ///
     /// # Errors
     /// Those of access.

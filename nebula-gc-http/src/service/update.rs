@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::audit::Author;
 use super::issuance::{Ahead, Issue, Readiness};
 use super::pending::Issuing;
-use super::release::block_certificates;
+use super::revocation::block_certificates;
 use super::terms::Terms;
 use crate::Error;
 use crate::service::revision::move_revision;

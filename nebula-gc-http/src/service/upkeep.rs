@@ -2,7 +2,6 @@
 //!
 //! What is to be done is looked up beside the writer; each step decides again where it writes.
 
-mod cas;
 mod history;
 mod networks;
 mod wrong_time;
@@ -15,10 +14,10 @@ use nebula_alloc::store::{Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 
 use super::audit::Author;
-use super::blocking::block_replaced;
 use super::context::Context;
 use super::core::Service;
 use super::pending::PendingOutcome;
+use super::revocation::block_replaced;
 use super::shared::Shared;
 use crate::Error;
 use crate::store::{certificate, duty, idempotency, node};

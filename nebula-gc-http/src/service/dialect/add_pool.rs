@@ -9,7 +9,10 @@ use crate::service::access::{Action, called, find_network, not_found};
 use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::exclusive::Work;
-use crate::service::networks::{self, NetworkPatch, NetworkSettings, NewNetwork};
+use crate::service::networks::change::{NetworkPatch, change};
+use crate::service::networks::create::{NewNetwork, create};
+use crate::service::networks::prefixes::check_prefix;
+use crate::service::networks::settings::NetworkSettings;
 use crate::store::network::{self, Network, Versions};
 use crate::{Error, NetworkRef};
 
@@ -45,7 +48,7 @@ impl Service {
     pub async fn add_pool(&self, context: Context, request: AddPool) -> Result<PoolAdded, Error> {
         self.admit(&context).await?;
         let prefix = request.prefix.trunc();
-        let capacity = networks::check_prefix(prefix)?.capacity();
+        let capacity = check_prefix(prefix)?.capacity();
         let request = AddPool { prefix, ..request };
         let network = self.exclusive(context, move |work| {
             // Before anything is looked up: what is refused must not tell which networks there are.
@@ -88,7 +91,7 @@ impl AddPool {
             settings: NetworkSettings::default(),
             pools: None,
         };
-        networks::create(work, &request, tenant, None)
+        create(work, &request, tenant, None)
     }
 
     fn extend(&self, work: &mut Work<'_>, network: Network) -> Result<Network, Error> {
@@ -104,7 +107,7 @@ impl AddPool {
                 let has = [network.prefix_v4, network.prefix_v6];
                 let prefixes = has.into_iter().flatten().chain([self.prefix]).collect();
                 let patch = NetworkPatch { prefixes: Some(prefixes), ..NetworkPatch::default() };
-                networks::change(work, network, &patch)
+                change(work, network, &patch)
             }
         }
     }

@@ -11,7 +11,7 @@ use super::succession::Former;
 use crate::error::{Conflict, Field, JoinRefusal, KeyConflict};
 use crate::secret::Bearer;
 use crate::service::access::Principal;
-use crate::service::networks::check_mtu;
+use crate::service::networks::settings::check_mtu;
 use crate::service::node_change::check_unique;
 use crate::service::shared::Shared;
 use crate::service::terms::Terms;

@@ -29,6 +29,12 @@ pub struct NetworkSettings {
     pub initiating_version: Option<Version>,
 }
 
+/// How long a released address is kept from others, at least, in seconds: a day.
+const HOLD_SECONDS: i64 = 86_400;
+/// How long a native node's certificate is valid, in seconds: 14 days.
+const NODE_LIFETIME: i64 = 14 * 86_400;
+/// The MTU of nodes' devices, in bytes: Nebula's own default.
+const MTU: u32 = 1300;
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
 const TEN_MINUTES: i64 = 600;
 const HOUR: i64 = 3600;
@@ -36,11 +42,11 @@ const HOUR: i64 = 3600;
 impl Default for NetworkSettings {
     fn default() -> Self {
         Self {
-            lifetime: super::NODE_LIFETIME,
-            hold_seconds: super::HOLD_SECONDS,
+            lifetime: NODE_LIFETIME,
+            hold_seconds: HOLD_SECONDS,
             hold_alone: false,
             silence_seconds: None,
-            mtu: super::MTU,
+            mtu: MTU,
             initiating_version: None,
         }
     }

@@ -5,14 +5,16 @@ use nebula_alloc::{NetworkId, lease};
 use serde_json::json;
 
 use super::{NAME, STEP, Stop, Upkeep};
+use crate::error::time;
 use crate::service::audit::Entry;
+use crate::service::cas;
 use crate::service::consistency::{self, Inconsistency};
 use crate::service::core::Service;
 use crate::service::revision::move_revision;
 use crate::store::blocklist::{self, Contained};
 use crate::store::network::{self, Network};
 use crate::store::{certificate, duty, node};
-use crate::{Error, NodeId};
+use crate::{CaStanding, Error, NetworkCa, NodeId};
 
 /// How long expired entries of a blocklist may stay, in seconds: a day.
 const PRUNE_AFTER: i64 = 86_400;
@@ -20,6 +22,10 @@ const PRUNE_AFTER: i64 = 86_400;
 const CONSISTENCY: &str = "soundness";
 /// How often the current certificates are checked, in seconds: once a day.
 const CHECK_EVERY: i64 = 86_400;
+/// Telling which networks need another CA, as a duty.
+const ENDING_CAS: &str = "ending CAs";
+/// How often the log tells which networks need another CA, in seconds: once a day.
+const EVERY_DAY: i64 = 86_400;
 /// How many nodes one read checks.
 const CHECKED: i64 = 100;
 /// How many networks one read looks at.
@@ -236,6 +242,40 @@ impl Service {
             Ok(is_new)
         })
         .await
+    }
+
+    /// Logs which networks need another CA.
+    pub(super) async fn tell_of_cas(&self) -> Result<(), Stop> {
+        let ending = self
+            .read(|tx, shared| {
+                let now = shared.now();
+                if !duty::is_due(tx, ENDING_CAS, now, EVERY_DAY)? {
+                    return Ok(None);
+                }
+                cas::ending(tx, now).map(Some)
+            })
+            .await?;
+        let Some(ending) = ending else { return Ok(()) };
+        let instance = self.shared.instance.clone();
+        self.chore(move |tx, now, _| {
+            duty::done(tx, ENDING_CAS, &instance, now.saturating_add(EVERY_DAY))
+        })
+        .await?;
+        for (NetworkCa { fingerprint, not_after, standing, .. }, network) in ending {
+            if standing == CaStanding::Expired {
+                let expired = Error::CaExpired { network, at: not_after };
+                tracing::error!(%fingerprint, "{expired}");
+                continue;
+            }
+            tracing::warn!(
+                network,
+                %fingerprint,
+                not_after = time(not_after),
+                "this network's CA ends soon, and with it every certificate; add another: \
+                 nebula-gc admin networks add-ca"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Conflict, Field};
 use crate::secret::{Bearer, Hashed};
 use crate::service::access::{Action, Principal};
 use crate::service::enroll::key::{check_canonical, check_curve};
-use crate::service::networks::check_mtu;
+use crate::service::networks::settings::check_mtu;
 use crate::service::node_change::{Change, NodeChange, check_unique};
 use crate::service::shared::Shared;
 use crate::service::terms::Terms;
