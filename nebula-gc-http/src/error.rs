@@ -22,6 +22,7 @@ pub(crate) use self::format::time;
 pub use self::obstacle::Obstacle;
 pub use self::refusal::{JoinRefusal, Limit, Needs, Unauthorized};
 pub use self::unavailable::{SignerFault, Unavailable};
+#[cfg(feature = "server")]
 pub(crate) use self::wording::Detail;
 use crate::stored_words::{NodeState, UnknownWord};
 
