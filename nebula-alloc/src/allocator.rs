@@ -61,7 +61,7 @@ impl Allocator {
     /// Where the queue is full, requests wait for room instead of being refused with
     /// [`Error::QueueFull`]: see [`Writer::send_when_room`].
     ///
-    /// A request gets in line only when its answer is awaited. Whoever makes more requests than the
+    /// A request is queued only when its answer is awaited. Whoever makes more requests than the
     /// queue holds and then waits for one answer after the other has the rest queued one by one, with a
     /// commit for each: await them together (each in a task of its own, or joined), or give the
     /// writer a [longer queue](crate::WriterOptions::queue).

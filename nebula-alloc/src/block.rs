@@ -35,8 +35,8 @@ pub struct Block {
     pub range: AddressRange,
 }
 
-/// Makes a block. Like a pool it costs the same for each size, and one that is there already, as it
-/// shall be, is no error and no change.
+/// Makes a block. Like a pool it costs the same for each size; if the same block exists already,
+/// nothing is changed.
 ///
 /// # Errors
 ///

@@ -1,14 +1,13 @@
 //! A clock whose jumps are not believed.
 //!
-//! An address that leaves its quarantine too early is an address with two holders. So when the clock
-//! of the machine is suddenly an hour off, time goes on as if it had not been, until somebody who
-//! knows confirms that the new time is right.
+//! An address that leaves its quarantine too early can have two holders. So when the machine's clock
+//! jumps by an hour or more, time goes on as before, until an operator confirms the new time.
 //!
-//! A [`Clock`] sees the jumps of a running program. What happened before it was started the events
-//! tell: where the last of them is more than an hour ahead of the clock, either is wrong, and the
-//! [`Writer`](crate::Writer) is not ready until the clock is put right or somebody
-//! [confirms](crate::Writer::confirm_clock) it. A clock that is ahead of the last event by any time
-//! looks like that of a machine that was off meanwhile.
+//! A [`Clock`] notices jumps while the program runs. At the start the events are compared: if the last
+//! one is more than an hour ahead of the clock, one of the two is wrong, and the
+//! [`Writer`](crate::Writer) is not ready until the clock is corrected or
+//! [confirmed](crate::Writer::confirm_clock). A clock ahead of the last event, by any time, looks like
+//! that of a machine that was off.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -91,8 +90,8 @@ struct State {
 }
 
 impl Clock {
-    /// Watches `wall`, which tells seconds since the Unix epoch and can be set, by `steady`, which
-    /// nobody can set. What `wall` shows first is believed.
+    /// Compares `wall`, which returns seconds since the Unix epoch and can be set, with `steady`, which
+    /// cannot be set. The first value of `wall` is believed.
     #[must_use]
     pub fn new(
         wall: impl Fn() -> i64 + Send + Sync + 'static,

@@ -62,7 +62,7 @@ pub enum Error {
         /// The address asked for.
         address: IpAddr,
     },
-    /// The address asked for is kept for others, or for nobody.
+    /// The address asked for is reserved for others, or excluded.
     #[error("address {address} of network {network} is {by}")]
     AddressReserved {
         /// The network asked.
@@ -240,7 +240,7 @@ pub enum Error {
         kind: String,
     },
 
-    /// A row with the same unique key is there already.
+    /// A row with the same unique key exists already.
     #[error("a row with this key is already there")]
     Unique,
     /// Another transaction was in the way; the same request may succeed at once.
@@ -287,7 +287,7 @@ pub enum Error {
         /// The text.
         sql: String,
     },
-    /// The stored rows contradict each other; [`verify`](crate::verify::verify) tells where.
+    /// The stored rows contradict each other; [`verify`](crate::verify::verify) shows where.
     #[error("stored state is inconsistent at {address} of pool {pool}")]
     Inconsistent {
         /// The pool.
@@ -357,7 +357,7 @@ pub enum Error {
         /// On which schema, table or sequence.
         object: String,
     },
-    /// A setting that this crate rests on is another.
+    /// A setting that this crate relies on has another value.
     #[error("database setting {name} is {found}, expected {expected}")]
     Setting {
         /// The setting.
@@ -369,7 +369,7 @@ pub enum Error {
     },
 }
 
-/// What keeps an address from being given to whoever asks for it.
+/// What keeps an address from the owner that asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keeper {

@@ -60,7 +60,7 @@ impl<'a> Actor<'a> {
 /// What events of this crate are called. Those about leases end their `detail` with the times of the
 /// lease as they are then.
 pub mod kind {
-    /// An owner got an address that nobody had.
+    /// An owner got a free address.
     pub const ALLOCATED: &str = "lease.allocated";
     /// An owner got the address back that it had in quarantine.
     pub const RETURNED: &str = "lease.returned";
@@ -120,7 +120,7 @@ pub(crate) fn at_its_time(tx: &dyn Transaction, now: i64) -> Result<(), Error> {
     }
 }
 
-/// The same where nobody but the caller tells the time: not of long before the last event.
+/// The same in a transaction without a time of its own: not long before the last event.
 fn not_of_long_ago(tx: &mut dyn Transaction, now: i64) -> Result<(), Error> {
     at_its_time(tx, now)?;
     if tx.time().is_some() {
@@ -243,16 +243,15 @@ pub fn append(tx: &mut dyn Transaction, event: &Event) -> Result<(), Error> {
 /// The events after the one of this id (0 for all), oldest first, at most `limit` of them, each
 /// with its id. Of one network, or of all and of none.
 ///
-/// Who goes on after the last of them misses none. On PostgreSQL ids are taken before they are
-/// committed, so it ends before the events of a transaction of this crate that was begun before
-/// another that is still open: that takes milliseconds, and 10 seconds where a process stands still.
-/// Transactions of others do not matter, however long they are open. On a reader ask it before
-/// anything else: in a snapshot that was made already it answers as far as was known to be complete
-/// when the transaction began.
+/// Going on after the last of them misses none. On PostgreSQL an event has its id before its commit,
+/// so the answer ends before events that an open transaction of this crate may still precede: for
+/// milliseconds, or for 10 seconds if a process stalls. Other transactions do not matter, however long
+/// they are open. On a reader call this first: in a snapshot that was made already it answers what was
+/// known to be complete when the transaction began.
 ///
 /// # Errors
 ///
-/// The engine's; [`Error::Unavailable`] on a PostgreSQL standby, which cannot tell.
+/// The engine's; [`Error::Unavailable`] on a PostgreSQL standby, which cannot know.
 pub fn after(
     tx: &mut dyn Transaction,
     network: Option<NetworkId>,

@@ -25,7 +25,7 @@ pub(crate) const SET_FULL: &str =
     "UPDATE alloc_pool SET is_full = 1 WHERE id = $1 AND parent IS NULL";
 pub(crate) const SET_OPEN: &str = "UPDATE alloc_pool SET is_full = 0 WHERE id = $1 AND is_full = 1";
 
-/// Where a pool stands among those of its network and family: pools are used in this order.
+/// The place of a pool among those of its network and family: pools are used in this order.
 pub(crate) type Place = (i64, PoolId);
 
 /// At most `count` pools of a network and family, the next behind this place, that are not known to

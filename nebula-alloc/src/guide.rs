@@ -1,4 +1,4 @@
-//! How to do what one comes here for: a section for each task, to be run as it stands.
+//! A section for each task, with examples that run as they are.
 //!
 //! The examples share these lines, which the first of them shows and the others hide:
 //!
@@ -13,7 +13,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("addresses.db");
 //! # let clock = || 1_800_000_000;
-//! // `clock` tells seconds since the Unix epoch; ids are 16 bytes of the caller's choice.
+//! // `clock` returns seconds since the Unix epoch; ids are 16 bytes of the caller's choice.
 //! let writer = Writer::start(Sqlite::open(path)?, clock, WriterOptions::default())?;
 //! let allocator = Allocator::new(writer, "who the events name");
 //! let (network, pool) = (NetworkId([1; 16]), PoolId([2; 16]));
@@ -33,7 +33,7 @@
 //! # Ok(())
 //! # }
 //! ```
-// The sections stand only in the documentation of builds that have what they show.
+// Each section is only in the documentation of builds that have what it shows.
 #![cfg_attr(feature = "sqlite", doc = include_str!("guide/lease.md"))]
 #![cfg_attr(feature = "sqlite", doc = include_str!("guide/pools.md"))]
 #![cfg_attr(feature = "sqlite", doc = include_str!("guide/reservations.md"))]

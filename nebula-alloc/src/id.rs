@@ -61,7 +61,7 @@ id! {
     OwnerId
 }
 
-/// The name of one lease, by which it is told from those that its owner had of the same address
+/// The name of one lease, which distinguishes it from those that its owner had of the same address
 /// before or has of it later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseId {

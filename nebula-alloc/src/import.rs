@@ -11,7 +11,7 @@ use crate::lease::{self, Lease, Request};
 use crate::store::Transaction;
 use crate::{Error, Family, NetworkId, OwnerId, PoolId};
 
-/// An address that somebody has.
+/// An address and its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assignment {
     /// Who.

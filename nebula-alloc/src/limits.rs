@@ -15,8 +15,7 @@ pub const DETAIL: usize = 1 << 20;
 /// How many addresses a step of the writer may ask for.
 pub const ADDRESS_REQUESTS: usize = 256;
 
-/// How many leases, reservations and blocks may stand in a range of which the rest becomes free in
-/// one step.
+/// How many leases, reservations and blocks a range may have whose rest becomes free in one step.
 pub const STANDING: usize = 1_024;
 
 /// How many runs of free addresses one step takes out of a pool, or looks at for room.

@@ -42,14 +42,14 @@ pub struct Pool {
     pub position: i64,
 }
 
-/// Makes a pool, all of it free but for what is reserved. It costs the same for each size: one row
-/// of free space. One that is there already, as it shall be, is no error and no change.
+/// Makes a pool, all of it free except what is reserved. The cost does not depend on its size: one row
+/// of free space. If the same pool exists already, nothing is changed.
 ///
 /// # Errors
 ///
 /// [`Error::Overlap`] with another pool of the network, [`Error::TooMany`] reservations (begin with a
-/// smaller pool and let it grow), [`Error::Unique`] when the id is another's, or the pool's, with
-/// another range or position.
+/// smaller pool and let it grow), [`Error::Unique`] when the id is in use, by another pool or by
+/// this one with another range or position.
 pub fn create(
     tx: &mut dyn Transaction,
     now: i64,

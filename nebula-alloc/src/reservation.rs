@@ -1,4 +1,4 @@
-//! Reservations: addresses that are not given to whoever comes next.
+//! Reservations: addresses that automatic allocation does not give out.
 //!
 //! They belong to a network, whatever pools it has: a pool that is made or grown over a reservation
 //! respects it.
@@ -29,12 +29,12 @@ const PAGE: usize = 256;
 /// What addresses are reserved for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// For whoever asks for one of them by name. Automatic allocation leaves them out; leases that
-    /// stand there stay.
+    /// For owners that ask for one of them by name. Automatic allocation skips them; existing leases
+    /// stay.
     Asking,
     /// For this owner, which gets the address when it asks for any. One address only.
     Owner(OwnerId),
-    /// For nobody: they exist elsewhere.
+    /// Excluded: they exist elsewhere.
     Nobody,
 }
 
@@ -122,8 +122,8 @@ pub fn make(
 pub struct Lifted {
     /// What is no longer reserved.
     pub reservation: Reservation,
-    /// What still is: the next to [`remove`]. There is some where more stands in the range than one
-    /// step may walk over, [`limits::STANDING`].
+    /// What is still reserved, to [`remove`] next: some, if the range has more leases, reservations and
+    /// blocks than one step may walk over, [`limits::STANDING`].
     pub rest: Option<AddressRange>,
 }
 

@@ -123,9 +123,9 @@ INSERT INTO alloc_event (at, network, kind, actor, subject, address, detail)
     FROM alloc_lease;
 ";
 
-/// A lease refers to its pool by id alone: with a foreign key PostgreSQL looks at the pool, and locks
-/// it, once more for each lease, a third of what a batch costs there, and the end of a pool reads all
-/// leases of all networks, on either engine. What ends a pool runs alone, and counts its leases.
+/// A lease refers to its pool without a foreign key: with one, PostgreSQL would read and lock the pool
+/// again for each lease, a third of the cost of a batch, and deleting a pool would read all leases of
+/// all networks, on either engine. A step that deletes a pool runs exclusively, and counts its leases.
 const VERSION_3: &str = "
 CREATE TABLE alloc_lease_rebuilt (
     network {blob} NOT NULL,
@@ -153,7 +153,7 @@ CREATE INDEX alloc_lease_held ON alloc_lease (hold_until) WHERE state = 2;
 CREATE INDEX alloc_lease_held_of_pool ON alloc_lease (pool, hold_until) WHERE state = 2;
 ";
 
-/// Leases are told from those that the same owner had of the same address before.
+/// The number distinguishes a lease from earlier ones of the same owner and address.
 const VERSION_4: &str = "
 ALTER TABLE alloc_lease ADD COLUMN number BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE alloc_lease ADD COLUMN passed_on_by {blob};

@@ -29,7 +29,7 @@ pub use value::{Param, Query, Value};
 /// After an error a transaction is either usable, with the failed statement undone, or over:
 /// then every further call answers [`Error::Unavailable`], so that nothing is stored piecemeal.
 pub trait Transaction {
-    /// Runs a statement that returns no rows and tells how many rows it changed.
+    /// Runs a statement that returns no rows, and answers how many rows it changed.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ pub trait Transaction {
     /// As [`execute`](Self::execute).
     fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error>;
 
-    /// Runs a statement whose count nobody needs. An engine may send it later, at latest before
+    /// Runs a statement whose count is not needed. An engine may send it later, at latest before
     /// the next statement that answers or the commit; its error then comes from there.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ pub trait Transaction {
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute); [`Error::Unavailable`] on a standby, which cannot tell.
+    /// As [`execute`](Self::execute); [`Error::Unavailable`] on a standby, which cannot know.
     fn last_settled_event(&mut self) -> Result<i64, Error> {
         Ok(i64::MAX)
     }

@@ -43,7 +43,7 @@ pub(crate) const MANY: &str = "SELECT substr(network, 1), owner FROM alloc_lease
 /// Checks everything: in each pool and block, leases, free intervals, reservations and blocks cover
 /// the range exactly, once; each row is inside its pool; an owner has one active lease per family,
 /// and none that is reserved for others; the events of each address lead to what is stored, its times
-/// included, and ended no quarantine early. Events of older programs do not tell the times.
+/// included, and ended no quarantine early. Events of older programs do not have the times.
 ///
 /// Reads all rows, a page at a time: run it on a [reader](crate::store::sqlite::Readers). It keeps
 /// about 150 bytes for each lease in memory.
@@ -107,7 +107,7 @@ fn overlaps(tx: &mut dyn Transaction, found: &mut Vec<Violation>) -> Result<(), 
         for row in &rows {
             let mut row = row.columns();
             let (pool, network) = (PoolId(row.array()?), NetworkId(row.array()?));
-            row.skip(); // the family, which the addresses tell
+            row.skip(); // the family, which the addresses show
             let (first, last) = (row.address()?, row.address()?);
             if let Some((before, other, end)) = before
                 && other == network

@@ -5,21 +5,21 @@
 //! addresses at once, lets all compute (on all processors), lets all write, commits, and answers
 //! in order.
 //!
-//! * A plan that refuses is answered alone and disturbs nobody; so is a wish for addresses that is
-//!   refused.
+//! * A plan that refuses, or whose addresses are refused, is answered with its own error; the rest of
+//!   the batch goes on.
 //! * A request that fails while writing, or is granted only some of its addresses, has the batch
 //!   rolled back and halved, down to a transaction of its own in which it gets its own error. A
 //!   panic fails its request with [`Error::Panicked`].
 //! * When storage fails (full disk, failed input or output) the whole batch is answered
 //!   [`Error::Unavailable`], and nothing of it is stored. When it is the commit that fails, the
 //!   answer is [`Error::OutcomeUnknown`].
-//! * After either the database is opened anew and checked, and on SQLite its disk must have room.
+//! * After either the database is reopened and checked, and on SQLite its disk must have room.
 //!   Until that succeeds the writer is not ready, tries again every second, and answers what is
 //!   queued with [`Error::Unavailable`].
-//! * Contention is retried a few times: once with the whole batch, then in halves, so that who is
-//!   in the way of one request for longer is in the way of that one only.
-//! * A step of [`Subject::Everything`](crate::store::Subject::Everything) that finds other processes at work is put off, for 12 seconds
-//!   at most, and lets steps of keys pass meanwhile.
+//! * Contention is retried a few times: once with the whole batch, then in halves, so that a long
+//!   conflict delays only the request it concerns.
+//! * A step of [`Subject::Everything`](crate::store::Subject::Everything) that finds other processes
+//!   at work is put off, for at most 12 seconds; steps about keys pass it meanwhile.
 //!
 //! Time in a batch is the clock's, but never before the last event's. Where that is more than an hour
 //! ahead, one of the two is wrong, and the writer is not ready: see [`Writer::confirm_clock`].
@@ -77,7 +77,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer on a database. `clock` tells seconds since the Unix epoch.
+    /// Starts the writer on a database. `clock` returns seconds since the Unix epoch.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Writer {
         clock: impl Fn() -> i64 + Send + 'static,
         options: WriterOptions,
     ) -> Result<Self, Error> {
-        // Bounded by the room there is, for what waits here and in line.
+        // Bounded by the room, which counts what waits here and in the fair queue.
         let (sender, receiver) = mpsc::channel();
         let room = Arc::new(Room::new(options.queue.max(1)));
         let ready = Arc::new(AtomicBool::new(true));
@@ -265,7 +265,7 @@ impl Writer {
         if let Some(queue) = queue {
             let room = Arc::clone(&queue.room);
             drop(queue);
-            // What waits for room is told that there will be none.
+            // Requests that wait for room get an error.
             room.wake();
         }
     }

@@ -102,7 +102,7 @@ pub enum Doubt {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileFault {
-    /// It is not there any more.
+    /// It no longer exists.
     #[error("was moved or removed")]
     Gone,
     /// Another is at its path.
@@ -126,7 +126,7 @@ pub enum FileFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// Stop the program and start it anew.
+    /// Restart the program.
     #[error("stop this program and start it anew")]
     Restart,
     /// Put the file back, or restart.
@@ -150,7 +150,7 @@ pub enum Outage {
     /// A failed statement ended the transaction.
     #[error("the transaction is over: {0}")]
     TransactionOver(Box<Error>),
-    /// The database could not be opened anew after a fault.
+    /// The database could not be reopened after a fault.
     #[error("{0}")]
     Recovery(Box<Error>),
     /// The last event is far ahead of the clock.
@@ -176,7 +176,7 @@ pub enum Outage {
         /// Whether the clock is ahead, rather than behind.
         is_ahead: bool,
     },
-    /// The clock that the writer was given does not tell the time.
+    /// The writer's clock failed.
     #[error("the clock: {0}")]
     Clock(Box<Error>),
     /// The writer has stopped.
@@ -236,7 +236,7 @@ pub enum Outage {
         /// Where the database is missing.
         path: PathBuf,
     },
-    /// The log beside the database is another's.
+    /// The log beside the database belongs to another file.
     #[error(
         "{} is the log of {}: put that one back, or remove the log, which loses what only it has",
         log.display(), whose_log(verdict.as_ref())

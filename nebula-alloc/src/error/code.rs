@@ -3,7 +3,7 @@
 use super::Error;
 
 impl Error {
-    /// What went wrong, as a word that does not change: for logs and for programs that are told of it.
+    /// What went wrong, as a word that does not change: for logs and for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {

@@ -83,10 +83,10 @@ pub fn has_leases(
     Ok(!tx.query(HAS_LEASES, &[owner.as_bytes().into(), network.as_bytes().into()])?.is_empty())
 }
 
-/// Forgets all events about an owner that is gone for good, and was of this network alone. It must not
-/// have passed a lease on to another owner whose events stay: what they tell of that lease begins with
-/// this one. Whether it did: not where the owner [has leases](has_leases), more than 1,024 events, or
-/// the newest of all.
+/// Forgets all events about an owner that is gone for good and was only in this network. It must not
+/// have passed a lease on to another owner whose events stay: the history of that lease begins with
+/// this owner's events. Answers whether it did: not if the owner [has leases](has_leases), more than
+/// 1,024 events, or the newest event of all.
 ///
 /// # Errors
 ///

@@ -67,11 +67,11 @@ const LOOKED_AT: usize = 2_048;
 /// Which events, and in which order. The default is all, the oldest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Search<'a> {
-    /// Of these networks alone. `None` is all, and those of no network.
+    /// Only of these networks. `None`: of all, and those of no network.
     pub networks: Option<&'a [NetworkId]>,
-    /// Of this kind alone, such as [`kind::RELEASED`](super::kind::RELEASED).
+    /// Only of this kind, such as [`kind::RELEASED`](super::kind::RELEASED).
     pub kind: Option<&'a str>,
-    /// About what has this id alone: of events about leases their owner.
+    /// Only about the subject of this id; the subject of events about leases is the owner.
     pub subject: Option<&'a [u8]>,
     /// The newest first.
     pub newest_first: bool,

@@ -9,7 +9,7 @@ use crate::address::{next, octets, previous};
 use crate::store::Transaction;
 use crate::{AddressRange, Error, PoolId, fullness};
 
-/// Takes given addresses, each named once, of pools; tells of each whether it was free, and not
+/// Takes given addresses, each named once, of pools; returns, for each, whether it was free, and not
 /// locked by another transaction.
 pub(crate) fn take_given(
     tx: &mut dyn Transaction,

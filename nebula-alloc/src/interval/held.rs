@@ -65,7 +65,7 @@ fn take_held(
     take_from(tx, pool, &rows, count, taken)
 }
 
-/// Takes runs that nobody holds, the lowest first. Answers whether there were any.
+/// Takes runs that no instance holds, the lowest first. Answers whether there were any.
 fn hold(
     tx: &mut dyn Transaction,
     pool: PoolId,

@@ -35,8 +35,7 @@ const POOLS: usize = 16;
 ///   [`Error::AddressQuarantined`], [`Error::AddressReserved`], [`Error::AddressOutsidePools`],
 ///   [`Error::AddressInAnotherPool`], [`Error::WrongFamily`]; [`Error::TooMany`] when the owner has as
 ///   many others in quarantine as [`limits::QUARANTINED`]
-/// * [`Error::Contended`] when other processes are taking the pool's last addresses: asking again
-///   tells
+/// * [`Error::Contended`] when other processes are taking the pool's last addresses: ask again
 /// * the engine's.
 pub fn allocate(
     tx: &mut dyn Transaction,
@@ -50,11 +49,11 @@ pub fn allocate(
     }
 }
 
-/// As [`allocate`] for each request, with a number of statements that grows with the owners, and of
-/// round trips that does not: it grows with the pools they look in, with how many claim one address,
-/// and with how many claims of one owner come to nothing. Given addresses are taken before others are
-/// handed out, so that a batch has no order to get wrong; several requests of one owner, network and
-/// family count as one asking again.
+/// As [`allocate`] for each request. The number of statements grows with the owners; the number of
+/// round trips only with the pools they look in, with how many claim one address, and with how many
+/// claims of one owner fail. Addresses asked for by name are taken before others are handed out, so
+/// the order of a batch does not matter; several requests of one owner, network and family count as
+/// one asking again.
 ///
 /// # Errors
 ///
@@ -322,7 +321,7 @@ fn keep(
     }
     let request = asking.request;
     let (until, number) = match held.until {
-        // It has ended, whether somebody expired it or not: this is a new one.
+        // It has ended, expired or not: this is a new one.
         Some(end) if end <= now => (request.until, asking.number),
         // A lease without end stays one; else the later end.
         end => (end.map(|end| end.max(request.until.unwrap_or(end))), held.number),

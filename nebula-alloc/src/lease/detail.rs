@@ -1,4 +1,4 @@
-//! What events tell of the times of a lease.
+//! The number and times of a lease in the details of its events.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub(crate) struct LeaseDetail {
     pub(crate) hold_until: i64,
     /// Unknown for events of older programs.
     pub(crate) number: Option<i64>,
-    /// Unknown for some events of older programs; of a lease in quarantine nothing is said.
+    /// Unknown for some events of older programs, and for a lease in quarantine.
     pub(crate) until: Option<Option<i64>>,
 }
 
@@ -20,7 +20,7 @@ impl LeaseDetail {
         Self { hold_until: lease.hold_until, number: Some(lease.number), until }
     }
 
-    /// Reads them; `None` for an event of an older program that tells none.
+    /// Reads them; `None` for an event of an older program that has none.
     pub(crate) fn parse(detail: &str) -> Option<Self> {
         let mut words = detail.rsplit(", ");
         let hold_until = words.next()?;

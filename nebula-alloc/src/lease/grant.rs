@@ -1,4 +1,4 @@
-//! The rows of leases that begin.
+//! Writing leases that begin.
 
 use std::net::IpAddr;
 

@@ -17,8 +17,8 @@ pub(crate) const HOLD: &str = "UPDATE alloc_lease SET hold_until = $1
      WHERE network = $2 AND address = $3 AND owner = $4 AND hold_until = $5
          AND released_at IS NOT DISTINCT FROM $6 AND number = $7";
 
-/// How long a released address stays in quarantine at least, and why it was released. Where a `Hold`
-/// is asked for, a plain number of seconds will do: it stands for [`Reason::Released`].
+/// How long a released address stays in quarantine at least, and why it was released. A plain number
+/// of seconds converts into one with [`Reason::Released`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
     /// For how many seconds from now; a negative number counts as 0.

@@ -9,7 +9,7 @@ use crate::event::{Actor, kind};
 use crate::store::Transaction;
 use crate::{Error, LeaseId, OwnerId};
 
-/// As [`release`](super::release), of this lease alone. One that is in quarantine already is answered
+/// As [`release`](super::release), of this lease only. One that is in quarantine already is answered
 /// as it is.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub fn release_one(
     }
 }
 
-/// As [`renew`](super::renew), of this lease alone.
+/// As [`renew`](super::renew), of this lease only.
 ///
 /// # Errors
 ///
@@ -48,8 +48,8 @@ pub fn renew_one(
     prolong(tx, now, actor, held, Lease { until, ..held })
 }
 
-/// As [`transfer`](super::transfer), of this lease alone, which has another name then. One that `to`
-/// has from this owner already is answered as it is.
+/// As [`transfer`](super::transfer), of this lease only, which gets another id. One that `to` has
+/// from this owner already is answered as it is.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ pub fn transfer_one(
     }
 }
 
-/// As [`take_over`](super::take_over), of this lease alone, which keeps its number.
+/// As [`take_over`](super::take_over), of this lease only, which keeps its number.
 ///
 /// # Errors
 ///

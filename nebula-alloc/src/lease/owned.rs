@@ -107,10 +107,10 @@ pub(super) type Claiming<'a> = (Asking<'a>, VecDeque<(IpAddr, Claim)>);
 /// What an owner's claims came to: `None` when any other address is as good.
 pub(super) type Claimed<'a> = (Asking<'a>, Option<Result<Lease, Error>>);
 
-/// Gives each owner the first of its addresses that it may have, or tells why it may not have the
-/// one that it is about. All have their first claim looked at together, then those that are left
-/// their next; several who claim the same address have it looked at one after the other. Answers
-/// them in the order of their places.
+/// Grants each owner the first of its claims that succeeds, or says why the address that it asked for
+/// is refused. The first claims of all are tried together, then the next claims of those that are
+/// left; claims to the same address are tried one after the other. Answers in the order of their
+/// places.
 pub(super) fn claim<'a>(
     tx: &mut dyn Transaction,
     now: i64,

@@ -1,4 +1,4 @@
-//! Given addresses, asked for by name, pinned, or had before.
+//! Granting specific addresses: asked for by name, pinned, or held before.
 
 use std::net::IpAddr;
 
@@ -54,9 +54,9 @@ pub(super) struct Asking<'a> {
     pub(super) number: i64,
 }
 
-/// How an address can be given.
+/// How an address can be granted.
 enum Grant {
-    /// To the one who has it in quarantine.
+    /// To the owner that has it in quarantine.
     Return(Lease),
     /// To another: that quarantine has ended.
     Inherit(Lease),
@@ -66,8 +66,8 @@ enum Grant {
     Reserved(PoolId),
 }
 
-/// Gives owners that have none of the family the addresses, as far as they may have them. They are
-/// different owners and different addresses, so that none changes what is read for another.
+/// Grants each owner its address, if it may have it. Owners have no active address of the family;
+/// owners and addresses are distinct, so that no grant changes what is read for another.
 pub(super) fn grant_requested(
     tx: &mut dyn Transaction,
     now: i64,
@@ -118,7 +118,7 @@ pub(super) fn grant_requested(
     Ok(answers)
 }
 
-/// Why an address that nobody had was not to be taken: another process has it, or is at work on the
+/// Why a free address could not be taken: another process has taken it, or is working on the
 /// addresses around it.
 fn missing(
     tx: &mut dyn Transaction,
@@ -213,7 +213,7 @@ impl Found {
         Ok(found)
     }
 
-    /// How the address can be given to who asks for it, or why it cannot.
+    /// How the address can be granted to the owner that asks for it, or why not.
     fn grant(self, now: i64, request: &Request, address: IpAddr) -> Result<Grant, Error> {
         let Request { network, owner, family, pool, .. } = *request;
         if Family::of(address) != family {

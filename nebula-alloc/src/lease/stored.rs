@@ -10,7 +10,7 @@ use crate::{Error, Family, LeaseId, NetworkId, OwnerId, PoolId};
 pub enum LeaseState {
     /// Its owner has the address.
     Active,
-    /// Nobody has the address, and nobody but its last owner may get it.
+    /// The address is held by no owner, and only the last one may get it.
     Quarantined,
 }
 

@@ -1,4 +1,4 @@
-//! Growing, shrinking and deleting pools.
+//! Growing, shrinking and deleting pools, and what is free of a range that a pool or block gets.
 
 use super::space::{Space, check_unleased, leased};
 use super::{Pool, by_id, check_overlap, record};
@@ -19,7 +19,7 @@ pub(crate) const DELETE: &str = "DELETE FROM alloc_pool WHERE id = $1";
 /// # Errors
 ///
 /// [`Error::NoSuchPool`], for the id of a block, too; [`Error::Overlap`], [`Error::WrongFamily`]; when
-/// leases (those in quarantine too) or blocks stand in what it would lose, [`Error::LeasesStand`] or
+/// leases (those in quarantine too) or blocks are in what it would lose, [`Error::LeasesStand`] or
 /// [`Error::BlockStands`]; [`Error::TooMany`] reservations in what it would gain, or runs of free
 /// addresses between those in what it would lose.
 pub fn resize(
@@ -121,7 +121,7 @@ pub(crate) fn remove(tx: &mut dyn Transaction, id: PoolId) -> Result<(), Error> 
     tx.queue_one(DELETE, &[id.as_bytes().into()])
 }
 
-/// That nothing stands in this range of a pool, and its free space is not in too many pieces.
+/// That this range of a pool has no leases or blocks, and its free space is not in too many pieces.
 fn vacate(tx: &mut dyn Transaction, pool: &Space, range: AddressRange) -> Result<(), Error> {
     check_unleased(tx, pool.network, range)?;
     pool.check_unblocked(tx, range)?;

@@ -1,11 +1,11 @@
-//! What a database gives the writer.
+//! What the writer needs of a database.
 
 use super::Transaction;
 use crate::{Error, NetworkId, OwnerId};
 
 /// What a step is about. Two steps with an equal key never share a batch: the later waits for the
-/// next one, so that its plan sees what the earlier wrote. Subjects have their turns in order, and
-/// one step each turn: many steps about one thing keep nobody else from a batch.
+/// next one, so that its plan sees what the earlier wrote. Subjects take turns, one step each turn:
+/// many steps about one subject do not delay those about others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// One thing, named by bytes of the caller's choice: a network's and a device's id, say. Whatever
@@ -31,18 +31,17 @@ pub trait Engine: Begin {}
 
 impl<T: Begin> Engine for T {}
 
-/// The part of an engine that is nobody else's business.
+/// The part of an engine that only the writer uses.
 pub trait Begin: Send + 'static {
     /// Its transactions.
     type Open<'a>: Open
     where
         Self: 'a;
 
-    /// Opens a transaction for writing about these subjects. `now` is what the clock says.
+    /// Opens a transaction for writing about these subjects. `now` is the clock's time.
     fn begin(&mut self, now: i64, subjects: &[&Subject]) -> Result<Begun<Self::Open<'_>>, Error>;
 
-    /// Connects anew and checks the database: settings, integrity, schema. `now` is what the clock
-    /// says.
+    /// Reconnects and checks the database: settings, integrity, schema. `now` is the clock's time.
     fn recover(&mut self, now: i64) -> Result<(), Error>;
 
     /// How often it has waited for a server since it connected.
@@ -50,12 +49,12 @@ pub trait Begin: Send + 'static {
         0
     }
 
-    /// Leaves the database as it should be found by the next, and closes it.
+    /// Leaves the database in its final state, and closes it.
     fn close(&mut self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Whether nothing can be done any more without recovering.
+    /// Whether it has to recover before it can do anything.
     fn is_lost(&self) -> bool {
         false
     }

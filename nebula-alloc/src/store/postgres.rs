@@ -59,8 +59,8 @@ const KEYS: &str = "SELECT pg_try_advisory_xact_lock(key)
 const CLOCK: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)";
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
-/// How long a transaction about everything looks for a gap between those of others: longer than
-/// one that stands still can keep it out.
+/// How long a transaction about everything tries to get in between those of others: longer than a
+/// stalled one can block it.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// How often it looks meanwhile.
@@ -71,8 +71,8 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A writing connection to a database.
 ///
-/// It brings the small runtime that it needs. Its calls block, so asynchronous code should make
-/// them where blocking is allowed.
+/// It has a small runtime of its own. Its calls block, so asynchronous code should make them where
+/// blocking is allowed.
 pub struct Postgres {
     settings: Settings,
     session: Session,
@@ -110,11 +110,11 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for one of these, for an unusable `url`, for a `sslmode` that asks for
-    /// more than this build can do, for a `search_path` with tables in two schemas, or of several
-    /// schemas while the tables are in one beyond it, and for a pooler in transaction mode;
-    /// [`Error::MissingRight`] when the role may not do what is needed; those of [`migrate`];
-    /// [`Error::Unavailable`] when the server is not there or does not take writes.
+    /// [`Error::Setting`] for one of these, for an unusable `url`, for a `sslmode` that this build does
+    /// not support, for a `search_path` with tables in two schemas, or with several schemas while the
+    /// tables are in another, and for a pooler in transaction mode; [`Error::MissingRight`] when the
+    /// role lacks a right; those of [`migrate`];
+    /// [`Error::Unavailable`] when the server cannot be reached or does not take writes.
     pub fn connect(url: &str) -> Result<Self, Error> {
         let settings = Settings::parse(url)?;
         let Opened { session, schema, pid, timeline } = settings.open(Purpose::Writing)?;
@@ -238,7 +238,7 @@ impl Postgres {
         let Opened { session, schema, pid, timeline } = self.settings.open(Purpose::Writing)?;
         (self.session, self.pid) = (session, pid);
         self.locks = Locks::new(&schema);
-        self.heartbeat.doubt(timeline);
+        self.heartbeat.reconnected(timeline);
         for component in self.components.clone() {
             self.migrate_under_lock(&component)?;
         }
@@ -258,7 +258,7 @@ impl Postgres {
     }
 
     fn try_start(&mut self, now: Option<i64>, subjects: &[&Subject]) -> Result<Started, Error> {
-        // A server that stands still should be noticed here, before there is anything to lose.
+        // A stalled server should be noticed here, before there is anything to lose.
         self.session.hurry();
         let started = self.enter(now, subjects);
         self.session.settle();
@@ -269,7 +269,7 @@ impl Postgres {
         if self.agreed.is_none_or(|agreed| agreed.elapsed() >= CLOCK_INTERVAL) {
             self.check_clock(now)?;
         }
-        self.heartbeat.show(&mut self.session, now)?;
+        self.heartbeat.beat(&mut self.session, now)?;
         let everything = is_about_everything(subjects);
         let keys: Vec<i64> = subjects
             .iter()
@@ -324,11 +324,11 @@ fn is_about_everything(subjects: &[&Subject]) -> bool {
     subjects.iter().any(|subject| matches!(subject, Subject::Everything))
 }
 
-/// What beginning a transaction told.
+/// What beginning a transaction answered.
 struct Started {
     last_event: Option<i64>,
     elsewhere: Vec<usize>,
-    /// Others are at work, and it wanted to be alone.
+    /// It needs exclusive access, and other processes are at work.
     shut: bool,
     /// The server's process in which it began.
     pid: Option<i64>,

@@ -1,13 +1,13 @@
-//! What the text of a statement tells of it: whether it only reads, changes a setting, or would end
+//! What the text of a statement shows: whether it only reads, changes a setting, or would end
 //! the transaction, which is not its alone: the writer's has other requests in it, and a caller's own
 //! has an owner.
 
-/// How many words tell what a statement does.
+/// How many words at the beginning show what a statement does.
 const HEAD: usize = 3;
 
 /// Whether one of these statements begins, ends or prepares a transaction. Savepoints don't.
 ///
-/// It is for accidents, not against malice: what a text does the engine alone knows, after the fact.
+/// It is against accidents, not malice: what a text really does only the engine knows, afterwards.
 pub(crate) fn controls(sql: &str) -> bool {
     let (mut head, mut depth) = (Vec::new(), 0_usize);
     for token in (Tokens { rest: sql }).chain([";"]) {

@@ -34,13 +34,12 @@ use crate::store::{Begin, Begun, LAST_EVENT, Open, Subject};
 
 /// The one writing connection to a database file.
 ///
-/// As long as it lives no other process, and nobody else in this one, can open the same file for
-/// writing through this crate, whatever it is called: on Linux the file itself is locked, elsewhere
-/// one beside it (the same name and `.writer`). The lock ends with the process.
+/// While it exists, the same file cannot be opened for writing a second time through this crate, in
+/// any process or under any name: on Linux the file itself is locked, elsewhere one beside it (the
+/// same name and `.writer`). The lock ends with the process.
 ///
-/// Before and after each commit it is looked whether the file is still the one at its path, under
-/// one name, and its log the one beside it. Else nothing more is written, and answered, until that
-/// is put right.
+/// Before and after each commit it checks that the file is still the one at its path, has one name,
+/// and has its log beside it. Otherwise nothing is written or acknowledged until that is corrected.
 ///
 /// [Closing](Self::close) it, or dropping it, leaves one file that is the whole database.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the database, makes it (readable by its owner only) when it is not there, and brings
+    /// Opens the database, makes it (readable by its owner only) if it does not exist, and brings
     /// this crate's tables to the current version.
     ///
     /// Write-ahead log, full synchronisation and foreign keys are set and read back.
@@ -84,7 +83,7 @@ impl Sqlite {
         set_cache(&connection, cache)?;
         let mut store = Self { path, connection, cache, components, files, log, lock: Some(lock) };
         store.migrate(&COMPONENT)?;
-        // From here on the file alone is a database with these tables.
+        // From here on the file without its log is a database with these tables.
         log::empty(&store.connection)?;
         owner::record(&store.path)?;
         Ok(store)
@@ -191,7 +190,7 @@ impl Drop for Sqlite {
 impl Begin for Sqlite {
     type Open<'a> = OpenSqlite<'a>;
 
-    /// The file has one writer: nobody else is at work on anything.
+    /// The file has one writer: nothing is being changed elsewhere.
     fn begin(&mut self, _: i64, _: &[&Subject]) -> Result<Begun<OpenSqlite<'_>>, Error> {
         let mut open = self.open_transaction()?;
         let last =
@@ -235,7 +234,7 @@ impl Begin for Sqlite {
         let Some(lock) = self.lock.take() else { return Ok(()) };
         // Without an answer to what is still open, nothing is copied.
         let copied = self.files.check(&lock).and_then(|_| log::empty(&self.connection));
-        // Closed before somebody else can have the lock.
+        // Closed before another writer can get the lock.
         if let Ok(nothing) = Connection::open_in_memory() {
             self.connection = nothing;
         }

@@ -17,7 +17,7 @@ pub(crate) const HOLDERS: &str = "SELECT address, owner FROM alloc_lease
      WHERE network = $1 AND address >= $2 AND address <= $3 AND family = $4 AND state = 1
      ORDER BY address LIMIT $5";
 
-/// Each reservation stays out of the way of the one before it, and nobody holds what is not theirs.
+/// Reservations do not overlap, and no owner holds an address that is reserved against it.
 pub(super) fn check(
     tx: &mut dyn Transaction,
     passed_on: &HashSet<Place>,
@@ -31,7 +31,7 @@ pub(super) fn check(
         for row in &rows {
             let mut row = row.columns();
             let network = NetworkId(row.array()?);
-            row.skip(); // the family, which the addresses tell
+            row.skip(); // the family, which the addresses show
             let (last, first) = (row.address()?, row.address()?);
             // In the order of their last addresses, one that overlaps any overlaps that one.
             if let Some((other, end)) = before

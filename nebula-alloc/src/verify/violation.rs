@@ -91,7 +91,7 @@ pub enum Violation {
         /// The address it is about.
         address: IpAddr,
     },
-    /// A lease whose times (`hold_until`, `until`, `released_at`) are not those that the events tell.
+    /// A lease whose times (`hold_until`, `until`, `released_at`) differ from those in the events.
     WrongTimes {
         /// The network.
         network: NetworkId,

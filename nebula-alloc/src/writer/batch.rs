@@ -22,7 +22,7 @@ const WORTH_A_THREAD: usize = 4;
 pub(super) enum Attempt {
     /// All are answered.
     Done,
-    /// Rolled back; somebody else was in the way.
+    /// Rolled back because of a conflict with another transaction.
     Contended(Jobs, Error),
     /// It could not begin: another process has the database to itself.
     Shut(Jobs, Error),
@@ -99,7 +99,7 @@ pub(super) fn attempt<E: Begin>(
     }
 }
 
-/// Those whose subject nobody else is at work on.
+/// The jobs whose subject no other process is working on; the others go to `later`.
 fn present(jobs: Jobs, elsewhere: &[usize], later: &mut Jobs) -> Jobs {
     let mut present = Vec::with_capacity(jobs.len());
     for (index, job) in jobs.into_iter().enumerate() {
@@ -143,8 +143,8 @@ fn phases<T: Open>(
 }
 
 /// Plans all jobs and answers those that refuse: a plan cannot write, so there is nothing to roll
-/// back and nothing to wait for. Unless its error made the transaction void: then what its
-/// neighbours read is none of theirs.
+/// back and nothing to wait for. But if an error aborted the transaction, the other plans must read
+/// again.
 fn plan<T: Open>(
     tx: &mut GuardedTx<T>,
     now: i64,
@@ -397,7 +397,7 @@ fn stopped(jobs: Jobs, error: Error) -> Attempt {
 }
 
 /// Taking addresses failed as a whole. A unique key in the way means that another process took an
-/// address between the reading and the writing: reading again tells.
+/// address between the reading and the writing, and reading again will show it.
 fn unallocated(planned: Vec<Entry>, error: Error) -> Attempt {
     if error == Error::Unique {
         let contended = Error::Contended(Contention::AddressTaken);

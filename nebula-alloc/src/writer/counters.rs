@@ -30,7 +30,7 @@ pub struct Counters {
     pub splits: u64,
     /// Requests that panicked.
     pub panics: u64,
-    /// Times that the database was opened anew and found sound.
+    /// How often the database was reopened and found consistent.
     pub recoveries: u64,
     /// How often it waited for the database's server while it tried them.
     pub round_trips: u64,
@@ -80,7 +80,7 @@ impl Meter {
 }
 
 impl Meters {
-    /// Before it is tried, so that whoever has its answer finds it counted.
+    /// Before it is tried, so that it is counted by the time it is answered.
     pub(super) fn batch(&self, size: usize) {
         self.batches.count();
         self.largest_batch.most(u64::try_from(size).unwrap_or(u64::MAX));

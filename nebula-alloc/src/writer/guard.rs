@@ -6,10 +6,10 @@
 //! | `Step::subject` | is the caller's own, on its thread, before anything is queued |
 //! | `Step::prefetch`, `plan`, `compute`, `write`, and who asks for addresses | fails the request |
 //! | `Step::COMPUTES` | a constant: does not compile |
-//! | `From<Error>` of a step's error | leaves the request without an answer: whoever waits is told so |
+//! | `From<Error>` of a step's error | leaves the request unanswered: its caller gets an error |
 //! | the answer, and whom it wakes; whom room in the queue wakes | is the end of it |
 //! | the drop of a step, its output, its error | is ignored |
-//! | the clock | has the store unavailable until it tells the time again |
+//! | the clock | makes the store unavailable until it works again |
 
 use std::any::Any;
 use std::cell::Cell;
@@ -25,7 +25,7 @@ thread_local! {
     static STEP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs code of a caller. What it had in hand is not looked at again after a panic, but for the
+/// Runs code of a caller. After a panic nothing that it used is looked at again, except the
 /// transaction, which is rolled back.
 ///
 /// # Errors

@@ -129,7 +129,7 @@ impl<T: Transaction> Transaction for GuardedTx<T> {
     }
 }
 
-/// Whether an error concerns the whole batch, whoever met it.
+/// Whether an error concerns the whole batch, whichever step met it.
 pub(super) fn is_of_all(error: &Error) -> bool {
     error.is_contention() || matches!(error, Error::Unavailable(_))
 }

@@ -186,7 +186,7 @@ where
 }
 
 pub(super) fn answer(job: Box<dyn Job>, meters: &Meters) {
-    // Before, so that whoever has its answer finds it counted.
+    // Before answering, so that it is counted by then.
     meters.answered.count();
     job.answer();
 }

@@ -6,30 +6,30 @@ use std::sync::Arc;
 use crate::Error;
 use crate::store::{Param, Query, Row, Transaction};
 
-/// What one step was read beforehand and did not ask for yet.
+/// The prefetched reads of one step that it has not made yet.
 #[derive(Debug, Default)]
 pub(super) struct Prefetched(Vec<(Arc<Query>, Arc<Vec<Row>>)>);
 
 impl Prefetched {
-    /// The answer of a read, if it was made before; once.
+    /// The answer of a prefetched read, once.
     pub(super) fn take(&mut self, sql: &str, params: &[Param<'_>]) -> Option<Vec<Row>> {
         let place = self.0.iter().position(|(query, _)| query.is(sql, params))?;
         Some(Arc::unwrap_or_clone(self.0.swap_remove(place).1))
     }
 
-    /// Whether there is nothing that was not asked for yet.
+    /// Whether none is left.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// It may be otherwise by now.
+    /// Discards all: the rows may have changed.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
 }
 
 /// Makes the reads of all steps, equal ones once: in one round trip for each text, where the engine
-/// can. Where a read costs no trip, those that one step alone declares are left to it.
+/// can. Where a read costs no round trip, only reads that several steps declare are made.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Who is next.
+//! In which order jobs are tried.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -6,9 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use super::job::{Job, Jobs};
 use crate::store::Subject;
 
-/// The jobs that wait. Each subject has its turn in the order in which they came, for one job;
-/// what else there is of it keeps its order and waits for the next turn, behind the others. So
-/// nobody waits for more than one job of any subject, however many it has.
+/// The jobs that wait, with a turn for each subject in the order of arrival. A turn is for one job;
+/// further jobs of the subject keep their order and wait for its next turn, behind the other
+/// subjects. So a job waits for at most one job of each other subject.
 #[derive(Default)]
 pub(super) struct FairQueue {
     /// Each subject of `jobs` once.

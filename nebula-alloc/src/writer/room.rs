@@ -1,4 +1,4 @@
-//! The queue as those see it who put something in: how much room there is, and who waits for some.
+//! The sending side of the queue: how much room it has, and what waits for room.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,7 +11,7 @@ use super::guard::{discard, guard};
 use super::job::Job;
 use crate::error::{Error, Outage};
 
-/// How many requests wait, in the queue and in line.
+/// How many requests wait, in the channel and in the fair queue.
 #[derive(Debug)]
 pub(super) struct Room {
     taken: AtomicUsize,
@@ -113,7 +113,7 @@ impl Unqueued {
         if job.is_none() {
             return Poll::Ready(Ok(()));
         }
-        // Before it is known whether the writer is there: whoever stops it wakes those that wait.
+        // Before looking whether the writer still runs: stopping it wakes those that wait.
         let room = self.room.poll_take(context);
         let Some(queue) = self.queue.upgrade() else {
             return Poll::Ready(Err(stopped()));

@@ -28,7 +28,7 @@ impl<T> Slot<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves the first state, and tells whoever waits.
+    /// Leaves the first state, and wakes whoever waits.
     fn settle(&self, settled: State<T>) {
         let mut state = self.state();
         let waker = match &mut *state {
@@ -50,7 +50,7 @@ impl<T> std::fmt::Debug for Await<T> {
     }
 }
 
-/// Who answers. Dropping it without an answer tells whoever waits that there will be none.
+/// The side that answers. Dropping it without an answer wakes whoever waits with none.
 pub(super) struct Fill<T>(Arc<Slot<T>>);
 
 impl<T> Fill<T> {

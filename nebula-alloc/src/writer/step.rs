@@ -25,16 +25,15 @@ pub trait Step: Send + 'static {
     fn subject(&self) -> Subject;
 
     /// The reads that [`plan`](Self::plan) and [`write`](Self::write) are going to make, as far as
-    /// they are known before. Those that several steps of a batch declare alike are made once, as it
-    /// begins; on PostgreSQL all of them are, in one round trip for each text. A later
+    /// they are known in advance. What several steps of a batch declare alike is read once, at its
+    /// beginning; on PostgreSQL everything declared is, in one round trip for each text. A later
     /// [`query`](Transaction::query) with an equal text and parameters is answered from there, once.
     /// A declared read that is never made costs one query.
     ///
-    /// So a prefetched read does not see what other steps of the batch have written. It sees what the
-    /// step itself has: with its first write, and the first address that it is granted, it is
-    /// forgotten. What is decided by it must be checked again while writing, or belong to the step's
-    /// subject alone; what this crate writes about leases is. An error of a prefetched read is the
-    /// step's.
+    /// So a prefetched read does not see what other steps of the batch have written. The step's own
+    /// first write, and the first address that it is granted, discard it. A decision based on it must
+    /// be checked again while writing, or concern only the step's subject; this crate checks what it
+    /// writes about leases. An error of a prefetched read is the step's.
     fn prefetch(&self) -> Vec<Query> {
         Vec::new()
     }
@@ -105,8 +104,9 @@ impl<P> Planned<P> {
         Self { plan, asks: None }
     }
 
-    /// A plan that needs these addresses, at most [`limits::ADDRESS_REQUESTS`](crate::limits::ADDRESS_REQUESTS): more
-    /// are refused with [`Error::TooMany`]. Their events name the actor, which is read from the plan.
+    /// A plan that needs these addresses; more than
+    /// [`limits::ADDRESS_REQUESTS`](crate::limits::ADDRESS_REQUESTS) are refused with
+    /// [`Error::TooMany`]. Their events name the actor, which is read from the plan.
     pub fn with_addresses(
         plan: P,
         requests: Vec<Request>,

@@ -1,4 +1,4 @@
-//! The writing thread: takes what is queued, has it tried batch by batch, and recovers.
+//! The writing thread: takes what is queued, tries it batch by batch, and recovers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -27,7 +27,7 @@ const RECOVERY_INTERVAL: Duration = Duration::from_secs(1);
 const DEFERRAL: Duration = Duration::from_secs(1);
 
 /// The same for a step about everything, which needs a gap between the batches of all others: longer
-/// than a process that stands still can keep it out.
+/// than a stalled process can block it.
 const DEFERRAL_EXCLUSIVE: Duration = Duration::from_secs(12);
 
 /// How long steps of keys pass one about everything that was put off.
@@ -52,7 +52,7 @@ pub(super) struct Run<E, C> {
     pub(super) batch: usize,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) meters: Arc<Meters>,
-    /// Whether it is for the time alone that it is not ready.
+    /// Whether the clock is the only reason for not being ready.
     pub(super) untimely: bool,
     pub(super) confirmed: Confirmed,
 }
@@ -64,7 +64,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
                 match self.next() {
                     Ok(job) => self.queue.push(job),
                     Err(RecvTimeoutError::Timeout) => {
-                        // What keeps it from recovering is told to whoever asks meanwhile.
+                        // An error that keeps it from recovering answers the next request.
                         let _ = self.recover();
                         continue;
                     }
@@ -169,7 +169,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
         self.put_off(later);
     }
 
-    /// Back to the head of the line, in their order.
+    /// Back to the head of the queue, in their order.
     fn put_off(&mut self, later: Jobs) {
         for mut job in later.into_iter().rev() {
             self.meters.deferrals.count();
@@ -233,7 +233,7 @@ fn pause() {
     thread::sleep(PAUSE.mul_f64(0.1 + 0.9 * f64::from(nanos % 1009) / 1009.0));
 }
 
-/// However the thread ends, nobody takes it for ready any more.
+/// However the thread ends, it is no longer ready.
 impl<E, C> Drop for Run<E, C> {
     fn drop(&mut self) {
         self.ready.store(false, Ordering::Release);

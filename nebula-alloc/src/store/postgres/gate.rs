@@ -1,12 +1,11 @@
-//! How a step about everything gets in.
+//! How a step about everything gets exclusive access.
 //!
-//! Steps about keys share the gate, a step about everything has it alone. While one waits in the
-//! server's queue no other process gets in, so that it cannot starve under load: all batches end in
-//! milliseconds. But a process that stands still inside its transaction keeps the gate until the
-//! server ends its connection, 10 seconds later, and all others would stand still with it. So the
-//! wait is short, and then there is a rest of nine times as long, in which it is only looked
-//! whether the gate is free. Each vain wait is twice as long as the one before, for disks on which a
-//! commit takes long.
+//! Steps about keys share the gate; a step about everything holds it exclusively. While one waits in
+//! the server's queue no other process gets in, so it cannot starve under load: batches end in
+//! milliseconds. But a process that stalls inside its transaction keeps the gate until the server ends
+//! its connection, 10 seconds later, and would block all others. So the wait is short, followed by a
+//! rest nine times as long in which the gate is only tried. Each failed wait is twice as long as the
+//! one before, for disks on which a commit takes long.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +36,7 @@ impl Gate {
         (!resting).then_some(self.wait)
     }
 
-    /// A wait was in vain.
+    /// A wait failed.
     pub(super) fn missed(&mut self) {
         self.rest_until = Some(Instant::now() + self.wait * REST);
         self.wait = LONGEST.min(self.wait * 2);

@@ -1,5 +1,5 @@
-//! That this process is there: its row in the table of instances, by whose number it keeps runs of
-//! free addresses to itself.
+//! The heartbeat of this process: its row in the table of instances, under whose number it holds runs
+//! of free addresses.
 
 #[cfg(test)]
 mod tests;
@@ -35,23 +35,23 @@ impl Heartbeat {
         Self { number: None, timeline, shown: None }
     }
 
-    /// The number of this process, once it has shown itself.
+    /// The number of this process, once it has a row.
     pub(super) fn number(&self) -> Option<i64> {
         self.number
     }
 
-    /// Has the row looked at anew after connecting anew. A server that was promoted meanwhile may
-    /// never have had it, and have given the number to another process: then it takes a new one.
-    pub(super) fn doubt(&mut self, timeline: Option<u32>) {
+    /// Has the row checked again after reconnecting. A server that was promoted meanwhile may never have
+    /// had it, and may have given the number to another process: then this one takes a new number.
+    pub(super) fn reconnected(&mut self, timeline: Option<u32>) {
         self.shown = None;
         if self.timeline != timeline {
             (self.number, self.timeline) = (None, timeline);
         }
     }
 
-    /// Brings the row up to date when it is due, and makes it anew when somebody took this process
-    /// for gone. In a transaction of its own, so that it stays whatever becomes of the next.
-    pub(super) fn show(&mut self, session: &mut Session, now: Option<i64>) -> Result<(), Error> {
+    /// Updates the row when it is due, and inserts it again if it was deleted because this process
+    /// seemed gone. In a transaction of its own, so that it stays whatever becomes of the next.
+    pub(super) fn beat(&mut self, session: &mut Session, now: Option<i64>) -> Result<(), Error> {
         if self.shown.is_some_and(|shown| shown.elapsed() < INTERVAL) {
             return Ok(());
         }

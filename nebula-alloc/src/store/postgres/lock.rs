@@ -16,12 +16,12 @@ impl Locks {
         Self { seed: fold(fold(OFFSET, b"nebula-alloc\0"), schema.as_bytes()) }
     }
 
-    /// Held by whoever migrates.
+    /// Held during a migration.
     pub(super) fn migration(self) -> i64 {
         self.of(b'm', &[])
     }
 
-    /// Shared by all who work on keys, held alone by a step about everything.
+    /// Shared by steps about keys, held exclusively by a step about everything.
     pub(super) fn everything(self) -> i64 {
         self.of(b'e', &[])
     }

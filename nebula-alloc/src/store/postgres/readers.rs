@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A snapshot that is held keeps the server from cleaning up: read what is needed and return.
 pub struct PostgresReaders {
     settings: Settings,
-    /// `None` is one that has to be connected anew.
+    /// `None` is one that has to be reconnected.
     idle: Mutex<Vec<Option<Session>>>,
     returned: Condvar,
     /// The last event that was found settled.
@@ -56,7 +56,7 @@ impl PostgresReaders {
     pub(super) fn connect(settings: &Settings, count: usize) -> Result<Self, Error> {
         let open = |_| Ok(settings.open(Purpose::Reading)?.session);
         let mut idle = (0..count.max(1)).map(open).collect::<Result<Vec<_>, Error>>()?;
-        // There may be no tables yet, and a standby cannot tell.
+        // There may be no tables yet, and a standby cannot know.
         let settled = idle.first_mut().and_then(|session| settled::last(session).ok());
         Ok(Self {
             settings: settings.clone(),
@@ -71,7 +71,7 @@ impl PostgresReaders {
     /// # Errors
     ///
     /// Those of `work`; [`Error::Unavailable`] when all connections stay in use for 5 seconds, or
-    /// the server is not there.
+    /// the server cannot be reached.
     pub fn read<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut dyn Transaction) -> Result<T, E>,
@@ -84,7 +84,7 @@ impl PostgresReaders {
         };
         let begun = session.script(BEGIN);
         if begun.is_err() && session.lost().is_some() {
-            // It was lost while nobody used it.
+            // It was lost while it was idle.
             *session = self.anew()?;
             session.script(BEGIN)?;
         } else {

@@ -9,7 +9,7 @@ const SCHEMA: &str = "SELECT CAST(current_user AS TEXT),
          CASE WHEN has_schema_privilege(current_schema(), 'CREATE') THEN 1 ELSE 0 END,
          CAST(current_schema() AS TEXT)";
 
-/// What is lacking on what there is of a component, in the order in which it is told.
+/// The rights that are missing on a component's tables, in the order in which they are reported.
 const RELATIONS: &str = "SELECT CAST(relname AS TEXT), CASE relkind WHEN 'S' THEN 1 ELSE 0 END,
          CASE WHEN pg_has_role(relowner, 'USAGE') THEN 1 ELSE 0 END,
          CASE relkind WHEN 'S' THEN CASE WHEN has_sequence_privilege(oid, 'USAGE') THEN 1 ELSE 0 END

@@ -19,7 +19,7 @@ const ASK: &str = "SELECT current_setting('fsync'), current_setting('full_page_w
          ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END,
      current_setting('default_transaction_read_only')";
 
-/// One that answered, and what it told.
+/// A server that answered, and its settings.
 pub(super) struct Server {
     pub(super) session: Session,
     pub(super) place: Place,

@@ -20,13 +20,13 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// No lock is waited for long: a batch elsewhere is over in milliseconds.
 pub(super) const LOCK_TIMEOUT: &str = "SET lock_timeout = '1s'";
 
-/// Of all connections: nobody's transaction is left open.
+/// Of all connections: no transaction is left open.
 const EVERYWHERE: &str = "SET idle_in_transaction_session_timeout = '60s';
      SET jit = off";
 
 /// Each statement of the writer finds its rows through an index, whatever the statistics say, and
 /// is planned once: what an operation costs must not depend on what the database holds. A process
-/// that stands still inside a transaction keeps its locks from the others for so long.
+/// that stalls inside a transaction keeps its locks for at most so long.
 const WRITING: &str = "SET idle_in_transaction_session_timeout = '10s';
      SET plan_cache_mode = force_generic_plan;
      SET enable_seqscan = off;

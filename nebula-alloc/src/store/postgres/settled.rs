@@ -1,10 +1,9 @@
-//! Up to where the events are all there.
+//! Up to which id the events are complete.
 //!
-//! An event has its id before its transaction commits, so that a lower id may appear after a higher
-//! one. So each transaction of ours, as it begins, locks the number of the last event that it sees,
-//! shared: what it writes comes after that. Who follows looks at the locks; that of a transaction is
-//! gone once a later snapshot has what it wrote. Transactions of others, which may be open for long,
-//! have no such lock.
+//! An event has its id before its transaction commits, so a lower id may appear after a higher one. So
+//! each transaction of this crate begins by taking a shared lock on the id of the last event that it
+//! sees: its own events come after that. A follower looks at the locks; a transaction's lock is gone
+//! once a later snapshot has what it wrote. Other transactions, which may be open for long, have none.
 //!
 //! The lock is of two numbers of 32 bits: one for all of a schema, and the low half of the event's.
 

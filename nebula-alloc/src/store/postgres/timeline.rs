@@ -1,8 +1,8 @@
 //! Which of several servers to work with.
 //!
-//! Each promotion of a standby begins a timeline with a higher number, whatever becomes of the old
-//! primary. One that is still up, and of the lower number, would take writes that the others never
-//! see: the addresses that it gives out are given out by the new one too.
+//! Each promotion of a standby begins a timeline with a higher number. An old primary that is still up
+//! has the lower number and would take writes that the others never see: the new primary would give
+//! out the same addresses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -19,7 +19,7 @@ use crate::store::{Param, Row, Transaction, Value, not_one};
 pub struct OpenPostgres<'a> {
     session: &'a mut Session,
     queue: Queue,
-    /// What made the server abort the transaction: from then on it answers nothing but that.
+    /// The error that aborted the transaction; every later statement is refused.
     failed: Option<Error>,
     instance: Option<i64>,
     /// Whether what may write is refused.
@@ -437,7 +437,7 @@ impl Open for OpenPostgres<'_> {
     fn commit(mut self) -> Result<(), Error> {
         self.flush()?;
         // The server would take COMMIT for ROLLBACK, without an error, if a statement had failed;
-        // `flush` has told that.
+        // `flush` has returned that error.
         self.over = true;
         match self.session.send(vec![Message::Plain("COMMIT")])?.pop() {
             Some(Err(error)) => Err(error),

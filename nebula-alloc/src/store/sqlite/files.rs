@@ -81,7 +81,7 @@ impl Files {
     }
 }
 
-/// That nobody can reach the file by a second name, with a log of its own.
+/// That the file has no second name, under which it would have another log.
 pub(super) fn check_names(path: &Path, found: &Metadata) -> Result<(), Error> {
     match names(found) {
         0 | 1 => Ok(()),

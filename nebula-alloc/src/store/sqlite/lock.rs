@@ -1,14 +1,13 @@
-//! Who may write to a database file, and which file that is.
+//! The lock that keeps a second writer from a database file.
 //!
-//! On Linux the lock is on the database file itself, so that it is the same one through any name,
-//! and is gone with the process. SQLite's own locks are of another kind, and neither sees the
-//! other's. But whoever closes a file drops all of SQLite's locks that its process has on it, those
-//! of a caller's own connections among them (<https://sqlite.org/howtocorrupt.html>, 2.2). So what
-//! is opened here is never closed as long as the file has a name, and is used when it is opened
-//! again: one descriptor for each database file that a process ever wrote to.
+//! On Linux the lock is on the database file itself: it is the same under any name, and ends with the
+//! process. SQLite's own locks are of another kind; the two kinds do not conflict. But closing a file
+//! drops all of SQLite's locks that the process has on it, those of a caller's own connections among
+//! them (<https://sqlite.org/howtocorrupt.html>, 2.2). So a descriptor opened here stays open as long
+//! as the file has a name, and is used again: one for each database file that a process ever wrote to.
 //!
-//! Elsewhere the two kinds get into each other's way, and the lock is on a file beside the database:
-//! the same name and `.writer`.
+//! Elsewhere the two kinds conflict, and the lock is on a file beside the database: the same name and
+//! `.writer`.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -91,7 +90,7 @@ pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
 impl Lock {
     /// That what is locked still is where it was.
     pub(super) fn check(&self) -> Result<(), Error> {
-        // On itself: whoever checks the database does that.
+        // A lock on the database file itself: checking the database covers that.
         if ON_ITSELF || self.path.metadata().is_ok_and(|found| FileId::of(&found) == self.id) {
             return Ok(());
         }

@@ -1,12 +1,12 @@
 //! How long the log may get, and how it is emptied.
 //!
-//! SQLite copies the log into the database when it has so many pages, but begins it anew only when no
-//! reader needs it at that moment: under readers that overlap it would grow without end. So where it
-//! has outgrown the database, the writer waits, briefly, between two transactions, until those who
-//! read are done; who begins to read meanwhile needs the log no more, in whatever process.
+//! SQLite copies the log into the database once it has so many pages, but restarts it only when no
+//! reader needs it at that moment: with overlapping readers it would grow without end. So when it has
+//! outgrown the database, the writer waits briefly between two transactions until the present readers
+//! are done; readers that begin meanwhile, in any process, do not need the log.
 //!
-//! The larger the database, the more pages are changed at random, each for itself: of a longer log
-//! more are copied once instead of again and again.
+//! The larger the database, the more its changes are spread over single pages: with a longer log more
+//! of them are copied once instead of repeatedly.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) struct Log {
     lengths: Lengths,
     /// The length from which on emptying it is tried again; 0 unless that failed.
     again: u64,
-    /// SQLite cuts the file to this when it begins the log anew.
+    /// SQLite truncates the file to this when it restarts the log.
     kept: u64,
 }
 
@@ -55,13 +55,13 @@ impl Log {
         self.lengths = lengths;
     }
 
-    /// Whether somebody cut off what of the log, which is `length` bytes now, is still needed. Another
-    /// program may have had it copied into the database and cut back.
+    /// Whether a part of the log that is still needed was cut off; its `length` is in bytes. Another
+    /// program may also have copied it into the database and truncated it.
     pub(super) fn is_cut(&self, connection: &Connection, length: u64) -> bool {
         length < self.lengths.log && lacks_pages(connection, length)
     }
 
-    /// Sees that the log begins anew where it is too long. Between two transactions.
+    /// Restarts the log if it is too long. Between two transactions.
     pub(super) fn bound(&mut self, connection: &Connection) -> Result<(), Error> {
         let Lengths { database, log } = self.lengths;
         if database / 2 > self.kept {
@@ -70,7 +70,7 @@ impl Log {
         if log <= allowed(database).max(self.again) {
             return Ok(());
         }
-        // What fails here fails again in the next transaction, and is told there.
+        // What fails here fails again in the next transaction, and is reported there.
         let is_empty = checkpoint(connection, "RESTART", PATIENCE).unwrap_or(false);
         self.again = if is_empty { 0 } else { log.saturating_add(log / 4) };
         // What is left of the file shows after the next commit.
@@ -106,7 +106,7 @@ pub(super) fn empty(connection: &Connection) -> Result<bool, Error> {
 
 /// Copies of the log into the database what can be copied at once.
 pub(super) fn save(connection: &Connection) {
-    // Who asks has an error to tell already.
+    // The caller already has an error to report.
     let _ = checkpoint(connection, "PASSIVE", Duration::ZERO);
 }
 

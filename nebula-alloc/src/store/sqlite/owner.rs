@@ -1,10 +1,10 @@
 //! Which file a log belongs to.
 //!
-//! A log that was left by a killed program, beside another database than its own, would be copied
-//! into that. What SQLite's log says of its database is too little to notice, so while a database is
-//! open a record stands beside it (the same name and `.writer`): which file it is, and which are the
-//! log and the record. Where log and record are still what the record says, and the database is not,
-//! another was put in its place. Where all were copied, it says nothing.
+//! A log left by a killed program beside a database that is not its own would be copied into that one.
+//! SQLite's log does not identify its database, so while a database is open a record beside it (the
+//! same name and `.writer`) has the ids of the database, the log and the record itself. If log and
+//! record still match it and the database does not, another was put in its place. If all were copied,
+//! the record shows nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

@@ -115,7 +115,7 @@ impl Readers {
 
     fn put_back(&self, connection: Connection) {
         if !connection.is_autocommit() {
-            // It read only; if this fails, the next `BEGIN` on the connection fails and tells.
+            // It only read; if this fails, the next `BEGIN` on the connection fails, too.
             let _ = connection.execute_batch("ROLLBACK");
         }
         let mut state = self.state();

@@ -22,7 +22,7 @@ pub(super) struct Replay {
     pub(super) held: HashMap<Place, Known>,
 }
 
-/// What the events tell of a lease. Those of older programs do not tell all.
+/// A lease as its events have it. Those of older programs lack some of it.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     owner: OwnerId,
@@ -63,7 +63,7 @@ impl Known {
 }
 
 impl Replay {
-    /// Carries out an event, and tells what is wrong with it.
+    /// Carries out an event, and answers what is wrong with it.
     pub(super) fn follow(&mut self, id: i64, place: Place, event: &Event<'_>) -> Option<Violation> {
         let (network, address) = place;
         let before = self.held.get(&place).copied();

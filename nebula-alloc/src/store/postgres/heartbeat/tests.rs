@@ -71,6 +71,6 @@ fn a_number_given_before_a_promotion_is_not_used_after_it() {
     let Some(cluster) = server::cluster_in_memory() else { return };
     let mut store = Postgres::connect(&cluster.schema()).unwrap();
     let before = begin(&mut store, 100);
-    store.heartbeat.doubt(Some(u32::MAX));
+    store.heartbeat.reconnected(Some(u32::MAX));
     assert_ne!(begin(&mut store, 100), before);
 }
