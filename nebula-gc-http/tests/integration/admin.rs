@@ -1,38 +1,13 @@
 //! `nebula-gc admin`, `join` and `verify`, run as their users do, against a running server.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::process::{Output, Stdio};
 
-use crate::support::Place;
+use crate::support::shell::{Shell, has_programs, make_tls, text};
 use nebula_gc_http::client::{Client, Request};
-use nebula_pki::key::SigningKey;
-use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
 use serde_json::Value;
-use tempfile::TempDir;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
-
-/// Makes a test of a function for each engine.
-macro_rules! on_both_engines {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[test]
-            fn on_sqlite() {
-                super::$name(&super::Shell::new());
-            }
-
-            #[test]
-            fn on_postgresql() {
-                let Some(cluster) = crate::shared::postgres::cluster_in_memory() else { return };
-                super::$name(&super::Shell::over(cluster.schema()));
-            }
-        }
-    )*};
-}
 
 on_both_engines! {
     every_command_does_what_it_says
@@ -40,108 +15,21 @@ on_both_engines! {
     a_broken_database_is_told
 }
 
-/// A running server and its operator's shell.
-struct Shell {
-    place: TempDir,
-    server: Child,
-    url: String,
-    /// The PostgreSQL that it is over, where it is over one.
-    database: Option<String>,
-    /// The commands that were run.
-    used: RefCell<BTreeSet<String>>,
+/// `nebula-gc verify` of what the server is over.
+fn verify(shell: &Shell) -> Output {
+    let database = shell.database.iter().flat_map(|url| ["--database", url]);
+    shell.run(&["verify"].into_iter().chain(database).collect::<Vec<_>>()[..])
 }
 
-impl Shell {
-    fn start(place: TempDir, arguments: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().current_dir(place.path());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
-        let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let serving = lines.next().unwrap().unwrap();
-        let url = serving.split(' ').nth(1).unwrap().trim_end_matches('/').to_owned();
-        // The last line that it prints.
-        assert!(lines.next().unwrap().unwrap().contains("operator.key"));
-        Self { place, server, url, database: None, used: RefCell::default() }
-    }
-
-    fn new() -> Self {
-        Self::start(tempfile::tempdir().unwrap(), &[])
-    }
-
-    fn over(database: String) -> Self {
-        let mut shell = Self::start(tempfile::tempdir().unwrap(), &["--database", &database]);
-        shell.database = Some(database);
-        shell
-    }
-
-    /// `nebula-gc verify` of what the server is over.
-    fn verify(&self) -> Output {
-        let database = self.database.iter().flat_map(|url| ["--database", url]);
-        self.run(&["verify"].into_iter().chain(database).collect::<Vec<_>>())
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        if let ["admin", group, verb, ..] = words {
-            self.used.borrow_mut().insert(format!("{group} {verb}"));
-        }
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().current_dir(self.place.path());
-        command.env("NEBULAGC_SERVER", &self.url).args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
-    }
-
-    /// What it prints, where it succeeds.
-    #[track_caller]
-    fn says(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// What an admin command answers as JSON.
-    #[track_caller]
-    fn json(&self, line: &str, last: &[&str]) -> Value {
-        let words = ["admin"].into_iter().chain(line.split_whitespace());
-        let words: Vec<_> = words.chain(last.iter().copied()).chain(["--output", "json"]).collect();
-        let said = self.says(&words);
-        if said.is_empty() { Value::Null } else { serde_json::from_str(&said).unwrap() }
-    }
-
-    /// Its id, after something was made.
-    #[track_caller]
-    fn make(&self, line: &str) -> String {
-        self.json(line, &[])["id"].as_str().unwrap().to_owned()
-    }
-
-    /// What a command says on the standard error, where it ends with this code.
-    #[track_caller]
-    fn fails(&self, code: i32, line: &str) -> String {
-        let output = self.run(&line.split_whitespace().collect::<Vec<_>>());
-        assert_eq!(output.status.code(), Some(code), "{line}: {}", text(&output.stderr));
-        assert!(output.stdout.is_empty(), "{line}");
-        text(&output.stderr)
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+/// Its id, after something was made.
+#[track_caller]
+fn make(shell: &Shell, line: &str) -> String {
+    shell.json(line, &[])["id"].as_str().unwrap().to_owned()
 }
 
 /// The commands below this one, as its help lists them.
 fn listed(shell: &Shell, words: &[&str]) -> Vec<String> {
-    let help = shell.says(&[words, &["--help"]].concat());
+    let help = shell.says(&[words, &["--help"]].concat()[..]);
     let commands = help.split("Commands:\n").nth(1).unwrap();
     let lines = commands.lines().take_while(|line| !line.is_empty());
     let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
@@ -151,17 +39,17 @@ fn listed(shell: &Shell, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn every_command_does_what_it_says(shell: &Shell) {
-    tenants(shell);
-    networks(shell);
-    addresses(shell);
-    operator_keys(shell);
-    nodes(shell);
-    let groups = listed(shell, &["admin"]);
+async fn every_command_does_what_it_says(shell: Shell) {
+    tenants(&shell);
+    networks(&shell);
+    addresses(&shell);
+    operator_keys(&shell);
+    nodes(&shell).await;
+    let groups = listed(&shell, &["admin"]);
     let all: BTreeSet<_> = groups
         .iter()
         .flat_map(|group| {
-            let verbs = listed(shell, &["admin", group]);
+            let verbs = listed(&shell, &["admin", group]);
             verbs.into_iter().map(move |verb| format!("{group} {verb}"))
         })
         .collect();
@@ -172,14 +60,14 @@ fn every_command_does_what_it_says(shell: &Shell) {
 }
 
 fn tenants(shell: &Shell) {
-    let acme = shell.make("tenants create --name acme");
+    let acme = make(shell, "tenants create --name acme");
     assert_eq!(shell.json("tenants show", &[&acme])["name"], "acme");
     let list = shell.json("tenants list", &[]);
     let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["default", "acme"]);
     assert!(list.get("next").is_none());
     assert_eq!(shell.json("tenants list --limit 1", &[])["items"].as_array().unwrap().len(), 1);
-    let table = shell.says(&["admin", "tenants", "list"]);
+    let table = shell.says("admin tenants list");
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[0].starts_with("ID") && lines[2].starts_with(&acme), "{table}");
     assert_eq!(lines[0].find("NAME"), lines[2].find("acme"), "{table}");
@@ -193,7 +81,7 @@ fn tenants(shell: &Shell) {
     assert!(text(&again.stderr).contains("(precondition_failed)"), "{}", text(&again.stderr));
     // The same key makes nothing more.
     let once = "tenants create --name once --idempotency-key k1";
-    assert_eq!(shell.make(once), shell.make(once));
+    assert_eq!(make(shell, once), make(shell, once));
     assert_eq!(shell.says(&["admin", "tenants", "delete", &acme]), "");
     let gone = shell.fails(1, &format!("admin tenants show {acme}"));
     assert!(gone.starts_with("nebula-gc: ") && gone.ends_with("(not_found)\n"), "{gone}");
@@ -208,23 +96,24 @@ fn networks(shell: &Shell) {
     assert!(shell.json("networks set office --unset silence", &[])["silenceSeconds"].is_null());
     assert_eq!(shell.json("networks show office", &[])["name"], "office");
     assert_eq!(shell.json("networks list", &[])["items"][0]["id"], made["id"]);
-    let ca = shell.says(&["admin", "networks", "ca", "office"]);
+    let ca = shell.says("admin networks ca office");
     assert!(ca.starts_with("-----BEGIN NEBULA CERTIFICATE"), "{ca}");
-    shell.says(&["admin", "networks", "ca", "office", "-o", "ca.crt"]);
+    shell.says("admin networks ca office -o ca.crt");
     assert_eq!(std::fs::read_to_string(shell.place.path().join("ca.crt")).unwrap(), ca);
 }
 
 fn addresses(shell: &Shell) {
     shell.json("networks create --name small --prefixes 10.9.0.0/16 --pools 10.9.0.0/24", &[]);
-    let pool = shell.make("pools create small --range 10.9.1.0/24 --position 3");
+    let pool = make(shell, "pools create small --range 10.9.1.0/24 --position 3");
     assert_eq!(shell.json("pools show small", &[&pool])["usage"]["capacity"], 256);
     assert_eq!(
         shell.json("pools resize small --range 10.9.1.0/25", &[&pool])["usage"]["free"],
         128
     );
-    let table = shell.says(&["admin", "pools", "list", "small"]);
+    let table = shell.says("admin pools list small");
     assert!(table.lines().next().unwrap().contains("CAPACITY"), "{table}");
-    let block = shell.make(&format!("blocks create small --name printers --size 16 --pool {pool}"));
+    let block =
+        make(shell, &format!("blocks create small --name printers --size 16 --pool {pool}"));
     assert_eq!(shell.json("blocks show small", &[&block])["name"], "printers");
     assert_eq!(shell.json("blocks list small", &[])["items"][0]["id"], block.as_str());
     shell.says(&["admin", "blocks", "delete", "small", &block]);
@@ -252,7 +141,7 @@ fn operator_keys(shell: &Shell) {
     assert!(denied.ends_with("(unauthorized)\n"), "{denied}");
 }
 
-fn nodes(shell: &Shell) {
+async fn nodes(shell: &Shell) {
     let token = shell.json(
         "join-tokens create office --name laptops --uses 2 --groups a,b --expires-in 2d",
         &[],
@@ -261,7 +150,7 @@ fn nodes(shell: &Shell) {
     assert_eq!(token["groups"], serde_json::json!(["a", "b"]));
     assert_eq!(shell.json("join-tokens show office", &[id])["used"], 0);
     assert_eq!(shell.json("join-tokens list office", &[])["items"][0]["id"], id);
-    let drawn = shell.says(&["admin", "join-tokens", "create", "office", "--name", "q", "--qr"]);
+    let drawn = shell.says("admin join-tokens create office --name q --qr");
     assert!(drawn.contains("LINK") && drawn.contains("█▀") && !drawn.contains("QR PNG"), "{drawn}");
 
     let link = token["link"].as_str().unwrap();
@@ -292,12 +181,12 @@ fn nodes(shell: &Shell) {
     let node = found["items"][0]["id"].as_str().unwrap().to_owned();
     let enrolled = shell.json("events of office --kind node.enrolled", &[]);
     assert_eq!(enrolled["items"][0]["subject"], node.as_str());
-    one_node(shell, &node);
+    one_node(shell, &node).await;
     nodes_are_named_by_name_or_id(shell, &node);
     let zip = ["admin", "nodes", "bundle", "office", &node, "--out", "laptop.zip"];
     shell.says(&zip);
     assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));
-    assert!(shell.says(&["admin", "events", "list", "--limit", "3"]).lines().count() == 4);
+    assert!(shell.says("admin events list --limit 3").lines().count() == 4);
     assert_eq!(shell.says(&["admin", "nodes", "delete", "office", &node]), "");
     a_released_device_joins_again(shell);
     assert_eq!(shell.json("nodes list office", &[])["items"], serde_json::json!([]));
@@ -310,7 +199,7 @@ fn a_released_device_joins_again(shell: &Shell) {
     let kept = || std::fs::read(shell.place.path().join("again/node.token")).unwrap();
     let (first, mut had) = (shell.says(&join), kept());
     for _ in 0..2 {
-        shell.says(&["admin", "nodes", "delete", "office", "again"]);
+        shell.says("admin nodes delete office again");
         assert_eq!(shell.says(&join), first);
         assert_ne!(kept(), had);
         // As if the answer had been lost.
@@ -320,7 +209,7 @@ fn a_released_device_joins_again(shell: &Shell) {
         assert_eq!(kept(), has);
         had = has;
     }
-    shell.says(&["admin", "nodes", "delete", "office", "again"]);
+    shell.says("admin nodes delete office again");
 }
 
 /// Ids come before names, and a name may look like one.
@@ -336,12 +225,12 @@ fn nodes_are_named_by_name_or_id(shell: &Shell, node: &str) {
     for called in ["laptop", node] {
         let range = ["--range", "10.42.9.9", "--purpose", "node", "--node", called];
         assert_eq!(shell.json("reservations create office", &range)["node"], node);
-        shell.says(&["admin", "reservations", "delete", "office", "10.42.9.9"]);
+        shell.says("admin reservations delete office 10.42.9.9");
     }
 }
 
 /// What operators do with a node in its life.
-fn one_node(shell: &Shell, node: &str) {
+async fn one_node(shell: &Shell, node: &str) {
     let of = |verb: &str, more: &[&str]| shell.json(&format!("nodes {verb} office {node}"), more);
     let changed =
         of("set", &["--lighthouse", "lh.example.org:4242", "--groups", "c", "--mtu", "1280"]);
@@ -363,7 +252,7 @@ fn one_node(shell: &Shell, node: &str) {
     let answer = shell.json(&unapplied[1..].join(" "), &[]);
     assert_eq!((&answer["count"], &answer["nodes"]["items"][0]["id"]), (&1.into(), &node.into()));
     // Until the node, with its own token, says that it has it.
-    let mut wait = shell.command(&[&unapplied[..], &["--wait"]].concat());
+    let mut wait = shell.command(&[&unapplied[..], &["--wait"]].concat()[..]);
     let mut wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(wait.stderr.take().unwrap()).lines();
     assert_eq!(told.next().unwrap().unwrap(), "1 active node has not applied it yet");
@@ -372,44 +261,34 @@ fn one_node(shell: &Shell, node: &str) {
         "revision": revision.parse::<i64>().unwrap(),
         "generation": generation,
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = Client::new(&shell.url).unwrap().with_key(&token);
-    runtime.block_on(client.send(Request::post("/node/report", report))).unwrap();
+    client.send(Request::post("/node/report", report)).await.unwrap();
     assert!(wait.wait().unwrap().success());
 }
 
 /// Has the network signed for by a CA that was made elsewhere.
 fn another_ca(shell: &Shell) {
-    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let now = i64::try_from(now).unwrap();
-    let validity = Validity { not_before: now - 60, not_after: now + 400 * 86_400 };
-    let pem = key.to_pem();
-    let ca = Issuer::self_signed(Version::V2, CaParameters::new("old", validity), key).unwrap();
-    let file =
-        |name: &str, text: &str| std::fs::write(shell.place.path().join(name), text).unwrap();
-    file("old.crt", &ca.certificate().to_pem());
-    file("old.key", &pem);
+    shell.ca_from_elsewhere();
     let added = shell.json("networks add-ca office --certificate @old.crt --key @old.key", &[]);
     assert_eq!(added["network"], "office");
-    let both = shell.says(&["admin", "networks", "ca", "office"]);
+    let both = shell.says("admin networks ca office");
     assert_eq!(both.matches("BEGIN").count(), 2);
-    let cas = shell.says(&["admin", "networks", "cas", "office"]);
+    let cas = shell.says("admin networks cas office");
     assert_eq!(cas.lines().count(), 3, "{cas}");
     let all = shell.json("networks cas office", &[]);
     let former = all["items"][0]["id"].as_str().unwrap();
     let shown = shell.says(&["admin", "networks", "show-ca", "office", former]);
     assert!(shown.contains("trusted") && shown.contains("BEGIN NEBULA CERTIFICATE"), "{shown}");
-    assert!(shell.says(&["admin", "networks", "renew", "office"]).contains("valid"));
+    assert!(shell.says("admin networks renew office").contains("valid"));
     // What is in the way of an import ends with 1, unless it is to be left out.
     let words = ["admin", "networks", "import", "office", "--certificates", "@old.crt"];
     let output = shell.run(&words);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("names no issuer"), "{}", text(&output.stdout));
-    shell.says(&[&words[..], &["--skip-conflicts"]].concat());
+    shell.says(&[&words[..], &["--skip-conflicts"]].concat()[..]);
     let fingerprints = "ff".repeat(32);
     shell.says(&["admin", "blocklist", "add", "office", "--fingerprints", &fingerprints]);
-    let list = shell.says(&["admin", "blocklist", "list", "office"]);
+    let list = shell.says("admin blocklist list office");
     assert!(list.contains(&fingerprints), "{list}");
     let retire = format!("admin networks retire-ca office {former}");
     let needed = shell.fails(1, &retire);
@@ -422,7 +301,7 @@ fn another_ca(shell: &Shell) {
     assert!(refused.starts_with("nebula-gc: "), "{refused}");
 }
 
-fn followed_events_come_as_they_happen(shell: &Shell) {
+async fn followed_events_come_as_they_happen(shell: Shell) {
     let mut follow = shell.command(&["admin", "events", "list", "--follow", "--output", "json"]);
     let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
@@ -435,9 +314,9 @@ fn followed_events_come_as_they_happen(shell: &Shell) {
         }
         panic!("it ended before {kind}");
     };
-    shell.make("tenants create --name first");
+    make(&shell, "tenants create --name first");
     let first = until("tenant.created", "first");
-    shell.make("tenants create --name second");
+    make(&shell, "tenants create --name second");
     assert!(until("tenant.created", "second") > first);
     follow.kill().unwrap();
     follow.wait().unwrap();
@@ -478,20 +357,11 @@ fn what_is_not_said_rightly_is_told_apart_from_what_is_refused() {
 
 #[test]
 fn a_servers_key_is_pinned_or_vouched_for() {
-    let place = tempfile::tempdir().unwrap();
-    let request = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 \
-                   -subj /CN=a -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1 -keyout s.key -out s.crt";
-    let mut openssl = Command::new("openssl");
-    openssl.current_dir(place.path()).args(request.split_whitespace());
-    match openssl.output() {
-        Ok(made) => assert!(made.status.success(), "{}", text(&made.stderr)),
-        Err(error) => {
-            let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
-            assert!(!required, "openssl: {error}");
-            eprintln!("skipped: openssl is not installed");
-            return;
-        }
+    if !has_programs(&["openssl"]) {
+        return;
     }
+    let place = tempfile::tempdir().unwrap();
+    make_tls(place.path(), "s");
     let shell = Shell::start(place, &["--tls-certificate", "s.crt", "--tls-key", "s.key"]);
     assert!(shell.url.starts_with("https://"));
     // Nobody vouches for it.
@@ -501,8 +371,7 @@ fn a_servers_key_is_pinned_or_vouched_for() {
     let vouched = shell.command(&list).env("SSL_CERT_FILE", "s.crt").output().unwrap();
     assert!(vouched.status.success(), "{}", text(&vouched.stderr));
     let make = |line: &str| {
-        let mut command = shell.command(&line.split_whitespace().collect::<Vec<_>>());
-        let made = command.env("SSL_CERT_FILE", "s.crt").output().unwrap();
+        let made = shell.command(line).env("SSL_CERT_FILE", "s.crt").output().unwrap();
         assert!(made.status.success(), "{}", text(&made.stderr));
         serde_json::from_slice::<Value>(&made.stdout).unwrap()
     };
@@ -519,23 +388,16 @@ fn a_servers_key_is_pinned_or_vouched_for() {
     shell.fails(1, &format!("admin --pin {} tenants list", "A".repeat(43)));
 }
 
-fn a_broken_database_is_told(shell: &Shell) {
+async fn a_broken_database_is_told(shell: Shell) {
     shell.json("networks create --name n --prefixes 10.1.0.0/24", &[]);
     let token = shell.json("join-tokens create n --name t", &[]);
     shell.says(&["join", token["link"].as_str().unwrap(), "--name", "a"]);
     // While the server runs.
-    let sound = shell.verify();
+    let sound = verify(&shell);
     assert!(sound.status.success(), "{}", text(&sound.stdout));
     assert_eq!(text(&sound.stdout), "No inconsistencies found.\n");
-    match &shell.database {
-        Some(url) => Place::Server(url.clone()),
-        None => {
-            let file = shell.place.path().join("nebula-gc-data/nebula-gc.db");
-            Place::File(file, tempfile::tempdir().unwrap())
-        }
-    }
-    .sql("UPDATE gc_node SET name = 'b'");
-    let verified = shell.verify();
+    shell.rows().sql("UPDATE gc_node SET name = 'b'");
+    let verified = verify(&shell);
     assert_eq!(verified.status.code(), Some(1));
     assert!(text(&verified.stdout).starts_with("Ledger: "), "{}", text(&verified.stdout));
     let (missing, reason) = match shell.database {

@@ -9,9 +9,7 @@ mod names;
 
 use std::collections::BTreeMap;
 
-use crate::support::native::{self, Answer, Plane, enrollment};
-use axum::body::Body;
-use axum::http::Request;
+use crate::support::native::{self, Plane, dialect, enrollment, text};
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
 use serde_json::{Value, json};
@@ -288,25 +286,6 @@ struct World {
     plane: Plane,
     parameters: BTreeMap<&'static str, String>,
     secrets: Vec<(Caller, String)>,
-}
-
-/// As whoever has the secret, in the dialect; an empty one is none.
-async fn dialect(plane: &Plane, path: &str, secret: &str, body: Option<&Value>) -> Answer {
-    let method = match (body, path.starts_with("/release")) {
-        (None, false) => "GET",
-        _ => "POST",
-    };
-    let mut request = Request::builder().method(method).uri(format!("/api/nebula{path}"));
-    if !secret.is_empty() {
-        request = request.header("authorization", format!("Bearer {secret}"));
-    }
-    let request = request.header("content-type", "application/json");
-    let body = body.map(Value::to_string).unwrap_or_default();
-    plane.send(request.body(Body::from(body)).unwrap()).await
-}
-
-fn text(value: &Value, field: &str) -> String {
-    value[field].as_str().unwrap().to_owned()
 }
 
 impl World {

@@ -1,6 +1,6 @@
 //! CAs and running networks as operators bring them over the API.
 
-use crate::support::native::{self, Plane, START, enrollment};
+use crate::support::native::{self, Plane, START, enrollment, text};
 use crate::support::requests;
 use nebula_pki::key::{AgreementKey, Argon2Parameters, EncryptedKey, SigningKey};
 use nebula_pki::{CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
@@ -22,12 +22,6 @@ on_both_engines! {
     an_expired_ca_is_named_and_is_no_outage
 }
 
-fn ca() -> Issuer<SigningKey> {
-    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let validity = Validity { not_before: START - 3_600, not_after: START + 400 * 86_400 };
-    Issuer::self_signed(Version::V2, CaParameters::new("old", validity), key).unwrap()
-}
-
 fn host(issuer: &Issuer<SigningKey>, number: usize) -> String {
     let key = requests::new_key();
     let networks =
@@ -38,11 +32,8 @@ fn host(issuer: &Issuer<SigningKey>, number: usize) -> String {
 }
 
 async fn a_network_of_a_version_1_ca_has_version_1(plane: Plane) {
-    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let pem = key.to_pem();
-    let validity = Validity { not_before: START - 3_600, not_after: START + 400 * 86_400 };
-    let issuer = Issuer::self_signed(Version::V1, CaParameters::new("old", validity), key).unwrap();
-    let ca = json!({"certificate": issuer.certificate().to_pem(), "key": *pem});
+    let (issuer, pem) = requests::ca(Version::V1, START - 3_600);
+    let ca = json!({"certificate": issuer.certificate().to_pem(), "key": pem});
     let mut body = json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "ca": ca});
     assert_eq!(plane.post("/networks", &body).await.expect(201)["versions"], "1");
     // Where something else is said, that counts.
@@ -50,13 +41,10 @@ async fn a_network_of_a_version_1_ca_has_version_1(plane: Plane) {
         ("b", json!(["10.1.0.0/16"]), Some("both")),
         ("c", json!(["10.1.0.0/16", "fd00::/64"]), None),
     ] {
-        let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-        let pem = key.to_pem();
-        let parameters = CaParameters::new("old", validity);
-        let issuer = Issuer::self_signed(Version::V1, parameters, key).unwrap();
+        let (issuer, pem) = requests::ca(Version::V1, START - 3_600);
         body["name"] = json!(name);
         body["prefixes"] = prefixes;
-        body["ca"] = json!({"certificate": issuer.certificate().to_pem(), "key": *pem});
+        body["ca"] = json!({"certificate": issuer.certificate().to_pem(), "key": pem});
         if let Some(versions) = versions {
             body["versions"] = json!(versions);
         }
@@ -67,15 +55,12 @@ async fn a_network_of_a_version_1_ca_has_version_1(plane: Plane) {
 }
 
 async fn a_network_with_its_hosts_is_taken_over(plane: Plane) {
-    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let pem = key.to_pem();
-    let validity = Validity { not_before: START - 3_600, not_after: START + 400 * 86_400 };
-    let issuer = Issuer::self_signed(Version::V2, CaParameters::new("old", validity), key).unwrap();
+    let (issuer, pem) = requests::ca(Version::V2, START - 3_600);
     let certificate = issuer.certificate().to_pem();
     let body = json!({
         "name": "demo",
         "prefixes": ["10.1.0.0/16"],
-        "ca": {"certificate": certificate, "key": *pem},
+        "ca": {"certificate": certificate, "key": pem},
     });
     plane.post("/networks", &body).await.expect(201);
     assert_eq!(plane.get("/networks/demo/ca").await.bytes, certificate.as_bytes());
@@ -100,7 +85,7 @@ async fn a_network_with_its_hosts_is_taken_over(plane: Plane) {
     assert_eq!(conflict["conflicts"][0]["name"], "host 0");
     assert_eq!(conflict["conflicts"][0]["reason"], "another node has its name");
 
-    let another = json!({"name": "other", "prefixes": ["10.1.0.0/16"], "ca": {"certificate": certificate, "key": *pem}});
+    let another = json!({"name": "other", "prefixes": ["10.1.0.0/16"], "ca": {"certificate": certificate, "key": pem}});
     plane.post("/networks", &another).await.problem(409, "conflict");
 }
 
@@ -111,12 +96,8 @@ struct Elsewhere {
 
 impl Elsewhere {
     async fn brought_to(plane: &Plane) -> Self {
-        let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-        let pem = key.to_pem();
-        let validity = Validity { not_before: START - 90_000, not_after: START + 400 * 86_400 };
-        let ca = CaParameters::new("old", validity);
-        let issuer = Issuer::self_signed(Version::V2, ca, key).unwrap();
-        let ca = json!({"certificate": issuer.certificate().to_pem(), "key": *pem});
+        let (issuer, pem) = requests::ca(Version::V2, START - 90_000);
+        let ca = json!({"certificate": issuer.certificate().to_pem(), "key": pem});
         let body = json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "ca": ca});
         plane.post("/networks", &body).await.expect(201);
         Self { issuer }
@@ -159,7 +140,7 @@ async fn what_a_host_had_before_is_its_nodes_and_blocked_with_it(plane: Plane) {
     assert_eq!(report, json!({"present": 0, "imported": 2, "conflicts": [], "blocked": 0}));
     let again = import(&plane, json!({"certificates": pem})).await;
     assert_eq!(again, json!({"present": 2, "imported": 0, "conflicts": [], "blocked": 0}));
-    plane.place.verify(plane.now());
+    plane.verify();
     let nodes = plane.get("/networks/demo/nodes?namePrefix=h").await.expect(200);
     let node = &nodes["items"][0];
     assert_eq!(node["certificates"][0]["fingerprint"], all[3].fingerprint().to_string());
@@ -173,7 +154,7 @@ async fn what_a_host_had_before_is_its_nodes_and_blocked_with_it(plane: Plane) {
         [0, 1, 3].map(|at: usize| all[at].fingerprint().to_string()).to_vec();
     expected.sort();
     assert_eq!(blocked(&plane).await, expected);
-    plane.place.verify(plane.now());
+    plane.verify();
 
     // What contradicts the others is no host's.
     let split = [
@@ -235,7 +216,7 @@ async fn a_blocklist_comes_along(plane: Plane) {
     expected.sort();
     assert_eq!(blocked(&plane).await, expected);
     // They stay, whatever time passes, as nobody knows when they end.
-    plane.place.verify(plane.now());
+    plane.verify();
     plane.pass(500 * 86_400);
     plane.service.upkeep().await.unwrap();
     assert_eq!(blocked(&plane).await, expected);
@@ -272,7 +253,7 @@ async fn what_was_issued_elsewhere_can_be_blocked(plane: Plane) {
     let former = own(&plane, &node, "GET", "").await.expect(200)["certificates"][0].clone();
     own(&plane, &node, "POST", "/renew").await.expect(200);
     assert_eq!(add(&former["fingerprint"]).await.expect(200)["blocked"], 1);
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 async fn an_imported_host_with_a_node_token_is_native(plane: Plane) {
@@ -304,17 +285,17 @@ async fn an_imported_host_with_a_node_token_is_native(plane: Plane) {
     let mut other_key = node.clone();
     other_key["publicKey"] = enrollment("x")["publicKey"].clone();
     plane.ask("POST", "/enroll", join, Some(&other_key)).await.problem(409, "conflict");
-    plane.place.verify(plane.now());
+    plane.verify();
     // Once a new one would end later.
     plane.pass(360 * 86_400);
     assert_eq!(own(&plane, &node, "POST", "/renew").await.expect(200)["renewed"], true);
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 async fn what_is_wrong_is_told_by_field(plane: Plane) {
     let body = json!({"name": "demo", "prefixes": ["10.1.0.0/16"]});
     plane.post("/networks", &body).await.expect(201);
-    let certificate = ca().certificate().to_pem();
+    let certificate = requests::ca(Version::V2, START - 3_600).0.certificate().to_pem();
     let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().to_pem();
     for (body, field) in [
         (json!({}), "certificate"),
@@ -357,7 +338,6 @@ fn with_encrypted_key() -> Value {
 
 async fn nothing_is_opened_or_parsed_for_who_may_not_import(plane: Plane) {
     let make = async |path: &str, body| plane.post(path, &body).await.expect(201);
-    let text = |value: &Value, field: &str| value[field].as_str().unwrap().to_owned();
     let tenant = text(&make("/tenants", json!({"name": "own"})).await, "id");
     let other = text(&make("/tenants", json!({"name": "other"})).await, "id");
     let demo = json!({"name": "demo", "tenant": tenant, "prefixes": ["10.1.0.0/16"]});
@@ -557,30 +537,24 @@ async fn a_ca_goes_once_nobody_needs_it(plane: Plane) {
     assert_eq!(pem.matches("BEGIN").count(), 1);
     let bundle = plane.post("/enroll", &a).await.expect(200);
     assert_eq!(bundle["bundle"]["files"]["ca.crt"], pem);
-    assert_eq!(plane.place.number("SELECT count(*) FROM gc_ca WHERE sealed_key IS NOT NULL"), 1);
-    plane.place.verify(plane.now());
+    assert_eq!(plane.number("SELECT count(*) FROM gc_ca WHERE sealed_key IS NOT NULL"), 1);
+    plane.verify();
 }
 
 async fn who_has_certificates_of_a_retired_ca_gets_others(plane: Plane) {
     let (first, asks) = demo(&plane).await;
     let (repeats, key) = (enrollment("b"), enrollment("")["publicKey"].clone());
     plane.post("/enroll", &repeats).await.expect(201);
-    let dialect = async |method: &str, path: &str, body: Option<&Value>| {
-        let request = axum::http::Request::builder()
-            .method(method)
-            .uri(format!("/api/nebula{path}"))
-            .header("authorization", format!("Bearer {}", plane.key))
-            .header("content-type", "application/json");
-        let body = body.map(Value::to_string).unwrap_or_default();
-        plane.send(request.body(body.into()).unwrap()).await
+    let dialect = async |path: &str, body: Option<&Value>| {
+        native::dialect(&plane, path, &plane.key, body).await
     };
     let device = json!({"projectId": "demo", "deviceId": "d", "deviceName": "d", "publicKey": key});
-    let registered = dialect("POST", "/register", Some(&device)).await.expect(200);
+    let registered = dialect("/register", Some(&device)).await.expect(200);
     plane.post("/networks/demo/cas", &json!({"name": "next"})).await.expect(200);
     let force = json!({"force": true});
     plane.post(&format!("/networks/demo/cas/{first}/retire"), &force).await.expect(200);
     plane.service.upkeep().await.unwrap();
-    plane.place.verify(plane.now());
+    plane.verify();
 
     let own_node = own(&plane, &asks, "GET", "").await.expect(200);
     assert_eq!(own_node["certificates"], json!([]));
@@ -591,11 +565,11 @@ async fn who_has_certificates_of_a_retired_ca_gets_others(plane: Plane) {
     let again = plane.post("/enroll", &repeats).await.expect(200);
     let pem = again["bundle"]["files"]["ca.crt"].as_str().unwrap();
     assert_eq!(pem.matches("BEGIN").count(), 1);
-    assert_eq!(dialect("GET", "/bundle/d?projectId=demo", None).await.status, 404);
-    let anew = dialect("POST", "/register", Some(&device)).await.expect(200);
+    assert_eq!(dialect("/bundle/d?projectId=demo", None).await.status, 404);
+    let anew = dialect("/register", Some(&device)).await.expect(200);
     assert_eq!(anew["data"]["nebulaIp"], registered["data"]["nebulaIp"]);
     assert_ne!(anew["data"]["fingerprint"], registered["data"]["fingerprint"]);
-    assert_eq!(dialect("GET", "/bundle/d?projectId=demo", None).await.status, 200);
+    assert_eq!(dialect("/bundle/d?projectId=demo", None).await.status, 200);
     // What the retired one signed is still blocked when its node goes.
     plane.post("/networks/demo/cas", &json!({"name": "third"})).await.expect(200);
     let nodes = plane.get("/networks/demo/nodes?namePrefix=a").await.expect(200);
@@ -603,7 +577,7 @@ async fn who_has_certificates_of_a_retired_ca_gets_others(plane: Plane) {
     assert_eq!(plane.delete(&format!("/networks/demo/nodes/{node}")).await.status, 204);
     let blocked = plane.get("/networks/demo/blocklist").await.expect(200);
     assert_eq!(blocked["items"].as_array().unwrap().len(), 2);
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 async fn an_expired_ca_is_named_and_is_no_outage(plane: Plane) {
@@ -638,10 +612,10 @@ async fn an_expired_ca_is_named_and_is_no_outage(plane: Plane) {
     let path = format!("/networks/demo/nodes/{}", nodes["items"][0]["id"].as_str().unwrap());
     plane.patch(&path, &json!({"groups": ["x"]})).await.problem(409, "ca_expired");
     plane.service.upkeep().await.unwrap();
-    plane.place.verify(plane.now());
+    plane.verify();
     plane.post("/networks/demo/cas", &json!({"name": "next"})).await.expect(200);
     assert_eq!(ready().await, json!({"status": "ready"}));
     assert_eq!(own(&plane, &node, "POST", "/renew").await.expect(200)["renewed"], true);
     plane.post("/enroll", &enrollment("b")).await.expect(201);
-    plane.place.verify(plane.now());
+    plane.verify();
 }

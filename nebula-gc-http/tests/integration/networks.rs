@@ -109,13 +109,13 @@ async fn prefixes_grow_and_versions_go_forward(plane: Plane) {
     patch(json!({"versions": "1"})).await.problem(409, "conflict");
     patch(v6).await.expect(200);
     // The node has both with its next certificates.
-    plane.place.verify(plane.now());
+    plane.verify();
     let due = 10 * 86_400;
     plane.pass(due);
     let token = member["nodeToken"].as_str().unwrap();
     let renewed = plane.ask("POST", "/node/renew", token, Some(&json!({}))).await.expect(200);
     assert_eq!(renewed["certificates"].as_array().unwrap().len(), 2);
-    plane.place.verify(plane.now());
+    plane.verify();
     let pools = plane.get("/networks/demo/pools").await.expect(200);
     assert_eq!(pools["items"].as_array().unwrap().len(), 2);
     for prefixes in [
@@ -132,8 +132,8 @@ async fn prefixes_grow_and_versions_go_forward(plane: Plane) {
     patch(json!({"versions": "2"})).await.expect(200);
     // Certificates from before are as sound as they were.
     assert_eq!(plane.service.upkeep().await.unwrap().unwrap().unsound, 0);
-    plane.place.verify(plane.now());
-    plane.place.sql("DELETE FROM gc_certificate WHERE version = 1 AND state = 'issued'");
+    plane.verify();
+    plane.sql("DELETE FROM gc_certificate WHERE version = 1 AND state = 'issued'");
     assert_ne!(plane.place.read(|tx| nebula_gc_http::verify(tx, plane.now())), []);
 }
 

@@ -1,6 +1,6 @@
 //! Operator keys, join tokens and the audit log, natively; join tokens in the dialect, too.
 
-use crate::support::native::{Answer, Plane, enrollment, request};
+use crate::support::native::{Answer, Plane, enrollment, request, text};
 use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
@@ -18,10 +18,6 @@ on_both_engines! {
     a_join_token_is_one_link
     a_join_token_opens_the_dialect
     events_tell_what_happened_and_who_did_it
-}
-
-fn text(value: &Value, field: &str) -> String {
-    value[field].as_str().unwrap_or_else(|| panic!("{field} in {value}")).to_owned()
 }
 
 async fn demo(plane: &Plane) -> Value {

@@ -1,15 +1,16 @@
 //! A node's own view: what it is told, what it reports, and waiting for changes.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::support::requests::{self, START, enrollment, make_demo, new_key};
-use crate::support::{Engine, Place};
+use crate::support::fleet::{Fleet, Member};
+use crate::support::requests::{self, new_key};
+use crate::support::{Engine, Fixture};
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    Bearer, Change, Context, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, NetworkRef,
-    NodeChange, NodeState, ServerSecrets, Service,
+    Bearer, Change, Context, Desired, DeviceId, Error, Expected, NetworkRef, NodeChange, NodeState,
+    Service,
 };
 use nebula_pki::Curve;
 use nebula_pki::key::PublicKey;
@@ -17,47 +18,41 @@ use nebula_pki::key::PublicKey;
 /// Longer than any of this takes: a poll that is not woken fails its test.
 const LONG: Duration = Duration::from_secs(60);
 
+/// A fleet, perhaps of two instances over one database.
 struct Plane {
-    services: Vec<Arc<Service>>,
-    now: Arc<AtomicI64>,
-    _place: Place,
+    fleet: Fleet,
+    other: Option<Arc<Service>>,
+}
+
+impl Deref for Plane {
+    type Target = Fleet;
+    fn deref(&self) -> &Fleet {
+        &self.fleet
+    }
+}
+
+impl Fixture for Plane {
+    async fn on(engine: Engine) -> Option<Self> {
+        Some(Self { fleet: Fleet::on(engine).await?, other: None })
+    }
+}
+
+fn two_instances(plane: Plane) -> Plane {
+    Plane { other: Some(plane.another()), ..plane }
 }
 
 impl Plane {
-    /// So many instances over one database, with the network `demo`.
-    async fn on(engine: Engine, instances: usize) -> Option<Self> {
-        let place = Place::on(engine)?;
-        let secrets = ServerSecrets::generate().unwrap();
-        let now = Arc::new(AtomicI64::new(START));
-        let start = |_| {
-            let clock = Arc::clone(&now);
-            let clock = move || clock.load(Ordering::Relaxed);
-            Arc::new(Service::start(place.open(), secrets.clone(), clock, |_| Ok(())).unwrap())
-        };
-        let services = (0..instances).map(start).collect();
-        let plane = Self { services, now, _place: place };
-        make_demo(plane.service(), "10.1.0.0/16").await;
-        Some(plane)
-    }
-
     fn service(&self) -> &Arc<Service> {
-        self.services.first().unwrap()
+        &self.service
     }
 
     fn last(&self) -> &Arc<Service> {
-        self.services.last().unwrap()
+        self.other.as_ref().unwrap_or(self.service())
     }
 
-    fn pass(&self, seconds: i64) {
-        self.now.fetch_add(seconds, Ordering::Relaxed);
-    }
-
-    async fn enroll(&self, name: &str) -> Member {
-        let device = Some(DeviceId::new(name).unwrap());
-        let request = Enrollment { device, ..enrollment(name) };
-        let token = request.token.clone();
-        let enrolled = self.service().enroll(Context::local(), request).await.unwrap();
-        Member { caller: Context::bearer(token.clone()), token, enrolled }
+    /// One after the other.
+    fn instance(&self, number: usize) -> &Arc<Service> {
+        if number.is_multiple_of(2) { self.service() } else { self.last() }
     }
 
     async fn release(&self, name: &str) {
@@ -67,7 +62,7 @@ impl Plane {
 
     /// A poll that waits at the last instance before this returns.
     async fn poll(&self, member: &Member) -> Polling {
-        let (service, caller) = (Arc::clone(self.last()), member.caller.clone());
+        let (service, caller) = (Arc::clone(self.last()), member.caller());
         let seen = service.own_node(caller.clone()).await.unwrap().desired;
         let waiting = service.waiting_polls();
         let asking = Arc::clone(&service);
@@ -75,12 +70,6 @@ impl Plane {
         until(|| service.waiting_polls() > waiting).await;
         Polling { poll, seen }
     }
-}
-
-struct Member {
-    caller: Context,
-    token: Bearer,
-    enrolled: Enrolled,
 }
 
 struct Polling {
@@ -103,7 +92,7 @@ async fn until(is_so: impl Fn() -> bool) {
 async fn a_node_is_told_what_it_is(plane: Plane) {
     let node = plane.enroll("one").await;
     let service = plane.service();
-    let own = service.own_node(node.caller.clone()).await.unwrap();
+    let own = service.own_node(node.caller()).await.unwrap();
     assert_eq!(
         (own.id, own.network.as_str(), own.name.as_str()),
         (node.enrolled.node, "demo", "one")
@@ -126,9 +115,9 @@ async fn reports_never_go_back_or_ahead(plane: Plane) {
     plane.enroll("two").await;
     plane.release("two").await;
     let report = async |revision, generation| {
-        service.report(node.caller.clone(), Desired { revision, generation }).await
+        service.report(node.caller(), Desired { revision, generation }).await
     };
-    let applied = async || service.own_node(node.caller.clone()).await.unwrap().applied;
+    let applied = async || service.own_node(node.caller()).await.unwrap().applied;
     let at = |revision, generation| Some(Desired { revision, generation });
     report(0, 0).await.unwrap();
     assert_eq!(applied().await, at(0, 0));
@@ -151,14 +140,17 @@ async fn a_token_is_replaced_once_and_for_all(plane: Plane) {
     let under = async |caller: &Context, token: &Bearer| {
         service.rotate_own_token(caller.clone(), token.clone()).await
     };
-    assert!(matches!(under(&node.caller, &other.token).await, Err(Error::Conflict { .. })));
+    assert!(matches!(
+        under(&node.caller(), &other.request.token).await,
+        Err(Error::Conflict { .. })
+    ));
     let polling = plane.poll(&node).await;
-    under(&node.caller, &token).await.unwrap();
+    under(&node.caller(), &token).await.unwrap();
     // The poll under the old token ends with it.
     assert!(matches!(polling.answer().await, Err(Error::Unauthorized { .. })));
-    let former = service.own_node(node.caller.clone()).await;
+    let former = service.own_node(node.caller()).await;
     assert!(matches!(former, Err(Error::Unauthorized { .. })));
-    assert!(matches!(under(&node.caller, &token).await, Err(Error::Unauthorized { .. })));
+    assert!(matches!(under(&node.caller(), &token).await, Err(Error::Unauthorized { .. })));
     // Its answer may have been lost: under the new one the same is nothing new.
     under(&Context::bearer(token.clone()), &token).await.unwrap();
     let own = service.own_node(Context::bearer(token)).await.unwrap();
@@ -168,7 +160,7 @@ async fn a_token_is_replaced_once_and_for_all(plane: Plane) {
 async fn bundles_are_rendered_once(plane: Plane) {
     let node = plane.enroll("one").await;
     let service = plane.service();
-    let bundle = async || service.own_bundle(node.caller.clone()).await.unwrap();
+    let bundle = async || service.own_bundle(node.caller()).await.unwrap();
     let first = bundle().await;
     assert_eq!(
         (first.known_digest(), first.desired()),
@@ -197,12 +189,11 @@ async fn bundles_are_rendered_once(plane: Plane) {
 async fn a_poll_is_answered_when_something_changed(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
     // It has something else: it is told at once.
-    let told =
-        plane.service().watch(node.caller.clone(), Desired { revision: 0, generation: 1 }, LONG);
+    let told = plane.service().watch(node.caller(), Desired { revision: 0, generation: 1 }, LONG);
     assert_eq!(told.await.unwrap(), Some(Desired { revision: 1, generation: 1 }));
     // Nothing changes.
     let seen = Desired { revision: 1, generation: 1 };
-    let told = plane.service().watch(node.caller.clone(), seen, Duration::from_millis(1)).await;
+    let told = plane.service().watch(node.caller(), seen, Duration::from_millis(1)).await;
     assert_eq!(told.unwrap(), None);
     assert_eq!(plane.service().waiting_polls(), 0);
     // Another is released: one is told of the revision, the other that it is gone.
@@ -221,7 +212,7 @@ async fn a_poll_that_nobody_waits_for_any_more_leaves_nothing(plane: Plane) {
         polls.push(plane.poll(&node).await);
     }
     let seen = polls.first().unwrap().seen;
-    let fifth = plane.last().watch(node.caller.clone(), seen, LONG).await;
+    let fifth = plane.last().watch(node.caller(), seen, LONG).await;
     assert!(matches!(fifth, Err(Error::RateLimited { .. })), "{fifth:?}");
     for polling in polls {
         polling.poll.abort();
@@ -241,12 +232,12 @@ async fn no_change_is_missed(plane: Plane) {
     let mut nodes = vec![];
     for number in 0..NODES {
         let member = plane.enroll(&format!("staying-{number}")).await;
-        let service = Arc::clone(plane.services.get(number % plane.services.len()).unwrap());
+        let service = Arc::clone(plane.instance(number));
         nodes.push(tokio::spawn(async move {
             let mut seen = Desired { revision: 1, generation: 1 };
             let mut answers = 0;
             while seen.revision <= CHANGES {
-                let told = service.watch(member.caller.clone(), seen, LONG).await.unwrap();
+                let told = service.watch(member.caller(), seen, LONG).await.unwrap();
                 let told = told.unwrap_or_else(|| panic!("a poll ran out at {seen:?}"));
                 assert!(told.revision > seen.revision, "{told:?} after {seen:?}");
                 (seen, answers) = (told, answers + 1);
@@ -264,7 +255,7 @@ async fn no_change_is_missed(plane: Plane) {
 
 async fn certificates_are_renewed_when_they_are_due(plane: Plane) {
     let node = plane.enroll("one").await;
-    let renew = async || plane.last().renew(node.caller.clone(), None).await.unwrap();
+    let renew = async || plane.last().renew(node.caller(), None).await.unwrap();
     let early = renew().await;
     assert!(!early.renewed);
     assert_eq!(early.certificates, node.enrolled.certificates);
@@ -281,7 +272,7 @@ async fn certificates_are_renewed_when_they_are_due(plane: Plane) {
     let again = renew().await;
     assert_eq!((again.renewed, &again.certificates), (false, &due.certificates));
     assert_eq!((again.desired, again.renew_at), (due.desired, due.renew_at));
-    let bundle = plane.last().own_bundle(node.caller.clone()).await.unwrap();
+    let bundle = plane.last().own_bundle(node.caller()).await.unwrap();
     let (_, file) = bundle
         .render(|bundle| Ok(bundle.file("node.crt").unwrap_or_default().to_owned()))
         .await
@@ -300,7 +291,7 @@ async fn certificates_are_renewed_when_they_are_due(plane: Plane) {
 async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
     let renew =
-        async |key: &PublicKey| plane.service().renew(node.caller.clone(), Some(key.clone())).await;
+        async |key: &PublicKey| plane.service().renew(node.caller(), Some(key.clone())).await;
     let (second, third) = (new_key(), new_key());
     let renewed = renew(&second).await.unwrap();
     assert!(renewed.renewed);
@@ -325,7 +316,7 @@ async fn a_node_may_have_another_key_once_a_minute(plane: Plane) {
 async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
     let renew = async |member: &Member, key: &PublicKey| {
-        plane.service().renew(member.caller.clone(), Some(key.clone())).await
+        plane.service().renew(member.caller(), Some(key.clone())).await
     };
     for _ in 0..10 {
         assert!(renew(&node, &new_key()).await.unwrap().renewed);
@@ -340,7 +331,7 @@ async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {
     );
     // The others' keys, and its own next certificate, are as before.
     assert!(renew(&other, &new_key()).await.unwrap().renewed);
-    let due = plane.service().renew(node.caller.clone(), None).await.unwrap();
+    let due = plane.service().renew(node.caller(), None).await.unwrap();
     assert!(!due.renewed);
     plane.pass(left - 1);
     assert!(matches!(renew(&node, &next).await, Err(Error::RateLimited { retry_after: 1, .. })));
@@ -354,8 +345,8 @@ async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
     plane.pass(10 * 86_400);
     let mut asked = vec![];
     for number in 0..8 {
-        let service = plane.services.get(number % plane.services.len()).unwrap();
-        let (service, caller) = (Arc::clone(service), node.caller.clone());
+        let service = plane.instance(number);
+        let (service, caller) = (Arc::clone(service), node.caller());
         asked.push(tokio::spawn(async move { service.renew(caller, None).await }));
     }
     let mut issued = 0;
@@ -396,7 +387,7 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
     assert!(is_kept_out(&told, NodeState::Suspended), "{told:?}");
     let revision = others.answer().await.unwrap().unwrap().revision;
     assert_eq!(revision, seen.revision + 1);
-    let caller = || node.caller.clone();
+    let caller = || node.caller();
     let nothing = Desired { revision: 0, generation: 0 };
     for refused in [
         service.own_node(caller()).await.map(drop),
@@ -442,34 +433,7 @@ async fn what_an_operator_changes_of_a_node_wakes_it(plane: Plane) {
     others.poll.abort();
 }
 
-macro_rules! on_engines_and_instances {
-    ($($name:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let plane = super::Plane::on(super::Engine::Sqlite, 1).await;
-                super::$name(plane.unwrap()).await;
-            })*
-        }
-        mod postgresql {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let Some(plane) = super::Plane::on(super::Engine::Postgres, 1).await else { return };
-                super::$name(plane).await;
-            })*
-        }
-        /// What one instance changes, the other's nodes learn.
-        mod two_instances {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let Some(plane) = super::Plane::on(super::Engine::Postgres, 2).await else { return };
-                super::$name(plane).await;
-            })*
-        }
-    };
-}
-
-on_engines_and_instances! {
+on_both_engines! {
     a_node_is_told_what_it_is
     reports_never_go_back_or_ahead
     a_token_is_replaced_once_and_for_all
@@ -483,4 +447,5 @@ on_engines_and_instances! {
     renewing_at_the_same_time_issues_one_certificate
     who_is_kept_out_is_told_so_at_once
     what_an_operator_changes_of_a_node_wakes_it
+    ; with_two_instances: two_instances
 }

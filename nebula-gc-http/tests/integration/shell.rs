@@ -1,102 +1,21 @@
 //! What people give `nebula-gc` in place of JSON and ids, and what they are shown.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use nebula_pki::key::SigningKey;
-use nebula_pki::{CaParameters, Certificate, Curve, Issuer, SystemRandom, Validity, Version};
+use crate::support::shell::{Shell, text};
+use nebula_pki::{Certificate, Curve};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
-
-struct Shell {
-    place: TempDir,
-    server: Child,
-    url: String,
-}
-
-impl Shell {
-    fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().current_dir(place.path()).args(["serve", "--listen", "127.0.0.1:0"]);
-        let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let serving = lines.next().unwrap().unwrap();
-        let url = serving.split(' ').nth(1).unwrap().trim_end_matches('/').to_owned();
-        // The last line that it prints.
-        assert!(lines.next().unwrap().unwrap().contains("operator.key"));
-        Self { place, server, url }
-    }
-
-    fn run(&self, line: &str) -> Output {
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().current_dir(self.place.path()).env("NEBULAGC_SERVER", &self.url);
-        command.args(line.split_whitespace()).output().unwrap()
-    }
-
-    #[track_caller]
-    fn says(&self, line: &str) -> String {
-        let output = self.run(line);
-        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
-        assert!(output.stderr.is_empty(), "{line}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    #[track_caller]
-    fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.says(&format!("admin {line} --output json"))).unwrap()
-    }
-
-    #[track_caller]
-    fn fails(&self, code: i32, line: &str) -> String {
-        let output = self.run(line);
-        assert_eq!(output.status.code(), Some(code), "{line}: {}", text(&output.stderr));
-        text(&output.stderr)
-    }
-
-    /// The certificates that a network trusts.
-    fn cas(&self, network: &str) -> Vec<Certificate> {
-        let pem = self.says(&format!("admin networks ca {network}"));
-        Certificate::from_pem_many(pem.as_bytes()).unwrap()
-    }
-
-    fn file(&self, name: &str, text: &str) {
-        std::fs::write(self.place.path().join(name), text).unwrap();
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// A CA as `nebula-cert` makes one, and its key.
-fn made_elsewhere() -> (Issuer<SigningKey>, String) {
-    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let pem = key.to_pem().to_string();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let now = i64::try_from(now).unwrap();
-    let validity = Validity { not_before: now - 60, not_after: now + 400 * 86_400 };
-    (Issuer::self_signed(Version::V2, CaParameters::new("old", validity), key).unwrap(), pem)
+/// The certificates that a network trusts.
+fn cas(shell: &Shell, network: &str) -> Vec<Certificate> {
+    let pem = shell.says(&format!("admin networks ca {network}"));
+    Certificate::from_pem_many(pem.as_bytes()).unwrap()
 }
 
 #[test]
 fn a_networks_ca_is_said_in_flags() {
     let shell = Shell::new();
-    let made = shell.json(
-        "networks create --name a --prefixes 10.1.0.0/24 --curve P256 --ca-name roots --ca-lifetime 2y",
-    );
+    let made = shell.json("networks create --name a --prefixes 10.1.0.0/24 --curve P256 --ca-name roots --ca-lifetime 2y", &[]);
     assert_eq!(made["curve"], "P256");
-    let ca = shell.cas("a")[0].clone();
+    let ca = cas(&shell, "a")[0].clone();
     let details = ca.unverified_details();
     assert_eq!((details.name_bytes(), ca.curve()), (b"roots".as_slice(), Curve::P256));
     // It begins an hour before now.
@@ -104,21 +23,19 @@ fn a_networks_ca_is_said_in_flags() {
 
     // Another, by its name; whoever asks again does not get one more.
     shell.says("admin networks add-ca a --name roots-2");
-    assert_eq!(shell.cas("a").len(), 2);
+    assert_eq!(cas(&shell, "a").len(), 2);
     let again = shell.fails(1, "admin networks add-ca a --name roots-2");
     assert!(again.contains("name") && again.ends_with("(conflict)\n"), "{again}");
-    assert_eq!(shell.cas("a").len(), 2);
+    assert_eq!(cas(&shell, "a").len(), 2);
 
-    let (elsewhere, key) = made_elsewhere();
-    shell.file("old.crt", &elsewhere.certificate().to_pem());
-    shell.file("old.key", &key);
+    let elsewhere = shell.ca_from_elsewhere();
     let flags = "--ca-certificate @old.crt --ca-key @old.key";
     shell.says(&format!("admin networks create --name b --prefixes 10.2.0.0/24 {flags}"));
-    assert_eq!(shell.cas("b")[0].fingerprint(), elsewhere.certificate().fingerprint());
+    assert_eq!(cas(&shell, "b")[0].fingerprint(), elsewhere.certificate().fingerprint());
 
     // Of which only the lifetime is said, it has the network's name.
     shell.says("admin networks create --name d --prefixes 10.4.0.0/24 --ca-lifetime 30d");
-    let ca = shell.cas("d")[0].clone();
+    let ca = cas(&shell, "d")[0].clone();
     let details = ca.unverified_details();
     assert_eq!(details.name_bytes(), b"d");
     assert_eq!(details.not_after() - details.not_before(), 30 * 86_400 + 3600);
@@ -146,20 +63,20 @@ fn a_networks_ca_is_said_in_flags() {
 fn nodes_are_named_by_their_names() {
     let shell = Shell::new();
     shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
-    let link = shell.json("join-tokens create n --name t --uses 3")["link"].clone();
+    let link = shell.json("join-tokens create n --name t --uses 3", &[])["link"].clone();
     for name in ["web", "web-2"] {
         shell.says(&format!("join {} --name {name} --out {name}", link.as_str().unwrap()));
     }
-    let by_name = shell.json("nodes show n web");
+    let by_name = shell.json("nodes show n web", &[]);
     assert_eq!(by_name["addresses"], json!(["10.1.0.1"]));
     let id = by_name["id"].as_str().unwrap();
-    assert_eq!(shell.json(&format!("nodes show n {id}")), by_name);
-    assert_eq!(shell.json("nodes set n web-2 --groups a")["groups"], json!(["a"]));
+    assert_eq!(shell.json(&format!("nodes show n {id}"), &[]), by_name);
+    assert_eq!(shell.json("nodes set n web-2 --groups a", &[])["groups"], json!(["a"]));
     assert_eq!(shell.says("admin nodes delete n web"), "");
     // A released node has no name that others might not have.
     let gone = shell.fails(1, "admin nodes show n web");
     assert!(gone.contains("no node of n has the name \"web\""), "{gone}");
-    assert_eq!(shell.json(&format!("nodes show n {id}"))["state"], "released");
+    assert_eq!(shell.json(&format!("nodes show n {id}"), &[])["state"], "released");
     assert!(shell.fails(1, "admin nodes show m web").contains("(not_found)"));
 }
 
@@ -167,10 +84,9 @@ fn nodes_are_named_by_their_names() {
 fn what_is_in_the_way_of_an_import_is_a_table() {
     let shell = Shell::new();
     shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
-    let foreign = made_elsewhere().0;
-    shell.file("hosts.pem", &foreign.certificate().to_pem());
+    shell.ca_from_elsewhere();
     // It keeps the import undone, which the exit code tells.
-    let output = shell.run("admin networks import n --certificates @hosts.pem --dry-run");
+    let output = shell.run("admin networks import n --certificates @old.crt --dry-run");
     assert_eq!(output.status.code(), Some(1));
     let report = text(&output.stdout);
     let lines: Vec<_> = report.lines().skip_while(|line| *line != "CONFLICTS").collect();
@@ -186,7 +102,7 @@ fn what_cant_be_done_is_told_with_what_to_do() {
     // With nothing in it but the first operator key.
     assert_eq!(shell.says("verify"), "No inconsistencies found.\n");
     shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
-    let link = shell.json("join-tokens create n --name t --uses 9")["link"].clone();
+    let link = shell.json("join-tokens create n --name t --uses 9", &[])["link"].clone();
     let link = link.as_str().unwrap();
     let https = shell.url.replacen("http:", "https:", 1);
     shell.file("empty", "\n");
@@ -226,13 +142,13 @@ fn what_cant_be_done_is_told_with_what_to_do() {
 fn a_device_joins_as_a_lighthouse() {
     let shell = Shell::new();
     shell.says("admin networks create --name n --prefixes 10.1.0.0/24");
-    let plain = shell.json("join-tokens create n --name t")["link"].clone();
+    let plain = shell.json("join-tokens create n --name t", &[])["link"].clone();
     let join = |link: &Value, endpoint: &str| {
         format!("join {} --name a --out a --endpoint {endpoint}", link.as_str().unwrap())
     };
     let refused = shell.fails(1, &join(&plain, "192.0.2.1:4242"));
     assert!(refused.contains("lighthouse"), "{refused}");
-    let link = shell.json("join-tokens create n --name t --lighthouse")["link"].clone();
+    let link = shell.json("join-tokens create n --name t --lighthouse", &[])["link"].clone();
     for (endpoint, told) in [("192.0.2.1", "lighthouse.endpoint"), ("192.0.2.1:0", "lighthouse")] {
         let refused = shell.fails(1, &join(&link, endpoint));
         assert!(refused.contains(told), "{refused}");
@@ -240,6 +156,6 @@ fn a_device_joins_as_a_lighthouse() {
     shell.says(&join(&link, "192.0.2.1:4242"));
     let yaml = std::fs::read_to_string(shell.place.path().join("a/nebula.yml")).unwrap();
     assert!(yaml.contains("am_lighthouse: true") && yaml.contains("4242"), "{yaml}");
-    let node = shell.json("nodes show n a");
+    let node = shell.json("nodes show n a", &[]);
     assert_eq!(node["lighthouse"]["endpoint"], "192.0.2.1:4242");
 }

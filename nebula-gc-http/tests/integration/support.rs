@@ -5,8 +5,11 @@ pub mod fleet;
 pub mod native;
 mod place;
 pub mod requests;
+pub mod server;
+pub mod shell;
 
 pub use place::{Engine, Place};
+pub use server::Server;
 
 /// Makes a test of an async function for each engine: it is given the [`Fixture`] that it asks for.
 macro_rules! on_both_engines {
@@ -25,6 +28,19 @@ macro_rules! on_both_engines {
             }
         }
     )*};
+    // And with two instances over one PostgreSQL, where what one changes the other's nodes learn.
+    ($($test:ident)* ; with_two_instances: $two:ident) => {
+        on_both_engines! { $($test)* }
+        mod with_two_instances {
+            use $crate::support::{Engine, run};
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    run(Engine::Postgres, |plane| super::$test(super::$two(plane))).await;
+                }
+            )*
+        }
+    };
 }
 
 /// What tests are given on an engine.

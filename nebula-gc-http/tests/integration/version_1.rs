@@ -39,7 +39,7 @@ fn opened() -> Plane {
 
 #[track_caller]
 fn verify(plane: &Plane) {
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 /// Asks in the dialect.
@@ -68,17 +68,13 @@ async fn it_is_migrated_and_sound() {
     let plane = opened();
     let versions = "SELECT version FROM nebula_schema WHERE component = 'gc'";
     let newest = nebula_gc_http::COMPONENT.migrations.last().unwrap().version;
-    assert_eq!(plane.place.number(versions), newest);
-    let rows = plane.place.rows();
-    let Plane { place, service, router, key, .. } = plane;
-    drop((service, router));
-    let again = Plane::over(
-        place,
-        ServerSecrets::from_json(SECRETS).unwrap(),
-        told()["now"].as_i64().unwrap(),
-        &key,
-    );
-    assert_eq!(again.place.rows(), rows, "once");
+    assert_eq!(plane.number(versions), newest);
+    let rows = plane.rows();
+    let (server, key) = plane.into_server();
+    drop(server.service);
+    let secrets = ServerSecrets::from_json(SECRETS).unwrap();
+    let again = Plane::over(server.place, secrets, told()["now"].as_i64().unwrap(), &key);
+    assert_eq!(again.rows(), rows, "once");
 }
 
 #[tokio::test]

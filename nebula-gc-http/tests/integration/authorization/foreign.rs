@@ -332,7 +332,7 @@ async fn nothing_foreign_is_had_with_any_credential(plane: Plane) {
         }
     }
     let plane = &foreign.world.plane;
-    let events = || plane.place.number("SELECT count(*) FROM alloc_event");
+    let events = || plane.number("SELECT count(*) FROM alloc_event");
     let (before, mut dice, mut wrong) = (events(), Dice(13), vec![]);
     for who in &credentials {
         let mut asked = 0;
@@ -375,7 +375,7 @@ async fn nothing_foreign_is_had_with_any_credential(plane: Plane) {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(events(), before, "nothing was done");
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 /// Also to a root operator.

@@ -80,7 +80,7 @@ async fn a_released_address_goes_to_who_shows_that_it_was_theirs(plane: Plane) {
         release(&plane, &format!("device%20{n}")).await;
         let thief = register(&plane, secret, &device(&id, &fresh_key())).await;
         assert_ne!(address(&thief), had, "another key");
-        plane.place.verify(plane.now());
+        plane.verify();
     }
     let key = fresh_key();
     let had = address(&register(&plane, &one, &device("same", &key)).await);
@@ -90,7 +90,7 @@ async fn a_released_address_goes_to_who_shows_that_it_was_theirs(plane: Plane) {
     release(&plane, "lost").await;
     let by_operator = register(&plane, &plane.key, &device("lost", &fresh_key())).await;
     assert_eq!(address(&by_operator), had);
-    plane.place.verify(plane.now());
+    plane.verify();
 
     // A native node.
     let first = native("laptop");
@@ -139,7 +139,7 @@ async fn a_released_address_goes_to_who_shows_that_it_was_theirs(plane: Plane) {
     stranger["formerNodeToken"] = first["nodeToken"].clone();
     stranger["network"] = json!("beside");
     plane.post("/enroll", &stranger).await.problem(409, "key_mismatch");
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 async fn who_shows_a_public_key_alone_keeps_that_key(plane: Plane) {
@@ -154,7 +154,7 @@ async fn who_shows_a_public_key_alone_keeps_that_key(plane: Plane) {
     second["publicKey"] = first["publicKey"].clone();
     let (node, again) = enroll(&plane, &secret, &second).await;
     assert_eq!(again, had);
-    plane.place.verify(plane.now());
+    plane.verify();
     let renew = async |who: &Value, body: Value| {
         plane.ask("POST", "/node/renew", &text(who, "nodeToken"), Some(&body)).await
     };
@@ -175,14 +175,14 @@ async fn who_shows_a_public_key_alone_keeps_that_key(plane: Plane) {
     let (node, again) = enroll(&plane, &secret, &fourth).await;
     assert_eq!(again, had);
     renew(&fourth, another.clone()).await.problem(409, "key_mismatch");
-    plane.place.verify(plane.now());
+    plane.verify();
 
     // Until the quarantine would have ended: the first node's certificate has.
     plane.pass(13 * DAY - 120);
     renew(&fourth, another.clone()).await.problem(409, "key_mismatch");
     plane.pass(240);
     assert_eq!(renew(&fourth, another).await.expect(200)["renewed"], true);
-    plane.place.verify(plane.now());
+    plane.verify();
     delete(&plane, &node).await;
 
     // With the token of the first, or with an operator key, it is free.
@@ -200,7 +200,7 @@ async fn who_shows_a_public_key_alone_keeps_that_key(plane: Plane) {
     let had = address(&register(&plane, &secret, &device("old", &key)).await);
     let changed = register(&plane, &plane.key, &device("old", &fresh_key())).await;
     assert_eq!(address(&changed), had);
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 async fn who_comes_back_gets_only_what_it_may_have(plane: Plane) {
@@ -233,7 +233,7 @@ async fn who_comes_back_gets_only_what_it_may_have(plane: Plane) {
         }
         let (_, has) = enroll(&plane, second, &back).await;
         assert_eq!(has == had, keeps, "{n}: {had} {has}");
-        plane.place.verify(plane.now());
+        plane.verify();
     }
     // What is reserved since is not to be had.
     let body = native("reserved");
@@ -244,7 +244,7 @@ async fn who_comes_back_gets_only_what_it_may_have(plane: Plane) {
     let mut back = native("reserved");
     back["formerNodeToken"] = body["nodeToken"].clone();
     assert_ne!(enroll(&plane, &any, &back).await.1, had);
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 async fn a_device_is_registered_again_with_the_token_it_came_with(plane: Plane) {
@@ -288,7 +288,7 @@ async fn a_join_token_that_ended_renews_nothing(plane: Plane) {
     let (guest, other) = (device("guest", &fresh_key()), device("other", &fresh_key()));
     register(&plane, &short, &guest).await.expect(200);
     let first = register(&plane, &long, &other).await.expect(200);
-    let rows = || plane.place.number("SELECT COUNT(*) FROM gc_certificate");
+    let rows = || plane.number("SELECT COUNT(*) FROM gc_certificate");
     // Renewal is due.
     plane.pass(300 * DAY);
     let before = rows();

@@ -114,7 +114,7 @@ async fn ids_come_before_names_that_are_there_already(plane: Plane) {
     let own = plane.ask("POST", "/networks", &rival, Some(&network)).await.expect(201);
     let id = text(&prod, "id");
     // As it could be made before that was refused.
-    plane.place.sql(&format!("UPDATE gc_network SET name = '{id}' WHERE name = 'own'"));
+    plane.sql(&format!("UPDATE gc_network SET name = '{id}' WHERE name = 'own'"));
     for (n, name) in forms(&id).into_iter().enumerate() {
         let path = format!("/networks/{name}");
         assert_eq!(plane.get(&path).await.expect(200)["id"], prod["id"], "{name}");
@@ -196,7 +196,7 @@ async fn names_that_differ_in_case_or_a_last_dot_are_one(plane: Plane) {
         let device = json!({"projectId": "demo", "deviceId": id, "deviceName": format!("d{n}"), "publicKey": enrollment("")["publicKey"]});
         dialect(&plane, "/register", &plane.key, Some(&device)).await.expect(200);
     }
-    plane.place.verify(plane.now());
+    plane.verify();
 }
 
 async fn a_new_name_has_nothing_that_nobody_sees(plane: Plane) {
@@ -230,14 +230,14 @@ async fn a_new_name_has_nothing_that_nobody_sees(plane: Plane) {
     let id = plane.get("/networks/demo").await.expect(200)["id"].as_str().unwrap().to_owned();
     make(&plane, "/networks", &format!("{id}.")).await.problem(409, "conflict");
     // One that is there already stays, and is known.
-    plane.place.sql("UPDATE gc_network SET name = 'de\u{200b}mo'");
+    plane.sql("UPDATE gc_network SET name = 'de\u{200b}mo'");
     let path = "/networks/de%E2%80%8Bmo";
     assert_eq!(plane.get(path).await.expect(200)["name"], "de\u{200b}mo");
     assert_eq!(plane.patch(path, &json!({"mtu": 1400})).await.expect(200)["mtu"], 1400);
     let device =
         json!({"deviceId": "d", "deviceName": "old", "publicKey": enrollment("")["publicKey"]});
     let registered = dialect(&plane, "/register", &plane.key, Some(&device)).await.expect(200);
-    plane.place.sql("UPDATE gc_node SET name = 'ol\u{200b}d'");
+    plane.sql("UPDATE gc_node SET name = 'ol\u{200b}d'");
     let mut known = device.clone();
     known["deviceName"] = json!("ol\u{200b}d");
     known["groups"] = json!(["a"]);

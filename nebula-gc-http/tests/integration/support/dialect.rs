@@ -1,53 +1,37 @@
-//! A service over a database of its own, asked as over HTTP but without a socket.
+//! A control plane asked by clients of the dialect.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Deref;
 
-use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
-use http_body_util::BodyExt;
-use nebula_gc_http::{Bearer, ServerSecrets, Service, api};
+use axum::http::Request;
 use nebula_pki::key::PublicKey;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
+use super::native;
 pub use super::requests::{START, new_key};
-use super::{Engine, Fixture, Place};
+use super::{Engine, Fixture};
 
-pub struct Plane {
-    pub router: Router,
-    pub service: Arc<Service>,
-    pub key: Bearer,
-    now: Arc<AtomicI64>,
-    place: Place,
-}
+pub struct Plane(native::Plane);
 
-pub struct Answer {
-    pub status: StatusCode,
-    pub content_type: String,
-    pub bytes: Vec<u8>,
-}
+pub struct Answer(native::Answer);
 
 impl Fixture for Plane {
-    /// A control plane without a network; nothing where the engine is missing.
     async fn on(engine: Engine) -> Option<Self> {
-        let place = Place::on(engine)?;
-        let now = Arc::new(AtomicI64::new(START));
-        let clock = Arc::clone(&now);
-        let (send, receive) = std::sync::mpsc::channel();
-        let service = Service::start(
-            place.open(),
-            ServerSecrets::generate().unwrap(),
-            move || clock.load(Ordering::Relaxed),
-            move |key| {
-                send.send(key.clone()).unwrap();
-                Ok(())
-            },
-        );
-        let service = Arc::new(service.unwrap());
-        let router = api::router(Arc::clone(&service));
-        Some(Self { router, service, key: receive.recv().unwrap(), now, place })
+        native::Plane::on(engine).await.map(Self)
+    }
+}
+
+impl Deref for Plane {
+    type Target = native::Plane;
+    fn deref(&self) -> &native::Plane {
+        &self.0
+    }
+}
+
+impl Deref for Answer {
+    type Target = native::Answer;
+    fn deref(&self) -> &native::Answer {
+        &self.0
     }
 }
 
@@ -59,16 +43,12 @@ impl Plane {
         self.post("/pools", &body).await.expect(200);
     }
 
-    pub fn pass(&self, seconds: i64) {
-        self.now.fetch_add(seconds, Ordering::Relaxed);
-    }
-
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send("POST", path, Some(self.key.expose()), Some(&body.to_string())).await
+        self.send("POST", path, Some(&self.key), Some(&body.to_string())).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, Some(self.key.expose()), None).await
+        self.send("GET", path, Some(&self.key), None).await
     }
 
     pub async fn send(
@@ -89,39 +69,18 @@ impl Plane {
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let content_type =
-            response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
-        let status = response.status();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
-        Answer { status, content_type: content_type.unwrap_or_default(), bytes }
+        Answer(self.0.send(request).await)
     }
 
     /// Registers a device under its own id as its name.
     pub async fn register(&self, device: &str, key: &PublicKey) -> Answer {
         self.post("/register", &registration(device, key)).await
     }
-
-    /// Every row of every table, to compare.
-    pub fn rows(&self) -> Vec<String> {
-        self.place.rows()
-    }
-
-    /// What one SQL query answers, as numbers.
-    #[track_caller]
-    pub fn number(&self, sql: &str) -> i64 {
-        self.place.number(sql)
-    }
-
-    /// Changes rows behind the service's back.
-    pub fn sql(&self, text: &str) {
-        self.place.sql(text);
-    }
 }
 
 impl Answer {
     pub fn json(&self) -> Value {
-        assert_eq!(self.content_type, "application/json");
+        assert_eq!(self.header("content-type"), "application/json");
         serde_json::from_slice(&self.bytes).unwrap()
     }
 
@@ -129,7 +88,7 @@ impl Answer {
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         let text = String::from_utf8_lossy(&self.bytes);
-        assert_eq!(self.status.as_u16(), status, "{text}");
+        assert_eq!(self.status, status, "{text}");
         let body = self.json();
         assert_eq!(body["success"], json!(status == 200));
         body.get("data").cloned().unwrap_or(body)

@@ -1,22 +1,25 @@
 //! A network of nodes on either engine, as its operators and its time see it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_gc_http::{
     Context, DeviceId, Enrolled, Enrollment, Error, Expected, NodeDetails, NodeId, Options,
-    ServerSecrets, Service, Unapplied, Upkeep, Violation, verify,
+    ServerSecrets, Signers, Unapplied, Upkeep, Violation, verify,
 };
 
 use super::requests::{self, make_demo};
 pub use super::requests::{START, demo, groups, new_key};
-use super::{Engine, Fixture, Place};
+use super::{Engine, Fixture, Place, Server, server};
 
-pub struct Fleet {
-    pub service: Arc<Service>,
-    secrets: ServerSecrets,
-    now: Arc<AtomicI64>,
-    pub place: Place,
+pub struct Fleet(Server);
+
+impl Deref for Fleet {
+    type Target = Server;
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 /// A node and what it enrolled with.
@@ -35,83 +38,53 @@ impl Member {
 impl Fixture for Fleet {
     /// One with the network `demo`; nothing where the engine is missing.
     async fn on(engine: Engine) -> Option<Self> {
-        Some(Self::start(Place::on(engine)?).await)
+        let server = Server::start(Place::on(engine)?, START);
+        make_demo(&server.service, "10.1.0.0/24").await;
+        Some(Self(server))
     }
 }
 
 impl Fleet {
-    async fn start(place: Place) -> Self {
-        let secrets = ServerSecrets::generate().unwrap();
-        let now = Arc::new(AtomicI64::new(START));
-        let service = instance(&place, &secrets, &now);
-        let fleet = Self { service, secrets, now, place };
-        make_demo(&fleet.service, "10.1.0.0/24").await;
-        fleet
-    }
-
-    /// Another instance over the same server.
-    pub fn another(&self) -> Arc<Service> {
-        instance(&self.place, &self.secrets, &self.now)
-    }
-
     /// The same after its server was stopped and started with other secrets.
     pub fn restarted(self, change: impl FnOnce(ServerSecrets) -> ServerSecrets) -> Self {
-        let Self { service, secrets, now, place } = self;
-        assert_eq!(Arc::strong_count(&service), 1);
-        drop(service);
-        let secrets = change(secrets);
-        Self { service: instance(&place, &secrets, &now), secrets, now, place }
+        self.again(|_, _, secrets| change(secrets))
     }
 
     /// The same after its server was stopped, its clock put back by so many seconds, and the clock
     /// confirmed where the last event is later by more than is believed.
     pub fn put_back(self, seconds: i64) -> Self {
-        let Self { service, secrets, now, place } = self;
+        self.again(|place, clock, secrets| {
+            let at = clock.fetch_sub(seconds, Ordering::Relaxed) - seconds;
+            if place.number("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1") > at + 3_600 {
+                place.confirm_clock(at);
+            }
+            secrets
+        })
+    }
+
+    fn again(
+        self,
+        meanwhile: impl FnOnce(&Place, &AtomicI64, ServerSecrets) -> ServerSecrets,
+    ) -> Self {
+        let Server { service, secrets, clock, place } = self.0;
         assert_eq!(Arc::strong_count(&service), 1);
         drop(service);
-        let at = now.fetch_sub(seconds, Ordering::Relaxed) - seconds;
-        if place.number("SELECT at FROM alloc_event ORDER BY id DESC LIMIT 1") > at + 3_600 {
-            place.confirm_clock(at);
-        }
-        Self { service: instance(&place, &secrets, &now), secrets, now, place }
+        let secrets = meanwhile(&place, &clock, secrets);
+        let service = server::instance(&place, &secrets, Signers::default(), &clock, |_| Ok(()));
+        Self(Server { service, secrets, clock, place })
     }
 
     /// The same, that forgets what has been over for so many seconds.
-    pub fn forgetting(self, seconds: i64) -> Self {
-        let Self { service, secrets, now, place } = self;
+    pub fn forgetting(mut self, seconds: i64) -> Self {
         let mut options = Options::default();
         options.keep_history = Some(seconds);
-        let service = Arc::into_inner(service).unwrap().with_options(options);
-        Self { service: Arc::new(service), secrets, now, place }
+        let service = Arc::into_inner(self.0.service).unwrap().with_options(options);
+        self.0.service = Arc::new(service);
+        self
     }
 
     pub fn is_shared(&self) -> bool {
         self.place.is_shared()
-    }
-
-    pub fn now(&self) -> i64 {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    pub fn pass(&self, seconds: i64) {
-        self.now.fetch_add(seconds, Ordering::Relaxed);
-    }
-
-    /// Changes rows behind the service's back.
-    pub fn sql(&self, text: &str) {
-        self.place.sql(text);
-    }
-
-    /// A number that one query answers.
-    #[track_caller]
-    pub fn number(&self, query: &str) -> i64 {
-        self.place.number(query)
-    }
-
-    /// That all rules hold.
-    #[track_caller]
-    pub fn verify(&self) {
-        self.place.verify(self.now());
     }
 
     /// Which rules don't hold.
@@ -164,12 +137,6 @@ impl Fleet {
     pub async fn upkeep(&self) -> Upkeep {
         self.service.upkeep().await.unwrap().unwrap()
     }
-}
-
-fn instance(place: &Place, secrets: &ServerSecrets, now: &Arc<AtomicI64>) -> Arc<Service> {
-    let clock = Arc::clone(now);
-    let clock = move || clock.load(Ordering::Relaxed);
-    Arc::new(Service::start(place.open(), secrets.clone(), clock, |_| Ok(())).unwrap())
 }
 
 /// Of a device in two groups, under its name as its id.

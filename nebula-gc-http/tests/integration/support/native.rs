@@ -1,28 +1,33 @@
 //! A control plane on either engine, asked through its native API but without a socket.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt;
-use nebula_gc_http::{Bearer, Error, ServerSecrets, Service, api};
+use nebula_gc_http::{Bearer, ServerSecrets, api};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 pub use super::requests::START;
 use super::requests::new_key;
-use super::{Engine, Fixture, Place};
+use super::{Engine, Fixture, Place, Server};
 
 pub struct Plane {
+    server: Server,
     pub router: Router,
-    pub service: Arc<Service>,
     /// The root operator key.
     pub key: String,
-    now: Arc<AtomicI64>,
-    pub place: Place,
+}
+
+impl Deref for Plane {
+    type Target = Server;
+    fn deref(&self) -> &Server {
+        &self.server
+    }
 }
 
 pub struct Answer {
@@ -36,13 +41,11 @@ impl Fixture for Plane {
     async fn on(engine: Engine) -> Option<Self> {
         let (send, receive) = std::sync::mpsc::channel();
         let secrets = ServerSecrets::generate().unwrap();
-        let keep = move |key: &Bearer| {
+        let server = Server::over(Place::on(engine)?, secrets, START, move |key| {
             send.send(key.expose().to_owned()).unwrap();
             Ok(())
-        };
-        let mut plane = Self::start(Place::on(engine)?, secrets, START, keep);
-        plane.key = receive.recv().unwrap();
-        Some(plane)
+        });
+        Some(Self::of(server, receive.recv().unwrap()))
     }
 }
 
@@ -50,29 +53,16 @@ impl Plane {
     /// One over what another program has written, whose root operator has this key.
     pub fn over(place: Place, secrets: ServerSecrets, now: i64, key: &str) -> Self {
         let keep = |_: &Bearer| panic!("it has an operator key already");
-        Self { key: key.to_owned(), ..Self::start(place, secrets, now, keep) }
+        Self::of(Server::over(place, secrets, now, keep), key.to_owned())
     }
 
-    fn start(
-        place: Place,
-        secrets: ServerSecrets,
-        now: i64,
-        keep: impl FnOnce(&Bearer) -> Result<(), Error> + Send + 'static,
-    ) -> Self {
-        let now = Arc::new(AtomicI64::new(now));
-        let clock = Arc::clone(&now);
-        let clock = move || clock.load(Ordering::Relaxed);
-        let service = Arc::new(Service::start(place.open(), secrets, clock, keep).unwrap());
-        let router = api::router(Arc::clone(&service));
-        Self { router, service, key: String::new(), now, place }
+    fn of(server: Server, key: String) -> Self {
+        Self { router: api::router(Arc::clone(&server.service)), server, key }
     }
 
-    pub fn now(&self) -> i64 {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    pub fn pass(&self, seconds: i64) {
-        self.now.fetch_add(seconds, Ordering::Relaxed);
+    /// What is left of it without its routes, and its key.
+    pub fn into_server(self) -> (Server, String) {
+        (self.server, self.key)
     }
 
     /// As the root operator.
@@ -170,4 +160,24 @@ impl Answer {
         assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
         problem
     }
+}
+
+/// As whoever has the secret, in the dialect; an empty one is none.
+pub async fn dialect(plane: &Plane, path: &str, secret: &str, body: Option<&Value>) -> Answer {
+    let method = match (body, path.starts_with("/release")) {
+        (None, false) => "GET",
+        _ => "POST",
+    };
+    let mut request = Request::builder().method(method).uri(format!("/api/nebula{path}"));
+    if !secret.is_empty() {
+        request = request.header("authorization", format!("Bearer {secret}"));
+    }
+    let request = request.header("content-type", "application/json");
+    let body = body.map(Value::to_string).unwrap_or_default();
+    plane.send(request.body(Body::from(body)).unwrap()).await
+}
+
+/// A field that is a text.
+pub fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap().to_owned()
 }

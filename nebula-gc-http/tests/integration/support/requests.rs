@@ -4,8 +4,8 @@ use nebula_gc_http::{
     AddPool, Bearer, Change, Context, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef,
     NewJoinToken, NodeName, Registration, Service,
 };
-use nebula_pki::key::{AgreementKey, PublicKey};
-use nebula_pki::{Curve, SystemRandom};
+use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
+use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
 
 /// When tests begin.
 pub const START: i64 = 1_800_000_000;
@@ -73,4 +73,12 @@ pub fn join_token(uses: i64, seconds: i64) -> NewJoinToken {
         lighthouse: false,
         pool: None,
     }
+}
+
+/// A CA `old` that is valid for 400 days from then on, and its key.
+pub fn ca(version: Version, since: i64) -> (Issuer<SigningKey>, String) {
+    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
+    let pem = key.to_pem().to_string();
+    let validity = Validity { not_before: since, not_after: since + 400 * 86_400 };
+    (Issuer::self_signed(version, CaParameters::new("old", validity), key).unwrap(), pem)
 }
