@@ -59,16 +59,8 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 /// The words of the older register endpoint, which native code does not know.
-const DIALECT: [&str; 8] = [
-    "AddPool",
-    "ProjectId",
-    "Registration",
-    "deviceName",
-    "nebulaIp",
-    "project",
-    "projectId",
-    "zipBundle",
-];
+const DIALECT: &str =
+    "AddPool ProjectId Registration deviceName nebulaIp project projectId zipBundle";
 
 #[test]
 fn only_the_dialect_has_its_words() {
@@ -76,7 +68,7 @@ fn only_the_dialect_has_its_words() {
         let native = ["nebula-gc-http/src/service/", "nebula-gc-http/src/store"];
         native.iter().any(|place| file.starts_with(place))
             && !file.starts_with("nebula-gc-http/src/service/dialect")
-            && words(line).any(|word| DIALECT.contains(&word))
+            && words(line).any(|word| DIALECT.split(' ').any(|one| one == word))
     });
     assert!(found.is_empty(), "the dialect's words in native code:\n{}", found.join("\n"));
 }
@@ -90,18 +82,10 @@ fn no_step_answers_that_it_was_written_before_it_was_planned() {
 
 #[test]
 fn no_row_is_read_by_the_number_of_a_column() {
-    let reads = [
-        "integer",
-        "text",
-        "blob",
-        "address",
-        "optional_integer",
-        "optional_text",
-        "optional_blob",
-    ];
+    let reads = "integer text blob address optional_integer optional_text optional_blob";
     let found = lines_with(|_, line| {
         line.split('.').any(|call| {
-            let called = reads.iter().find_map(|read| call.strip_prefix(&format!("{read}(")));
+            let called = reads.split(' ').find_map(|read| call.strip_prefix(&format!("{read}(")));
             called.is_some_and(|argument| argument.starts_with(|sign: char| sign.is_ascii_digit()))
         })
     });
@@ -129,46 +113,23 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
 fn an_import_against_the_design_is_found_however_it_is_written() {
     let mut files = sources::read();
     let before = rooms::forbidden(&Imports::new(&files));
-    let against = [
-        ("nebula-gc-http/src/store/tenant.rs", "use crate::Service;", "store -> service"),
-        (
-            "nebula-gc-http/src/store/ca.rs",
-            "use crate::{TenantId as _, Service as Other};",
-            "store -> service",
-        ),
-        (
-            "nebula-gc-http/src/store/node.rs",
-            "use super::super::{service::{self, Caller}};",
-            "store -> service",
-        ),
-        (
-            "nebula-gc-http/src/store/history.rs",
-            "fn f() { crate::service::Service::start(); }",
-            "store -> service",
-        ),
-        (
-            "nebula-gc-http/src/store/pending.rs",
-            "fn f() -> Option<crate::Service> { None }",
-            "store -> service",
-        ),
-        (
-            "nebula-gc-http/src/store/network.rs",
-            "fn f() { println!(\"{}\", crate::Service::NAME) }",
-            "store -> service",
-        ),
-        ("nebula-gc-http/src/store/database.rs", "use axum::Router;", "axum::Router"),
-        ("nebula-gc-http/src/store/schema.rs", "use rusqlite::Row;", "rusqlite::Row"),
-        ("nebula-gc-http/src/service/tenants.rs", "use crate::api::router;", "service -> api"),
-        ("nebula-gc-http/src/client.rs", "use nebula_alloc::lease::Lease;", "client -> leases"),
-        ("nebula-alloc/src/pool.rs", "use nebula_pki::Certificate;", "leases -> pki"),
-        ("nebula-bundle/src/config.rs", "fn f(_: nebula_alloc::Family) {}", "bundle -> addresses"),
-        ("nebula-pki/src/curve.rs", "use nebula_bundle::Error;", "pki -> bundle"),
-        (
-            "nebula-pki/src/validity.rs",
-            "use std::{fs::File, time::SystemTime};",
-            "std::time::SystemTime",
-        ),
-    ];
+    let against = r#"
+nebula-gc-http/src/store/tenant.rs | use crate::Service; | store -> service
+nebula-gc-http/src/store/ca.rs | use crate::{TenantId as _, Service as Other}; | store -> service
+nebula-gc-http/src/store/node.rs | use super::super::{service::{self, Caller}}; | store -> service
+nebula-gc-http/src/store/history.rs | fn f() { crate::service::Service::start(); } | store -> service
+nebula-gc-http/src/store/pending.rs | fn f() -> Option<crate::Service> { None } | store -> service
+nebula-gc-http/src/store/network.rs | fn f() { println!("{}", crate::Service::NAME) } | store -> service
+nebula-gc-http/src/store/database.rs | use axum::Router; | axum::Router
+nebula-gc-http/src/store/schema.rs | use rusqlite::Row; | rusqlite::Row
+nebula-gc-http/src/service/tenants.rs | use crate::api::router; | service -> api
+nebula-gc-http/src/client.rs | use nebula_alloc::lease::Lease; | client -> leases
+nebula-alloc/src/pool.rs | use nebula_pki::Certificate; | leases -> pki
+nebula-bundle/src/config.rs | fn f(_: nebula_alloc::Family) {} | bundle -> addresses
+nebula-pki/src/curve.rs | use nebula_bundle::Error; | pki -> bundle
+nebula-pki/src/validity.rs | use std::{fs::File, time::SystemTime}; | std::time::SystemTime"#;
+    let against = against.lines().skip(1).map(|line| line.split(" | ").collect::<Vec<_>>());
+    let against: Vec<_> = against.map(|cells| (cells[0], cells[1], cells[2])).collect();
     let harmless = [
         ("nebula-gc-http/src/store/join_token.rs", "// use crate::Service;"),
         ("nebula-gc-http/src/store/idempotency.rs", "const TEXT: &str = \"use crate::Service;\";"),

@@ -8,10 +8,12 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::shared::postgres;
+use crate::support::dialect::registration;
+use crate::support::requests::new_key;
+use crate::support::shell::{PROGRAM, has_programs, make_tls, text};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn command(directory: &Path) -> Command {
@@ -23,10 +25,6 @@ fn command(directory: &Path) -> Command {
 
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     command(directory).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// What it says on the standard output, where it succeeds.
@@ -105,13 +103,7 @@ impl Server {
     /// Registers a device, which needs the CA's key.
     #[track_caller]
     fn register(&self, device: &str) {
-        use nebula_pki::key::AgreementKey;
-        use nebula_pki::{Curve, SystemRandom};
-        let key = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-        let key = key.public_key().to_pem();
-        let body = json!({
-            "projectId": "demo", "deviceId": device, "deviceName": device, "publicKey": key
-        });
+        let body = registration(device, &new_key());
         let (status, body) = self.ask("POST", "/api/nebula/register", &body);
         assert_eq!(status, 200, "{body}");
     }
@@ -436,25 +428,13 @@ fn curl(directory: &Path, server: &Server, name: &str) -> Result<String, String>
 
 #[test]
 fn https_takes_a_new_certificate_on_sighup() {
-    let there = |program| Command::new(program).arg("--version").output().is_ok();
-    if !there("curl") || !there("openssl") {
-        let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
-        assert!(!required, "curl or openssl is not installed");
-        eprintln!("skipped: curl or openssl is not installed");
+    if !has_programs(&["curl", "openssl"]) {
         return;
     }
     let place = tempfile::tempdir().unwrap();
     let file = |name: &str| place.path().join(name);
     for name in ["old", "new"] {
-        let made = Command::new("openssl")
-            .current_dir(place.path())
-            .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"])
-            .args(["ec_paramgen_curve:P-256", "-subj", "/CN=localhost", "-days", "2"])
-            .args(["-addext", "subjectAltName=DNS:localhost"])
-            .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", text(&made.stderr));
+        make_tls(place.path(), name);
     }
     let put = |name: &str| {
         for ending in ["crt", "key"] {

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use crate::shared::child;
 use crate::shared::random::{Random, setting};
+use crate::support::Engine;
 use nebula_gc_http::Rule;
-use plane::{Plane, Store};
+use plane::Plane;
 use told::Told;
 
 /// How often one database is crashed; then the next begins empty.
@@ -55,21 +56,21 @@ fn seed_of(name: &str) -> u64 {
 
 #[test]
 fn all_rules_hold_after_a_kill_at_any_moment_on_sqlite() {
-    crash(|| Some(Store::sqlite()));
+    crash(Engine::Sqlite);
 }
 
 #[test]
 fn all_rules_hold_after_a_kill_at_any_moment_on_postgresql() {
-    crash(Store::postgres);
+    crash(Engine::Postgres);
 }
 
-fn crash(new: impl Fn() -> Option<Store>) {
+fn crash(engine: Engine) {
     let kills = setting("GC_CRASHES", 15);
     let mut random = Random(setting("GC_CRASH_SEED", 1));
     let mut done = 0;
     let mut total = 0;
     while done < kills {
-        let Some(plane) = new().and_then(Plane::new) else { return };
+        let Some(plane) = Plane::on(engine) else { return };
         let mut told = Told::default();
         for _ in 0..KILLS_OF_ONE.min(kills - done) {
             done += 1;
@@ -95,7 +96,7 @@ fn crash(new: impl Fn() -> Option<Store>) {
 /// Two instances: one is killed, the other goes on, and sees to what the dead one left pending.
 #[test]
 fn an_instance_sees_to_what_a_killed_one_left() {
-    let Some(plane) = Store::postgres().and_then(Plane::new) else { return };
+    let Some(plane) = Plane::on(Engine::Postgres) else { return };
     let mut random = Random(setting("GC_CRASH_SEED", 1));
     let mut told = Told::default();
     for round in 0..setting("GC_CRASHES", 15).div_ceil(20) {
@@ -123,7 +124,7 @@ fn an_instance_sees_to_what_a_killed_one_left() {
 /// Each rule, broken on purpose in the rows of a good database, is what the checker reports.
 #[test]
 fn the_checker_notices_each_rule_that_is_broken() {
-    let Some(plane) = Plane::new(Store::sqlite()) else { return };
+    let Some(plane) = Plane::on(Engine::Sqlite) else { return };
     let mut told = Told::default();
     let mut child = plane.child("broken");
     // Enough that each state of a node and of a certificate is there.

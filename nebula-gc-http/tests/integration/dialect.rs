@@ -337,14 +337,10 @@ async fn every_change_is_in_the_audit_log_with_its_actor(plane: Plane) {
     plane.register("device", &new_key()).await.expect(200);
     plane.register("device", &new_key()).await.expect(200);
     plane.post("/release/device", &json!({})).await.expect(200);
-    for kind in [
-        "operator_key.created",
-        "network.created",
-        "pool.created",
-        "node.enrolled",
-        "node.changed",
-        "node.released",
-    ] {
+    for kind in "operator_key.created network.created pool.created node.enrolled node.changed \
+            node.released"
+        .split(' ')
+    {
         let count = format!(
             "SELECT count(*) FROM alloc_event WHERE kind = '{kind}' AND request_id IS NOT NULL"
         );

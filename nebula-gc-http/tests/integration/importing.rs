@@ -4,17 +4,14 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use crate::shared::postgres;
 use crate::support::requests::{new_key, registration};
-use nebula_alloc::{Postgres, PostgresReaders, Readers, Sqlite};
+use crate::support::{Engine, Place, Server};
 use nebula_gc_http::error::{Field, Obstacle};
 use nebula_gc_http::{
-    AddPool, CaFiles, CaSource, Context, Database, Enrolled, Error, HostImport, ImportReport,
-    NetworkRef, PendingOutcome, Registration, ServerSecrets, Service, verify,
+    AddPool, CaFiles, CaSource, Context, Enrolled, Error, HostImport, ImportReport, NetworkRef,
+    PendingOutcome, Registration,
 };
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Certificate, Curve, Version};
@@ -83,26 +80,30 @@ impl Running {
     }
 }
 
-struct Plane {
-    service: Service,
-    now: Arc<AtomicI64>,
+struct Plane(Server);
+
+impl std::ops::Deref for Plane {
+    type Target = Server;
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 impl Plane {
-    async fn new(database: Database, version: Version, cidr: &str) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let now = Arc::new(AtomicI64::new(since.as_secs().try_into().unwrap()));
-        let clock = Arc::clone(&now);
-        let clock = move || clock.load(Ordering::Relaxed);
-        let secrets = ServerSecrets::generate().unwrap();
-        let service = Service::start(database, secrets, clock, |_| Ok(())).unwrap();
+    async fn on_sqlite(version: Version) -> Self {
+        Self::new(Place::on(Engine::Sqlite).unwrap(), version).await
+    }
+
+    async fn new(place: Place, version: Version) -> Self {
+        let server =
+            Server::start(place, UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap());
         let pool = AddPool {
             project: Some(NetworkRef::new("old").unwrap()),
-            prefix: cidr.parse().unwrap(),
+            prefix: "10.9.0.0/16".parse().unwrap(),
             version: Some(version),
         };
-        service.add_pool(Context::local(), pool).await.unwrap();
-        Self { service, now }
+        server.service.add_pool(Context::local(), pool).await.unwrap();
+        Self(server)
     }
 
     async fn add_ca(&self, running: &Running, passphrase: Option<&str>) -> Result<(), Error> {
@@ -137,8 +138,8 @@ fn counts(report: &ImportReport) -> (usize, usize, usize) {
     (report.present, report.imported, report.conflicts.len())
 }
 
-async fn a_running_network_goes_on(database: Database, running: &Running) -> Plane {
-    let plane = Plane::new(database, running.version, "10.9.0.0/16").await;
+async fn a_running_network_goes_on(place: Place, running: &Running) -> Plane {
+    let plane = Plane::new(place, running.version).await;
     plane.add_ca(running, None).await.unwrap();
     // Again, it changes nothing.
     plane.add_ca(running, None).await.unwrap();
@@ -148,7 +149,7 @@ async fn a_running_network_goes_on(database: Database, running: &Running) -> Pla
     }
     let hosts: Vec<_> = names.iter().map(|name| running.certificate(name)).collect();
     // This plane's clock stands still, while the tool's goes on.
-    plane.now.fetch_add(60, Ordering::Relaxed);
+    plane.pass(60);
     let dry = plane.import(&hosts, false, false).await;
     assert_eq!((counts(&dry), &*dry.conflicts), ((0, HOSTS, 0), &[][..]));
     // Interrupted after a part, it is finished by asking for all of it.
@@ -171,7 +172,7 @@ async fn a_running_network_goes_on(database: Database, running: &Running) -> Pla
 
 /// A host's certificate ends a second before its CA: there is little that another could add.
 async fn a_host_asks_late(plane: &Plane, running: &Running) {
-    plane.now.fetch_add(300 * DAY, Ordering::Relaxed);
+    plane.pass(300 * DAY);
     let host = running.certificate("host-7");
     let own = PublicKey::from_raw(Curve::Curve25519, host.public_key()).unwrap();
     let late = plane.register("host-7", &own).await.unwrap();
@@ -185,7 +186,7 @@ async fn a_host_renews(plane: &Plane, running: &Running) {
     running.sign("short", "10.9.2.1/16", &["-duration", "72h"]);
     let short = running.certificate("short");
     assert_eq!(counts(&plane.import(std::slice::from_ref(&short), true, false).await), (0, 1, 0));
-    plane.now.fetch_add(2 * DAY + DAY / 2, Ordering::Relaxed);
+    plane.pass(2 * DAY + DAY / 2);
     let own = PublicKey::from_raw(Curve::Curve25519, short.public_key()).unwrap();
     let renewed = plane.register("short", &own).await.unwrap();
     assert_ne!(renewed.certificates[0], short);
@@ -205,29 +206,22 @@ const NETWORKS: [(&str, Version, &[&str]); 3] = [
 async fn a_network_of_each_release_goes_on() {
     for (release, version, ca) in NETWORKS {
         let Some(running) = Running::new(release, version, ca) else { continue };
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("test.db");
-        let plane = a_running_network_goes_on(Sqlite::open(&file).unwrap().into(), &running).await;
+        let place = Place::on(Engine::Sqlite).unwrap();
+        let plane = a_running_network_goes_on(place, &running).await;
         a_host_renews(&plane, &running).await;
-        let now = plane.now.load(Ordering::Relaxed);
-        let readers = Readers::open(&file, 1).unwrap();
-        assert_eq!(readers.read(|tx| verify(tx, now)).unwrap(), [], "{release} {version:?}");
+        plane.verify();
         a_host_asks_late(&plane, &running).await;
     }
 }
 
 #[tokio::test]
 async fn on_postgresql_too() {
-    let Some(cluster) = postgres::cluster_in_memory() else { return };
+    let Some(place) = Place::on(Engine::Postgres) else { return };
     let (release, version, ca) = NETWORKS[0];
     let Some(running) = Running::new(release, version, ca) else { return };
-    let url = cluster.schema();
-    let database = Postgres::connect(&url).unwrap().into();
-    let plane = a_running_network_goes_on(database, &running).await;
+    let plane = a_running_network_goes_on(place, &running).await;
     a_host_renews(&plane, &running).await;
-    let now = plane.now.load(Ordering::Relaxed);
-    let readers = PostgresReaders::open(&url, 1).unwrap();
-    assert_eq!(readers.read(|tx| verify(tx, now)).unwrap(), []);
+    plane.verify();
     a_host_asks_late(&plane, &running).await;
 }
 
@@ -235,9 +229,7 @@ async fn on_postgresql_too() {
 async fn each_conflict_is_told_and_nothing_is_written() {
     let Some(running) = Running::new("1.9.3", Version::V1, &[]) else { return };
     let Some(other) = Running::new("1.9.3", Version::V1, &[]) else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("test.db");
-    let plane = Plane::new(Sqlite::open(&file).unwrap().into(), Version::V1, "10.9.0.0/16").await;
+    let plane = Plane::on_sqlite(Version::V1).await;
     plane.add_ca(&running, None).await.unwrap();
     let key = new_key();
     // Has 10.9.0.1.
@@ -263,22 +255,7 @@ async fn each_conflict_is_told_and_nothing_is_written() {
     running.sign("router", "10.9.1.7/16", &["-subnets", "192.168.0.0/24"]);
     running.sign("brief", "10.9.1.8/16", &["-duration", "1h"]);
     running.sign("GOOD", "10.9.1.9/16", &[]);
-    let mut hosts: Vec<_> = ["good"].map(|name| running.certificate(name)).to_vec();
-    hosts.push(other.certificate("stranger"));
-    let rest = [
-        "same-address",
-        "same-key",
-        "taken",
-        "outside",
-        "narrow",
-        "there",
-        "any",
-        "router",
-        "brief",
-        "GOOD",
-    ];
-    hosts.extend(rest.map(|name| running.certificate(name)));
-    plane.now.fetch_add(2 * 3_600, Ordering::Relaxed);
+    plane.pass(2 * 3_600);
 
     let expected = [
         ("stranger", "unknown CA"),
@@ -293,13 +270,10 @@ async fn each_conflict_is_told_and_nothing_is_written() {
         ("brief", "expired"),
         ("GOOD", "certificate 0 has the same name"),
     ];
-    let count = |sql: &'static str| {
-        Readers::open(&file, 1).unwrap().read(|tx| tx.query(sql, &[])).unwrap()[0]
-            .columns()
-            .integer()
-            .unwrap()
-    };
-    let nodes = "SELECT count(*) FROM gc_node";
+    let of = |name: &str| if name == "stranger" { &other } else { &running }.certificate(name);
+    let mut hosts = vec![of("good")];
+    hosts.extend(expected.map(|(name, _)| of(name)));
+    let nodes = || plane.number("SELECT count(*) FROM gc_node");
     for real in [false, true] {
         let report = plane.import(&hosts, real, false).await;
         assert_eq!(report.imported, usize::from(!real));
@@ -312,22 +286,19 @@ async fn each_conflict_is_told_and_nothing_is_written() {
             report.conflicts.iter().map(|one| one.index).collect::<Vec<_>>(),
             (1..12).collect::<Vec<_>>()
         );
-        assert_eq!(count(nodes), 1, "nothing is written");
+        assert_eq!(nodes(), 1, "nothing is written");
     }
     let report = plane.import(&hosts, true, true).await;
     assert_eq!(counts(&report), (0, 1, 11));
-    assert_eq!(count(nodes), 2);
-    let now = plane.now.load(Ordering::Relaxed);
-    assert_eq!(Readers::open(&file, 1).unwrap().read(|tx| verify(tx, now)).unwrap(), []);
+    assert_eq!(nodes(), 2);
+    plane.verify();
 }
 
 #[tokio::test]
 async fn a_host_whose_name_or_group_is_no_text_is_told() {
     use std::os::unix::ffi::OsStrExt as _;
     let Some(running) = Running::new("1.11.0", Version::V2, &[]) else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let database = Sqlite::open(directory.path().join("test.db")).unwrap().into();
-    let plane = Plane::new(database, Version::V2, "10.9.0.0/16").await;
+    let plane = Plane::on_sqlite(Version::V2).await;
     plane.add_ca(&running, None).await.unwrap();
     let odd = std::ffi::OsStr::from_bytes(b"g\xe9rant");
     let flags = ["sign", "-version", "2", "-networks", "10.9.0.7/16"];
@@ -338,7 +309,7 @@ async fn a_host_whose_name_or_group_is_no_text_is_told() {
         command.arg("-out-crt").arg(format!("{file}.crt")).arg("-out-key").arg(file);
         assert!(command.status().unwrap().success());
         // The tool's clock may show the next second already.
-        plane.now.fetch_add(5, Ordering::Relaxed);
+        plane.pass(5);
         let report = plane.import(&[running.certificate(file)], true, false).await;
         assert!(matches!(report.conflicts[0].obstacle, Obstacle::NotUtf8), "{report:?}");
     }
@@ -350,9 +321,7 @@ async fn only_a_ca_that_goes_with_the_network_is_taken() {
     let Some(other) = Running::new("1.9.3", Version::V1, &[]) else { return };
     let narrow = Running::new("1.9.3", Version::V1, &["-ips", "10.9.1.0/24"]).unwrap();
     let p256 = Running::new("1.9.3", Version::V1, &["-curve", "P256"]).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("test.db");
-    let plane = Plane::new(Sqlite::open(&file).unwrap().into(), Version::V1, "10.9.0.0/16").await;
+    let plane = Plane::on_sqlite(Version::V1).await;
     let files =
         |certificate, key| CaFiles { certificate, key: Zeroizing::new(key), passphrase: None };
     let mismatch = plane.add_files(files(good.file("ca.crt"), other.file("ca.key"))).await;
@@ -368,10 +337,11 @@ async fn only_a_ca_that_goes_with_the_network_is_taken() {
     let node = plane.register("node", &key).await.unwrap();
     assert!(good.accepts(&node.certificates[0].to_pem()));
     assert!(matches!(plane.add_ca(&p256, None).await, Err(Error::Conflict { .. })));
-    plane.now.fetch_add(366 * DAY, Ordering::Relaxed);
+    plane.pass(366 * DAY);
     let expired = plane.add_ca(&other, None).await;
     assert!(matches!(expired, Err(Error::Invalid { field: Field::Certificate, .. })));
-    assert!(!text_in(&file, &good.file("ca.key")), "the key is sealed");
+    let Place::File(file, _) = &plane.place else { panic!("no file") };
+    assert!(!text_in(file, &good.file("ca.key")), "the key is sealed");
 }
 
 #[tokio::test]
@@ -382,9 +352,7 @@ async fn an_encrypted_key_needs_its_passphrase() {
     else {
         return;
     };
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("test.db");
-    let plane = Plane::new(Sqlite::open(&file).unwrap().into(), Version::V1, "10.9.0.0/16").await;
+    let plane = Plane::on_sqlite(Version::V1).await;
     for (passphrase, field) in
         [(None, Field::Key), (Some(""), Field::Passphrase), (Some("cow"), Field::Passphrase)]
     {

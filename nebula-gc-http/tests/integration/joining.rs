@@ -9,13 +9,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::support::requests;
+use crate::support::shell::{PROGRAM, text};
 use nebula_bundle::{Certificates, Network, Node, RENDERING, Renderer, Tun};
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
-use nebula_pki::{CaParameters, Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
+use nebula_pki::{Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_nebula-gc");
 const CLEAR_SCREEN: &str = "\u{1b}[2J\u{9b}2J\u{202e}";
 
 /// What is written back, whole.
@@ -86,9 +87,7 @@ fn validity() -> Validity {
 }
 
 fn issuer() -> Issuer<SigningKey> {
-    let key = SigningKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap();
-    let validity = Validity { not_after: now() + 864_000, ..validity() };
-    Issuer::self_signed(Version::V2, CaParameters::new("ca", validity), key).unwrap()
+    requests::ca(Version::V2, now() - 300).0
 }
 
 /// What an honest server answers.
@@ -367,8 +366,4 @@ fn a_reader_that_is_gone_is_no_failure() {
         assert!(output.status.success() && !said.contains("panic"), "{closed}: {said}");
         assert_eq!(everything(&place.path().join("device")).len(), 6, "{closed}");
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }

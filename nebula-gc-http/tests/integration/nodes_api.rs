@@ -193,19 +193,10 @@ async fn what_is_not_usable_is_refused_by_its_field(plane: Plane) {
     for body in [json!({}), json!({"reason": ""}), json!({"reason": "\0"})] {
         plane.post(&format!("{path}/suspend"), &body).await.problem(400, "invalid_request");
     }
-    for query in [
-        "state=gone",
-        "role=boss",
-        "namePrefix=",
-        "namePrefix=%00",
-        "group=any",
-        "limit=0",
-        "limit=501",
-        "notAppliedRevision=x",
-        "notAppliedRevision=-1",
-        "cursor=AAAA",
-        "order=name",
-    ] {
+    for query in "state=gone role=boss namePrefix= namePrefix=%00 group=any limit=0 limit=501 \
+            notAppliedRevision=x notAppliedRevision=-1 cursor=AAAA order=name"
+        .split(' ')
+    {
         let answer = plane.get(&format!("/networks/demo/nodes?{query}")).await;
         let problem = answer.problem(400, "invalid_request");
         assert_eq!(problem["field"], query.split('=').next().unwrap(), "{problem}");

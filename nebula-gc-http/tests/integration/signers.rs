@@ -5,7 +5,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc;
@@ -13,6 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::requests::{self, START, demo, new_key, registration};
+use crate::support::server::instance;
+use crate::support::shell::{has_programs, make_signing_key};
 use crate::support::{Engine, Fixture, Place};
 use nebula_alloc::Postgres;
 use nebula_alloc::store::Row;
@@ -58,16 +59,10 @@ impl Holder {
         let script = directory.path().join("sign");
         fs::write(&script, SCRIPT).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        let made = Command::new("openssl")
-            .args(["genpkey", "-algorithm", "ed25519", "-out", "key"])
-            .current_dir(&directory)
-            .status();
-        if !made.is_ok_and(|status| status.success()) {
-            let required = std::env::var("REQUIRE_PEERS").is_ok_and(|value| value == "1");
-            assert!(!required, "openssl is not installed");
-            eprintln!("skipped: openssl is not installed");
+        if !has_programs(&["openssl"]) {
             return None;
         }
+        make_signing_key(directory.path());
         let holder = Self { directory, patience: PATIENCE };
         holder.now("works");
         Some(holder)
@@ -110,26 +105,28 @@ impl Fixture for Plane {
     }
 }
 
-impl Plane {
-    /// The same for tests that decide when it signs, however slow the machine is.
-    fn patient(engine: Engine) -> Option<Self> {
-        Some(Self::new(Place::on(engine)?, Holder { patience: 60, ..Holder::new()? }))
-    }
+/// The same for tests that decide when it signs, however slow the machine is.
+struct Patient(Plane);
 
+impl Fixture for Patient {
+    async fn on(engine: Engine) -> Option<Self> {
+        let holder = Holder { patience: 60, ..Holder::new()? };
+        Some(Self(Plane::new(Place::on(engine)?, holder)))
+    }
+}
+
+impl Plane {
     fn new(place: Place, holder: Holder) -> Self {
         let now = Arc::new(AtomicI64::new(START));
         Self { place, holder, secrets: ServerSecrets::generate().unwrap(), now }
     }
 
     /// A server over what is stored.
-    fn start(&self) -> Service {
-        let now = Arc::clone(&self.now);
-        let clock = move || now.load(Ordering::Relaxed);
-        let (database, secrets) = (self.place.open(), self.secrets.clone());
-        Service::start_with(database, secrets, self.holder.signers(), clock, |_| Ok(())).unwrap()
+    fn start(&self) -> Arc<Service> {
+        instance(&self.place, &self.secrets, self.holder.signers(), &self.now, |_| Ok(()))
     }
 
-    async fn with_network(&self) -> Service {
+    async fn with_network(&self) -> Arc<Service> {
         let service = self.start();
         let network = NewNetwork {
             name: demo(),
@@ -402,7 +399,7 @@ async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: Plane) {
 }
 
 /// A node's own wish and its operator's, each of which wants another certificate.
-async fn two_wishes_for_one_node_both_come_true(plane: &Plane) {
+async fn two_wishes_for_one_node_both_come_true(Patient(plane): Patient) {
     let service = plane.with_network().await;
     let request = enrollment("one");
     let enrolled = enroll(&service, &request).await.unwrap();
@@ -458,18 +455,7 @@ on_both_engines! {
     a_node_renews_with_another_key
     who_is_kept_out_while_a_signer_is_at_it_stays_out
     what_is_cancelled_again_and_again_ends
-}
-
-#[tokio::test]
-async fn two_wishes_for_one_node_both_come_true_on_sqlite() {
-    let Some(plane) = Plane::patient(Engine::Sqlite) else { return };
-    two_wishes_for_one_node_both_come_true(&plane).await;
-}
-
-#[tokio::test]
-async fn two_wishes_for_one_node_both_come_true_on_postgresql() {
-    let Some(plane) = Plane::patient(Engine::Postgres) else { return };
-    two_wishes_for_one_node_both_come_true(&plane).await;
+    two_wishes_for_one_node_both_come_true
 }
 
 #[tokio::test]
@@ -504,7 +490,7 @@ async fn what_is_taken_away_while_it_is_completed(
     keep_out: impl AsyncFnOnce(&Service, NodeId) -> NodeState,
 ) {
     let Place::Server(url) = &plane.place else { return };
-    let (here, there) = (Arc::new(plane.with_network().await), plane.start());
+    let (here, there) = (plane.with_network().await, plane.start());
     let mut blocker = Postgres::connect(url).unwrap();
     plane.holder.now("waits");
     let request = Enrollment { device: None, ..enrollment("one") };
@@ -564,7 +550,7 @@ async fn until(mut it_is_so: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn a_node_revoked_elsewhere_while_its_certificate_is_completed_is_blocked() {
-    let Some(plane) = Plane::patient(Engine::Postgres) else { return };
+    let Some(Patient(plane)) = Patient::on(Engine::Postgres).await else { return };
     let revoke = async |service: &Service, node| {
         let (about, reason) = ((demo(), node), StateReason::new("lost").unwrap());
         let caller = Context::local();
@@ -576,7 +562,7 @@ async fn a_node_revoked_elsewhere_while_its_certificate_is_completed_is_blocked(
 
 #[tokio::test]
 async fn a_node_released_elsewhere_while_its_certificate_is_completed_is_blocked() {
-    let Some(plane) = Plane::patient(Engine::Postgres) else { return };
+    let Some(Patient(plane)) = Patient::on(Engine::Postgres).await else { return };
     let release = async |service: &Service, node| {
         let (caller, about) = (Context::local(), (demo(), node));
         service.release_node(caller, about, Expected::Anything).await.unwrap().state

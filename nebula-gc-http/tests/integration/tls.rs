@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use crate::support::shell::has_programs;
 use axum::routing::get;
 use axum::{Extension, Router};
 use nebula_gc_http::api::Public;
@@ -17,19 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether the programs are there that these tests ask.
 fn peers() -> bool {
-    let there = |program: &str| {
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .any(|place| place.join(program).is_file())
-    };
-    let missing: Vec<_> = ["curl", "openssl"].into_iter().filter(|name| !there(name)).collect();
-    let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(missing.is_empty() || !required, "{missing:?} not installed");
-    if !missing.is_empty() {
-        eprintln!("skipped: {missing:?} not installed");
-    }
-    missing.is_empty()
+    has_programs(&["curl", "openssl"])
 }
 
 async fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {

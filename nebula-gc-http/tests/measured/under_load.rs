@@ -2,7 +2,7 @@
 //! ratio to the same server left alone. `UNDER_LOAD_SECONDS` is how long each part of it takes.
 
 mod client;
-mod server;
+pub(crate) mod server;
 
 use std::net::Ipv4Addr;
 use std::process::Command;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alone;
+use crate::under_load::server::{has_peers, make_certificate, memory};
 use axum::Router;
 use axum::routing::get;
 use nebula_gc_http::server::{Server, Tls, raise_file_limit};
@@ -39,7 +40,8 @@ async fn serve_for_the_others() {
     let mut server = Server::new(listener, router);
     if !place.is_empty() {
         let place = Path::new(&place);
-        server = server.tls(Tls::load(place.join("a.crt"), place.join("a.key")).unwrap());
+        server =
+            server.tls(Tls::load(place.join("fullchain.pem"), place.join("privkey.pem")).unwrap());
     }
     println!("\nserving {address}");
     server.run(std::future::pending()).await.unwrap();
@@ -65,10 +67,7 @@ impl Serving {
 
     /// Bytes of memory that are its own.
     fn memory(&self) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        memory(&self.process, "RssAnon:") * 1024
     }
 }
 
@@ -126,22 +125,12 @@ async fn a_waiting_connection_leaves_room_in_20_kb_for_what_it_waits_for() {
 async fn with_tls_it_costs_at_most_25_kb() {
     let _alone = alone().await;
     let place = tempfile::tempdir().unwrap();
-    let made = Command::new("openssl")
-        .current_dir(place.path())
-        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-days", "2", "-keyout", "a.key", "-out", "a.crt"])
-        .output();
-    let Ok(made) = made else {
-        let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
-        assert!(!required, "openssl is not installed");
-        eprintln!("skipped: openssl is not installed");
+    if !has_peers(&["openssl"]) {
         return;
-    };
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    make_certificate(place.path());
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(place.path().join("a.crt")).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(place.path().join("fullchain.pem")).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -10,7 +10,7 @@ use super::rooms::{self, ROOMS};
 pub(crate) fn draw(imports: &Imports) -> String {
     let mut text = "flowchart TD\n".to_owned();
     let mut frame = "";
-    for room in &ROOMS {
+    for room in ROOMS.iter() {
         if room.crate_name() != frame {
             text += if frame.is_empty() { "" } else { "  end\n" };
             frame = room.crate_name();

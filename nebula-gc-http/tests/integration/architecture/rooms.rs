@@ -1,6 +1,7 @@
 //! The rooms of the workspace and which may import from which: the arrows of the design.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::imports::Imports;
 
@@ -10,9 +11,9 @@ pub(crate) struct Room {
     /// In a few words.
     pub(crate) what: &'static str,
     /// How the paths of its files begin; a file belongs to the room with the longest that fits.
-    begins: &'static [&'static str],
+    begins: Vec<&'static str>,
     /// The rooms that it may import from.
-    below: &'static [&'static str],
+    below: Vec<&'static str>,
 }
 
 impl Room {
@@ -22,217 +23,73 @@ impl Room {
     }
 }
 
-/// From top to bottom.
-pub(crate) const ROOMS: [Room; 21] = [
-    Room {
-        name: "cli",
-        what: "the program nebula-gc",
-        begins: &["nebula-gc-http/src/cli"],
-        below: &["settings", "server", "api", "client", "secret", "values", "bundle", "pki"],
-    },
-    Room {
-        name: "settings",
-        what: "flags, environment, file",
-        begins: &["nebula-gc-http/src/settings"],
-        below: &["server", "api parts", "service", "signers", "values"],
-    },
-    Room {
-        name: "server",
-        what: "data directory, HTTPS, shutdown",
-        begins: &["nebula-gc-http/src/server"],
-        below: &[
-            "api",
-            "api parts",
-            "api/v1",
-            "service",
-            "verify",
-            "signers",
-            "store",
-            "secret",
-            "values",
-            "leases",
-            "SQL seam",
-            "addresses",
-            "pki",
-        ],
-    },
-    Room { name: "api", what: "all routes", begins: &["nebula-gc-http/src/api.rs"], below: API },
-    Room {
-        name: "api/v1",
-        what: "native routes",
-        begins: &["nebula-gc-http/src/api/v1"],
-        below: API_V1,
-    },
-    Room {
-        name: "api/dialect",
-        what: "routes of older clients",
-        begins: &["nebula-gc-http/src/api/dialect"],
-        below: &["api parts", "service/dialect", "service", "values", "bundle", "pki"],
-    },
-    Room {
-        name: "api parts",
-        what: "what both use of HTTP",
-        begins: &["nebula-gc-http/src/api/"],
-        below: &["service", "secret", "values", "pki"],
-    },
-    Room {
-        name: "service/dialect",
-        what: "the dialect in native commands",
-        begins: &["nebula-gc-http/src/service/dialect"],
-        below: &[
-            "service",
-            "store",
-            "secret",
-            "values",
-            "leases",
-            "SQL seam",
-            "addresses",
-            "bundle",
-            "pki",
-        ],
-    },
-    Room {
-        name: "service",
-        what: "operations and their rules",
-        begins: &["nebula-gc-http/src/service"],
-        below: &[
-            "store",
-            "signers",
-            "secret",
-            "values",
-            "writer",
-            "leases",
-            "SQL seam",
-            "addresses",
-            "bundle",
-            "pki",
-        ],
-    },
-    Room {
-        name: "verify",
-        what: "checks what is stored",
-        begins: &["nebula-gc-http/src/verify"],
-        below: &["store", "values", "leases", "SQL seam", "addresses", "pki"],
-    },
-    Room {
-        name: "store",
-        what: "one file for each table",
-        begins: &["nebula-gc-http/src/store.rs", "nebula-gc-http/src/store/"],
-        below: &["secret", "values", "writer", "leases", "SQL seam", "addresses", "bundle", "pki"],
-    },
-    Room {
-        name: "signers",
-        what: "CA keys held elsewhere",
-        begins: &["nebula-gc-http/src/signers"],
-        below: &["values", "pki"],
-    },
-    Room {
-        name: "secret",
-        what: "bearer secrets, sealing",
-        begins: &["nebula-gc-http/src/secret"],
-        below: &["values"],
-    },
-    Room {
-        name: "client",
-        what: "asks a server over HTTP",
-        begins: &["nebula-gc-http/src/client"],
-        below: &["values"],
-    },
-    // Errors with the values in them, ids, names: what knows none of the rooms above.
-    Room {
-        name: "values",
-        what: "errors, ids, names",
-        begins: &["nebula-gc-http/src/"],
-        below: &["leases", "addresses", "bundle", "pki"],
-    },
-    Room {
-        name: "writer",
-        what: "many callers, one commit",
-        begins: &["nebula-alloc/src/writer", "nebula-alloc/src/allocator"],
-        below: &["leases", "SQL seam", "addresses"],
-    },
-    // And pools, reservations, events, the clock.
-    Room {
-        name: "leases",
-        what: "leases, pools, reservations, events",
-        begins: &["nebula-alloc/src/"],
-        below: &["SQL seam", "addresses"],
-    },
-    Room {
-        name: "SQL seam",
-        what: "transactions on SQLite and PostgreSQL",
-        begins: &[
-            "nebula-alloc/src/store.rs",
-            "nebula-alloc/src/store/",
-            "nebula-alloc/src/schema",
-        ],
-        below: &["addresses"],
-    },
-    // And ids and errors.
-    Room {
-        name: "addresses",
-        what: "addresses, ids, errors",
-        begins: &[
-            "nebula-alloc/src/address",
-            "nebula-alloc/src/error",
-            "nebula-alloc/src/id",
-            "nebula-alloc/src/limits",
-            "nebula-alloc/src/utc",
-        ],
-        below: &[],
-    },
-    Room {
-        name: "bundle",
-        what: "nebula.yml and archives",
-        begins: &["nebula-bundle/src/"],
-        below: &["pki"],
-    },
-    Room { name: "pki", what: "keys, certificates, CAs", begins: &["nebula-pki/src/"], below: &[] },
-];
+/// From top to bottom: its name, what it is, how its files begin, and the rooms below it.
+/// "values" knows none of the rooms above; "leases" are pools, events and the clock, too.
+const TABLE: &str = "\
+cli | the program nebula-gc | nebula-gc-http/src/cli | settings, server, api, client, secret, \
+    values, bundle, pki
+settings | flags, environment, file | nebula-gc-http/src/settings | server, api parts, service, \
+    signers, values
+server | data directory, HTTPS, shutdown | nebula-gc-http/src/server | api, api parts, api/v1, \
+    service, verify, signers, store, secret, values, leases, SQL seam, addresses, pki
+api | all routes | nebula-gc-http/src/api.rs | api/v1, api/dialect, api parts, service, secret, \
+    values
+api/v1 | native routes | nebula-gc-http/src/api/v1 | api parts, service, store, secret, values, \
+    leases, addresses, bundle, pki
+api/dialect | routes of older clients | nebula-gc-http/src/api/dialect | api parts, \
+    service/dialect, service, values, bundle, pki
+api parts | what both use of HTTP | nebula-gc-http/src/api/ | service, secret, values, pki
+service/dialect | the dialect in native commands | nebula-gc-http/src/service/dialect | service, \
+    store, secret, values, leases, SQL seam, addresses, bundle, pki
+service | operations and their rules | nebula-gc-http/src/service | store, signers, secret, \
+    values, writer, leases, SQL seam, addresses, bundle, pki
+verify | checks what is stored | nebula-gc-http/src/verify | store, values, leases, SQL seam, \
+    addresses, pki
+store | one file for each table | nebula-gc-http/src/store.rs, nebula-gc-http/src/store/ | \
+    secret, values, writer, leases, SQL seam, addresses, bundle, pki
+signers | CA keys held elsewhere | nebula-gc-http/src/signers | values, pki
+secret | bearer secrets, sealing | nebula-gc-http/src/secret | values
+client | asks a server over HTTP | nebula-gc-http/src/client | values
+values | errors, ids, names | nebula-gc-http/src/ | leases, addresses, bundle, pki
+writer | many callers, one commit | nebula-alloc/src/writer, nebula-alloc/src/allocator | \
+    leases, SQL seam, addresses
+leases | leases, pools, reservations, events | nebula-alloc/src/ | SQL seam, addresses
+SQL seam | transactions on SQLite and PostgreSQL | nebula-alloc/src/store.rs, \
+    nebula-alloc/src/store/, nebula-alloc/src/schema | addresses
+addresses | addresses, ids, errors | nebula-alloc/src/address, nebula-alloc/src/error, \
+    nebula-alloc/src/id, nebula-alloc/src/limits, nebula-alloc/src/utc |
+bundle | nebula.yml and archives | nebula-bundle/src/ | pki
+pki | keys, certificates, CAs | nebula-pki/src/ |";
 
-const API: &[&str] = &["api/v1", "api/dialect", "api parts", "service", "secret", "values"];
-const API_V1: &[&str] =
-    &["api parts", "service", "store", "secret", "values", "leases", "addresses", "bundle", "pki"];
+pub(crate) static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
+    let list = |text: &'static str| text.split(", ").filter(|one| !one.is_empty()).collect();
+    let room = |line: &'static str| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [name, what, begins, below] = cells[..] else { panic!("{line}") };
+        Room { name, what, begins: list(begins), below: list(below) }
+    };
+    TABLE.lines().map(room).collect()
+});
 
 /// Other crates and parts of the standard library, and where alone they may be named.
-const FOREIGN: [(&str, &[&str]); 16] = [
-    // HTTP
-    ("axum", &["nebula-gc-http/src/api", "nebula-gc-http/src/server"]),
-    ("http_body_util", &["nebula-gc-http/src/api", "nebula-gc-http/src/client"]),
-    (
-        "hyper",
-        &["nebula-gc-http/src/api", "nebula-gc-http/src/server", "nebula-gc-http/src/client"],
-    ),
-    ("hyper_util", &["nebula-gc-http/src/server", "nebula-gc-http/src/client"]),
-    ("tower", &["nebula-gc-http/src/api", "nebula-gc-http/src/server"]),
-    ("utoipa", &["nebula-gc-http/src/api"]),
-    ("utoipa_axum", &["nebula-gc-http/src/api"]),
-    // databases
-    ("rusqlite", &["nebula-alloc/src/store/sqlite"]),
-    ("tokio_postgres", &["nebula-alloc/src/store/postgres"]),
-    // programs
-    ("clap", &["nebula-gc-http/src/cli"]),
-    ("toml", &["nebula-gc-http/src/settings"]),
-    // what nebula-pki and nebula-bundle must not know: asynchronous code, sockets, files, clocks
-    ("tokio", &["nebula-gc-http/src/", "nebula-alloc/src/store/postgres"]),
-    (
-        "std::fs",
-        &[
-            "nebula-pki/src/cli",
-            "nebula-pki/src/files",
-            "nebula-pki/src/signer/pkcs11",
-            "nebula-alloc/src/store/sqlite",
-            "nebula-gc-http/src/server",
-            "nebula-gc-http/src/cli",
-        ],
-    ),
-    ("std::time::Instant", &["nebula-pki/src/cli", "nebula-alloc/src/", "nebula-gc-http/src/"]),
-    ("std::time::SystemTime", &["nebula-pki/src/cli", "nebula-alloc/src/", "nebula-gc-http/src/"]),
-    (
-        "std::process",
-        &["nebula-pki/src/cli", "nebula-gc-http/src/cli", "nebula-gc-http/src/signers"],
-    ),
-];
+const FOREIGN: &str = "\
+axum: nebula-gc-http/src/api nebula-gc-http/src/server
+http_body_util: nebula-gc-http/src/api nebula-gc-http/src/client
+hyper: nebula-gc-http/src/api nebula-gc-http/src/server nebula-gc-http/src/client
+hyper_util: nebula-gc-http/src/server nebula-gc-http/src/client
+tower: nebula-gc-http/src/api nebula-gc-http/src/server
+utoipa: nebula-gc-http/src/api
+utoipa_axum: nebula-gc-http/src/api
+rusqlite: nebula-alloc/src/store/sqlite
+tokio_postgres: nebula-alloc/src/store/postgres
+clap: nebula-gc-http/src/cli
+toml: nebula-gc-http/src/settings
+tokio: nebula-gc-http/src/ nebula-alloc/src/store/postgres
+std::fs: nebula-pki/src/cli nebula-pki/src/files nebula-pki/src/signer/pkcs11 \
+    nebula-alloc/src/store/sqlite nebula-gc-http/src/server nebula-gc-http/src/cli
+std::time::Instant: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
+std::time::SystemTime: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
+std::process: nebula-pki/src/cli nebula-gc-http/src/cli nebula-gc-http/src/signers";
 
 /// The room of a file.
 pub(crate) fn of(file: &str) -> &'static Room {
@@ -282,10 +139,10 @@ pub(crate) fn forbidden(imports: &Imports) -> BTreeSet<String> {
     }
     for (file, paths) in &imports.foreign {
         for path in paths {
-            let rule = FOREIGN
-                .iter()
-                .find(|(name, _)| format!("{path}::").starts_with(&format!("{name}::")));
-            if rule.is_some_and(|(_, places)| !places.iter().any(|place| file.starts_with(place))) {
+            let mut rules = FOREIGN.lines().filter_map(|line| line.split_once(": "));
+            let rule =
+                rules.find(|(name, _)| format!("{path}::").starts_with(&format!("{name}::")));
+            if rule.is_some_and(|(_, at)| !at.split(' ').any(|place| file.starts_with(place))) {
                 forbidden.insert(format!("{file} -> {path}"));
             }
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Allowed, Caller, Entry, World, dialect, entries, text};
+use crate::shared::random::Random;
 use crate::support::native::{Plane, enrollment};
 
 on_both_engines! {
@@ -18,21 +19,8 @@ fn requests() -> usize {
     std::env::var("FOREIGN_REQUESTS").map_or(60, |number| number.parse().unwrap())
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((x ^ (x >> 31)) % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn one<'a>(&mut self, of: &'a [String]) -> &'a str {
-        &of[self.below(of.len())]
-    }
+fn one<'a>(of: &'a [String], dice: &mut Random) -> &'a str {
+    &of[dice.below(of.len())]
 }
 
 /// A credential, to which `demo` and all in it are foreign, but for what [`Caller`] may do there.
@@ -235,7 +223,7 @@ fn request(
     who: &Credential,
     entry: &Entry,
     (method, path): (&str, &str),
-    dice: &mut Dice,
+    dice: &mut Random,
 ) -> (String, String, Option<Value>) {
     let n = dice.below(250) + 1;
     let mut path = path.strip_prefix("/api/v1").unwrap().to_owned();
@@ -245,7 +233,7 @@ fn request(
     let in_own = things > 1 && !path.contains("{range}") && !path.contains("{revision}");
     let network = match own {
         Some(own) if in_own && dice.below(3) == 0 => own["network"].clone(),
-        _ => dice.one(&foreign.networks).to_owned(),
+        _ => one(&foreign.networks, dice).to_owned(),
     };
     let is_own = own.is_some_and(|own| own["network"] == network);
     let mut own_body = None;
@@ -258,7 +246,7 @@ fn request(
             (name, Some(own)) if !is_own && own.contains_key(name) && dice.below(4) == 0 => {
                 own[name].clone()
             }
-            _ if dice.below(5) == 0 => dice.one(&foreign.ids).to_owned(),
+            _ if dice.below(5) == 0 => one(&foreign.ids, dice).to_owned(),
             (name, _) => foreign.world.parameters[name].clone(),
         };
         path = path.replace(&format!("{{{name}}}"), &percent(&value));
@@ -273,12 +261,12 @@ fn request(
         }
         match entry.operation {
             "create_network" => body["tenant"] = json!(foreign.world.parameters["tenant"]),
-            "enroll_node" => body["network"] = json!(dice.one(&foreign.networks)),
+            "enroll_node" => body["network"] = json!(one(&foreign.networks, dice)),
             "create_operator_key" => {
                 body["scope"] = match dice.below(3) {
                     0 => json!("root"),
                     1 => json!({"tenant": foreign.world.parameters["tenant"]}),
-                    _ => json!({"network": dice.one(&foreign.networks)}),
+                    _ => json!({"network": one(&foreign.networks, dice)}),
                 };
             }
             _ => {}
@@ -289,8 +277,8 @@ fn request(
 }
 
 /// In the dialect: its path below `/api/nebula`, and its body.
-fn in_dialect(foreign: &Foreign, who: &Credential, dice: &mut Dice) -> (String, Option<Value>) {
-    let network = dice.one(&foreign.networks).to_owned();
+fn in_dialect(foreign: &Foreign, who: &Credential, dice: &mut Random) -> (String, Option<Value>) {
+    let network = one(&foreign.networks, dice).to_owned();
     let (device, key) = &foreign.devices[dice.below(foreign.devices.len())];
     let said = match dice.below(3) {
         // Then it is about what the credential sees.
@@ -333,7 +321,7 @@ async fn nothing_foreign_is_had_with_any_credential(plane: Plane) {
     }
     let plane = &foreign.world.plane;
     let events = || plane.number("SELECT count(*) FROM alloc_event");
-    let (before, mut dice, mut wrong) = (events(), Dice(13), vec![]);
+    let (before, mut dice, mut wrong) = (events(), Random(13), vec![]);
     for who in &credentials {
         let mut asked = 0;
         while asked < requests() {

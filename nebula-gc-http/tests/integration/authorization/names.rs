@@ -204,14 +204,10 @@ async fn a_new_name_has_nothing_that_nobody_sees(plane: Plane) {
     for unseen in
         ["\u{200b}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{ad}", "\u{3164}", "\u{e0041}"]
     {
-        for path in [
-            "/networks",
-            "/tenants",
-            "/enroll",
-            "/operator-keys",
-            "/networks/demo/join-tokens",
-            "/networks/demo/blocks",
-        ] {
+        for path in "/networks /tenants /enroll /operator-keys /networks/demo/join-tokens \
+            /networks/demo/blocks"
+            .split(' ')
+        {
             let name = format!("a{unseen}b");
             let problem = make(&plane, path, &name).await.problem(400, "invalid_request");
             assert_eq!(problem["field"], "name", "{path}");

@@ -198,7 +198,7 @@ impl Client {
     async fn change(&mut self, mut node: Node) -> Option<Node> {
         let service = Arc::clone(&self.service);
         let (local, about) = (Context::local(), (node.project(), node.id));
-        let any = Expected::Anything;
+        let (any, reason) = (Expected::Anything, StateReason::new("crash").unwrap());
         say(&format!("begin {}", node.device));
         let outcome = match (node.state, self.random.below(10)) {
             ("active", 0 | 1) if node.token.is_some() => {
@@ -238,16 +238,12 @@ impl Client {
                 })
             }
             ("active", 6) => {
-                let reason = StateReason::new("crash").unwrap();
-                service.suspend_node(local, about, any, reason).await.map(|_| {
-                    node.state = "suspended";
-                })
+                let suspended = service.suspend_node(local, about, any, reason).await;
+                suspended.map(|_| node.state = "suspended")
             }
             ("active", 7) => {
-                let reason = StateReason::new("crash").unwrap();
-                service.revoke_node(local, about, any, reason).await.map(|_| {
-                    node.state = "revoked";
-                })
+                let revoked = service.revoke_node(local, about, any, reason).await;
+                revoked.map(|_| node.state = "revoked")
             }
             ("active", 8) => {
                 let released = service.release_node(local, about, any).await;

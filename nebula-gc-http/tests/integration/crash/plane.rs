@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,6 +23,8 @@ use super::told::{Known, Told, split};
 use crate::shared::child::Child;
 use crate::shared::random::Random;
 use crate::support::requests::{self, START, new_key_on};
+use crate::support::shell::{has_programs, make_signing_key};
+use crate::support::{Engine, Place};
 
 /// How many seconds pass in one: renewal windows open and deadlines pass.
 const HASTE: i64 = 100;
@@ -81,32 +82,9 @@ impl Signer for Slow {
     }
 }
 
-pub enum Store {
-    Sqlite(TempDir),
-    Postgres(String),
-}
-
-impl Store {
-    pub fn sqlite() -> Self {
-        Self::Sqlite(tempfile::tempdir().unwrap())
-    }
-
-    pub fn postgres() -> Option<Self> {
-        crate::shared::postgres::cluster_in_memory().map(|cluster| Self::Postgres(cluster.schema()))
-    }
-
-    /// As one text, for another process.
-    fn address(&self) -> String {
-        match self {
-            Self::Sqlite(directory) => directory.path().join("test.db").display().to_string(),
-            Self::Postgres(url) => url.clone(),
-        }
-    }
-}
-
 pub struct Plane {
     /// What the address is of.
-    _store: Option<Store>,
+    _place: Option<Place>,
     address: String,
     /// Where the secrets and the signer are; what is recorded has its own, always the same.
     directory: Option<PathBuf>,
@@ -122,27 +100,22 @@ fn milliseconds() -> i64 {
 
 impl Plane {
     /// An empty one with its networks; nothing where openssl is missing.
-    pub fn new(store: Store) -> Option<Self> {
+    pub fn on(engine: Engine) -> Option<Self> {
+        let place = Place::on(engine)?;
         let owned = tempfile::tempdir().unwrap();
         let directory = owned.path().to_owned();
         let script = directory.join("sign");
         fs::write(&script, SIGNER).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        let made = Command::new("openssl")
-            .args(["genpkey", "-algorithm", "ed25519", "-out", "key"])
-            .current_dir(&directory)
-            .status();
-        if !made.is_ok_and(|status| status.success()) {
-            let required = std::env::var("REQUIRE_PEERS").is_ok_and(|value| value == "1");
-            assert!(!required, "openssl is not installed");
-            eprintln!("skipped: openssl is not installed");
+        if !has_programs(&["openssl"]) {
             return None;
         }
+        make_signing_key(&directory);
         let secrets = ServerSecrets::generate().unwrap();
         fs::write(directory.join("secrets"), &**secrets.to_json()).unwrap();
-        let (address, epoch) = (store.address(), milliseconds());
+        let (address, epoch) = (place.address(), milliseconds());
         let directory = Some(directory);
-        let plane = Self { _store: Some(store), address, directory, _owned: Some(owned), epoch };
+        let plane = Self { _place: Some(place), address, directory, _owned: Some(owned), epoch };
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(plane.add_networks());
         Some(plane)
@@ -153,7 +126,7 @@ impl Plane {
         let given = |name: &str| std::env::var(name).unwrap();
         let epoch = given("GC_CRASH_EPOCH").parse().unwrap();
         let address = given("GC_CRASH_STORE");
-        let plane = Self { _store: None, address, directory: Some(directory), _owned: None, epoch };
+        let plane = Self { _place: None, address, directory: Some(directory), _owned: None, epoch };
         (plane, given("GC_CRASH_NAME"))
     }
 
@@ -161,7 +134,7 @@ impl Plane {
     pub fn recorded(database: &Path, now: Option<i64>) -> Self {
         let passed = now.map_or(0, |now| (now - START) * 1_000 / HASTE);
         Self {
-            _store: None,
+            _place: None,
             address: database.display().to_string(),
             directory: None,
             _owned: None,

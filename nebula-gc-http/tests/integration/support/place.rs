@@ -49,6 +49,14 @@ impl Place {
         }
     }
 
+    /// As one text, for another process.
+    pub fn address(&self) -> String {
+        match self {
+            Self::File(path, _) => path.display().to_string(),
+            Self::Server(url) => url.clone(),
+        }
+    }
+
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Server(_))
     }

@@ -190,3 +190,10 @@ pub fn make_tls(directory: &std::path::Path, name: &str) {
     let made = openssl.output().unwrap();
     assert!(made.status.success(), "{}", text(&made.stderr));
 }
+
+/// Makes a key on Curve25519 for `openssl` to sign with: `key`.
+pub fn make_signing_key(directory: &std::path::Path) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["genpkey", "-algorithm", "ed25519", "-out", "key"]).current_dir(directory);
+    assert!(openssl.status().unwrap().success());
+}

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ impl Server {
                 Some((name, value)) if name.starts_with("TOKIO") => command.env(name, value),
                 Some((name, value)) => command.env(format!("NEBULAGC_{name}"), value),
                 None if *setting == TLS => {
-                    make_certificate(directory);
+                    make_certificate(directory.path());
                     command.args(["--tls-certificate", "fullchain.pem", "--tls-key", "privkey.pem"])
                 }
                 None => &mut command,
@@ -80,10 +80,7 @@ impl Server {
 
     /// Resident memory, in KiB.
     pub(crate) fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
-        let status = status.unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        memory(&self.process, "VmRSS:")
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -147,19 +144,26 @@ impl Drop for Server {
     }
 }
 
+/// Of a process, in KiB.
+pub(crate) fn memory(process: &Child, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 fn signal(process: &Child, name: &str) {
     let id = process.id().to_string();
     assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
 }
 
-fn make_certificate(directory: &TempDir) {
-    let made = Command::new("openssl")
-        .current_dir(directory)
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "2", "-subj", "/CN=localhost"])
-        .args(["-keyout", "privkey.pem", "-out", "fullchain.pem"])
-        .output();
-    assert!(made.unwrap().status.success());
+/// For `localhost`, in `fullchain.pem`, with its `privkey.pem`.
+pub(crate) fn make_certificate(directory: &Path) {
+    let request = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+        -addext basicConstraints=critical,CA:FALSE -keyout privkey.pem -out fullchain.pem";
+    let mut openssl = Command::new("openssl");
+    let made = openssl.current_dir(directory).args(request.split_whitespace()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 /// Whether the programs are there that a case asks.
