@@ -442,10 +442,8 @@ fn key_that_demands(parameters: Argon2Parameters) -> String {
 
 /// A network `demo` of one node `a`, and the id of its CA.
 async fn demo(plane: &Plane) -> (String, Value) {
-    plane
-        .post("/networks", &json!({"name": "demo", "prefixes": ["10.1.0.0/16"]}))
-        .await
-        .expect(201);
+    let network = json!({"name": "demo", "prefixes": ["10.1.0.0/16"]});
+    plane.post("/networks", &network).await.expect(201);
     let node = enrollment("a");
     plane.post("/enroll", &node).await.expect(201);
     let cas = plane.get("/networks/demo/cas").await.expect(200);
@@ -491,15 +489,11 @@ async fn cas_are_listed_with_what_hangs_on_them(plane: Plane) {
     let next = page["next"].as_str().unwrap();
     let page = plane.get(&format!("/networks/demo/cas?limit=1&cursor={next}")).await.expect(200);
     assert_eq!(page["items"][0]["id"], added["id"]);
-    plane
-        .get("/networks/demo/cas/01890a5d-ac96-774b-bcce-b302099a8057")
-        .await
-        .problem(404, "not_found");
+    let nobody = plane.get("/networks/demo/cas/01890a5d-ac96-774b-bcce-b302099a8057").await;
+    nobody.problem(404, "not_found");
     // One network's CA is not there in another.
-    plane
-        .post("/networks", &json!({"name": "beside", "prefixes": ["10.1.0.0/16"]}))
-        .await
-        .expect(201);
+    let beside = json!({"name": "beside", "prefixes": ["10.1.0.0/16"]});
+    plane.post("/networks", &beside).await.expect(201);
     plane.get(&format!("/networks/beside/cas/{first}")).await.problem(404, "not_found");
     let force = json!({"force": true});
     let foreign = plane.post(&format!("/networks/beside/cas/{first}/retire"), &force).await;

@@ -5,7 +5,6 @@ use crate::support::requests::registration;
 use nebula_gc_http::{
     Bearer, CaSource, CertificateState, Change, Context, DeviceId, Enrollment, Error, Expected,
     Label, NodeChange, NodeDetails, NodeFilter, NodeName, NodeRole, NodeState, Reason, Rule,
-    StateReason,
 };
 use nebula_pki::key::PublicKey;
 
@@ -37,21 +36,15 @@ async fn operate(
     member: &Member,
     operation: Operation,
 ) -> Result<NodeDetails, Error> {
-    let (service, caller) = (&fleet.service, Context::local());
-    let (about, expected) = ((demo(), member.id), Expected::Anything);
     match operation {
-        Operation::Suspend => {
-            service.suspend_node(caller, about, expected, StateReason::new("lost").unwrap()).await
-        }
-        Operation::Revoke => {
-            service.revoke_node(caller, about, expected, StateReason::new("stolen").unwrap()).await
-        }
-        Operation::Reinstate => service.reinstate_node(caller, about, expected).await,
-        Operation::Release => service.release_node(caller, about, expected).await,
+        Operation::Suspend => fleet.suspend(member, "lost").await,
+        Operation::Revoke => fleet.revoke(member, "stolen").await,
+        Operation::Reinstate => fleet.reinstate(member).await,
+        Operation::Release => fleet.release(member).await,
         Operation::Rename => {
             let name = NodeName::new(format!("{}-renamed", member.enrolled.name)).unwrap();
             let change = NodeChange { name: Change::Set(name), ..NodeChange::default() };
-            service.change_node(caller, about, expected, change).await
+            fleet.change(member, change).await
         }
     }
 }
@@ -146,15 +139,9 @@ async fn who_is_kept_out_again_is_told_the_new_reason(fleet: Fleet) {
         operate(&fleet, &member, kind).await.unwrap();
         let before = fleet.node(&member).await;
         let (revision, blocked) = (fleet.revision().await, fleet.blocked().await.len());
-        let reason = StateReason::new("found to be broken").unwrap();
-        let about = (demo(), member.id);
-        let caller = Context::local();
-        let service = &fleet.service;
         let after = match kind {
-            Operation::Suspend => {
-                service.suspend_node(caller, about, Expected::Anything, reason).await
-            }
-            _ => service.revoke_node(caller, about, Expected::Anything, reason).await,
+            Operation::Suspend => fleet.suspend(&member, "found to be broken").await,
+            _ => fleet.revoke(&member, "found to be broken").await,
         };
         let after = after.unwrap();
         assert_eq!(after.state_reason.as_deref(), Some("found to be broken"));
@@ -216,11 +203,7 @@ async fn each_change_moves_once(fleet: Fleet) {
     for (what, change, (by_revision, by_generation, issues, blocks)) in changes {
         let (before, aside) = (fleet.node(&member).await, fleet.node(&other).await);
         let revision = fleet.revision().await;
-        let after = fleet
-            .service
-            .change_node(Context::local(), (demo(), member.id), Expected::Anything, change)
-            .await
-            .unwrap();
+        let after = fleet.change(&member, change).await.unwrap();
         assert_eq!(fleet.revision().await - revision, by_revision, "{what}");
         assert_eq!(after.generation - before.generation, by_generation, "{what}");
         assert_eq!(after.certificates != before.certificates, issues, "{what}");
@@ -506,11 +489,9 @@ async fn who_has_not_applied_a_revision(fleet: Fleet) {
 
 async fn names_stay_unique(fleet: Fleet) {
     let (one, two) = (fleet.enroll("one").await, fleet.enroll("two").await);
-    let rename = |member: &Member, name: &str| {
+    let rename = async |member: &Member, name: &str| {
         let name = Change::Set(NodeName::new(name).unwrap());
-        let change = NodeChange { name, ..NodeChange::default() };
-        let about = (demo(), member.id);
-        fleet.service.change_node(Context::local(), about, Expected::Anything, change)
+        fleet.change(member, NodeChange { name, ..NodeChange::default() }).await
     };
     assert!(matches!(rename(&one, "two").await, Err(Error::NameTaken { .. })));
     let outcomes: [_; 2] = tokio::join!(rename(&one, "three"), rename(&two, "three")).into();

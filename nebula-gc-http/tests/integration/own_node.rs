@@ -4,13 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::fleet::{Fleet, Member};
+use crate::support::fleet::{Fleet, Member, demo};
 use crate::support::requests::{self, new_key};
 use crate::support::{Engine, Fixture};
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    Bearer, Change, Context, Desired, DeviceId, Error, Expected, NetworkRef, NodeChange, NodeState,
-    Service,
+    Bearer, Change, Context, Desired, DeviceId, Error, Expected, NodeChange, NodeState, Service,
 };
 use nebula_pki::Curve;
 use nebula_pki::key::PublicKey;
@@ -364,7 +363,6 @@ async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
 async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
     let (node, other) = (plane.enroll("one").await, plane.enroll("two").await);
     let service = plane.service();
-    let about = || (NetworkRef::new("demo").unwrap(), node.enrolled.node);
     let is_kept_out = |error: &Error, expected| match error {
         Error::NodeKeptOut { state, reason } => {
             *state == expected && reason.as_deref() == Some("lost")
@@ -373,16 +371,7 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
     };
     let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
     let seen = others.seen;
-    let local = Context::local();
-    service
-        .suspend_node(
-            local.clone(),
-            about(),
-            Expected::Anything,
-            nebula_gc_http::StateReason::new("lost").unwrap(),
-        )
-        .await
-        .unwrap();
+    plane.suspend(&node, "lost").await.unwrap();
     let told = polling.answer().await.unwrap_err();
     assert!(is_kept_out(&told, NodeState::Suspended), "{told:?}");
     let revision = others.answer().await.unwrap().unwrap().revision;
@@ -400,17 +389,9 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
         let refused = refused.unwrap_err();
         assert!(is_kept_out(&refused, NodeState::Suspended), "{refused:?}");
     }
-    service.reinstate_node(local.clone(), about(), Expected::Anything).await.unwrap();
+    plane.reinstate(&node).await.unwrap();
     let polling = plane.poll(&node).await;
-    service
-        .revoke_node(
-            local,
-            about(),
-            Expected::Anything,
-            nebula_gc_http::StateReason::new("lost").unwrap(),
-        )
-        .await
-        .unwrap();
+    plane.revoke(&node, "lost").await.unwrap();
     let told = polling.answer().await.unwrap_err();
     assert!(is_kept_out(&told, NodeState::Revoked), "{told:?}");
 }
@@ -418,17 +399,16 @@ async fn who_is_kept_out_is_told_so_at_once(plane: Plane) {
 async fn what_an_operator_changes_of_a_node_wakes_it(plane: Plane) {
     let node = plane.enroll("one").await;
     let other = plane.enroll("two").await;
-    let about = || (NetworkRef::new("demo").unwrap(), node.enrolled.node);
     let (polling, others) = (plane.poll(&node).await, plane.poll(&other).await);
     let change = NodeChange { mtu: Change::Set(Some(1400)), ..NodeChange::default() };
-    let (service, local) = (plane.service(), Context::local());
-    let anything = Expected::Anything;
-    service.change_node(local.clone(), about(), anything.clone(), change).await.unwrap();
+    plane.change(&node, change).await.unwrap();
     let told = polling.answer().await.unwrap().unwrap();
     assert_eq!(told, Desired { revision: 1, generation: 2 });
     assert!(!others.poll.is_finished(), "it is told of nothing that is not its own");
     let polling = plane.poll(&node).await;
-    service.rotate_node_token(local, about(), anything).await.unwrap();
+    let about = (demo(), node.id);
+    let rotating = plane.service().rotate_node_token(Context::local(), about, Expected::Anything);
+    rotating.await.unwrap();
     assert!(matches!(polling.answer().await, Err(Error::Unauthorized { .. })));
     others.poll.abort();
 }

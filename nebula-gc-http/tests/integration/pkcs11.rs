@@ -7,13 +7,13 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use crate::support::requests;
 use nebula_alloc::{Readers, Sqlite};
 use nebula_gc_http::{
-    CaSource, Context, Enrollment, NetworkRef, NetworkSettings, NewNetwork, ServerSecrets, Service,
-    Signers, Versions, verify,
+    CaSource, Context, Enrollment, NetworkRef, NewNetwork, ServerSecrets, Service, Signers,
+    Versions, verify,
 };
 use nebula_pki::{Curve, Pkcs11Signer};
 
@@ -32,8 +32,7 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
     assert!(signers.add_pkcs11("other", "pkcs11:nonsense").is_err());
     assert!(!format!("{signers:?}").contains("1234"));
 
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now: i64 = since.as_secs().try_into().unwrap();
+    let now: i64 = UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap();
     let database = place.join("test.db");
     let store = Sqlite::open(&database).unwrap();
     let secrets = ServerSecrets::generate().unwrap();
@@ -44,16 +43,8 @@ async fn a_node_enrols_with_a_ca_in_a_token() {
         ("both", Versions::Both, "p256", Curve::P256),
         ("edwards", Versions::V2, "ed25519", Curve::Curve25519),
     ] {
-        let network = NewNetwork {
-            name: NetworkRef::new(name).unwrap(),
-            tenant: None,
-            prefixes: vec!["10.1.0.0/24".parse().unwrap()],
-            versions,
-            // That of the token's key may be another.
-            curve: Curve::Curve25519,
-            settings: NetworkSettings::default(),
-            pools: None,
-        };
+        // The curve of the token's key may be another than the network's.
+        let network = NewNetwork { versions, ..requests::network(name) };
         let source = Some(CaSource::Signer(signer.to_owned()));
         service.create_network_with(Context::local(), network, None, source).await.unwrap();
         let request = Enrollment {
@@ -89,14 +80,9 @@ fn accept(place: &Path, ca: &str, certificate: &str) {
     let (ca_file, file) = (place.join("ca.crt"), place.join("node.crt"));
     fs::write(&ca_file, ca).unwrap();
     fs::write(&file, certificate).unwrap();
-    let output = Command::new(tool)
-        .arg("verify")
-        .arg("-ca")
-        .arg(ca_file)
-        .arg("-crt")
-        .arg(file)
-        .output()
-        .unwrap();
+    let mut command = Command::new(tool);
+    command.args(["verify", "-ca"]).arg(ca_file).arg("-crt").arg(file);
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 

@@ -1,11 +1,11 @@
 //! Whose networks may have a signer of the settings hold their CAs' keys?
 
-use crate::support::requests::START;
+use crate::support::requests::{START, network};
 use crate::support::{Engine, Place};
 use nebula_gc_http::error::{Fault, Field};
 use nebula_gc_http::{
-    Bearer, CaSource, Context, Error, Label, NetworkRef, NetworkSettings, NewNetwork,
-    NewOperatorKey, Reach, Role, ServerSecrets, Service, SignerTenant, Signers, TenantId, Versions,
+    Bearer, CaSource, Context, Error, Label, NetworkRef, NewNetwork, NewOperatorKey, Reach, Role,
+    ServerSecrets, Service, SignerTenant, Signers, TenantId,
 };
 use nebula_pki::key::SigningKey;
 use nebula_pki::{Curve, SystemRandom};
@@ -63,15 +63,7 @@ impl Plane {
         (name, tenant): (&str, Option<TenantId>),
         signer: Option<&str>,
     ) -> Result<(), Error> {
-        let request = NewNetwork {
-            name: NetworkRef::new(name).unwrap(),
-            tenant,
-            prefixes: vec!["10.1.0.0/24".parse().unwrap()],
-            versions: Versions::V2,
-            curve: Curve::Curve25519,
-            settings: NetworkSettings::default(),
-            pools: None,
-        };
+        let request = NewNetwork { tenant, ..network(name) };
         let source = signer.map(source);
         let made = self.service.create_network_with(caller.clone(), request, None, source).await;
         made.map(drop)
@@ -106,8 +98,8 @@ fn source(signer: &str) -> CaSource {
 async fn a_signer_is_for_the_networks_of_its_tenants() {
     let plane = Plane::start().await;
     let root = plane.operator(Reach::Root).await;
-    for network in [("n-a", Some(plane.a)), ("n-b", Some(plane.b)), ("n-default", None)] {
-        plane.make(&root, network, None).await.unwrap();
+    for made in [("n-a", Some(plane.a)), ("n-b", Some(plane.b)), ("n-default", None)] {
+        plane.make(&root, made, None).await.unwrap();
     }
     let of_a = plane.operator(Reach::Tenant(plane.a)).await;
     let of_b = plane.operator(Reach::Network(NetworkRef::new("n-b").unwrap())).await;

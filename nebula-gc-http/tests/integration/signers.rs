@@ -21,10 +21,10 @@ use nebula_alloc::store::Subject;
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
     CaSource, Change, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,
-    NetworkSettings, NewNetwork, NodeChange, NodeId, NodeName, NodeState, Registration,
-    ServerSecrets, Service, SignerCommand, Signers, StateReason, Versions, verify,
+    NodeChange, NodeId, NodeName, NodeState, Registration, ServerSecrets, Service, SignerCommand,
+    Signers, StateReason, verify,
 };
-use nebula_pki::{Blocklist, CaPool, Curve};
+use nebula_pki::{Blocklist, CaPool};
 use tempfile::TempDir;
 
 const HOUR: i64 = 3_600;
@@ -128,15 +128,7 @@ impl Plane {
 
     async fn with_network(&self) -> Arc<Service> {
         let service = self.start();
-        let network = NewNetwork {
-            name: demo(),
-            tenant: None,
-            prefixes: vec!["10.1.0.0/24".parse().unwrap()],
-            versions: Versions::V2,
-            curve: Curve::Curve25519,
-            settings: NetworkSettings::default(),
-            pools: None,
-        };
+        let network = requests::network("demo");
         let source = Some(CaSource::Signer("script".to_owned()));
         service.create_network_with(Context::local(), network, None, source).await.unwrap();
         service

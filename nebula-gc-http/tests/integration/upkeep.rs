@@ -7,8 +7,7 @@ use crate::support::fleet::{self, Fleet, Member, demo, enrollment, groups};
 use crate::support::requests::{join_token, registration};
 use nebula_gc_http::server::{keep_up, serve};
 use nebula_gc_http::{
-    CertificateState, Change, Context, Enrollment, Error, Expected, NodeChange, NodeState,
-    StateReason, Upkeep,
+    CertificateState, Change, Context, Enrollment, Error, NodeChange, NodeState, Upkeep,
 };
 
 use tokio::net::TcpListener;
@@ -89,9 +88,7 @@ async fn who_comes_back_learns_first_what_is_blocked(fleet: Fleet) {
     for member in [&gone, &out, &stays] {
         fleet.report(member).await;
     }
-    let (operator, any) = (Context::local, || Expected::Anything);
-    let (about, reason) = ((demo(), out.id), StateReason::new("lent").unwrap());
-    fleet.service.suspend_node(operator(), about.clone(), any(), reason).await.unwrap();
+    fleet.suspend(&out, "lent").await.unwrap();
     fleet.release(&gone).await.unwrap();
     fleet.report(&stays).await;
     fleet.pass(DAY);
@@ -100,7 +97,7 @@ async fn who_comes_back_learns_first_what_is_blocked(fleet: Fleet) {
     let next = fleet.enroll("next").await;
     assert_eq!(fleet.node(&next).await.addresses, [address]);
 
-    fleet.service.reinstate_node(operator(), about, any()).await.unwrap();
+    fleet.reinstate(&out).await.unwrap();
     let revision = fleet.revision().await;
     assert!(fleet.unapplied(revision).await.nodes.nodes.iter().any(|node| node.id == out.id));
     let blocked = fleet.blocked().await;
@@ -133,8 +130,7 @@ async fn the_ledger_follows_time(fleet: Fleet) {
     let end = before.certificates[0].not_after;
     let change =
         NodeChange { groups: Change::Set(groups(&["a", "b", "c"])), ..NodeChange::default() };
-    let about = (demo(), member.id);
-    fleet.service.change_node(Context::local(), about, Expected::Anything, change).await.unwrap();
+    fleet.change(&member, change).await.unwrap();
     fleet.pass(end - fleet.now());
     assert_eq!(fleet.upkeep().await.expired, 0, "valid in its last second");
     fleet.pass(1);
@@ -232,16 +228,12 @@ async fn what_ended_under_a_clock_that_was_ahead_is_undone(fleet: Fleet) {
     fleet.pass(1);
     let [gone, suspended] = &members;
     fleet.release(gone).await.unwrap();
-    let about = (demo(), suspended.id);
-    let reason = StateReason::new("lost").unwrap();
-    fleet.service.suspend_node(Context::local(), about, Expected::Anything, reason).await.unwrap();
+    fleet.suspend(suspended, "lost").await.unwrap();
     fleet.service.renew(other_key.caller(), Some(fleet::new_key())).await.unwrap();
     for names in [&["a"][..], &["a", "b"]] {
         fleet.pass(1);
         let change = NodeChange { groups: Change::Set(groups(names)), ..NodeChange::default() };
-        let about = (demo(), less.id);
-        let any = Expected::Anything;
-        fleet.service.change_node(Context::local(), about, any, change).await.unwrap();
+        fleet.change(&less, change).await.unwrap();
     }
     fleet.verify();
 
@@ -444,13 +436,10 @@ async fn who_is_let_in_again_was_not_silent(fleet: Fleet) {
     fleet.sql(&format!("UPDATE gc_network SET silence_seconds = {HOUR}"));
     let member = fleet.enroll("one").await;
     fleet.report(&member).await;
-    let (local, anything) = (Context::local(), Expected::Anything);
-    let reason = StateReason::new("lost").unwrap();
-    let about = || (demo(), member.id);
-    fleet.service.suspend_node(local.clone(), about(), anything.clone(), reason).await.unwrap();
+    fleet.suspend(&member, "lost").await.unwrap();
     assert_eq!(fleet.upkeep().await.silent, 0);
     assert_eq!(stay_up(&fleet, 2 * HOUR).await, 0);
-    fleet.service.reinstate_node(local, about(), anything).await.unwrap();
+    fleet.reinstate(&member).await.unwrap();
     assert_eq!(stay_up(&fleet, HOUR).await, 0);
     assert_eq!(stay_up(&fleet, 1).await, 1);
     fleet.verify();
@@ -645,10 +634,7 @@ async fn what_has_been_over_for_long_is_forgotten_and_nothing_else(fleet: Fleet)
     fleet.release(&back).await.unwrap();
     let again = fleet.enroll("back").await;
     assert_eq!(again.enrolled.networks, back.enrolled.networks);
-    let about = (demo(), bad.id);
-    let (why, any) = (StateReason::new("stolen").unwrap(), Expected::Anything);
-    let revoking = fleet.service.revoke_node(Context::local(), about, any, why);
-    revoking.await.unwrap();
+    fleet.revoke(&bad, "stolen").await.unwrap();
     let former = stays.request.public_key.clone();
     let renew = async |key| {
         let renewed = fleet.service.renew(stays.caller(), key).await.unwrap();

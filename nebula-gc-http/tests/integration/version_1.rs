@@ -3,9 +3,7 @@
 //! It is SQLite's alone: the program that wrote it knew no other engine.
 
 use crate::support::Place;
-use crate::support::native::{Answer, Plane, enrollment};
-use axum::body::Body;
-use axum::http::Request;
+use crate::support::native::{Plane, dialect, enrollment};
 use nebula_gc_http::ServerSecrets;
 use serde_json::{Value, json};
 
@@ -33,27 +31,12 @@ fn opened() -> Plane {
     let key = told["operatorKey"].as_str().unwrap();
     let plane =
         Plane::over(Place::File(path, directory), secrets, told["now"].as_i64().unwrap(), key);
-    verify(&plane);
+    plane.verify();
     plane
 }
 
-#[track_caller]
-fn verify(plane: &Plane) {
-    plane.verify();
-}
-
-/// Asks in the dialect.
-async fn dialect(plane: &Plane, method: &str, path: &str, body: &Value) -> Answer {
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("/api/nebula{path}"))
-        .header("authorization", format!("Bearer {}", plane.key))
-        .header("content-type", "application/json");
-    plane.send(request.body(Body::from(body.to_string())).unwrap()).await
-}
-
 async fn register(plane: &Plane, asked: &Value) -> Value {
-    dialect(plane, "POST", "/register", asked).await.expect(200)["data"].clone()
+    dialect(plane, "/register", &plane.key, Some(asked)).await.expect(200)["data"].clone()
 }
 
 /// The path of a device's node in the native API.
@@ -95,12 +78,12 @@ async fn its_devices_are_told_the_same() {
         let path = |what: &str| {
             format!("/{what}/{}?projectId={}", id.as_str().unwrap(), network.as_str().unwrap())
         };
-        let status = dialect(&plane, "GET", &path("status"), &Value::Null).await.expect(200);
+        let status = dialect(&plane, &path("status"), &plane.key, None).await.expect(200);
         assert_eq!((&status["nebulaIp"], &status["allocated"]), (&told["nebulaIp"], &true.into()));
-        let bundle = dialect(&plane, "GET", &path("bundle"), &Value::Null).await;
+        let bundle = dialect(&plane, &path("bundle"), &plane.key, None).await;
         assert_eq!(bundle.status, 200);
     }
-    verify(&plane);
+    plane.verify();
 }
 
 /// `node.crt` of a bundle, whose entries are stored as they are.
@@ -133,20 +116,20 @@ async fn what_was_given_back_is_kept() {
         asked["deviceName"] = device.into();
         asked["publicKey"] = enrollment(device)["publicKey"].clone();
         assert_eq!(register(&plane, &asked).await["nebulaIp"], address);
-        verify(&plane);
+        plane.verify();
     }
-    dialect(&plane, "POST", "/release/gone?projectId=demo", &json!({})).await.expect(200);
-    verify(&plane);
+    dialect(&plane, "/release/gone?projectId=demo", &plane.key, Some(&json!({}))).await.expect(200);
+    plane.verify();
     plane.pass(2 * 365 * DAY);
     let done = plane.service.upkeep().await.unwrap().unwrap();
     // Here and in the other network, whose device had an address of each family.
     assert_eq!(done.freed, 3);
-    verify(&plane);
+    plane.verify();
     asked["deviceId"] = "newest".into();
     asked["deviceName"] = "newest".into();
     asked["publicKey"] = enrollment("newest")["publicKey"].clone();
     assert_eq!(register(&plane, &asked).await["nebulaIp"], "10.1.0.3/32");
-    verify(&plane);
+    plane.verify();
 }
 
 #[tokio::test]
@@ -161,20 +144,20 @@ async fn operators_have_all_of_the_later_api() {
     let laptop = node(&plane, "demo", "laptop").await;
     let groups = json!({"groups": ["users", "printers"]});
     assert_eq!(plane.patch(&laptop, &groups).await.expect(200)["groups"], groups["groups"]);
-    verify(&plane);
+    plane.verify();
     for (verb, state) in [("suspend", "suspended"), ("revoke", "revoked"), ("reinstate", "active")]
     {
         let body = if verb == "reinstate" { json!({}) } else { json!({"reason": "lost"}) };
         let answer = plane.post(&format!("{laptop}/{verb}"), &body).await.expect(200);
         assert_eq!(answer["state"], state);
-        verify(&plane);
+        plane.verify();
     }
     let ledger = plane.get(&format!("{laptop}/certificates")).await.expect(200);
     assert_eq!(ledger["items"].as_array().unwrap().len(), 5);
     // It came without a node token, and is given one.
     let given = plane.post(&format!("{laptop}/token"), &json!({})).await.expect(200);
     assert_eq!(given["node"]["native"], true);
-    verify(&plane);
+    plane.verify();
 
     let both = json!({"versions": "both", "mtu": 1200});
     plane.patch("/networks/demo", &both).await.expect(200);
@@ -184,13 +167,13 @@ async fn operators_have_all_of_the_later_api() {
     let enrolled = plane.ask("POST", "/enroll", secret, Some(&native)).await.expect(201);
     assert_eq!(enrolled["addresses"], json!(["10.1.0.8/28"]));
     assert_eq!(enrolled["certificates"].as_array().unwrap().len(), 2);
-    verify(&plane);
+    plane.verify();
     let has = json!({"revision": enrolled["revision"], "generation": enrolled["generation"]});
     let own = native["nodeToken"].as_str().unwrap();
     plane.ask("POST", "/node/report", own, Some(&has)).await.expect(204);
     plane.ask("POST", "/node/renew", own, Some(&json!({}))).await.expect(200);
     plane.delete(&node(&plane, "demo", "lighthouse").await).await.expect(204);
-    verify(&plane);
+    plane.verify();
     let events = plane.get("/networks/demo/events?limit=500").await.expect(200);
     let kinds: Vec<_> = events["items"].as_array().unwrap().iter().map(|it| &it["kind"]).collect();
     assert_eq!(
@@ -201,12 +184,12 @@ async fn operators_have_all_of_the_later_api() {
     // All certificates end; nodes renew, devices ask again.
     plane.pass(400 * DAY);
     assert!(plane.service.upkeep().await.unwrap().unwrap().expired > 5);
-    verify(&plane);
+    plane.verify();
     let server = &devices()[4];
     let again = register(&plane, &server["asked"]).await;
     assert_eq!(again["nebulaIps"], server["told"]["nebulaIps"]);
     assert_ne!(again["fingerprint"], server["told"]["fingerprint"]);
-    verify(&plane);
+    plane.verify();
 }
 
 /// Of names that would be one today each stays; a new one is told from the first of them.

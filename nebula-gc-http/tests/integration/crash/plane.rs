@@ -154,6 +154,8 @@ impl Plane {
 
     pub async fn add_networks(&self) {
         let service = self.service().unwrap();
+        let mut settings = NetworkSettings::default();
+        (settings.lifetime, settings.hold_seconds) = (600, 60);
         for (name, curve) in NETWORKS {
             let prefixes: &[&str] = match name {
                 "both" => &["10.1.0.0/16", "fd00:1::/64"],
@@ -161,17 +163,11 @@ impl Plane {
                 _ => &["10.3.0.0/16"],
             };
             let request = NewNetwork {
-                name: NetworkRef::new(name).unwrap(),
-                tenant: None,
                 prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
                 versions: if name == "both" { Versions::Both } else { Versions::V1 },
                 curve,
-                settings: NetworkSettings {
-                    lifetime: 600,
-                    hold_seconds: 60,
-                    ..NetworkSettings::default()
-                },
-                pools: None,
+                settings: settings.clone(),
+                ..requests::network(name)
             };
             let ca = (name == "remote").then(|| CaSource::Signer("script".to_owned()));
             let caller = Context::local();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use nebula_gc_http::{
-    Context, DeviceId, Enrolled, Enrollment, Error, Expected, NodeDetails, NodeId, Options,
-    ServerSecrets, Signers, Unapplied, Upkeep, Violation, verify,
+    Context, DeviceId, Enrolled, Enrollment, Error, Expected, NodeChange, NodeDetails, NodeId,
+    Options, ServerSecrets, Signers, StateReason, Unapplied, Upkeep, Violation, verify,
 };
 
 use super::requests::{self, make_demo};
@@ -131,6 +131,26 @@ impl Fleet {
     pub async fn release(&self, member: &Member) -> Result<NodeDetails, Error> {
         let about = (demo(), member.id);
         self.service.release_node(Context::local(), about, Expected::Anything).await
+    }
+
+    pub async fn suspend(&self, member: &Member, reason: &str) -> Result<NodeDetails, Error> {
+        let (about, reason) = ((demo(), member.id), StateReason::new(reason).unwrap());
+        self.service.suspend_node(Context::local(), about, Expected::Anything, reason).await
+    }
+
+    pub async fn revoke(&self, member: &Member, reason: &str) -> Result<NodeDetails, Error> {
+        let (about, reason) = ((demo(), member.id), StateReason::new(reason).unwrap());
+        self.service.revoke_node(Context::local(), about, Expected::Anything, reason).await
+    }
+
+    pub async fn reinstate(&self, member: &Member) -> Result<NodeDetails, Error> {
+        let about = (demo(), member.id);
+        self.service.reinstate_node(Context::local(), about, Expected::Anything).await
+    }
+
+    pub async fn change(&self, member: &Member, to: NodeChange) -> Result<NodeDetails, Error> {
+        let about = (demo(), member.id);
+        self.service.change_node(Context::local(), about, Expected::Anything, to).await
     }
 
     /// One pass.

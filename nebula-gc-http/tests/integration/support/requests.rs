@@ -2,7 +2,7 @@
 
 use nebula_gc_http::{
     AddPool, Bearer, Change, Context, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef,
-    NewJoinToken, NodeName, Registration, Service,
+    NetworkSettings, NewJoinToken, NewNetwork, NodeName, Registration, Service, Versions,
 };
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
@@ -31,6 +31,19 @@ pub fn new_key_on(curve: Curve) -> PublicKey {
 
 pub fn groups(names: &[&str]) -> Groups {
     Groups::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
+}
+
+/// A network on `10.1.0.0/24` of which nothing else is said.
+pub fn network(name: &str) -> NewNetwork {
+    NewNetwork {
+        name: NetworkRef::new(name).unwrap(),
+        tenant: None,
+        prefixes: vec!["10.1.0.0/24".parse().unwrap()],
+        versions: Versions::V2,
+        curve: Curve::Curve25519,
+        settings: NetworkSettings::default(),
+        pools: None,
+    }
 }
 
 /// Of a node that says no more than it has to.
