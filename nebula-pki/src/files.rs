@@ -2,7 +2,8 @@
 //! here because every program of the workspace depends on this crate.
 //!
 //! [`replace`] puts new contents into a file. Who may read it was decided when the file was
-//! created: owner, group, mode, access control list and security label are kept. To replace several files, or none, [`Replacement::stage`] them all first:
+//! created: owner, group, mode, access control list and security label are kept. To replace either all of several files or none of them,
+//! [`Replacement::stage`] them all first:
 //!
 //! ```
 //! use std::io;

@@ -6,8 +6,9 @@
 //! pairs a CA certificate with the [`Signer`] that holds its key, and makes certificates of both
 //! [`Version`]s.
 //!
-//! The crate reads no clock, no file and no socket: time (signed Unix seconds) and randomness
-//! ([`Random`]) are arguments. The [`guide`] has a section for each task.
+//! The crate reads no clock and no socket, and files only with the features `pkcs11` and `files`: time
+//! (signed Unix seconds) and randomness ([`Random`]) are arguments. The [`guide`] has a section for
+//! each task.
 //!
 //! ```
 //! use nebula_pki::key::{AgreementKey, SigningKey};

@@ -1,5 +1,6 @@
 //! The compatibility dialect, `/api/nebula`, for clients of the older register endpoint. Its words
-//! (project, device) are translated here and go no further.
+//! (`projectId`, `deviceName`, `nebulaIp`) are translated here and go no further; a device's own id is
+//! known to the service, too.
 
 mod extract;
 pub(super) mod problem;

@@ -72,10 +72,10 @@ impl Service {
     pub async fn release(
         &self,
         context: Context,
-        project: Option<NetworkRef>,
+        network: Option<NetworkRef>,
         device: DeviceId,
     ) -> Result<(), Error> {
-        self.release_device(context, project, device).await.map(drop)
+        self.release_device(context, network, device).await.map(drop)
     }
 
     /// The bundle of a device's node as it is now. It issues nothing.

@@ -34,7 +34,7 @@ pub struct NodeChange {
     pub lighthouse: Change<Option<Endpoint>>,
     /// Whether it is a relay.
     pub relay: Change<bool>,
-    /// The MTU of its device in bytes, or `None` for the network's.
+    /// The MTU of its tun interface in bytes, or `None` for the network's.
     pub mtu: Change<Option<u32>>,
 }
 

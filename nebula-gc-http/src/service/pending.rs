@@ -1,6 +1,7 @@
-//! Certificates that a signer elsewhere has to sign (rule 5 of the design).
+//! Runs a step that may issue certificates: once where the CA's key is here, twice where a signer
+//! elsewhere has to sign (rule 5 of the design).
 //!
-//! A step that needs one runs twice. The first time it enters the bytes to be signed as pending,
+//! With a signer elsewhere the step runs twice. The first time it enters the bytes to be signed as pending,
 //! beside the leases that they name, and commits. Then they are signed, outside of any transaction.
 //! The second time the step decides everything anew, finds what is pending to be what it wants, and
 //! completes it in the transaction in which it writes all that follows. Who crashes in between

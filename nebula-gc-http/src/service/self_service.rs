@@ -38,7 +38,7 @@ pub struct OwnNode {
     pub lighthouse: Option<Endpoint>,
     /// Whether it is a relay.
     pub relay: bool,
-    /// The MTU of its device, in bytes, where it is not the network's.
+    /// The MTU of its tun interface, in bytes, where it is not the network's.
     pub mtu: Option<u32>,
     /// The certificates it has now, the older version first.
     pub certificates: Vec<OwnCertificate>,

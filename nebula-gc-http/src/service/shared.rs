@@ -43,13 +43,13 @@ pub(super) fn heard(
 ) -> Result<Node, Error> {
     let now = shared.now();
     let principal = Principal::authenticate(tx, &shared.secrets, context, now)?;
-    let node = own_node(&principal)?;
+    let node = active_node(&principal)?;
     shared.heartbeats.note(node, now);
     Ok(node.clone())
 }
 
 /// The caller's node, if it is one that is not kept out.
-pub(super) fn own_node(principal: &Principal) -> Result<&Node, Error> {
+pub(super) fn active_node(principal: &Principal) -> Result<&Node, Error> {
     principal.permit(Action::BeNode)?;
     let Principal::Node(node) = principal else {
         return Err(Needs::NodeToken.into());

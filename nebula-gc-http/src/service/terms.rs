@@ -90,8 +90,8 @@ impl Terms {
         Ok(self.network.families().map(request).collect())
     }
 
-    /// Whether certificates are near their end, and new ones would end later, or they are not valid
-    /// yet because the clock was wrong, or [all are](Network::has_left).
+    /// Whether a certificate is near its end and a new one would end later, or is not valid yet,
+    /// because the clock was wrong, or has to be [replaced early](Network::has_left).
     pub(super) fn is_due(&self, current: &[Certificate]) -> bool {
         if self.begin_later(current) {
             return true;

@@ -22,7 +22,7 @@ use crate::store::node::{self, Node};
 
 /// How long a node that has another key may go on with its former certificates, in seconds, unless
 /// it reports the new ones before.
-pub(super) const GIVEN_UP: i64 = 3600;
+pub(super) const BLOCKED_AFTER: i64 = 3600;
 
 /// What follows from a change of a node.
 pub(super) struct Update {
@@ -32,7 +32,8 @@ pub(super) struct Update {
     pub(super) reason: Reason,
     /// Its former certificates say more than it may have now.
     pub(super) blocks_former: bool,
-    /// Its former certificates are of a key that it is giving up by itself.
+    /// Its former certificates are blocked once it reports the new ones, at the latest after
+    /// [`BLOCKED_AFTER`].
     pub(super) blocks_former_later: bool,
     /// Other nodes' bundles name it, or no longer do, or name it otherwise.
     pub(super) moves_revision: bool,
@@ -129,7 +130,7 @@ impl Update {
             blocked = block_certificates(tx, terms.now, node, revision)?;
         }
         if self.blocks_former_later {
-            certificate::block_later(tx, node.id, terms.now.saturating_add(GIVEN_UP))?;
+            certificate::block_later(tx, node.id, terms.now.saturating_add(BLOCKED_AFTER))?;
         }
         if self.reason == Reason::Rekeyed {
             former_key::note(tx, node.id, by_itself)?;

@@ -66,7 +66,8 @@ impl Waiting {
         }
     }
 
-    /// Tells a node's polls where it stands now, after a change of its own, which moves no mark.
+    /// Tells a node's polls at this instance where it stands now, after a change of its own, which
+    /// moves no mark. Its polls at other instances hear of it when they are asked again.
     pub(super) fn tell(&self, network: NetworkId, node: NodeId, generation: Generation) {
         let mut state = self.lock();
         let Some(watched) = state.networks.get_mut(&network) else { return };

@@ -58,7 +58,8 @@ pub struct Network {
     pub(crate) renew_before: Option<i64>,
     /// Counts changes of what is in other nodes' bundles.
     pub revision: Revision,
-    /// Counts changes of single nodes that those nodes did not make themselves.
+    /// Counts what makes the waiting polls of single nodes be looked at again while the revision
+    /// stays: a changed node, state or token. What a node renews by itself is not counted.
     pub(crate) wake_counter: i64,
     /// The number of the rendering of its bundles.
     pub rendering: u32,
@@ -351,8 +352,7 @@ pub(crate) fn increment_revision(
     one_integer(&rows)?.map(Revision).ok_or_else(|| damaged("network"))
 }
 
-/// Records that a node's generation was moved by somebody else, so that every instance answers its
-/// long poll.
+/// Has every instance look at the waiting polls of this network again.
 pub(crate) fn note_move(tx: &mut dyn Transaction, id: NetworkId) -> Result<(), Error> {
     Ok(tx.queue_one(
         "UPDATE gc_network SET moves = moves + 1 WHERE id = $1",

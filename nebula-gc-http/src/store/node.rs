@@ -33,7 +33,8 @@ impl Generation {
 pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) network: NetworkId,
-    /// The device's own id, chosen by the client; it never changes.
+    /// The device's own id, or the node's id where it named none. It never changes, and steps about
+    /// the node are queued by it.
     pub(crate) device: String,
     pub(crate) name: String,
     /// On the network's curve.
@@ -45,7 +46,7 @@ pub(crate) struct Node {
     /// Its endpoint on the underlay, if it is a lighthouse.
     pub(crate) lighthouse: Option<Endpoint>,
     pub(crate) relay: bool,
-    /// The MTU of its device, if it differs from the network's.
+    /// The MTU of its tun interface, if it differs from the network's.
     pub(crate) mtu: Option<u32>,
     /// The pool or block that its addresses must be from, if any.
     pub(crate) pool: Option<PoolId>,

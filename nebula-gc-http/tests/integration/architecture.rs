@@ -188,7 +188,7 @@ fn the_picture_shows_the_rooms_and_arrows_of_the_code() {
     }
 }
 
-/// A link such as [`check_unique`](../nebula-gc-http/src/service/enroll.rs) names what is in the file.
+/// A link such as [`check_unique`](../nebula-gc-http/src/service/node_change.rs) names what is in the file.
 #[test]
 fn what_the_page_names_is_there() {
     let docs = sources::workspace().join("docs");

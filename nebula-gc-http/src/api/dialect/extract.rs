@@ -57,7 +57,7 @@ impl FromRequestParts<Arc<Service>> for AboutDevice {
         service: &Arc<Service>,
     ) -> Result<Self, Problem> {
         let context = incoming::context(parts)?;
-        // A release writes, and what is read is read by operators and join tokens alone.
+        // Not `admit_to_read`, which is for node tokens: these routes refuse them.
         service.admit(&context).await?;
         let (device, project) = about(parts).await?;
         Ok(Self { context, device, project })

@@ -103,7 +103,7 @@ fn who(parts: &Parts) -> Result<Context, Problem> {
     Ok(incoming::context(parts)?)
 }
 
-/// The result, unless the credential is wrong, which is reported first.
+/// The problem, unless the credential is wrong: that is reported first.
 async fn refuse(service: &Service, context: &Context, problem: Problem) -> Problem {
     match service.authenticate(context).await {
         Ok(()) => problem,
@@ -111,7 +111,8 @@ async fn refuse(service: &Service, context: &Context, problem: Problem) -> Probl
     }
 }
 
-/// What only looking at several fields tells is wrong, unless already the credential is.
+/// What was read of several fields together, or what is wrong with it; a wrong credential is
+/// reported first.
 pub(in crate::api) async fn checked<T>(
     service: &Service,
     context: &Context,

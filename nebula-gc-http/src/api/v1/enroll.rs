@@ -65,7 +65,7 @@ struct EnrollmentBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false)]
     relay: Option<bool>,
-    /// The MTU of its device, in bytes. Default: the network's.
+    /// The MTU of its tun interface, in bytes. Default: the network's.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = u32, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<u32>,

@@ -58,7 +58,7 @@ struct OwnView {
     endpoint: Option<String>,
     /// Whether it is a relay.
     relay: bool,
-    /// The MTU of its device, in bytes, if it differs from the network's.
+    /// The MTU of its tun interface, in bytes, if it differs from the network's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     mtu: Option<u32>,

@@ -58,7 +58,7 @@ struct NodeChangeBody {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = bool, required = false)]
     relay: Option<bool>,
-    /// The MTU of its device, in bytes; null for the network's.
+    /// The MTU of its tun interface, in bytes; null for the network's.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>, required = false, minimum = 500, maximum = 65535)]
     mtu: Option<Option<u32>>,

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::error::{KeyConflict, Limit};
 use crate::service::access::Principal;
 use crate::service::node_change::check_unique;
-use crate::service::shared::own_node;
+use crate::service::shared::active_node;
 use crate::service::terms::Terms;
 use crate::service::update::{self, Update};
 use crate::store::certificate;
@@ -31,7 +31,8 @@ pub(in crate::service) struct Renewal {
 }
 
 impl Renewal {
-    /// `again` where it ran before: then what it tried counts as another key, though nobody has it.
+    /// `again`: it ran before for this same request. What it entered then must not count against it
+    /// as a change of key.
     pub(super) fn decide(
         &self,
         tx: &mut dyn Transaction,
@@ -39,7 +40,7 @@ impl Renewal {
         terms: &Terms,
         again: bool,
     ) -> Result<Decision, Error> {
-        let former = own_node(principal)?;
+        let former = active_node(principal)?;
         let mut node = Node { generation: former.generation.next(), ..former.clone() };
         if let Some(key) = &self.public_key
             && key.as_bytes() != former.public_key

@@ -44,7 +44,7 @@ pub struct Enrollment {
     pub lighthouse: Option<Endpoint>,
     /// Whether it is a relay: as the join token says where left out.
     pub relay: Option<bool>,
-    /// The MTU of its device, in bytes, where it is not the network's.
+    /// The MTU of its tun interface, in bytes, where it is not the network's.
     pub mtu: Option<u32>,
 }
 

@@ -1,4 +1,6 @@
-//! What a new node may have of released ones, and what that takes.
+//! Which addresses of released nodes a new one gets back, what it has to show for them, and how long
+//! it must keep its key then. An address had back by a public key alone is *lent*: its former holder
+//! may still claim it.
 
 use std::cmp::Reverse;
 

@@ -174,7 +174,8 @@ impl Service {
         let requested = Arc::new(Requested { context, about, device, expected, command, begun });
         let Outcome { network, revision, node } =
             self.issue(|signed, _| Operating::new(&self.shared, &requested, signed)).await?;
-        // Once this is answered, no bundle without what is blocked now is handed out.
+        // Bundles that this instance hands out after the answer have what is blocked now. The change
+        // is committed even if this fails; asking again changes nothing.
         self.view(network, revision).await?;
         Ok(node)
     }

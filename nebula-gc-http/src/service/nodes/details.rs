@@ -38,7 +38,7 @@ pub struct NodeDetails {
     pub lighthouse: Option<Endpoint>,
     /// Whether it is a relay.
     pub relay: bool,
-    /// The MTU of its device, in bytes, where it is not the network's.
+    /// The MTU of its tun interface, in bytes, where it is not the network's.
     pub mtu: Option<u32>,
     /// Whether it has a node token, and so renews by itself.
     pub is_native: bool,

@@ -25,7 +25,7 @@ use crate::{Error, NodeId};
 /// How many expired rows one pass takes up.
 const AT_ONCE: i64 = 256;
 /// For how long a signer that is away is waited for, in seconds: an hour.
-const GIVE_UP: i64 = 3_600;
+const SIGNER_GIVEN_UP_AFTER: i64 = 3_600;
 
 /// What became of pending certificates whose deadline had passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,7 +87,8 @@ impl Service {
         if signed.is_none() {
             away.insert(signer);
         }
-        let gives_up = pending.rows.iter().all(|row| row.created_at + GIVE_UP <= row.deadline);
+        let gives_up =
+            pending.rows.iter().all(|row| row.created_at + SIGNER_GIVEN_UP_AFTER <= row.deadline);
         if signed.is_none() && !gives_up {
             return Ok(outcome);
         }

@@ -14,7 +14,7 @@ use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::revocation::block_replaced;
 use crate::service::shared::Shared;
-use crate::service::shared::{heard, own_node};
+use crate::service::shared::{active_node, heard};
 use crate::service::views::Desired;
 use crate::store::network::{self, Revision};
 use crate::store::node::{self, Generation, Node};
@@ -60,7 +60,7 @@ impl Step for Reporting {
         now: i64,
     ) -> Result<Planned<(Author, Node)>, Error> {
         let principal = Principal::authenticate(tx, &self.shared.secrets, &self.context, now)?;
-        let node = own_node(&principal)?;
+        let node = active_node(&principal)?;
         let marks = network::marks(tx, &[node.network])?.into_iter().next().flatten();
         let revision = marks.map_or(0, |marks| marks.revision.0);
         for (field, said, current) in [

@@ -14,7 +14,7 @@ use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::shared::Shared;
-use crate::service::shared::own_node;
+use crate::service::shared::active_node;
 use crate::store::network;
 use crate::store::node::{self, Node};
 
@@ -51,7 +51,7 @@ impl Step for Rotating {
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Self::Plan>, Error> {
         let secrets = &self.shared.secrets;
         let principal = Principal::authenticate(tx, secrets, &self.context, now)?;
-        let own = own_node(&principal)?;
+        let own = active_node(&principal)?;
         let mut changes = true;
         for hashed in secrets.hashes(&self.token) {
             match node::by_token(tx, &hashed)? {

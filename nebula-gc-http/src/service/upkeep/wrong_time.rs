@@ -18,7 +18,7 @@ use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::revision::move_revision;
-use crate::service::update::GIVEN_UP;
+use crate::service::update::BLOCKED_AFTER;
 use crate::store::certificate::{self, Unblocked};
 #[cfg(feature = "server")]
 use crate::store::event;
@@ -49,7 +49,7 @@ impl Service {
         if looks {
             // The duty that told it is taken anew with the first step: what it told is kept here.
             self.chore(|tx, now, _| {
-                certificate::block_no_later(tx, now.saturating_add(GIVEN_UP))?;
+                certificate::block_no_later(tx, now.saturating_add(BLOCKED_AFTER))?;
                 duty::forget(tx, UNDOING)
             })
             .await?;
@@ -125,7 +125,7 @@ fn note(done: &mut Upkeep, undone: u64) -> bool {
 pub(crate) fn repair(tx: &mut dyn Transaction, now: i64, by: &str) -> Result<u64, Error> {
     let now = event::time(tx, now)?;
     let (author, mut repaired) = (Context::local().author(by), 0_u64);
-    certificate::block_no_later(tx, now.saturating_add(GIVEN_UP))?;
+    certificate::block_no_later(tx, now.saturating_add(BLOCKED_AFTER))?;
     revoke_told(tx)?;
     loop {
         let mut found = revive(tx, now)?;
