@@ -61,9 +61,9 @@ impl Allocator {
     /// Where the queue is full, requests wait for room instead of being refused with
     /// [`Error::QueueFull`]: see [`Writer::send_when_room`].
     ///
-    /// A request is queued only when its answer is awaited. Whoever makes more requests than the
-    /// queue holds and then waits for one answer after the other has the rest queued one by one, with a
-    /// commit for each: await them together (each in a task of its own, or joined), or give the
+    /// A request is queued only when its answer is awaited. Of more requests than the queue holds,
+    /// awaited one after the other, the rest are queued one by one, with a commit for each: await them
+    /// together (each in a task of its own, or joined), or give the
     /// writer a [longer queue](crate::WriterOptions::queue).
     #[must_use]
     pub fn waiting_for_room(self) -> Self {

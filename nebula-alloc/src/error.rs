@@ -3,12 +3,11 @@
 mod cause;
 mod code;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use self::cause::{
-    Contention, Doubt, EngineFault, FileFault, Misuse, Outage, Remedy, SchemaFault,
+    Contention, Doubt, EngineFault, FileFault, Keeper, Misuse, Outage, Remedy, SchemaFault,
 };
 use crate::address::{AddressRange, Family, InvalidRange};
 use crate::utc::utc;
@@ -367,28 +366,6 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-}
-
-/// What keeps an address from the owner that asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Keeper {
-    /// It is excluded: it exists elsewhere.
-    Exclusion,
-    /// It is pinned to another owner.
-    Pin,
-    /// It is in a block that was not asked for.
-    Block,
-}
-
-impl fmt::Display for Keeper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exclusion => "excluded from allocation",
-            Self::Pin => "pinned to another owner",
-            Self::Block => "in a block that was not asked for",
-        })
-    }
 }
 
 fn count(addresses: &[IpAddr], more: bool) -> String {

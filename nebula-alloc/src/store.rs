@@ -122,7 +122,7 @@ pub trait Transaction {
         None
     }
 
-    /// The last event, by its id, before which no other can appear any more: for who follows them.
+    /// The id of the last event before which no other can appear any more, for followers of the events.
     /// Where several processes write, ids are taken before they are committed, and in another order.
     ///
     /// # Errors

@@ -37,6 +37,21 @@ pub enum Misuse {
     NotPrepared,
 }
 
+/// What keeps an address from the owner that asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Keeper {
+    /// It is excluded: it exists elsewhere.
+    #[error("excluded from allocation")]
+    Exclusion,
+    /// It is pinned to another owner.
+    #[error("pinned to another owner")]
+    Pin,
+    /// It is in a block that was not asked for.
+    #[error("in a block that was not asked for")]
+    Block,
+}
+
 /// Where another transaction was in the way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

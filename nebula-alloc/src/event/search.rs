@@ -96,8 +96,8 @@ pub struct Found {
 ///
 /// A page costs what it holds, whatever there is beside it, and a step for each network that is looked
 /// at. Of one subject it looks at some thousand events, and is [cut short](Found::go_on) where those
-/// are not what is asked for. On PostgreSQL an event may come to light behind others with higher ids:
-/// who goes on from the last one misses none as long as the search ends [in time](Search::up_to).
+/// are not what is asked for. On PostgreSQL an event may appear after others with higher ids: going on
+/// from the last one misses none as long as the search ends [in time](Search::up_to).
 ///
 /// # Errors
 ///

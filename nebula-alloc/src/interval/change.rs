@@ -42,7 +42,7 @@ pub(crate) fn give_back(
     pools.into_iter().try_for_each(|pool| fullness::has_room(tx, pool))
 }
 
-/// Intervals by pool and last address: as they are stored, and as they shall be.
+/// Intervals by pool and last address: as they are stored, and as they are to be.
 #[derive(Default)]
 struct Change {
     before: BTreeMap<(PoolId, IpAddr), Interval>,

@@ -1,5 +1,5 @@
 //! Runs of free addresses that one of several instances holds, so that they do not queue for the
-//! same row. A run is a promise of calm, not of ownership: what counts is the row's lock.
+//! same row. Holding a run avoids conflicts but is no ownership: what counts is the row's lock.
 
 use std::net::IpAddr;
 
@@ -9,12 +9,12 @@ use crate::limits::limit;
 use crate::store::Transaction;
 use crate::{Error, PoolId};
 
-/// How many addresses an instance takes into its hands at a time.
+/// How many addresses an instance takes at a time.
 const RUN: u128 = 1024;
 /// Of how many intervals at most: each is a change of one row.
 const ROWS: usize = 64;
 
-/// After how many seconds without a sign an instance holds nothing any more.
+/// After how many seconds without a heartbeat an instance no longer holds anything.
 const SILENCE: i64 = 60;
 
 pub(crate) const HELD: &str = "SELECT last, first FROM alloc_interval

@@ -40,7 +40,7 @@ pub fn resize(
     let pool = Pool { range, ..old };
     check_overlap(tx, &pool)?;
 
-    // All is judged before anything is written: who goes on after a refusal loses no address.
+    // All is checked before anything is written, so that a refusal changes nothing.
     let space = Space { id, network: old.network, range: old.range, parent: None };
     let lost = old.range.without(vec![range]);
     for part in &lost {

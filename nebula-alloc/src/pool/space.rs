@@ -65,7 +65,7 @@ pub(crate) const OF_OTHERS: &str = "SELECT address FROM alloc_lease
          AND state = 1 AND owner <> $5
      ORDER BY address LIMIT $6";
 
-/// How many leases that stand in the way are named.
+/// How many conflicting leases an error names.
 const NAMED: usize = 100;
 
 /// How many blocks a walk over them reads at a time.

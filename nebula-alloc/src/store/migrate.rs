@@ -59,7 +59,7 @@ pub fn migrate(tx: &mut dyn Transaction, component: &Component) -> Result<(), Er
     Ok(())
 }
 
-/// That the component's tables are of a version that this program may run on: for who only reads.
+/// That the component's tables are of a version that this program may run on: for readers.
 ///
 /// # Errors
 ///

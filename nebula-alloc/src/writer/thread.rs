@@ -137,7 +137,7 @@ impl<E: Engine, C: Fn() -> Result<i64, Error>> Run<E, C> {
                     // If it fails, it is tried again before the next batch.
                     let _ = self.recover();
                 }
-                // The other may be a neighbour, who is as fast the next time; or it is in the way
+                // The other may be a neighbour that is as fast the next time; or it is in the way
                 // of one of them for good.
                 Attempt::Contended(jobs, _) if tries > 1 && jobs.len() > 1 => {
                     self.meters.splits.count();

@@ -110,7 +110,7 @@ impl PostgresReaders {
     }
 }
 
-/// A connection that comes back, even when who reads panics.
+/// A connection that is given back, even when the reader panics.
 struct Lent<'a> {
     session: Option<Session>,
     readers: &'a PostgresReaders,
