@@ -270,7 +270,7 @@ fn verify_names_a_certificate_that_is_no_longer_blocked_and_repairs_it_on_reques
     serve.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = serve.spawn().unwrap();
     let log = BufReader::new(process.stderr.take().unwrap()).lines();
-    let told = log.map(Result::unwrap).find(|line| line.contains("blocklists have them again"));
+    let told = log.map(Result::unwrap).find(|line| line.contains("were not blocked"));
     process.kill().unwrap();
     process.wait().unwrap();
     assert!(told.unwrap().contains("certificates=1"));
