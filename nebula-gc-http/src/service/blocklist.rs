@@ -4,11 +4,11 @@ use nebula_alloc::store::Transaction;
 use nebula_pki::Fingerprint;
 use serde_json::json;
 
-use super::access::Action;
 use super::audit::Entry;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::Work;
+use super::principal::Action;
 use crate::error::{Conflict, Fault, Field};
 use crate::service::revision::move_revision;
 use crate::store::certificate::CertificateState;

@@ -8,9 +8,10 @@ use nebula_bundle::{Bundle, Digest};
 use nebula_pki::Certificate;
 use tokio::task::spawn_blocking;
 
-use super::access::{Action, authorize};
+use super::access::authorize;
 use super::context::Context;
 use super::core::Service;
+use super::principal::Action;
 use super::shared::Shared;
 use super::shared::heard;
 use super::views::{Desired, Digests, View};

@@ -13,12 +13,13 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::access::{Action, KnownCallers, Principal, authorize};
+use super::access::{KnownCallers, authorize};
 use super::asker::Asker;
 use super::authority::Authorities;
 use super::context::{Caller, Context};
 use super::heartbeat::Heartbeats;
 use super::look::Watch;
+use super::principal::{Action, Principal};
 use super::shared::Shared;
 use super::turns::Turns;
 use super::views::Views;

@@ -9,13 +9,14 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoint;
 use nebula_pki::key::PublicKey;
 
-use super::access::{Action, authorize_device, public};
+use super::access::{authorize_device, public};
 use super::bundles::NodeBundle;
 use super::context::Context;
 use super::core::Service;
 use super::enroll::Enrolled;
 use super::enroll::device::DeviceEnrollment;
 use super::node_change::Change;
+use super::principal::Action;
 use super::shared::Shared;
 use crate::error::Kind;
 use crate::store::node::{self, Node};

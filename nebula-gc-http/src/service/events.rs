@@ -2,9 +2,10 @@
 
 use nebula_alloc::event::Event;
 
-use super::access::{Action, Principal, authorize};
+use super::access::authorize;
 use super::context::Context;
 use super::core::Service;
+use super::principal::{Action, Principal};
 use crate::store::event::{self, EventFilter};
 use crate::store::operator_key::Scope;
 use crate::{Error, NetworkRef};

@@ -6,10 +6,11 @@ use nebula_alloc::lease::Lease;
 use nebula_alloc::store::{Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 
-use super::access::{Action, Principal, find_network, not_found};
+use super::access::{find_network, not_found};
 use super::audit::{Author, Entry};
 use super::context::Context;
 use super::core::Service;
+use super::principal::{Action, Principal};
 use super::shared::Shared;
 use crate::error::Conflict;
 use crate::secret::Bearer;

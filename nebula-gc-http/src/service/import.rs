@@ -10,12 +10,13 @@ use nebula_pki::{CaPool, Certificate, Fingerprint, VerifiedCertificate};
 use serde_json::json;
 
 use self::judge::{Verdict, judge};
-use super::access::{Action, authorize, find_network, not_found};
+use super::access::{authorize, find_network, not_found};
 use super::audit::Entry;
 use super::blocklist;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::Work;
+use super::principal::Action;
 use crate::error::{Conflict, Fault, Field, Obstacle, Unavailable};
 use crate::store::ca;
 use crate::store::certificate::{self, Issued, Reason};

@@ -4,11 +4,12 @@ use nebula_alloc::store::Transaction;
 use nebula_alloc::{NetworkId, PoolId, block, pool};
 use serde_json::json;
 
-use super::access::{Action, authorize};
+use super::access::authorize;
 use super::audit::Entry;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::{Created, Repeat};
+use super::principal::Action;
 use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;

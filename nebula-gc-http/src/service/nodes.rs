@@ -8,11 +8,10 @@ use nebula_alloc::store::Transaction;
 
 pub use self::change::Rotated;
 pub use self::details::NodeDetails;
-use super::access::{
-    Action, Principal, authorize, authorize_device, find_network, network_that_released, not_found,
-};
+use super::access::{authorize, authorize_device, find_network, network_that_released, not_found};
 use super::context::Context;
 use super::core::Service;
+use super::principal::{Action, Principal};
 use super::shared::Shared;
 use crate::error::{Kind, Needs};
 use crate::store::blocklist::{self, Blocked};

@@ -3,11 +3,12 @@
 use nebula_alloc::store::Transaction;
 use serde_json::json;
 
-use super::access::{Action, Principal, find_network, not_found};
+use super::access::{find_network, not_found};
 use super::audit::Entry;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::{Created, Repeat, Work};
+use super::principal::{Action, Principal};
 use crate::error::{Conflict, Fault, Field, Kind, Needs};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;

@@ -10,11 +10,12 @@ use nebula_alloc::{Error as AllocError, NetworkId, PoolId};
 
 pub use self::addresses::Addresses;
 pub use self::blocks::{NewBlock, Room};
-use super::access::{Action, authorize};
+use super::access::authorize;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
+use super::principal::Action;
 use crate::error::{Conflict, Fault, Field, Kind};
 use crate::store::network::Network;
 use crate::{Error, NetworkRef, id};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use nebula_alloc::store::Transaction;
 
-use super::access::{Action, Principal};
 use super::authority::Authorities;
 use super::context::Context;
 use super::heartbeat::Heartbeats;
+use super::principal::{Action, Principal};
 use crate::Error;
 use crate::error::Needs;
 use crate::secret::ServerSecrets;

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::access::{Action, Principal};
 use super::audit::Entry;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::{Created, Repeat, Work};
 use super::precondition::{Expected, Tag};
+use super::principal::{Action, Principal};
 use crate::error::{Conflict, Field, Kind, Needs};
 use crate::names::{check_seen, hidden_id};
 use crate::store::network;

@@ -3,8 +3,8 @@
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
-use super::Principal;
 use crate::error::{Ambiguity, Fault, Field, Kind};
+use crate::service::principal::Principal;
 use crate::store::network::{self, Network};
 use crate::store::node;
 use crate::store::operator_key::Scope;

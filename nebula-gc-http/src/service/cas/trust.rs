@@ -5,10 +5,11 @@ use nebula_pki::{Certificate, Fingerprint};
 use serde_json::json;
 
 use crate::error::{Conflict, Kind};
-use crate::service::access::{Action, authorize};
+use crate::service::access::authorize;
 use crate::service::audit::Entry;
 use crate::service::context::Context;
 use crate::service::core::Service;
+use crate::service::principal::Action;
 use crate::service::revision::move_revision;
 use crate::service::terms::BACKDATED;
 use crate::store::ca::{self, CaState, Kept, Span};

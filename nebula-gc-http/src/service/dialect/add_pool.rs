@@ -5,7 +5,7 @@ use nebula_alloc::Family;
 use nebula_pki::{Curve, Version};
 
 use crate::error::{Ambiguity, Conflict, Fault, Field};
-use crate::service::access::{Action, called, find_network, not_found};
+use crate::service::access::{called, find_network, not_found};
 use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::exclusive::Work;
@@ -13,6 +13,7 @@ use crate::service::networks::change::{NetworkPatch, change};
 use crate::service::networks::create::{NewNetwork, create};
 use crate::service::networks::prefixes::check_prefix;
 use crate::service::networks::settings::NetworkSettings;
+use crate::service::principal::Action;
 use crate::store::network::{self, Network, Versions};
 use crate::{Error, NetworkRef};
 

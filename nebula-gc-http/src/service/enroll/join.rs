@@ -4,7 +4,7 @@ use nebula_alloc::NetworkId;
 use nebula_pki::key::PublicKey;
 
 use crate::error::JoinRefusal;
-use crate::service::access::Principal;
+use crate::service::principal::Principal;
 use crate::store::join_token::JoinToken;
 use crate::store::node::{Applied, Generation, Node, NodeState};
 use crate::{Error, NodeId};

@@ -10,7 +10,7 @@ use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::reservation::{self, Purpose};
 use nebula_alloc::store::Transaction;
 
-use crate::service::access::Principal;
+use crate::service::principal::Principal;
 use crate::store::lent;
 use crate::store::node::{self, Node};
 use crate::{Error, NodeId};

@@ -7,10 +7,11 @@ use nebula_alloc::{NetworkId, PoolId, pool};
 use super::{Addresses, find as find_pool, refusal};
 use crate::error::{Conflict, Field, Kind};
 use crate::names::{check_seen, hidden_id};
-use crate::service::access::{Action, authorize};
+use crate::service::access::authorize;
 use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::exclusive::{Created, Repeat};
+use crate::service::principal::Action;
 use crate::{Error, Label, NetworkRef, id};
 
 /// A block to be made.

@@ -7,10 +7,11 @@ use nebula_alloc::reservation::{self, Purpose, Reservation};
 
 use super::{Addresses, refusal};
 use crate::error::{Fault, Field, Kind};
-use crate::service::access::{Action, authorize};
+use crate::service::access::authorize;
 use crate::service::context::Context;
 use crate::service::core::Service;
 use crate::service::exclusive::{Created, Repeat};
+use crate::service::principal::Action;
 use crate::store::node::{self, NodeState};
 use crate::{Error, Label, NetworkRef, NodeId};
 

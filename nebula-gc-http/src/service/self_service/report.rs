@@ -8,10 +8,10 @@ use nebula_alloc::writer::{Planned, Step};
 
 use crate::Error;
 use crate::error::{Fault, Field};
-use crate::service::access::Principal;
 use crate::service::audit::Author;
 use crate::service::context::Context;
 use crate::service::core::Service;
+use crate::service::principal::Principal;
 use crate::service::revocation::block_replaced;
 use crate::service::shared::Shared;
 use crate::service::shared::{active_node, heard};

@@ -9,12 +9,11 @@ use nebula_alloc::writer::{Planned, Step};
 use crate::Error;
 use crate::error::Conflict;
 use crate::secret::Bearer;
-use crate::service::access::Principal;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
 use crate::service::core::Service;
-use crate::service::shared::Shared;
-use crate::service::shared::active_node;
+use crate::service::principal::Principal;
+use crate::service::shared::{Shared, active_node};
 use crate::store::network;
 use crate::store::node::{self, Node};
 
