@@ -109,7 +109,7 @@ fn a_second_server_on_the_same_data_is_refused() {
     let home = directory();
     let server = start(home.path(), DATA);
     let refusal = refused(home.path(), &["--listen", "127.0.0.1:0", "--data", DATA]);
-    assert!(refusal.contains(DATA) && refusal.contains("in use by a server"), "{refusal}");
+    assert!(refusal.contains(DATA) && refusal.contains("in use by a running server"), "{refusal}");
     TcpStream::connect(server.address).expect("the first one still serves");
 }
 
