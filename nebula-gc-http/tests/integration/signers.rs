@@ -29,7 +29,7 @@ use tempfile::TempDir;
 
 const HOUR: i64 = 3_600;
 /// How long a certificate waits for its signature here, in seconds.
-const PATIENCE: i64 = 1;
+const PATIENCE: i64 = 2;
 
 const SCRIPT: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 1
