@@ -9,6 +9,7 @@ use nebula_alloc::store::Transaction;
 use serde_json::Value;
 
 use super::context::Context;
+use super::principal::node_actor;
 use crate::{Error, NodeId};
 
 /// Who does something, as events name it.
@@ -33,7 +34,7 @@ impl Author {
 
     /// Whether a node does it itself.
     pub(super) fn is_node(&self, node: NodeId) -> bool {
-        self.name.strip_prefix("node:").is_some_and(|id| id == node.to_string())
+        self.name == node_actor(node)
     }
 
     pub(super) fn record(

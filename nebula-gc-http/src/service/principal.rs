@@ -10,7 +10,7 @@ use crate::store::network::Network;
 use crate::store::node::{self, Node, NodeState};
 use crate::store::operator_key::{self, OperatorKey, Role, Scope};
 use crate::store::tenant;
-use crate::{Error, TenantId};
+use crate::{Error, NodeId, TenantId};
 
 /// Who asks, for certain.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl Principal {
         match self {
             Self::OperatorKey(key) => format!("operator_key:{}", key.id),
             Self::JoinToken { token, .. } => format!("join_token:{}", token.id),
-            Self::Node(node) => format!("node:{}", node.id),
+            Self::Node(node) => node_actor(node.id),
             Self::Local => "local".to_owned(),
         }
     }
@@ -189,6 +189,11 @@ impl Principal {
             Self::Local => Scope::Root,
         }
     }
+}
+
+/// How events name a node that does something by itself.
+pub(super) fn node_actor(node: NodeId) -> String {
+    format!("node:{node}")
 }
 
 fn role_permits(role: Role, action: Action) -> bool {
