@@ -137,7 +137,9 @@ impl Step for Enrolling {
     ) -> Result<Issuing<Outcome>, Error> {
         let Decided { author, terms, decision, signed } = decided;
         let writing = Writing { author: &author, leases, signed };
-        let (kind, node, issuing) = match decision {
+        let mut granted = leases;
+        let taken;
+        let (kind, is_new, node, issuing) = match decision {
             Decision::Elsewhere { device } => return Ok(Issuing::About(device)),
             Decision::Unchanged { node, certificates } => {
                 let (revision, certificates) =
@@ -148,28 +150,30 @@ impl Step for Enrolling {
                 spend(tx, spends, now)?;
                 let detail = json!({"addresses": addresses(leases)});
                 let issuing = insert_node(tx, &terms, &node, detail, writing)?;
-                ("node.enrolled", node, issuing)
+                ("node.enrolled", true, node, issuing)
             }
             Decision::Returned { node, succession, spends } => {
                 spend(tx, spends, now)?;
-                let (node, issuing) = insert_successor(tx, &terms, node, &succession, &author)?;
-                ("node.enrolled", node, issuing)
+                let (node, leases, issuing) =
+                    insert_successor(tx, &terms, node, &succession, &author)?;
+                taken = leases;
+                granted = &taken;
+                ("node.enrolled", true, node, issuing)
             }
             Decision::Waiting { node } => {
                 let issuing = complete_first(tx, &terms, &node, writing)?;
-                ("certificate.issued", node, issuing)
+                ("certificate.issued", true, node, issuing)
             }
             Decision::Changed { node, update } => {
                 let issuing = update.apply(tx, &terms, &node, writing)?;
-                ("node.changed", node, issuing)
+                ("node.changed", false, node, issuing)
             }
         };
         let Changed { certificates, revision, detail } = match issuing.done() {
             Ok(changed) => changed,
             Err(ends) => return Ok(ends),
         };
-        record(tx, &terms, &author, (kind, &node, detail), leases)?;
-        let is_new = kind != "node.changed";
+        record(tx, &terms, &author, (kind, &node, detail), granted)?;
         Ok(Issuing::Done(outcome(terms, revision, node, certificates, is_new)))
     }
 }
@@ -308,7 +312,7 @@ fn insert_successor(
     node: Node,
     succession: &Succession,
     author: &Author,
-) -> Result<(Node, Issuing<Changed>), Error> {
+) -> Result<(Node, Vec<Lease>, Issuing<Changed>), Error> {
     let (now, actor) = (terms.now, author.actor());
     let requests = terms.requests(tx, &node)?;
     let taken = succession.take_over(tx, now, &actor, &node, &requests)?;
@@ -323,7 +327,7 @@ fn insert_successor(
     });
     let writing = Writing { author, leases: &leases, signed: None };
     let issuing = insert_node(tx, terms, &node, detail, writing)?;
-    Ok((node, issuing))
+    Ok((node, leases, issuing))
 }
 
 /// Issues the first certificates of a node that waits for them.

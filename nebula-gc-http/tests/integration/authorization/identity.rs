@@ -120,6 +120,9 @@ async fn a_released_address_goes_to_who_shows_that_it_was_theirs(plane: Plane) {
     back["formerNodeToken"] = first["nodeToken"].clone();
     let (_, again) = enroll(&plane, &other, &back).await;
     assert_eq!(again, had);
+    let newest = "/networks/demo/events?kind=node.enrolled&order=newest_first";
+    let events = plane.get(newest).await.expect(200);
+    assert_eq!(events["items"][0]["address"], had, "its event names what it was given back");
     back["network"] = json!("demo");
     let repeated = plane.ask("POST", "/enroll", &other, Some(&back)).await.expect(200);
     assert_eq!(repeated["addresses"], json!([format!("{had}/16")]));
