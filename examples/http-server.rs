@@ -67,7 +67,7 @@ async fn run(Arguments { listen, data }: Arguments) -> Result<(), Box<dyn Error>
     let service = Arc::new(directory.start()?);
 
     let demo = AddPool {
-        project: Some(NetworkRef::new("demo")?),
+        network: Some(NetworkRef::new("demo")?),
         prefix: "10.99.1.0/24".parse()?,
         version: None,
     };

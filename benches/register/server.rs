@@ -86,7 +86,7 @@ pub(crate) async fn serve_until_closed(data: &Path) -> Outcome<()> {
     let directory = DataDirectory::open(data)?;
     let service = Arc::new(directory.start()?);
     let pool = AddPool {
-        project: Some(NetworkRef::new("bench")?),
+        network: Some(NetworkRef::new("bench")?),
         prefix: "10.0.0.0/8".parse()?,
         version: None,
     };

@@ -28,7 +28,7 @@ pub(crate) async fn enroll_all(data: &Path, size: Size) -> Outcome<u64> {
     let service = Arc::new(DataDirectory::open(data)?.start()?);
     for number in 0..size.networks {
         let pool = AddPool {
-            project: Some(NetworkRef::new(network_name(number))?),
+            network: Some(NetworkRef::new(network_name(number))?),
             prefix: format!("10.{number}.0.0/16").parse()?,
             version: None,
         };

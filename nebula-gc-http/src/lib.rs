@@ -3,7 +3,7 @@
 //! start `nebula` with. Its private key never leaves it.
 //!
 //! ```
-//! use nebula_gc_http::{AddPool, Change, Context, DeviceId, NodeName, Registration};
+//! use nebula_gc_http::{AddPool, Change, Context, DeviceId, NodeName, DeviceEnrollment};
 //! use nebula_gc_http::{ServerSecrets, Service};
 //! use nebula_pki::{Curve, SystemRandom};
 //! use nebula_pki::key::AgreementKey;
@@ -15,19 +15,19 @@
 //! let clock = || 1_800_000_000; // seconds since the Unix epoch
 //! let service = Service::start(store, ServerSecrets::generate()?, clock, |_root_key| Ok(()))?;
 //!
-//! let pool = AddPool { project: None, prefix: "10.1.0.0/16".parse()?, version: None };
-//! let pool = AddPool { project: Some(nebula_gc_http::NetworkRef::new("example")?), ..pool };
+//! let pool = AddPool { network: None, prefix: "10.1.0.0/16".parse()?, version: None };
+//! let pool = AddPool { network: Some(nebula_gc_http::NetworkRef::new("example")?), ..pool };
 //! service.add_pool(Context::local(), pool).await?;
 //!
-//! let device = Registration {
-//!     project: None, // there is only one
+//! let device = DeviceEnrollment {
+//!     network: None, // there is only one
 //!     device: DeviceId::new("laptop-7")?,
 //!     name: NodeName::new("laptop")?,
 //!     public_key: AgreementKey::generate(Curve::Curve25519, &mut SystemRandom)?.public_key(),
 //!     groups: Change::Keep,
 //!     lighthouse: Change::Keep,
 //! };
-//! let enrolled = service.register(Context::local(), device).await?;
+//! let enrolled = service.enroll_device(Context::local(), device).await?;
 //! assert_eq!(enrolled.networks, ["10.1.0.1/16".parse()?]);
 //! # Ok(())
 //! # }
@@ -76,11 +76,11 @@ pub use self::{
     names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason},
     secret::{Bearer, ServerSecrets},
     service::{
-        Action, AddPool, Addresses, Change, Context, Created, Desired, Enrolled, Enrollment,
-        EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken,
-        NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage, NodeStatus,
-        NumberedEvent, Options, OwnCertificate, OwnNode, PendingOutcome, PoolAdded, PoolUsage,
-        Reach, Registration, Renewed, Repeat, Room, Rotated, Service, Tag, Unapplied, Upkeep,
+        Action, AddPool, Addresses, Change, Context, Created, Desired, DeviceEnrollment, Enrolled,
+        Enrollment, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock,
+        NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
+        NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, PendingOutcome, PoolAdded,
+        PoolUsage, Reach, Renewed, Repeat, Room, Rotated, Service, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

@@ -22,7 +22,7 @@ use self::problem::Problem;
 use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
 use super::incoming;
 use crate::error::Unavailable;
-use crate::service::{AddPool, Registration, Service};
+use crate::service::{AddPool, DeviceEnrollment, Service};
 use crate::{Enrolled, Error};
 
 pub(super) fn router() -> Router<Arc<Service>> {
@@ -39,9 +39,9 @@ type Answer<T> = Result<T, Problem>;
 
 async fn register(
     State(service): State<Arc<Service>>,
-    request: Authenticated<Registration>,
+    request: Authenticated<DeviceEnrollment>,
 ) -> Answer<Json<Success<RegisterData>>> {
-    let enrolled = service.register(request.context, request.body).await?;
+    let enrolled = service.enroll_device(request.context, request.body).await?;
     Ok(Json(Success::new(register_data(enrolled)?)))
 }
 
@@ -91,7 +91,7 @@ async fn add_pool(
 ) -> Answer<Json<Success<PoolData>>> {
     let added = service.add_pool(request.context, request.body).await?;
     Ok(Json(Success::new(PoolData {
-        project_id: added.project,
+        project_id: added.network,
         cidr: added.prefix.to_string(),
         capacity: CapacityText(added.capacity),
     })))

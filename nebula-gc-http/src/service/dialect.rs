@@ -6,39 +6,17 @@ pub(super) mod add_pool;
 use std::net::IpAddr;
 
 use nebula_alloc::store::Transaction;
-use nebula_bundle::Endpoint;
-use nebula_pki::key::PublicKey;
 
 use super::access::{authorize_device, public};
 use super::bundles::NodeBundle;
 use super::context::Context;
 use super::core::Service;
-use super::enroll::Enrolled;
-use super::enroll::device::DeviceEnrollment;
-use super::node_change::Change;
 use super::principal::Action;
 use super::shared::Shared;
 use crate::error::Kind;
 use crate::store::node::{self, Node};
 use crate::store::{ca, damaged};
-use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
-
-/// What a device registers with.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// The network; may be left out where there is only one.
-    pub project: Option<NetworkRef>,
-    /// The device's own id.
-    pub device: DeviceId,
-    /// Its name in the network.
-    pub name: NodeName,
-    /// Its public key, on the network's curve.
-    pub public_key: PublicKey,
-    /// Its groups; none for a new device that leaves them out.
-    pub groups: Change<Groups>,
-    /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
-    pub lighthouse: Change<Option<Endpoint>>,
-}
+use crate::{DeviceId, Error, NetworkRef};
 
 /// The state of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,23 +26,6 @@ pub struct NodeStatus {
 }
 
 impl Service {
-    /// Registers a device, or answers what it has: asking again is safe.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], [`Error::PoolExhausted`], [`Error::NameTaken`], [`Error::KeyTaken`],
-    /// [`Error::KeyMismatch`], [`Error::NodeKeptOut`] for a suspended or revoked
-    /// node, and those of access.
-    pub async fn register(
-        &self,
-        context: Context,
-        request: Registration,
-    ) -> Result<Enrolled, Error> {
-        let Registration { project: network, device, name, public_key, groups, lighthouse } =
-            request;
-        let request = DeviceEnrollment { network, device, name, public_key, groups, lighthouse };
-        self.enroll_device(context, request).await
-    }
-
     /// Releases the node of a device. Doing it again changes nothing.
     ///
     /// # Errors
@@ -118,18 +79,18 @@ impl Service {
     }
 
     /// The certificates of the CAs that a network trusts, as PEM. They are public; `caller` is asked
-    /// which network is meant where `project` is left out.
+    /// which network is meant where `network` is left out.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Invalid`] where `project` must be given.
+    /// [`Error::NotFound`], or [`Error::Invalid`] where `network` must be given.
     pub async fn ca_certificates(
         &self,
         context: Option<Context>,
-        project: Option<NetworkRef>,
+        network: Option<NetworkRef>,
     ) -> Result<String, Error> {
         self.read(move |tx, shared| {
             let (secrets, now) = (&shared.secrets, shared.now());
-            let network = public(tx, secrets, context.as_ref(), now, project.as_ref())?;
+            let network = public(tx, secrets, context.as_ref(), now, network.as_ref())?;
             let trusted = ca::trusted(tx, network.id)?;
             if trusted.is_empty() {
                 return Err(damaged("list of CAs"));

@@ -67,8 +67,10 @@ impl Service {
     /// again is safe.
     ///
     /// # Errors
-    /// As [`enroll`](Self::enroll).
-    pub(super) async fn enroll_device(
+    /// [`Error::Invalid`], [`Error::PoolExhausted`], [`Error::NameTaken`], [`Error::KeyTaken`],
+    /// [`Error::KeyMismatch`], [`Error::NodeKeptOut`] for a suspended or revoked node, and those of
+    /// access.
+    pub async fn enroll_device(
         &self,
         context: Context,
         request: DeviceEnrollment,

@@ -20,7 +20,7 @@ const WORDS: [&str; 8] = [
 const ALLOWED: [(&str, &str); 3] = [
     ("service.rs", "mod dialect;"),
     ("service.rs", "pub use self::dialect::add_pool::{AddPool, PoolAdded};"),
-    ("service.rs", "pub use self::dialect::{NodeStatus, Registration};"),
+    ("service.rs", "pub use self::dialect::NodeStatus;"),
 ];
 
 fn source() -> PathBuf {

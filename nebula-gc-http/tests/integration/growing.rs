@@ -27,7 +27,7 @@ async fn grow(fleet: &Fleet, prefix: &str) -> Result<Network, Error> {
 
 async fn register(fleet: &Fleet, key: &PublicKey) -> Enrolled {
     let device = registration("device", key);
-    fleet.service.register(Context::local(), device).await.unwrap()
+    fleet.service.enroll_device(Context::local(), device).await.unwrap()
 }
 
 async fn certificates_are_due_once_a_prefix_has_grown(fleet: Fleet) {

@@ -10,8 +10,8 @@ use crate::support::requests::{new_key, registration};
 use crate::support::{Engine, Place, Server};
 use nebula_gc_http::error::{Field, Obstacle};
 use nebula_gc_http::{
-    AddPool, CaFiles, CaSource, Context, Enrolled, Error, HostImport, ImportReport, NetworkRef,
-    PendingOutcome, Registration,
+    AddPool, CaFiles, CaSource, Context, DeviceEnrollment, Enrolled, Error, HostImport,
+    ImportReport, NetworkRef, PendingOutcome,
 };
 use nebula_pki::key::PublicKey;
 use nebula_pki::{Certificate, Curve, Version};
@@ -98,7 +98,7 @@ impl Plane {
         let server =
             Server::start(place, UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap());
         let pool = AddPool {
-            project: Some(NetworkRef::new("old").unwrap()),
+            network: Some(NetworkRef::new("old").unwrap()),
             prefix: "10.9.0.0/16".parse().unwrap(),
             version: Some(version),
         };
@@ -129,8 +129,8 @@ impl Plane {
     }
 
     async fn register(&self, device: &str, key: &PublicKey) -> Result<Enrolled, Error> {
-        let request = Registration { project: None, ..registration(device, key) };
-        self.service.register(Context::local(), request).await
+        let request = DeviceEnrollment { network: None, ..registration(device, key) };
+        self.service.enroll_device(Context::local(), request).await
     }
 }
 

@@ -283,7 +283,7 @@ async fn a_revoked_key_stays_out_under_any_name(fleet: Fleet) {
         [("other", member.request.public_key.clone()), ("thief", fleet::new_key())]
     {
         let request = registration(device, &public_key);
-        let refused = fleet.service.register(Context::local(), request).await;
+        let refused = fleet.service.enroll_device(Context::local(), request).await;
         assert!(matches!(refused, Err(Error::NodeKeptOut { .. } | Error::KeyTaken)), "{device}");
     }
     // Its token opens nothing but the answer why.
@@ -320,7 +320,7 @@ async fn a_former_key_is_no_others(fleet: Fleet) {
     operate(&fleet, &member, Operation::Revoke).await.unwrap();
     assert_eq!(come("other").await.err(), Some(Error::KeyTaken));
     let request = registration("other", &first);
-    let refused = fleet.service.register(Context::local(), request).await;
+    let refused = fleet.service.enroll_device(Context::local(), request).await;
     assert_eq!(refused.err(), Some(Error::KeyTaken));
     let other = fleet.enroll("other").await;
     let wish = Some(first.clone());
@@ -360,7 +360,7 @@ async fn a_rotated_token_is_the_only_one(fleet: Fleet) {
     assert!(matches!(rotate().await, Err(Error::Conflict { .. })));
     // A device of the dialect gets its first, and is as those that enrolled.
     let request = registration("device", &fleet::new_key());
-    let device = fleet.service.register(Context::local(), request).await.unwrap();
+    let device = fleet.service.enroll_device(Context::local(), request).await.unwrap();
     let about = (demo(), device.node);
     let given =
         fleet.service.rotate_node_token(Context::local(), about, Expected::Anything).await.unwrap();

@@ -20,9 +20,9 @@ use nebula_alloc::store::Row;
 use nebula_alloc::store::Subject;
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    CaSource, Change, Context, DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef,
-    NodeChange, NodeId, NodeName, NodeState, Registration, ServerSecrets, Service, SignerCommand,
-    Signers, StateReason, verify,
+    CaSource, Change, Context, DeviceEnrollment, DeviceId, Enrolled, Enrollment, Error, Expected,
+    Groups, NetworkRef, NodeChange, NodeId, NodeName, NodeState, ServerSecrets, Service,
+    SignerCommand, Signers, StateReason, verify,
 };
 use nebula_pki::{Blocklist, CaPool};
 use tempfile::TempDir;
@@ -292,13 +292,13 @@ async fn what_nobody_signs_is_cancelled_and_its_address_kept(plane: Plane) {
 async fn a_change_waits_for_its_signature(plane: Plane) {
     let service = plane.with_network().await;
     let key = new_key();
-    let device = |name: &str, groups: &[&str]| Registration {
-        project: None,
+    let device = |name: &str, groups: &[&str]| DeviceEnrollment {
+        network: None,
         name: NodeName::new(name).unwrap(),
         groups: Change::Set(requests::groups(groups)),
         ..registration("device", &key)
     };
-    let register = |request| service.register(Context::local(), request);
+    let register = |request| service.enroll_device(Context::local(), request);
     let first = register(device("one", &["a", "b"])).await.unwrap();
     plane.holder.now("fails");
     assert!(register(device("one", &["a"])).await.is_err());

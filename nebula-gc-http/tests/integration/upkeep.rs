@@ -296,7 +296,7 @@ async fn what_is_not_valid_yet_is_answered_to_nobody(fleet: Fleet) {
     let native = fleet.enroll("native").await;
     let device = registration("device", &fleet::new_key());
     let register = async |fleet: &Fleet| {
-        fleet.service.register(Context::local(), device.clone()).await.unwrap()
+        fleet.service.enroll_device(Context::local(), device.clone()).await.unwrap()
     };
     register(&fleet).await;
     live_ahead(&fleet, 400 * DAY).await;
@@ -384,7 +384,7 @@ async fn silent_nodes_are_released(fleet: Fleet) {
     let (talks, silent) = (fleet.enroll("talks").await, fleet.enroll("silent").await);
     let (never, asks) = (fleet.enroll("never").await, fleet.enroll("asks").await);
     let device = registration("device", &fleet::new_key());
-    let device = fleet.service.register(Context::local(), device).await.unwrap();
+    let device = fleet.service.enroll_device(Context::local(), device).await.unwrap();
     for member in [&talks, &silent, &asks] {
         fleet.report(member).await;
     }

@@ -10,7 +10,7 @@ use super::extract::{Parse, json};
 use super::problem::Problem;
 use crate::api::public_key;
 use crate::error::{Fault, Field};
-use crate::service::{AddPool, Change, Registration};
+use crate::service::{AddPool, Change, DeviceEnrollment};
 use crate::{DeviceId, Groups, NetworkRef, NodeName};
 
 /// Above it, JSON numbers lose digits in many clients.
@@ -47,7 +47,7 @@ struct PoolBody {
     certificate_version: Option<u64>,
 }
 
-impl Parse for Registration {
+impl Parse for DeviceEnrollment {
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let body: RegisterBody = json(bytes)?;
         let endpoint = |lighthouse: LighthouseBody| {
@@ -57,7 +57,7 @@ impl Parse for Registration {
             })
         };
         Ok(Self {
-            project: body.project_id.map(NetworkRef::new).transpose()?,
+            network: body.project_id.map(NetworkRef::new).transpose()?,
             device: DeviceId::new(body.device_id)?,
             name: NodeName::new(body.device_name)?,
             public_key: public_key::read(&body.public_key)?,
@@ -83,7 +83,7 @@ impl Parse for AddPool {
             return Err(Fault::HostBits { prefix: prefix.trunc() }.of(Field::Prefixes).into());
         }
         Ok(Self {
-            project: body.project_id.map(NetworkRef::new).transpose()?,
+            network: body.project_id.map(NetworkRef::new).transpose()?,
             prefix,
             version: match body.certificate_version {
                 None => None,

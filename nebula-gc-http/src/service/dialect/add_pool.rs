@@ -21,7 +21,7 @@ use crate::{Error, NetworkRef};
 #[derive(Debug, Clone)]
 pub struct AddPool {
     /// The network; may be left out where there is only one.
-    pub project: Option<NetworkRef>,
+    pub network: Option<NetworkRef>,
     /// The prefix; it is the network's own of its family, and all of its usable addresses are
     /// given out.
     pub prefix: IpNet,
@@ -33,7 +33,7 @@ pub struct AddPool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolAdded {
     /// The network.
-    pub project: String,
+    pub network: String,
     /// Its prefix of that family.
     pub prefix: IpNet,
     /// How many addresses it gives out.
@@ -54,7 +54,7 @@ impl Service {
         let network = self.exclusive(context, move |work| {
             // Before anything is looked up: what is refused must not tell which networks there are.
             work.principal.permit(Action::CreateNetwork)?;
-            match find_network(work.tx, work.principal, request.project.as_ref())? {
+            match find_network(work.tx, work.principal, request.network.as_ref())? {
                 None => request.create(work),
                 Some(network) => request.extend(work, network),
             }
@@ -63,22 +63,25 @@ impl Service {
             Error::Invalid { field: Field::Name, fault } => fault.of(Field::Network),
             other => other,
         })?;
-        Ok(PoolAdded { project: network.name, prefix, capacity })
+        Ok(PoolAdded { network: network.name, prefix, capacity })
     }
 }
 
 impl AddPool {
     fn create(&self, work: &mut Work<'_>) -> Result<Network, Error> {
-        let name = self.project.clone();
+        let name = self.network.clone();
         let name = name.ok_or_else(|| Fault::Missing(Ambiguity::NoNetwork).of(Field::Network))?;
         // One that the caller does not see is not found, like one that is not there.
         let other = network::by_key(work.tx, name.as_str())?;
         let is_seen = other.as_ref().is_some_and(|other| work.principal.sees(other));
         let is_hidden = other.is_some() || called(work.tx, &name, |_| true)?.is_some();
-        let Some(tenant) = work.principal.home(work.tx).ok().filter(|_| is_seen || !is_hidden)
-        else {
+        if is_hidden && !is_seen {
             return Err(not_found(Some(&name)));
-        };
+        }
+        let tenant = work.principal.home(work.tx).map_err(|error| match error {
+            Error::Forbidden(_) => not_found(Some(&name)),
+            other => other,
+        })?;
         let versions = match self.version.unwrap_or(Version::V1) {
             Version::V1 => Versions::V1,
             _ => Versions::V2,

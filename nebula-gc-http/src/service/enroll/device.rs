@@ -19,20 +19,20 @@ use crate::store::pending;
 use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
 
 /// What a device enrols with that has no node token.
-#[derive(Clone)]
-pub(in crate::service) struct DeviceEnrollment {
+#[derive(Debug, Clone)]
+pub struct DeviceEnrollment {
     /// The network; may be left out where there is only one.
-    pub(in crate::service) network: Option<NetworkRef>,
+    pub network: Option<NetworkRef>,
     /// The device's own id.
-    pub(in crate::service) device: DeviceId,
+    pub device: DeviceId,
     /// Its name in the network.
-    pub(in crate::service) name: NodeName,
+    pub name: NodeName,
     /// Its public key, on the network's curve.
-    pub(in crate::service) public_key: PublicKey,
+    pub public_key: PublicKey,
     /// Its groups; none for a new device that leaves them out.
-    pub(in crate::service) groups: Change<Groups>,
+    pub groups: Change<Groups>,
     /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
-    pub(in crate::service) lighthouse: Change<Option<Endpoint>>,
+    pub lighthouse: Change<Option<Endpoint>>,
 }
 
 impl DeviceEnrollment {

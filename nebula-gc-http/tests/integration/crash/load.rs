@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nebula_gc_http::{
-    Bearer, Change, Context, Desired, DeviceId, Enrolled, Enrollment, Error, Expected, Groups,
-    LedgerEntry, NetworkRef, NewJoinToken, NodeChange, NodeId, NodeName, Registration, Service,
+    Bearer, Change, Context, Desired, DeviceEnrollment, DeviceId, Enrolled, Enrollment, Error,
+    Expected, Groups, LedgerEntry, NetworkRef, NewJoinToken, NodeChange, NodeId, NodeName, Service,
     StateReason,
 };
 use nebula_pki::key::PublicKey;
@@ -174,12 +174,12 @@ impl Client {
         if node.token.is_some() {
             return self.service.enroll(caller, node.enrollment()).await;
         }
-        let request = Registration {
-            project: Some(node.project()),
+        let request = DeviceEnrollment {
+            network: Some(node.project()),
             name: NodeName::new(&*node.name).unwrap(),
             ..registration(&node.device, &node.key)
         };
-        self.service.register(caller, request).await
+        self.service.enroll_device(caller, request).await
     }
 
     /// One with a few uses, which runs out.

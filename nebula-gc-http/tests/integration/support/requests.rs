@@ -1,8 +1,8 @@
 //! Requests to the service, of which a test changes what it is about.
 
 use nebula_gc_http::{
-    AddPool, Bearer, Change, Context, DeviceId, Enrollment, Expiry, Groups, Label, NetworkRef,
-    NetworkSettings, NewJoinToken, NewNetwork, NodeName, Registration, Service, Versions,
+    AddPool, Bearer, Change, Context, DeviceEnrollment, DeviceId, Enrollment, Expiry, Groups,
+    Label, NetworkRef, NetworkSettings, NewJoinToken, NewNetwork, NodeName, Service, Versions,
 };
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
@@ -17,7 +17,7 @@ pub fn demo() -> NetworkRef {
 /// Makes the network `demo`.
 pub async fn make_demo(service: &Service, prefix: &str) {
     let prefix = prefix.parse().unwrap();
-    let pool = AddPool { project: Some(demo()), prefix, version: None };
+    let pool = AddPool { network: Some(demo()), prefix, version: None };
     service.add_pool(Context::local(), pool).await.unwrap();
 }
 
@@ -63,9 +63,9 @@ pub fn enrollment(name: &str) -> Enrollment {
 }
 
 /// Of a device in `demo` under its id as its name.
-pub fn registration(device: &str, key: &PublicKey) -> Registration {
-    Registration {
-        project: Some(demo()),
+pub fn registration(device: &str, key: &PublicKey) -> DeviceEnrollment {
+    DeviceEnrollment {
+        network: Some(demo()),
         device: DeviceId::new(device).unwrap(),
         name: NodeName::new(device).unwrap(),
         public_key: key.clone(),
