@@ -15,6 +15,7 @@ use nebula_gc_http::server::{
 use nebula_gc_http::settings::{SETTINGS, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments;
@@ -86,9 +87,8 @@ fn serve(
         server = server.public_url(url);
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
-    end_at_the_second_signal()?;
+    let first = stop_at_signals()?;
     runtime.block_on(async {
-        let mut first = Signals::catch()?;
         let mut hangup = signal(SignalKind::hangup())?;
         if let Some(tls) = tls {
             server = server.tls(tls.clone());
@@ -105,7 +105,8 @@ fn serve(
             key_line(&operator_key)
         );
         let stop = async move {
-            first.next().await;
+            // An error says that the thread that would tell is gone.
+            let _ = first.await;
             tracing::info!("stopping: finishing requests in progress");
         };
         let served = tokio::select! {
@@ -151,20 +152,25 @@ fn fit_open_files(limits: &mut Limits) {
     );
 }
 
-/// Ends the process at the second signal, whatever the rest of it does: a separate thread waits for it.
-fn end_at_the_second_signal() -> Result<(), Box<dyn Error>> {
+/// Waits for signals on a thread of its own: tells the server of the first one, and ends the process at
+/// the second, whatever the rest of it does. One place counts them, because signals that arrive before
+/// they are waited for are one.
+fn stop_at_signals() -> Result<oneshot::Receiver<()>, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _entered = runtime.enter();
         Signals::catch()?
     };
+    let (tell, first) = oneshot::channel();
     std::thread::Builder::new().name("nebula-gc-signals".to_owned()).spawn(move || {
         runtime.block_on(async {
             signals.next().await;
+            // The server may have ended by itself.
+            let _ = tell.send(());
             signals.next().await;
         });
         tracing::warn!("stopped at once by a second signal");
         std::process::exit(INTERRUPTED);
     })?;
-    Ok(())
+    Ok(first)
 }
