@@ -48,6 +48,8 @@ mod log_limit;
 mod machine;
 #[cfg(feature = "service")]
 mod names;
+#[cfg(feature = "agent")]
+pub mod process;
 #[cfg(feature = "service")]
 mod secret;
 #[cfg(feature = "server")]

@@ -50,6 +50,7 @@ store | one file for each table | nebula-gc-http/src/store.rs, nebula-gc-http/sr
 signers | CA keys held elsewhere | nebula-gc-http/src/signers | values, pki
 secret | bearer secrets, sealing | nebula-gc-http/src/secret | values
 client | asks a server over HTTP | nebula-gc-http/src/client | values
+process | runs one Nebula | nebula-gc-http/src/process | values, pki
 values | errors, ids, names | nebula-gc-http/src/ | leases, addresses, bundle, pki
 writer | many callers, one commit | nebula-alloc/src/writer, nebula-alloc/src/allocator | \
     leases, SQL seam, addresses
@@ -86,10 +87,12 @@ clap: nebula-gc-http/src/cli
 toml: nebula-gc-http/src/settings
 tokio: nebula-gc-http/src/ nebula-alloc/src/store/postgres
 std::fs: nebula-pki/src/cli nebula-pki/src/files nebula-pki/src/signer/pkcs11 \
-    nebula-alloc/src/store/sqlite nebula-gc-http/src/server nebula-gc-http/src/cli
+    nebula-alloc/src/store/sqlite nebula-gc-http/src/server nebula-gc-http/src/cli \
+    nebula-gc-http/src/process
 std::time::Instant: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
 std::time::SystemTime: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
-std::process: nebula-pki/src/cli nebula-gc-http/src/cli nebula-gc-http/src/signers";
+std::process: nebula-pki/src/cli nebula-gc-http/src/cli nebula-gc-http/src/signers \
+    nebula-gc-http/src/process";
 
 /// The room of a file.
 pub(crate) fn of(file: &str) -> &'static Room {
