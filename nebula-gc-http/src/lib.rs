@@ -54,6 +54,8 @@ pub mod process;
 mod secret;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(any(feature = "client", feature = "service"))]
+pub mod server_list;
 #[cfg(feature = "service")]
 mod service;
 #[cfg(feature = "cli")]
@@ -82,7 +84,7 @@ pub use self::{
         Enrollment, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock,
         NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
         NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, PendingOutcome, PoolAdded,
-        PoolUsage, Reach, Renewed, Repeat, Room, Rotated, Service, Tag, Unapplied, Upkeep,
+        PoolUsage, Reach, Renewed, Repeat, Room, Rotated, Servers, Service, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

@@ -303,7 +303,7 @@ fn server_keys(entries: &[KeyEntry]) -> Result<Vec<ServerKey>, Fault> {
     keys.ok_or(Fault::KeyLength { expected: KEY_LENGTH })
 }
 
-fn random(bytes: &mut [u8]) -> Result<(), Error> {
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), Error> {
     getrandom::fill(bytes)
         .map_err(|error| Unavailable::system("drawing random bytes", error).into())
 }

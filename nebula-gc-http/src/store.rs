@@ -18,6 +18,7 @@ pub(crate) mod operator_key;
 pub(crate) mod pending;
 mod schema;
 pub(crate) mod secret_check;
+pub(crate) mod server_list;
 pub(crate) mod tenant;
 
 use nebula_alloc::store::{Row, Transaction};

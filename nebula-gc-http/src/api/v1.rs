@@ -23,6 +23,7 @@ mod pools;
 mod problem;
 mod reservations;
 mod respond;
+mod servers;
 mod tag;
 mod tenants;
 mod values;
@@ -63,6 +64,7 @@ fn things() -> OpenApiRouter<Arc<Service>> {
         .merge(operator_keys::router())
         .merge(pools::router())
         .merge(reservations::router())
+        .merge(servers::router())
         .merge(tenants::router())
 }
 

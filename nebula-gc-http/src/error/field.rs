@@ -70,6 +70,7 @@ words! {
     Revision = "revision",
     Sealing = "sealing",
     Secrets = "secrets",
+    Servers = "servers",
     Signer = "signer",
     Signers = "signers",
     SilenceSeconds = "silenceSeconds",
@@ -254,6 +255,8 @@ messages! {
         Pki(nebula_pki::Error),
         ["{0}"]
         Bundle(nebula_bundle::Error),
+        ["{0}"]
+        ServerList(crate::server_list::ServerListError),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::audit::Entry;
 use super::context::Context;
+use super::server_list::key;
 use crate::secret::{Bearer, Hashed, ServerSecrets};
 use crate::store::operator_key::{self, OperatorKey, Role, Scope};
 use crate::store::tenant;
@@ -17,7 +18,9 @@ pub(super) fn prepare(
     secrets: &ServerSecrets,
     keep: impl FnOnce(Bearer) -> Result<Bearer, Error>,
 ) -> Result<(), Error> {
-    let has_key = writer.transaction(|tx, now| {
+    let own = secrets.clone();
+    let has_key = writer.transaction(move |tx, now| {
+        key::prepare(tx, &own)?;
         if tenant::by_name(tx, tenant::DEFAULT)?.is_none() {
             tenant::insert(tx, TenantId::new(), tenant::DEFAULT, now)?;
         }

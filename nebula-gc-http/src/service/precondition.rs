@@ -20,7 +20,6 @@ impl Tag {
     }
 
     /// Of what is told apart by this text.
-    #[cfg(feature = "server")]
     pub(crate) fn exactly(text: impl fmt::Display) -> Self {
         let text = text.to_string();
         Self { settings: text.len(), text }

@@ -68,6 +68,10 @@ actions! {
     Release,
     /// Read the audit log.
     ReadEvents,
+    /// See the servers that nodes are told.
+    ReadServers,
+    /// Tell nodes other servers.
+    ManageServers,
     /// Bring in a CA or a running network, block certificates from elsewhere, and retire a CA.
     Import,
     /// Be a node, and ask about oneself.
@@ -204,7 +208,8 @@ fn role_permits(role: Role, action: Action) -> bool {
         | A::ReadNetwork
         | A::ReadJoinTokens
         | A::ReadNode
-        | A::ReadEvents => true,
+        | A::ReadEvents
+        | A::ReadServers => true,
         A::CreateNetwork
         | A::ChangeNetwork
         | A::ManageJoinTokens
@@ -212,7 +217,7 @@ fn role_permits(role: Role, action: Action) -> bool {
         | A::ChangeNode
         | A::Release
         | A::Import => role != Role::Viewer,
-        A::ManageTenants | A::ManageOperatorKeys => role == Role::Owner,
+        A::ManageTenants | A::ManageOperatorKeys | A::ManageServers => role == Role::Owner,
         A::BeNode => false,
     }
 }

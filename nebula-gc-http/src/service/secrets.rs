@@ -8,11 +8,12 @@ use nebula_alloc::lease::Lease;
 use nebula_alloc::store::{Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 
-use crate::Error;
+use super::server_list::key as server_list_key;
 use crate::error::Conflict;
 use crate::secret::{BearerKind, Purpose, ServerSecrets, Stale};
 use crate::store::secret_check::{self, Check};
 use crate::store::{ca, join_token, node, operator_key};
+use crate::{Error, store};
 
 /// How many CA keys are sealed anew in one transaction: some microseconds each.
 const AT_ONCE: i64 = 100;
@@ -76,6 +77,7 @@ pub(super) fn reseal(writer: &Writer, secrets: &ServerSecrets) -> Result<(), Err
                 let key = secrets.open(sealed, id.as_bytes())?;
                 ca::reseal(tx, *id, sealed, &secrets.seal(&key, id.as_bytes())?)?;
             }
+            server_list_key::reseal(tx, &secrets, current)?;
             Ok::<_, Error>(former.len())
         })?;
         if found == 0 {
@@ -162,7 +164,10 @@ fn uses(tx: &mut dyn Transaction, purpose: Purpose) -> Result<BTreeMap<i64, Vec<
             ("join tokens", join_token::by_secret_key(tx)?),
             ("node tokens", node::by_secret_key(tx)?),
         ],
-        Purpose::Sealing => vec![("CA keys", ca::by_secret_key(tx)?)],
+        Purpose::Sealing => vec![
+            ("CA keys", ca::by_secret_key(tx)?),
+            ("key of the server list", store::server_list::by_secret_key(tx)?),
+        ],
     };
     let mut uses = BTreeMap::<_, Vec<_>>::new();
     for (what, counts) in tables {

@@ -14,6 +14,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 6, oldest: 6, sql: VERSION_6 },
         Migration { version: 7, oldest: 6, sql: VERSION_7 },
         Migration { version: 8, oldest: 6, sql: VERSION_8 },
+        Migration { version: 9, oldest: 6, sql: VERSION_9 },
     ],
 };
 
@@ -322,4 +323,15 @@ CREATE TABLE gc_lent (
 CREATE INDEX gc_lent_of_node ON gc_lent (node);
 CREATE INDEX gc_lent_to ON gc_lent (holder);
 ALTER TABLE gc_former_key ADD COLUMN replaced BIGINT NOT NULL DEFAULT 0;
+";
+
+/// One row: the list of servers that nodes are told, as JSON, and the key that signs it.
+const VERSION_9: &str = "
+CREATE TABLE gc_server_list (
+    name TEXT NOT NULL PRIMARY KEY,
+    public_key {blob} NOT NULL,
+    seal_key BIGINT NOT NULL,
+    sealed_key {blob} NOT NULL,
+    list TEXT NOT NULL
+);
 ";

@@ -44,6 +44,7 @@ async fn every_command_does_what_it_says(shell: Shell) {
     networks(&shell);
     addresses(&shell);
     operator_keys(&shell);
+    servers(&shell);
     nodes(&shell).await;
     let groups = listed(&shell, &["admin"]);
     let all: BTreeSet<_> = groups
@@ -139,6 +140,16 @@ fn operator_keys(shell: &Shell) {
     shell.says(&["admin", "operator-keys", "revoke", id]);
     let denied = shell.fails(1, &with("networks show office"));
     assert!(denied.ends_with("(unauthorized)\n"), "{denied}");
+}
+
+fn servers(shell: &Shell) {
+    assert_eq!(shell.json("servers show", &[])["serial"], 0);
+    let list = r#"[{"url": "https://one.example"}, {"url": "https://two.example:8443"}]"#;
+    std::fs::write(shell.place.path().join("servers.json"), list).unwrap();
+    let set = shell.json("servers set --servers @servers.json", &[]);
+    assert_eq!((&set["serial"], set["servers"].as_array().unwrap().len()), (&1.into(), 2));
+    let refused = shell.fails(1, "admin servers set --servers [{\"url\":\"one.example\"}]");
+    assert!(refused.contains("servers: one.example: must be as in https://"), "{refused}");
 }
 
 async fn nodes(shell: &Shell) {

@@ -234,6 +234,10 @@ fn entries() -> Vec<Entry> {
         ),
         entry("list_events", 200, any_key),
         entry("list_network_events", 200, network_viewer),
+        entry("read_servers", 200, |caller| when(matches!(caller, Caller::Key(_, Root)))),
+        entry("set_servers", 200, |caller| when(matches!(caller, Caller::Key(Owner, Root))))
+            .body(json!({"servers": [{"url": "https://{n}.example"}]})),
+        entry("read_own_servers", 200, own),
         entry("enroll_node", 201, |caller| match caller {
             Caller::JoinToken => Allowed,
             _ => of_network(caller, Operator),

@@ -605,7 +605,7 @@ fn rotate_and_prune(database: &[&str]) {
     // Nothing was started since: all is as it was.
     assert_eq!(
         said(place.path(), &prune),
-        "hashing key 1: kept for 1 operator keys\nsealing key 1: kept for 1 CA keys\n"
+        "hashing key 1: kept for 1 operator keys\nsealing key 1: kept for 1 CA keys, 1 key of the server list\n"
     );
     let server = Server::start(place.path(), database);
     server.stop();

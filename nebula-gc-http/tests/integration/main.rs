@@ -43,6 +43,7 @@ mod operators;
 mod own_node;
 mod pkcs11;
 mod rehash;
+mod servers;
 mod serving;
 mod settings;
 mod shell;

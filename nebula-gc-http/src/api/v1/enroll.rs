@@ -17,8 +17,10 @@ use super::respond::{Answer, created, json};
 use super::values::{Id, Secret, not_null, segment};
 use crate::api::public_key;
 use crate::error::{Fault, Field};
+use crate::server_list::SignedServerList;
 use crate::{
-    Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NetworkRef, NodeId, NodeName, Service,
+    Bearer, DeviceId, Enrolled, Enrollment, Error, Groups, NetworkRef, NodeId, NodeName, Servers,
+    Service,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -114,6 +116,11 @@ struct EnrolledView {
     /// The node's generation that the bundle is of.
     generation: i64,
     bundle: BundleView,
+    /// The servers that the node may ask, signed by the store's key.
+    servers: SignedServerList,
+    /// The store's public key, in Base64 for URLs. The node keeps it, and believes no list of servers that
+    /// another key signed.
+    servers_key: String,
 }
 
 /// What a node needs to start, except its private key.
@@ -127,8 +134,8 @@ struct BundleView {
     files: BTreeMap<&'static str, String>,
 }
 
-impl From<Enrolled> for EnrolledView {
-    fn from(enrolled: Enrolled) -> Self {
+impl EnrolledView {
+    fn new(enrolled: Enrolled, servers: Servers) -> Self {
         let (revision, generation) = enrolled.desired;
         let files = enrolled.bundle.files().map(|(name, text)| (name, text.to_owned()));
         Self {
@@ -148,6 +155,8 @@ impl From<Enrolled> for EnrolledView {
                 digest: enrolled.bundle.digest().to_string(),
                 files: files.collect(),
             },
+            servers: servers.list,
+            servers_key: servers.key.to_string(),
         }
     }
 }
@@ -182,7 +191,8 @@ async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<Enrollmen
     let request =
         checked(&service, &ask.context, enrollment(ask.body).map_err(Problem::from)).await?;
     let enrolled = service.enroll(ask.context, request).await?;
+    let servers = service.servers_of_new_nodes().await?;
     let location =
         format!("{ROOT}/networks/{}/nodes/{}", segment(&enrolled.network), enrolled.node);
-    Ok(created(enrolled.is_new, &location, json(EnrolledView::from(enrolled))))
+    Ok(created(enrolled.is_new, &location, json(EnrolledView::new(enrolled, servers))))
 }

@@ -25,6 +25,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("nodes", "Members of networks"),
     ("blocklist", "Certificates that a network's nodes refuse"),
     ("events", "The audit log"),
+    ("servers", "The servers that nodes ask: their URLs and the pins of their TLS keys"),
 ];
 
 /// Operations without a command, and why.
@@ -37,6 +38,7 @@ pub(super) const WITHOUT: &[(&str, &str)] = &[
     ("renew_own_certificates", OWN),
     ("report_own_node", OWN),
     ("rotate_own_token", OWN),
+    ("read_own_servers", OWN),
 ];
 #[cfg(test)]
 const OWN: &str = "a node's own, with its node token";
@@ -64,6 +66,7 @@ const NODE: &[&str] =
     &["id", "name", "state", "addresses", "groups", "applied.revision", "renewAt", "createdAt"];
 const CERTIFICATE: &[&str] = &["fingerprint", "state", "version", "notAfter", "reason", "actor"];
 const BLOCKED: &[&str] = &["fingerprint", "sinceRevision", "until", "node"];
+const SERVERS: &[&str] = &["serial", "servers", "key"];
 const EVENT: &[&str] = &["id", "at", "kind", "actor", "subject", "address", "detail"];
 
 macro_rules! commands {
@@ -140,6 +143,9 @@ pub(super) const COMMANDS: &[Entry] = commands! {
 
     "events" "list" list_events EVENT, "--follow";
     "events" "of" list_network_events EVENT, "office --order newest_first --limit 20";
+
+    "servers" "show" read_servers SERVERS, "";
+    "servers" "set" set_servers SERVERS, "--servers [{\"url\":\"https://nebula.example.org\"}]";
 };
 
 #[cfg(test)]

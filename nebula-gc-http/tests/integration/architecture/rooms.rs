@@ -51,7 +51,8 @@ signers | CA keys held elsewhere | nebula-gc-http/src/signers | values, pki
 secret | bearer secrets, sealing | nebula-gc-http/src/secret | values
 client | asks a server over HTTP | nebula-gc-http/src/client | values
 process | runs one Nebula | nebula-gc-http/src/process | values, pki
-values | errors, ids, names | nebula-gc-http/src/ | leases, addresses, bundle, pki
+values | errors, ids, names | nebula-gc-http/src/, nebula-gc-http/src/server_list | \
+    leases, addresses, bundle, pki
 writer | many callers, one commit | nebula-alloc/src/writer, nebula-alloc/src/allocator | \
     leases, SQL seam, addresses
 leases | leases, pools, reservations, events | nebula-alloc/src/ | SQL seam, addresses
@@ -79,7 +80,7 @@ http_body_util: nebula-gc-http/src/api nebula-gc-http/src/client
 hyper: nebula-gc-http/src/api nebula-gc-http/src/server nebula-gc-http/src/client
 hyper_util: nebula-gc-http/src/server nebula-gc-http/src/client
 tower: nebula-gc-http/src/api nebula-gc-http/src/server
-utoipa: nebula-gc-http/src/api
+utoipa: nebula-gc-http/src/api nebula-gc-http/src/server_list
 utoipa_axum: nebula-gc-http/src/api
 rusqlite: nebula-alloc/src/store/sqlite
 tokio_postgres: nebula-alloc/src/store/postgres
