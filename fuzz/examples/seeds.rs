@@ -14,7 +14,8 @@ use std::{env, fs};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nebula_pki::{Certificate, Curve, Version};
+use nebula_bundle::{Certificates, Network, Node, RENDERING, Renderer, Tun};
+use nebula_pki::{Blocklist, CaPool, Certificate, Curve, Version};
 use serde_json::Value;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../nebula-pki/tests/vectors");
@@ -53,6 +54,28 @@ fn main() {
         .map(|path| fs::read(path).unwrap())
         .collect();
     write(&directory.join("nebula_yml"), &configurations);
+    write(&directory.join("archive"), &archives());
+}
+
+/// A bundle of the snapshots' node in both formats.
+fn archives() -> [Vec<u8>; 2] {
+    let read = |name: &str| fs::read(Path::new(BUNDLES).join("version-1").join(name)).unwrap();
+    let ca_crt = read("ca.crt");
+    let node = Certificate::from_pem(&read("node.crt")).unwrap();
+    let pool = CaPool::from_pem(&ca_crt).unwrap();
+    let node = pool.verify(&node, 1_700_000_001, &Blocklist::new()).unwrap();
+    let network = Network {
+        rendering: RENDERING,
+        cas: Certificate::from_pem_many(&ca_crt).unwrap(),
+        lighthouses: vec![],
+        relays: vec![],
+        blocklist: BTreeSet::new(),
+        tun: Tun::default(),
+        initiating_version: Version::V1,
+    };
+    let node = Node::new(Certificates::new([node]).unwrap());
+    let bundle = Renderer::new(network).unwrap().render(&node).unwrap();
+    [bundle.to_zip().unwrap(), bundle.to_tar_gz().unwrap()]
 }
 
 /// The inputs in the vectors, each once.

@@ -13,6 +13,8 @@ pub(crate) const CA: &str = "ca.crt";
 pub(crate) const CERTIFICATE: &str = "node.crt";
 pub(crate) const CONFIG: &str = "nebula.yml";
 pub(crate) const README: &str = "README.md";
+/// What a server says that the node was given. It is no part of a bundle, but may lie beside one.
+pub(crate) const RECEIPT: &str = "receipt";
 
 /// A file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -39,15 +39,7 @@ impl Bundle {
     /// Equal for equal bundles, and only for them.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hash = Sha256::new();
-        hash.update(self.rendering.to_be_bytes());
-        for (name, contents) in self.files() {
-            for part in [name, contents] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
-        }
-        Digest(hash.finalize().into())
+        Digest::of(self.rendering, &self.files)
     }
 
     /// The files as a ZIP: entries stored, in a fixed order, without times, mode 0644.
@@ -69,6 +61,16 @@ impl Bundle {
 }
 
 impl Digest {
+    pub(crate) fn of(rendering: u32, files: &[File]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(rendering.to_be_bytes());
+        for part in files.iter().flat_map(|file| [file.name, file.contents.as_str()]) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+
     /// The raw hash.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

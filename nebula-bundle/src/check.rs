@@ -11,17 +11,15 @@ use crate::archive::{CA, CERTIFICATE, CONFIG, File, README};
 use crate::config::{Config, LighthouseSection, Listen, Pki, Punchy, RelaySection};
 use crate::error::FileDefect;
 use crate::inputs::USUAL_PORT;
-use crate::render::{EVERYWHERE, INTERVAL, firewall, yaml};
-use crate::{Certificates, Endpoint, Error};
+use crate::render::{EVERYWHERE, INTERVAL, firewall};
+use crate::{Certificates, Endpoint, Error, yaml};
 
-const FILES: [&str; 4] = [CA, CERTIFICATE, CONFIG, README];
+pub(crate) const FILES: [&str; 4] = [CA, CERTIFICATE, CONFIG, README];
 /// How long each of them may be, in bytes. A node's certificates travel in a handshake, and a blocklist
 /// has room for 200,000 of them.
-const LIMITS: [usize; FILES.len()] = [1 << 20, 64 << 10, 16 << 20, 64 << 10];
+pub(crate) const LIMITS: [usize; FILES.len()] = [1 << 20, 64 << 10, 16 << 20, 64 << 10];
 /// No network trusts more CAs at once: each costs a check of its signature.
 const CA_LIMIT: usize = 64;
-/// An error's quotation of a file, in characters.
-const QUOTED: usize = 300;
 
 /// A bundle that is whole, for one key, certified by one of its own CAs, and configures `nebula` in
 /// no way but the one that [`Renderer`](crate::Renderer) does. Only [`check`] makes one.
@@ -61,7 +59,7 @@ pub fn check<'n, 'c>(
     let contents = [
         cas.iter().map(Certificate::to_pem).collect(),
         certificates.iter().map(|verified| verified.certificate().to_pem()).collect(),
-        yaml(&config)?,
+        yaml::write(&config)?,
         readme.to_owned(),
     ];
     let files = FILES.into_iter().zip(contents).map(|(name, contents)| File { name, contents });
@@ -171,21 +169,7 @@ fn unusable(source: nebula_pki::Error) -> Error {
 
 /// Only what is rendered here may be read.
 fn read_config(text: &str) -> Result<Config, Error> {
-    let budget = serde_saphyr::budget! {
-        max_anchors: 0,
-        max_aliases: 0,
-        max_merge_keys: 0,
-        max_documents: 1,
-        max_depth: 8,
-    };
-    let options = serde_saphyr::options! {
-        budget: budget,
-        with_snippet: false,
-        strict_booleans: true,
-    };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        refuse(CONFIG, FileDefect::Syntax { message: quotable(&error.to_string()) })
-    })
+    yaml::read(text).map_err(|message| refuse(CONFIG, FileDefect::Syntax { message }))
 }
 
 /// Whether it is what is rendered here for this node: where it differs from that in more than the
@@ -279,10 +263,4 @@ fn is_another(address: &IpAddr, networks: &[IpNet]) -> bool {
 
 fn refuse(file: &'static str, defect: FileDefect) -> Error {
     Error::File { file, defect }
-}
-
-/// A parser's message, which may quote the file, as text for a terminal.
-fn quotable(message: &str) -> String {
-    let shown = message.chars().take(QUOTED);
-    shown.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,7 +1,8 @@
 //! Why a bundle is refused.
 
-use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::{fmt, io};
 
 use nebula_pki::Fingerprint;
 
@@ -71,6 +72,12 @@ pub enum Error {
         /// What was given, in bytes.
         mtu: u32,
     },
+    /// The tun device's MTU is too small for an IPv6 address (RFC 8200, section 5).
+    #[error("tun mtu {mtu}: must be at least 1280 bytes where there is IPv6")]
+    Ipv6Mtu {
+        /// What was given, in bytes.
+        mtu: u32,
+    },
     /// `nebula.yml` could not be written.
     #[error("nebula.yml cannot be written")]
     Yaml,
@@ -105,6 +112,38 @@ pub enum Error {
         /// What is wrong with it.
         source: nebula_pki::Error,
     },
+    /// An archive from elsewhere is not one that holds a bundle.
+    #[error("the archive {defect}")]
+    Unpack {
+        /// What is wrong with it.
+        defect: ArchiveDefect,
+    },
+    /// A file with settings of the machine's own can't be merged with the bundle's.
+    #[error("local file {file:?}: {defect}")]
+    Local {
+        /// The file's name, cut to 100 characters.
+        file: String,
+        /// What is wrong with it.
+        defect: LocalDefect,
+    },
+    /// A bundle can't be installed so.
+    #[error("{path}: {defect}")]
+    Install {
+        /// The path that it is about.
+        path: PathBuf,
+        /// What is wrong with it.
+        defect: InstallDefect,
+    },
+    /// The system refused to read or write a path.
+    #[error("can't {action} {path}: {kind}")]
+    Disk {
+        /// What was to be done.
+        action: DiskAction,
+        /// With what.
+        path: PathBuf,
+        /// The system's reason.
+        kind: io::ErrorKind,
+    },
 }
 
 impl Error {
@@ -122,12 +161,17 @@ impl Error {
             Self::Group { .. } => "group",
             Self::TunDevice { .. } => "tun_device",
             Self::TunMtu { .. } => "tun_mtu",
+            Self::Ipv6Mtu { .. } => "ipv6_mtu",
             Self::Yaml => "yaml",
             Self::Archive => "archive",
             Self::MissingFile { .. } => "missing_file",
             Self::UnknownFile { .. } => "unknown_file",
             Self::File { .. } => "invalid_file",
             Self::Certificate { source, .. } => source.code(),
+            Self::Unpack { .. } => "invalid_archive",
+            Self::Local { .. } => "local_file",
+            Self::Install { .. } => "install",
+            Self::Disk { .. } => "disk",
         }
     }
 }
@@ -215,6 +259,15 @@ pub enum FileDefect {
     /// The bundle has it more than once.
     #[error("more than once in the bundle")]
     Repeated,
+    /// It is not as long as the archive says.
+    #[error("not as long as the archive says, which is {declared} bytes")]
+    Length {
+        /// How long the archive says that it is, in bytes.
+        declared: u64,
+    },
+    /// It is not text.
+    #[error("not UTF-8")]
+    NotUtf8,
     /// It holds a control character.
     #[error("control character {character:?}")]
     ControlCharacter {
@@ -259,4 +312,129 @@ pub enum FileDefect {
         /// The address.
         address: IpAddr,
     },
+}
+
+/// What is wrong with an archive.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveDefect {
+    /// It is neither of the formats.
+    #[error("is neither a zip nor a tar.gz")]
+    Format,
+    /// It is longer than any bundle, packed or unpacked.
+    #[error("holds more than {limit_kib} KiB")]
+    TooLong {
+        /// How much it may hold, in KiB.
+        limit_kib: usize,
+    },
+    /// It has more entries than a bundle has files.
+    #[error("has more than {limit} entries")]
+    TooMany {
+        /// How many it may have.
+        limit: usize,
+    },
+    /// It is cut off, damaged, or says different things in two places.
+    #[error("is damaged")]
+    Unreadable,
+    /// An entry is a directory, a link, a device or the like.
+    #[error("holds {name:?}, which is not a regular file")]
+    NotAFile {
+        /// The entry's name, cut to 100 characters.
+        name: String,
+    },
+    /// An entry is compressed or encrypted.
+    #[error("holds {name:?} compressed or encrypted; only stored entries are read")]
+    NotStored {
+        /// The entry's name, cut to 100 characters.
+        name: String,
+    },
+}
+
+/// What is wrong with a file of the machine's own settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalDefect {
+    /// It is too long.
+    #[error("longer than {limit_kib} KiB")]
+    TooLong {
+        /// How long it may be, in KiB.
+        limit_kib: usize,
+    },
+    /// It is not YAML, or uses anchors.
+    #[error("{message}")]
+    Syntax {
+        /// The parser's message, cut to 300 characters. It may quote the file, but holds no control
+        /// characters.
+        message: String,
+    },
+    /// It is YAML, but not a mapping of sections.
+    #[error("not a mapping of sections")]
+    NotSections,
+    /// A section that is the bundle's alone, or needs a permission that was not given.
+    #[error("section {section} can't be set here")]
+    Section {
+        /// The section's name, cut to 100 characters.
+        section: String,
+    },
+    /// A section that is a mapping is to be replaced by something else.
+    #[error("section {section} must be a mapping")]
+    NotAMapping {
+        /// The section's name.
+        section: String,
+    },
+}
+
+/// Why a bundle can't be installed in a place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallDefect {
+    /// The path is relative.
+    #[error("not an absolute path")]
+    NotAbsolute,
+    /// No text file can name the path.
+    #[error("not a path in UTF-8")]
+    NotUtf8,
+    /// The address to listen on is none.
+    #[error("not an IP address to listen on")]
+    NotAnAddress,
+    /// What lies there is not what was installed.
+    #[error("changed since it was installed")]
+    Damaged,
+    /// There is no bundle to go back to.
+    #[error("no bundle to go back to")]
+    NothingBefore,
+}
+
+/// What the system was asked to do with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DiskAction {
+    /// Make a directory.
+    CreateDirectory,
+    /// Write a file.
+    Write,
+    /// Wait until it is on the disk.
+    Sync,
+    /// Give it its name.
+    Rename,
+    /// Make a symbolic link.
+    Link,
+    /// Read it.
+    Read,
+    /// Remove it.
+    Remove,
+}
+
+impl fmt::Display for DiskAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CreateDirectory => "create directory",
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::Rename => "rename",
+            Self::Link => "link",
+            Self::Read => "read",
+            Self::Remove => "remove",
+        })
+    }
 }

@@ -45,17 +45,30 @@ pub mod config;
 mod endpoint;
 mod error;
 mod inputs;
+mod install;
+mod local;
 mod readme;
 mod render;
+mod unpack;
+mod value;
+mod yaml;
 
 pub use bundle::{Bundle, Digest};
 pub use certificates::Certificates;
 pub use check::{CheckedBundle, check};
 pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
-pub use error::{CertificateField, EndpointDefect, Error, FileDefect, GroupDefect};
+pub use error::{
+    ArchiveDefect, CertificateField, DiskAction, EndpointDefect, Error, FileDefect, GroupDefect,
+    InstallDefect, LocalDefect,
+};
 pub use inputs::{Lighthouse, Network, Node, RENDERING, Relay};
+pub use install::{InstallFiles, InstallOptions, listen_host};
+#[cfg(unix)]
+pub use install::{Installation, Installed};
+pub use local::{Allowed, LOCAL_LIMIT, LocalFile};
 pub use render::Renderer;
+pub use unpack::{ARCHIVE_LIMIT, Files, RECEIPT_LIMIT, unpack};
 
 /// The package's front page, so that it is tested.
 #[cfg(doctest)]

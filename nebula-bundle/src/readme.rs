@@ -1,8 +1,23 @@
 //! Renders `README.md`: how to start the node from the unpacked archive.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::inputs::{Network, Node};
+
+/// The note beside installed files.
+pub(crate) fn installed(directory: &Path) -> String {
+    format!(
+        "# A Nebula node
+
+These files were installed by a program, which replaces them when the network changes: what is
+changed here is lost. Nebula is started so:
+
+    nebula -config {}
+",
+        directory.join("nebula.yml").display()
+    )
+}
 
 pub(crate) fn write(network: &Network, node: &Node) -> String {
     let details = node.certificates.details();

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nebula_pki::{Certificate, Details, Fingerprint, Version};
-use serde::Serialize;
 
 use crate::archive::{CA, CERTIFICATE, CONFIG, File, README};
 use crate::bundle::Bundle;
@@ -15,7 +14,7 @@ use crate::config::{
 };
 use crate::error::GroupDefect;
 use crate::inputs::{Network, Node, RENDERING};
-use crate::{Endpoint, Error, readme};
+use crate::{Endpoint, Error, readme, yaml};
 
 /// How often nodes report their addresses to their lighthouses, in seconds.
 pub(crate) const INTERVAL: u32 = 60;
@@ -48,12 +47,12 @@ impl Renderer {
         // so only nodes with both get 2.
         let paired_yaml = match network.initiating_version {
             Version::V1 => None,
-            later => Some(yaml(&shared(&network, Some(later.number())))?),
+            later => Some(yaml::write(&shared(&network, Some(later.number())))?),
         };
         Ok(Self {
             trusted: network.cas.iter().map(Certificate::fingerprint).collect(),
             ca_crt: network.cas.iter().map(Certificate::to_pem).collect(),
-            shared_yaml: yaml(&shared(&network, None))?,
+            shared_yaml: yaml::write(&shared(&network, None))?,
             paired_yaml,
             network,
         })
@@ -81,17 +80,11 @@ impl Renderer {
         let files = vec![
             File { name: CA, contents: self.ca_crt.clone() },
             File { name: CERTIFICATE, contents: node_crt },
-            File { name: CONFIG, contents: [shared_yaml.as_str(), &yaml(&own)?].concat() },
+            File { name: CONFIG, contents: [shared_yaml.as_str(), &yaml::write(&own)?].concat() },
             File { name: README, contents: readme::write(&self.network, node) },
         ];
         Ok(Bundle::new(self.network.rendering, files))
     }
-}
-
-pub(crate) fn yaml(sections: &impl Serialize) -> Result<String, Error> {
-    // A fingerprint of digits alone, or with one 'e', would be read as a number.
-    let options = serde_saphyr::ser_options! { quote_all: true };
-    serde_saphyr::to_string_with_options(sections, options).map_err(|_| Error::Yaml)
 }
 
 fn shared(network: &Network, initiating_version: Option<u8>) -> Shared {

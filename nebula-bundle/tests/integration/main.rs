@@ -11,6 +11,8 @@
 mod archives;
 mod checking;
 mod determinism;
+mod installing;
 mod rendering;
 mod snapshot;
 mod support;
+mod unpacking;

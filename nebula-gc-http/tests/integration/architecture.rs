@@ -10,10 +10,11 @@ use self::imports::Imports;
 
 /// Variants whose text is another's: a panic's, the system's, a parser's, or that of a source of
 /// randomness or a signer outside this project.
-const FOREIGN_TEXTS: [&str; 5] = [
+const FOREIGN_TEXTS: [&str; 6] = [
     "nebula-alloc/src/error.rs: Error::Panicked",
     "nebula-alloc/src/error/cause.rs: FileFault::Unreadable",
     "nebula-bundle/src/error.rs: FileDefect::Syntax",
+    "nebula-bundle/src/error.rs: LocalDefect::Syntax",
     "nebula-pki/src/error.rs: Error::Randomness",
     "nebula-pki/src/error.rs: Error::Signer",
 ];

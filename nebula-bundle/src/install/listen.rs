@@ -1,0 +1,14 @@
+//! Which sockets a machine has.
+
+use std::net::{Ipv6Addr, UdpSocket};
+
+/// The address to listen on that this machine asks for as
+/// [`InstallOptions::listen_host`](crate::InstallOptions): none, which is every address of both
+/// families, or every one of IPv4 where the system has no IPv6 sockets and Nebula would not start.
+#[must_use]
+pub fn listen_host() -> Option<&'static str> {
+    match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => None,
+        Err(_) => Some("0.0.0.0"),
+    }
+}
