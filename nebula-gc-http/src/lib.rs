@@ -83,8 +83,9 @@ pub use self::{
         Action, AddPool, Addresses, Change, Context, Created, Desired, DeviceEnrollment, Enrolled,
         Enrollment, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock,
         NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
-        NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, PendingOutcome, PoolAdded,
-        PoolUsage, Reach, Renewed, Repeat, Room, Rotated, Servers, Service, Tag, Unapplied, Upkeep,
+        NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, Pace, PendingOutcome,
+        PoolAdded, PoolUsage, Reach, Renewed, Repeat, Room, Rotated, Servers, Service, Tag,
+        Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

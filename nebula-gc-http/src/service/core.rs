@@ -3,7 +3,7 @@
 //! The operations are in the files beside, each in an `impl` of [`Service`]; this file knows none of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
@@ -19,6 +19,7 @@ use super::authority::Authorities;
 use super::context::{Caller, Context};
 use super::heartbeat::Heartbeats;
 use super::look::Watch;
+use super::pace::Pace;
 use super::principal::{Action, Principal};
 use super::shared::Shared;
 use super::turns::Turns;
@@ -74,11 +75,13 @@ pub struct Options {
     /// How long what is over is remembered, in seconds: events, certificates that ended, join tokens
     /// that expired, released nodes. For ever by default.
     pub keep_history: Option<i64>,
+    /// How fast certificates may follow each other.
+    pub pace: Pace,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { key_memory: 2 << 20, keep_history: None }
+        Self { key_memory: 2 << 20, keep_history: None, pace: Pace::default() }
     }
 }
 
@@ -140,6 +143,7 @@ impl Service {
             authorities,
             signers,
             heartbeats: Heartbeats::default(),
+            pace: OnceLock::new(),
             instance,
             clock,
         });
@@ -169,6 +173,8 @@ impl Service {
     /// With other options.
     #[must_use]
     pub fn with_options(self, options: Options) -> Self {
+        // Once: what runs already goes by it.
+        let _ = self.shared.pace.set(options.pace);
         Self { options, ..self }
     }
 

@@ -96,7 +96,7 @@ impl Service {
         ca: Option<CaSource>,
     ) -> Result<Created<Network>, Error> {
         self.admit(&context).await?;
-        request.check()?;
+        request.check(self.shared.pace())?;
         let mut request = request;
         let ca = match ca {
             None => None,

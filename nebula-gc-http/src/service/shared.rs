@@ -1,12 +1,13 @@
 //! What the steps and reads of the service share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nebula_alloc::store::Transaction;
 
 use super::authority::Authorities;
 use super::context::Context;
 use super::heartbeat::Heartbeats;
+use super::pace::Pace;
 use super::principal::{Action, Principal};
 use crate::Error;
 use crate::error::Needs;
@@ -26,12 +27,18 @@ pub(super) struct Shared {
     pub(super) instance: String,
     /// For reads: a step is told its transaction's time.
     pub(super) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// How fast certificates may follow each other, where that is not the default.
+    pub(super) pace: OnceLock<Pace>,
 }
 
 impl Shared {
     /// Seconds since the Unix epoch.
     pub(super) fn now(&self) -> i64 {
         (self.clock)()
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        self.pace.get().copied().unwrap_or_default()
     }
 }
 

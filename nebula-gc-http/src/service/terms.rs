@@ -21,7 +21,8 @@ use crate::store::node::Node;
 /// How long the certificate of a node without a node token is valid at most, in seconds: 365 days,
 /// because it can't renew by itself.
 const DEVICE_LIFETIME: i64 = 365 * 86_400;
-/// How long before now a certificate begins, in seconds, so that a lagging clock can use it.
+/// How long before now a certificate begins, in seconds, so that a lagging clock can use it; at most half
+/// of its lifetime, or it would be due as soon as it is issued.
 pub(super) const BACKDATED: i64 = 300;
 /// A certificate is due for renewal in the last third of its lifetime.
 const DUE_FRACTION: i64 = 3;
@@ -53,7 +54,7 @@ impl Terms {
         let lifetime = if native { network.lifetime } else { DEVICE_LIFETIME };
         let ca = authority.issuer.certificate().unverified_details();
         let validity = Validity {
-            not_before: now.saturating_sub(BACKDATED).max(ca.not_before()),
+            not_before: now.saturating_sub(BACKDATED.min(lifetime / 2)).max(ca.not_before()),
             not_after: now.saturating_add(lifetime).min(ca.not_after()),
         };
         if now < ca.not_before() {

@@ -9,7 +9,8 @@ use crate::support::requests::{self, new_key};
 use crate::support::{Engine, Fixture};
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    Bearer, Change, Context, Desired, DeviceId, Error, Expected, NodeChange, NodeState, Service,
+    Bearer, Change, Context, Desired, DeviceId, Error, Expected, NetworkPatch, NodeChange,
+    NodeState, Pace, Service,
 };
 use nebula_pki::Curve;
 use nebula_pki::key::PublicKey;
@@ -339,6 +340,34 @@ async fn a_node_may_have_ten_other_keys_a_day(plane: Plane) {
 }
 
 /// All at once: one certificate is issued, and everybody is answered that one.
+async fn a_faster_pace_is_an_argument_of_the_service(plane: Plane) {
+    let shorter = || NetworkPatch { lifetime: Some(90), ..NetworkPatch::default() };
+    let change = async |plane: &Plane| {
+        let (network, local) = (demo(), Context::local());
+        plane.service().change_network(local, network, Expected::Anything, shorter()).await
+    };
+    let refused = change(&plane).await;
+    assert!(matches!(refused, Err(Error::Invalid { field: Field::LifetimeSeconds, .. })));
+    let Plane { fleet, .. } = plane;
+    let fleet = fleet.with_options(|options| {
+        options.pace = Pace { least_lifetime: 90, rekey_seconds: 5, rekeys_per_day: 1_000 };
+    });
+    let plane = Plane { fleet, other: None };
+    change(&plane).await.unwrap();
+    let node = plane.enroll("one").await;
+    let renew = async || plane.service().renew(node.caller(), None).await.unwrap().renewed;
+    assert!(!renew().await, "it is not due yet");
+    plane.pass(44);
+    assert!(!renew().await, "the last third has not begun");
+    plane.pass(2);
+    assert!(renew().await);
+    for _ in 0..20 {
+        let key = Some(new_key());
+        assert!(plane.service().renew(node.caller(), key).await.unwrap().renewed);
+        plane.pass(5);
+    }
+}
+
 async fn renewing_at_the_same_time_issues_one_certificate(plane: Plane) {
     let node = plane.enroll("one").await;
     plane.pass(10 * 86_400);
@@ -424,6 +453,7 @@ on_both_engines! {
     certificates_are_renewed_when_they_are_due
     a_node_may_have_another_key_once_a_minute
     a_node_may_have_ten_other_keys_a_day
+    a_faster_pace_is_an_argument_of_the_service
     renewing_at_the_same_time_issues_one_certificate
     who_is_kept_out_is_told_so_at_once
     what_an_operator_changes_of_a_node_wakes_it

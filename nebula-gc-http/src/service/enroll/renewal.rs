@@ -7,6 +7,7 @@ use super::decision::Decision;
 use crate::Error;
 use crate::error::{KeyConflict, Limit};
 use crate::service::node_change::check_unique;
+use crate::service::pace::Pace;
 use crate::service::principal::Principal;
 use crate::service::shared::active_node;
 use crate::service::terms::Terms;
@@ -15,10 +16,6 @@ use crate::store::certificate;
 use crate::store::former_key;
 use crate::store::node::Node;
 
-/// How often a node may have another key, in seconds.
-const REKEY_SECONDS: i64 = 60;
-/// How many other keys a node may have within a day.
-const REKEYS_PER_DAY: i64 = 10;
 const DAY: i64 = 86_400;
 
 /// A node's request for newer certificates.
@@ -38,6 +35,7 @@ impl Renewal {
         tx: &mut dyn Transaction,
         principal: &Principal,
         terms: &Terms,
+        pace: Pace,
         again: bool,
     ) -> Result<Decision, Error> {
         let former = active_node(principal)?;
@@ -52,7 +50,7 @@ impl Renewal {
                 return Err(KeyConflict::Replaced.into());
             }
             if !again {
-                check_rate(tx, former, terms.now)?;
+                check_rate(tx, former, pace, terms.now)?;
             }
         }
         let current = certificate::current(tx, node.id)?;
@@ -75,16 +73,17 @@ fn check_free(node: &Node, now: i64) -> Result<(), Error> {
 
 /// Each key costs a row of the ledger and, for as long as its certificate is valid, of every node's
 /// blocklist.
-fn check_rate(tx: &mut dyn Transaction, node: &Node, now: i64) -> Result<(), Error> {
+fn check_rate(tx: &mut dyn Transaction, node: &Node, pace: Pace, now: i64) -> Result<(), Error> {
     let wait = |since: i64, seconds: i64| since.saturating_add(seconds).saturating_sub(now);
     let limited = |limit, retry_after| Err(Error::RateLimited { limit, retry_after });
     let last = certificate::last_rekeyed(tx, node.id, now)?;
-    if let Some(left) = last.map(|last| wait(last, REKEY_SECONDS)).filter(|left| *left > 0) {
+    if let Some(left) = last.map(|last| wait(last, pace.rekey_seconds)).filter(|left| *left > 0) {
         return limited(Limit::Rekeying, left);
     }
-    let first = certificate::last_rekeyed_but(tx, node.id, REKEYS_PER_DAY - 1, now)?;
+    let most = pace.rekeys_per_day;
+    let first = certificate::last_rekeyed_but(tx, node.id, most - 1, now)?;
     if let Some(left) = first.map(|first| wait(first, DAY)).filter(|left| *left > 0) {
-        return limited(Limit::RekeyingPerDay { most: REKEYS_PER_DAY }, left);
+        return limited(Limit::RekeyingPerDay { most }, left);
     }
     Ok(())
 }

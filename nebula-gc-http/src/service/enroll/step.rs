@@ -223,7 +223,10 @@ impl Enrolling {
             }
             Command::Renewal(request) => {
                 let terms = Terms::new(tx, shared, network, true, now)?;
-                let decision = request.decide(tx, principal, &terms, self.signed.is_some())?;
+                let decision = {
+                    let (pace, again) = (shared.pace(), self.signed.is_some());
+                    request.decide(tx, principal, &terms, pace, again)?
+                };
                 (terms, decision)
             }
         })

@@ -12,6 +12,7 @@ use crate::error::{Conflict, Fault, Field};
 use crate::service::audit::Entry;
 use crate::service::cas::check_permits;
 use crate::service::exclusive::Work;
+use crate::service::pace::Pace;
 use crate::service::revision::move_revision;
 use crate::store::network::{self, Network, Versions};
 use crate::store::{ca, damaged};
@@ -43,7 +44,7 @@ pub struct NetworkPatch {
 
 impl NetworkPatch {
     /// The network as it is to be, and the usable addresses of the prefix that it gains.
-    fn apply(&self, former: &Network) -> Result<(Network, Vec<AddressRange>), Error> {
+    fn apply(&self, former: &Network, pace: Pace) -> Result<(Network, Vec<AddressRange>), Error> {
         let had = NetworkSettings::of(former);
         let settings = NetworkSettings {
             lifetime: self.lifetime.unwrap_or(had.lifetime),
@@ -62,7 +63,7 @@ impl NetworkPatch {
                 None => had.initiating_version,
             },
         };
-        settings.check()?;
+        settings.check(pace)?;
         let mut network = settings.apply(former.clone());
         if let Some(name) = &self.name {
             network.name = name.to_string();
@@ -114,7 +115,7 @@ pub(in crate::service) fn change(
     former: Network,
     patch: &NetworkPatch,
 ) -> Result<Network, Error> {
-    let (network, gains) = patch.apply(&former)?;
+    let (network, gains) = patch.apply(&former, work.shared.pace())?;
     let changed = differences(&former, &network);
     if changed.is_empty() {
         return Ok(former);

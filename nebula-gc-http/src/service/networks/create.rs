@@ -15,6 +15,7 @@ use crate::service::audit::Entry;
 use crate::service::authority;
 use crate::service::cas::NewCa;
 use crate::service::exclusive::Work;
+use crate::service::pace::Pace;
 use crate::service::pools::{Addresses, refusal};
 use crate::service::principal::Principal;
 use crate::store::ca::CaState;
@@ -44,8 +45,8 @@ pub struct NewNetwork {
 
 impl NewNetwork {
     /// The ranges of its pools.
-    pub(super) fn check(&self) -> Result<Vec<AddressRange>, Error> {
-        self.settings.check()?;
+    pub(super) fn check(&self, pace: Pace) -> Result<Vec<AddressRange>, Error> {
+        self.settings.check(pace)?;
         check_initiating(self.settings.initiating_version, self.versions)?;
         let usable = check_prefixes(&self.prefixes, self.versions)?;
         check_mtu(self.settings.mtu, self.prefixes.iter().any(|prefix| prefix.addr().is_ipv6()))?;
@@ -63,7 +64,7 @@ pub(in crate::service) fn create(
     tenant: TenantId,
     made: Option<&NewCa>,
 ) -> Result<Network, Error> {
-    let ranges = request.check()?;
+    let ranges = request.check(work.shared.pace())?;
     check_unused(work, request.name.as_str(), None)?;
     let id = id::new_network();
     let (versions, curve, now) = (request.versions, request.curve, work.now);

@@ -6,6 +6,7 @@ use nebula_pki::Version;
 
 use crate::Error;
 use crate::error::{Fault, Field};
+use crate::service::pace::Pace;
 use crate::store::network::{Network, Versions};
 
 /// What a network's operator decides, and may change.
@@ -36,7 +37,6 @@ const NODE_LIFETIME: i64 = 14 * 86_400;
 /// The MTU of nodes' devices, in bytes: Nebula's own default.
 const MTU: u32 = 1300;
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
-const TEN_MINUTES: i64 = 600;
 const HOUR: i64 = 3600;
 
 impl Default for NetworkSettings {
@@ -79,8 +79,8 @@ impl NetworkSettings {
     }
 
     /// Refuses what is out of its range.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        within(Field::LifetimeSeconds, self.lifetime, TEN_MINUTES)?;
+    pub(super) fn check(&self, pace: Pace) -> Result<(), Error> {
+        within(Field::LifetimeSeconds, self.lifetime, pace.least_lifetime)?;
         within(Field::HoldSeconds, self.hold_seconds, 0)?;
         if let Some(silence) = self.silence_seconds {
             within(Field::SilenceSeconds, silence, HOUR)?;

@@ -75,9 +75,14 @@ impl Fleet {
     }
 
     /// The same, that forgets what has been over for so many seconds.
-    pub fn forgetting(mut self, seconds: i64) -> Self {
+    pub fn forgetting(self, seconds: i64) -> Self {
+        self.with_options(|options| options.keep_history = Some(seconds))
+    }
+
+    /// The same with other options.
+    pub fn with_options(mut self, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = Options::default();
-        options.keep_history = Some(seconds);
+        change(&mut options);
         let service = Arc::into_inner(self.0.service).unwrap().with_options(options);
         self.0.service = Arc::new(service);
         self
