@@ -6,6 +6,7 @@ mod cors;
 pub mod dialect;
 mod health;
 mod incoming;
+mod join_page;
 mod json;
 mod public_key;
 mod refused;
@@ -47,6 +48,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/version", get(health::version))
+        .route("/join", get(join_page::page))
         .fallback(async || Problem::no_such_route())
         .method_not_allowed_fallback(async || Problem::no_such_method())
         .with_state(service)

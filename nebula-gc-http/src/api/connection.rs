@@ -11,8 +11,9 @@ pub struct Public {
     /// `https://host:port`, without a trailing slash. Nothing if the server listens on all
     /// addresses and its settings name no URL.
     pub url: Option<Arc<str>>,
-    /// The pin of the server's certificate: SHA-256 of its SubjectPublicKeyInfo (RFC 7469). Nothing
-    /// if the server speaks plain HTTP.
+    /// The pin of the certificate that the URL leads to: SHA-256 of its SubjectPublicKeyInfo (RFC
+    /// 7469). Nothing if that is not the server's own: it speaks plain HTTP, or something stands
+    /// before it.
     pub pin: Option<[u8; 32]>,
 }
 

@@ -1,8 +1,9 @@
 //! `nebula-gc serve`.
 
+mod screen;
+
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
+use self::screen::Screen;
 use crate::arguments;
 
 /// How often the TLS files are checked for changes.
@@ -71,11 +73,15 @@ fn serve(
     let signers = settings.signers()?;
     let tls = settings.tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose();
     let tls = tls.map_err(|error| format!("tls-certificate, tls-key: {error}"))?;
-    let directory = DataDirectory::open(settings.data).map_err(|error| format!("data: {error}"))?;
+    let directory =
+        DataDirectory::open(&settings.data).map_err(|error| format!("data: {error}"))?;
     let mut directory = directory.with_signers(signers);
     if let Some(path) = settings.secrets_file {
         directory = directory.with_secrets_file(path);
     }
+    // Each start writes the secrets, where they are not there.
+    let is_new = !directory.secrets().path().exists();
+    let has_postgres = settings.database.is_some();
     let service = match settings.database {
         None => directory.start()?,
         Some(url) => directory.start_over(url.expose())?,
@@ -83,10 +89,20 @@ fn serve(
     let service = Arc::new(service.with_options(options));
     let router = settings.cors_origins.admit(api::router(Arc::clone(&service)));
     let mut server = Server::new(listener, router).limits(limits);
+    let screen = Screen {
+        data: &settings.data,
+        is_new,
+        has_postgres,
+        scheme: if tls.is_some() { "https" } else { "http" },
+        address,
+        public_url: settings.public_url.as_deref(),
+        pin: tls.as_ref().map(Tls::pin),
+        operator_key: &directory.operator_key(),
+    };
+    let screen = screen.to_string();
     if let Some(url) = settings.public_url {
         server = server.public_url(url);
     }
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let first = stop_at_signals()?;
     runtime.block_on(async {
         let mut hangup = signal(SignalKind::hangup())?;
@@ -97,13 +113,8 @@ fn serve(
             // Caught, so that it does not end a server that has nothing to reload.
             tokio::spawn(async move { while hangup.recv().await.is_some() {} });
         }
-        let operator_key = directory.operator_key();
-        // A reader of the first line may close the pipe; the server runs on.
-        let _ = writeln!(
-            std::io::stdout(),
-            "Serving {scheme}://{address}/ (stop with Ctrl-C).\n{}",
-            key_line(&operator_key)
-        );
+        // A reader of the first lines may close the pipe; the server runs on.
+        let _ = std::io::stdout().write_all(screen.as_bytes());
         let stop = async move {
             // An error says that the thread that would tell is gone.
             let _ = first.await;
@@ -117,18 +128,6 @@ fn serve(
         served?;
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Where the operator key is. It may have been moved since the first start.
-fn key_line(file: &Path) -> String {
-    match file.try_exists() {
-        Ok(false) => format!(
-            "No operator key is in {}: name its file with --key-file, or stop the server and create \
-             another (nebula-gc operator-key new)",
-            file.display()
-        ),
-        _ => format!("The operator key is in {}", file.display()),
-    }
 }
 
 /// Lowers the limit of connections to what the limit of open files allows.

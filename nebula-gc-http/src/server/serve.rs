@@ -161,8 +161,11 @@ impl Server {
         let scheme = "http";
         // The wildcard address is no address that devices can use.
         let own = || (!address.ip().is_unspecified()).then(|| format!("{scheme}://{address}"));
+        let is_own_url =
+            self.public_url.as_deref().is_none_or(|url| leads_to(url, scheme, address.port()));
         let url = self.public_url.or_else(own);
         let shared = Shared {
+            is_own_url,
             url: url.map(|url| url.trim_end_matches('/').into()),
             addresses: Addresses::new(self.limits.connections_per_address),
             bodies: Bodies::new(self.limits.body_bytes),
@@ -220,6 +223,8 @@ const BUFFER: usize = 8 * 1024;
 struct Shared {
     router: Router,
     url: Option<Arc<str>>,
+    /// Whether the URL leads to this listener, rather than to something before it.
+    is_own_url: bool,
     addresses: Arc<Addresses>,
     bodies: Bodies,
     limits: Limits,
@@ -304,7 +309,8 @@ impl Shared {
         extensions.insert(ConnectInfo(peer));
         extensions.insert(self.stopping.clone());
         extensions.insert(self.bodies.clone());
-        extensions.insert(Public { url: self.url.clone(), pin: self.pin() });
+        let pin = self.pin().filter(|_| self.is_own_url);
+        extensions.insert(Public { url: self.url.clone(), pin });
         // A router is always ready.
         self.router.clone().call(request)
     }
@@ -315,6 +321,17 @@ impl Shared {
         #[cfg(not(feature = "tls"))]
         None
     }
+}
+
+/// Whether a URL can be this listener's own: of its scheme and port. A proxy in front of it has another
+/// key, and most often another port.
+fn leads_to(url: &str, scheme: &str, port: u16) -> bool {
+    let Some((found, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    // An IPv6 address is in brackets.
+    let named = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+    let usual = if found == "https" { 443 } else { 80 };
+    found == scheme && named.map_or(Ok(usual), |(_, port)| port.parse()) == Ok(port)
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
@@ -345,5 +362,21 @@ async fn pause_after(error: &io::Error) {
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "connection task panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leads_to;
+
+    #[test]
+    fn a_url_of_another_scheme_or_port_is_something_before_the_server() {
+        for url in ["https://a:8443", "https://a:8443/base", "https://[fd00::1]:8443"] {
+            assert!(leads_to(url, "https", 8443), "{url}");
+        }
+        for url in ["https://a", "http://a:8443", "https://[fd00::8443]", "a:8443"] {
+            assert!(!leads_to(url, "https", 8443), "{url}");
+        }
+        assert!(leads_to("https://a", "https", 443) && leads_to("http://[::1]", "http", 80));
     }
 }

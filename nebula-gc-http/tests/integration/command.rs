@@ -57,14 +57,17 @@ impl Server {
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut line = || lines.next().expect("it ended before it served").unwrap();
-        let serving = line();
-        let url = serving.strip_prefix("Serving ").unwrap().split('/').collect::<Vec<_>>();
-        let [scheme, _, address, ..] = url[..] else { panic!("{serving}") };
+        let mut said = |what: &str| loop {
+            let line = lines.next().expect("it ended before it served").unwrap();
+            if let Some(rest) = line.strip_prefix(what) {
+                break rest.trim_start().to_owned();
+            }
+        };
+        let url = said("Listening ");
+        let (scheme, address) = url.split_once("//").unwrap();
         let (scheme, address) = (scheme.to_owned(), address.parse().unwrap());
-        let key = line();
-        let key = key.strip_prefix("The operator key is in ").unwrap_or("none");
-        let key = directory.join(key);
+        let key = said("Your key ");
+        let key = directory.join(key.split(" (root").next().unwrap());
         let key = std::fs::read_to_string(key).unwrap_or_default().trim_end().to_owned();
         Self { process, address, scheme, key }
     }
@@ -184,10 +187,9 @@ fn who_lost_the_operator_key_makes_another_beside_the_stopped_server() {
     let mut command = command(place.path());
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let mut without = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(without.stdout.take().unwrap()).lines();
-    assert!(lines.next().unwrap().unwrap().starts_with("Serving "));
-    let told = lines.next().unwrap().unwrap();
-    assert!(told.starts_with("No operator key is in ") && told.contains("--key-file"), "{told}");
+    let lines = BufReader::new(without.stdout.take().unwrap()).lines();
+    let told = lines.map_while(Result::ok).find(|line| line.starts_with("Your key ")).unwrap();
+    assert!(told.contains(" not in ") && told.contains("--key-file"), "{told}");
     without.kill().unwrap();
     without.wait().unwrap();
 
@@ -294,9 +296,9 @@ fn plain_http_is_for_this_machine_unless_it_is_allowed() {
         let mut command = command(place.path());
         command.args(["serve", "--listen", "0.0.0.0:0"]).args(argument).env(variable, value);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("Serving http://0.0.0.0:"), "{line}");
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut said = lines.take(8);
+        assert!(said.any(|line| line.starts_with("Listening  http://0.0.0.0:")));
         process.kill().unwrap();
         process.wait().unwrap();
     }
@@ -313,9 +315,8 @@ fn logged(directory: &Path, command: &str) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("Serving "), "{line}");
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("Listening ")), "it ended before it served");
     process.kill().unwrap();
     let mut log = String::new();
     process.stderr.take().unwrap().read_to_string(&mut log).unwrap();

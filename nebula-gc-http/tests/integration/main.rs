@@ -33,6 +33,7 @@ mod frame;
 mod growing;
 mod importing;
 mod imports_api;
+mod join_page;
 mod joining;
 mod networks;
 mod node_api;

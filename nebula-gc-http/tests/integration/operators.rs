@@ -276,7 +276,8 @@ async fn a_join_token_is_one_link(plane: Plane) {
         .extension(Public { url: Some("https://gc.example:8443".into()), pin: Some([7; 32]) });
     let made = plane.send(ask.body(Body::from(body)).unwrap()).await.expect(201);
     let pin = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
-    let link = format!("https://gc.example:8443/join#token={}&pin={pin}", text(&made, "secret"));
+    let secret = text(&made, "secret");
+    let link = format!("https://gc.example:8443/join#token={secret}&pin={pin}&curve=25519");
     assert_eq!(made["link"], link);
     let png = base64::engine::general_purpose::STANDARD.decode(text(&made, "qrPng")).unwrap();
     assert_eq!(png, nebula_pki::qr_png(&link).unwrap());
@@ -297,6 +298,15 @@ async fn a_join_token_is_one_link(plane: Plane) {
         assert_eq!(told.is_some(), warning.is_some(), "{url:?} {told:?}");
         assert!(told.is_none_or(|told| told.contains(warning.unwrap())), "{url:?} {told:?}");
     }
+    // A device makes its key on the network's curve.
+    let network = json!({"name": "p256", "prefixes": ["10.2.0.0/24"], "curve": "P256"});
+    plane.post("/networks", &network).await.expect(201);
+    let ask = request("POST", "/networks/p256/join-tokens", &plane.key)
+        .header("content-type", "application/json")
+        .extension(Public { url: Some("https://gc.example".into()), pin: None });
+    let body = Body::from(json!({"name": "x"}).to_string());
+    let made = plane.send(ask.body(body).unwrap()).await.expect(201);
+    assert!(text(&made, "link").ends_with("&curve=P256"), "{made}");
     // A server that does not know where it is found says nothing of it.
     let made = plane.post("/networks/demo/join-tokens", &json!({"name": "y"})).await.expect(201);
     assert!(

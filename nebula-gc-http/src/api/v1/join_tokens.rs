@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use nebula_alloc::PoolId;
+use nebula_pki::Curve;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -69,9 +70,10 @@ struct JoinTokenView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     secret: Option<String>,
-    /// Shown once: the server's URL, the secret, and the pin of the server's certificate (SHA-256
-    /// of its public key, base64url). The secret follows the `#`, which browsers don't send. Absent
-    /// if the server does not know the URL that devices use.
+    /// Shown once: the server's URL, the secret, the pin of the server's certificate (SHA-256 of its
+    /// public key, base64url) where the URL is that of the server's own TLS, and the network's curve.
+    /// The secret follows the `#`, which browsers don't send. Absent if the server does not know the
+    /// URL that devices use.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     link: Option<String>,
@@ -110,8 +112,13 @@ impl From<JoinToken> for JoinTokenView {
 
 impl JoinTokenView {
     /// With the fields that are shown once.
-    fn showing(self, secret: &Bearer, public: Option<&Public>) -> Result<Self, Error> {
-        let link = public.and_then(|public| link(secret, public));
+    fn showing(
+        self,
+        secret: &Bearer,
+        curve: Curve,
+        public: Option<&Public>,
+    ) -> Result<Self, Error> {
+        let link = public.and_then(|public| link(secret, curve, public));
         let png = link.as_deref().map(nebula_pki::qr_png).transpose();
         let qr_png = png.map_err(Unavailable::from)?.map(|png| STANDARD.encode(png));
         let warning = match &link {
@@ -127,12 +134,16 @@ const NO_LINK: &str = "there is no link, because the server listens on all addre
 const OPEN: &str = "the link is for plain HTTP: everyone on the way sees the token, and can join with it; \
     give the server a certificate";
 
-fn link(secret: &Bearer, public: &Public) -> Option<String> {
+fn link(secret: &Bearer, curve: Curve, public: &Public) -> Option<String> {
     let mut link = format!("{}/join#token={}", public.url.as_ref()?, secret.expose());
     if let Some(pin) = public.pin {
         link.push_str("&pin=");
         link.push_str(&URL_SAFE_NO_PAD.encode(pin));
     }
+    link.push_str(match curve {
+        Curve::P256 => "&curve=P256",
+        _ => "&curve=25519",
+    });
     Some(link)
 }
 
@@ -245,11 +256,12 @@ async fn create_join_token(
     ask: AskWith<NewJoinTokenBody, NetworkRef>,
 ) -> Answer {
     let request = checked(&service, &ask.context, NewJoinToken::try_from(ask.body)).await?;
+    let curve = service.network(ask.context.clone(), ask.path.clone()).await?.curve;
     let made = service.create_join_token(ask.context, ask.path, request, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);
     let view = JoinTokenView::from(made.resource);
     let view = match &made.secret {
-        Some(secret) => view.showing(secret, ask.public.as_ref())?,
+        Some(secret) => view.showing(secret, curve, ask.public.as_ref())?,
         None => view,
     };
     Ok(created(made.is_new, &location, json(view)))

@@ -128,8 +128,8 @@ fn script(page: &Page) -> String {
             // Its first lines are waited for; the rest stays in the pipe.
             format!(
                 "exec {{serving}}< <({{\n{commands}}} 2>\"$kept/{line}.log\")\n\
-                 said=; while read -r said <&\"$serving\" && [[ $said != Serving* ]]; do :; done\n\
-                 [[ $said == Serving* ]] || {{ cat \"$kept/{line}.log\" >&2; exit 1; }}\n"
+                 said=; while read -r said <&\"$serving\" && [[ $said != Listening* ]]; do :; done\n\
+                 [[ $said == Listening* ]] || {{ cat \"$kept/{line}.log\" >&2; exit 1; }}\n"
             )
         } else {
             format!("{{\n{commands}}} > \"$kept/{line}\"\n")
