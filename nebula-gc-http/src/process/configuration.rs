@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use nebula_pki::Certificate;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -14,13 +16,30 @@ pub struct Configuration {
     cas: [u8; 32],
     certificates: Vec<Certificate>,
     pub(super) tun: Tun,
+    pub(super) start: Start,
 }
 
 /// What is looked at in the section `tun`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tun {
+    /// In bytes.
     pub(super) mtu: Option<u64>,
     pub(super) has_unsafe_routes: bool,
+    /// Where they lead, as far as they can be read.
+    pub(super) unsafe_routes: Vec<IpNet>,
+}
+
+/// What could keep Nebula from starting.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Whether it logs less than what is waited for.
+    pub(super) is_quiet: bool,
+    /// Nothing where it is a name.
+    pub(super) host: Option<IpAddr>,
+    /// 0 where any port will do.
+    pub(super) port: Option<u16>,
+    /// The network device, where there is one.
+    pub(super) device: Option<String>,
 }
 
 /// Why it can't be read.
@@ -63,13 +82,8 @@ impl Configuration {
         }
         let certificates = Certificate::from_pem_many(node_crt.as_bytes())
             .map_err(ConfigurationError::Certificates)?;
-        let tun = |key: &str| tree.get("tun").and_then(|tun| tun.get(key));
-        let unsafe_routes = tun("unsafe_routes").and_then(Value::as_array);
-        let tun = Tun {
-            mtu: tun("mtu").and_then(Value::as_u64),
-            has_unsafe_routes: unsafe_routes.is_some_and(|routes| !routes.is_empty()),
-        };
-        Ok(Self { keys, cas: digest(ca_crt), certificates, tun })
+        let (tun, start) = (Tun::read(&tree), Start::read(&tree));
+        Ok(Self { keys, cas: digest(ca_crt), certificates, tun, start })
     }
 
     /// The node's own certificates.
@@ -88,6 +102,34 @@ impl Configuration {
         let changed = self.keys.iter().filter(|(key, value)| other.keys.get(*key) != Some(*value));
         let added = other.keys.iter().filter(|(key, _)| !self.keys.contains_key(*key));
         changed.chain(added).map(|(key, _)| key.as_str())
+    }
+}
+
+impl Tun {
+    fn read(tree: &Value) -> Self {
+        let routes = tree.pointer("/tun/unsafe_routes").and_then(Value::as_array);
+        let routes = routes.map(Vec::as_slice).unwrap_or_default();
+        let leads = |route: &Value| route.get("route")?.as_str()?.parse().ok();
+        Self {
+            mtu: tree.pointer("/tun/mtu").and_then(Value::as_u64),
+            has_unsafe_routes: !routes.is_empty(),
+            unsafe_routes: routes.iter().filter_map(leads).collect(),
+        }
+    }
+}
+
+impl Start {
+    fn read(tree: &Value) -> Self {
+        let text = |path| tree.pointer(path).and_then(Value::as_str);
+        let is_disabled = tree.pointer("/tun/disabled").and_then(Value::as_bool) == Some(true);
+        let port = tree.pointer("/listen/port").and_then(Value::as_u64);
+        let level = text("/logging/level").unwrap_or("info").to_ascii_lowercase();
+        Self {
+            is_quiet: !["info", "debug", "trace"].contains(&level.as_str()),
+            host: text("/listen/host").and_then(|host| host.parse().ok()),
+            port: port.and_then(|port| u16::try_from(port).ok()),
+            device: text("/tun/dev").filter(|_| !is_disabled).map(str::to_owned),
+        }
     }
 }
 

@@ -43,6 +43,8 @@ mod openapi;
 mod operators;
 mod own_node;
 mod pkcs11;
+#[cfg(target_os = "linux")]
+mod process;
 mod rehash;
 mod servers;
 mod serving;

@@ -1,0 +1,188 @@
+//! One process: its start, its reloads, its end.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::command::command;
+use super::output::{self, Seen};
+use super::{Ended, Failure, Nebula, Place, Release, Running, Times, leftover};
+
+/// A Nebula that was started, and killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: tokio::process::Child,
+    pid: u32,
+    release: Release,
+    seen: watch::Receiver<Seen>,
+}
+
+/// Why a reload did not bring the new configuration about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotReloaded {
+    /// It did not take all of it.
+    Refused { line: String },
+    /// It did not say that it begins or ends.
+    Hung { waited: Duration },
+    /// It is gone.
+    Ended(Ended),
+}
+
+impl Child {
+    pub(super) fn start(nebula: &Nebula, place: &Place) -> Result<Self, Failure> {
+        let not_runnable = |error: io::Error| Failure::NotRunnable { kind: error.kind() };
+        let (pipe, seen) = output::read(place.name.clone()).map_err(not_runnable)?;
+        let errors = pipe.try_clone().map_err(not_runnable)?;
+        let mut command = command(nebula.program());
+        command.arg("-config").arg(&place.config).current_dir(&place.directory);
+        // In a group of its own: a terminal's Ctrl-C is for us.
+        command.process_group(0).stdout(Stdio::from(pipe)).stderr(Stdio::from(errors));
+        let process = command.spawn().map_err(not_runnable)?;
+        // The pipe's other end is to be the process's alone.
+        drop(command);
+        let pid = process.id().ok_or(Failure::NotRunnable { kind: io::ErrorKind::NotFound })?;
+        if let Err(error) = leftover::note(&place.pid_file, pid, nebula.program()) {
+            // It may have ended already; else it runs all the same.
+            tracing::debug!(nebula = place.name, %error, "the process can't be noted");
+        }
+        Ok(Self { process, pid, release: nebula.release(), seen })
+    }
+
+    pub(super) fn release(&self) -> Release {
+        self.release
+    }
+
+    /// The last error that it logged.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.seen.borrow().error.clone()
+    }
+
+    /// Waits until it runs: until it says that it is active, and then a while, because it says so before
+    /// it has its device.
+    pub(super) async fn active(&mut self, times: &Times) -> Result<Running, Failure> {
+        let (mut seen, since) = (self.seen.clone(), Instant::now());
+        let waiting = async {
+            let active = seen.wait_for(|seen| seen.active.is_some()).await;
+            active.ok().and_then(|seen| seen.active.clone())
+        };
+        let active = tokio::select! {
+            ended = self.ended() => Err(ended),
+            active = timeout(times.start, waiting) => Ok(active.ok().flatten()),
+        };
+        let active = match active {
+            Ok(active) => active,
+            Err(ended) => return Err(self.at_start(ended).await),
+        };
+        let Some(active) = active else {
+            if let Ok(ended) =
+                timeout(times.start.saturating_sub(since.elapsed()), self.ended()).await
+            {
+                return Err(self.at_start(ended).await);
+            }
+            return Err(Failure::NotActive {
+                seconds: times.start.as_secs(),
+                line: self.last_error(),
+            });
+        };
+        let since = Instant::now();
+        if let Ok(ended) = timeout(times.settle, self.ended()).await {
+            return Err(self.at_start(ended).await);
+        }
+        let (interface, port) = (active.interface, active.port);
+        Ok(Running { pid: self.pid, release: self.release, interface, port, since })
+    }
+
+    /// Why it ended at its start, once all of its output is read.
+    async fn at_start(&mut self, ended: Ended) -> Failure {
+        let read = async { while self.seen.changed().await.is_ok() {} };
+        let _ = timeout(Duration::from_secs(1), read).await;
+        Failure::AtStart { ended, line: self.last_error() }
+    }
+
+    /// Has it read its files again, and waits until it has.
+    pub(super) async fn reload(
+        &mut self,
+        is_marked: bool,
+        times: &Times,
+    ) -> Result<(), NotReloaded> {
+        let before = self.seen.borrow().clone();
+        if self.signal(Signal::HUP).is_err() {
+            return Err(NotReloaded::Ended(self.ended().await));
+        }
+        self.until(times.reload, |seen| seen.reloads > before.reloads).await?;
+        if is_marked {
+            let ends = |seen: &Seen| seen.firewalls > before.firewalls;
+            // An error may be in the marker's place.
+            let all = |seen: &Seen| ends(seen) || seen.refusals > before.refusals;
+            self.until(times.firewall, all).await?;
+        }
+        if let Ok(ended) = timeout(times.quiet, self.ended()).await {
+            return Err(NotReloaded::Ended(ended));
+        }
+        let seen = self.seen.borrow();
+        match &seen.refusal {
+            Some(line) if seen.refusals > before.refusals => {
+                Err(NotReloaded::Refused { line: line.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for what it says.
+    async fn until(
+        &mut self,
+        time: Duration,
+        is_seen: impl FnMut(&Seen) -> bool,
+    ) -> Result<(), NotReloaded> {
+        let mut seen = self.seen.clone();
+        tokio::select! {
+            ended = self.ended() => Err(NotReloaded::Ended(ended)),
+            waited = timeout(time, seen.wait_for(is_seen)) => match waited {
+                Ok(Ok(_)) => Ok(()),
+                _ => Err(NotReloaded::Hung { waited: time }),
+            },
+        }
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(&mut self) -> Ended {
+        loop {
+            match self.process.wait().await {
+                Ok(status) => return Ended::from(status),
+                // It can't be waited for; its end is noticed by its output's.
+                Err(error) => {
+                    tracing::warn!(%error, "can't wait for nebula");
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// SIGTERM, and where it doesn't end by that, SIGKILL.
+    pub(super) async fn end(&mut self, patience: Duration) {
+        let _ = self.signal(Signal::TERM); // It may have ended.
+        if timeout(patience, self.ended()).await.is_err() {
+            tracing::warn!(pid = self.pid, "nebula does not end and is killed");
+            let _ = self.process.start_kill();
+            self.ended().await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        // Not reaped yet where there is an id: no other process can have it.
+        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
+        let pid = id.and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        Ok(kill_process(pid, signal)?)
+    }
+}
+
+impl From<ExitStatus> for Ended {
+    fn from(status: ExitStatus) -> Self {
+        Self { code: status.code(), signal: status.signal() }
+    }
+}

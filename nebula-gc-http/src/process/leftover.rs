@@ -1,0 +1,164 @@
+//! The file that says which Nebula was started, so that the next supervisor can end one whose own was
+//! killed. Linux only: elsewhere no leftover is known.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+use super::proc::{Started, boot};
+
+/// Which process it is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    pid: u32,
+    /// In ticks since boot.
+    started: u64,
+    boot: String,
+    program: PathBuf,
+}
+
+/// Notes which process runs.
+///
+/// # Errors
+/// The file can't be written.
+pub(super) fn note(file: &Path, pid: u32, program: &Path) -> io::Result<()> {
+    let started = Started::of(pid).ok_or(io::ErrorKind::NotFound)?;
+    let boot = boot().ok_or(io::ErrorKind::NotFound)?;
+    let record = Record { pid, started: started.ticks, boot, program: program.to_owned() };
+    let text = serde_json::to_string(&record)?;
+    let aside = file.with_extension("pid-new");
+    let mut open = OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    let mut written = open.write(true).create(true).truncate(true).open(&aside)?;
+    written.write_all(text.as_bytes())?;
+    fs::rename(&aside, file)
+}
+
+/// Takes the note away.
+pub(super) fn forget(file: &Path) {
+    let _ = fs::remove_file(file); // There may be none.
+}
+
+/// Ends the Nebula that a former supervisor noted, if it still runs, and waits for its end. Another
+/// process that has its id by now is left alone.
+pub(super) async fn end(file: &Path, patience: Duration) {
+    let record = fs::read_to_string(file).ok().and_then(|text| serde_json::from_str(&text).ok());
+    if let Some(record) = record {
+        match end_noted(&record, patience).await {
+            Ok(true) => tracing::warn!(pid = record.pid, "ended a nebula of a former run"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(pid = record.pid, %error, "a former nebula goes on"),
+        }
+    }
+    forget(file);
+}
+
+/// Whether there was one.
+async fn end_noted(record: &Record, patience: Duration) -> io::Result<bool> {
+    let Some(pid) = i32::try_from(record.pid).ok().and_then(Pid::from_raw) else {
+        return Ok(false);
+    };
+    // From here on it is one process that is meant, however often its id is used again.
+    let Ok(process) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return Ok(false) };
+    if !record.is_of_this_machine() {
+        return Ok(false);
+    }
+    // Waiting for its end blocks a thread, which is one that is for that.
+    let ending = tokio::task::spawn_blocking(move || signal(&process, patience));
+    ending.await.map_err(io::Error::other)??;
+    Ok(true)
+}
+
+/// SIGTERM, then SIGKILL, each with this time for the process to end.
+fn signal(process: &OwnedFd, patience: Duration) -> io::Result<()> {
+    let patience = Timespec::try_from(patience).map_err(|_| io::ErrorKind::InvalidInput)?;
+    for signal in [Signal::TERM, Signal::KILL] {
+        pidfd_send_signal(process, signal)?;
+        if poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience))? > 0 {
+            return Ok(());
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+impl Record {
+    /// Whether the process of this id is the one that was noted.
+    fn is_of_this_machine(&self) -> bool {
+        Started::of(self.pid).is_some_and(|started| started.ticks == self.started)
+            && boot().is_some_and(|boot| boot == self.boot)
+            && self.is_program()
+    }
+
+    /// By the executable, or where that can't be seen by the command line.
+    fn is_program(&self) -> bool {
+        let of = |name: &str| format!("/proc/{}/{name}", self.pid);
+        if let Ok(found) = fs::read_link(of("exe")) {
+            let program = fs::canonicalize(&self.program).unwrap_or_else(|_| self.program.clone());
+            let found = found.to_string_lossy().into_owned();
+            // An upgrade has replaced the file.
+            let found = found.strip_suffix(" (deleted)").unwrap_or(&found);
+            return Path::new(found) == program;
+        }
+        let line = fs::read(of("cmdline")).unwrap_or_default();
+        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(first) == self.program.to_string_lossy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::process::Command;
+
+    use super::*;
+
+    /// A process that runs for long, and its note.
+    fn noted(file: &Path) -> tokio::process::Child {
+        let child = Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
+        let program = fs::read_link(format!("/proc/{}/exe", child.id().unwrap())).unwrap();
+        note(file, child.id().unwrap(), &program).unwrap();
+        child
+    }
+
+    /// Changes what is noted.
+    fn change(file: &Path, change: impl FnOnce(&mut Record)) {
+        let mut record = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        change(&mut record);
+        fs::write(file, serde_json::to_string(&record).unwrap()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_leftover_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("nebula.pid");
+        let mut child = noted(&file);
+        end(&file, Duration::from_secs(5)).await;
+        assert!(!child.wait().await.unwrap().success());
+        assert!(!file.exists());
+    }
+
+    #[tokio::test]
+    async fn another_process_with_its_id_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("nebula.pid");
+        let changes: [fn(&mut Record); 4] = [
+            |record| record.started += 1,
+            |record| record.boot.push('x'),
+            |record| record.program = "/usr/bin/nebula".into(),
+            |record| record.pid = u32::MAX,
+        ];
+        for of_another in changes {
+            let mut child = noted(&file);
+            change(&file, of_another);
+            end(&file, Duration::from_secs(5)).await;
+            assert_eq!(child.try_wait().unwrap(), None);
+        }
+        fs::write(&file, "{\"pid\": 1").unwrap();
+        end(&file, Duration::from_secs(5)).await;
+    }
+}

@@ -1,0 +1,1 @@
+//! Is what the table of reloads says true of each release?
