@@ -68,9 +68,11 @@ impl Server {
             };
         }
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split('/').nth(2).expect("it ended before it served");
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        let listening = lines.find(|line| line.starts_with("Listening "));
+        let listening = listening.expect("it ended before it served");
+        let address = listening.rsplit('/').next().unwrap();
         (process, address.parse().unwrap())
     }
 
