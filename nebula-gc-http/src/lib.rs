@@ -70,6 +70,8 @@ mod stored_words;
 mod text;
 #[cfg(feature = "service")]
 mod verify;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod wire;
 
 #[cfg(any(feature = "client", feature = "service"))]
 pub use self::text::shell_word;

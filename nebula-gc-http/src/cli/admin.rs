@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use self::commands::{COMMANDS, Entry, GROUPS};
 use self::operation::Operation;
-use crate::arguments::read_text;
+use crate::arguments::{ALLOW_PLAIN_HTTP, plain_http, read_text};
 use crate::terminal::{self, print};
 
 const SERVER: &str = "server";
@@ -88,6 +88,7 @@ pub(crate) fn command() -> Command {
             "Trust the server with this public key (as in join links and curl's --pinnedpubkey) \
              instead of the system's root certificates [environment: NEBULAGC_PIN]",
         ))
+        .arg(plain_http().global(true).help_heading("Server and output"))
         .arg(
             setting(OUTPUT, "FORMAT", "Output format [default: table]")
                 .value_parser(PossibleValuesParser::new(["table", "json"])),
@@ -271,7 +272,10 @@ fn client(matches: &ArgMatches) -> Result<Client, Box<dyn Error>> {
             format!("{file}: contains no operator key; name its file with --key-file").into()
         );
     }
-    let client = client.with_key(key);
+    let mut client = client.with_key(key);
+    if matches.get_flag(ALLOW_PLAIN_HTTP) {
+        client = client.allow_plain_http();
+    }
     match given(PIN, "NEBULAGC_PIN") {
         None => Ok(client),
         Some(pin) => {

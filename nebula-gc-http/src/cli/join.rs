@@ -13,7 +13,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use jiff::Timestamp;
 use nebula_bundle::CheckedBundle;
-use nebula_gc_http::client::{Client, ClientError, JoinLink, Request, printable};
+use nebula_gc_http::client::{Client, ClientError, JoinLink, Problem, Request, printable};
 use nebula_gc_http::shell_word;
 use nebula_pki::Curve;
 use nebula_pki::files::Replacement;
@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use self::identity::Identity;
+use crate::arguments::{ALLOW_PLAIN_HTTP, plain_http};
 use crate::{now, terminal};
 
 const LINK: &str = "link";
@@ -85,6 +86,7 @@ pub(crate) fn command() -> Command {
                 .value_parser(PossibleValuesParser::new(["25519", "P256"]))
                 .help("The network's curve, for a new key"),
         )
+        .arg(plain_http())
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
@@ -106,13 +108,16 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         )
         .into());
     }
+    let is_plain = matches.get_flag(ALLOW_PLAIN_HTTP);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut enrolled = runtime.block_on(enroll(&link, &request(matches, &identity, None)));
+    let mut enrolled =
+        runtime.block_on(enroll(&link, is_plain, &request(matches, &identity, None)));
     let is_released = enrolled.as_ref().is_err_and(|error| code_of(&**error) == "node_released");
     if is_released {
         // It proves that it is the former holder of its address, and gets it back.
         let former = identity.succeed()?;
-        enrolled = runtime.block_on(enroll(&link, &request(matches, &identity, Some(&former))));
+        enrolled =
+            runtime.block_on(enroll(&link, is_plain, &request(matches, &identity, Some(&former))));
     }
     let enrolled = enrolled.map_err(|error| explained(error, &directory))?;
     let bundle = checked(&enrolled, &identity)?;
@@ -210,8 +215,11 @@ fn request(matches: &ArgMatches, identity: &Identity, former_token: Option<&str>
     body
 }
 
-async fn enroll(link: &JoinLink, body: &Value) -> Result<Enrolled, Box<dyn Error>> {
+async fn enroll(link: &JoinLink, is_plain: bool, body: &Value) -> Result<Enrolled, Box<dyn Error>> {
     let mut client = Client::new(&link.server)?.with_key(&link.token);
+    if is_plain {
+        client = client.allow_plain_http();
+    }
     if let Some(pin) = link.pin {
         client = client.with_pin(pin)?;
     }
@@ -226,23 +234,25 @@ async fn enroll(link: &JoinLink, body: &Value) -> Result<Enrolled, Box<dyn Error
 
 /// The code of a refusal.
 fn code_of<'a>(error: &'a (dyn Error + 'static)) -> &'a str {
-    match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused(problem)) => &problem.code,
-        _ => "",
-    }
+    problem_of(error).map_or("", |problem| &problem.code)
+}
+
+fn problem_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Problem> {
+    error.downcast_ref::<ClientError>()?.problem()
 }
 
 /// A refusal, with what to do about it on this device.
 fn explained(error: Box<dyn Error>, directory: &Path) -> Box<dyn Error> {
     let directory = directory.display();
-    match code_of(&*error) {
+    let Some(problem) = problem_of(&*error) else { return error };
+    match problem.code.as_str() {
         "invalid_public_key" => format!(
-            "{error}; on this device: join with --curve, and with another --out than {directory}, which \
+            "{problem}; on this device: join with --curve, and with another --out than {directory}, which \
              already contains a key"
         )
         .into(),
-        "conflict" if error.to_string().starts_with("nodeToken: ") => format!(
-            "{error}; on this device: {directory} contains the key and token of a node of another network; \
+        "conflict" if problem.to_string().starts_with("nodeToken: ") => format!(
+            "{problem}; on this device: {directory} contains the key and token of a node of another network; \
              use a separate --out for each network"
         )
         .into(),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 
-use nebula_gc_http::client::printable;
+use nebula_gc_http::client::{ClientError, printable};
 use serde_json::Value;
 
 /// Writes to the standard output.
@@ -57,7 +57,10 @@ pub(crate) fn warn(line: &str) {
 }
 
 /// Reports why a command failed. The text may contain a server's, which is made safe to print.
-pub(crate) fn report_error(error: &dyn Error) {
-    let lines: Vec<_> = error.to_string().lines().map(printable).collect();
+pub(crate) fn report_error(error: &(dyn Error + 'static)) {
+    // There is one server, which the user has named.
+    let problem = error.downcast_ref::<ClientError>().and_then(ClientError::problem);
+    let said = problem.map_or_else(|| error.to_string(), ToString::to_string);
+    let lines: Vec<_> = said.lines().map(printable).collect();
     warn(&lines.join("\n"));
 }

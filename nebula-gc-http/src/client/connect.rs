@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Uri;
@@ -18,7 +19,12 @@ use tokio_rustls::TlsConnector;
 use super::error::{AddressFault, ClientError};
 use super::trust;
 
-/// A server by its address.
+/// How long connecting may take, with TLS.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// The largest accepted head of an answer, in bytes.
+const HEAD_LIMIT: usize = 64 << 10;
+
+/// A server by its address, and the connection to it that is kept.
 pub(super) struct Server {
     uri: Uri,
     host: String,
@@ -26,6 +32,14 @@ pub(super) struct Server {
     /// The path before `/api/v1`, without a trailing slash.
     pub(super) base: String,
     tls: Option<Tls>,
+    kept: Mutex<Option<Connection>>,
+}
+
+/// An open connection.
+pub(super) struct Connection {
+    pub(super) sender: SendRequest<Full<Bytes>>,
+    /// Whether nobody on the way can read along: TLS, or within this machine.
+    pub(super) is_private: bool,
 }
 
 struct Tls {
@@ -33,7 +47,7 @@ struct Tls {
     /// Created with the first connection, because reading the system's root certificates takes
     /// time.
     config: std::sync::OnceLock<Arc<ClientConfig>>,
-    pin: Option<[u8; 32]>,
+    pins: Vec<[u8; 32]>,
 }
 
 impl Server {
@@ -52,23 +66,28 @@ impl Server {
             Some("https") => {
                 let name = ServerName::try_from(host.clone());
                 let name = name.map_err(|_| refuse(AddressFault::Host))?;
-                (Some(Tls { name, config: std::sync::OnceLock::new(), pin: None }), 443)
+                (Some(Tls { name, config: std::sync::OnceLock::new(), pins: vec![] }), 443)
             }
             _ => return Err(refuse(AddressFault::Scheme)),
         };
         let port = uri.port_u16().unwrap_or(port);
         let base = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { uri, host, port, base, tls })
+        Ok(Self { uri, host, port, base, tls, kept: Mutex::new(None) })
     }
 
-    pub(super) fn pinned(self, pin: [u8; 32]) -> Result<Self, ClientError> {
+    /// Trusts only these public keys; with none, as before.
+    pub(super) fn pinned(self, pins: &[[u8; 32]]) -> Result<Self, ClientError> {
+        if pins.is_empty() {
+            return Ok(self);
+        }
         let Some(tls) = self.tls else {
             return Err(ClientError::Address {
                 text: self.uri.to_string(),
                 fault: AddressFault::PinWithoutTls,
             });
         };
-        Ok(Self { tls: Some(Tls { pin: Some(pin), ..tls }), ..self })
+        let config = std::sync::OnceLock::new();
+        Ok(Self { tls: Some(Tls { name: tls.name, pins: pins.to_vec(), config }), ..self })
     }
 
     /// The value of the `Host` header.
@@ -76,32 +95,58 @@ impl Server {
         self.uri.authority().map_or("", |authority| authority.as_str())
     }
 
-    pub(super) async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    /// The connection that was kept, if it can be used.
+    pub(super) fn kept(&self) -> Option<Connection> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.filter(|kept| kept.sender.is_ready() && !kept.sender.is_closed())
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn keep(&self, connection: Connection) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    }
+
+    pub(super) async fn connect(&self) -> Result<Connection, ClientError> {
+        match tokio::time::timeout(CONNECT_TIME, self.open()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(self
+                .unreachable(&format_args!("no connection within {} s", CONNECT_TIME.as_secs()))),
+        }
+    }
+
+    async fn open(&self) -> Result<Connection, ClientError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|error| self.unreachable(&error))?;
         // Requests are small and written whole: waiting to fill a packet would only delay them.
         stream.set_nodelay(true).map_err(|error| self.unreachable(&error))?;
-        let Some(tls) = &self.tls else { return self.speak(stream).await };
+        let Some(tls) = &self.tls else {
+            // By the address that was reached: a name may lead anywhere.
+            let peer = stream.peer_addr().map_err(|error| self.unreachable(&error))?;
+            let is_private = peer.ip().to_canonical().is_loopback();
+            return Ok(Connection { sender: self.speak(stream).await?, is_private });
+        };
         let config = match tls.config.get() {
             Some(config) => Arc::clone(config),
             None => {
-                let made = trust::config(tls.pin).map_err(|reason| self.unreachable(&reason))?;
+                let made = trust::config(&tls.pins).map_err(|reason| self.unreachable(&reason))?;
                 Arc::clone(tls.config.get_or_init(|| Arc::new(made)))
             }
         };
         let stream = TlsConnector::from(config)
             .connect(tls.name.clone(), stream)
             .await
-            .map_err(|error| self.unreachable(&handshake_failure(&error)))?;
-        self.speak(stream).await
+            .map_err(|error| self.refused_handshake(&error))?;
+        Ok(Connection { sender: self.speak(stream).await?, is_private: true })
     }
 
     async fn speak(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_LIMIT)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(&error))?;
         // If it breaks, the request in progress fails with the reason.
@@ -111,32 +156,32 @@ impl Server {
         Ok(sender)
     }
 
+    fn refused_handshake(&self, error: &io::Error) -> ClientError {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            // The error of a pin that does not match.
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            )) => ClientError::OtherKey { server: self.to_string() },
+            // It usually means that the server does not speak TLS.
+            Some(rustls::Error::InvalidMessage(_)) => self.unreachable(&format_args!(
+                "{error}; does it speak HTTPS? If not, its address begins with http://"
+            )),
+            Some(rustls::Error::InvalidCertificate(refused)) => {
+                self.unreachable(&certificate_failure(refused))
+            }
+            _ => self.unreachable(error),
+        }
+    }
+
     fn unreachable(&self, reason: &dyn fmt::Display) -> ClientError {
         ClientError::Unreachable { server: self.to_string(), reason: reason.to_string() }
-    }
-}
-
-/// An invalid message usually means that the server does not speak TLS.
-fn handshake_failure(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            format!("{error}; does it speak HTTPS? If not, its address begins with http://")
-        }
-        Some(rustls::Error::InvalidCertificate(refused)) => certificate_failure(refused),
-        _ => error.to_string(),
     }
 }
 
 /// Why a server's certificate is not trusted, and what to do about it.
 fn certificate_failure(refused: &CertificateError) -> String {
     match refused {
-        // The error of a pin that does not match.
-        CertificateError::ApplicationVerificationFailure => {
-            "its public key is not the one of the pin: the link or the pin is older than the server's key, \
-             or somebody else answers; ask for a new one"
-                .to_owned()
-        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired, or this machine's clock is wrong".to_owned()
         }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -30,6 +31,38 @@ pub enum ClientError {
         /// The value.
         value: String,
     },
+    /// There is no server to ask.
+    #[error("the list of servers is empty")]
+    NoServers,
+    /// A body can't be written as JSON.
+    #[error("{path}: the body can't be written: {reason}")]
+    Body {
+        /// The path of the request.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The system has no randomness for a secret.
+    #[error("no randomness for {what}")]
+    Randomness {
+        /// What it is needed for.
+        what: &'static str,
+    },
+    /// The secret would go over plain HTTP to another machine: nothing was asked.
+    #[error(
+        "{server} is plain HTTP: everyone on the way could read the secret; use https://, or allow it"
+    )]
+    PlainHttp {
+        /// The server.
+        server: String,
+    },
+    /// The server's public key is none of the pins: the pin is older than its key, or somebody else
+    /// answers. Nothing was asked.
+    #[error("{server}: the server has another key; ask for a new link")]
+    OtherKey {
+        /// The server.
+        server: String,
+    },
     /// There is no connection: nothing was asked.
     #[error("can't reach {server}: {reason}")]
     Unreachable {
@@ -55,16 +88,33 @@ pub enum ClientError {
         seconds: u64,
     },
     /// The server says no.
-    #[error("{0}")]
-    Refused(Box<Problem>),
+    #[error("{server}: {problem}")]
+    Refused {
+        /// The server.
+        server: String,
+        /// What it says is wrong.
+        problem: Box<Problem>,
+    },
     /// The answer is none of this API: another server, or another version.
-    #[error("the answer (status {status}) is not one of this API: {fault}")]
+    #[error("the answer of {server} (status {status}) is not one of this API: {fault}")]
     Unexpected {
+        /// The server.
+        server: String,
         /// Its status.
         status: u16,
         /// What is wrong with it.
         fault: AnswerFault,
     },
+    /// No server of several has answered.
+    #[error("{}", one_after_the_other(failures))]
+    AllFailed {
+        /// Why, for each that was asked.
+        failures: Vec<ClientError>,
+    },
+}
+
+fn one_after_the_other(failures: &[ClientError]) -> String {
+    failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// What is wrong with an address.
@@ -126,6 +176,28 @@ pub enum AnswerFault {
         /// The column.
         column: usize,
     },
+    /// It is JSON, but not what this request is answered with.
+    #[error("{reason}")]
+    Form {
+        /// The line that can't be read, from 1.
+        line: usize,
+        /// The column.
+        column: usize,
+        /// The words of the library that refused it.
+        reason: String,
+    },
+    /// It is larger than an answer may be.
+    #[error("larger than {limit} bytes")]
+    TooLarge {
+        /// How large it may be, in bytes.
+        limit: usize,
+    },
+    /// A field or header is missing or has another form.
+    #[error("{name}: missing, or of another form")]
+    Field {
+        /// Its name.
+        name: &'static str,
+    },
     /// A list without items.
     #[error("a list without items")]
     NoItems,
@@ -140,8 +212,56 @@ impl ClientError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => true,
-            Self::Refused(problem) => problem.status == 503,
+            Self::Refused { problem, .. } => matches!(problem.status, 429 | 503),
+            // What a proxy answers whose server is away.
+            Self::Unexpected { status, .. } => (502..=504).contains(status),
+            Self::AllFailed { failures } => failures.iter().any(Self::is_passing),
             _ => false,
+        }
+    }
+
+    /// After what time to ask again, where a server has said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { problem, .. } => problem.retry_after.map(Duration::from_secs),
+            Self::AllFailed { failures } => failures.iter().filter_map(Self::retry_after).min(),
+            _ => None,
+        }
+    }
+
+    /// What the server says is wrong, if it has refused.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Refused { problem, .. } => Some(problem),
+            _ => None,
+        }
+    }
+
+    /// Whether the server may have got the request.
+    pub(super) fn was_asked(&self) -> bool {
+        matches!(
+            self,
+            Self::Broken { .. }
+                | Self::Timeout { .. }
+                | Self::Refused { .. }
+                | Self::Unexpected { .. }
+        )
+    }
+
+    /// Whether every other server would say the same: it is about the request, or it is the answer
+    /// of the control plane, whose servers are equal.
+    pub(super) fn is_of_the_request(&self) -> bool {
+        match self {
+            Self::Refused { problem, .. } => problem.status != 503,
+            Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::Timeout { .. }
+            | Self::OtherKey { .. }
+            | Self::PlainHttp { .. }
+            | Self::Unexpected { .. } => false,
+            _ => true,
         }
     }
 }

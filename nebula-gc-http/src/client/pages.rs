@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::AnswerFault;
-use super::{Client, ClientError, Request};
+use super::{Answer, Client, ClientError, Request};
 
 /// A list, read page by page.
 #[derive(Debug)]
@@ -37,12 +37,11 @@ impl<'a> Pages<'a> {
         if self.ended {
             return Ok(None);
         }
-        let (items, mut page) = self.read().await?;
+        let (items, mut page, answer) = self.read().await?;
         let before = self.cursor.clone();
         self.turn(&mut page, items.len());
         if !self.ended && self.cursor == before {
-            let fault = AnswerFault::SamePage;
-            return Err(ClientError::Unexpected { status: 200, fault });
+            return Err(answer.unexpected(AnswerFault::SamePage));
         }
         Ok(Some((items, page)))
     }
@@ -52,7 +51,7 @@ impl<'a> Pages<'a> {
     /// # Errors
     /// As [`Client::send`].
     pub async fn added(&mut self) -> Result<Vec<Value>, ClientError> {
-        let (mut items, mut page) = self.read().await?;
+        let (mut items, mut page, _) = self.read().await?;
         let seen = if self.ended { self.seen.min(items.len()) } else { 0 };
         self.turn(&mut page, items.len());
         items.drain(..seen);
@@ -68,7 +67,7 @@ impl<'a> Pages<'a> {
         page
     }
 
-    async fn read(&self) -> Result<(Vec<Value>, Value), ClientError> {
+    async fn read(&self) -> Result<(Vec<Value>, Value, Answer), ClientError> {
         let mut request = self.request.clone();
         if let Some(cursor) = &self.cursor {
             request = request.query("cursor", cursor);
@@ -76,10 +75,8 @@ impl<'a> Pages<'a> {
         let answer = self.client.send(request).await?;
         let mut page = answer.json()?;
         match list_in(&mut page).and_then(|list| list.get_mut("items")).map(Value::take) {
-            Some(Value::Array(items)) => Ok((items, page)),
-            _ => {
-                Err(ClientError::Unexpected { status: answer.status, fault: AnswerFault::NoItems })
-            }
+            Some(Value::Array(items)) => Ok((items, page, answer)),
+            _ => Err(answer.unexpected(AnswerFault::NoItems)),
         }
     }
 

@@ -7,15 +7,22 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response;
 use hyper::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::connect::Server;
 use super::error::{AddressFault, AnswerFault};
-use super::{ClientError, Problem};
+use super::{ClientError, Key, Problem};
 
 /// The path of the API.
 const ROOT: &str = "/api/v1";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The largest accepted answer, in bytes: the largest are bundles and reports of imports.
+const ANSWER_LIMIT: usize = 64 << 20;
+/// What most bodies fit into, in bytes, so that writing one leaves no copies of a secret behind.
+const BODY_SIZE: usize = 16 << 10;
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -23,10 +30,15 @@ pub struct Request {
     method: Method,
     path: String,
     query: Vec<(String, String)>,
-    body: Option<Value>,
+    /// Wiped from memory when it is dropped.
+    body: Option<Bytes>,
     headers: HeaderMap,
     repeatable: bool,
     pub(super) waits: Duration,
+    /// The largest accepted answer, in bytes.
+    pub(super) limit: usize,
+    /// Sent instead of the client's.
+    pub(super) key: Option<Key>,
 }
 
 impl Request {
@@ -53,6 +65,8 @@ impl Request {
             headers: HeaderMap::new(),
             repeatable: false,
             waits: Duration::ZERO,
+            limit: ANSWER_LIMIT,
+            key: None,
         }
     }
 
@@ -72,7 +86,23 @@ impl Request {
     /// With a body of JSON.
     #[must_use]
     pub fn body(self, body: Value) -> Self {
+        // A `Value` can always be written.
+        let body = written(&body).unwrap_or_default();
         Self { body: Some(body), ..self }
+    }
+
+    /// With a body of one of the API's types.
+    pub(super) fn json(self, body: &impl Serialize) -> Result<Self, ClientError> {
+        match written(body) {
+            Ok(body) => Ok(Self { body: Some(body), ..self }),
+            Err(error) => Err(ClientError::Body { path: self.path, reason: error.to_string() }),
+        }
+    }
+
+    /// Takes answers of at most this many bytes. Default: 64 MiB.
+    #[must_use]
+    pub fn at_most(self, bytes: usize) -> Self {
+        Self { limit: bytes, ..self }
     }
 
     /// With a key by which the server recognises a repeated creation: 1 to 255 printable ASCII
@@ -106,6 +136,11 @@ impl Request {
         Self { repeatable: true, ..self }
     }
 
+    /// With another bearer secret than the client's.
+    pub(super) fn with_key(self, key: Key) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
     /// For a long poll: how long the server may wait before it answers.
     #[must_use]
     pub fn waiting(self, waits: Duration) -> Self {
@@ -132,13 +167,13 @@ impl Request {
             target.push(if number == 0 { '?' } else { '&' });
             target += &[name, "=", &percent_encoded(value)].concat();
         }
-        let body = self.body.as_ref().map(Value::to_string).unwrap_or_default();
+        let body = self.body.clone().unwrap_or_default();
         let mut message = hyper::Request::builder()
             .method(self.method.clone())
             .uri(&target)
             .header(header::HOST, server.authority())
             .header(header::USER_AGENT, concat!("nebula-gc/", env!("CARGO_PKG_VERSION")))
-            .body(Full::from(body))
+            .body(Full::new(body))
             .map_err(|error| {
                 let (method, words) = (self.method.to_string(), error.to_string());
                 ClientError::Address {
@@ -158,6 +193,8 @@ impl Request {
 /// A successful answer: 2xx, or 304.
 #[derive(Debug, Clone)]
 pub struct Answer {
+    /// The server that answered.
+    pub server: String,
     /// Its status.
     pub status: u16,
     /// Its body.
@@ -166,19 +203,23 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn read(head: &response::Parts, body: Bytes) -> Result<Self, ClientError> {
+    pub(super) fn read(
+        server: &Server,
+        head: &response::Parts,
+        body: Bytes,
+    ) -> Result<Self, ClientError> {
         let status = head.status;
+        let server = server.to_string();
+        let answer = Self { server, status: status.as_u16(), body, headers: head.headers.clone() };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            return Ok(Self { status: status.as_u16(), body, headers: head.headers.clone() });
+            return Ok(answer);
         }
-        let problem = serde_json::from_slice::<Problem>(&body).ok();
-        let Some(mut problem) = problem.filter(|problem| problem.status == status.as_u16()) else {
-            let fault = AnswerFault::Refusal;
-            return Err(ClientError::Unexpected { status: status.as_u16(), fault });
+        let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
+        let Some(mut problem) = problem.filter(|problem| problem.status == answer.status) else {
+            return Err(answer.unexpected(AnswerFault::Refusal));
         };
-        let seconds = head.headers.get(header::RETRY_AFTER);
-        problem.retry_after = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        Err(ClientError::Refused(Box::new(problem)))
+        problem.retry_after = answer.header("retry-after").and_then(|text| text.parse().ok());
+        Err(ClientError::Refused { server: answer.server, problem: Box::new(problem) })
     }
 
     /// The body as JSON; `null` if it is empty.
@@ -189,10 +230,34 @@ impl Answer {
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&self.body).map_err(|error| ClientError::Unexpected {
-            status: self.status,
-            fault: AnswerFault::NotJson { line: error.line(), column: error.column() },
+        self.read_as()
+    }
+
+    /// The body as one of the API's types.
+    pub(super) fn read_as<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            self.unexpected(match error.is_data() {
+                true => AnswerFault::Form { line, column, reason: error.to_string() },
+                false => AnswerFault::NotJson { line, column },
+            })
         })
+    }
+
+    pub(super) fn unexpected(&self, fault: AnswerFault) -> ClientError {
+        ClientError::Unexpected { server: self.server.clone(), status: self.status, fault }
+    }
+
+    /// A header that answers of this kind have.
+    pub(super) fn text(&self, name: &'static str) -> Result<String, ClientError> {
+        let text = self.header(name).map(str::to_owned);
+        text.ok_or_else(|| self.unexpected(AnswerFault::Field { name }))
+    }
+
+    /// A header that is a number.
+    pub(super) fn number(&self, name: &'static str) -> Result<i64, ClientError> {
+        let number = self.header(name).and_then(|text| text.parse().ok());
+        number.ok_or_else(|| self.unexpected(AnswerFault::Field { name }))
     }
 
     /// A header's value, if it is text.
@@ -200,6 +265,13 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// A body, which is wiped from memory when its last copy is dropped.
+fn written(body: &impl Serialize) -> Result<Bytes, serde_json::Error> {
+    let mut buffer = Zeroizing::new(Vec::with_capacity(BODY_SIZE));
+    serde_json::to_writer(&mut *buffer, body)?;
+    Ok(Bytes::from_owner(buffer))
 }
 
 /// Encodes everything but the unreserved characters (RFC 3986, 2.3).

@@ -12,19 +12,19 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// With a pin, only the server with this key; without one, servers trusted by the system's root
+/// With pins, only servers with one of these keys; without, servers trusted by the system's root
 /// certificates.
-pub(super) fn config(pin: Option<[u8; 32]>) -> Result<ClientConfig, String> {
+pub(super) fn config(pins: &[[u8; 32]]) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let mut config = match pin {
-        Some(pin) => builder
+    let mut config = match pins {
+        [] => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
+        pins => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider }))
+            .with_custom_certificate_verifier(Arc::new(Pinned { pins: pins.to_vec(), provider }))
             .with_no_client_auth(),
-        None => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -42,10 +42,10 @@ fn system_roots() -> Result<RootCertStore, String> {
     Err(format!("the system has no root certificates{}", errors.concat()))
 }
 
-/// Compares the server's public key with the pin, and verifies that it holds the private key.
+/// Compares the server's public key with the pins, and verifies that it holds the private key.
 #[derive(Debug)]
 struct Pinned {
-    pin: [u8; 32],
+    pins: Vec<[u8; 32]>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -59,7 +59,8 @@ impl ServerCertVerifier for Pinned {
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
-        if bool::from(Sha256::digest(key.as_ref()).as_slice().ct_eq(&self.pin)) {
+        let digest = Sha256::digest(key.as_ref());
+        if self.pins.iter().any(|pin| bool::from(digest.as_slice().ct_eq(pin))) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::ApplicationVerificationFailure.into())

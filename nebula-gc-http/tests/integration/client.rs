@@ -1,5 +1,9 @@
 //! What the client makes of servers that answer wrongly, late or not at all.
 
+mod failover;
+mod limits;
+mod node;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -76,7 +80,8 @@ async fn refusals_are_read_and_other_servers_told_apart() {
     let (address, _asked) = server(vec![refusal, page, answer("200 OK", "<html>")]).await;
     let client = client(address);
     match client.send(Request::get("/a")).await {
-        Err(ClientError::Refused(problem)) => {
+        Err(ClientError::Refused { server, problem }) => {
+            assert_eq!(server, format!("http://{address}/base"));
             assert_eq!((problem.code.as_str(), problem.retry_after), ("rate_limited", Some(7)));
             assert_eq!(problem.to_string(), "too often (rate_limited)");
         }

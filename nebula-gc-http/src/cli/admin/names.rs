@@ -39,7 +39,7 @@ impl NodeName {
         if self.may_be_id() {
             let one = Request::get(&format!("{path}/{}", Request::segment(&self.name)));
             match client.send(one).await {
-                Err(ClientError::Refused(problem)) if problem.status == 404 => {}
+                Err(ClientError::Refused { problem, .. }) if problem.status == 404 => {}
                 found => {
                     found?;
                     return Ok(self.name.clone());

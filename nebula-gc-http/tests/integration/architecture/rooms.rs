@@ -34,8 +34,8 @@ server | data directory, HTTPS, shutdown | nebula-gc-http/src/server | api, api 
     service, verify, signers, store, secret, values, leases, SQL seam, addresses, pki
 api | all routes | nebula-gc-http/src/api.rs | api/v1, api/dialect, api parts, service, secret, \
     values
-api/v1 | native routes | nebula-gc-http/src/api/v1 | api parts, service, store, secret, values, \
-    leases, addresses, bundle, pki
+api/v1 | native routes | nebula-gc-http/src/api/v1 | api parts, wire, service, store, secret, \
+    values, leases, addresses, bundle, pki
 api/dialect | routes of older clients | nebula-gc-http/src/api/dialect | api parts, \
     service/dialect, service, values, bundle, pki
 api parts | what both use of HTTP | nebula-gc-http/src/api/ | service, secret, values, pki
@@ -49,8 +49,9 @@ store | one file for each table | nebula-gc-http/src/store.rs, nebula-gc-http/sr
     secret, values, writer, leases, SQL seam, addresses, bundle, pki
 signers | CA keys held elsewhere | nebula-gc-http/src/signers | values, pki
 secret | bearer secrets, sealing | nebula-gc-http/src/secret | values
-client | asks a server over HTTP | nebula-gc-http/src/client | values
+client | asks a server over HTTP | nebula-gc-http/src/client | wire, values
 process | runs one Nebula | nebula-gc-http/src/process | values, pki
+wire | the native API's types in JSON | nebula-gc-http/src/wire | values
 values | errors, ids, names | nebula-gc-http/src/, nebula-gc-http/src/server_list | \
     leases, addresses, bundle, pki
 writer | many callers, one commit | nebula-alloc/src/writer, nebula-alloc/src/allocator | \
@@ -80,7 +81,7 @@ http_body_util: nebula-gc-http/src/api nebula-gc-http/src/client
 hyper: nebula-gc-http/src/api nebula-gc-http/src/server nebula-gc-http/src/client
 hyper_util: nebula-gc-http/src/server nebula-gc-http/src/client
 tower: nebula-gc-http/src/api nebula-gc-http/src/server
-utoipa: nebula-gc-http/src/api nebula-gc-http/src/server_list
+utoipa: nebula-gc-http/src/api nebula-gc-http/src/wire nebula-gc-http/src/server_list
 utoipa_axum: nebula-gc-http/src/api
 rusqlite: nebula-alloc/src/store/sqlite
 tokio_postgres: nebula-alloc/src/store/postgres
