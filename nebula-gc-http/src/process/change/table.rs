@@ -13,7 +13,7 @@ enum Effect {
 /// Keys of `nebula.yml` (those below them, too), and what a change of them asks for on releases before
 /// 1.9, on 1.9 and 1.10, and later. Measured on 1.6.1, 1.9.3 and 1.11.0. Whatever is not here asks for
 /// a restart.
-const TABLE: [(&str, [Effect; 3]); 35] = [
+const TABLE: [(&str, [Effect; 3]); 37] = [
     ("dns", [Restart, Restart, Reload]),
     ("firewall", [Reload, Reload, Reload]),
     ("lighthouse.advertise_addrs", [Reload, Reload, Reload]),
@@ -24,6 +24,7 @@ const TABLE: [(&str, [Effect; 3]); 35] = [
     ("lighthouse.interval", [Restart, Reload, Reload]),
     ("lighthouse.local_allow_list", [Reload, Reload, Reload]),
     ("lighthouse.remote_allow_list", [Reload, Reload, Reload]),
+    ("lighthouse.remote_allow_ranges", [Reload, Reload, Reload]),
     ("lighthouse.serve_dns", [Restart, Restart, Reload]),
     ("listen.read_buffer", [Reload, Reload, Reload]),
     ("listen.write_buffer", [Reload, Reload, Reload]),
@@ -45,6 +46,7 @@ const TABLE: [(&str, [Effect; 3]); 35] = [
     ("relay.use_relays", [Restart, Restart, Reload]),
     ("sshd", [Reload, Reload, Reload]),
     ("static_host_map", [Reload, Reload, Reload]),
+    ("static_map", [Reload, Reload, Reload]),
     ("stats", [Restart, Restart, Reload]),
     ("tun.mtu", [Restart, Reload, Reload]),
     ("tun.routes", [Restart, Reload, Reload]),

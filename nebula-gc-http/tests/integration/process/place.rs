@@ -106,7 +106,7 @@ impl Node {
             ("pki", "{}"),
             ("listen", "{host: 127.0.0.1, port: 4242}"),
             ("tun", "{dev: neb1, mtu: 1300}"),
-            ("lighthouse", "{am_lighthouse: false, interval: 60, hosts: []}"),
+            ("lighthouse", "{interval: 60}"),
             ("static_host_map", "{}"),
         ];
         let replaced = |name: &str| sections.iter().any(|(section, _)| *section == name);
