@@ -78,12 +78,17 @@ impl Actor {
         configuration: Configuration,
         needed: Release,
     ) -> Result<Applied, ApplyError> {
-        let nebula = Nebula::find(self.place.program.as_deref(), needed).await?;
-        nebula.test(&self.place.config, &self.place.directory).await?;
-        let old = self.running.as_ref().map(|(_, configuration)| configuration);
-        if let Some(obstacle) = obstacle(old, &configuration) {
-            return Err(obstacle.into());
-        }
+        let nebula = match self.check(&configuration, needed).await {
+            Ok(nebula) => nebula,
+            // What runs goes on. Where nothing runs, what is missing may come.
+            Err(failure) => {
+                if self.running.is_none() {
+                    self.wanted = Some((configuration, needed));
+                    self.wait(failure.clone(), Duration::ZERO);
+                }
+                return Err(failure.into());
+            }
+        };
         self.wanted = Some((configuration.clone(), needed));
         let restart = match self.reload(&configuration, needed).await {
             Ok(applied) => return Ok(applied),
@@ -97,6 +102,14 @@ impl Actor {
         self.backoff.reset();
         self.launch(&nebula, configuration).await?;
         Ok(restart.map_or(Applied::Started, Applied::Restarted))
+    }
+
+    /// Finds the program, and asks it and looks whether it could run this.
+    async fn check(&self, new: &Configuration, needed: Release) -> Result<Nebula, Failure> {
+        let nebula = Nebula::find(self.place.program.as_deref(), needed).await?;
+        nebula.test(&self.place.config, &self.place.directory).await?;
+        let old = self.running.as_ref().map(|(_, configuration)| configuration);
+        obstacle(old, new).map_or(Ok(nebula), |obstacle| Err(obstacle.into()))
     }
 
     /// Brings it about without a restart, or tells why that can't be; with nothing where none runs.
@@ -158,10 +171,10 @@ impl Actor {
     async fn start_again(&mut self) {
         self.again_at = None;
         let Some((configuration, needed)) = self.wanted.clone() else { return };
-        match Nebula::find(self.place.program.as_deref(), needed).await {
+        match self.check(&configuration, needed).await {
             // What it answers is in the state.
             Ok(nebula) => _ = self.launch(&nebula, configuration).await,
-            Err(missing) => self.wait(missing.into(), Duration::ZERO),
+            Err(failure) => self.wait(failure, Duration::ZERO),
         }
     }
 

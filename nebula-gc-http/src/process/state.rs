@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{FindError, Release, RestartReason, TestError};
+use super::{FindError, Obstacle, Release, RestartReason, TestError};
 
 /// What a supervised Nebula does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,12 @@ pub enum Failure {
     /// There is no program to start.
     #[error(transparent)]
     Find(#[from] FindError),
+    /// Nebula refuses the configuration.
+    #[error(transparent)]
+    Test(#[from] TestError),
+    /// Nebula would not start with it.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     /// The system doesn't start it.
     #[error("nebula can't be started: {kind}")]
     NotRunnable {
@@ -131,25 +137,38 @@ pub enum Restart {
 }
 
 /// Why a configuration is not in force.
+///
+/// Where no Nebula runs, it is tried again later, with longer and longer pauses, whatever the reason:
+/// what was missing may have come.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
     /// There is no program that can run it. What runs goes on as before.
     #[error(transparent)]
-    Find(#[from] FindError),
+    Find(FindError),
     /// Nebula refuses it. What runs goes on as before.
     #[error(transparent)]
-    Test(#[from] TestError),
+    Test(TestError),
     /// Nebula would not start with it. What runs goes on as before.
     #[error(transparent)]
-    Obstacle(#[from] super::Obstacle),
-    /// Nebula was started with it and does not run. It is started again later, with longer and longer
-    /// pauses.
+    Obstacle(Obstacle),
+    /// Nebula was started with it and does not run.
     #[error(transparent)]
-    NotStarted(#[from] Failure),
+    NotStarted(Failure),
     /// The supervisor has been stopped.
     #[error("nebula is not supervised any more")]
     Stopped,
+}
+
+impl From<Failure> for ApplyError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Find(error) => Self::Find(error),
+            Failure::Test(error) => Self::Test(error),
+            Failure::Obstacle(obstacle) => Self::Obstacle(obstacle),
+            failure => Self::NotStarted(failure),
+        }
+    }
 }
 
 impl std::fmt::Display for Ended {

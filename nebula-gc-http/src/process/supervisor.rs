@@ -57,8 +57,8 @@ impl Supervisor {
     /// does not succeed; a Nebula that doesn't run is started.
     ///
     /// # Errors
-    /// Why the configuration is not in force. Unless it is [`ApplyError::NotStarted`], Nebula goes on
-    /// with what it had.
+    /// Why the configuration is not in force. Unless it is [`ApplyError::NotStarted`], a Nebula that
+    /// runs goes on with what it had; one that doesn't run is started later, when that is possible.
     pub async fn apply(
         &self,
         configuration: Configuration,

@@ -214,6 +214,23 @@ async fn a_program_that_vanishes_is_told_and_found_again() {
 }
 
 #[tokio::test]
+async fn what_is_missing_at_the_first_start_may_come() {
+    let fake = Fake::new(ACTIVE);
+    fs::remove_file(fake.program()).unwrap();
+    let supervisor = fake.start(short());
+    let mut state = supervisor.state();
+    let error = apply(&supervisor, 1).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Find(FindError::Missing { .. })), "{error}");
+    assert!(matches!(*state.borrow(), State::Waiting { failure: Failure::Find(_), .. }));
+    fake.is(&BEGINNING.replace("\"a secret\"; exit", "no; exit 1"));
+    let refused = |state: &State| matches!(state, State::Waiting { failure: Failure::Test(_), .. });
+    state.wait_for(refused).await.unwrap();
+    fake.becomes(ACTIVE);
+    state.wait_for(|state| matches!(state, State::Running(_))).await.unwrap();
+    supervisor.stop().await;
+}
+
+#[tokio::test]
 async fn a_program_that_is_not_nebula_is_not_run() {
     let fake = Fake::new("");
     fake.is("#!/bin/sh\necho 'GNU bash, version 5'\n");
