@@ -4,8 +4,8 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::Error;
 use crate::archive::{self, File};
+use crate::{Error, inline};
 
 /// The files rendered for one node at one revision and generation. Equal inputs give byte-equal
 /// bundles.
@@ -40,6 +40,13 @@ impl Bundle {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.rendering, &self.files)
+    }
+
+    /// The whole bundle as one `nebula.yml`, for containers and the like: its PEM files are in it, and
+    /// the line [`KEY_PLACE`] is to be replaced by those of the node's key, indented as it is.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        inline::write(&self.files)
     }
 
     /// The files as a ZIP: entries stored, in a fixed order, without times, mode 0644.

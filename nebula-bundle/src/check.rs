@@ -12,7 +12,7 @@ use crate::config::{Config, LighthouseSection, Listen, Pki, Punchy, RelaySection
 use crate::error::FileDefect;
 use crate::inputs::USUAL_PORT;
 use crate::render::{EVERYWHERE, INTERVAL, firewall};
-use crate::{Certificates, Endpoint, Error, yaml};
+use crate::{Certificates, Endpoint, Endpoints, Error, yaml};
 
 pub(crate) const FILES: [&str; 4] = [CA, CERTIFICATE, CONFIG, README];
 /// How long each of them may be, in bytes. A node's certificates travel in a handshake, and a blocklist
@@ -203,6 +203,7 @@ fn check_config(config: &Config, certificates: &Certificates) -> Result<(), Erro
 /// The configuration that is rendered here where it agrees with this one in what may differ.
 fn rendered(config: &Config, certificates: &Certificates) -> Result<Config, Error> {
     let details = certificates.details();
+    let networks = details.networks();
     let (am_lighthouse, am_relay) = (config.lighthouse.am_lighthouse, config.relay.am_relay);
     let port = match config.listen.port {
         // Others look for it there.
@@ -210,13 +211,15 @@ fn rendered(config: &Config, certificates: &Certificates) -> Result<Config, Erro
         port => port,
     };
     let one = |(address, endpoints): (&IpAddr, &Vec<Endpoint>)| {
-        endpoints.first().map(|endpoint| (*address, vec![endpoint.clone()]))
+        let all = Endpoints::new(endpoints.iter().cloned()).ok()?;
+        all.check_outside(networks).ok()?;
+        Some((*address, endpoints.clone()))
     };
     let hosts: BTreeSet<_> = config.lighthouse.hosts.iter().collect();
     let asks_all = hosts.into_iter().eq(config.static_host_map.keys());
     Ok(Config {
         pki: Pki::rendered(config.pki.blocklist.clone(), config.pki.initiating_version),
-        punchy: Punchy { punch: true },
+        punchy: Punchy::rendered(),
         static_host_map: config.static_host_map.iter().filter_map(one).collect(),
         lighthouse: LighthouseSection {
             am_lighthouse,
@@ -233,7 +236,7 @@ fn rendered(config: &Config, certificates: &Certificates) -> Result<Config, Erro
             use_relays: !am_relay,
             relays: if am_relay { vec![] } else { config.relay.relays.clone() },
         },
-        tun: config.tun.clone().for_networks(details.networks()),
+        tun: config.tun.clone().for_networks(networks),
         firewall: firewall(details)?,
     })
 }

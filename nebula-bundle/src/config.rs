@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use nebula_pki::Fingerprint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
 
 use crate::archive::{CA, CERTIFICATE};
 use crate::{Endpoint, Error};
@@ -139,6 +140,19 @@ pub struct Listen {
 pub struct Punchy {
     /// Whether to send packets that keep NAT mappings open.
     pub punch: bool,
+    /// Whether to begin a handshake of its own with who tries one: a node behind symmetric NAT is
+    /// reached in no other way.
+    pub respond: bool,
+    /// How long it waits before that, as Nebula reads a duration. Read since 1.7; before, and by
+    /// default, it is 5 s.
+    pub respond_delay: String,
+}
+
+impl Punchy {
+    /// As it is rendered.
+    pub(crate) fn rendered() -> Self {
+        Self { punch: true, respond: true, respond_delay: "1s".to_owned() }
+    }
 }
 
 /// The smallest MTU of a device that has an IPv6 address, in bytes (RFC 8200, section 5). With less
@@ -162,7 +176,23 @@ impl Default for Tun {
     }
 }
 
+/// How many numbers [`Tun::device_of`] chooses from: OpenBSD has no larger ones, and the smaller ones
+/// are those that other programs take.
+const DEVICES: (u32, u32) = (1000, 1 << 24);
+
 impl Tun {
+    /// The name of a network's device, from the network's id: `tun` and a number from 1000 to
+    /// 16777215. Every system takes it (Linux, FreeBSD and Windows as it is, OpenBSD and NetBSD no
+    /// other, macOS numbers its devices itself), and two networks on one machine have the same one
+    /// once in 16 million times.
+    #[must_use]
+    pub fn device_of(network: &[u8]) -> String {
+        let (least, end) = DEVICES;
+        let hash = Sha256::new().chain_update(b"tun device").chain_update(network).finalize();
+        let number = hash.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+        format!("tun{}", u64::from(least) + number % u64::from(end - least))
+    }
+
     /// Whether Linux and Nebula take these values.
     ///
     /// # Errors

@@ -58,11 +58,18 @@ impl FromStr for Endpoint {
             Host::Name(HostName::new(host).map_err(refuse)?)
         };
         let unusable = match &host {
-            Host::V4(address) => {
-                address.is_unspecified() || address.is_multicast() || address.is_broadcast()
+            Host::V4(address) => is_unusable(*address),
+            Host::V6(address) => {
+                address.is_unspecified()
+                    || address.is_multicast()
+                    || address.is_loopback()
+                    || address.is_unicast_link_local()
+                    || address.to_ipv4_mapped().is_some_and(is_unusable)
             }
-            Host::V6(address) => address.is_unspecified() || address.is_multicast(),
-            Host::Name(_) => false,
+            // RFC 6761, section 6.3.
+            Host::Name(name) => {
+                name.as_str() == "localhost" || name.as_str().ends_with(".localhost")
+            }
         };
         if unusable {
             return Err(refuse(EndpointDefect::Unreachable));
@@ -79,6 +86,15 @@ impl fmt::Display for Endpoint {
             Host::Name(name) => write!(f, "{}:{}", name.as_str(), self.port),
         }
     }
+}
+
+/// Whether no other machine can send to it, or all would send to themselves.
+fn is_unusable(address: Ipv4Addr) -> bool {
+    address.is_unspecified()
+        || address.is_multicast()
+        || address.is_broadcast()
+        || address.is_loopback()
+        || address.is_link_local()
 }
 
 impl Serialize for Endpoint {
@@ -163,6 +179,14 @@ mod tests {
             "a\n:1",
             "1.2.3:4",
             "[::1%eth0]:4",
+            "127.0.0.1:4242",
+            "127.9.9.9:4242",
+            "[::1]:4242",
+            "[::ffff:127.0.0.1]:4242",
+            "169.254.1.1:4242",
+            "[fe80::1]:4242",
+            "localhost:4242",
+            "a.LOCALHOST:4242",
         ] {
             assert!(matches!(text.parse::<Endpoint>(), Err(Error::Endpoint { .. })), "{text:?}");
         }

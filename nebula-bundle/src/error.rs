@@ -18,6 +18,12 @@ pub enum Error {
         /// What is wrong with it.
         defect: EndpointDefect,
     },
+    /// A lighthouse has no endpoint, or too many.
+    #[error("a lighthouse has 1 to {most} endpoints")]
+    EndpointCount {
+        /// How many it may have.
+        most: usize,
+    },
     /// The node's certificate was issued by a CA that the bundle would not carry.
     #[error("the node's certificate was issued by {issuer}, which is not among the network's CAs")]
     ForeignIssuer {
@@ -152,6 +158,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Endpoint { .. } => "endpoint",
+            Self::EndpointCount { .. } => "endpoint_count",
             Self::ForeignIssuer { .. } => "foreign_issuer",
             Self::NoCertificate => "no_certificate",
             Self::DoubledVersion { .. } => "doubled_version",
@@ -192,9 +199,15 @@ pub enum EndpointDefect {
     /// The host has a colon, but no brackets.
     #[error("an IPv6 address must be in brackets, as in [2001:db8::1]:4242")]
     NoBrackets,
-    /// An unspecified, multicast or broadcast address.
+    /// An unspecified, multicast, broadcast, loopback or link-local address.
     #[error("the address must be one that other nodes can send to")]
     Unreachable,
+    /// An address of the overlay itself.
+    #[error("the address is inside the overlay, so packets to it would need the tunnel they make")]
+    Overlay,
+    /// The same endpoint twice.
+    #[error("given more than once")]
+    Repeated,
     /// An empty or too long name.
     #[error("the host must be an address or a DNS name of 1 to 253 bytes")]
     NameLength,

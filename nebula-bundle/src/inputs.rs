@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use nebula_pki::{Certificate, Fingerprint, Version};
 
 use crate::config::Tun;
-use crate::{Certificates, Endpoint};
+use crate::{Certificates, Endpoints};
 
 /// The newest way of rendering. The number is kept with the network and enters every digest: two
 /// versions of a program side by side render alike, until the number is raised as a change of its
@@ -42,7 +42,7 @@ pub struct Lighthouse {
     /// Its addresses on the overlay. Each node gets the first that is in one of its own networks.
     pub overlay: Vec<IpAddr>,
     /// Where it is reached on the underlay.
-    pub endpoint: Endpoint,
+    pub endpoints: Endpoints,
 }
 
 /// A node that passes on packets between others.
@@ -58,7 +58,7 @@ pub struct Node {
     /// Its certificates, issued by CAs of the network.
     pub certificates: Certificates,
     /// Where it is on the underlay, where it is itself a lighthouse.
-    pub lighthouse: Option<Endpoint>,
+    pub lighthouse: Option<Endpoints>,
     /// Whether it is itself a relay; it listens on UDP port 4242 unless it is a lighthouse, too.
     pub relay: bool,
     /// The largest packet on the overlay in bytes, where it is not the network's. At least 1280 is used
@@ -74,11 +74,11 @@ impl Node {
     }
 
     /// The UDP port to listen on. A lighthouse and a relay need a fixed one, which firewalls can
-    /// open: the one that the lighthouse's endpoint names, or Nebula's usual one for a relay. For
+    /// open: the one that the lighthouse's first endpoint names, or Nebula's usual one for a relay. For
     /// other nodes it is 0: the system chooses one, so that several nodes run on one machine.
     pub(crate) fn listen_port(&self) -> u16 {
         match &self.lighthouse {
-            Some(endpoint) => endpoint.port.get(),
+            Some(endpoints) => endpoints.first().port.get(),
             None if self.relay => USUAL_PORT,
             None => 0,
         }

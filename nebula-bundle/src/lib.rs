@@ -43,7 +43,9 @@ mod certificates;
 mod check;
 pub mod config;
 mod endpoint;
+mod endpoints;
 mod error;
+mod inline;
 mod inputs;
 mod install;
 mod local;
@@ -58,10 +60,12 @@ pub use certificates::Certificates;
 pub use check::{CheckedBundle, check};
 pub use config::Tun;
 pub use endpoint::{Endpoint, Host};
+pub use endpoints::Endpoints;
 pub use error::{
     ArchiveDefect, CertificateField, DiskAction, EndpointDefect, Error, FileDefect, GroupDefect,
     InstallDefect, LocalDefect,
 };
+pub use inline::KEY_PLACE;
 pub use inputs::{Lighthouse, Network, Node, RENDERING, Relay};
 pub use install::{InstallFiles, InstallOptions, listen_host};
 #[cfg(unix)]

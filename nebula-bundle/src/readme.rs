@@ -39,15 +39,21 @@ pub(crate) fn write(network: &Network, node: &Node) -> String {
         String::new()
     };
     let lighthouse = match &node.lighthouse {
-        Some(endpoint) => format!(
-            "This node is a lighthouse: the others look for it at `{endpoint}`, so UDP port {} must reach it.\n",
-            endpoint.port
-        ),
+        Some(endpoints) => {
+            let all: Vec<String> =
+                endpoints.iter().map(|endpoint| format!("`{endpoint}`")).collect();
+            format!(
+                "This node is a lighthouse: the others look for it at {}, so UDP port {} must reach it.\n",
+                all.join(", "),
+                node.listen_port()
+            )
+        }
         None if network.lighthouses.is_empty() => {
             "The network has no lighthouse yet, so this node can't find others. Register one, then fetch this archive again.\n".to_owned()
         }
         None => String::new(),
     };
+    let device = &network.tun.dev;
     format!(
         "# A Nebula node
 
@@ -69,13 +75,45 @@ Name and overlay addresses:
 2. Check: `nebula -test -config nebula.yml`
 3. Start, as root, in this directory: `nebula -config nebula.yml`
 
-Paths in `nebula.yml` are relative to the directory that `nebula` is started in.
+Paths in `nebula.yml` are relative to the directory that `nebula` is started in. Where the system has no
+IPv6, set `listen.host` to `0.0.0.0`. `tun.dev` may be changed; it must differ from that of other networks
+on this machine.
+
+## To have it started
+
+**Linux with systemd**: put the files into `/etc/nebula/{device}`, and this into
+`/etc/systemd/system/nebula-{device}.service`; then `systemctl enable --now nebula-{device}`.
+
+    [Unit]
+    Wants=network-online.target
+    After=network-online.target
+    [Service]
+    WorkingDirectory=/etc/nebula/{device}
+    ExecStart=/usr/bin/nebula -config nebula.yml
+    ExecReload=/bin/kill -HUP $MAINPID
+    Restart=always
+    [Install]
+    WantedBy=multi-user.target
+
+**Docker**, in this directory, with the network of the machine:
+
+    docker run -d --name nebula-{device} --restart unless-stopped --network host --cap-add NET_ADMIN \\
+        --device /dev/net/tun -v \"$PWD:/config:ro\" -w /config nebulaoss/nebula -config nebula.yml
+
+**macOS**: `sudo nebula -config nebula.yml`. The system numbers the device itself (`utun`), whatever
+`tun.dev` says.
+
+**Windows**, as administrator, in this directory; Nebula's own `wintun.dll` belongs beside
+`nebula.exe`. `-config` takes the whole path, and so do `pki.ca`, `pki.cert` and `pki.key` here:
+
+    nebula.exe -service install -config C:\\nebula\\{device}\\nebula.yml
+    nebula.exe -service start
 
 ## Update
 
 When the network changes (a node was revoked, a lighthouse was added), fetch the archive again,
 unpack it over these files, and send `SIGHUP` to the running `nebula`: it reads them anew, and
-tunnels stay up.
+tunnels stay up. On Windows, restart it.
 
 If no other node answers, look at the clock first: certificates are valid for a given time only.
 "

@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::error::GroupDefect;
 use crate::inputs::{Network, Node, RENDERING};
-use crate::{Endpoint, Error, readme, yaml};
+use crate::{Endpoints, Error, readme, yaml};
 
 /// How often nodes report their addresses to their lighthouses, in seconds.
 pub(crate) const INTERVAL: u32 = 60;
@@ -62,7 +62,8 @@ impl Renderer {
     /// from the directory they are in, beside the node's own `node.key`.
     ///
     /// # Errors
-    /// [`Error::ForeignIssuer`], [`Error::Group`], [`Error::TunMtu`].
+    /// [`Error::ForeignIssuer`], [`Error::Group`], [`Error::TunMtu`], and [`Error::Endpoint`] for a
+    /// lighthouse inside of the node's networks.
     pub fn render(&self, node: &Node) -> Result<Bundle, Error> {
         let mut node_crt = String::new();
         for certificate in node.certificates.iter() {
@@ -90,7 +91,7 @@ impl Renderer {
 fn shared(network: &Network, initiating_version: Option<u8>) -> Shared {
     Shared {
         pki: Pki::rendered(network.blocklist.clone(), initiating_version),
-        punchy: Punchy { punch: true },
+        punchy: Punchy::rendered(),
     }
 }
 
@@ -98,11 +99,14 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
     let networks = node.certificates.details().networks();
     let tun = Tun { mtu: node.mtu.unwrap_or(network.tun.mtu), ..network.tun.clone() };
     tun.check()?;
-    let lighthouses: Vec<(IpAddr, &Endpoint)> = network
+    let lighthouses: Vec<(IpAddr, &Endpoints)> = network
         .lighthouses
         .iter()
-        .filter_map(|other| Some((address_of(&other.overlay, networks)?, &other.endpoint)))
+        .filter_map(|other| Some((address_of(&other.overlay, networks)?, &other.endpoints)))
         .collect();
+    for (_, endpoints) in &lighthouses {
+        endpoints.check_outside(networks)?;
+    }
     let am_lighthouse = node.lighthouse.is_some();
     // A lighthouse asks no other: each node reports to all of them.
     let hosts =
@@ -116,7 +120,7 @@ fn own(network: &Network, node: &Node) -> Result<Own, Error> {
     Ok(Own {
         static_host_map: lighthouses
             .iter()
-            .map(|(address, endpoint)| (*address, vec![Endpoint::clone(endpoint)]))
+            .map(|(address, endpoints)| (*address, endpoints.iter().cloned().collect()))
             .collect(),
         lighthouse: LighthouseSection { am_lighthouse, interval: INTERVAL, hosts },
         listen: Listen { host: EVERYWHERE.to_owned(), port: node.listen_port() },

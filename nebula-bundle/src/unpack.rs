@@ -5,10 +5,10 @@ use std::io::{Cursor, Read};
 use flate2::bufread::GzDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::Error;
-use crate::archive::RECEIPT;
+use crate::archive::{File, RECEIPT};
 use crate::check::{FILES, LIMITS};
 use crate::error::{ArchiveDefect, FileDefect};
+use crate::{Digest, Error, RENDERING};
 
 /// How long an archive may be, in bytes: as long as all of its files may be, and what the formats
 /// add to them.
@@ -55,6 +55,32 @@ impl Files {
     /// Names and contents, without the receipt, in the archive's order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.files.iter().map(|(name, contents)| (*name, contents.as_str()))
+    }
+
+    /// Files that came in another way, such as in an answer of a server, with the receipt among them or
+    /// not.
+    ///
+    /// # Errors
+    /// [`Error::UnknownFile`], [`Error::File`].
+    pub fn new<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (name, text) in files {
+            read.take(name.as_bytes(), text.len() as u64, text.as_bytes())?;
+        }
+        Ok(read)
+    }
+
+    /// Whether this is their digest, in lower-case hexadecimal digits, as the server that rendered them
+    /// said it: of the files as they are, in the order of an archive, in a rendering that this version
+    /// has.
+    #[must_use]
+    pub fn has_digest(&self, digest: &str) -> bool {
+        let mut files = Vec::with_capacity(self.files.len());
+        for name in FILES {
+            let found = self.iter().find(|(found, _)| *found == name);
+            files.extend(found.map(|(_, text)| File { name, contents: text.to_owned() }));
+        }
+        (1..=RENDERING).any(|rendering| Digest::of(rendering, &files).to_string() == digest)
     }
 
     /// The receipt that came with the bundle, if there was one.

@@ -11,6 +11,7 @@
 mod archives;
 mod checking;
 mod determinism;
+mod inline;
 mod installing;
 mod rendering;
 mod snapshot;

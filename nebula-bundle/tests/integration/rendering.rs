@@ -1,6 +1,10 @@
 //! What is in a bundle, for every kind of node.
 
-use nebula_bundle::{Bundle, CertificateField, Certificates, Error, Network, Node, RENDERING, Tun};
+use std::collections::BTreeSet;
+
+use nebula_bundle::{
+    Bundle, CertificateField, Certificates, EndpointDefect, Error, Network, Node, RENDERING, Tun,
+};
 use nebula_pki::{Curve, Version};
 use proptest::prelude::*;
 use serde_json::json;
@@ -39,6 +43,8 @@ fn a_node_s_configuration_is_this() {
   disconnect_invalid: true
 punchy:
   punch: true
+  respond: true
+  respond_delay: '1s'
 static_host_map:
   \"10.1.0.1\":
   - '192.0.2.1:4242'
@@ -89,6 +95,45 @@ fn a_lighthouse_listens_and_asks_nobody() {
     assert_eq!(read["listen"]["port"], 4242);
     assert_eq!(read["static_host_map"], json!({"10.1.0.2": ["[2001:db8::2]:4243"]}));
     assert!(bundle.file("README.md").unwrap().contains("UDP port 4242"));
+}
+
+#[test]
+fn all_endpoints_of_a_lighthouse_are_tried_and_none_is_inside_of_the_overlay() {
+    let both = "198.51.100.1:7777,a.example:4242";
+    let with = |endpoints| {
+        let network =
+            Network { lighthouses: vec![lighthouse(&["10.1.0.1"], endpoints)], ..network() };
+        render(&network, &dual_stack(&[]))
+    };
+    let read = configuration(&with(both).unwrap());
+    assert_eq!(
+        read["static_host_map"],
+        json!({"10.1.0.1": ["198.51.100.1:7777", "a.example:4242"]})
+    );
+    let own = Node { lighthouse: Some(both.parse().unwrap()), ..dual_stack(&[]) };
+    let own = render(&network(), &own).unwrap();
+    assert_eq!(configuration(&own)["listen"]["port"], 7777);
+    assert!(own.file("README.md").unwrap().contains("`a.example:4242`, so UDP port 7777"));
+    for inside in ["10.1.2.3:4242", "192.0.2.1:1,[fd00::77]:1"] {
+        let refused = with(inside).unwrap_err();
+        assert!(
+            matches!(refused, Error::Endpoint { defect: EndpointDefect::Overlay, .. }),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_device_is_named_by_its_network_for_every_system() {
+    let names: BTreeSet<String> =
+        (0..1000_u32).map(|network| Tun::device_of(&network.to_be_bytes())).collect();
+    assert_eq!(names.len(), 1000);
+    for name in &names {
+        let number: u32 = name.strip_prefix("tun").unwrap().parse().unwrap();
+        assert!((1000..1 << 24).contains(&number), "{name}");
+        assert_eq!(Tun { dev: name.clone(), mtu: 1300 }.check(), Ok(()));
+    }
+    assert_eq!(Tun::device_of(b"a"), Tun::device_of(b"a"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{Cursor, Write as _};
 
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
-use nebula_bundle::{ARCHIVE_LIMIT, ArchiveDefect, Error, FileDefect, unpack};
+use nebula_bundle::{ARCHIVE_LIMIT, ArchiveDefect, Error, FileDefect, Files, unpack};
 use tar::{EntryType, Header};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -19,7 +19,16 @@ fn what_is_packed_here_is_read_back() {
             let files = unpack(&archive).unwrap();
             assert!(files.iter().eq(bundle.files()), "{}", case.name);
             assert_eq!(files.receipt(), None);
+            assert!(files.has_digest(&bundle.digest().to_string()));
+            assert!(!files.has_digest(""));
         }
+        // An answer's members have no order.
+        let mut shuffled: Vec<_> = bundle.files().collect();
+        shuffled.reverse();
+        let files = Files::new(shuffled).unwrap();
+        assert!(files.has_digest(&bundle.digest().to_string()));
+        let changed = bundle.files().map(|(name, text)| (name, text.trim_end()));
+        assert!(!Files::new(changed).unwrap().has_digest(&bundle.digest().to_string()));
     }
 }
 

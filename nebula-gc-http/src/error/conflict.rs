@@ -68,6 +68,14 @@ messages! {
         HistoryTooLong,
         ["the CA does not permit the network's prefix {prefix}"]
         PrefixNotPermitted { field: Field, prefix: IpNet },
+        ["the lighthouse {node:?} has an endpoint inside the new prefixes; give it another first"]
+        EndpointInside { node: String },
+        ["the node {node:?} has a smaller MTU than the {least} bytes that IPv6 needs; change it first"]
+        NodeMtu {
+            node: String,
+            /// The smallest that is allowed, in bytes.
+            least: u32
+        },
         ["the network's CA: {0}"]
         NotPermitted(nebula_pki::Error),
         ["it is the CA of another network"]

@@ -1,13 +1,15 @@
 //! What may be changed of a node, and what it may not share with another node of its network.
 
+use ipnet::IpNet;
 use nebula_alloc::store::Transaction;
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 use nebula_pki::key::PublicKey;
 
 use super::update::same_groups;
-use crate::error::{Field, Kind};
+use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::store::former_key;
+use crate::store::network::Network;
 use crate::store::node::{self, Node};
 use crate::{Error, Groups, NodeId, NodeName};
 
@@ -31,7 +33,7 @@ pub struct NodeChange {
     /// Its groups.
     pub groups: Change<Groups>,
     /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
-    pub lighthouse: Change<Option<Endpoint>>,
+    pub lighthouse: Change<Option<Endpoints>>,
     /// Whether it is a relay.
     pub relay: Change<bool>,
     /// The MTU of its tun interface in bytes, or `None` for the network's.
@@ -79,6 +81,16 @@ pub(super) fn check_no_id(tx: &mut dyn Transaction, node: &Node) -> Result<(), E
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses an endpoint of a lighthouse that is inside of the network itself.
+pub(super) fn check_endpoints(network: &Network, node: &Node) -> Result<(), Error> {
+    let Some(endpoints) = &node.lighthouse else { return Ok(()) };
+    let prefixes: Vec<IpNet> =
+        [network.prefix_v4, network.prefix_v6].into_iter().flatten().collect();
+    endpoints
+        .check_outside(&prefixes)
+        .map_err(|error| Fault::from(error).of(Field::LighthouseEndpoint))
 }
 
 /// Refuses a name or a key that another node of the network has, and a key that it had: who is

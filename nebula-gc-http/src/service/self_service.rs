@@ -6,7 +6,7 @@ mod token;
 
 use std::net::IpAddr;
 
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 use nebula_pki::{Certificate, Fingerprint, Version};
 use sha2::{Digest, Sha256};
 
@@ -35,7 +35,7 @@ pub struct OwnNode {
     /// Its groups.
     pub groups: Vec<String>,
     /// Where it is reached, as a lighthouse.
-    pub lighthouse: Option<Endpoint>,
+    pub lighthouse: Option<Endpoints>,
     /// Whether it is a relay.
     pub relay: bool,
     /// The MTU of its tun interface, in bytes, where it is not the network's.

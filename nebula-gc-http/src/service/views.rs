@@ -71,9 +71,9 @@ impl View {
         }
         let mut lighthouses = vec![];
         for node in node::lighthouses(tx, network.id)? {
-            let Some(endpoint) = node.lighthouse else { continue };
+            let Some(endpoints) = node.lighthouse else { continue };
             let overlay = node::addresses(tx, network.id, node.id)?;
-            lighthouses.push(Lighthouse { overlay, endpoint });
+            lighthouses.push(Lighthouse { overlay, endpoints });
         }
         let mut relays = vec![];
         for node in node::relays(tx, network.id)? {
@@ -86,7 +86,7 @@ impl View {
             lighthouses,
             relays,
             blocklist,
-            tun: Tun { mtu: network.mtu, ..Tun::default() },
+            tun: Tun { dev: Tun::device_of(network.id.as_bytes()), mtu: network.mtu },
             initiating_version: network.begins_with(),
         };
         let renderer = Renderer::new(shared).map_err(Unavailable::from)?;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use nebula_alloc::lease::{self, LeaseState};
 use nebula_alloc::store::{Columns, Query, Row, Transaction};
 use nebula_alloc::{NetworkId, PoolId};
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 
 use super::{counts_by_key, damaged, ids, one_id};
 use crate::names::keys;
@@ -43,8 +43,8 @@ pub(crate) struct Node {
     /// The operator's reason for the state.
     pub(crate) state_reason: Option<String>,
     pub(crate) groups: Vec<String>,
-    /// Its endpoint on the underlay, if it is a lighthouse.
-    pub(crate) lighthouse: Option<Endpoint>,
+    /// Its endpoints on the underlay, if it is a lighthouse.
+    pub(crate) lighthouse: Option<Endpoints>,
     pub(crate) relay: bool,
     /// The MTU of its tun interface, if it differs from the network's.
     pub(crate) mtu: Option<u32>,
@@ -303,6 +303,21 @@ pub(crate) fn lighthouses(
         &[network.as_bytes().into()],
     )?;
     rows.iter().map(read).collect()
+}
+
+/// The name of a node, not a released one, whose own MTU is smaller than this.
+pub(crate) fn with_mtu_below(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    least: u32,
+) -> Result<Option<String>, Error> {
+    let rows = tx.query(
+        "SELECT name FROM gc_node WHERE network = $1 AND state <> 'released' AND mtu < $2 \
+         ORDER BY id LIMIT 1",
+        &[network.as_bytes().into(), i64::from(least).into()],
+    )?;
+    let name = rows.first().map(|row| row.columns().text().map(str::to_owned));
+    Ok(name.transpose()?)
 }
 
 /// The active relays, oldest first.

@@ -16,6 +16,7 @@ on_both_engines! {
     enrolling_again_answers_the_same
     unusable_networks_are_refused_by_field
     ipv6_has_the_mtu_that_it_needs
+    a_lighthouse_is_outside_of_its_own_network
 }
 
 async fn network(plane: &Plane, body: Value) -> Value {
@@ -450,7 +451,51 @@ async fn ipv6_has_the_mtu_that_it_needs(plane: Plane) {
     let both = json!({"prefixes": ["10.2.0.0/24", "fd01::/64"]});
     refused(plane.patch("/networks/old", &both).await).await;
     let both = json!({"prefixes": ["10.2.0.0/24", "fd01::/64"], "mtu": 1280});
+    let mut small = enrollment("small");
+    small["network"] = json!("old");
+    small["mtu"] = json!(1279);
+    let id = plane.post("/enroll", &small).await.expect(201)["node"].as_str().unwrap().to_owned();
+    plane.patch("/networks/old", &both).await.problem(409, "conflict");
+    plane.patch(&format!("/networks/old/nodes/{id}"), &json!({"mtu": null})).await.expect(200);
     plane.patch("/networks/old", &both).await.expect(200);
+}
+
+async fn a_lighthouse_is_outside_of_its_own_network(plane: Plane) {
+    network(&plane, json!({"name": "demo", "prefixes": ["10.1.0.0/24"]})).await;
+    let mut node = enrollment("one");
+    node["network"] = json!("demo");
+    for inside in ["10.1.0.77:4242", "192.0.2.1:4242,10.1.0.1:1", "127.0.0.1:4242", "[fe80::1]:1"] {
+        node["lighthouse"] = json!({"endpoint": inside});
+        let refused = plane.post("/enroll", &node).await.problem(400, "invalid_request");
+        assert_eq!(refused["field"], "lighthouse.endpoint", "{inside}");
+    }
+    let several = "10.1.1.1:4242,[fd00::1]:7777,lighthouse.example.com:443";
+    node["lighthouse"] = json!({"endpoint": several});
+    let id = plane.post("/enroll", &node).await.expect(201)["node"].as_str().unwrap().to_owned();
+    let path = format!("/networks/demo/nodes/{id}");
+    assert_eq!(plane.get(&path).await.expect(200)["lighthouse"]["endpoint"], several);
+    for inside in ["10.1.0.77:4242", "localhost:4242"] {
+        let body = json!({"lighthouse": {"endpoint": inside}});
+        let refused = plane.patch(&path, &body).await.problem(400, "invalid_request");
+        assert_eq!(refused["field"], "lighthouse.endpoint", "{inside}");
+    }
+    // Nor does the network grow around it.
+    for prefixes in [json!(["10.1.0.0/23"]), json!(["10.1.0.0/24", "fd00::/64"])] {
+        let refused = plane.patch("/networks/demo", &json!({"prefixes": prefixes})).await;
+        refused.problem(409, "conflict");
+    }
+    plane
+        .patch("/networks/demo", &json!({"prefixes": ["10.1.0.0/24", "fd01::/64"]}))
+        .await
+        .expect(200);
+
+    let mut other = enrollment("two");
+    other["network"] = json!("demo");
+    let key = plane.post("/enroll", &other).await.expect(201);
+    let yaml = key["bundle"]["files"]["nebula.yml"].as_str().unwrap().to_owned();
+    for endpoint in several.split(',') {
+        assert!(yaml.contains(&format!("  - '{endpoint}'\n")), "{yaml}");
+    }
 }
 
 async fn unusable_networks_are_refused_by_field(plane: Plane) {

@@ -58,6 +58,13 @@ async fn a_bundle_is_sent_once(plane: Plane) {
     let asked = fetch("", &[("accept", "text/html, application/gzip;q=0.9")]).await;
     assert_eq!(asked.bytes, tar.bytes);
 
+    let yaml = fetch("?format=yaml", &[]).await;
+    assert_eq!((yaml.status, yaml.header("content-type")), (200, "application/yaml"));
+    assert_eq!(yaml.header("nebula-digest"), digest);
+    let text = String::from_utf8(yaml.bytes.to_vec()).unwrap();
+    assert!(text.contains("BEGIN NEBULA CERTIFICATE") && text.contains("NODE_KEY_HERE"), "{text}");
+    assert!(text.contains("  dev: 'tun"), "{text}");
+
     let tag = zip.header("etag").to_owned();
     let unchanged = fetch("", &[("if-none-match", &tag)]).await;
     assert_eq!((unchanged.status, unchanged.bytes.len()), (304, 0));

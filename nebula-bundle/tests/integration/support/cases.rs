@@ -72,6 +72,17 @@ pub fn cases() -> Vec<Case> {
             },
             Node { lighthouse: listening, ..plain() },
         ),
+        case(
+            "several-endpoints",
+            Network {
+                lighthouses: vec![lighthouse(
+                    &["10.1.0.1"],
+                    "192.0.2.1:4242,[2001:db8::1]:4242,198.51.100.1:443",
+                )],
+                ..network()
+            },
+            plain(),
+        ),
         case("relay", with_relays(), Node { relay: true, ..plain() }),
         case("reached-through-relays", with_relays(), plain()),
         case("blocklist", Network { blocklist: blocklist(&[0x12, 0, 0xe1]), ..network() }, plain()),

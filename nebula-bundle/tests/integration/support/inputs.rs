@@ -76,7 +76,7 @@ pub fn network() -> Network {
 }
 
 pub fn lighthouse(overlay: &[&str], endpoint: &str) -> Lighthouse {
-    Lighthouse { overlay: addresses(overlay), endpoint: endpoint.parse().unwrap() }
+    Lighthouse { overlay: addresses(overlay), endpoints: endpoint.parse().unwrap() }
 }
 
 pub fn relay(overlay: &[&str]) -> Relay {

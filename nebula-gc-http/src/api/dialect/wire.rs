@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
+use nebula_bundle::{Endpoint, Endpoints};
 use nebula_pki::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -51,10 +52,10 @@ impl Parse for DeviceEnrollment {
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let body: RegisterBody = json(bytes)?;
         let endpoint = |lighthouse: LighthouseBody| {
-            let parsed = lighthouse.endpoint.parse();
-            parsed.map_err(|error: nebula_bundle::Error| {
-                Fault::from(error).of(Field::LighthouseEndpoint)
-            })
+            let parsed: Result<Endpoint, nebula_bundle::Error> = lighthouse.endpoint.parse();
+            parsed
+                .map(Endpoints::from)
+                .map_err(|error| Fault::from(error).of(Field::LighthouseEndpoint))
         };
         Ok(Self {
             network: body.project_id.map(NetworkRef::new).transpose()?,

@@ -1,4 +1,4 @@
-//! Bundles as archives: a node's own, and any node's for operators.
+//! Bundles as archives or one file: a node's own, and any node's for operators.
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Packing {
-    /// The archive's format. Default: by the header `Accept`, else a ZIP.
+    /// The archive's format, or `yaml` for one file with everything but the private key, for which it
+    /// has a place. Default: by the header `Accept`, else a ZIP.
     #[param(inline)]
     format: Option<Format>,
 }
@@ -44,6 +45,8 @@ enum Format {
     Zip,
     #[serde(rename = "tar.gz")]
     TarGz,
+    #[serde(rename = "yaml")]
+    Yaml,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +59,8 @@ struct NodePath {
 #[utoipa::path(get, path = "/node/bundle", operation_id = "fetch_own_bundle", tag = "node",
     params(Packing, IfNoneMatch),
     responses((status = 200, description = "The archive.", content(
-            (Archive = "application/zip"), (Archive = "application/gzip")),
+            (Archive = "application/zip"), (Archive = "application/gzip"),
+            (Archive = "application/yaml")),
             headers(("Nebula-Revision" = i64, description = "The network's revision that the bundle is of."),
                 ("Nebula-Generation" = i64, description = "The node's generation that the bundle is of."),
                 ("Nebula-Digest" = String, description = "SHA-256 of the files."))),
@@ -75,7 +79,8 @@ async fn fetch_own_bundle(
     operation_id = "fetch_node_bundle", tag = "nodes",
     params(("network" = String, Path), ("node" = Id, Path), Packing, IfNoneMatch),
     responses((status = 200, description = "The archive.", content(
-            (Archive = "application/zip"), (Archive = "application/gzip")),
+            (Archive = "application/zip"), (Archive = "application/gzip"),
+            (Archive = "application/yaml")),
             headers(("Nebula-Revision" = i64, description = "The network's revision that the bundle is of."),
                 ("Nebula-Generation" = i64, description = "The node's generation that the bundle is of."),
                 ("Nebula-Digest" = String, description = "SHA-256 of the files."))),
@@ -106,6 +111,7 @@ async fn packed(
     let pack = match format {
         Format::Zip => Bundle::to_zip,
         Format::TarGz => Bundle::to_tar_gz,
+        Format::Yaml => |bundle: &Bundle| Ok(bundle.to_yaml().into_bytes()),
     };
     let (digest, packed) = bundle.render(pack).await?;
     let response = if conditions.has(&format.tag(&digest)) {
@@ -145,6 +151,7 @@ impl Format {
             match item.split(';').next().unwrap_or_default().trim() {
                 "application/zip" => Some(Self::Zip),
                 "application/gzip" => Some(Self::TarGz),
+                "application/yaml" => Some(Self::Yaml),
                 _ => None,
             }
         });
@@ -155,6 +162,7 @@ impl Format {
         match self {
             Self::Zip => "application/zip",
             Self::TarGz => "application/gzip",
+            Self::Yaml => "application/yaml",
         }
     }
 
@@ -163,6 +171,7 @@ impl Format {
         match self {
             Self::Zip => Tag::exactly(digest),
             Self::TarGz => Tag::new(digest, "tar.gz"),
+            Self::Yaml => Tag::new(digest, "yaml"),
         }
     }
 }

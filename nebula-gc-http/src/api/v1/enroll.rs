@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -78,12 +78,13 @@ struct EnrollmentBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Lighthouse)]
 pub(super) struct LighthouseBody {
-    /// `HOST:PORT`.
+    /// `HOST:PORT`, or up to eight of them separated by commas, all of which other nodes try. It listens on
+    /// the first one's port.
     pub(super) endpoint: String,
 }
 
 impl LighthouseBody {
-    pub(super) fn endpoint(&self) -> Result<Endpoint, Error> {
+    pub(super) fn endpoint(&self) -> Result<Endpoints, Error> {
         let parsed = self.endpoint.parse();
         parsed
             .map_err(|error: nebula_bundle::Error| Fault::from(error).of(Field::LighthouseEndpoint))

@@ -2,14 +2,14 @@
 //! a new one joins as any other node, and what a known one sends changes its node.
 
 use nebula_alloc::store::Transaction;
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 use nebula_pki::key::PublicKey;
 
 use super::decision::Decision;
 use super::join::{Join, check_groups, check_name, check_time};
 use super::succession::Former;
 use crate::error::{Conflict, Field, JoinRefusal, KeyConflict, Needs};
-use crate::service::node_change::{Change, NodeChange, check_unique};
+use crate::service::node_change::{Change, NodeChange, check_endpoints, check_unique};
 use crate::service::principal::Principal;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update, same_groups};
@@ -32,7 +32,7 @@ pub struct DeviceEnrollment {
     /// Its groups; none for a new device that leaves them out.
     pub groups: Change<Groups>,
     /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
-    pub lighthouse: Change<Option<Endpoint>>,
+    pub lighthouse: Change<Option<Endpoints>>,
 }
 
 impl DeviceEnrollment {
@@ -58,6 +58,7 @@ impl DeviceEnrollment {
                 },
                 ..join.node(network, self.name.as_str(), &self.public_key, terms.now)
             };
+            check_endpoints(&terms.network, &node)?;
             check_unique(tx, &node, None)?;
             let spends = join.token.map(|token| token.id);
             let former = Former::default().of_device(tx, principal, &node)?;
@@ -74,6 +75,7 @@ impl DeviceEnrollment {
             return Err(KeyConflict::DeviceRegistered.into());
         }
         let node = self.change().apply(&former);
+        check_endpoints(&terms.network, &node)?;
         check_unique(tx, &node, Some(&former))?;
         let current = certificate::current(tx, node.id)?;
         // Its first ones may not be signed yet; else they expired.

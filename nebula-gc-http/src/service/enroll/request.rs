@@ -2,7 +2,7 @@
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 use nebula_pki::key::PublicKey;
 
 use super::decision::Decision;
@@ -11,7 +11,7 @@ use super::succession::Former;
 use crate::error::{Conflict, Field, JoinRefusal, KeyConflict};
 use crate::secret::Bearer;
 use crate::service::networks::settings::check_mtu;
-use crate::service::node_change::check_unique;
+use crate::service::node_change::{check_endpoints, check_unique};
 use crate::service::principal::Principal;
 use crate::service::shared::Shared;
 use crate::service::terms::Terms;
@@ -41,7 +41,7 @@ pub struct Enrollment {
     /// Its groups: those of the join token where left out, and with one no others.
     pub groups: Option<Groups>,
     /// Where it is reached, as a lighthouse.
-    pub lighthouse: Option<Endpoint>,
+    pub lighthouse: Option<Endpoints>,
     /// Whether it is a relay: as the join token says where left out.
     pub relay: Option<bool>,
     /// The MTU of its tun interface, in bytes, where it is not the network's.
@@ -63,6 +63,7 @@ impl Enrollment {
         let groups = self.groups.as_ref().map(Groups::as_slice);
         let join = Join::check(principal, self.name.as_str(), groups, terms.now)?;
         let node = self.new_node(shared, &join, terms)?;
+        check_endpoints(&terms.network, &node)?;
         check_unique(tx, &node, None)?;
         let other = with_token(tx, shared, &self.token)?;
         if other.is_some() {

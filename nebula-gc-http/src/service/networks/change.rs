@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use nebula_alloc::{AddressRange, Family};
+use nebula_bundle::config::LEAST_IPV6_MTU;
 use nebula_pki::Version;
 use serde_json::{Map, Value, json};
 
@@ -12,10 +13,11 @@ use crate::error::{Conflict, Fault, Field};
 use crate::service::audit::Entry;
 use crate::service::cas::check_permits;
 use crate::service::exclusive::Work;
+use crate::service::node_change::check_endpoints;
 use crate::service::pace::Pace;
 use crate::service::revision::move_revision;
 use crate::store::network::{self, Network, Versions};
-use crate::store::{ca, damaged};
+use crate::store::{ca, damaged, node};
 use crate::{Error, NetworkRef};
 
 /// What is to change of a network; what is left out stays.
@@ -109,6 +111,21 @@ impl NetworkPatch {
     }
 }
 
+/// Refuses prefixes with which a node of the network could not start, or others not reach it.
+fn check_nodes(work: &mut Work<'_>, former: &Network, network: &Network) -> Result<(), Error> {
+    for node in node::lighthouses(work.tx, network.id)? {
+        check_endpoints(network, &node)
+            .map_err(|_| Conflict::EndpointInside { node: node.name })?;
+    }
+    if former.prefix_v6.is_none()
+        && network.prefix_v6.is_some()
+        && let Some(node) = node::with_mtu_below(work.tx, network.id, LEAST_IPV6_MTU)?
+    {
+        return Err(Conflict::NodeMtu { node, least: LEAST_IPV6_MTU }.into());
+    }
+    Ok(())
+}
+
 /// Changes a network, with all that follows from it.
 pub(in crate::service) fn change(
     work: &mut Work<'_>,
@@ -130,6 +147,7 @@ pub(in crate::service) fn change(
         let ca = ca::by_id(work.tx, network.active_ca)?.ok_or_else(|| damaged("CA"))?;
         check_permits(&ca.certificate, &network)
             .map_err(|prefix| Conflict::PrefixNotPermitted { field: Field::Prefixes, prefix })?;
+        check_nodes(work, &former, &network)?;
     }
     for range in gains {
         create_pool(work, network.id, range, 0)?;

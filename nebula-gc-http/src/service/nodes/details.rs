@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use nebula_alloc::NetworkId;
 use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::store::Transaction;
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 
 use crate::service::precondition::Tag;
 use crate::service::self_service::renewal_of;
@@ -35,7 +35,7 @@ pub struct NodeDetails {
     /// Its groups.
     pub groups: Vec<String>,
     /// Where it is reached, where it is a lighthouse.
-    pub lighthouse: Option<Endpoint>,
+    pub lighthouse: Option<Endpoints>,
     /// Whether it is a relay.
     pub relay: bool,
     /// The MTU of its tun interface, in bytes, where it is not the network's.

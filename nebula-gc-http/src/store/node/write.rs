@@ -2,7 +2,7 @@
 
 use nebula_alloc::PoolId;
 use nebula_alloc::store::Transaction;
-use nebula_bundle::Endpoint;
+use nebula_bundle::Endpoints;
 
 use super::{Generation, Node};
 use crate::names::key_beside;
@@ -13,7 +13,7 @@ use crate::{Error, JoinTokenId, NodeId};
 
 pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
     let groups = groups_text(&node.groups)?;
-    let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
+    let lighthouse = node.lighthouse.as_ref().map(Endpoints::to_string);
     Ok(tx.queue(
         "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, relay, mtu, \
          pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until, name_key) \
@@ -47,7 +47,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
 /// read. The caller moves the generation.
 pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
     let groups = groups_text(&node.groups)?;
-    let lighthouse = node.lighthouse.as_ref().map(Endpoint::to_string);
+    let lighthouse = node.lighthouse.as_ref().map(Endpoints::to_string);
     Ok(tx.queue_one(
         "UPDATE gc_node SET name = $1, public_key = $2, state = $3, state_reason = $4, groups = $5, \
          lighthouse = $6, relay = $7, mtu = $8, generation = $9, \

@@ -9,7 +9,7 @@ use crate::error::{Conflict, Field};
 use crate::secret::{Bearer, Hashed};
 use crate::service::enroll::key::{check_canonical, check_curve};
 use crate::service::networks::settings::check_mtu;
-use crate::service::node_change::{Change, NodeChange, check_unique};
+use crate::service::node_change::{Change, NodeChange, check_endpoints, check_unique};
 use crate::service::principal::{Action, Principal};
 use crate::service::shared::Shared;
 use crate::service::terms::Terms;
@@ -174,6 +174,7 @@ fn alter(
     if let Change::Set(Some(mtu)) = change.mtu {
         check_mtu(mtu, network.prefix_v6.is_some())?;
     }
+    check_endpoints(network, &node)?;
     check_unique(tx, &node, Some(former))?;
     let current = certificate::current(tx, node.id)?;
     let terms = Terms::new(tx, shared, network.clone(), node.is_native(), now)?;
