@@ -33,6 +33,12 @@ impl ServerProcess {
         Ok(Self { process, address: line.trim_end().parse()?, operator_key })
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "shared with another program")]
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// How much of its memory is in use, in bytes.
     pub(crate) fn resident(&self) -> Outcome<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
