@@ -172,6 +172,13 @@ impl Client {
         }
     }
 
+    /// The server that answered last; before any answer, the first one.
+    #[must_use]
+    pub fn answered_by(&self) -> String {
+        let server = self.servers.get(self.preferred.load(Ordering::Relaxed));
+        server.map(ToString::to_string).unwrap_or_default()
+    }
+
     /// Reads a list, page by page.
     #[must_use]
     pub fn pages(&self, request: Request) -> Pages<'_> {

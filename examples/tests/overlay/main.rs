@@ -14,6 +14,7 @@
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod support;
 
+mod agent;
 mod native_overlay;
 mod overlay;
 mod tunnel;

@@ -39,6 +39,11 @@ impl Api {
         client.send(Method::PATCH, &below(path), body.to_string()).await.expect("an answer")
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        let mut client = self.client().await;
+        client.send(Method::PUT, &below(path), body.to_string()).await.expect("an answer")
+    }
+
     async fn client(&self) -> Client {
         Client::connect(self.server, &self.secret).await.expect("it listens")
     }

@@ -1,6 +1,7 @@
 //! The network under an overlay: one namespace for each node, and one with a bridge between them.
 //! Every link is made inside them, so nothing of the host's own is touched.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -66,6 +67,22 @@ impl Host {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace.0]).arg(program);
         command
+    }
+
+    /// Moves the calling thread into the namespace: its sockets, and threads that it starts, are there.
+    pub fn enter(&self) {
+        self.entering()();
+    }
+
+    /// What does that in another thread.
+    pub fn entering(&self) -> impl FnOnce() + Send + 'static {
+        let path = format!("/run/netns/{}", self.namespace.0);
+        move || {
+            let namespace = std::fs::File::open(path).expect("it was made");
+            let network = Some(rustix::thread::LinkNameSpaceType::Network);
+            let moved = rustix::thread::move_into_link_name_space(namespace.as_fd(), network);
+            moved.expect("root may");
+        }
     }
 
     /// Begins to send one ping, which succeeds if it is answered within 0.3 s.

@@ -1,13 +1,18 @@
-//! The program `nebula-gc`: the server, the operators' commands, and joining a device to a network.
+//! The program `nebula-gc`: the server, the operators' commands, and joining devices to networks.
 
 mod admin;
+mod agent;
 mod arguments;
 mod confirm_clock;
 mod join;
+mod leave;
+mod machine;
 mod operator_key;
 mod secrets;
 mod serve;
+mod status;
 mod terminal;
+mod update;
 mod verify;
 
 use std::error::Error;
@@ -27,13 +32,20 @@ static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 fn main() -> ExitCode {
     // Every command reads keys or tokens.
     forbid_dumps();
-    let matches = command().get_matches();
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
     let done = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("secrets", matches)) => secrets::run(matches),
         Some(("operator-key", matches)) => operator_key::run(matches),
         Some(("admin", matches)) => admin::run(matches),
         Some(("join", matches)) => join::run(matches),
+        Some(("agent", matches)) => agent::run(matches),
+        Some(("leave", matches)) => leave::run(matches),
+        Some(("update", matches)) => update::run(matches),
+        Some(("status", matches)) => status::run(matches),
         Some(("verify", matches)) => verify::run(matches),
         Some(("confirm-clock", matches)) => confirm_clock::run(matches),
         // clap requires one of them.
@@ -48,6 +60,17 @@ fn main() -> ExitCode {
     })
 }
 
+/// Prints what is wrong with the arguments, or the help that they ask for. The exit codes of `status` say
+/// how the networks are, so that wrong usage has another.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let is_status = std::env::args_os().nth(1).is_some_and(|word| word == "status");
+    match error.exit_code() {
+        2 if is_status => ExitCode::from(64),
+        code => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+    }
+}
+
 fn command() -> Command {
     Command::new("nebula-gc")
         .version(env!("CARGO_PKG_VERSION"))
@@ -57,6 +80,10 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(admin::command())
         .subcommand(join::command())
+        .subcommand(agent::command())
+        .subcommand(update::command())
+        .subcommand(status::command())
+        .subcommand(leave::command())
         .subcommand(secrets::command())
         .subcommand(operator_key::command())
         .subcommand(verify::command())

@@ -14,6 +14,8 @@ pub struct JoinLink {
     pub token: Zeroizing<String>,
     /// SHA-256 of the server's public key.
     pub pin: Option<[u8; 32]>,
+    /// The curve of the network's keys as the API names it, where the link says that.
+    pub curve: Option<String>,
 }
 
 impl JoinLink {
@@ -25,20 +27,21 @@ impl JoinLink {
         let link = link.trim();
         let (address, said) = link.split_once('#').ok_or(ClientError::Link(LinkFault::Form))?;
         let server = address.strip_suffix("/join").unwrap_or(address).to_owned();
-        let (mut token, mut pin) = (None, None);
+        let (mut token, mut pin, mut curve) = (None, None, None);
         for part in said.split('&') {
             match part.split_once('=') {
                 Some(("token", text)) => token = Some(Zeroizing::new(text.to_owned())),
                 Some(("pin", text)) => {
                     pin = Some(parse_pin(text).ok_or(ClientError::Link(LinkFault::Pin))?);
                 }
+                Some(("curve", text)) => curve = Some(text.to_owned()),
                 // Later versions may add more.
                 _ => {}
             }
         }
         let token = token.filter(|token| !token.is_empty());
         let token = token.ok_or(ClientError::Link(LinkFault::NoToken))?;
-        Ok(Self { server, token, pin })
+        Ok(Self { server, token, pin, curve })
     }
 }
 

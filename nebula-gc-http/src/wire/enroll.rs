@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "server")]
 use super::values::Id;
 use super::values::{Secret, not_null};
+use crate::server_list::{ServerListKey, SignedServerList};
 
 /// A request to enrol a device.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -104,6 +105,14 @@ pub struct Enrolled {
     pub generation: i64,
     /// What it starts with.
     pub bundle: Bundle,
+    /// The servers that the node may ask, signed by the store's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub servers: Option<SignedServerList>,
+    /// The store's public key, which signs such lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false))]
+    pub servers_key: Option<ServerListKey>,
 }
 
 /// What a node needs to start, except its private key.

@@ -173,18 +173,18 @@ async fn nodes(shell: &Shell) {
     for secret in ["node.key", "node.token"] {
         assert_eq!(std::fs::metadata(file(secret)).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    let certificate = std::fs::read(file("node.crt")).unwrap();
-    std::fs::remove_file(file("node.crt")).unwrap();
+    let certificate = std::fs::read(file("current/node.crt")).unwrap();
+    std::fs::remove_file(file("current/node.crt")).unwrap();
     assert_eq!(shell.says(&join), first);
     assert_eq!(std::fs::read(file("node.key")).unwrap(), key);
-    assert_eq!(std::fs::read(file("node.crt")).unwrap(), certificate);
+    assert_eq!(std::fs::read(file("current/node.crt")).unwrap(), certificate);
     assert_eq!(shell.json("join-tokens show office", &[id])["used"], 1);
     shell.says(&["admin", "join-tokens", "revoke", "office", id]);
     let refused = shell.fails(1, &format!("join {link} --name other --out other"));
     assert!(refused.contains("nebula-gc: "), "{refused}");
 
     // What is there already is no conflict.
-    let hosts = "networks import office --certificates @device/node.crt --dry-run";
+    let hosts = "networks import office --certificates @device/current/node.crt --dry-run";
     assert_eq!(shell.json(hosts, &[])["present"], 1);
     another_ca(shell);
 
@@ -347,7 +347,6 @@ fn what_is_not_said_rightly_is_told_apart_from_what_is_refused() {
         "admin tenants list --limit 0",
         "admin tenants list --output xml",
         "join",
-        "join x",
     ] {
         let said = shell.fails(2, usage);
         assert!(!said.is_empty(), "{usage}");
@@ -362,7 +361,7 @@ fn what_is_not_said_rightly_is_told_apart_from_what_is_refused() {
     let nobody = shell.fails(1, "admin --server http://127.0.0.1:9 tenants list");
     assert!(nobody.starts_with("nebula-gc: can't reach http://127.0.0.1:9: "), "{nobody}");
     for link in ["nonsense", "http://127.0.0.1:9/join", "ftp://a/join#token=x"] {
-        assert!(!shell.fails(1, &format!("join {link} --name a")).is_empty());
+        assert!(!shell.fails(1, &format!("join {link} --name a --out a")).is_empty());
     }
 }
 
@@ -391,9 +390,9 @@ fn a_servers_key_is_pinned_or_vouched_for() {
     let link = token["link"].as_str().unwrap();
     let pin = link.split("&pin=").nth(1).and_then(|rest| rest.split('&').next()).unwrap();
     let other = link.replace(pin, &"A".repeat(pin.len()));
-    let pinned = shell.fails(1, &format!("join {other} --name a"));
+    let pinned = shell.fails(1, &format!("join {other} --name a --out a"));
     assert!(pinned.contains("the server has another key; ask for a new link"), "{pinned}");
-    let joined = shell.says(&["join", link, "--name", "a"]);
+    let joined = shell.says(&["join", link, "--name", "a", "--out", "nebula-node"]);
     assert!(joined.starts_with("a is 10.1.0.1/24 in n\n"), "{joined}");
     shell.says(&["admin", "--pin", pin, "tenants", "list"]);
     shell.fails(1, &format!("admin --pin {} tenants list", "A".repeat(43)));
@@ -402,7 +401,7 @@ fn a_servers_key_is_pinned_or_vouched_for() {
 async fn a_broken_database_is_told(shell: Shell) {
     shell.json("networks create --name n --prefixes 10.1.0.0/24", &[]);
     let token = shell.json("join-tokens create n --name t", &[]);
-    shell.says(&["join", token["link"].as_str().unwrap(), "--name", "a"]);
+    shell.says(&["join", token["link"].as_str().unwrap(), "--name", "a", "--out", "a"]);
     // While the server runs.
     let sound = verify(&shell);
     assert!(sound.status.success(), "{}", text(&sound.stdout));

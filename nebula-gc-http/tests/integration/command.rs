@@ -145,13 +145,17 @@ impl Drop for Server {
 fn help_says_what_it_said() {
     let place = tempfile::tempdir().unwrap();
     let kept = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/help");
-    let cases: [&[&str]; 13] = [
+    let cases: [&[&str]; 17] = [
         &[],
         &["serve"],
         &["secrets"],
         &["secrets", "rotate"],
         &["secrets", "prune"],
         &["join"],
+        &["agent"],
+        &["update"],
+        &["status"],
+        &["leave"],
         &["verify"],
         &["confirm-clock"],
         &["operator-key"],

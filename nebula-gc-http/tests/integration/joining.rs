@@ -39,8 +39,11 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.unwrap();
-                let key = asked(&stream);
-                let reply = told.lock().unwrap()(&key);
+                let reply = match asked(&stream) {
+                    Some(key) => told.lock().unwrap()(&key),
+                    // A report.
+                    None => b"HTTP/1.1 204 X\r\nconnection: close\r\n\r\n".to_vec(),
+                };
                 // Who has read enough of it hangs up.
                 let _ = (&stream).write_all(&reply);
             }
@@ -53,8 +56,8 @@ impl Server {
     }
 }
 
-/// The public key that a device sends.
-fn asked(stream: &TcpStream) -> PublicKey {
+/// The public key that a device enrols with; nothing of other requests.
+fn asked(stream: &TcpStream) -> Option<PublicKey> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
@@ -70,7 +73,7 @@ fn asked(stream: &TcpStream) -> PublicKey {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
-    PublicKey::from_pem(body["publicKey"].as_str().unwrap().as_bytes()).unwrap()
+    Some(PublicKey::from_pem(body["publicKey"].as_str()?.as_bytes()).unwrap())
 }
 
 fn http(status: u16, body: &str) -> Reply {
@@ -98,6 +101,7 @@ fn honest(key: &PublicKey) -> Value {
 fn enrolled(issuer: &Issuer<SigningKey>, name: &str, key: &PublicKey, valid: Validity) -> Value {
     let host = HostParameters::new(name, vec!["10.1.0.7/16".parse().unwrap()], key.clone(), valid);
     let certificate = issuer.issue(Version::V2, &host).unwrap();
+    let pem = certificate.certificate().to_pem();
     let network = Network {
         rendering: RENDERING,
         cas: vec![issuer.certificate().clone()],
@@ -110,8 +114,9 @@ fn enrolled(issuer: &Issuer<SigningKey>, name: &str, key: &PublicKey, valid: Val
     let node = Node::new(Certificates::new([certificate]).unwrap());
     let bundle = Renderer::new(network).unwrap().render(&node).unwrap();
     let files: BTreeMap<_, _> = bundle.files().collect();
-    json!({"name": name, "network": "office", "addresses": ["10.1.0.7/16"],
-        "bundle": {"files": files}})
+    json!({"node": "019a0000-0000-7000-8000-000000000000", "name": name, "device": name,
+        "network": "office", "addresses": ["10.1.0.7/16"], "certificates": [pem], "revision": 1,
+        "generation": 1, "bundle": {"digest": bundle.digest().to_string(), "files": files}})
 }
 
 /// An honest answer, one file of which was changed.
@@ -130,18 +135,32 @@ fn join(place: &Path, server: &Server) -> Output {
     command.args(["join", &server.link, "--name", "laptop", "--out", "device"]).output().unwrap()
 }
 
-/// Names, contents, modes and times of everything in a directory.
+/// Names, contents, modes and times of everything in a directory, but the state of things.
 fn everything(directory: &Path) -> BTreeMap<String, (Vec<u8>, u32, i64)> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten() {
         let entry = entry.unwrap();
         let about = entry.metadata().unwrap();
-        let contents = std::fs::read(entry.path()).unwrap();
         let name = entry.file_name().into_string().unwrap();
+        let contents = match about.file_type() {
+            kind if kind.is_dir() => {
+                let inside = everything(&entry.path()).into_iter();
+                found.extend(inside.map(|(inner, about)| (format!("{name}/{inner}"), about)));
+                continue;
+            }
+            kind if kind.is_symlink() => {
+                let target = std::fs::read_link(entry.path()).unwrap();
+                target.into_os_string().into_encoded_bytes()
+            }
+            _ => std::fs::read(entry.path()).unwrap(),
+        };
         found.insert(name, (contents, about.mode(), about.mtime_nsec()));
     }
     found
 }
+
+/// What a joined device has: its secrets, what was settled, what is known, and the installed bundle.
+const JOINED: usize = 11;
 
 /// Every way in which an answer may be wrong.
 fn hostile() -> Vec<(&'static str, Replies)> {
@@ -262,7 +281,7 @@ fn a_hostile_answer_changes_nothing_of_a_node_that_joined() {
     server.answers(|key| http(201, &honest(key).to_string()));
     let output = join(place.path(), &server);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(everything(&place.path().join("device")).len(), 6);
+    assert_eq!(everything(&place.path().join("device")).len(), JOINED);
     refuse_all(&server, &place);
 }
 
@@ -282,7 +301,8 @@ fn refuse_all(server: &Server, place: &TempDir) {
         let after = everything(&device);
         if before.is_empty() {
             // They are made before anything is asked, and are what a repeat is known by.
-            assert!(after.keys().eq(["node.key", "node.token"]), "{what}: {:?}", after.keys());
+            let own = ["joining", "lock", "node.key", "node.token"];
+            assert!(after.keys().eq(own), "{what}: {:?}", after.keys());
         } else {
             assert!(after == before, "{what}");
         }
@@ -364,6 +384,7 @@ fn a_reader_that_is_gone_is_no_failure() {
         let output = command.output().unwrap();
         let said = [text(&output.stdout), text(&output.stderr)].concat();
         assert!(output.status.success() && !said.contains("panic"), "{closed}: {said}");
-        assert_eq!(everything(&place.path().join("device")).len(), 6, "{closed}");
+        let installed = everything(&place.path().join("device"));
+        assert!(installed.contains_key("node.json"), "{closed}: {:?}", installed.keys());
     }
 }

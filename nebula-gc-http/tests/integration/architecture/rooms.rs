@@ -26,7 +26,7 @@ impl Room {
 /// From top to bottom: its name, what it is, how its files begin, and the rooms below it.
 /// "values" knows none of the rooms above; "leases" are pools, events and the clock, too.
 const TABLE: &str = "\
-cli | the program nebula-gc | nebula-gc-http/src/cli | settings, server, api, client, secret, \
+cli | the program nebula-gc | nebula-gc-http/src/cli | settings, server, api, agent, client, secret, \
     values, bundle, pki
 settings | flags, environment, file | nebula-gc-http/src/settings | server, api parts, service, \
     signers, values
@@ -49,6 +49,7 @@ store | one file for each table | nebula-gc-http/src/store.rs, nebula-gc-http/sr
     secret, values, writer, leases, SQL seam, addresses, bundle, pki
 signers | CA keys held elsewhere | nebula-gc-http/src/signers | values, pki
 secret | bearer secrets, sealing | nebula-gc-http/src/secret | values
+agent | keeps a machine's nodes | nebula-gc-http/src/agent | client, process, wire, values, bundle, pki
 client | asks a server over HTTP | nebula-gc-http/src/client | wire, values
 process | runs one Nebula | nebula-gc-http/src/process | values, pki
 wire | the native API's types in JSON | nebula-gc-http/src/wire | values
@@ -90,11 +91,11 @@ toml: nebula-gc-http/src/settings
 tokio: nebula-gc-http/src/ nebula-alloc/src/store/postgres
 std::fs: nebula-pki/src/cli nebula-pki/src/files nebula-pki/src/signer/pkcs11 \
     nebula-alloc/src/store/sqlite nebula-bundle/src/install nebula-gc-http/src/server \
-    nebula-gc-http/src/cli nebula-gc-http/src/process
+    nebula-gc-http/src/cli nebula-gc-http/src/process nebula-gc-http/src/agent
 std::time::Instant: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
 std::time::SystemTime: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
 std::process: nebula-pki/src/cli nebula-gc-http/src/cli nebula-gc-http/src/signers \
-    nebula-gc-http/src/process";
+    nebula-gc-http/src/process nebula-gc-http/src/agent";
 
 /// The room of a file.
 pub(crate) fn of(file: &str) -> &'static Room {

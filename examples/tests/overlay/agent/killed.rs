@@ -1,0 +1,54 @@
+//! An agent that is killed at random moments recovers by itself each time. `AGENT_KILLS=200` does it more
+//! often.
+
+use std::time::Duration;
+
+use nebula_gc_http::Pace;
+use serde_json::json;
+
+use super::{SOON, until, version_2};
+use crate::support::machine::Machine;
+use crate::support::plane::Plane;
+use crate::support::random::Random;
+
+#[tokio::test]
+async fn an_agent_that_is_killed_at_any_moment_recovers_by_itself() {
+    let Some((mut underlay, peer)) = version_2("agent-killed") else { return };
+    let kills = std::env::var("AGENT_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let pace = Pace { least_lifetime: 10, rekey_seconds: 0, rekeys_per_day: 100_000 };
+    let plane = Plane::start(underlay.host("plane"), pace);
+    // So short that something is under way at any moment.
+    plane.network("home", "10.70.0.0/24", json!({"lifetimeSeconds": 12})).await;
+    let link = plane.link("home", json!({"name": "devices", "uses": 1})).await;
+    let laptop = Machine::new("laptop", underlay.host("laptop"), &peer);
+    let mut laptop = laptop.with_flags(&["--new-keys", "--token-age", "1"]);
+    let mut random = Random::from_environment("AGENT_SEED", 11);
+
+    // Joining, killed too.
+    let nodes = laptop.nodes();
+    for _ in 0..kills / 4 {
+        let words = ["join", &link, "--name", "laptop", "--allow-plain-http", "--dir"];
+        let mut joining = laptop.command(&words).arg(&nodes).spawn().expect("it runs");
+        std::thread::sleep(milliseconds(random.below(60)));
+        let _ = joining.kill();
+        let _ = joining.wait();
+    }
+    laptop.join(&link, &[]);
+    let address = laptop.address("home");
+    for _ in 0..kills {
+        laptop.start();
+        std::thread::sleep(milliseconds(random.below(2_500)));
+        laptop.kill();
+    }
+    laptop.start();
+    until("it is healthy again", SOON * 2, || laptop.status_of("home")["health"] == "healthy");
+    until("nebula runs", SOON, || laptop.pid("home").is_some());
+    assert_eq!(laptop.address("home"), address, "an address was lost");
+    let nodes = plane.api.get("/networks/home/nodes").await.expect(200);
+    assert_eq!(nodes["items"].as_array().map(Vec::len), Some(1), "{nodes}");
+    assert_eq!(laptop.nebulas(), 1, "one nebula is left");
+}
+
+fn milliseconds(count: usize) -> Duration {
+    Duration::from_millis(u64::try_from(count).expect("in range"))
+}

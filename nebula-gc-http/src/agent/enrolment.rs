@@ -1,0 +1,229 @@
+//! Joining a network by a link.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nebula_bundle::Files;
+use nebula_pki::Curve;
+use zeroize::Zeroizing;
+
+use super::applied::Applied;
+use super::directory::{Exposed, NodeDirectory};
+use super::error::AgentError;
+use super::exchange::secret;
+use super::identity::Identity;
+use super::membership::{KnownServer, Membership, directory_name, link_mark};
+use super::node::{Node, check};
+use super::round::RoundOutcome;
+use super::servers::adopt;
+use crate::client::{Client, ClientError, JoinLink};
+use crate::server_list::Pin;
+use crate::wire::{Enrolled, EnrollmentBody, Lighthouse, Secret};
+
+/// By what link a directory is being joined, until it is.
+const JOINING: &str = "joining";
+/// How the name of a directory begins whose network is not known yet.
+const UNNAMED: &str = ".joining-";
+
+/// Where a node's directory is to be.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// This very directory.
+    Exactly(PathBuf),
+    /// Below this one, by the name of the network.
+    Below(PathBuf),
+}
+
+/// A device that joins.
+#[derive(Debug)]
+pub struct Joining<'a> {
+    /// The join link.
+    pub link: &'a JoinLink,
+    /// Its name in the network.
+    pub name: &'a str,
+    /// Where its directory is to be.
+    pub place: Place,
+    /// The curve of a new key.
+    pub curve: Curve,
+    /// The endpoint of a lighthouse: `HOST:PORT`.
+    pub endpoint: Option<&'a str>,
+    /// Whether secrets may be sent over plain HTTP to other machines.
+    pub allow_plain_http: bool,
+}
+
+/// A device that has joined.
+pub struct Joined {
+    /// Its node.
+    pub node: Node,
+    /// Whether it is a lighthouse.
+    pub is_lighthouse: bool,
+    /// What changed for Nebula.
+    pub outcome: RoundOutcome,
+    /// Secrets that others could read until now.
+    pub exposed: Vec<Exposed>,
+}
+
+/// Joins a network, or asks again for what this device has in it: with the same key and token it is the
+/// same node. A node that was released becomes a new one, with its former address if that is free.
+///
+/// Key and token are on the disk before anything is asked, so that a lost answer costs nothing.
+///
+/// # Errors
+/// [`AgentError`]; nothing is installed then.
+pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError> {
+    let mark = link_mark(&joining.link.token);
+    let directory = NodeDirectory::create(&find(&joining.place, &mark)?)?;
+    let lock = directory.lock()?;
+    let known = Membership::read(&directory)?;
+    if known.is_none() && !directory.has(JOINING) {
+        directory.write(JOINING, mark.as_bytes())?;
+    }
+    let (mut identity, exposed) = Identity::load_or_make(&directory, joining.curve)?;
+    let (enrolled, succeeding) = enroll(joining, &identity).await?;
+    let membership = settled(joining, &enrolled, mark, known.as_ref());
+
+    let is_same = known.is_some_and(|known| known.node == membership.node);
+    let has = if is_same { Applied::read(&directory)? } else { None };
+    let bundle = &enrolled.bundle;
+    let applied = Applied::of(enrolled.revision, enrolled.generation, None);
+    let files = bundle.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let files = Files::new(files)?;
+    if !files.has_digest(&bundle.digest) {
+        return Err(AgentError::Digest);
+    }
+    let files: Vec<_> = files.iter().collect();
+    let offer = check(files.iter().copied(), &identity, has.as_ref(), applied, now)?;
+
+    let directory = named(directory, &joining.place, &enrolled.network)?;
+    identity.moved_to(&directory);
+    if let Some(token) = succeeding {
+        identity.replace_token(token)?;
+    }
+    let mut node = Node::with(directory, lock, membership, identity)?;
+    let is_lighthouse = offer.bundle.config().lighthouse.am_lighthouse;
+    let outcome = node.install_tested(&offer, now).await?;
+    if let Some(list) = enrolled.servers {
+        adopt(&mut node.membership, list)?;
+    }
+    node.membership.write(&node.directory)?;
+    node.directory.remove(JOINING)?;
+    let server = node.first_server();
+    node.note_contact(&server, now);
+    let client = node.client(&node.identity.token)?;
+    node.report_softly(&client, now).await;
+    node.state.written_at = now;
+    node.state.write(&node.directory)?;
+    Ok(Joined { node, is_lighthouse, outcome, exposed })
+}
+
+/// The directory that this link was, or is being, joined in; else the one to join it in.
+fn find(place: &Place, mark: &str) -> Result<PathBuf, AgentError> {
+    let below = match place {
+        Place::Exactly(path) => return Ok(path.clone()),
+        Place::Below(below) => below,
+    };
+    for entry in fs::read_dir(below).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && is_of_link(&path, mark) {
+            return Ok(path);
+        }
+    }
+    Ok(below.join([UNNAMED, mark].concat()))
+}
+
+fn is_of_link(path: &Path, mark: &str) -> bool {
+    let read = || {
+        let directory = NodeDirectory::open(path)?;
+        if let Some(membership) = Membership::read(&directory)? {
+            return Ok(membership.link.as_deref() == Some(mark));
+        }
+        let joining = directory.read(JOINING, 64)?;
+        Ok::<_, AgentError>(joining.is_some_and(|text| text.as_slice() == mark.as_bytes()))
+    };
+    read().unwrap_or(false)
+}
+
+/// Gives the directory the name of its network, which is known now; with a number behind it where
+/// another node has that.
+fn named(
+    directory: NodeDirectory,
+    place: &Place,
+    network: &str,
+) -> Result<NodeDirectory, AgentError> {
+    let Place::Below(below) = place else { return Ok(directory) };
+    let is_unnamed = directory.path().file_name().and_then(|name| name.to_str());
+    if !is_unnamed.is_some_and(|name| name.starts_with(UNNAMED)) {
+        return Ok(directory);
+    }
+    let name = directory_name(network);
+    let mut path = below.join(&name);
+    let mut number = 1;
+    while fs::symlink_metadata(&path).is_ok() {
+        number += 1;
+        path = below.join(format!("{name}-{number}"));
+    }
+    fs::rename(directory.path(), &path).map_err(|error| AgentError::file(&path, error))?;
+    NodeDirectory::open(&path)
+}
+
+/// What joining settles. What this machine's user chose stays.
+fn settled(
+    joining: &Joining<'_>,
+    enrolled: &Enrolled,
+    mark: String,
+    known: Option<&Membership>,
+) -> Membership {
+    let server = KnownServer {
+        url: joining.link.server.clone(),
+        pins: joining.link.pin.into_iter().map(Pin).collect(),
+        pinned_here: false,
+        former: false,
+    };
+    Membership {
+        network: enrolled.network.clone(),
+        node: enrolled.node.clone(),
+        name: enrolled.name.clone(),
+        servers: vec![server],
+        // The list that it gets with its first contact is newer than none.
+        serial: 0,
+        servers_key: enrolled.servers_key,
+        link: Some(mark),
+        allow_plain_http: joining.allow_plain_http,
+        local: known.map(|known| known.local.clone()).unwrap_or_default(),
+    }
+}
+
+/// Asks for the node; where the one of this token was released, for another one with the token that
+/// follows, by which it proves that it is the former holder of its address. Returns that token.
+async fn enroll(
+    joining: &Joining<'_>,
+    identity: &Identity,
+) -> Result<(Enrolled, Option<Zeroizing<String>>), AgentError> {
+    let mut client = Client::new(&joining.link.server)?.with_key(&joining.link.token);
+    if let Some(pin) = joining.link.pin {
+        client = client.with_pin(pin)?;
+    }
+    if joining.allow_plain_http {
+        client = client.allow_plain_http();
+    }
+    let body = |token: &Zeroizing<String>, former_node_token: Option<Secret>| EnrollmentBody {
+        name: joining.name.to_owned(),
+        public_key: identity.key.public_key().to_pem(),
+        node_token: secret(token),
+        former_node_token,
+        lighthouse: joining.endpoint.map(|at| Lighthouse { endpoint: at.to_owned() }),
+        ..EnrollmentBody::default()
+    };
+    match client.enroll_node(&body(&identity.token, None)).await {
+        Err(refused) if is_released(&refused) => {
+            let next = identity.succeeding_token()?;
+            let former = secret(&identity.token);
+            Ok((client.enroll_node(&body(&next, Some(former))).await?, Some(next)))
+        }
+        answered => Ok((answered?, None)),
+    }
+}
+
+fn is_released(error: &ClientError) -> bool {
+    error.problem().is_some_and(|problem| problem.code == "node_released")
+}

@@ -1,0 +1,199 @@
+//! What a node asks its servers: for its bundle, another certificate, another token; and what it reports.
+
+use nebula_pki::Certificate;
+use zeroize::Zeroizing;
+
+use super::applied::Applied;
+use super::error::AgentError;
+use super::node::{Node, Offer};
+use super::state::{Contact, ProblemKind, State};
+use super::status::traffic;
+use crate::client::{ArchiveFormat, Client, ClientError};
+use crate::wire::{Desired, Renewal, Report, Secret};
+
+/// The codes with which a server says that a node is kept out.
+const KEPT_OUT: [&str; 4] = ["node_suspended", "node_revoked", "node_released", "unauthorized"];
+
+impl Node {
+    /// A client with the token that is in force. Where a rotation was interrupted, both are tried, and it
+    /// is finished.
+    ///
+    /// # Errors
+    /// [`AgentError::Client`] and those of the files.
+    pub async fn connect(&mut self) -> Result<Client, AgentError> {
+        let client = self.client(&self.identity.token)?;
+        if self.identity.next_token.is_none() {
+            return Ok(client);
+        }
+        self.rotate_token().await
+    }
+
+    /// Replaces the node's token by a new one, and returns a client with it.
+    ///
+    /// # Errors
+    /// [`AgentError::Client`] and those of the files.
+    pub async fn rotate_token(&mut self) -> Result<Client, AgentError> {
+        let next = self.identity.begin_rotation()?;
+        let with_next = self.client(&next)?;
+        let secret = Secret::from(next.as_str());
+        let with_former = self.client(&self.identity.token)?;
+        match with_former.rotate_own_token(&secret).await {
+            // It was done before, and the answer was lost.
+            Err(refused) if is_unauthorized(&refused) => {
+                with_next.rotate_own_token(&secret).await?
+            }
+            answered => answered?,
+        }
+        self.identity.finish_rotation()?;
+        Ok(with_next)
+    }
+
+    /// Fetches the bundle that the node should have, and checks it.
+    ///
+    /// # Errors
+    /// [`AgentError::Client`], and those of [`check`](Self::check).
+    pub async fn fetch(&self, client: &Client, now: i64) -> Result<Offer, AgentError> {
+        let fetched = client.fetch_own_bundle(ArchiveFormat::TarGz, None).await?;
+        let fetched = fetched.ok_or(AgentError::Answer { header: "ETag" })?;
+        let files = nebula_bundle::unpack(&fetched.archive)?;
+        if !files.has_digest(&fetched.digest) {
+            return Err(AgentError::Digest);
+        }
+        let receipt = fetched.receipt.or_else(|| files.receipt().map(str::to_owned));
+        let applied = Applied::of(fetched.revision, fetched.generation, receipt);
+        let files: Vec<_> = files.iter().collect();
+        self.check(files.iter().copied(), applied, now)
+    }
+
+    /// When to ask for another certificate, in seconds since the Unix epoch: when the server said, but
+    /// not after five sixths of its lifetime.
+    #[must_use]
+    pub fn renew_at(&self) -> Option<i64> {
+        let latest = self.certificates().iter().map(|one| part_of(one, 5, 6)).min()?;
+        Some(self.state.renew_at.map_or(latest, |at| at.min(latest)))
+    }
+
+    /// Asks for another certificate, for the same key or a new one. Returns whether one was issued, which
+    /// is then in the bundle.
+    ///
+    /// # Errors
+    /// [`AgentError::Client`] and those of the files.
+    pub async fn renew(&mut self, client: &Client, with_new_key: bool) -> Result<bool, AgentError> {
+        let key = match with_new_key {
+            true => self.identity.begin_new_key()?,
+            false => &self.identity.key,
+        };
+        let public_key = with_new_key.then(|| key.public_key().to_pem());
+        let renewed = client.renew_own_certificates(&Renewal { public_key }).await?;
+        self.state.renew_at = renewed.renew_at.map(|at| at.0);
+        Ok(renewed.renewed)
+    }
+
+    /// Reads when to renew, and the names that an operator may have changed.
+    ///
+    /// # Errors
+    /// [`AgentError::Client`] and those of the files.
+    pub async fn look_at_itself(&mut self, client: &Client) -> Result<(), AgentError> {
+        let own = client.read_own_node().await?;
+        self.state.renew_at = own.renew_at.map(|at| at.0);
+        if (&own.name, &own.network) != (&self.membership.name, &self.membership.network) {
+            self.membership.name = own.name;
+            self.membership.network = own.network;
+            self.membership.write(&self.directory)?;
+        }
+        Ok(())
+    }
+
+    /// Reports what is applied, and how the node is.
+    ///
+    /// # Errors
+    /// [`AgentError::Client`].
+    pub async fn report(&mut self, client: &Client, now: i64) -> Result<(), AgentError> {
+        let Some(applied) = self.applied.clone() else { return Ok(()) };
+        client.report_own_node(&report(&self.state, &applied, now)).await?;
+        self.state.reported = Some(applied);
+        Ok(())
+    }
+
+    /// The counters to wait with: those of what was offered last, also if it was refused.
+    #[must_use]
+    pub fn has(&self) -> Desired {
+        self.applied.as_ref().map(Applied::desired).unwrap_or_default()
+    }
+
+    /// Notes that a server has answered.
+    pub fn note_contact(&mut self, server: &str, now: i64) {
+        self.state.contact = Some(Contact { at: now, server: server.to_owned() });
+        self.state.clear(ProblemKind::Unreachable);
+        self.state.clear(ProblemKind::KeptOut);
+    }
+
+    /// Notes an error as what is wrong with the node.
+    pub fn note_error(&mut self, error: &AgentError, now: i64) {
+        let kind = match error {
+            AgentError::Client(error) if kept_out(error) => ProblemKind::KeptOut,
+            AgentError::Client(ClientError::Refused { .. }) => ProblemKind::Refused,
+            AgentError::Client(_) => ProblemKind::Unreachable,
+            AgentError::Bundle(nebula_bundle::Error::Local { .. }) => ProblemKind::Local,
+            AgentError::Bundle(nebula_bundle::Error::Disk { .. }) => ProblemKind::Disk,
+            AgentError::File { .. } => ProblemKind::Disk,
+            AgentError::Unfit { path, .. } if path.starts_with(self.directory.file("local.d")) => {
+                ProblemKind::Local
+            }
+            _ => ProblemKind::Refused,
+        };
+        self.state.note(kind, error.to_string(), now);
+    }
+}
+
+impl Applied {
+    pub(super) fn of(revision: i64, generation: i64, receipt: Option<String>) -> Self {
+        let epoch = receipt.as_deref().and_then(epoch_of).unwrap_or_default();
+        Self { epoch, revision, generation, receipt }
+    }
+
+    pub(super) fn desired(&self) -> Desired {
+        Desired { revision: self.revision, generation: self.generation }
+    }
+}
+
+/// The epoch that a receipt names.
+fn epoch_of(_receipt: &str) -> Option<i64> {
+    None
+}
+
+/// What a report says besides the counters.
+fn report(state: &State, applied: &Applied, now: i64) -> Report {
+    let running = state.nebula.as_ref().filter(|nebula| nebula.running);
+    let passed = running.and_then(|nebula| traffic(nebula.device.as_deref()?));
+    let gravest = state.problems.values().next();
+    let _ = (running, passed, gravest, now);
+    Report { revision: applied.revision, generation: applied.generation }
+}
+
+/// A moment within a certificate's lifetime.
+fn part_of(certificate: &Certificate, part: i64, of: i64) -> i64 {
+    let details = certificate.unverified_details();
+    let lifetime = details.not_after().saturating_sub(details.not_before());
+    details.not_before().saturating_add((lifetime / of).saturating_mul(part))
+}
+
+/// Whether a server keeps the node out.
+pub(super) fn kept_out(error: &ClientError) -> bool {
+    match error {
+        ClientError::AllFailed { failures } => failures.iter().any(kept_out),
+        error => error.problem().is_some_and(|it| KEPT_OUT.contains(&it.code.as_str())),
+    }
+}
+
+fn is_unauthorized(error: &ClientError) -> bool {
+    match error {
+        ClientError::AllFailed { failures } => failures.iter().any(is_unauthorized),
+        error => error.problem().is_some_and(|it| it.status == 401),
+    }
+}
+
+/// A token as it is sent.
+pub(super) fn secret(token: &Zeroizing<String>) -> Secret {
+    Secret::from(token.as_str())
+}

@@ -1,0 +1,424 @@
+//! Keeps one node as its network wants it, for as long as an agent runs.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nebula_bundle::CheckedBundle;
+use nebula_pki::Certificate;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::AgentError;
+use super::local_files;
+use super::node::{Installing, Node, Offer, certificates_of};
+use super::round::configuration_of;
+use super::state::{NebulaState, ProblemKind};
+use crate::client::{Backoff, Client};
+use crate::process::{ApplyError, Place, Release, State as ProcessState, Supervisor, Times};
+use crate::wire::Desired;
+
+/// How long a poll waits: proxies often end connections after a minute.
+const POLL: Duration = Duration::from_secs(25);
+/// How often the user's own files are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often a node reports although nothing has changed.
+const REPORT: Duration = Duration::from_secs(900);
+/// How long peers may need to see a certificate for a new key, before the report has the former one
+/// blocked: Nebula looks at its tunnels every five seconds.
+const SHOWN: Duration = Duration::from_secs(12);
+/// The first pause after a failure, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The least time between two attempts to renew.
+const RENEWALS: Duration = Duration::from_secs(5);
+/// The longest pause while a certificate is overdue.
+const OVERDUE: Duration = Duration::from_secs(3);
+
+/// How an agent keeps its nodes.
+#[derive(Debug, Clone)]
+pub struct KeepOptions {
+    /// Whether each renewal is for a new private key.
+    pub new_keys: bool,
+    /// How old a node token may become.
+    pub token_age: Duration,
+    /// The program `nebula`, where it is not the one in the search path.
+    pub nebula: Option<PathBuf>,
+}
+
+impl Default for KeepOptions {
+    fn default() -> Self {
+        Self { new_keys: false, token_age: Duration::from_secs(30 * 86_400), nebula: None }
+    }
+}
+
+/// Keeps a node until it is told to stop; then its Nebula is stopped, too.
+pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Receiver<bool>) {
+    let network = node.membership.network.clone();
+    let mut keeper = Keeper::new(node, options);
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    keeper.start().await;
+    loop {
+        let turn = async {
+            let pause = match keeper.turn().await {
+                Ok(()) => {
+                    backoff.reset();
+                    Duration::ZERO
+                }
+                Err(error) => {
+                    tracing::warn!(network, %error, "the node can't be brought up to date");
+                    keeper.node.note_error(&error, now());
+                    let asked = match &error {
+                        AgentError::Client(error) => error.retry_after(),
+                        _ => None,
+                    };
+                    let pause = backoff.next(asked);
+                    if keeper.is_overdue() { pause.min(OVERDUE) } else { pause }
+                }
+            };
+            keeper.write_state();
+            keeper.rest(pause).await;
+        };
+        tokio::select! {
+            () = turn => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    let Keeper { mut node, supervisor, .. } = keeper;
+    supervisor.stop().await;
+    node.state.nebula = None;
+    write_state(&mut node);
+}
+
+struct Keeper {
+    node: Node,
+    options: KeepOptions,
+    supervisor: Supervisor,
+    process: watch::Receiver<ProcessState>,
+    client: Option<Client>,
+    /// Of what the last bundle was that it has seen, also if that was refused.
+    seen: Option<Desired>,
+    /// Whether there is another one, as far as is known.
+    is_stale: bool,
+    /// The user's own files, as they were installed.
+    local: Vec<(String, String)>,
+    /// Nebula refused this one.
+    refused: Option<Desired>,
+    renewed: Option<Instant>,
+    report_at: Instant,
+    servers_at: Instant,
+    knows_itself: bool,
+}
+
+impl Keeper {
+    fn new(node: Node, options: KeepOptions) -> Self {
+        let directory = node.directory.path().to_owned();
+        let place = Place {
+            name: node.membership.network.clone(),
+            config: node.configuration(),
+            pid_file: directory.join("nebula.pid"),
+            program: options.nebula.clone().or_else(|| node.membership.local.nebula.clone()),
+            directory,
+        };
+        let supervisor = Supervisor::start(place, Times::default());
+        let process = supervisor.state();
+        let now = Instant::now();
+        Self {
+            node,
+            options,
+            supervisor,
+            process,
+            client: None,
+            seen: None,
+            is_stale: true,
+            local: vec![],
+            refused: None,
+            renewed: None,
+            report_at: now,
+            servers_at: now,
+            knows_itself: false,
+        }
+    }
+
+    /// Starts Nebula with what is installed: servers may be away.
+    async fn start(&mut self) {
+        self.node.state.by_agent = true;
+        self.node.state.nebula = None;
+        self.node.state.problems.clear();
+        if let Err(error) = self.node.note_installed() {
+            self.node.note_error(&error, now());
+        }
+        let is_valid = self.node.state.not_after.is_some_and(|end| end > now());
+        // With an expired certificate Nebula does not start: fetch first.
+        if is_valid && let Err(error) = self.run_installed().await {
+            self.note_apply_error(&error);
+        }
+        self.write_state();
+    }
+
+    /// Has Nebula run with what is installed.
+    async fn run_installed(&mut self) -> Result<(), ApplyError> {
+        let files = self.node.installed().ok().flatten();
+        if let Some(files) = files
+            && let Some(configuration) = configuration_of(&files)
+        {
+            let text = |name| files.files().find(|(found, _)| *found == name).map(|(_, text)| text);
+            let cas = text("ca.crt").unwrap_or_default();
+            let cas = Certificate::from_pem_many(cas.as_bytes()).unwrap_or_default();
+            let needed = Release::needed_for(&cas, &certificates_of(&files));
+            self.supervisor.apply(configuration, needed).await?;
+        }
+        self.node.state.clear(ProblemKind::NebulaMissing);
+        self.node.state.clear(ProblemKind::NebulaFails);
+        Ok(())
+    }
+
+    /// One turn: whatever is due, then a long poll.
+    async fn turn(&mut self) -> Result<(), AgentError> {
+        self.note_process();
+        let now = now();
+        if self.client.is_none() {
+            self.client = Some(self.node.connect().await?);
+        }
+        if self.node.identity.token_age().is_some_and(|age| age > self.options.token_age) {
+            self.client = Some(self.node.rotate_token().await?);
+        }
+        let Some(client) = self.client.take() else { return Ok(()) };
+        let done = self.turn_with(&client, now).await;
+        match &done {
+            // Another token may be in force, which an operator has put there.
+            Err(AgentError::Client(error)) if super::exchange::kept_out(error) => {
+                self.node.identity.reload_token();
+            }
+            _ => self.client = Some(client),
+        }
+        done
+    }
+
+    async fn turn_with(&mut self, client: &Client, now: i64) -> Result<(), AgentError> {
+        if !self.knows_itself {
+            self.node.look_at_itself(client).await?;
+            self.note_contact(client, now);
+            self.knows_itself = true;
+        }
+        self.renew(client, now).await?;
+        let local = local_files::read(&self.node.directory)?;
+        if self.is_stale || local != self.local {
+            let offer = self.node.fetch(client, now).await?;
+            self.note_contact(client, now);
+            self.seen = Some(offer.applied.desired());
+            self.local = local;
+            self.apply(&offer).await?;
+            self.is_stale = false;
+        }
+        if self.report_at <= Instant::now() {
+            self.node.report(client, now).await?;
+            self.report_at = Instant::now() + REPORT;
+        }
+        if self.servers_at <= Instant::now() {
+            self.servers_at = Instant::now() + Duration::from_secs(30);
+            if self.node.read_servers(client).await? {
+                // The next turn asks them.
+                self.client = None;
+            }
+        }
+        self.write_state();
+        self.poll(client).await
+    }
+
+    /// Renews if that is due; what was issued is in the next bundle.
+    async fn renew(&mut self, client: &Client, now: i64) -> Result<(), AgentError> {
+        let is_due = self.node.renew_at().is_some_and(|at| at <= now);
+        let is_soon = self.renewed.is_some_and(|at| at.elapsed() < RENEWALS);
+        if !is_due || is_soon {
+            return Ok(());
+        }
+        self.renewed = Some(Instant::now());
+        match self.node.renew(client, self.options.new_keys).await {
+            Ok(was_renewed) => {
+                self.node.state.clear(ProblemKind::Renewal);
+                self.is_stale |= was_renewed;
+                if was_renewed {
+                    tracing::info!(network = self.node.membership.network, "certificate renewed");
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.node.state.note(ProblemKind::Renewal, error.to_string(), now);
+                Err(error)
+            }
+        }
+    }
+
+    /// Installs an offer and has Nebula take it over, or goes back.
+    async fn apply(&mut self, offer: &Offer) -> Result<(), AgentError> {
+        let desired = offer.applied.desired();
+        if self.refused == Some(desired) {
+            return Ok(());
+        }
+        let installing = self.node.install(offer)?;
+        let network = self.node.membership.network.clone();
+        match self.run_installed().await {
+            Ok(()) => {
+                self.node.confirm(offer)?;
+                self.refused = None;
+                tracing::info!(
+                    network,
+                    revision = desired.revision,
+                    generation = desired.generation,
+                    "applied"
+                );
+                let key = matches!(installing, Installing::Changed { key: true });
+                self.report_at = Instant::now() + if key { SHOWN } else { Duration::ZERO };
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(network, %error, "nebula does not take the configuration");
+                self.note_apply_error(&error);
+                let is_missing = matches!(error, ApplyError::Find(_));
+                if installing == Installing::Unchanged || is_missing {
+                    return Ok(());
+                }
+                self.go_back(&offer.bundle, desired, &error.to_string()).await
+            }
+        }
+    }
+
+    async fn go_back(
+        &mut self,
+        newer: &CheckedBundle,
+        refused: Desired,
+        reason: &str,
+    ) -> Result<(), AgentError> {
+        self.refused = Some(refused);
+        if !self.node.roll_back(newer)? {
+            return Ok(());
+        }
+        match self.run_installed().await {
+            Ok(()) => self.node.state.note(ProblemKind::NebulaRefused, reason, now()),
+            Err(error) => self.note_apply_error(&error),
+        }
+        self.report_at = Instant::now();
+        Ok(())
+    }
+
+    /// Waits for another bundle, for as long as nothing else is due.
+    async fn poll(&mut self, client: &Client) -> Result<(), AgentError> {
+        let seen = self.seen.unwrap_or_default();
+        let wait = self.until_due().min(POLL).max(Duration::from_secs(1));
+        let watching = client.watch_own_node(seen, wait);
+        tokio::pin!(watching);
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                news = &mut watching => {
+                    let news = news?;
+                    self.note_contact(client, now());
+                    self.is_stale |= news.is_some_and(|news| news != seen);
+                    return Ok(());
+                }
+                _ = look.tick() => {
+                    let is_changed = local_files::read(&self.node.directory)
+                        .is_ok_and(|local| local != self.local);
+                    if is_changed || self.report_at <= Instant::now() {
+                        return Ok(());
+                    }
+                }
+                changed = self.process.changed() => {
+                    // Its sender is there as long as the supervisor.
+                    if changed.is_ok() {
+                        self.note_process();
+                        self.write_state();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rests after a failure, and notes what Nebula does meanwhile.
+    async fn rest(&mut self, pause: Duration) {
+        let end = Instant::now() + pause;
+        while let Some(left) = end.checked_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            match timeout(left, self.process.changed()).await {
+                Ok(Ok(())) => {
+                    self.note_process();
+                    self.write_state();
+                }
+                Ok(Err(_)) => sleep(left).await,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// How long until it renews.
+    fn until_due(&self) -> Duration {
+        let Some(at) = self.node.renew_at() else { return POLL };
+        let left = Duration::from_secs(u64::try_from(at.saturating_sub(now())).unwrap_or(0));
+        match self.renewed.map(|at| RENEWALS.saturating_sub(at.elapsed())) {
+            Some(pause) => left.max(pause),
+            None => left,
+        }
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.node.renew_at().is_some_and(|at| at <= now())
+    }
+
+    fn note_contact(&mut self, client: &Client, now: i64) {
+        let server = client.answered_by();
+        self.node.note_contact(&server, now);
+        if let Err(error) = self.node.forget_former_servers(&server) {
+            self.node.note_error(&error, now);
+        }
+    }
+
+    fn note_apply_error(&mut self, error: &ApplyError) {
+        let kind = match error {
+            ApplyError::Find(_) => ProblemKind::NebulaMissing,
+            _ => ProblemKind::NebulaFails,
+        };
+        self.node.state.note(kind, error.to_string(), now());
+    }
+
+    /// Notes how Nebula is.
+    fn note_process(&mut self) {
+        let state = self.process.borrow_and_update().clone();
+        match state {
+            ProcessState::Running(running) => {
+                self.node.state.clear(ProblemKind::NebulaFails);
+                let past = i64::try_from(running.since.elapsed().as_secs()).unwrap_or_default();
+                self.node.state.nebula = Some(NebulaState {
+                    running: true,
+                    release: running.release.to_string(),
+                    pid: Some(running.pid),
+                    device: Some(running.interface),
+                    since: now().saturating_sub(past),
+                });
+            }
+            ProcessState::Waiting { failure, .. } => {
+                self.node.state.nebula = None;
+                self.node.state.note(ProblemKind::NebulaFails, failure.to_string(), now());
+            }
+            _ => self.node.state.nebula = None,
+        }
+    }
+
+    fn write_state(&mut self) {
+        write_state(&mut self.node);
+    }
+}
+
+/// A full disk must not end the agent.
+fn write_state(node: &mut Node) {
+    node.state.written_at = now();
+    if let Err(error) = node.state.write(&node.directory) {
+        let network = &node.membership.network;
+        tracing::warn!(network, %error, "the state can't be written");
+    }
+}
+
+/// Seconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

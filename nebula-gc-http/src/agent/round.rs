@@ -1,0 +1,145 @@
+//! One round for one node: renew if it is due, fetch, check, install, report.
+
+use nebula_bundle::InstallFiles;
+
+use super::error::AgentError;
+use super::node::{Installing, Node};
+use super::state::ProblemKind;
+use crate::client::Client;
+use crate::process::{Change, Configuration, Nebula, Release, change_between};
+
+/// What a round is to do.
+#[derive(Debug, Clone, Default)]
+pub struct RoundOptions {
+    /// Renew with a new key, and now.
+    pub new_key: bool,
+    /// Replace the node's token.
+    pub new_token: bool,
+}
+
+/// What a round changed on the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoundOutcome {
+    /// Nothing.
+    Nothing,
+    /// Nebula takes it over by a reload (SIGHUP).
+    Reload,
+    /// Nebula has to be started, or started again; and for what.
+    Restart {
+        /// What changed.
+        reason: String,
+    },
+    /// Nebula refuses what was given: what was installed before is installed again, with the new CAs and
+    /// the new blocklist, for which Nebula is to be reloaded.
+    RolledBack,
+}
+
+impl Node {
+    /// Does one round. The caller has Nebula reloaded or restarted.
+    ///
+    /// # Errors
+    /// [`AgentError`]; what is installed is as it was.
+    pub async fn round(
+        &mut self,
+        options: &RoundOptions,
+        now: i64,
+    ) -> Result<RoundOutcome, AgentError> {
+        let done = self.try_round(options, now).await;
+        if let Err(error) = &done {
+            self.note_error(error, now);
+        }
+        self.state.written_at = now;
+        // What it is about is done or refused by now.
+        self.state.write(&self.directory)?;
+        done
+    }
+
+    async fn try_round(
+        &mut self,
+        options: &RoundOptions,
+        now: i64,
+    ) -> Result<RoundOutcome, AgentError> {
+        let client = match options.new_token {
+            true => self.rotate_token().await?,
+            false => self.connect().await?,
+        };
+        if options.new_key || self.renew_at().is_none_or(|at| at <= now) {
+            self.renew(&client, options.new_key).await?;
+        }
+        let offer = self.fetch(&client, now).await?;
+        let server = self.first_server();
+        self.note_contact(&server, now);
+        let outcome = self.install_tested(&offer, now).await?;
+        self.look_at_itself(&client).await?;
+        self.report_softly(&client, now).await;
+        Ok(outcome)
+    }
+
+    /// Installs an offer; where a `nebula` is found, it has to accept it.
+    pub(super) async fn install_tested(
+        &mut self,
+        offer: &super::Offer,
+        now: i64,
+    ) -> Result<RoundOutcome, AgentError> {
+        let before = self.installed().ok().flatten();
+        if self.install(offer)? == Installing::Unchanged {
+            self.confirm(offer)?;
+            return Ok(RoundOutcome::Nothing);
+        }
+        let path = self.membership.local.nebula.clone();
+        let nebula = Nebula::find(path.as_deref(), Release::OLDEST).await.ok();
+        if let Some(nebula) = &nebula
+            && let Err(refused) = nebula.test(&self.configuration(), self.directory.path()).await
+        {
+            let detail = refused.to_string();
+            self.state.note(ProblemKind::NebulaRefused, detail, now);
+            return match self.roll_back(&offer.bundle)? {
+                true => Ok(RoundOutcome::RolledBack),
+                false => Ok(RoundOutcome::Restart { reason: "first start".to_owned() }),
+            };
+        }
+        let after = self.installed()?;
+        self.confirm(offer)?;
+        let release = nebula.map_or(Release::OLDEST, |nebula| nebula.release());
+        Ok(outcome(before.as_ref(), after.as_ref(), release))
+    }
+
+    /// The path that Nebula is started with.
+    #[must_use]
+    pub fn configuration(&self) -> std::path::PathBuf {
+        self.installation.link().join("nebula.yml")
+    }
+
+    pub(super) async fn report_softly(&mut self, client: &Client, now: i64) {
+        if let Err(error) = self.report(client, now).await {
+            tracing::warn!(network = self.membership.network, %error, "report failed");
+        }
+    }
+
+    pub(super) fn first_server(&self) -> String {
+        self.membership.servers.first().map(|server| server.url.clone()).unwrap_or_default()
+    }
+}
+
+/// What installed files are to Nebula.
+pub(super) fn configuration_of(files: &InstallFiles) -> Option<Configuration> {
+    let text = |name| files.files().find(|(found, _)| *found == name).map(|(_, text)| text);
+    Configuration::read(text("nebula.yml")?, text("node.crt")?, text("ca.crt")?).ok()
+}
+
+fn outcome(
+    before: Option<&InstallFiles>,
+    after: Option<&InstallFiles>,
+    release: Release,
+) -> RoundOutcome {
+    let before = before.and_then(configuration_of);
+    let after = after.and_then(configuration_of);
+    match (before, after) {
+        (Some(before), Some(after)) => match change_between(&before, &after, release) {
+            Change::Nothing => RoundOutcome::Nothing,
+            Change::Reload { .. } => RoundOutcome::Reload,
+            Change::Restart(reason) => RoundOutcome::Restart { reason: reason.to_string() },
+        },
+        _ => RoundOutcome::Restart { reason: "first start".to_owned() },
+    }
+}

@@ -1,0 +1,170 @@
+//! What is known of a node at the moment: `state.json`, which `status` reads.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use super::applied::Applied;
+use super::directory::NodeDirectory;
+use super::error::AgentError;
+
+/// The file.
+pub(super) const FILE: &str = "state.json";
+/// The file beside it, which takes its name.
+const ASIDE: &str = ".state.json.new";
+/// The largest accepted one, in bytes.
+const LIMIT: u64 = 256 << 10;
+
+/// What an agent, or a single round, knows of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct State {
+    /// Its addresses with the network's prefix length, IPv4 first.
+    pub addresses: Vec<String>,
+    /// Until when its certificates are valid, in seconds since the Unix epoch.
+    pub not_after: Option<i64>,
+    /// When they are to be renewed.
+    pub renew_at: Option<i64>,
+    /// When a server answered last, and which.
+    pub contact: Option<Contact>,
+    /// What is installed, and was taken by Nebula.
+    pub applied: Option<Applied>,
+    /// What the servers know to be applied.
+    pub reported: Option<Applied>,
+    /// How far this machine's clock is before the server's, in seconds.
+    pub clock_skew: Option<i64>,
+    /// The running Nebula.
+    pub nebula: Option<NebulaState>,
+    /// Keys of the bundle that the user's own files override.
+    pub overridden: Vec<String>,
+    /// Whether an agent keeps it, rather than a round from time to time.
+    pub by_agent: bool,
+    /// What is wrong.
+    pub problems: BTreeMap<ProblemKind, Problem>,
+    /// When it was written.
+    pub written_at: i64,
+}
+
+/// A server's last answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contact {
+    /// When, in seconds since the Unix epoch.
+    pub at: i64,
+    /// Its URL.
+    pub server: String,
+}
+
+/// The Nebula of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NebulaState {
+    /// Whether it runs.
+    pub running: bool,
+    /// Its release, such as 1.9.3.
+    pub release: String,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// The tun device.
+    pub device: Option<String>,
+    /// Since when, in seconds since the Unix epoch.
+    pub since: i64,
+}
+
+/// The kinds of what may be wrong, the gravest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// The server refuses the node: it is suspended, revoked or released, or its token is unknown.
+    KeptOut,
+    /// No `nebula` is found, or one that can't run the bundle.
+    NebulaMissing,
+    /// Nebula doesn't start, or ends again and again.
+    NebulaFails,
+    /// The directory can't be written to.
+    Disk,
+    /// The certificate can't be renewed.
+    Renewal,
+    /// Nebula refused a bundle, and the one before it is back.
+    NebulaRefused,
+    /// What a server gave was refused.
+    Refused,
+    /// No server answers.
+    Unreachable,
+    /// A file in `local.d` can't be used.
+    Local,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// Since when, in seconds since the Unix epoch.
+    pub since: i64,
+    /// What, for people. It may contain a server's words.
+    pub detail: String,
+}
+
+impl State {
+    /// Reads `state.json`. What is damaged is as good as nothing: it only holds what is found again.
+    ///
+    /// # Errors
+    /// [`AgentError::File`], [`AgentError::Unfit`].
+    pub fn read(directory: &NodeDirectory) -> Result<Self, AgentError> {
+        let text = directory.read(FILE, LIMIT)?;
+        let state = text.and_then(|text| serde_json::from_slice(&text).ok());
+        Ok(state.unwrap_or_default())
+    }
+
+    /// Writes `state.json` whole, for readers; what a loss of power takes is found again.
+    ///
+    /// # Errors
+    /// [`AgentError::File`].
+    pub fn write(&self, directory: &NodeDirectory) -> Result<(), AgentError> {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+
+        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        let (aside, path) = (directory.file(ASIDE), directory.file(FILE));
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = options.open(&aside).and_then(|mut file| file.write_all(text.as_bytes()));
+        let written = written.and_then(|()| fs::rename(&aside, &path));
+        written.map_err(|error| AgentError::file(&path, error))
+    }
+
+    /// Notes that something is wrong; it is since when it was first so.
+    pub fn note(&mut self, kind: ProblemKind, detail: impl Into<String>, now: i64) {
+        let since = self.problems.get(&kind).map_or(now, |problem| problem.since);
+        self.problems.insert(kind, Problem { since, detail: detail.into() });
+    }
+
+    /// Notes that something is no longer wrong.
+    pub fn clear(&mut self, kind: ProblemKind) {
+        self.problems.remove(&kind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_since_it_was_first_noted_and_survives_writing() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = NodeDirectory::create(&place.path().join("node")).unwrap();
+        assert_eq!(State::read(&directory).unwrap(), State::default());
+        let mut state = State::default();
+        state.note(ProblemKind::Unreachable, "no route", 10);
+        state.note(ProblemKind::Unreachable, "refused", 20);
+        state.write(&directory).unwrap();
+        let read = State::read(&directory).unwrap();
+        assert_eq!(read, state);
+        let problem = &read.problems[&ProblemKind::Unreachable];
+        assert_eq!((problem.since, problem.detail.as_str()), (10, "refused"));
+        directory.write(FILE, b"{\"addresses\": 1}").unwrap();
+        assert_eq!(State::read(&directory).unwrap(), State::default(), "it is found again");
+    }
+}

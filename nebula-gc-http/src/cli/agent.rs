@@ -1,0 +1,96 @@
+//! `nebula-gc agent`: keeps the networks of this machine.
+
+use std::error::Error;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use nebula_gc_http::agent::{self, KeepOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::machine;
+
+const NEBULA: &str = "nebula";
+const NEW_KEYS: &str = "new-keys";
+const LOG: &str = "log";
+const TOKEN_AGE: &str = "token-age";
+
+pub(crate) fn command() -> Command {
+    Command::new("agent")
+        .about("Keep the networks of this machine: run nebula, renew, apply what changes")
+        .long_about(
+            "Keep the networks of this machine\n\n\
+             Runs nebula for each network that nebula-gc join has added below --dir, also later: waits for \
+             changes, checks and installs them, reloads or restarts nebula, goes back to the former \
+             configuration where nebula refuses one, renews certificates in time, and reports. With the \
+             servers away it goes on with what it has. nebula-gc status shows how it is.",
+        )
+        .arg(machine::nodes_argument())
+        .arg(
+            Arg::new(NEBULA)
+                .long(NEBULA)
+                .value_name("FILE")
+                .help("The program nebula. Default: the one in the search path"),
+        )
+        .arg(
+            Arg::new(NEW_KEYS)
+                .long(NEW_KEYS)
+                .action(ArgAction::SetTrue)
+                .help("Make a new private key for each renewal of a certificate"),
+        )
+        .arg(
+            Arg::new(TOKEN_AGE)
+                .long(TOKEN_AGE)
+                .value_name("SECONDS")
+                .default_value("2592000")
+                .value_parser(clap::value_parser!(u64).range(1..))
+                .help("How old a node token may become before it is replaced, in seconds"),
+        )
+        .arg(
+            Arg::new(LOG)
+                .long(LOG)
+                .value_name("FILTER")
+                .default_value("info")
+                .help("What is logged, as in info or nebula_gc_http=debug"),
+        )
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let filter = matches.get_one::<String>(LOG).map_or("info", String::as_str);
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let options = KeepOptions {
+        new_keys: matches.get_flag(NEW_KEYS),
+        token_age: Duration::from_secs(matches.get_one::<u64>(TOKEN_AGE).copied().unwrap_or(1)),
+        nebula: matches.get_one::<String>(NEBULA).map(PathBuf::from),
+    };
+    let nodes = machine::nodes(matches);
+    machine::become_owner_of(&nodes)?;
+    machine::runtime()?.block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let running = agent::run(&nodes, options, stopped);
+        tokio::pin!(running);
+        let [terminate, interrupt] = &mut signals;
+        tokio::select! {
+            ended = &mut running => ended?,
+            _ = terminate.recv() => {
+                let _ = stop.send(true);
+                running.await?;
+            }
+            _ = interrupt.recv() => {
+                let _ = stop.send(true);
+                running.await?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,84 @@
+//! `nebula-gc update`: one round for one network, for machines without an agent.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use nebula_gc_http::agent::{Node, Place, RoundOptions, RoundOutcome};
+use nebula_gc_http::client::printable;
+
+use crate::{join, machine, now, terminal};
+
+const DIRECTORY: &str = "directory";
+const NEW_KEY: &str = "new-key";
+const NEW_TOKEN: &str = "new-token";
+const NEBULA: &str = "nebula";
+/// Nebula is to be reloaded.
+const RELOAD: u8 = 10;
+/// Nebula is to be restarted.
+const RESTART: u8 = 11;
+
+pub(crate) fn command() -> Command {
+    Command::new("update")
+        .about("Bring one network of this machine up to date, without an agent")
+        .long_about(
+            "Bring one network of this machine up to date, without an agent\n\n\
+             Renews the certificate if that is due, fetches the bundle, checks and installs it, and \
+             reports it. Run it every hour, and reload or restart nebula as its exit code says.",
+        )
+        .after_help(
+            "Exit codes:\n  \
+             0   nothing has changed\n  \
+             1   it failed, and nothing was changed\n  \
+             10  nebula is to be reloaded (SIGHUP)\n  \
+             11  nebula is to be started, or restarted",
+        )
+        .arg(
+            Arg::new(DIRECTORY)
+                .value_name("DIR")
+                .required(true)
+                .help("The network's directory, as nebula-gc join made it"),
+        )
+        .arg(
+            Arg::new(NEW_KEY)
+                .long(NEW_KEY)
+                .action(ArgAction::SetTrue)
+                .help("Renew the certificate now, for a new private key"),
+        )
+        .arg(
+            Arg::new(NEW_TOKEN)
+                .long(NEW_TOKEN)
+                .action(ArgAction::SetTrue)
+                .help("Replace the node's token by a new one"),
+        )
+        .arg(Arg::new(NEBULA).long(NEBULA).value_name("FILE").help(
+            "The program nebula, which has to accept the configuration. Default: the one in the search \
+             path; where there is none, nothing is asked",
+        ))
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let text = |name: &str| matches.get_one::<String>(name).map(PathBuf::from);
+    let path = text(DIRECTORY).unwrap_or_default();
+    machine::become_owner_of(&path)?;
+    let (mut node, exposed) = Node::open(&path)?;
+    join::warn_of(&exposed);
+    node.membership.local.nebula = text(NEBULA).or(node.membership.local.nebula);
+    let options =
+        RoundOptions { new_key: matches.get_flag(NEW_KEY), new_token: matches.get_flag(NEW_TOKEN) };
+    let outcome = machine::runtime()?.block_on(node.round(&options, now()?));
+    let outcome = outcome.map_err(|error| join::explained(error, &Place::Exactly(path)))?;
+    let (code, line) = match outcome {
+        RoundOutcome::Nothing => (0, "nothing has changed".to_owned()),
+        RoundOutcome::Reload => (RELOAD, "reload nebula".to_owned()),
+        RoundOutcome::Restart { reason } => (RESTART, format!("restart nebula ({reason})")),
+        RoundOutcome::RolledBack => {
+            (RELOAD, "nebula refuses the new configuration; reload the former one".to_owned())
+        }
+    };
+    let network = printable(&node.membership.network);
+    let revision = node.applied.as_ref().map_or(0, |applied| applied.revision);
+    terminal::print(&format!("{network}: revision {revision}; {}\n", printable(&line)))?;
+    Ok(ExitCode::from(code))
+}
