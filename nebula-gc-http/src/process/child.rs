@@ -47,8 +47,8 @@ impl Child {
         drop(command);
         let pid = process.id().ok_or(Failure::NotRunnable { kind: io::ErrorKind::NotFound })?;
         if let Err(error) = leftover::note(&place.pid_file, pid, nebula.program()) {
-            // It may have ended already; else it runs all the same.
-            tracing::debug!(nebula = place.name, %error, "the process can't be noted");
+            // It runs all the same, or has ended already.
+            tracing::warn!(nebula = place.name, %error, "can't write {}", place.pid_file.display());
         }
         Ok(Self { process, pid, release: nebula.release(), seen })
     }

@@ -23,12 +23,12 @@ struct Record {
     program: PathBuf,
 }
 
-/// Notes which process runs.
+/// Notes which process runs; nothing if it has ended.
 ///
 /// # Errors
 /// The file can't be written.
 pub(super) fn note(file: &Path, pid: u32, program: &Path) -> io::Result<()> {
-    let started = Started::of(pid).ok_or(io::ErrorKind::NotFound)?;
+    let Some(started) = Started::of(pid) else { return Ok(()) };
     let boot = boot().ok_or(io::ErrorKind::NotFound)?;
     let record = Record { pid, started: started.ticks, boot, program: program.to_owned() };
     let text = serde_json::to_string(&record)?;
@@ -37,7 +37,7 @@ pub(super) fn note(file: &Path, pid: u32, program: &Path) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
     let mut written = open.write(true).create(true).truncate(true).open(&aside)?;
     written.write_all(text.as_bytes())?;
-    fs::rename(&aside, file)
+    fs::rename(aside, file)
 }
 
 /// Takes the note away.

@@ -50,6 +50,12 @@ impl Line {
         Some(Self { level: Level::ERROR, message, fields: vec![], is_entry: false })
     }
 
+    /// In the place of so many others.
+    pub(super) fn left_out(count: u64) -> Self {
+        let message = format!("{count} lines were left out");
+        Self { level: Level::WARN, message, fields: vec![], is_entry: false }
+    }
+
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }

@@ -54,6 +54,7 @@ pub(super) fn read(name: String) -> io::Result<(PipeWriter, watch::Receiver<Seen
 
 /// Reads to the end, which comes when the process has ended.
 fn follow(mut pipe: PipeReader, seen: &watch::Sender<Seen>, log: &SyncSender<Line>) {
+    let mut log = Log { lines: log, left_out: 0 };
     let mut buffer = [0; 4096];
     let mut line = Vec::new();
     loop {
@@ -67,19 +68,36 @@ fn follow(mut pipe: PipeReader, seen: &watch::Sender<Seen>, log: &SyncSender<Lin
             let room = LINE_LIMIT.saturating_sub(line.len());
             line.extend_from_slice(part.get(..room).unwrap_or(part));
             if part.ends_with(b"\n") {
-                take(&line, seen, log);
+                take(&line, seen, &mut log);
                 line.clear();
             }
         }
     }
-    take(&line, seen, log);
+    take(&line, seen, &mut log);
 }
 
-fn take(bytes: &[u8], seen: &watch::Sender<Seen>, log: &SyncSender<Line>) {
+fn take(bytes: &[u8], seen: &watch::Sender<Seen>, log: &mut Log<'_>) {
     let Some(line) = Line::read(bytes) else { return };
     seen.send_if_modified(|seen| seen.take(&line));
-    // Where it is full, this line is not logged.
-    let _ = log.try_send(line);
+    log.take(line);
+}
+
+/// The lines that wait to be logged.
+struct Log<'a> {
+    lines: &'a SyncSender<Line>,
+    /// How many there was no room for, since the last that there was.
+    left_out: u64,
+}
+
+impl Log<'_> {
+    fn take(&mut self, line: Line) {
+        if self.left_out > 0 && self.lines.try_send(Line::left_out(self.left_out)).is_ok() {
+            self.left_out = 0;
+        }
+        if self.lines.try_send(line).is_err() {
+            self.left_out += 1;
+        }
+    }
 }
 
 impl Seen {
@@ -157,6 +175,18 @@ mod tests {
         let mut text = vec![b'x'; 1 << 20];
         text.extend(b"\nlevel=info msg=\"Caught HUP, reloading config\"\n");
         assert_eq!(seen(&text).await.reloads, 1);
+    }
+
+    #[test]
+    fn a_log_that_is_not_taken_stops_nothing_and_is_told_what_it_missed() {
+        let (lines, waiting) = mpsc::sync_channel(1);
+        let mut log = Log { lines: &lines, left_out: 0 };
+        for _ in 0..5 {
+            log.take(Line::read(b"level=info msg=a").unwrap());
+        }
+        assert_eq!(waiting.recv().unwrap().message, "a");
+        log.take(Line::read(b"level=info msg=b").unwrap());
+        assert_eq!(waiting.recv().unwrap().message, "4 lines were left out");
     }
 
     #[test]
