@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::AgentError;
+use super::exchange::kept_out;
 use super::local_files;
 use super::node::{Installing, Node, Offer, certificates_of};
 use super::round::configuration_of;
@@ -20,7 +21,10 @@ use crate::wire::Desired;
 /// How long a poll waits: proxies often end connections after a minute.
 const POLL: Duration = Duration::from_secs(25);
 /// How often the user's own files are looked at.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(1);
+/// How long after a change of the blocklist flows are judged anew. Nebula looks at its tunnels every five
+/// seconds.
+const JUDGEMENTS: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(30)];
 /// How often a node reports although nothing has changed.
 const REPORT: Duration = Duration::from_secs(900);
 /// How long peers may need to see a certificate for a new key, before the report has the former one
@@ -88,6 +92,13 @@ pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Rece
     write_state(&mut node);
 }
 
+/// How a turn ended.
+enum Turn {
+    Done,
+    /// There are other servers to ask from now on.
+    OtherServers,
+}
+
 struct Keeper {
     node: Node,
     options: KeepOptions,
@@ -102,6 +113,10 @@ struct Keeper {
     local: Vec<(String, String)>,
     /// Nebula refused this one.
     refused: Option<Desired>,
+    /// What is installed, since this agent runs.
+    installed: Option<Offer>,
+    /// When to have Nebula judge the flows in use anew.
+    judge_at: Vec<Instant>,
     renewed: Option<Instant>,
     report_at: Instant,
     servers_at: Instant,
@@ -131,6 +146,8 @@ impl Keeper {
             is_stale: true,
             local: vec![],
             refused: None,
+            installed: None,
+            judge_at: vec![],
             renewed: None,
             report_at: now,
             servers_at: now,
@@ -185,15 +202,17 @@ impl Keeper {
         let done = self.turn_with(&client, now).await;
         match &done {
             // Another token may be in force, which an operator has put there.
-            Err(AgentError::Client(error)) if super::exchange::kept_out(error) => {
+            Err(AgentError::Client(error)) if kept_out(error) => {
                 self.node.identity.reload_token();
             }
+            // The next turn asks other servers.
+            Ok(Turn::OtherServers) => {}
             _ => self.client = Some(client),
         }
-        done
+        done.map(drop)
     }
 
-    async fn turn_with(&mut self, client: &Client, now: i64) -> Result<(), AgentError> {
+    async fn turn_with(&mut self, client: &Client, now: i64) -> Result<Turn, AgentError> {
         if !self.knows_itself {
             self.node.look_at_itself(client).await?;
             self.note_contact(client, now);
@@ -209,6 +228,7 @@ impl Keeper {
             self.apply(&offer).await?;
             self.is_stale = false;
         }
+        self.judge().await?;
         if self.report_at <= Instant::now() {
             self.node.report(client, now).await?;
             self.report_at = Instant::now() + REPORT;
@@ -216,12 +236,13 @@ impl Keeper {
         if self.servers_at <= Instant::now() {
             self.servers_at = Instant::now() + Duration::from_secs(30);
             if self.node.read_servers(client).await? {
-                // The next turn asks them.
-                self.client = None;
+                return Ok(Turn::OtherServers);
             }
         }
+        self.note_process();
         self.write_state();
-        self.poll(client).await
+        self.poll(client).await?;
+        Ok(Turn::Done)
     }
 
     /// Renews if that is due; what was issued is in the next bundle.
@@ -266,6 +287,7 @@ impl Keeper {
                     generation = desired.generation,
                     "applied"
                 );
+                self.plan_judgements(offer);
                 let key = matches!(installing, Installing::Changed { key: true });
                 self.report_at = Instant::now() + if key { SHOWN } else { Duration::ZERO };
                 Ok(())
@@ -280,6 +302,32 @@ impl Keeper {
                 self.go_back(&offer.bundle, desired, &error.to_string()).await
             }
         }
+    }
+
+    /// A peer whose certificate was blocked may have another one, with less groups. Its flows were judged
+    /// by the former one, and go on until the firewall changes once the peer has shown the new one, which
+    /// takes as long as it takes Nebula to look at its tunnels.
+    fn plan_judgements(&mut self, offer: &Offer) {
+        let blocks = |offer: &Offer| offer.bundle.config().pki.blocklist.clone();
+        let before = self.installed.as_ref().map(blocks).unwrap_or_default();
+        if blocks(offer).iter().any(|blocked| !before.contains(blocked)) {
+            let now = Instant::now();
+            self.judge_at = JUDGEMENTS.iter().map(|after| now + *after).collect();
+        }
+        self.installed = Some(offer.clone());
+    }
+
+    /// Has Nebula judge all flows anew, by a reload that changes nothing else.
+    async fn judge(&mut self) -> Result<(), AgentError> {
+        let is_due = self.judge_at.iter().any(|at| *at <= Instant::now());
+        self.judge_at.retain(|at| *at > Instant::now());
+        if let Some(offer) = self.installed.as_ref().filter(|_| is_due) {
+            self.node.touch(&offer.bundle)?;
+            if let Err(error) = self.run_installed().await {
+                self.note_apply_error(&error);
+            }
+        }
+        Ok(())
     }
 
     async fn go_back(
@@ -318,7 +366,9 @@ impl Keeper {
                 _ = look.tick() => {
                     let is_changed = local_files::read(&self.node.directory)
                         .is_ok_and(|local| local != self.local);
-                    if is_changed || self.report_at <= Instant::now() {
+                    let now = Instant::now();
+                    let is_due = self.judge_at.iter().any(|at| *at <= now);
+                    if is_changed || is_due || self.report_at <= now {
                         return Ok(());
                     }
                 }

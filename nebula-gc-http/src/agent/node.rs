@@ -141,6 +141,17 @@ impl Node {
         })
     }
 
+    /// Installs the same once more, with another number for its firewall.
+    ///
+    /// # Errors
+    /// As [`install`](Self::install).
+    pub fn touch(&mut self, bundle: &CheckedBundle) -> Result<(), AgentError> {
+        let number = self.installed()?.map(|files| files.firewall_generation()).transpose()?;
+        let files = self.render(bundle, number.unwrap_or_default().saturating_add(1))?;
+        self.installation.install(&files)?;
+        Ok(())
+    }
+
     /// Notes that what was offered is installed and, where there is a Nebula, taken by it.
     ///
     /// # Errors
