@@ -38,11 +38,16 @@
 //! again after a pause. A creation may be repeated because it carries an idempotency key, which the
 //! typed calls make themselves.
 
+mod addresses;
 mod backoff;
+mod call;
 mod connect;
 mod error;
 mod link;
+mod networks;
 mod node;
+mod nodes;
+mod operators;
 mod pages;
 mod request;
 mod trust;
@@ -55,10 +60,13 @@ use hyper::header::{self, HeaderValue};
 use zeroize::Zeroizing;
 
 pub use self::backoff::Backoff;
+pub use self::call::{List, Tagged};
 use self::connect::Server;
 pub use self::error::{AddressFault, AnswerFault, ClientError, LinkFault, Problem};
 pub use self::link::{JoinLink, parse_pin};
 pub use self::node::{ArchiveFormat, FetchedBundle, new_node_token};
+pub use self::nodes::NodeQuery;
+pub use self::operators::EventQuery;
 pub use self::pages::Pages;
 pub use self::request::{Answer, Request};
 pub use crate::text::printable;

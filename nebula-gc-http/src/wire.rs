@@ -5,10 +5,40 @@
 //! refuses them. Times are seconds since the Unix epoch ([`Timestamp`]); ids are texts as the server
 //! writes them; states and kinds are words, of which newer servers may know more.
 
+mod ca;
 mod enroll;
+mod event;
+mod join_token;
+mod member;
+mod network;
 mod node;
+mod operator_key;
+mod page;
+mod pool;
+mod servers;
+mod tenant;
 mod values;
 
+pub use self::ca::{ActiveCa, Ca, ImportBody, ImportConflict, ImportReport, NewCa, RetireBody};
 pub use self::enroll::{Bundle, Enrolled, EnrollmentBody, Lighthouse};
+pub use self::event::{Event, EventOrder};
+pub use self::join_token::{JoinToken, NewJoinTokenBody};
+pub use self::member::{
+    Applied, BlockReport, Blocked, Certificate, NewBlockedBody, Node, NodeChangeBody, NodeRole,
+    NodeState, ReasonBody, RotatedNode, Unapplied,
+};
+pub use self::network::{
+    Curve, InitiatingVersion, Network, NetworkPatchBody, NewNetworkBody, SigningCa, Versions,
+};
 pub use self::node::{Desired, NodeToken, OwnCertificate, OwnNode, Renewal, Renewed, Report};
-pub use self::values::{Secret, Timestamp};
+pub use self::operator_key::{NewOperatorKeyBody, OperatorKey, Role, Scope, ScopeBody};
+pub use self::page::Page;
+pub use self::pool::{
+    Block, NewBlockBody, NewPoolBody, NewReservationBody, Pool, PoolPatchBody, Reservation,
+    ReservedFor, Usage,
+};
+pub use self::servers::{ServerBody, Servers, ServersBody};
+pub use self::tenant::{Tenant, TenantBody, TenantPatchBody};
+#[cfg(feature = "server")]
+pub(crate) use self::values::Id;
+pub use self::values::{Count, Secret, Timestamp};

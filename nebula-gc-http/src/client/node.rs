@@ -8,7 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::Method;
 use zeroize::Zeroizing;
 
-use super::{Answer, Client, ClientError, Key, Request};
+use super::call::tagged;
+use super::{Answer, Client, ClientError, Key, Request, Tagged};
+use crate::server_list::SignedServerList;
 use crate::wire::{
     Desired, Enrolled, EnrollmentBody, NodeToken, OwnNode, Renewal, Renewed, Report, Secret,
 };
@@ -111,6 +113,23 @@ impl Client {
         etag: Option<&str>,
     ) -> Result<Option<FetchedBundle>, ClientError> {
         self.fetch_bundle("/node/bundle", format, etag).await
+    }
+
+    /// Reads the servers that the node may ask: `GET /node/servers`. Nothing if it is still the list with
+    /// this ETag. The list is to be verified with the key that came with the enrolment.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn read_own_servers(
+        &self,
+        etag: Option<&str>,
+    ) -> Result<Option<Tagged<SignedServerList>>, ClientError> {
+        let mut request = Request::get("/node/servers");
+        if let Some(etag) = etag {
+            request = request.if_none_match(etag)?;
+        }
+        let answer = self.about_node(request).await?;
+        if answer.status == 304 { Ok(None) } else { tagged(&answer).map(Some) }
     }
 
     /// Renews the node's certificates, if they are due or it has another key: `POST /node/renew`.

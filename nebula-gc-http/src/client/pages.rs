@@ -34,6 +34,12 @@ impl<'a> Pages<'a> {
     /// # Errors
     /// As [`Client::send`].
     pub async fn next_page(&mut self) -> Result<Option<(Vec<Value>, Value)>, ClientError> {
+        Ok(self.turn_over().await?.map(|(items, page, _)| (items, page)))
+    }
+
+    pub(super) async fn turn_over(
+        &mut self,
+    ) -> Result<Option<(Vec<Value>, Value, Answer)>, ClientError> {
         if self.ended {
             return Ok(None);
         }
@@ -43,7 +49,7 @@ impl<'a> Pages<'a> {
         if !self.ended && self.cursor == before {
             return Err(answer.unexpected(AnswerFault::SamePage));
         }
-        Ok(Some((items, page)))
+        Ok(Some((items, page, answer)))
     }
 
     /// After the end, the items added since; for lists that only grow at their end.

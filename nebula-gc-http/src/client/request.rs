@@ -83,6 +83,12 @@ impl Request {
         self
     }
 
+    /// With those query parameters that have a value.
+    pub(super) fn filtered(self, filters: &[(&str, Option<&str>)]) -> Self {
+        let given = filters.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+        given.fold(self, |request, (name, value)| request.query(name, value))
+    }
+
     /// With a body of JSON.
     #[must_use]
     pub fn body(self, body: Value) -> Self {
@@ -246,6 +252,12 @@ impl Answer {
 
     pub(super) fn unexpected(&self, fault: AnswerFault) -> ClientError {
         ClientError::Unexpected { server: self.server.clone(), status: self.status, fault }
+    }
+
+    /// The body as text.
+    pub(super) fn body_text(&self) -> Result<String, ClientError> {
+        let text = std::str::from_utf8(&self.body).map(str::to_owned);
+        text.map_err(|_| self.unexpected(AnswerFault::Field { name: "body" }))
     }
 
     /// A header that answers of this kind have.

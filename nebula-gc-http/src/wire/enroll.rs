@@ -77,7 +77,8 @@ pub struct EnrollmentBody {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Lighthouse {
-    /// `HOST:PORT`.
+    /// `HOST:PORT`, or up to eight of them separated by commas, all of which other nodes try. It listens on
+    /// the first one's port.
     pub endpoint: String,
 }
 
@@ -107,11 +108,12 @@ pub struct Enrolled {
     pub bundle: Bundle,
     /// The servers that the node may ask, signed by the store's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(nullable = false))]
+    #[cfg_attr(feature = "server", schema(value_type = SignedServerList, required))]
     pub servers: Option<SignedServerList>,
-    /// The store's public key, which signs such lists.
+    /// The store's public key, in Base64 for URLs. The node keeps it, and believes no list of servers
+    /// that another key signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(value_type = String, required = false))]
+    #[cfg_attr(feature = "server", schema(value_type = String, required))]
     pub servers_key: Option<ServerListKey>,
 }
 

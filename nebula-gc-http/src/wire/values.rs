@@ -16,6 +16,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    #[cfg(feature = "server")]
+    pub(crate) fn into_text(self) -> Zeroizing<String> {
+        self.0
+    }
 }
 
 impl From<String> for Secret {
@@ -57,6 +62,15 @@ where
     T::deserialize(from).map(Some)
 }
 
+/// Distinguishes `null` from an omitted field; use it with `default`.
+pub(crate) fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(from).map(Some)
+}
+
 /// Seconds since the Unix epoch, written as `2026-11-21T19:13:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
@@ -84,12 +98,57 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A count of addresses: in JSON a number, or a string of digits above 2⁵³, where numbers lose digits in
+/// many clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count(pub u128);
+
+/// Above it, JSON numbers lose digits in many clients.
+const EXACT_IN_JSON: u128 = 1 << 53;
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match u64::try_from(self.0) {
+            Ok(number) if self.0 <= EXACT_IN_JSON => to.serialize_u64(number),
+            _ => to.collect_str(&self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Number(u64),
+            Text(String),
+        }
+        match Form::deserialize(from)? {
+            Form::Number(number) => Ok(Self(number.into())),
+            Form::Text(text) => {
+                text.parse().map(Self).map_err(|_| D::Error::custom("must be a count"))
+            }
+        }
+    }
+}
+
 #[cfg(feature = "server")]
 mod described {
+    use utoipa::openapi::schema::SchemaType;
     use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
     use utoipa::{PartialSchema, ToSchema};
 
-    use super::Timestamp;
+    use super::{Count, Timestamp};
+
+    impl PartialSchema for Count {
+        fn schema() -> RefOr<Schema> {
+            let either = SchemaType::from_iter([Type::Integer, Type::String]);
+            let count = ObjectBuilder::new().schema_type(either).minimum(Some(0));
+            count.pattern(Some("^[0-9]+$")).into()
+        }
+    }
+
+    impl ToSchema for Count {}
 
     impl PartialSchema for Timestamp {
         fn schema() -> RefOr<Schema> {

@@ -3,6 +3,7 @@
 mod failover;
 mod limits;
 mod node;
+mod typed;
 
 use std::net::SocketAddr;
 use std::time::Duration;

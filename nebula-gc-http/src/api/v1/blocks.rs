@@ -6,8 +6,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use nebula_alloc::PoolId;
 use nebula_alloc::block::Block;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,30 +14,15 @@ use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::values::{Id, Range, Uuid, not_null};
+use super::values::{Range, Uuid, read, read_some};
 use crate::service::{NewBlock, Room};
-use crate::{Label, NetworkRef, Service};
+use crate::wire::{Block as BlockView, Id, NewBlockBody};
+use crate::{NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(list_blocks, create_block))
         .routes(routes!(read_block, delete_block))
-}
-
-/// Part of a pool, for nodes that join with a token that names this block.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Block)]
-struct BlockView {
-    #[schema(value_type = Id)]
-    id: String,
-    /// Unique in its network and family.
-    name: String,
-    /// The pool that it is part of.
-    #[schema(value_type = Id)]
-    pool: String,
-    /// Its first and last address.
-    range: String,
 }
 
 impl From<Block> for BlockView {
@@ -53,38 +36,15 @@ impl From<Block> for BlockView {
     }
 }
 
-/// Either `range` or `size` is required.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct NewBlockBody {
-    /// 1 to 128 characters, none of them a control character.
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
-    name: Label,
-    /// The pool that it is part of.
-    #[schema(value_type = Id)]
-    pool: Uuid,
-    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    range: Option<Range>,
-    /// This many free addresses, as high in the pool as possible.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = u32, required = false, minimum = 1)]
-    size: Option<u32>,
-}
-
-impl TryFrom<NewBlockBody> for NewBlock {
-    type Error = Problem;
-
-    fn try_from(body: NewBlockBody) -> Result<Self, Problem> {
-        let room = match (body.range, body.size) {
-            (Some(Range(range)), None) => Room::At(range),
-            (None, Some(size @ 1..)) => Room::Of(size.into()),
-            (None, Some(0)) => return Err(Problem::invalid("size", "must be 1 or more")),
-            _ => return Err(Problem::invalid("range", "give either range or size")),
-        };
-        Ok(Self { name: body.name, pool: PoolId(body.pool.0), room })
-    }
+fn new_block(body: NewBlockBody) -> Result<NewBlock, Problem> {
+    let (name, Uuid(pool)) = (read("name", body.name)?, read("pool", body.pool)?);
+    let room = match (read_some("range", body.range)?, body.size) {
+        (Some(Range(range)), None) => Room::At(range),
+        (None, Some(size @ 1..)) => Room::Of(size.into()),
+        (None, Some(0)) => return Err(Problem::invalid("size", "must be 1 or more")),
+        _ => return Err(Problem::invalid("range", "give either range or size")),
+    };
+    Ok(NewBlock { name, pool: PoolId(pool), room })
 }
 
 /// List a network's blocks.
@@ -111,7 +71,7 @@ async fn create_block(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewBlockBody, NetworkRef>,
 ) -> Answer {
-    let asked = checked(&service, &ask.context, NewBlock::try_from(ask.body)).await?;
+    let asked = checked(&service, &ask.context, new_block(ask.body)).await?;
     let made = service.create_block(ask.context, ask.path, asked, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);
     Ok(created(made.is_new, &location, json(BlockView::from(made.resource))))

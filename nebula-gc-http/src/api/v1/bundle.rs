@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 use super::ask::{Ask, Nothing};
 use super::respond::Answer;
 use super::tag::{Conditions, IfNoneMatch, header_value};
-use super::values::Id;
 use crate::service::{NodeBundle, Tag};
+use crate::wire::Id;
 use crate::{Desired, NetworkRef, NodeId, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {

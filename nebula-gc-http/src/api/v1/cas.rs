@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use nebula_pki::{Certificate, Fingerprint};
-use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,10 +13,14 @@ use super::ask::{Ask, AskWith, checked};
 use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, json};
-use super::values::{Id, Secret, Timestamp, not_null};
+use super::values::{read, read_some};
 use crate::error::Unavailable;
 use crate::service::{
     Action, ActiveCa, CaDetails, CaFiles, CaSource, HostImport, ImportConflict, ImportReport,
+};
+use crate::wire::{
+    ActiveCa as ActiveCaView, Ca as CaView, Id, ImportBody, ImportConflict as ConflictView,
+    ImportReport as ImportView, NewCa, RetireBody, Secret, Timestamp,
 };
 use crate::{CaId, Error, Label, NetworkRef, Service};
 
@@ -33,92 +35,47 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(import_hosts))
 }
 
-/// A CA: a new one by `name`, or for the key of a `signer`, or one with `certificate` and `key`.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[schema(as = NewCa)]
-pub(super) struct CaBody {
-    /// Create a CA of this name, whose key is sealed by the server. No other CA that the network
-    /// trusts may have the name.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
-    name: Option<Label>,
-    /// Lifetime of a new CA: a day to 30 years. Default: 10 years. For a new network it may be
-    /// given alone: its first CA then has the network's name.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = i64, required = false, minimum = 86_400, maximum = 946_080_000)]
-    lifetime_seconds: Option<i64>,
-    /// Create a CA for the key of this signer, which the server's settings define.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    signer: Option<String>,
-    /// The certificate of an existing CA, as `nebula-cert` creates it, as PEM.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    certificate: Option<String>,
-    /// Its private key, as PEM. It is sealed before it is stored, and never returned.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, write_only)]
-    key: Option<Secret>,
-    /// The passphrase of an encrypted key. Decryption may use as much memory as the server's
-    /// setting `ca-key-memory` allows (default: 2 GiB, what `nebula-cert` needs), and four times
-    /// that over all passes.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, write_only)]
-    passphrase: Option<Secret>,
+/// The first CA of a new network, which has the network's name where only its lifetime is asked for.
+pub(super) fn read_first_ca(body: NewCa, network: &NetworkRef) -> Result<CaSource, Problem> {
+    let is_usual = body.signer.is_none() && body.certificate.is_none() && body.key.is_none();
+    let name = match &body.name {
+        Some(name) => Some(read("ca.name", name.as_str())?),
+        None if is_usual && body.lifetime_seconds.is_some() => {
+            Some(Label::new(network.as_str()).map_err(Problem::from)?)
+        }
+        None => None,
+    };
+    source(body, name)
 }
 
-impl CaBody {
-    /// The first CA of a new network, which has the network's name where only its lifetime is asked
-    /// for.
-    pub(super) fn read_first(self, network: &NetworkRef) -> Result<CaSource, Problem> {
-        let is_usual = self.signer.is_none() && self.certificate.is_none() && self.key.is_none();
-        if self.name.is_some() || !is_usual || self.lifetime_seconds.is_none() {
-            return self.read();
-        }
-        let name = Label::new(network.as_str()).map_err(Problem::from)?;
-        Self { name: Some(name), ..self }.read()
-    }
-
-    pub(super) fn read(self) -> Result<CaSource, Problem> {
-        let form = "give one of: name; signer; certificate and key";
-        let is_new = self.name.is_some();
-        if !is_new && self.lifetime_seconds.is_some() {
-            return Err(Problem::invalid("lifetimeSeconds", "is for a new CA: give its name, too"));
-        }
-        if let Some(name) = self.name {
-            return match (self.signer, self.certificate, self.key, self.passphrase) {
-                (None, None, None, None) => {
-                    Ok(CaSource::New { name, lifetime: self.lifetime_seconds })
-                }
-                _ => Err(Problem::invalid("name", form)),
-            };
-        }
-        match (self.signer, self.certificate, self.key) {
-            (Some(signer), None, None) if self.passphrase.is_none() => Ok(CaSource::Signer(signer)),
-            (None, Some(certificate), Some(Secret(key))) => {
-                let passphrase = self.passphrase.map(|Secret(text)| text);
-                Ok(CaSource::Imported(CaFiles { certificate, key, passphrase }))
-            }
-            (None, Some(_), None) => {
-                Err(Problem::invalid("key", "is missing: a CA signs with its private key"))
-            }
-            _ => Err(Problem::invalid("certificate", form)),
-        }
-    }
+fn read_new_ca(body: NewCa) -> Result<CaSource, Problem> {
+    let name = read_some("name", body.name.clone())?;
+    source(body, name)
 }
 
-/// The CA that signs for a network now.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ActiveCa)]
-struct ActiveCaView {
-    #[schema(value_type = Id)]
-    id: String,
-    /// The name of its network.
-    network: String,
-    /// SHA-256, in hexadecimal.
-    fingerprint: String,
+/// Where the CA of this name comes from.
+fn source(body: NewCa, name: Option<Label>) -> Result<CaSource, Problem> {
+    let form = "give one of: name; signer; certificate and key";
+    if name.is_none() && body.lifetime_seconds.is_some() {
+        return Err(Problem::invalid("lifetimeSeconds", "is for a new CA: give its name, too"));
+    }
+    if let Some(name) = name {
+        return match (body.signer, body.certificate, body.key, body.passphrase) {
+            (None, None, None, None) => Ok(CaSource::New { name, lifetime: body.lifetime_seconds }),
+            _ => Err(Problem::invalid("name", form)),
+        };
+    }
+    match (body.signer, body.certificate, body.key) {
+        (Some(signer), None, None) if body.passphrase.is_none() => Ok(CaSource::Signer(signer)),
+        (None, Some(certificate), Some(key)) => {
+            let (key, passphrase) = (key.into_text(), body.passphrase.map(Secret::into_text));
+            Ok(CaSource::Imported(CaFiles { certificate, key, passphrase }))
+        }
+        (None, Some(_), None) => {
+            Err(Problem::invalid("key", "is missing: a CA signs with its private key"))
+        }
+        _ => Err(Problem::invalid("certificate", form)),
+    }
 }
 
 impl From<ActiveCa> for ActiveCaView {
@@ -127,114 +84,24 @@ impl From<ActiveCa> for ActiveCaView {
     }
 }
 
-/// A CA of a network.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Ca)]
-struct CaView {
-    #[schema(value_type = Id)]
-    id: CaId,
-    name: String,
-    /// `active`: it signs; `trusted`: its certificates are accepted; `retired`: its certificates
-    /// are refused.
-    state: &'static str,
-    /// SHA-256, in hexadecimal.
-    fingerprint: String,
-    /// The version of its certificate.
-    version: u8,
-    not_before: Timestamp,
-    not_after: Timestamp,
-    /// `valid`, `not_yet_valid`, `ends_soon` (within 60 days, or in the last third of its lifetime
-    /// if that is shorter) or `expired`.
-    standing: &'static str,
-    /// The signer that holds its key; null if the server holds it, or did before the CA was
-    /// retired.
-    #[schema(required)]
-    signer: Option<String>,
-    /// How many current certificates of nodes it has signed.
-    certificates: i64,
-    /// Its certificate, as PEM.
-    certificate: String,
-    created_at: Timestamp,
-}
-
 impl From<CaDetails> for CaView {
     fn from(ca: CaDetails) -> Self {
         let details = ca.certificate.unverified_details();
         Self {
-            id: ca.id,
+            id: ca.id.to_string(),
             name: details.name().into_owned(),
-            state: ca.state.word(),
+            state: ca.state.word().to_owned(),
             fingerprint: ca.certificate.fingerprint().to_string(),
             version: ca.certificate.version().number(),
             not_before: Timestamp(details.not_before()),
             not_after: Timestamp(details.not_after()),
-            standing: ca.standing.word(),
+            standing: ca.standing.word().to_owned(),
             signer: ca.signer,
             certificates: ca.certificates,
             certificate: ca.certificate.to_pem(),
             created_at: Timestamp(ca.created_at),
         }
     }
-}
-
-/// How to retire a CA.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct RetireBody {
-    /// Retire it even if nodes have certificates of it: they are refused from then on, and each
-    /// node gets new ones when it renews. Default: false.
-    #[serde(default)]
-    force: bool,
-}
-
-/// Hosts of a running network.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ImportBody {
-    /// Their certificates as PEM. Several certificates of one host have its name, and an address or
-    /// the key in common: the newest is its current one.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    certificates: Option<String>,
-    /// The fingerprints that the hosts block, one on each line, as in `pki.blocklist`.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    blocklist: Option<String>,
-    /// Only report what would happen. Default: false.
-    #[serde(default)]
-    dry_run: bool,
-    /// Skip hosts with conflicts. Default: false, which imports nothing if there is any conflict.
-    #[serde(default)]
-    skip_conflicts: bool,
-}
-
-/// The outcome of an import, or of a dry run.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ImportReport)]
-struct ImportView {
-    /// How many hosts were already nodes with these certificates.
-    present: usize,
-    /// How many hosts became nodes, or would.
-    imported: usize,
-    /// The conflicts of the other hosts.
-    conflicts: Vec<ConflictView>,
-    /// How many fingerprints are newly blocked, or would be.
-    blocked: usize,
-}
-
-/// A conflict that prevents the import of a host.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ImportConflict)]
-struct ConflictView {
-    /// The position of the host's first certificate among all that were sent, from 0. The reason
-    /// says which of several certificates is meant.
-    index: usize,
-    /// The host's name.
-    name: String,
-    /// The conflict, for people.
-    reason: String,
 }
 
 impl From<ImportReport> for ImportView {
@@ -256,12 +123,12 @@ impl From<ImportReport> for ImportView {
 /// certificates of the new one once they have applied the revision that this moves to.
 #[utoipa::path(post, path = "/networks/{network}/cas", operation_id = "add_ca", tag = "networks",
     params(("network" = String, Path, description = "The network's name or id.")),
-    request_body = CaBody,
+    request_body = NewCa,
     responses((status = 200, description = "The CA signs now, or did already.", body = ActiveCaView),
         (status = 429, description = "Too many other keys are being decrypted.",
             body = super::problem::Document, content_type = "application/problem+json")))]
-async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<CaBody, NetworkRef>) -> Answer {
-    let source = checked(&service, &ask.context, ask.body.read()).await?;
+async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<NewCa, NetworkRef>) -> Answer {
+    let source = checked(&service, &ask.context, read_new_ca(ask.body)).await?;
     let ca = service.add_ca(ask.context, Some(ask.path), source).await?;
     Ok(json(ActiveCaView::from(ca)))
 }

@@ -3,56 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ask::{Ask, Nothing};
 use super::page::{Cursor, Limit, Page, after};
 use super::respond::{Answer, json};
-use super::values::{Id, Timestamp, Uuid};
+use super::values::Uuid;
 use crate::service::NumberedEvent;
+use crate::wire::{Event as EventView, EventOrder, Timestamp};
 use crate::{EventFilter, NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(list_events)).routes(routes!(list_network_events))
-}
-
-/// Something that happened.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Event)]
-struct EventView {
-    /// Later ones have higher numbers; some are never used.
-    id: i64,
-    at: Timestamp,
-    /// What happened: a stable word, such as `node.enrolled`.
-    kind: String,
-    /// Who asked for it: `operator_key:ID`, `join_token:ID`, `node:ID`, or a part of the server.
-    actor: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Id, required = false)]
-    network: Option<String>,
-    /// The id of what it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    address: Option<String>,
-    /// From where it was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    source_address: Option<String>,
-    /// In which request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    request_id: Option<String>,
-    /// Anything else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    detail: Option<serde_json::Value>,
 }
 
 impl From<NumberedEvent> for EventView {
@@ -80,15 +44,6 @@ impl From<NumberedEvent> for EventView {
     }
 }
 
-/// In which order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Order {
-    #[default]
-    OldestFirst,
-    NewestFirst,
-}
-
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -108,7 +63,7 @@ struct EventQuery {
     /// `oldest_first` (default) or `newest_first`.
     #[serde(default)]
     #[param(value_type = Option<String>, pattern = "^(oldest_first|newest_first)$")]
-    order: Order,
+    order: EventOrder,
 }
 
 /// List the events of everything that the credential sees. Events of no network are for root
@@ -138,7 +93,7 @@ async fn answer(
     network: Option<NetworkRef>,
     query: EventQuery,
 ) -> Answer {
-    let newest_first = query.order == Order::NewestFirst;
+    let newest_first = query.order == EventOrder::NewestFirst;
     let list = if newest_first { "events down" } else { "events up" };
     let after = after(service, &context, query.cursor, list).await?.map(i64::from_be_bytes);
     let filter =

@@ -9,8 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use nebula_alloc::PoolId;
 use nebula_pki::Curve;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,11 +17,12 @@ use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::values::{Id, Timestamp, Uuid, not_null};
+use super::values::{Uuid, read, read_some};
 use crate::api::Public;
 use crate::error::Unavailable;
 use crate::service::{Expiry, NewJoinToken};
-use crate::{Bearer, Error, Groups, JoinToken, JoinTokenId, Label, NetworkRef, NodeName, Service};
+use crate::wire::{Id, JoinToken as JoinTokenView, NewJoinTokenBody, Secret, Timestamp};
+use crate::{Bearer, Error, JoinToken, JoinTokenId, NetworkRef, Service};
 
 /// The default lifetime of a join token, in seconds: a day.
 const LIFETIME: i64 = 86_400;
@@ -34,63 +33,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(read_join_token, revoke_join_token))
 }
 
-/// A join token, without its secret.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = JoinToken)]
-struct JoinTokenView {
-    #[schema(value_type = Id)]
-    id: JoinTokenId,
-    name: String,
-    /// How many nodes may join with it.
-    uses: i64,
-    /// How many nodes have joined with it.
-    used: i64,
-    /// When it expires.
-    expires_at: Timestamp,
-    /// A pattern that names of nodes must match; `*` stands for any characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    name_pattern: Option<String>,
-    /// The groups of nodes that join with it.
-    groups: Vec<String>,
-    /// Whether nodes join as relays.
-    relay: bool,
-    /// Whether nodes may join as lighthouses.
-    lighthouse: bool,
-    /// The pool or block that nodes get their addresses from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Id, required = false)]
-    pool: Option<String>,
-    created_at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Timestamp, required = false)]
-    revoked_at: Option<Timestamp>,
-    /// Shown once, when it is created.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    secret: Option<String>,
-    /// Shown once: the server's URL, the secret, the pin of the server's certificate (SHA-256 of its
-    /// public key, base64url) where the URL is that of the server's own TLS, and the network's curve.
-    /// The secret follows the `#`, which browsers don't send. Absent if the server does not know the
-    /// URL that devices use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    link: Option<String>,
-    /// The link as a QR code: a PNG in Base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    qr_png: Option<String>,
-    /// Shown once: why there is no link, or what is insecure about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    warning: Option<&'static str>,
-}
-
 impl From<JoinToken> for JoinTokenView {
     fn from(token: JoinToken) -> Self {
         Self {
-            id: token.id,
+            id: token.id.to_string(),
             name: token.name,
             uses: token.uses,
             used: token.used,
@@ -110,23 +56,27 @@ impl From<JoinToken> for JoinTokenView {
     }
 }
 
-impl JoinTokenView {
-    /// With the fields that are shown once.
-    fn showing(
-        self,
-        secret: &Bearer,
-        curve: Curve,
-        public: Option<&Public>,
-    ) -> Result<Self, Error> {
-        let link = public.and_then(|public| link(secret, curve, public));
-        let png = link.as_deref().map(nebula_pki::qr_png).transpose();
-        let qr_png = png.map_err(Unavailable::from)?.map(|png| STANDARD.encode(png));
-        let warning = match &link {
-            Some(link) => is_open(link).then_some(OPEN),
-            None => Some(NO_LINK),
-        };
-        Ok(Self { secret: Some(secret.expose().to_owned()), link, qr_png, warning, ..self })
-    }
+/// With the fields that are shown once.
+fn showing(
+    view: JoinTokenView,
+    secret: &Bearer,
+    curve: Curve,
+    public: Option<&Public>,
+) -> Result<JoinTokenView, Error> {
+    let link = public.and_then(|public| link(secret, curve, public));
+    let png = link.as_deref().map(nebula_pki::qr_png).transpose();
+    let qr_png = png.map_err(Unavailable::from)?.map(|png| STANDARD.encode(png));
+    let warning = match &link {
+        Some(link) => is_open(link).then_some(OPEN),
+        None => Some(NO_LINK),
+    };
+    Ok(JoinTokenView {
+        secret: Some(secret.expose().into()),
+        link: link.map(Secret::from),
+        qr_png: qr_png.map(Secret::from),
+        warning: warning.map(str::to_owned),
+        ..view
+    })
 }
 
 const NO_LINK: &str = "there is no link, because the server listens on all addresses and does not know \
@@ -160,70 +110,30 @@ fn is_open(link: &str) -> bool {
     !is_loopback && host != "localhost"
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct NewJoinTokenBody {
-    /// 1 to 128 characters, none of them a control character.
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
-    name: Label,
-    /// How many nodes may join with it. Default: 1.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = i64, required = false, minimum = 1, maximum = 1_000_000)]
-    uses: Option<i64>,
-    /// At most 365 days from now. Either this or `expiresInSeconds`. Default: a day from now.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Timestamp, required = false)]
-    expires_at: Option<Timestamp>,
-    /// How long it can be used from now on. Either this or `expiresAt`.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = i64, required = false, minimum = 1, maximum = 31_536_000)]
-    expires_in_seconds: Option<i64>,
-    /// A pattern that names of nodes must match; `*` stands for any characters. Default: any name.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 253)]
-    name_pattern: Option<NodeName>,
-    /// The groups of nodes that join with it. Default: none.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Vec<String>, required = false, max_items = 64)]
-    groups: Option<Groups>,
-    /// Whether nodes join as relays. Default: false.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
-    relay: Option<bool>,
-    /// Whether nodes may join as lighthouses. Default: false.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
-    lighthouse: Option<bool>,
-    /// The pool or block that nodes get their addresses from.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Id, required = false)]
-    pool: Option<Uuid>,
-}
-
-impl TryFrom<NewJoinTokenBody> for NewJoinToken {
-    type Error = Problem;
-
-    fn try_from(body: NewJoinTokenBody) -> Result<Self, Problem> {
-        let expires = match (body.expires_at, body.expires_in_seconds) {
-            (None, None) => Expiry::In(LIFETIME),
-            (Some(Timestamp(at)), None) => Expiry::At(at),
-            (None, Some(seconds)) => Expiry::In(seconds),
-            (Some(_), Some(_)) => {
-                let reason = "give either expiresAt or expiresInSeconds";
-                return Err(Problem::invalid("expiresAt", reason));
-            }
-        };
-        Ok(Self {
-            name: body.name,
-            uses: body.uses.unwrap_or(1),
-            expires,
-            name_pattern: body.name_pattern,
-            groups: body.groups.unwrap_or_default(),
-            relay: body.relay.unwrap_or(false),
-            lighthouse: body.lighthouse.unwrap_or(false),
-            pool: body.pool.map(|Uuid(id)| PoolId(id)),
-        })
-    }
+fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
+    let name = read("name", body.name)?;
+    let name_pattern = read_some("namePattern", body.name_pattern)?;
+    let groups = read_some("groups", body.groups)?.unwrap_or_default();
+    let pool = read_some("pool", body.pool)?.map(|Uuid(id)| PoolId(id));
+    let expires = match (body.expires_at, body.expires_in_seconds) {
+        (None, None) => Expiry::In(LIFETIME),
+        (Some(Timestamp(at)), None) => Expiry::At(at),
+        (None, Some(seconds)) => Expiry::In(seconds),
+        (Some(_), Some(_)) => {
+            let reason = "give either expiresAt or expiresInSeconds";
+            return Err(Problem::invalid("expiresAt", reason));
+        }
+    };
+    Ok(NewJoinToken {
+        name,
+        uses: body.uses.unwrap_or(1),
+        expires,
+        name_pattern,
+        groups,
+        relay: body.relay.unwrap_or(false),
+        lighthouse: body.lighthouse.unwrap_or(false),
+        pool,
+    })
 }
 
 /// List a network's join tokens, including revoked ones.
@@ -255,13 +165,13 @@ async fn create_join_token(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewJoinTokenBody, NetworkRef>,
 ) -> Answer {
-    let request = checked(&service, &ask.context, NewJoinToken::try_from(ask.body)).await?;
+    let request = checked(&service, &ask.context, new_join_token(ask.body)).await?;
     let curve = service.network(ask.context.clone(), ask.path.clone()).await?.curve;
     let made = service.create_join_token(ask.context, ask.path, request, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);
     let view = JoinTokenView::from(made.resource);
     let view = match &made.secret {
-        Some(secret) => view.showing(secret, curve, ask.public.as_ref())?,
+        Some(secret) => showing(view, secret, curve, ask.public.as_ref())?,
         None => view,
     };
     Ok(created(made.is_new, &location, json(view)))

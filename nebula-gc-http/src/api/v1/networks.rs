@@ -12,14 +12,17 @@ use nebula_pki::{Certificate, Version};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::bodies::{NetworkPatchBody, NetworkView, NewNetworkBody, Versions};
+use self::bodies::{network_patch, new_network};
 use super::ask::{Ask, AskWith, Nothing, checked};
+use super::cas::read_first_ca;
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
+use super::values::Editing;
 use crate::error::Unavailable;
 use crate::service::{NetworkCa, Tag};
-use crate::{CaSource, Error, Network, NetworkRef, Service};
+use crate::wire::{Network as NetworkView, NetworkPatchBody, NewNetworkBody};
+use crate::{CaSource, Error, Network, NetworkRef, Service, Versions};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -55,12 +58,15 @@ async fn create_network(
     ask: AskWith<NewNetworkBody>,
 ) -> Answer {
     let mut body = ask.body;
-    let ca = body.ca.take().map(|ca| ca.read_first(&body.name)).transpose();
+    let (ca, says_versions) = (body.ca.take(), body.versions.is_some());
+    let mut network = new_network(body)?;
+    let ca = ca.map(|ca| read_first_ca(ca, &network.name)).transpose();
     let ca = checked(&service, &ask.context, ca).await?;
-    if body.versions.is_none() && ca.as_ref().is_some_and(is_of_version_1) && !body.has_ipv6() {
-        body.versions = Some(Versions::One);
+    let has_ipv6 = network.prefixes.iter().any(|prefix| prefix.addr().is_ipv6());
+    if !says_versions && ca.as_ref().is_some_and(is_of_version_1) && !has_ipv6 {
+        network.versions = Versions::V1;
     }
-    let made = service.create_network_with(ask.context, body.into(), ask.repeat, ca).await?;
+    let made = service.create_network_with(ask.context, network, ask.repeat, ca).await?;
     let location = format!("{}/{}", ask.list, made.resource.id);
     let (tag, view) = view(&service, made.resource).await?;
     Ok(created(made.is_new, &location, tagged(&tag, view)))
@@ -85,15 +91,15 @@ async fn read_network(State(service): State<Arc<Service>>, ask: Ask<NetworkRef>)
     responses((status = 200, description = "The changed resource.", body = NetworkView)))]
 async fn change_network(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NetworkPatchBody, NetworkRef>,
+    ask: AskWith<Editing<NetworkPatchBody>, NetworkRef>,
 ) -> Answer {
-    let mut body = ask.body;
-    let shown = body.shown();
+    let Editing { body, shown } = ask.body;
+    let patch = network_patch(body)?;
     if !shown.is_empty() {
         let network = service.network(ask.context.clone(), ask.path.clone()).await?;
         shown.check(&view(&service, network).await?.1)?;
     }
-    let (expected, patch) = (ask.conditions.expected, body.into());
+    let expected = ask.conditions.expected;
     let network = service.change_network(ask.context, ask.path, expected, patch).await?;
     let (tag, view) = view(&service, network).await?;
     Ok(tagged(&tag, view))

@@ -1,6 +1,5 @@
 //! What a node does with its own node token: read itself, wait for changes, renew, report.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +7,20 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ask::{Ask, AskWith, Nothing, checked};
 use super::problem::Problem;
 use super::respond::{Answer, json};
-use super::values::{Id, Secret, Timestamp, not_null};
 use crate::api::Stopping;
 use crate::api::public_key;
-use crate::{Bearer, Desired, NodeId, OwnCertificate, OwnNode, Renewed, Service};
+use crate::wire::{
+    Desired as DesiredView, NodeToken as TokenBody, OwnCertificate as OwnCertificateView,
+    OwnNode as OwnView, Renewal as RenewalBody, Renewed as RenewedView, Report, Timestamp,
+};
+use crate::{Bearer, Desired, OwnCertificate, OwnNode, Renewed, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -34,73 +35,6 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 const WAIT: u64 = 30;
 /// How long it may.
 const LONGEST_WAIT: u64 = 60;
-
-/// A node, as it sees itself.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = OwnNode)]
-struct OwnView {
-    #[schema(value_type = Id)]
-    id: NodeId,
-    /// The network's name.
-    network: String,
-    name: String,
-    /// Always `active`: requests of suspended or revoked nodes are answered with a problem.
-    #[schema(value_type = String)]
-    state: &'static str,
-    /// Its addresses on the overlay, IPv4 before IPv6.
-    #[schema(value_type = Vec<String>)]
-    addresses: Vec<IpAddr>,
-    groups: Vec<String>,
-    /// The endpoint of a lighthouse.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    endpoint: Option<String>,
-    /// Whether it is a relay.
-    relay: bool,
-    /// The MTU of its tun interface, in bytes, if it differs from the network's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    mtu: Option<u32>,
-    /// The certificates it has now, the older version first.
-    certificates: Vec<OwnCertificateView>,
-    /// When it should renew: after two thirds of the lifetime, plus up to a tenth of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    renew_at: Option<Timestamp>,
-    /// The network's revision that its bundle is of.
-    revision: i64,
-    /// The node's generation that its bundle is of.
-    generation: i64,
-    /// What it reported last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    applied: Option<DesiredView>,
-}
-
-/// A certificate of a node.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = OwnCertificate)]
-struct OwnCertificateView {
-    version: u8,
-    fingerprint: String,
-    not_before: Timestamp,
-    not_after: Timestamp,
-}
-
-/// The counters of a bundle.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[schema(as = Desired)]
-struct DesiredView {
-    /// The network's counter.
-    #[schema(minimum = 0)]
-    revision: i64,
-    /// The node's own counter.
-    #[schema(minimum = 0)]
-    generation: i64,
-}
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -117,45 +51,6 @@ struct Watching {
     /// How long to wait for a change, in seconds.
     #[param(minimum = 0, maximum = 60, default = 30)]
     wait_seconds: Option<u64>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[schema(as = Renewal)]
-struct RenewalBody {
-    /// Another public key, as for enrolling. Default: the present one.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    public_key: Option<String>,
-}
-
-/// The certificates after a renewal.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Renewed)]
-struct RenewedView {
-    /// Whether new certificates were issued by this request.
-    renewed: bool,
-    /// The node's certificates as PEM, the older version first.
-    certificates: Vec<String>,
-    /// When to renew them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    renew_at: Option<Timestamp>,
-    /// The network's revision that its bundle is of.
-    revision: i64,
-    /// The node's generation that its bundle is of.
-    generation: i64,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[schema(as = NodeToken)]
-struct TokenBody {
-    /// The new token, created by the node: 32 to 256 printable ASCII characters, as random as
-    /// possible.
-    #[schema(value_type = String, min_length = 32, max_length = 256)]
-    node_token: Secret,
 }
 
 /// Read the node's own state.
@@ -221,12 +116,12 @@ async fn renew_own_certificates(
 
 /// Report what the node has applied. A report of older counters changes nothing.
 #[utoipa::path(post, path = "/node/report", operation_id = "report_own_node", tag = "node",
-    request_body = DesiredView, responses((status = 204, description = "The report is recorded.")))]
+    request_body = Report, responses((status = 204, description = "The report is recorded.")))]
 async fn report_own_node(
     State(service): State<Arc<Service>>,
-    ask: AskWith<DesiredView>,
+    ask: AskWith<Report>,
 ) -> Answer<StatusCode> {
-    let DesiredView { revision, generation } = ask.body;
+    let Report { revision, generation } = ask.body;
     service.report(ask.context, Desired { revision, generation }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -238,7 +133,7 @@ async fn rotate_own_token(
     State(service): State<Arc<Service>>,
     ask: AskWith<TokenBody>,
 ) -> Answer<StatusCode> {
-    let token = Bearer::from_device(&ask.body.node_token.0).map_err(Problem::from);
+    let token = Bearer::from_device(ask.body.node_token.expose()).map_err(Problem::from);
     let token = checked(&service, &ask.context, token).await?;
     service.rotate_own_token(ask.context, token).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -247,10 +142,10 @@ async fn rotate_own_token(
 impl From<OwnNode> for OwnView {
     fn from(node: OwnNode) -> Self {
         Self {
-            id: node.id,
+            id: node.id.to_string(),
             network: node.network,
             name: node.name,
-            state: node.state.word(),
+            state: node.state.word().to_owned(),
             addresses: node.addresses,
             groups: node.groups,
             endpoint: node.lighthouse.map(|endpoint| endpoint.to_string()),

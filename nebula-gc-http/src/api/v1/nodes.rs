@@ -7,23 +7,18 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::views::NodeView;
 use super::ask::{Ask, AskWith, checked};
-use super::enroll::{LighthouseBody, check_mtu};
+use super::enroll::{check_mtu, endpoint};
 use super::problem::Problem;
 use super::respond::{Answer, tagged, unless_known};
 use super::tag::{IfMatch, IfNoneMatch};
-use super::values::{Id, Shown, given, not_null};
+use super::values::{Editing, ReadOnly, read, read_some};
 use crate::service::Change;
-use crate::{
-    Error, Groups, NetworkRef, NodeChange, NodeDetails, NodeId, NodeName, Service, StateReason,
-};
+use crate::wire::{Id, Node as NodeView, NodeChangeBody, ReasonBody, RotatedNode as RotatedView};
+use crate::{Error, NetworkRef, NodeChange, NodeDetails, NodeId, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -37,109 +32,11 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 
 type About = (NetworkRef, NodeId);
 
-/// Changes to a node. Omitted fields keep their values.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[expect(dead_code, reason = "what moves by itself is taken and left aside")]
-struct NodeChangeBody {
-    /// Its name in the network: 1 to 253 bytes, no control characters, not `any`.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 253)]
-    name: Option<NodeName>,
-    /// All its groups; none of them may be `any`.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Vec<String>, required = false, max_items = 64)]
-    groups: Option<Groups>,
-    /// Its endpoint as a lighthouse; null: it is no longer one.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<LighthouseBody>, required = false)]
-    lighthouse: Option<Option<LighthouseBody>>,
-    /// Whether it is a relay.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
-    relay: Option<bool>,
-    /// The MTU of its tun interface, in bytes; null for the network's.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<u32>, required = false, minimum = 500, maximum = 65535)]
-    mtu: Option<Option<u32>>,
-    // Read-only fields.
-    #[serde(default)]
-    #[schema(ignore)]
-    id: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    network: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    device: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    state: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    state_reason: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    addresses: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    native: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    join_token: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    certificates: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    renew_at: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    generation: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    applied: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    seen_at: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    created_at: Option<Value>,
-}
-
-impl NodeChangeBody {
-    /// Fields that change by themselves are not compared.
-    fn shown(&mut self) -> Shown {
-        Shown::new([
-            ("id", self.id.take()),
-            ("network", self.network.take()),
-            ("device", self.device.take()),
-            ("state", self.state.take()),
-            ("stateReason", self.state_reason.take()),
-            ("native", self.native.take()),
-            ("joinToken", self.join_token.take()),
-            ("createdAt", self.created_at.take()),
-        ])
-    }
-}
-
-/// Why a node is kept out.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ReasonBody {
-    /// 1 to 1000 characters, none of them a control character. The node is told.
-    #[schema(value_type = String, min_length = 1, max_length = 1000)]
-    reason: StateReason,
-}
-
-/// A node with its new token.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = RotatedNode)]
-struct RotatedView {
-    node: NodeView,
-    /// Shown once.
-    node_token: String,
+impl ReadOnly for NodeChangeBody {
+    const SHOWN: &'static [&'static str] =
+        &["id", "network", "device", "state", "stateReason", "native", "joinToken", "createdAt"];
+    const MOVING: &'static [&'static str] =
+        &["addresses", "certificates", "renewAt", "generation", "applied", "seenAt"];
 }
 
 /// Read a node, in any state.
@@ -162,11 +59,10 @@ async fn read_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answ
     responses((status = 200, description = "The changed resource.", body = NodeView)))]
 async fn change_node(
     State(service): State<Arc<Service>>,
-    ask: AskWith<NodeChangeBody, About>,
+    ask: AskWith<Editing<NodeChangeBody>, About>,
 ) -> Answer {
-    let mut body = ask.body;
-    let shown = body.shown();
-    let change = change(body).map_err(Problem::from);
+    let Editing { body, shown } = ask.body;
+    let change = change(body);
     let change = checked(&service, &ask.context, change).await?;
     if !shown.is_empty() {
         let (network, id) = ask.path.clone();
@@ -176,17 +72,17 @@ async fn change_node(
     answered(service.change_node(ask.context, ask.path, expected, change).await)
 }
 
-fn change(body: NodeChangeBody) -> Result<NodeChange, Error> {
+fn change(body: NodeChangeBody) -> Result<NodeChange, Problem> {
     if let Some(Some(mtu)) = body.mtu {
         check_mtu(mtu)?;
     }
     let lighthouse = match body.lighthouse {
-        Some(at) => Change::Set(at.map(|at| at.endpoint()).transpose()?),
+        Some(at) => Change::Set(at.as_ref().map(endpoint).transpose()?),
         None => Change::Keep,
     };
     Ok(NodeChange {
-        name: set(body.name),
-        groups: set(body.groups),
+        name: set(read_some("name", body.name)?),
+        groups: set(read_some("groups", body.groups)?),
         lighthouse,
         relay: set(body.relay),
         mtu: set(body.mtu),
@@ -220,7 +116,7 @@ async fn suspend_node(
     State(service): State<Arc<Service>>,
     ask: AskWith<ReasonBody, About>,
 ) -> Answer {
-    let (expected, reason) = (ask.conditions.expected, ask.body.reason);
+    let (expected, reason) = (ask.conditions.expected, read("reason", ask.body.reason)?);
     answered(service.suspend_node(ask.context, ask.path, expected, reason).await)
 }
 
@@ -234,7 +130,7 @@ async fn revoke_node(
     State(service): State<Arc<Service>>,
     ask: AskWith<ReasonBody, About>,
 ) -> Answer {
-    let (expected, reason) = (ask.conditions.expected, ask.body.reason);
+    let (expected, reason) = (ask.conditions.expected, read("reason", ask.body.reason)?);
     answered(service.revoke_node(ask.context, ask.path, expected, reason).await)
 }
 
@@ -258,7 +154,7 @@ async fn rotate_node_token(State(service): State<Arc<Service>>, ask: Ask<About>)
     let expected = ask.conditions.expected;
     let rotated = service.rotate_node_token(ask.context, ask.path, expected).await?;
     let tag = rotated.node.tag();
-    let node_token = rotated.token.expose().to_owned();
+    let node_token = rotated.token.expose().into();
     Ok(tagged(&tag, RotatedView { node: rotated.node.into(), node_token }))
 }
 

@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ask::{Ask, AskWith, Nothing};
 use super::page::{Page, Paging, after};
+use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::values::{Id, Timestamp, not_null};
+use super::values::read;
 use crate::service::{NewOperatorKey, Reach};
-use crate::{KeptKey, Label, NetworkRef, OperatorKeyId, Scope, Service, TenantId};
+use crate::wire::{
+    Id, NewOperatorKeyBody, OperatorKey as OperatorKeyView, Role, Scope as ScopeView, ScopeBody,
+    Timestamp,
+};
+use crate::{KeptKey, OperatorKeyId, Scope, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -23,74 +26,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(read_operator_key, revoke_operator_key))
 }
 
-/// What an operator key may do within its scope.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Role {
-    /// Everything, other operator keys included.
-    Owner,
-    /// Everything but tenants and operator keys.
-    Operator,
-    /// Look.
-    Viewer,
-}
-
-/// Where an operator key applies.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = Scope)]
-enum ScopeView {
-    /// Everywhere.
-    Root,
-    /// In the networks of the tenant with this id.
-    #[schema(value_type = Id)]
-    Tenant(TenantId),
-    /// In the network with this id.
-    #[schema(value_type = Id)]
-    Network(String),
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum ScopeBody {
-    /// Everywhere.
-    Root,
-    /// In the networks of the tenant with this id.
-    #[schema(value_type = Id)]
-    Tenant(TenantId),
-    /// In the network with this name or id.
-    #[schema(value_type = String)]
-    Network(NetworkRef),
-}
-
-/// An operator key without its secret.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = OperatorKey)]
-struct OperatorKeyView {
-    #[schema(value_type = Id)]
-    id: OperatorKeyId,
-    name: String,
-    role: Role,
-    scope: ScopeView,
-    created_at: Timestamp,
-    /// When it expires.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Timestamp, required = false)]
-    expires_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Timestamp, required = false)]
-    revoked_at: Option<Timestamp>,
-    /// Shown once, when it is created.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    secret: Option<String>,
-}
-
 impl From<KeptKey> for OperatorKeyView {
     fn from(KeptKey { key, created_at, revoked_at }: KeptKey) -> Self {
         Self {
-            id: key.id,
+            id: key.id.to_string(),
             name: key.name,
             role: match key.role {
                 crate::Role::Owner => Role::Owner,
@@ -99,7 +38,7 @@ impl From<KeptKey> for OperatorKeyView {
             },
             scope: match key.scope {
                 Scope::Root => ScopeView::Root,
-                Scope::Tenant(tenant) => ScopeView::Tenant(tenant),
+                Scope::Tenant(tenant) => ScopeView::Tenant(tenant.to_string()),
                 Scope::Network(network) => ScopeView::Network(network.to_string()),
             },
             created_at: Timestamp(created_at),
@@ -110,38 +49,21 @@ impl From<KeptKey> for OperatorKeyView {
     }
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct NewOperatorKeyBody {
-    /// 1 to 128 characters, none of them a control character.
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
-    name: Label,
-    role: Role,
-    /// Where it applies: everywhere, in the networks of one tenant, or in one network.
-    scope: ScopeBody,
-    /// When it expires. Default: never.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Timestamp, required = false)]
-    expires_at: Option<Timestamp>,
-}
-
-impl From<NewOperatorKeyBody> for NewOperatorKey {
-    fn from(body: NewOperatorKeyBody) -> Self {
-        Self {
-            name: body.name,
-            role: match body.role {
-                Role::Owner => crate::Role::Owner,
-                Role::Operator => crate::Role::Operator,
-                Role::Viewer => crate::Role::Viewer,
-            },
-            reach: match body.scope {
-                ScopeBody::Root => Reach::Root,
-                ScopeBody::Tenant(tenant) => Reach::Tenant(tenant),
-                ScopeBody::Network(network) => Reach::Network(network),
-            },
-            expires_at: body.expires_at.map(|Timestamp(at)| at),
-        }
-    }
+fn new_operator_key(body: NewOperatorKeyBody) -> Result<NewOperatorKey, Problem> {
+    Ok(NewOperatorKey {
+        name: read("name", body.name)?,
+        role: match body.role {
+            Role::Owner => crate::Role::Owner,
+            Role::Operator => crate::Role::Operator,
+            Role::Viewer => crate::Role::Viewer,
+        },
+        reach: match body.scope {
+            ScopeBody::Root => Reach::Root,
+            ScopeBody::Tenant(tenant) => Reach::Tenant(read("scope.tenant", tenant)?),
+            ScopeBody::Network(network) => Reach::Network(read("scope.network", network)?),
+        },
+        expires_at: body.expires_at.map(|Timestamp(at)| at),
+    })
 }
 
 /// List the operator keys whose scope lies within the credential's, including revoked ones.
@@ -171,9 +93,10 @@ async fn create_operator_key(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewOperatorKeyBody>,
 ) -> Answer {
-    let made = service.create_operator_key(ask.context, ask.body.into(), ask.repeat).await?;
+    let asked = new_operator_key(ask.body)?;
+    let made = service.create_operator_key(ask.context, asked, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.key.id);
-    let secret = made.secret.map(|secret| secret.expose().to_owned());
+    let secret = made.secret.map(|secret| secret.expose().into());
     let view = OperatorKeyView { secret, ..made.resource.into() };
     Ok(created(made.is_new, &location, json(view)))
 }

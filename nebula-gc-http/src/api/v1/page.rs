@@ -3,38 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::openapi::{Array, Ref};
-use utoipa::{IntoParams, ToSchema};
+use serde::{Deserialize, Deserializer};
+use utoipa::IntoParams;
 
 use super::ask::checked;
 use super::problem::Problem;
+pub(in crate::api) use crate::wire::Page;
 use crate::{Context, Service};
 
 /// The default size of a page.
 const DEFAULT: u16 = 100;
 /// The maximum size of a page.
 const MOST: u16 = 500;
-
-/// A page of a list.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::api) struct Page<T> {
-    #[schema(schema_with = items::<T>)]
-    items: Vec<T>,
-    /// The `cursor` of the next page; absent on the last. A page may have fewer items than
-    /// requested, or none, and still be followed by others: a search through many items is split
-    /// over several pages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    next: Option<String>,
-}
-
-/// By name: described anew, they would be a second type of each to clients made from the
-/// description.
-fn items<T: ToSchema>() -> Array {
-    Array::new(Ref::from_schema_name(T::name()))
-}
 
 /// The query of a list that has no filters.
 #[derive(Deserialize, IntoParams)]

@@ -5,9 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use nebula_alloc::PoolId;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,8 +12,9 @@ use super::ask::{Ask, AskWith};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
-use super::values::{Count, Id, Range, Shown, Uuid, not_null};
+use super::values::{Editing, Range, ReadOnly, Uuid, read};
 use crate::service::PoolUsage;
+use crate::wire::{Count, Id, NewPoolBody, Pool as PoolView, PoolPatchBody, Usage as UsageView};
 use crate::{NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -27,37 +25,9 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     ))
 }
 
-/// A range of a network's prefix from which addresses are allocated.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Pool)]
-struct PoolView {
-    #[schema(value_type = Id)]
-    id: String,
-    /// Its first and last address, as in `10.1.0.1-10.1.0.254`.
-    range: String,
-    /// Pools of one address family are used in the order of this number, equal ones in the order of
-    /// their creation.
-    position: i64,
-    usage: UsageView,
-}
-
-/// The addresses of a pool by state. `capacity` is the sum of the others.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Usage)]
-struct UsageView {
-    capacity: Count,
-    /// Free for automatic allocation.
-    free: Count,
-    /// Held by nodes.
-    active: u64,
-    /// In quarantine.
-    quarantined: u64,
-    /// Reserved and not leased.
-    reserved: Count,
-    /// In blocks of the pool, free or not.
-    blocks: Count,
+impl ReadOnly for PoolPatchBody {
+    const SHOWN: &'static [&'static str] = &["id", "position"];
+    const MOVING: &'static [&'static str] = &["usage"];
 }
 
 impl From<PoolUsage> for PoolView {
@@ -76,36 +46,6 @@ impl From<PoolUsage> for PoolView {
             },
         }
     }
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct NewPoolBody {
-    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
-    #[schema(value_type = String)]
-    range: Range,
-    /// Pools of one address family are used in the order of this number. Default: 0.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = i32, required = false)]
-    position: Option<i32>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct PoolPatchBody {
-    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
-    #[schema(value_type = String)]
-    range: Range,
-    // Read-only fields.
-    #[serde(default)]
-    #[schema(ignore)]
-    id: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    position: Option<Value>,
-    #[serde(default, rename = "usage")]
-    #[schema(ignore)]
-    _usage: Option<Value>,
 }
 
 /// List a network's pools and their usage.
@@ -131,8 +71,8 @@ async fn create_pool(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewPoolBody, NetworkRef>,
 ) -> Answer {
-    let NewPoolBody { range: Range(range), position } = ask.body;
-    let asked = (range, position.unwrap_or(0).into());
+    let Range(range) = read("range", ask.body.range)?;
+    let asked = (range, ask.body.position.unwrap_or(0).into());
     let made = service.create_pool(ask.context, ask.path, asked, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.pool.id);
     let tag = made.resource.tag();
@@ -162,11 +102,11 @@ async fn read_pool(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uu
     responses((status = 200, description = "The changed resource.", body = PoolView)))]
 async fn resize_pool(
     State(service): State<Arc<Service>>,
-    ask: AskWith<PoolPatchBody, (NetworkRef, Uuid)>,
+    ask: AskWith<Editing<PoolPatchBody>, (NetworkRef, Uuid)>,
 ) -> Answer {
     let (network, Uuid(id)) = ask.path;
-    let PoolPatchBody { range: Range(range), id: shown_id, position, .. } = ask.body;
-    let shown = Shown::new([("id", shown_id), ("position", position)]);
+    let Editing { body, shown } = ask.body;
+    let Range(range) = read("range", body.range)?;
     if !shown.is_empty() {
         let pool = service.pool(ask.context.clone(), network.clone(), PoolId(id)).await?;
         shown.check(&PoolView::from(pool))?;

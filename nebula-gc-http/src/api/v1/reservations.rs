@@ -6,8 +6,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use nebula_alloc::reservation::{Purpose, Reservation};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,8 +14,9 @@ use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::values::{Id, Range, not_null};
-use crate::{Label, NetworkRef, NodeId, Service};
+use super::values::{Range, read, read_some};
+use crate::wire::{NewReservationBody, Reservation as ReservationView, ReservedFor};
+use crate::{NetworkRef, NodeId, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -25,40 +24,11 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(delete_reservation))
 }
 
-/// What addresses are reserved for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum ReservedFor {
-    /// For whoever asks for one of them by name.
-    Asking,
-    /// For one node, which gets the address when it asks for any.
-    Node,
-    /// For nobody: they exist elsewhere.
-    Nobody,
-}
-
-/// Addresses excluded from automatic allocation.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Reservation)]
-struct ReservationView {
-    /// Its first and last address.
-    range: String,
-    purpose: ReservedFor,
-    /// The node it is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Id, required = false)]
-    node: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    note: Option<String>,
-}
-
 impl From<Reservation> for ReservationView {
     fn from(reservation: Reservation) -> Self {
         let (purpose, node) = match reservation.purpose {
             Purpose::Asking => (ReservedFor::Asking, None),
-            Purpose::Owner(owner) => (ReservedFor::Node, Some(NodeId::from(owner.0))),
+            Purpose::Owner(owner) => (ReservedFor::Node, Some(NodeId::from(owner.0).to_string())),
             Purpose::Nobody => (ReservedFor::Nobody, None),
         };
         let range = reservation.range.to_string();
@@ -66,25 +36,9 @@ impl From<Reservation> for ReservationView {
     }
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct NewReservationBody {
-    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
-    #[schema(value_type = String)]
-    range: Range,
-    purpose: ReservedFor,
-    /// The node, if the purpose is `node`.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Id, required = false)]
-    node: Option<NodeId>,
-    /// Why, for people: 1 to 128 characters, none of them a control character.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
-    note: Option<Label>,
-}
-
 fn purpose(body: &NewReservationBody) -> Result<Purpose, Problem> {
-    match (body.purpose, body.node) {
+    let node: Option<NodeId> = read_some("node", body.node.clone())?;
+    match (body.purpose, node) {
         (ReservedFor::Asking, None) => Ok(Purpose::Asking),
         (ReservedFor::Nobody, None) => Ok(Purpose::Nobody),
         (ReservedFor::Node, Some(node)) => Ok(Purpose::Owner(node.owner())),
@@ -131,8 +85,8 @@ async fn create_reservation(
     ask: AskWith<NewReservationBody, NetworkRef>,
 ) -> Answer {
     let purpose = checked(&service, &ask.context, purpose(&ask.body)).await?;
-    let NewReservationBody { range: Range(range), note, .. } = ask.body;
-    let asked = (range, purpose, note);
+    let Range(range) = read("range", ask.body.range)?;
+    let asked = (range, purpose, read_some("note", ask.body.note)?);
     let made = service.reserve(ask.context, ask.path, asked, ask.repeat).await?;
     let location = format!("{}/{}", ask.list, made.resource.range);
     Ok(created(made.is_new, &location, json(ReservationView::from(made.resource))))

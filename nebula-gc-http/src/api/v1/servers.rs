@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ask::{Ask, AskWith};
 use super::respond::{Answer, tagged, unless_known};
 use super::tag::{IfMatch, IfNoneMatch};
-use super::values::not_null;
 use crate::Service;
-use crate::server_list::{ListedServer, Pin, SignedServerList};
+use crate::server_list::{ListedServer, SignedServerList};
 use crate::service::Servers;
+use crate::wire::{ServerBody, Servers as ServersView, ServersBody};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -22,46 +20,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(read_own_servers))
 }
 
-/// The servers that nodes are told, and the key that signs the list.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Servers)]
-struct ServersView {
-    #[serde(flatten)]
-    list: SignedServerList,
-    /// The public key that verifies the signature, in Base64 for URLs. Nodes keep it from when they
-    /// join.
-    key: String,
-}
-
 impl From<Servers> for ServersView {
     fn from(servers: Servers) -> Self {
         Self { list: servers.list, key: servers.key.to_string() }
     }
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ServersBody {
-    /// In the order in which nodes try them: 1 to 16.
-    #[schema(min_items = 1, max_items = 16)]
-    servers: Vec<ServerBody>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ServerBody {
-    /// `https://host`, or `http://host:port` where nodes may use plain HTTP; no slash at the end.
-    #[schema(max_length = 512)]
-    url: String,
-    /// The pin of its TLS key: SHA-256 of the SubjectPublicKeyInfo, in Base64 or hexadecimal. Default: its
-    /// certificate must be trusted by the node's system.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    pin: Option<Pin>,
-    /// The pin of the TLS key that it will have next: nodes accept both.
-    #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false)]
-    next_pin: Option<Pin>,
 }
 
 impl From<ServerBody> for ListedServer {

@@ -4,9 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,9 +11,10 @@ use super::ask::{Ask, AskWith, Nothing};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
-use super::values::{Id, Shown, Timestamp};
+use super::values::{Editing, ReadOnly, read};
 use crate::store::tenant::Tenant;
-use crate::{Label, Service, TenantId};
+use crate::wire::{Id, Tenant as TenantView, TenantBody, TenantPatchBody, Timestamp};
+use crate::{Service, TenantId};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(list_tenants, create_tenant)).routes(routes!(
@@ -26,45 +24,18 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     ))
 }
 
-/// An owner of networks and operator keys.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Tenant)]
-struct TenantView {
-    #[schema(value_type = Id)]
-    id: TenantId,
-    /// Unique.
-    name: String,
-    created_at: Timestamp,
+impl ReadOnly for TenantPatchBody {
+    const SHOWN: &'static [&'static str] = &["id", "createdAt"];
 }
 
 impl From<Tenant> for TenantView {
     fn from(tenant: Tenant) -> Self {
-        Self { id: tenant.id, name: tenant.name, created_at: Timestamp(tenant.created_at) }
+        Self {
+            id: tenant.id.to_string(),
+            name: tenant.name,
+            created_at: Timestamp(tenant.created_at),
+        }
     }
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct TenantBody {
-    /// 1 to 128 characters, none of them a control character.
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
-    name: Label,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct TenantPatchBody {
-    /// 1 to 128 characters, none of them a control character.
-    #[schema(value_type = String, min_length = 1, max_length = 128)]
-    name: Label,
-    // Read-only fields.
-    #[serde(default)]
-    #[schema(ignore)]
-    id: Option<Value>,
-    #[serde(default)]
-    #[schema(ignore)]
-    created_at: Option<Value>,
 }
 
 /// List the tenants that the credential sees.
@@ -85,7 +56,8 @@ async fn list_tenants(State(service): State<Arc<Service>>, ask: Ask<Nothing, Pag
     responses((status = 201, description = "Created.", body = TenantView),
         (status = 200, description = "Created before, by the same request.", body = TenantView)))]
 async fn create_tenant(State(service): State<Arc<Service>>, ask: AskWith<TenantBody>) -> Answer {
-    let made = service.create_tenant(ask.context, ask.body.name, ask.repeat).await?;
+    let name = read("name", ask.body.name)?;
+    let made = service.create_tenant(ask.context, name, ask.repeat).await?;
     let (tag, location) = (made.resource.tag(), format!("{}/{}", ask.list, made.resource.id));
     let view = TenantView::from(made.resource);
     Ok(created(made.is_new, &location, tagged(&tag, view)))
@@ -107,10 +79,10 @@ async fn read_tenant(State(service): State<Arc<Service>>, ask: Ask<TenantId>) ->
     responses((status = 200, description = "The changed resource.", body = TenantView)))]
 async fn rename_tenant(
     State(service): State<Arc<Service>>,
-    ask: AskWith<TenantPatchBody, TenantId>,
+    ask: AskWith<Editing<TenantPatchBody>, TenantId>,
 ) -> Answer {
-    let TenantPatchBody { name, id, created_at } = ask.body;
-    let shown = Shown::new([("id", id), ("createdAt", created_at)]);
+    let Editing { body, shown } = ask.body;
+    let name = read("name", body.name)?;
     if !shown.is_empty() {
         shown.check(&TenantView::from(service.tenant(ask.context.clone(), ask.path).await?))?;
     }

@@ -1,44 +1,19 @@
 //! Types of values in bodies and paths.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use ipnet::IpNet;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::value::{Error as PlainError, MapAccessDeserializer};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, IntoDeserializer, MapAccess, Visitor,
+};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
-use utoipa::{PartialSchema, ToSchema};
-use zeroize::Zeroizing;
 
 use super::problem::Problem;
+use crate::api::json;
 use crate::service::Addresses;
-
-/// A text that is wiped from memory, and can't be printed.
-pub(in crate::api) struct Secret(pub(in crate::api) Zeroizing<String>);
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|text| Self(Zeroizing::new(text)))
-    }
-}
-
-/// Refuses `null` for an optional field; use it with `default`.
-pub(in crate::api) fn not_null<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(from).map(Some)
-}
-
-/// Distinguishes `null` from an omitted field; use it with `default`.
-#[allow(dead_code, reason = "for changes that can take something away")]
-pub(in crate::api) fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Option::deserialize(from).map(Some)
-}
 
 /// Refuses negative numbers; use it with `default`.
 pub(in crate::api) fn not_negative<'de, D>(from: D) -> Result<Option<i64>, D::Error>
@@ -51,49 +26,117 @@ where
     }
 }
 
-/// Seconds since the Unix epoch, written as `2026-11-21T19:13:00Z`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::api) struct Timestamp(pub(in crate::api) i64);
-
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        // Beyond jiff's range, the year 9999, there is no such text.
-        let time = jiff::Timestamp::from_second(self.0).unwrap_or(jiff::Timestamp::MAX);
-        to.collect_str(&time.round(jiff::Unit::Second).unwrap_or(time))
-    }
+/// What of a resource a change can't change.
+pub(super) trait ReadOnly {
+    /// Fields that must be as they are, where they are given.
+    const SHOWN: &'static [&'static str];
+    /// Fields that change by themselves, which are not compared.
+    const MOVING: &'static [&'static str] = &[];
 }
 
-impl<'de> Deserialize<'de> for Timestamp {
+/// A change, with read-only fields: a client may send back what an answer showed, unchanged.
+pub(super) struct Editing<T> {
+    pub(super) body: T,
+    pub(super) shown: Shown,
+}
+
+impl<'de, T: ReadOnly + Deserialize<'de>> Deserialize<'de> for Editing<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse::<jiff::Timestamp>()
-            .map(|time| Self(time.as_second()))
-            .map_err(|_| D::Error::custom("must be a time, as in 2026-11-21T19:13:00Z"))
+        struct Whole<T>(PhantomData<T>);
+
+        impl<'de, T: ReadOnly + Deserialize<'de>> Visitor<'de> for Whole<T> {
+            type Value = Editing<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Editing<T>, A::Error> {
+                let mut shown = vec![];
+                let rest = Rest { map, read_only: T::SHOWN, moving: T::MOVING, shown: &mut shown };
+                let body = T::deserialize(MapAccessDeserializer::new(rest))?;
+                Ok(Editing { body, shown: Shown(shown) })
+            }
+        }
+
+        from.deserialize_map(Whole(PhantomData))
     }
 }
 
-impl PartialSchema for Timestamp {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .into()
+/// The fields of a change without the read-only ones, which are put aside.
+struct Rest<'a, A> {
+    map: A,
+    read_only: &'static [&'static str],
+    moving: &'static [&'static str],
+    shown: &'a mut Vec<(&'static str, Value)>,
+}
+
+/// A field's name: a read-only one's, or what the type makes of it.
+enum Key<K, S> {
+    ReadOnly(&'static str, S),
+    Moving(S),
+    Of(K),
+}
+
+/// Reads a name; the seed is given back where it was not needed.
+struct KeySeed<S> {
+    seed: S,
+    read_only: &'static [&'static str],
+    moving: &'static [&'static str],
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<S> {
+    type Value = Key<S::Value, S>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        let name = String::deserialize(from)?;
+        let among = |names: &[&'static str]| names.iter().find(|it| **it == name).copied();
+        if let Some(name) = among(self.read_only) {
+            return Ok(Key::ReadOnly(name, self.seed));
+        }
+        if among(self.moving).is_some() {
+            return Ok(Key::Moving(self.seed));
+        }
+        self.seed.deserialize(name.into_deserializer()).map(Key::Of)
     }
 }
 
-impl ToSchema for Timestamp {}
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<'_, A> {
+    type Error = A::Error;
 
-/// Read-only fields in a change: a client may send back what an answer showed, unchanged.
-///
-/// Holds the read-only fields that were given.
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        mut seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let (read_only, moving) = (self.read_only, self.moving);
+        loop {
+            match self.map.next_key_seed(KeySeed { seed, read_only, moving })? {
+                None => return Ok(None),
+                Some(Key::Of(key)) => return Ok(Some(key)),
+                Some(Key::ReadOnly(name, unused)) => {
+                    // `null` counts as left out.
+                    if let Some(value) = self.map.next_value()? {
+                        self.shown.push((name, value));
+                    }
+                    seed = unused;
+                }
+                Some(Key::Moving(unused)) => {
+                    self.map.next_value::<IgnoredAny>()?;
+                    seed = unused;
+                }
+            }
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+/// The read-only fields that were given.
 pub(super) struct Shown(Vec<(&'static str, Value)>);
 
 impl Shown {
-    pub(super) fn new<const N: usize>(fields: [(&'static str, Option<Value>); N]) -> Self {
-        let given = |(name, value): (&'static str, Option<Value>)| Some((name, value?));
-        Self(fields.into_iter().filter_map(given).collect())
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -109,6 +152,34 @@ impl Shown {
             }
         }
     }
+}
+
+/// Reads a field's value into the type that checks it.
+pub(super) fn read<'de, T, V>(field: &str, value: V) -> Result<T, Problem>
+where
+    T: Deserialize<'de>,
+    V: IntoDeserializer<'de, PlainError>,
+{
+    T::deserialize(value.into_deserializer())
+        .map_err(|error| Problem::invalid(field, json::plain(&error.to_string())))
+}
+
+/// As [`read`], for a field that may be left out.
+pub(super) fn read_some<'de, T, V>(field: &str, value: Option<V>) -> Result<Option<T>, Problem>
+where
+    T: Deserialize<'de>,
+    V: IntoDeserializer<'de, PlainError>,
+{
+    value.map(|value| read(field, value)).transpose()
+}
+
+/// As [`read`], for each item of a list.
+pub(super) fn read_each<T: DeserializeOwned>(
+    field: &str,
+    texts: Vec<String>,
+) -> Result<Vec<T>, Problem> {
+    let each = texts.into_iter().enumerate();
+    each.map(|(index, text)| read(&format!("{field}[{index}]"), text)).collect()
 }
 
 /// The id of a network, pool or block.
@@ -147,45 +218,8 @@ impl<'de> Deserialize<'de> for Range {
     }
 }
 
-/// A count of addresses: a number, or a string of digits above 2⁵³, where numbers of JSON lose
-/// digits in many clients.
-pub(in crate::api) struct Count(pub(in crate::api) u128);
-
-/// Above it, JSON numbers lose digits in many clients.
-const EXACT_IN_JSON: u128 = 1 << 53;
-
-impl Serialize for Count {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match u64::try_from(self.0) {
-            Ok(number) if self.0 <= EXACT_IN_JSON => to.serialize_u64(number),
-            _ => to.collect_str(&self.0),
-        }
-    }
-}
-
-impl PartialSchema for Count {
-    fn schema() -> RefOr<Schema> {
-        let either = SchemaType::from_iter([Type::Integer, Type::String]);
-        ObjectBuilder::new().schema_type(either).minimum(Some(0)).pattern(Some("^[0-9]+$")).into()
-    }
-}
-
-impl ToSchema for Count {}
-
-/// How an id is described.
-pub(in crate::api) struct Id;
-
-impl PartialSchema for Id {
-    fn schema() -> RefOr<Schema> {
-        let uuid = SchemaFormat::Custom("uuid".to_owned());
-        ObjectBuilder::new().schema_type(Type::String).format(Some(uuid)).into()
-    }
-}
-
-impl ToSchema for Id {}
-
 /// Percent-encodes a text as one segment of a path (RFC 3986, 3.3).
-pub(in crate::api) fn segment(text: impl std::fmt::Display) -> String {
+pub(in crate::api) fn segment(text: impl fmt::Display) -> String {
     let mut segment = String::new();
     for byte in text.to_string().bytes() {
         match byte {

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use axum::extract::State;
 use nebula_alloc::NetworkId;
 use nebula_pki::Fingerprint;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::About;
-use super::views::{BlockedView, CertificateView, NodeView};
 use crate::api::v1::ask::{Ask, AskWith};
 use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
 use crate::api::v1::respond::{Answer, json};
-use crate::api::v1::values::{Id, not_negative};
+use crate::api::v1::values::{not_negative, read_each};
+use crate::wire::{
+    BlockReport as BlockReportView, Blocked as BlockedView, Certificate as CertificateView, Id,
+    NewBlockedBody, Node as NodeView, NodeRole as RoleWord, NodeState as StateWord,
+    Unapplied as UnappliedView,
+};
 use crate::{
     BlockReport, CaId, CertificateId, Label, NetworkRef, NodeDetails, NodeFilter, NodeId, NodeName,
     NodePage, NodeRole, NodeState, Service,
@@ -61,24 +64,6 @@ struct NodesQuery {
     ca: Option<CaId>,
 }
 
-/// The state of a node.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-enum StateWord {
-    Active,
-    Suspended,
-    Revoked,
-    Released,
-}
-
-/// What a node does for others.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-enum RoleWord {
-    Lighthouse,
-    Relay,
-}
-
 impl NodesQuery {
     fn filter(&self) -> NodeFilter {
         NodeFilter {
@@ -98,25 +83,6 @@ impl NodesQuery {
             ca: self.ca,
         }
     }
-}
-
-/// How far a revision has been applied.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Unapplied)]
-struct UnappliedView {
-    #[schema(value_type = Id)]
-    network: String,
-    /// The revision asked about.
-    revision: i64,
-    /// The network's revision now.
-    current_revision: i64,
-    /// Whether every active node has reported it, or a later one.
-    applied_by_all: bool,
-    /// How many have not applied it. Nodes that never report count.
-    count: i64,
-    /// The nodes that have not applied it.
-    nodes: Page<NodeView>,
 }
 
 /// List a network's nodes, oldest first.
@@ -183,15 +149,6 @@ async fn list_blocklist(
     Ok(json(page))
 }
 
-/// Certificates to block.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct NewBlockedBody {
-    /// Their fingerprints, each of 64 hexadecimal digits.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 1000)]
-    fingerprints: Vec<FingerprintText>,
-}
-
 /// A fingerprint as text.
 struct FingerprintText(Fingerprint);
 
@@ -201,19 +158,6 @@ impl<'de> Deserialize<'de> for FingerprintText {
         let form = "must be a fingerprint, of 64 hexadecimal digits";
         text.parse().map(Self).map_err(|_| serde::de::Error::custom(form))
     }
-}
-
-/// The outcome of blocking fingerprints.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = BlockReport)]
-struct BlockReportView {
-    /// How many are newly blocked.
-    blocked: usize,
-    /// How many were already blocked.
-    present: usize,
-    /// The network's revision that blocks all of them.
-    revision: i64,
 }
 
 /// Block certificates that were issued elsewhere, permanently. Certificates of nodes are blocked
@@ -228,7 +172,8 @@ async fn add_to_blocklist(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewBlockedBody, NetworkRef>,
 ) -> Answer {
-    let fingerprints = ask.body.fingerprints.into_iter().map(|FingerprintText(it)| it).collect();
+    let texts = read_each::<FingerprintText>("fingerprints", ask.body.fingerprints)?;
+    let fingerprints = texts.into_iter().map(|FingerprintText(it)| it).collect();
     let report = service.block_certificates(ask.context, ask.path, fingerprints).await?;
     let BlockReport { blocked, present, revision } = report;
     Ok(json(BlockReportView { blocked, present, revision }))

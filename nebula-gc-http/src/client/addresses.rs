@@ -1,0 +1,123 @@
+//! Pools, blocks and reservations.
+
+use hyper::Method;
+
+use super::call::path;
+use super::{Client, ClientError, List, Request, Tagged};
+use crate::wire::{
+    Block, NewBlockBody, NewPoolBody, NewReservationBody, Pool, PoolPatchBody, Reservation,
+};
+
+/// Where a network's addresses come from; with an operator key.
+impl Client {
+    /// Lists a network's pools and their usage: `GET /networks/{network}/pools`.
+    #[must_use]
+    pub fn list_pools(&self, network: &str) -> List<'_, Pool> {
+        self.list(Request::get(&path(&["networks", network, "pools"])))
+    }
+
+    /// Creates a pool: `POST /networks/{network}/pools`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn create_pool(&self, network: &str, new: &NewPoolBody) -> Result<Pool, ClientError> {
+        self.create(&path(&["networks", network, "pools"]), new).await
+    }
+
+    /// Reads a pool and its usage: `GET /networks/{network}/pools/{pool}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn read_pool(&self, network: &str, pool: &str) -> Result<Tagged<Pool>, ClientError> {
+        self.read_tagged(&path(&["networks", network, "pools", pool])).await
+    }
+
+    /// Changes a pool's range: `PATCH /networks/{network}/pools/{pool}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn resize_pool(
+        &self,
+        network: &str,
+        pool: &str,
+        change: &PoolPatchBody,
+        if_match: Option<&str>,
+    ) -> Result<Tagged<Pool>, ClientError> {
+        let request = Request::new(Method::PATCH, &path(&["networks", network, "pools", pool]))
+            .json(change)?;
+        self.change(request, if_match).await
+    }
+
+    /// Deletes a pool without leases: `DELETE /networks/{network}/pools/{pool}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn delete_pool(
+        &self,
+        network: &str,
+        pool: &str,
+        if_match: Option<&str>,
+    ) -> Result<(), ClientError> {
+        self.delete(&path(&["networks", network, "pools", pool]), if_match).await
+    }
+
+    /// Lists a network's blocks: `GET /networks/{network}/blocks`.
+    #[must_use]
+    pub fn list_blocks(&self, network: &str) -> List<'_, Block> {
+        self.list(Request::get(&path(&["networks", network, "blocks"])))
+    }
+
+    /// Creates a block: `POST /networks/{network}/blocks`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn create_block(
+        &self,
+        network: &str,
+        new: &NewBlockBody,
+    ) -> Result<Block, ClientError> {
+        self.create(&path(&["networks", network, "blocks"]), new).await
+    }
+
+    /// Reads a block: `GET /networks/{network}/blocks/{block}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn read_block(&self, network: &str, block: &str) -> Result<Block, ClientError> {
+        self.read(&path(&["networks", network, "blocks", block])).await
+    }
+
+    /// Deletes a block without leases: `DELETE /networks/{network}/blocks/{block}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn delete_block(&self, network: &str, block: &str) -> Result<(), ClientError> {
+        self.delete(&path(&["networks", network, "blocks", block]), None).await
+    }
+
+    /// Lists a network's reservations, by address: `GET /networks/{network}/reservations`.
+    #[must_use]
+    pub fn list_reservations(&self, network: &str) -> List<'_, Reservation> {
+        self.list(Request::get(&path(&["networks", network, "reservations"])))
+    }
+
+    /// Reserves addresses: `POST /networks/{network}/reservations`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn create_reservation(
+        &self,
+        network: &str,
+        new: &NewReservationBody,
+    ) -> Result<Reservation, ClientError> {
+        self.create(&path(&["networks", network, "reservations"]), new).await
+    }
+
+    /// Deletes a reservation: `DELETE /networks/{network}/reservations/{range}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn delete_reservation(&self, network: &str, range: &str) -> Result<(), ClientError> {
+        self.delete(&path(&["networks", network, "reservations", range]), None).await
+    }
+}

@@ -1,0 +1,157 @@
+//! Pools, blocks and reservations.
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "server")]
+use super::values::Id;
+use super::values::{Count, not_null};
+
+/// A range of a network's prefix from which addresses are allocated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Pool {
+    /// Its id.
+    #[cfg_attr(feature = "server", schema(value_type = Id))]
+    pub id: String,
+    /// Its first and last address, as in `10.1.0.1-10.1.0.254`.
+    pub range: String,
+    /// Pools of one address family are used in the order of this number, equal ones in the order of
+    /// their creation.
+    pub position: i64,
+    /// Its addresses by state.
+    pub usage: Usage,
+}
+
+/// The addresses of a pool by state. `capacity` is the sum of the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// All of them.
+    pub capacity: Count,
+    /// Free for automatic allocation.
+    pub free: Count,
+    /// Held by nodes.
+    pub active: u64,
+    /// In quarantine.
+    pub quarantined: u64,
+    /// Reserved and not leased.
+    pub reserved: Count,
+    /// In blocks of the pool, free or not.
+    pub blocks: Count,
+}
+
+/// A new pool.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NewPoolBody {
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
+    pub range: String,
+    /// Pools of one address family are used in the order of this number. Default: 0.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = i32, required = false))]
+    pub position: Option<i32>,
+}
+
+/// Changes to a pool.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PoolPatchBody {
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
+    pub range: String,
+}
+
+/// Part of a pool, for nodes that join with a token that names this block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Block {
+    /// Its id.
+    #[cfg_attr(feature = "server", schema(value_type = Id))]
+    pub id: String,
+    /// Unique in its network and family.
+    pub name: String,
+    /// The pool that it is part of.
+    #[cfg_attr(feature = "server", schema(value_type = Id))]
+    pub pool: String,
+    /// Its first and last address.
+    pub range: String,
+}
+
+/// Either `range` or `size` is required.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NewBlockBody {
+    /// 1 to 128 characters, none of them a control character.
+    #[cfg_attr(feature = "server", schema(value_type = String, min_length = 1, max_length = 128))]
+    pub name: String,
+    /// The pool that it is part of.
+    #[cfg_attr(feature = "server", schema(value_type = Id))]
+    pub pool: String,
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false))]
+    pub range: Option<String>,
+    /// This many free addresses, as high in the pool as possible.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = u32, required = false, minimum = 1))]
+    pub size: Option<u32>,
+}
+
+/// What addresses are reserved for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ReservedFor {
+    /// For whoever asks for one of them by name.
+    Asking,
+    /// For one node, which gets the address when it asks for any.
+    Node,
+    /// For nobody: they exist elsewhere.
+    Nobody,
+}
+
+/// Addresses excluded from automatic allocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// Its first and last address.
+    pub range: String,
+    /// What they are reserved for.
+    pub purpose: ReservedFor,
+    /// The node it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
+    pub node: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub note: Option<String>,
+}
+
+/// Addresses to reserve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NewReservationBody {
+    /// A prefix, a range (`10.1.0.10-10.1.0.20`) or an address.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
+    pub range: String,
+    /// What they are reserved for.
+    pub purpose: ReservedFor,
+    /// The node, if the purpose is `node`.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
+    pub node: Option<String>,
+    /// Why, for people: 1 to 128 characters, none of them a control character.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
+    pub note: Option<String>,
+}
