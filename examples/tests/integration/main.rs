@@ -18,5 +18,6 @@ mod addresses;
 mod certificates;
 mod crash;
 mod external_signer;
+mod libraries;
 mod load;
 mod newcomer;
