@@ -92,7 +92,13 @@ fn print_guide(address: SocketAddr, operator_key: &Path) {
         r#"Serving http://{address}/ (stop with Ctrl-C).
 The operator key is in {operator_key}
 
-Bring a device in, from the directory you started this in:
+Two devices that ping each other, on this machine (Linux with Nebula; as root, for tun devices), from the
+directory you started this in:
+
+  cargo build --release -p nebula-gc-http --features cli
+  sudo examples/two-devices target/release/nebula-gc http://{address} '{in_quotes}'
+
+Or bring a device in with curl, by the routes for clients of older systems:
 
   cargo run --release -p examples --example keygen -- device-1
   curl -fsS -o device-1/registered.json 'http://{address}/api/nebula/register' -H "Authorization: Bearer $(cat '{in_quotes}')" -H 'Content-Type: application/json' -d '{{"projectId":"demo","deviceId":"device-1","deviceName":"device-1","publicKey":"'"$(sed -n 2p device-1/node.pub)"'"}}'
