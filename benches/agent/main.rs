@@ -2,6 +2,7 @@
 //! machine, with an agent that keeps a few networks and has nothing to do.
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
+mod idle;
 mod process;
 mod waiting;
 
@@ -32,6 +33,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Measure what waiting costs a server and an agent
 ///
+/// Needs `nebula`, in NEBULA_BIN_DIR or the search path, and the program `nebula-gc` beside this one.
 /// The exit code is 1 when a bar is missed by more than the tolerance.
 #[derive(Parser)]
 struct Arguments {
@@ -78,6 +80,8 @@ async fn measure(arguments: &Arguments) -> Outcome<ExitCode> {
     let work = tempfile::Builder::new().prefix("agent-").tempdir_in(&arguments.directory)?;
     let mut bars = Bars::new(arguments.tolerance);
     let length = Duration::from_secs(arguments.seconds);
+    let programs = idle::Programs::find()?;
+    idle::measure(&work.path().join("agent"), &programs, length, &mut bars).await?;
     waiting::measure(&work.path().join("server"), arguments.clients, length, &mut bars).await?;
     let failed = bars.conclude() && !arguments.no_bars;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -23,3 +23,11 @@ pub(crate) async fn share(pid: u32, length: Duration) -> Outcome<f64> {
     let time = used(pid)?.saturating_sub(before);
     Ok(100.0 * time.as_secs_f64() / started.elapsed().as_secs_f64())
 }
+
+/// How much of its memory is in RAM, in bytes.
+pub(crate) fn resident(pid: u32) -> Outcome<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
+    Ok(kilobytes.parse::<u64>()? * 1024)
+}
