@@ -184,8 +184,8 @@ impl Drop for Machine {
 /// Ends the Nebula that a pid file names, if it is still one.
 fn end_leftover(node: &Path) {
     let Ok(text) = fs::read_to_string(node.join("nebula.pid")) else { return };
-    let pid = text.split_whitespace().next().and_then(|pid| pid.parse::<u32>().ok());
-    let Some(pid) = pid else { return };
+    let noted: Value = serde_json::from_str(&text).unwrap_or_default();
+    let Some(pid) = noted["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()) else { return };
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     if String::from_utf8_lossy(&line).contains(&*node.to_string_lossy()) {
         signal(pid, "KILL");

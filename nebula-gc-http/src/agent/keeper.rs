@@ -32,6 +32,10 @@ const REPORT: Duration = Duration::from_secs(900);
 const SHOWN: Duration = Duration::from_secs(12);
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long until it is tried again what could not be given to Nebula because there was none, and what it
+/// refused.
+const MISSING: Duration = Duration::from_secs(30);
+const REFUSED: Duration = Duration::from_secs(600);
 /// The least time between two attempts to renew.
 const RENEWALS: Duration = Duration::from_secs(5);
 /// The longest pause while a certificate is overdue.
@@ -113,6 +117,8 @@ struct Keeper {
     local: Vec<(String, String)>,
     /// Nebula refused this one.
     refused: Option<Desired>,
+    /// When to try again what Nebula did not take: a name may be resolved, a port free, a program there.
+    again_at: Option<Instant>,
     /// What is installed, since this agent runs.
     installed: Option<Offer>,
     /// When to have Nebula judge the flows in use anew.
@@ -146,6 +152,7 @@ impl Keeper {
             is_stale: true,
             local: vec![],
             refused: None,
+            again_at: None,
             installed: None,
             judge_at: vec![],
             renewed: None,
@@ -220,11 +227,17 @@ impl Keeper {
         }
         self.renew(client, now).await?;
         let local = local_files::read(&self.node.directory)?;
-        if self.is_stale || local != self.local {
+        let is_again = self.again_at.is_some_and(|at| at <= Instant::now());
+        if is_again || local != self.local {
+            // What was wrong may be mended.
+            self.refused = None;
+        }
+        if self.is_stale || is_again || local != self.local {
             let offer = self.node.fetch(client, now).await?;
             self.note_contact(client, now);
             self.seen = Some(offer.applied.desired());
             self.local = local;
+            self.again_at = None;
             self.apply(&offer).await?;
             self.is_stale = false;
         }
@@ -296,6 +309,8 @@ impl Keeper {
                 tracing::error!(network, %error, "nebula does not take the configuration");
                 self.note_apply_error(&error);
                 let is_missing = matches!(error, ApplyError::Find(_));
+                let pause = if is_missing { MISSING } else { REFUSED };
+                self.again_at = Some(Instant::now() + pause);
                 if installing == Installing::Unchanged || is_missing {
                     return Ok(());
                 }

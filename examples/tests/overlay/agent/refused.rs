@@ -1,10 +1,13 @@
 //! A bundle that Nebula refuses: the former one is back, with the new revocations, and the node never
 //! goes down.
 
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+
 use nebula_gc_http::Pace;
 use serde_json::json;
 
-use super::{SEEN, SOON, all_reach_each_other, fleet, underlay, until};
+use super::{SEEN, SOON, all_reach_each_other, fleet, underlay, until, version_2};
 use crate::support::machine::Machine;
 use crate::support::peers;
 use crate::support::plane::Plane;
@@ -29,11 +32,6 @@ async fn a_refused_bundle_is_rolled_back_with_its_revocations_kept() {
     let path = plane.path("home", "other").await;
     let unresolvable = json!({"lighthouse": {"endpoint": "nowhere.invalid:4242"}});
     plane.api.patch(&path, &unresolvable).await.expect(200);
-    let refused = |machine: &Machine| {
-        machine.status_of("home")["findings"]
-            .as_array()
-            .is_some_and(|all| all.iter().any(|finding| finding["code"] == "nebula_refused"))
-    };
     until("it is refused, and told", SEEN, || refused(laptop));
     assert!(!laptop.configuration("home").contains("nowhere.invalid"));
     assert_eq!(laptop.state("home")["applied"], before);
@@ -53,4 +51,33 @@ async fn a_refused_bundle_is_rolled_back_with_its_revocations_kept() {
     plane.api.patch(&path, &resolvable).await.expect(200);
     until("a bundle that can be taken is taken", SOON, || !refused(laptop));
     assert!(!laptop.reaches(&to_phone) && laptop.reaches(&to_gate));
+}
+
+/// Nebula could not be followed at this level of its log.
+#[tokio::test]
+async fn a_file_of_the_users_own_is_taken_once_it_is_mended() {
+    let Some((mut underlay, peer)) = version_2("agent-mended") else { return };
+    let plane = Plane::start(underlay.host("plane"), Pace::default());
+    plane.network("home", "10.66.0.0/24", json!({})).await;
+    let mut laptop = Machine::new("laptop", underlay.host("laptop"), &peer);
+    laptop.join(&plane.link("home", json!({"name": "laptops"})).await, &[]);
+    laptop.start();
+    until("it runs", SOON, || laptop.pid("home").is_some());
+    let pid = laptop.pid("home");
+    let own = laptop.node("home").join("local.d");
+    DirBuilder::new().mode(0o700).create(&own).expect("a directory");
+
+    fs::write(own.join("log.yml"), "logging: {level: error}").expect("it can be written");
+    until("it is refused, and told", SEEN, || refused(&laptop));
+    assert!(!laptop.configuration("home").contains("error"));
+    fs::write(own.join("log.yml"), "logging: {level: debug}").expect("it can be written");
+    until("it is taken", SEEN, || laptop.configuration("home").contains("debug"));
+    until("nothing is wrong any more", SOON, || !refused(&laptop));
+    assert_eq!(laptop.pid("home"), pid, "it never went down");
+}
+
+fn refused(machine: &Machine) -> bool {
+    machine.status_of("home")["findings"]
+        .as_array()
+        .is_some_and(|all| all.iter().any(|finding| finding["code"] == "nebula_refused"))
 }
