@@ -76,7 +76,8 @@ async fn run(Arguments { link, name, directory }: Arguments) -> Result<(), Box<d
     // From now on the node's own token is its credential.
     let node = client()?.with_key(&token);
     let has = Desired { revision: enrolled.revision, generation: enrolled.generation };
-    node.report_own_node(&Report { revision: has.revision, generation: has.generation }).await?;
+    let report = Report { revision: has.revision, generation: has.generation, ..Report::default() };
+    node.report_own_node(&report).await?;
     println!("{} is {} in {}", enrolled.name, enrolled.addresses.join(" and "), enrolled.network);
     println!("Start it: cd {} && nebula -config nebula.yml", directory.display());
     Ok(())

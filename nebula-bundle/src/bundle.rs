@@ -1,10 +1,11 @@
 //! The rendered files of one node, and their digest.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::{self, File};
+use crate::archive::{self, File, RECEIPT};
 use crate::{Error, inline};
 
 /// The files rendered for one node at one revision and generation. Equal inputs give byte-equal
@@ -13,6 +14,7 @@ use crate::{Error, inline};
 pub struct Bundle {
     rendering: u32,
     files: Vec<File>,
+    receipt: Option<String>,
 }
 
 /// Identifies a bundle: SHA-256 over the rendering number and every file's name and
@@ -22,7 +24,14 @@ pub struct Digest([u8; 32]);
 
 impl Bundle {
     pub(crate) fn new(rendering: u32, files: Vec<File>) -> Self {
-        Self { rendering, files }
+        Self { rendering, files, receipt: None }
+    }
+
+    /// With a receipt of the server's, which its archives hold as a file `receipt`. It is no part of the
+    /// bundle, whose digest stays the same.
+    #[must_use]
+    pub fn with_receipt(self, receipt: String) -> Self {
+        Self { receipt: Some(receipt), ..self }
     }
 
     /// The contents of one file.
@@ -54,7 +63,7 @@ impl Bundle {
     /// # Errors
     /// [`Error::Archive`] where a file is too large for the format.
     pub fn to_zip(&self) -> Result<Vec<u8>, Error> {
-        archive::zip(&self.files)
+        archive::zip(&self.packed())
     }
 
     /// The same files as a gzipped tar archive: stored, in the same order, of user and group 0, at
@@ -63,7 +72,18 @@ impl Bundle {
     /// # Errors
     /// [`Error::Archive`] where a file is too large for the format.
     pub fn to_tar_gz(&self) -> Result<Vec<u8>, Error> {
-        archive::tar_gz(&self.files)
+        archive::tar_gz(&self.packed())
+    }
+
+    /// What archives hold.
+    fn packed(&self) -> Cow<'_, [File]> {
+        match &self.receipt {
+            None => Cow::Borrowed(&self.files),
+            Some(receipt) => {
+                let receipt = File { name: RECEIPT, contents: receipt.clone() };
+                Cow::Owned([self.files.as_slice(), &[receipt]].concat())
+            }
+        }
     }
 }
 

@@ -52,6 +52,8 @@ mod machine;
 mod names;
 #[cfg(feature = "agent")]
 pub mod process;
+#[cfg(any(feature = "client", feature = "service"))]
+pub mod receipt;
 #[cfg(feature = "service")]
 mod secret;
 #[cfg(feature = "server")]
@@ -85,11 +87,11 @@ pub use self::{
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, Change, Context, Created, Desired, DeviceEnrollment, Enrolled,
-        Enrollment, EventPage, Expected, Expiry, NetworkPatch, NetworkSettings, NewBlock,
-        NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
-        NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, Pace, PendingOutcome,
-        PoolAdded, PoolUsage, Reach, Renewed, Repeat, Room, Rotated, Servers, Service, Tag,
-        Unapplied, Upkeep,
+        Enrollment, EventPage, Expected, Expiry, LastReport, NetworkPatch, NetworkSettings,
+        NewBlock, NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails,
+        NodePage, NodeReport, NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, Pace,
+        PendingOutcome, PoolAdded, PoolUsage, Reach, Renewed, Repeat, ReportDetails, Room, Rotated,
+        Servers, Service, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,
@@ -106,6 +108,7 @@ pub use self::{
     store::network::{Network, Revision, Versions},
     store::node::{NodeFilter, NodeRole, NodeState},
     store::operator_key::{KeptKey, OperatorKey, Role, Scope},
+    store::report::ReceiptStanding,
     store::tenant::Tenant,
     verify::{Rule, Violation, verify},
 };

@@ -1,6 +1,7 @@
 //! Bearer secrets, and the server's own keys, which protect stored secrets.
 
 mod check;
+mod receipt_key;
 mod rotation;
 
 use std::fmt;

@@ -54,6 +54,18 @@ stored_words! {
 }
 
 stored_words! {
+    /// What the receipt in a node's report is worth.
+    pub enum ReceiptStanding {
+        /// One of our keys proved it, and it is this node's.
+        Believed = "believed",
+        /// The key that is to prove it is not known here (any more).
+        UnknownKey = "unknown_key",
+        /// It is no receipt, is not proved, or is another's.
+        Refused = "refused",
+    }
+}
+
+stored_words! {
     /// What an operator key may do within its scope.
     pub enum Role {
         /// Everything, other operator keys included.

@@ -23,6 +23,7 @@ from nebula_control_plane.models import (
     EnrollmentBody,
     NewJoinTokenBody,
     NewNetworkBody,
+    Report,
     Versions,
 )
 
@@ -71,7 +72,7 @@ now = expect(watch_own_node.sync_detailed(client=node, wait_seconds=1), 200)
 assert now == Desired(enrolled.generation, enrolled.revision)
 has = {"revision": now.revision, "generation": now.generation}
 expect(watch_own_node.sync_detailed(client=node, wait_seconds=0, **has), 204)
-expect(report_own_node.sync_detailed(client=node, body=now), 204)
+expect(report_own_node.sync_detailed(client=node, body=Report(**has)), 204)
 seen = expect(read_node.sync_detailed(NETWORK, enrolled.node, client=operator), 200)
 assert seen.applied.revision == now.revision, seen
 print(f"a client in Python brought in {seen.name} with {', '.join(enrolled.addresses)}")

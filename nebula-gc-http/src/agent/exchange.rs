@@ -168,7 +168,7 @@ fn report(state: &State, applied: &Applied, now: i64) -> Report {
     let passed = running.and_then(|nebula| traffic(nebula.device.as_deref()?));
     let gravest = state.problems.values().next();
     let _ = (running, passed, gravest, now);
-    Report { revision: applied.revision, generation: applied.generation }
+    Report { revision: applied.revision, generation: applied.generation, ..Report::default() }
 }
 
 /// A moment within a certificate's lifetime.

@@ -31,6 +31,8 @@ pub struct NodeBundle {
     certificates: Vec<Certificate>,
     view: Arc<View>,
     digests: Arc<Digests>,
+    shared: Arc<Shared>,
+    receipt: Option<String>,
 }
 
 impl NodeBundle {
@@ -46,6 +48,21 @@ impl NodeBundle {
         self.digests.find(self.node.id, self.desired)
     }
 
+    /// What proves to this store later that the node was given it, for the node to keep.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without a key to prove it with.
+    pub fn receipt(&self) -> Result<String, Error> {
+        let certificates = self.certificates.iter().map(Certificate::fingerprint).collect();
+        self.shared.receipt(&self.view, &self.node, certificates)
+    }
+
+    /// With a receipt, which archives then hold.
+    #[must_use]
+    pub fn with_receipt(self, receipt: String) -> Self {
+        Self { receipt: Some(receipt), ..self }
+    }
+
     /// Renders it, and gives it a form, off the threads that serve requests.
     ///
     /// # Errors
@@ -56,6 +73,10 @@ impl NodeBundle {
     ) -> Result<(Digest, T), Error> {
         let render = move || {
             let bundle = self.view.render(self.view.verify(&self.certificates)?, &self.node)?;
+            let bundle = match self.receipt {
+                Some(receipt) => bundle.with_receipt(receipt),
+                None => bundle,
+            };
             let digest = bundle.digest();
             self.digests.insert(self.node.id, self.desired, digest);
             Ok((digest, form(&bundle).map_err(Unavailable::from)?))
@@ -154,7 +175,16 @@ impl Service {
             if view.revision == network.revision {
                 let desired = Desired { revision: view.revision.0, generation: node.generation.0 };
                 let digests = Arc::clone(&self.views.digests);
-                return Ok(NodeBundle { desired, node, certificates, view, digests });
+                let shared = Arc::clone(&self.shared);
+                return Ok(NodeBundle {
+                    desired,
+                    node,
+                    certificates,
+                    view,
+                    digests,
+                    shared,
+                    receipt: None,
+                });
             }
         }
     }

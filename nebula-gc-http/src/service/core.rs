@@ -143,6 +143,7 @@ impl Service {
             authorities,
             signers,
             heartbeats: Heartbeats::default(),
+            store: OnceLock::new(),
             pace: OnceLock::new(),
             instance,
             clock,
@@ -150,6 +151,9 @@ impl Service {
         let known = shared.secrets.clone();
         writer.transaction(move |tx, now| secrets::note(tx, &known, now))?;
         first_start::prepare(&writer, &shared.secrets, keep)?;
+        let identity = writer.transaction(|tx, _| store::identity::prepare(tx))?;
+        // Once: it was made just now.
+        let _ = shared.store.set(identity);
         secrets::reseal(&writer, &shared.secrets)?;
         let watch = Watch::start(Arc::clone(&reading))?;
         Ok(Self {

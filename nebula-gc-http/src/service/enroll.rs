@@ -23,6 +23,7 @@ use self::request::Enrollment;
 use self::step::{Enrolling, Outcome};
 use super::context::Context;
 use super::core::Service;
+use super::shared::Shared;
 use super::update::Certified;
 use super::views::View;
 use crate::error::{Field, Unavailable};
@@ -45,6 +46,8 @@ pub struct Enrolled {
     pub certificates: Vec<Certificate>,
     /// What it needs to start.
     pub bundle: Bundle,
+    /// What proves later that it was given it.
+    pub receipt: String,
     /// The network's revision and the node's generation that the bundle is of.
     pub desired: (i64, i64),
     /// Whether it is new, rather than known before.
@@ -81,7 +84,7 @@ impl Service {
     async fn enroll_by(&self, context: Context, command: Command) -> Result<Enrolled, Error> {
         let outcome = self.carry_out(context, command).await?;
         let view = self.view(outcome.network, outcome.revision).await?;
-        outcome.render(&view)
+        outcome.render(&self.shared, &view)
     }
 
     /// Decides and writes an enrolment or a renewal.
@@ -102,7 +105,7 @@ impl Service {
 }
 
 impl Outcome {
-    fn render(self, view: &View) -> Result<Enrolled, Error> {
+    fn render(self, shared: &Shared, view: &View) -> Result<Enrolled, Error> {
         let verified = match self.certificates {
             Certified::New(verified) => verified,
             Certified::Known(certificates) => view.verify(&certificates)?,
@@ -111,7 +114,10 @@ impl Outcome {
             verified.last().ok_or(Unavailable::Missing { what: "the node's certificate" })?;
         let mut networks = newest.details().networks().to_vec();
         networks.sort_by_key(|net| net.addr());
-        let certificates = verified.iter().map(|verified| verified.certificate().clone()).collect();
+        let certificates: Vec<_> =
+            verified.iter().map(|verified| verified.certificate().clone()).collect();
+        let fingerprints = certificates.iter().map(Certificate::fingerprint).collect();
+        let receipt = shared.receipt(view, &self.node, fingerprints)?;
         let bundle = view.render(verified, &self.node)?;
         Ok(Enrolled {
             network: self.network_name,
@@ -121,6 +127,7 @@ impl Outcome {
             networks,
             certificates,
             bundle,
+            receipt,
             desired: (view.revision().0, self.node.generation.0),
             is_new: self.is_new,
         })

@@ -7,7 +7,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
 pub use self::change::Rotated;
-pub use self::details::NodeDetails;
+pub use self::details::{LastReport, NodeDetails};
 use super::access::{authorize, authorize_device, find_network, network_that_released, not_found};
 use super::context::Context;
 use super::core::Service;

@@ -144,6 +144,9 @@ pub(crate) fn prune(
     for purpose in Purpose::ALL {
         let current = secrets.current(purpose)?;
         let mut uses = uses(tx, purpose)?;
+        if purpose == Purpose::Hashing {
+            note_receipts(tx, &secrets.ids(purpose), &mut uses)?;
+        }
         // Not those that wait to be put to use.
         for key_id in secrets.ids(purpose).into_iter().filter(|id| *id < current) {
             let uses = uses.remove(&key_id).unwrap_or_default();
@@ -154,6 +157,25 @@ pub(crate) fn prune(
         }
     }
     Ok(pruned)
+}
+
+/// Adds the nodes that have not yet shown a receipt of a newer key, and may bring one of this.
+#[cfg(feature = "server")]
+fn note_receipts(
+    tx: &mut dyn Transaction,
+    ids: &[i64],
+    uses: &mut BTreeMap<i64, Vec<String>>,
+) -> Result<(), Error> {
+    let holders = store::report::by_receipt_key(tx)?;
+    for id in ids {
+        // Who has shown one of an older key may have got one of this key since.
+        let holds = |key: &Option<i64>| key.is_none_or(|key| key <= *id);
+        let count: i64 = holders.iter().filter(|(key, _)| holds(key)).map(|(_, count)| count).sum();
+        if count > 0 {
+            uses.entry(*id).or_default().push(format!("receipts of {count} nodes"));
+        }
+    }
+    Ok(())
 }
 
 /// What is stored under each key.

@@ -1,7 +1,7 @@
 //! What a node is told about itself, and tells.
 
 pub(super) mod renew;
-mod report;
+pub(in crate::service) mod report;
 mod token;
 
 use std::net::IpAddr;

@@ -13,6 +13,7 @@ use crate::Error;
 use crate::error::Needs;
 use crate::secret::ServerSecrets;
 use crate::signers::Signers;
+use crate::store::identity::StoreIdentity;
 use crate::store::node::{Node, NodeState};
 
 /// What steps need inside a transaction.
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     pub(super) signers: Signers,
     /// Nodes that were heard of.
     pub(super) heartbeats: Heartbeats,
+    /// What tells this store from others; from the start on.
+    pub(super) store: OnceLock<StoreIdentity>,
     /// This process, among those that share the database.
     pub(super) instance: String,
     /// For reads: a step is told its transaction's time.

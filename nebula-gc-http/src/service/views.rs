@@ -9,6 +9,7 @@ use nebula_bundle::{Bundle, Certificates, Digest, Lighthouse, Relay, Renderer, T
 use nebula_pki::{Blocklist, CaPool, Certificate, VerifiedCertificate};
 
 use crate::error::Unavailable;
+use crate::receipt::digest_of;
 use crate::store::network::{Network, Revision};
 use crate::store::node::{self, Node};
 use crate::store::{blocklist, ca, damaged};
@@ -51,6 +52,10 @@ pub(super) struct View {
     pub(super) revision: Revision,
     pub(super) renderer: Renderer,
     pub(super) trusted: CaPool,
+    /// What receipts say of the trusted CAs.
+    pub(super) cas: [u8; 32],
+    /// What they say of the blocklist.
+    pub(super) blocklist: [u8; 32],
 }
 
 /// The newest view of each network that was asked for.
@@ -80,6 +85,8 @@ impl View {
             relays.push(Relay { overlay: node::addresses(tx, network.id, node.id)? });
         }
         let blocklist = blocklist::fingerprints(tx, network)?;
+        let ca_fingerprints: Vec<_> = cas.iter().map(Certificate::fingerprint).collect();
+        let digests = (digest_of(&ca_fingerprints), digest_of(&blocklist));
         let shared = nebula_bundle::Network {
             rendering: network.rendering,
             cas,
@@ -90,7 +97,8 @@ impl View {
             initiating_version: network.begins_with(),
         };
         let renderer = Renderer::new(shared).map_err(Unavailable::from)?;
-        Ok(Self { revision: network.revision, renderer, trusted })
+        let (cas, blocklist) = digests;
+        Ok(Self { revision: network.revision, renderer, trusted, cas, blocklist })
     }
 
     pub(super) fn revision(&self) -> Revision {

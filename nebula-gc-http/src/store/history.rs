@@ -131,6 +131,7 @@ pub(crate) fn forget_nodes(
         }
         for sql in [
             "DELETE FROM gc_former_key WHERE node = $1",
+            "DELETE FROM gc_report WHERE node = $1",
             "DELETE FROM gc_lent WHERE node = $1",
             "DELETE FROM gc_lent WHERE holder = $1",
             "DELETE FROM gc_certificate WHERE node = $1",

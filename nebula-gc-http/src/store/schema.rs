@@ -15,6 +15,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 7, oldest: 6, sql: VERSION_7 },
         Migration { version: 8, oldest: 6, sql: VERSION_8 },
         Migration { version: 9, oldest: 6, sql: VERSION_9 },
+        Migration { version: 10, oldest: 6, sql: VERSION_10 },
     ],
 };
 
@@ -334,4 +335,23 @@ CREATE TABLE gc_server_list (
     sealed_key {blob} NOT NULL,
     list TEXT NOT NULL
 );
+";
+
+/// * One row of `gc_store`: what tells this store from others.
+/// * `gc_report` has the latest report of a node. `receipt_key` is the id of the server's key that proved
+///   its receipt, where one did.
+const VERSION_10: &str = "
+CREATE TABLE gc_store (
+    name TEXT NOT NULL PRIMARY KEY,
+    id {blob} NOT NULL,
+    epoch BIGINT NOT NULL
+);
+CREATE TABLE gc_report (
+    node {blob} NOT NULL PRIMARY KEY REFERENCES gc_node (id),
+    at BIGINT NOT NULL,
+    receipt TEXT,
+    standing TEXT CHECK (standing IN ('believed', 'unknown_key', 'refused')),
+    receipt_key BIGINT,
+    details TEXT NOT NULL
+) {clustered};
 ";

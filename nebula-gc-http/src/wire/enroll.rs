@@ -126,4 +126,6 @@ pub struct Bundle {
     pub digest: String,
     /// Text by file name.
     pub files: BTreeMap<String, String>,
+    /// What the node keeps beside them, and sends with its reports: it proves later what it was given.
+    pub receipt: String,
 }

@@ -65,6 +65,10 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub applied: Option<Applied>,
+    /// What it told of itself last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub report: Option<NodeReport>,
     /// When it last sent a request with its token, to within ten minutes. Its silence is counted
     /// from then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +99,62 @@ pub struct Applied {
     pub generation: i64,
     /// When.
     pub at: Timestamp,
+}
+
+/// What a node told of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct NodeReport {
+    /// When.
+    pub at: Timestamp,
+    /// The receipt of the bundle that it says it has applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub receipt: Option<String>,
+    /// What the receipt is worth: `believed`, `unknown_key` where the key that is to prove it is not known
+    /// here, or `refused`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub receipt_standing: Option<String>,
+    /// The release of its Nebula.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub nebula: Option<String>,
+    /// The release of its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub agent: Option<String>,
+    /// Its system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub platform: Option<String>,
+    /// The keys of `nebula.yml` that the machine sets otherwise than the bundle.
+    pub overridden: Vec<String>,
+    /// How long its Nebula has been running, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub uptime_seconds: Option<u64>,
+    /// How many tunnels are up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub tunnels: Option<u64>,
+    /// How many bytes came in over the overlay since its Nebula started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub bytes_in: Option<u64>,
+    /// How many bytes went out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub bytes_out: Option<u64>,
+    /// How many seconds its clock is ahead of the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub clock_skew_seconds: Option<i64>,
+    /// What is wrong, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub problem: Option<String>,
 }
 
 /// A certificate of the ledger.

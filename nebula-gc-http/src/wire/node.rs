@@ -111,8 +111,8 @@ pub struct Renewed {
     pub generation: i64,
 }
 
-/// What a node has applied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a node has applied, and how it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Report {
@@ -122,6 +122,51 @@ pub struct Report {
     /// The node's generation.
     #[cfg_attr(feature = "server", schema(minimum = 0))]
     pub generation: i64,
+    /// The receipt of the bundle that it has applied, at most 512 bytes.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, max_length = 512))]
+    pub receipt: Option<String>,
+    /// The release of its Nebula, at most 64 bytes.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, max_length = 64))]
+    pub nebula: Option<String>,
+    /// The release of its agent, at most 64 bytes.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, max_length = 64))]
+    pub agent: Option<String>,
+    /// Its system, at most 64 bytes.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, max_length = 64))]
+    pub platform: Option<String>,
+    /// The keys of `nebula.yml` that the machine sets otherwise than the bundle: at most 64, of at most
+    /// 128 bytes each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "server", schema(required = false, max_items = 64))]
+    pub overridden: Vec<String>,
+    /// How long its Nebula has been running, in seconds.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
+    pub uptime_seconds: Option<u64>,
+    /// How many tunnels are up.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
+    pub tunnels: Option<u64>,
+    /// How many bytes came in over the overlay since its Nebula started.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
+    pub bytes_in: Option<u64>,
+    /// How many bytes went out.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
+    pub bytes_out: Option<u64>,
+    /// How many seconds its clock is ahead of the server's.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = i64, required = false))]
+    pub clock_skew_seconds: Option<i64>,
+    /// What is wrong, in a sentence of at most 512 bytes.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, max_length = 512))]
+    pub problem: Option<String>,
 }
 
 /// A new node token.

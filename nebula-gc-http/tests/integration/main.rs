@@ -45,6 +45,7 @@ mod own_node;
 mod pkcs11;
 #[cfg(target_os = "linux")]
 mod process;
+mod receipts;
 mod rehash;
 mod servers;
 mod serving;

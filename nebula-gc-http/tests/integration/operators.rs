@@ -247,10 +247,13 @@ async fn a_join_token_ends(plane: Plane) {
     let enroll =
         async |secret: &str, body: &Value| plane.ask("POST", "/enroll", secret, Some(body)).await;
     let first = enrollment("one");
-    let enrolled = enroll(&short, &first).await.expect(201);
+    let mut enrolled = enroll(&short, &first).await.expect(201);
     plane.pass(60);
     enroll(&short, &enrollment("two")).await.problem(403, "join_token_refused");
-    assert_eq!(enroll(&short, &first).await.expect(200), enrolled);
+    let mut again = enroll(&short, &first).await.expect(200);
+    // It says when it was given.
+    assert_ne!(again["bundle"]["receipt"].take(), enrolled["bundle"]["receipt"].take());
+    assert_eq!(again, enrolled);
     enroll(&revoked, &enrollment("two")).await.expect(201);
     plane.delete(&path).await.expect(204);
     plane.delete(&path).await.expect(204);

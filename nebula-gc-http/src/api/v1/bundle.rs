@@ -63,7 +63,8 @@ struct NodePath {
             (Archive = "application/yaml")),
             headers(("Nebula-Revision" = i64, description = "The network's revision that the bundle is of."),
                 ("Nebula-Generation" = i64, description = "The node's generation that the bundle is of."),
-                ("Nebula-Digest" = String, description = "SHA-256 of the files."))),
+                ("Nebula-Digest" = String, description = "SHA-256 of the files."),
+                ("Nebula-Receipt" = String, description = "What the node keeps, and sends with its reports."))),
         (status = 304, description = "The node already has this bundle.")))]
 async fn fetch_own_bundle(
     State(service): State<Arc<Service>>,
@@ -71,7 +72,15 @@ async fn fetch_own_bundle(
     ask: Ask<Nothing, Packing>,
 ) -> Answer {
     let bundle = service.own_bundle(ask.context).await?;
-    packed(bundle, &ask.conditions, ask.query.format, &headers).await
+    let receipt = bundle.receipt()?;
+    let bundle = bundle.with_receipt(receipt.clone());
+    let response = packed(bundle, &ask.conditions, ask.query.format, &headers).await;
+    response.map(|mut response| {
+        if let Ok(receipt) = HeaderValue::try_from(receipt) {
+            response.headers_mut().insert(HeaderName::from_static("nebula-receipt"), receipt);
+        }
+        response
+    })
 }
 
 /// Fetch a node's current bundle.

@@ -52,6 +52,7 @@ impl EnrolledView {
             bundle: BundleView {
                 digest: enrolled.bundle.digest().to_string(),
                 files: files.collect(),
+                receipt: enrolled.receipt,
             },
             servers: Some(servers.list),
             servers_key: Some(servers.key),

@@ -20,7 +20,9 @@ use crate::wire::{
     Desired as DesiredView, NodeToken as TokenBody, OwnCertificate as OwnCertificateView,
     OwnNode as OwnView, Renewal as RenewalBody, Renewed as RenewedView, Report, Timestamp,
 };
-use crate::{Bearer, Desired, OwnCertificate, OwnNode, Renewed, Service};
+use crate::{
+    Bearer, Desired, NodeReport, OwnCertificate, OwnNode, Renewed, ReportDetails, Service,
+};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -114,15 +116,28 @@ async fn renew_own_certificates(
     Ok(json(RenewedView::from(renewed)))
 }
 
-/// Report what the node has applied. A report of older counters changes nothing.
+/// Report what the node has applied, and how it is. Older counters change nothing.
 #[utoipa::path(post, path = "/node/report", operation_id = "report_own_node", tag = "node",
     request_body = Report, responses((status = 204, description = "The report is recorded.")))]
 async fn report_own_node(
     State(service): State<Arc<Service>>,
     ask: AskWith<Report>,
 ) -> Answer<StatusCode> {
-    let Report { revision, generation } = ask.body;
-    service.report(ask.context, Desired { revision, generation }).await?;
+    let Report { revision, generation, receipt, .. } = ask.body;
+    let details = ReportDetails {
+        nebula: ask.body.nebula,
+        agent: ask.body.agent,
+        platform: ask.body.platform,
+        overridden: ask.body.overridden,
+        uptime_seconds: ask.body.uptime_seconds,
+        tunnels: ask.body.tunnels,
+        bytes_in: ask.body.bytes_in,
+        bytes_out: ask.body.bytes_out,
+        clock_skew_seconds: ask.body.clock_skew_seconds,
+        problem: ask.body.problem,
+    };
+    let applied = Desired { revision, generation };
+    service.report_with(ask.context, applied, NodeReport { receipt, details }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

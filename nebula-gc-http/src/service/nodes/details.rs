@@ -9,10 +9,12 @@ use nebula_bundle::Endpoints;
 
 use crate::service::precondition::Tag;
 use crate::service::self_service::renewal_of;
+use crate::service::self_service::report::ReportDetails;
 use crate::store::certificate::{self, LedgerEntry};
 use crate::store::damaged;
 use crate::store::network::Network;
 use crate::store::node::{Node, NodeState};
+use crate::store::report::{self, ReceiptStanding, StoredReport};
 use crate::{Error, JoinTokenId, NodeId};
 
 /// A node as it is now. All times are seconds since the Unix epoch.
@@ -60,11 +62,32 @@ pub struct NodeDetails {
     pub applied_generation: i64,
     /// When it last reported.
     pub reported_at: Option<i64>,
+    /// What it told of itself with its latest report, if it told anything.
+    pub last_report: Option<LastReport>,
     /// When it last asked anything with its token, give or take ten minutes.
     pub seen_at: Option<i64>,
     /// When it came.
     pub created_at: i64,
     changes: i64,
+}
+
+/// What a node told of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastReport {
+    /// When, in seconds since the Unix epoch.
+    pub at: i64,
+    /// The receipt that came with it, and what it is worth.
+    pub receipt: Option<(String, ReceiptStanding)>,
+    /// How it is, as it says.
+    pub details: ReportDetails,
+}
+
+impl LastReport {
+    fn read(stored: StoredReport) -> Result<Self, Error> {
+        let StoredReport { at, receipt, details, .. } = stored;
+        let details = serde_json::from_str(&details).map_err(|_| damaged("report"))?;
+        Ok(Self { at, receipt, details })
+    }
 }
 
 impl NodeDetails {
@@ -87,14 +110,17 @@ impl NodeDetails {
         let owners: Vec<_> = nodes.iter().map(|node| node.id.owner()).collect();
         let leases = lease::by_owners(tx, network.id, &owners)?;
         let certificates = certificate::current_entries(tx, nodes.iter().map(|node| &node.id))?;
+        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
+        let mut reports = report::of(tx, &ids)?;
         let found = nodes.into_iter().zip(leases).zip(certificates);
         let details = found.map(|((node, leases), current)| {
+            let last_report = reports.remove(&node.id).map(LastReport::read).transpose()?;
             let (entries, certificates): (_, Vec<_>) = current.into_iter().unzip();
             let renews = node.is_native() && node.state == NodeState::Active;
             let renew_at = renews.then(|| renewal_of(network, now, node.id, &certificates));
-            Self::of(node, &leases, entries, renew_at)
+            Ok(Self { last_report, ..Self::of(node, &leases, entries, renew_at) })
         });
-        Ok(details.collect())
+        details.collect()
     }
 
     fn of(
@@ -128,6 +154,7 @@ impl NodeDetails {
             applied_revision: node.applied.revision,
             applied_generation: node.applied.generation,
             reported_at: node.applied.at,
+            last_report: None,
             seen_at: node.seen_at,
             created_at: node.created_at,
             changes: node.changes,

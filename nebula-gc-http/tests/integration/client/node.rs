@@ -77,7 +77,8 @@ async fn a_node_lives_with_the_typed_calls(plane: Plane) {
     let renewed = client.renew_own_certificates(&key).await.unwrap();
     assert!(renewed.renewed && renewed.generation > has.generation);
 
-    let report = Report { revision: renewed.revision, generation: renewed.generation };
+    let report =
+        Report { revision: renewed.revision, generation: renewed.generation, ..Report::default() };
     client.report_own_node(&report).await.unwrap();
     let applied = client.read_own_node().await.unwrap().applied.unwrap();
     assert_eq!(applied.generation, renewed.generation);

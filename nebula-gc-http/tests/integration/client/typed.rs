@@ -205,7 +205,7 @@ async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
     let own = client(device.node_token.expose());
     let has = Desired { revision: enrolled.revision, generation: enrolled.generation };
     assert_eq!(own.watch_own_node(has, Duration::ZERO).await.unwrap(), None);
-    let report = Report { revision: has.revision, generation: has.generation };
+    let report = Report { revision: has.revision, generation: has.generation, ..Report::default() };
     own.report_own_node(&report).await.unwrap();
     assert_eq!(own.read_own_node().await.unwrap().applied, Some(has));
     own.renew_own_certificates(&Renewal::default()).await.unwrap();

@@ -4,9 +4,9 @@ use nebula_alloc::NetworkId;
 
 use crate::wire::{
     Applied as AppliedView, Blocked as BlockedView, Certificate as CertificateView, Lighthouse,
-    Node as NodeView, Timestamp,
+    Node as NodeView, NodeReport as ReportView, Timestamp,
 };
-use crate::{Blocked, LedgerEntry, NodeDetails};
+use crate::{Blocked, LastReport, LedgerEntry, NodeDetails};
 
 impl From<NodeDetails> for NodeView {
     fn from(node: NodeDetails) -> Self {
@@ -32,8 +32,31 @@ impl From<NodeDetails> for NodeView {
             renew_at: node.renew_at.map(Timestamp),
             generation: node.generation,
             applied: node.reported_at.map(applied),
+            report: node.last_report.map(ReportView::from),
             seen_at: node.seen_at.map(Timestamp),
             created_at: Timestamp(node.created_at),
+        }
+    }
+}
+
+impl From<LastReport> for ReportView {
+    fn from(report: LastReport) -> Self {
+        let LastReport { at, receipt, details } = report;
+        let (receipt, standing) = receipt.unzip();
+        Self {
+            at: Timestamp(at),
+            receipt,
+            receipt_standing: standing.map(|standing| standing.word().to_owned()),
+            nebula: details.nebula,
+            agent: details.agent,
+            platform: details.platform,
+            overridden: details.overridden,
+            uptime_seconds: details.uptime_seconds,
+            tunnels: details.tunnels,
+            bytes_in: details.bytes_in,
+            bytes_out: details.bytes_out,
+            clock_skew_seconds: details.clock_skew_seconds,
+            problem: details.problem,
         }
     }
 }
