@@ -43,6 +43,7 @@ mod backoff;
 mod call;
 mod connect;
 mod error;
+pub mod guide;
 mod link;
 mod networks;
 mod node;
@@ -148,8 +149,8 @@ impl Client {
         Self { patience, ..self }
     }
 
-    /// Sends the bearer secret also over plain HTTP to another machine, where everyone on the way can
-    /// read it. By default it is refused.
+    /// Sends the bearer secret and bodies also over plain HTTP to another machine, where everyone on the
+    /// way can read them. By default that is refused.
     #[must_use]
     pub fn allow_plain_http(self) -> Self {
         Self { allows_plain_http: true, ..self }
@@ -249,7 +250,9 @@ impl Client {
                 Some(connection) => connection,
                 None => server.connect().await?,
             };
-            if key.is_some() && !connection.is_private && !self.allows_plain_http {
+            // Bodies may hold secrets, too: an enrolment does.
+            let is_secret = key.is_some() || request.has_body();
+            if is_secret && !connection.is_private && !self.allows_plain_http {
                 return Err(ClientError::PlainHttp { server: server.to_string() });
             }
             match connection.sender.try_send_request(message).await {

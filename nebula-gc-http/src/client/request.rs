@@ -160,6 +160,10 @@ impl Request {
         Ok(self)
     }
 
+    pub(super) fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     pub(super) fn is_safe_to_repeat(&self) -> bool {
         self.repeatable || self.method == Method::GET || self.headers.contains_key(IDEMPOTENCY_KEY)
     }

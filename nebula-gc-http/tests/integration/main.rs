@@ -42,6 +42,7 @@ mod nodes_api;
 mod openapi;
 mod operators;
 mod own_node;
+mod packages;
 mod pkcs11;
 #[cfg(target_os = "linux")]
 mod process;

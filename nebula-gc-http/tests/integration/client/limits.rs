@@ -82,6 +82,10 @@ async fn a_secret_goes_over_plain_http_within_the_machine_only_unless_asked_for(
     assert!(matches!(refused, ClientError::PlainHttp { .. }), "{refused}");
     assert!(refused.to_string().contains(&address.to_string()), "{refused}");
     client().send(Request::get("/a")).await.unwrap();
+    // A body may hold one, too.
+    let body = Request::post("/a", serde_json::json!({}));
+    let refused = client().send(body).await.unwrap_err();
+    assert!(matches!(refused, ClientError::PlainHttp { .. }), "{refused}");
     client().with_key("secret").allow_plain_http().send(Request::get("/a")).await.unwrap();
 }
 

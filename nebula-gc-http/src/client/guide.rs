@@ -1,0 +1,2 @@
+//! A section for each task, with an example that runs.
+#![doc = include_str!("guide.md")]
