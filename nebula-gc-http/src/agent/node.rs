@@ -125,6 +125,10 @@ impl Node {
         };
         let mut files = self.render(&offer.bundle, number)?;
         files.overridden().clone_into(&mut self.state.overridden);
+        let is_own = files.overridden().iter().any(|key| key == "tun.dev");
+        let device = self.membership.local.tun_device.as_ref();
+        let device = device.unwrap_or(&offer.bundle.config().tun.dev);
+        self.state.device = (!is_own).then(|| device.clone());
         let is_same = current.is_some_and(|current| current.digest() == files.digest());
         if !is_same {
             // With another number, each reload ends with a line to wait for.

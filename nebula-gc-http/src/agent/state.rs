@@ -38,6 +38,8 @@ pub struct State {
     pub nebula: Option<NebulaState>,
     /// Keys of the bundle that the user's own files override.
     pub overridden: Vec<String>,
+    /// The tun device that Nebula makes, as it is configured, where that is known.
+    pub device: Option<String>,
     /// Whether an agent keeps it, rather than a round from time to time.
     pub by_agent: bool,
     /// What is wrong.

@@ -176,6 +176,12 @@ fn judge(membership: &Membership, state: State, is_kept: bool, now: i64) -> Netw
             "no agent runs",
             "Start it: systemctl start nebula-gc-agent, or nebula-gc agent.",
         );
+    } else if !state.by_agent
+        && let Some(device) = &state.device
+        && is_missing(device)
+    {
+        let advice = "Start the agent, nebula-gc agent, or Nebula itself.";
+        add("not_running", Health::CutOff, None, "joined, and Nebula does not run", advice);
     } else if !state.by_agent && now > state.written_at.saturating_add(86_400) {
         let advice = "Run nebula-gc agent, or nebula-gc update every hour.";
         add("no_agent", Health::Degraded, Some(state.written_at), "nobody keeps it", advice);
@@ -222,6 +228,12 @@ fn judge(membership: &Membership, state: State, is_kept: bool, now: i64) -> Netw
         addresses: state.addresses,
         findings,
     }
+}
+
+/// Whether Linux has no such device; of other systems it is not known.
+fn is_missing(device: &str) -> bool {
+    let devices = Path::new("/sys/class/net");
+    devices.is_dir() && !devices.join(device).exists()
 }
 
 /// What passed through a tun device, as Linux counts it.
@@ -338,6 +350,8 @@ mod tests {
         assert_eq!(found(running(), true), (Health::Healthy, vec![]));
         assert_eq!(found(running(), false), (Health::Degraded, vec!["no_agent"]));
         assert_eq!(found(State::default(), true), (Health::CutOff, vec!["not_started"]));
+        let joined = State { by_agent: false, device: Some("none-such".to_owned()), ..running() };
+        assert_eq!(found(joined, false), (Health::CutOff, vec!["not_running"]));
         let with = |kind, change: fn(&mut State)| {
             let mut state = running();
             state.note(kind, "x", NOW - 5);

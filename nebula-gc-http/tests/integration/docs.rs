@@ -5,6 +5,9 @@
 //! to print; `…` stands for anything. An HTML comment before a block says what is special about it:
 //!
 //! - `<!-- docs: server -->`: it goes on running; the next block runs once it serves.
+//! - `<!-- docs: agent -->`: it goes on running; the next block runs once the overlay does.
+//! - `<!-- docs: laptop -->`, `<!-- docs: laptop agent -->`: on a second machine. Both are network
+//!   namespaces then, with 192.0.2.1 and 192.0.2.2, which needs root.
 //! - `<!-- docs: not run, REASON -->`
 //!
 //! Needs bash and the programs that a page uses, with a Nebula that knows certificates of version 2

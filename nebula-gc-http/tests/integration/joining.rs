@@ -15,6 +15,7 @@ use nebula_bundle::{Certificates, Network, Node, RENDERING, Renderer, Tun};
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
 use nebula_pki::{Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const CLEAR_SCREEN: &str = "\u{1b}[2J\u{9b}2J\u{202e}";
@@ -119,13 +120,31 @@ fn enrolled(issuer: &Issuer<SigningKey>, name: &str, key: &PublicKey, valid: Val
         "generation": 1, "bundle": {"digest": bundle.digest().to_string(), "files": files}})
 }
 
+/// With the digest of the files that it has now, so that they are refused for what they say.
+fn resealed(mut answer: Value) -> String {
+    let mut hash = Sha256::new();
+    hash.update(RENDERING.to_be_bytes());
+    for name in ["ca.crt", "node.crt", "nebula.yml", "README.md"] {
+        let contents = answer["bundle"]["files"][name].as_str().unwrap_or_default();
+        for part in [name, contents] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    if answer["bundle"].is_object() {
+        let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        answer["bundle"]["digest"] = digits.into();
+    }
+    answer.to_string()
+}
+
 /// An honest answer, one file of which was changed.
 fn changed(name: &'static str, change: impl Fn(&str) -> String + Send + 'static) -> Replies {
     Box::new(move |key| {
         let mut answer = honest(key);
         let file = &mut answer["bundle"]["files"][name];
         *file = change(file.as_str().unwrap()).into();
-        http(201, &answer.to_string())
+        http(201, &resealed(answer))
     })
 }
 
@@ -168,7 +187,7 @@ fn hostile() -> Vec<(&'static str, Replies)> {
         Box::new(move |key| {
             let mut answer = honest(key);
             change(&mut answer);
-            http(201, &answer.to_string())
+            http(201, &resealed(answer))
         })
     };
     let yaml = |what: &'static str, by: &'static str| {
@@ -188,7 +207,7 @@ fn hostile() -> Vec<(&'static str, Replies)> {
             Box::new(|key: &PublicKey| {
                 let mut answer = honest(key);
                 answer["bundle"]["files"]["ca.crt"] = issuer().certificate().to_pem().into();
-                http(201, &answer.to_string())
+                http(201, &resealed(answer))
             }),
         ),
         (
@@ -196,6 +215,14 @@ fn hostile() -> Vec<(&'static str, Replies)> {
             Box::new(|key: &PublicKey| {
                 let over = Validity { not_before: now() - 200, not_after: now() - 100 };
                 http(201, &enrolled(&issuer(), "laptop", key, over).to_string())
+            }),
+        ),
+        (
+            "another digest",
+            Box::new(|key: &PublicKey| {
+                let mut answer = honest(key);
+                answer["bundle"]["digest"] = "00".repeat(32).into();
+                http(201, &answer.to_string())
             }),
         ),
         ("no CA", changed("ca.crt", |_| String::new())),
@@ -337,7 +364,7 @@ fn a_name_from_a_server_commands_no_terminal() {
         answer["network"] = CLEAR_SCREEN.into();
         // Its note can't name it.
         answer["bundle"]["files"]["README.md"] = "".into();
-        http(201, &answer.to_string())
+        http(201, &resealed(answer))
     });
     let place = tempfile::tempdir().unwrap();
     let output = join(place.path(), &server);

@@ -14,6 +14,10 @@ pub struct Block {
     pub line: usize,
     pub script: String,
     pub is_server: bool,
+    /// Whether it is for a second machine, the laptop.
+    pub is_on_laptop: bool,
+    /// Whether it goes on running, as an agent does.
+    pub is_agent: bool,
     /// Why it is not run.
     pub not_run: Option<String>,
     /// What it has to print.
@@ -38,7 +42,10 @@ impl Page {
                 "sh" => blocks.push(Block::new(line, inside, said.take())?),
                 "text" | "json" => {
                     let asked = blocks.last_mut().filter(|block| {
-                        !block.is_server && block.not_run.is_none() && block.answer.is_none()
+                        !block.is_server
+                            && !block.is_agent
+                            && block.not_run.is_none()
+                            && block.answer.is_none()
                     });
                     asked.ok_or(format!("{line}: answers no block"))?.answer = Some(inside);
                 }
@@ -52,18 +59,29 @@ impl Page {
     }
 }
 
+impl Page {
+    /// Whether it needs a second machine, and Nebula on both.
+    pub fn needs_machines(&self) -> bool {
+        self.blocks.iter().any(|block| block.is_on_laptop || block.is_agent)
+    }
+}
+
 impl Block {
     fn new(line: usize, script: String, said: Option<String>) -> Result<Self, String> {
-        let (mut is_server, mut not_run) = (false, None);
+        let (mut is_server, mut is_on_laptop, mut is_agent) = (false, false, false);
+        let mut not_run = None;
         match said.as_deref().map(|said| (said, said.strip_prefix("not run, "))) {
             None => {}
             Some(("server", _)) => is_server = true,
+            Some(("agent", _)) => is_agent = true,
+            Some(("laptop", _)) => is_on_laptop = true,
+            Some(("laptop agent", _)) => (is_on_laptop, is_agent) = (true, true),
             Some((_, Some(reason))) if !reason.trim().is_empty() => {
                 not_run = Some(reason.to_owned());
             }
             Some((said, _)) => return Err(format!("{line}: {said:?} is not known")),
         }
-        Ok(Self { line, script, is_server, not_run, answer: None })
+        Ok(Self { line, script, is_server, is_on_laptop, is_agent, not_run, answer: None })
     }
 }
 

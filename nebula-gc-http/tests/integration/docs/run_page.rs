@@ -24,6 +24,15 @@ pub fn missing(page: &Page) -> Option<String> {
     if uses(page, "nebula") && nebula().is_none() {
         return Some("a nebula of 1.10 or later".to_owned());
     }
+    if page.needs_machines() {
+        if nebula().is_none() {
+            return Some("a nebula of 1.10 or later".to_owned());
+        }
+        let may = Command::new("unshare").args(["--net", "--mount", "ip", "link"]).output();
+        if !may.is_ok_and(|output| output.status.success()) || !Path::new("/dev/net/tun").exists() {
+            return Some("the right to make network namespaces, which root has".to_owned());
+        }
+    }
     let missing = PROGRAMS.into_iter().find(|program| uses(page, program) && !is_there(program));
     missing.map(|program| format!("the program {program}"))
 }
@@ -57,19 +66,28 @@ pub fn run(page: &Page) -> Result<(), String> {
     }
     symlink(env!("CARGO_BIN_EXE_nebula-gc"), bin.join("nebula-gc")).unwrap();
     let mut path = vec![bin];
-    path.extend(Some(page).filter(|page| uses(page, "nebula")).and_then(|_| nebula()));
+    let has_nebula = uses(page, "nebula") || page.needs_machines();
+    path.extend(Some(page).filter(|_| has_nebula).and_then(|_| nebula()));
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
 
-    let address = free_address().to_string();
+    let address = match page.needs_machines() {
+        // It has a network of its own.
+        true => ADDRESS.to_owned(),
+        false => free_address().to_string(),
+    };
     fs::write(home.path().join("page.sh"), script(page).replace(ADDRESS, &address)).unwrap();
     let mut command = Command::new("timeout");
+    command.arg(LIMIT);
+    if page.needs_machines() {
+        command.args(["unshare", "--net", "--mount"]);
+    }
     command
-        .args([LIMIT, "bash", "../page.sh"])
+        .args(["bash", "../page.sh"])
         .current_dir(&here)
         .env_clear()
         .envs([("HOME", "."), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")])
         .env("PATH", std::env::join_paths(path).unwrap())
-        .env("NEBULAGC_LISTEN", &address)
+        .envs((!page.needs_machines()).then_some(("NEBULAGC_LISTEN", &address)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(fs::File::create(kept.join("errors")).unwrap())
@@ -122,6 +140,9 @@ fn free_address() -> SocketAddr {
 /// The blocks as one script, which keeps what each prints, and at which line it is.
 fn script(page: &Page) -> String {
     let mut script = "set -euo pipefail\nkept=$PWD/../kept\n".to_owned();
+    if page.needs_machines() {
+        script += MACHINES;
+    }
     for block in page.blocks.iter().filter(|block| block.not_run.is_none()) {
         let (line, commands) = (block.line, &block.script);
         let part = if block.is_server {
@@ -132,13 +153,51 @@ fn script(page: &Page) -> String {
                  [[ $said == Listening* ]] || {{ cat \"$kept/{line}.log\" >&2; exit 1; }}\n"
             )
         } else {
-            format!("{{\n{commands}}} > \"$kept/{line}\"\n")
+            let command = match block.is_on_laptop {
+                true => format!("on_laptop \"$kept/{line}.sh\""),
+                false => format!("bash -euo pipefail \"$kept/{line}.sh\""),
+            };
+            let file =
+                format!("cat > \"$kept/{line}.sh\" <<'END-OF-BLOCK'\n{commands}END-OF-BLOCK\n");
+            match (block.is_agent, block.is_on_laptop) {
+                (true, _) => {
+                    let status = match block.is_on_laptop {
+                        true => "on_laptop <(echo nebula-gc status)",
+                        false => "nebula-gc status",
+                    };
+                    format!(
+                        "{file}{command} 2> \"$kept/{line}.log\" &\n\
+                         for _ in {{1..100}}; do {status} > \"$kept/{line}\" && break; sleep 0.2; done\n"
+                    )
+                }
+                (false, true) => format!("{file}{command} > \"$kept/{line}\"\n"),
+                (false, false) => format!("{{\n{commands}}} > \"$kept/{line}\"\n"),
+            }
         };
         // Writing to a text can't fail.
         let _ = write!(script, "echo {line} > \"$kept/reached\"\n{part}");
     }
     script
 }
+
+/// Two machines on one underlay: this one, and the laptop. Each has an `/etc/nebula-gc` of its own, which
+/// nothing else of the machine sees.
+const MACHINES: &str = r#"set -a
+mkdir -p /run/netns /etc/nebula-gc ../etc/server ../etc/laptop
+mount -t tmpfs netns /run/netns
+mount --bind ../etc/server /etc/nebula-gc
+ip netns add laptop
+ip link add server type veth peer name underlay netns laptop
+ip link set lo up
+ip address add 192.0.2.1/24 dev server
+ip link set server up
+ip -n laptop link set lo up
+ip -n laptop address add 192.0.2.2/24 dev underlay
+ip -n laptop link set underlay up
+on_laptop() {
+    ip netns exec laptop unshare --mount bash -euo pipefail -c         'mount --bind "$0" /etc/nebula-gc; exec bash -euo pipefail "$1"' "$PWD/../etc/laptop" "$1"
+}
+"#;
 
 /// Whether a text is as expected, in which each `…` stands for anything.
 fn is_like(expected: &str, text: &str) -> bool {
