@@ -7,6 +7,7 @@ mod groups;
 mod killed;
 mod refused;
 mod renewing;
+mod rights;
 mod servers;
 
 use std::time::{Duration, Instant};

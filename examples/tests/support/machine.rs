@@ -1,6 +1,7 @@
 //! A machine with the program `nebula-gc`: it joins networks, and its agent keeps them.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ pub struct Machine {
     directory: TempDir,
     agent: Option<Child>,
     flags: Vec<String>,
+    /// Who runs the agent, if not root.
+    user: Option<u32>,
     // Deleted after the agent has ended.
     pub host: Host,
 }
@@ -35,12 +38,31 @@ impl Machine {
     pub fn new(name: &'static str, host: Host, peer: &Peer) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let nebula = peer.nebula().to_owned();
-        Self { name, nebula, directory, agent: None, flags: vec![], host }
+        Self { name, nebula, directory, agent: None, flags: vec![], user: None, host }
     }
 
     /// With more flags for its agent.
     pub fn with_flags(mut self, flags: &[&str]) -> Self {
         self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self
+    }
+
+    /// With an agent that runs as this user, who has `CAP_NET_ADMIN` alone, as in its unit.
+    pub fn with_user(mut self, user: u32) -> Self {
+        let place = self.directory.path();
+        let everybody = Permissions::from_mode(0o755);
+        fs::set_permissions(place, everybody.clone()).expect("it is ours");
+        for (program, name) in [(&self.nebula, "nebula"), (&nebula_gc(), "nebula-gc")] {
+            fs::copy(program, place.join(name)).expect("it can be copied");
+        }
+        let mut make = Command::new("mknod");
+        make.args(["-m", "0666"]).arg(place.join("tun")).args(["c", "10", "200"]);
+        assert!(make.status().expect("mknod is there").success(), "root may make devices");
+        let nodes = self.nodes();
+        DirBuilder::new().mode(0o700).create(&nodes).expect("a directory");
+        chown(&nodes, Some(user), Some(user)).expect("root may");
+        self.nebula = place.join("nebula");
+        self.user = Some(user);
         self
     }
 
@@ -74,10 +96,31 @@ impl Machine {
     /// Starts the agent.
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).expect("a log");
-        let mut command = self.command(&["agent"]);
+        let mut command = match self.user {
+            None => self.command(&["agent"]),
+            Some(user) => self.command_as(user, &["agent"]),
+        };
         command.arg("--dir").arg(self.nodes()).arg("--nebula").arg(&self.nebula);
         command.args(&self.flags).stdout(Stdio::null()).stderr(log);
         self.agent = Some(command.spawn().expect("ip is there"));
+    }
+
+    /// A command line of `nebula-gc` by a user with `CAP_NET_ADMIN` alone. `ip netns exec` has mounts of
+    /// its own, so the device is another for this process only.
+    fn command_as(&self, user: u32, words: &[&str]) -> Command {
+        let (place, user) = (self.directory.path(), user.to_string());
+        let capability = "-all,+net_admin";
+        let mut command = self.host.command(Path::new("sh"));
+        command
+            .args(["-c", "mount --bind \"$1\" /dev/net/tun && shift && exec \"$@\"", "sh"])
+            .arg(place.join("tun"))
+            .args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"])
+            .args(["--bounding-set", capability, "--inh-caps", capability])
+            .args(["--ambient-caps", capability, "--no-new-privs"])
+            .arg(place.join("nebula-gc"))
+            .args(words)
+            .stdin(Stdio::null());
+        command
     }
 
     /// Kills the agent at once, as a crash does.

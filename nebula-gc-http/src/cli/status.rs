@@ -34,6 +34,7 @@ pub(crate) fn command() -> Command {
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let nodes = machine::nodes(matches);
+    machine::become_owner_of(&nodes)?;
     let now = now()?;
     let all = of_all(&nodes, now)?;
     let health = all.iter().map(|network| network.health).max();
