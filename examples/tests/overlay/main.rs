@@ -15,6 +15,8 @@
 mod support;
 
 mod agent;
+mod nat;
 mod native_overlay;
+mod networks;
 mod overlay;
 mod tunnel;

@@ -78,12 +78,18 @@ impl Node {
 
     /// Starts `nebula` with the files that are there.
     pub fn run(&mut self, peer: &Peer) {
+        self.run_with(peer, Path::new("nebula.yml"));
+    }
+
+    /// Starts `nebula` with this configuration; the directory's own is tried first.
+    pub fn run_with(&mut self, peer: &Peer, configuration: &Path) {
         peer.accepts(self.directory());
         let log = File::create(self.log()).expect("it can be written");
         let process = self
             .host
             .command(peer.nebula())
-            .args(["-config", "nebula.yml"])
+            .arg("-config")
+            .arg(configuration)
             .current_dir(self.directory())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
@@ -102,6 +108,12 @@ impl Node {
     pub fn reload(&self, peer: &Peer) {
         peer.accepts(self.directory());
         signal(self.process.as_ref().expect("it was started"), "HUP");
+    }
+
+    /// Whether its `nebula` has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let process = self.process.as_mut().expect("it was started");
+        !matches!(process.try_wait(), Ok(None))
     }
 
     /// What `nebula` has logged.

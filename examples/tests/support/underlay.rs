@@ -1,9 +1,11 @@
 //! The network under an overlay: one namespace for each node, and one with a bridge between them.
 //! Every link is made inside them, so nothing of the host's own is touched.
 
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use super::peers::in_path;
 
@@ -14,11 +16,38 @@ pub struct Underlay {
     hosts: u8,
 }
 
-/// One node's place on the underlay.
+/// A machine's place on the underlay, where one or more nodes are.
+#[derive(Clone)]
 pub struct Host {
-    namespace: Namespace,
+    namespace: Arc<Namespace>,
+    /// Where others see it.
     pub address: String,
+    /// What it is behind.
+    router: Option<Arc<Namespace>>,
 }
+
+/// A router that hides a machine, as those at home do: another port for each that it sends to, and
+/// nothing in but answers.
+const SYMMETRIC_NAT: &str = "
+table ip nat {
+    chain postrouting {
+        type nat hook postrouting priority 100;
+        oifname \"underlay\" masquerade fully-random
+    }
+}
+table ip filter {
+    chain input {
+        type filter hook input priority 0; policy drop;
+        iifname \"lan\" accept
+        ct state established,related accept
+    }
+    chain forward {
+        type filter hook forward priority 0; policy drop;
+        iifname \"lan\" accept
+        ct state established,related accept
+    }
+}
+";
 
 /// A network namespace; dropping it deletes it.
 struct Namespace(String);
@@ -42,7 +71,31 @@ impl Underlay {
         Ok(Self { name, bridge, hosts: 0 })
     }
 
-    /// Adds a node's namespace, with an address.
+    /// Adds a machine behind a router with symmetric NAT, or tells what is missing for it.
+    pub fn behind_nat(&mut self, name: &str) -> Result<Host, String> {
+        in_path("nft").ok_or("the program nft")?;
+        let router = self.host(&format!("{name}-router"));
+        let namespace = Namespace::new(format!("{}-{name}", self.name))?;
+        router
+            .namespace
+            .ip(&format!("link add lan type veth peer name underlay netns {}", namespace.0))?;
+        for (place, command) in [
+            (&*router.namespace, "address add 192.168.7.1/24 dev lan"),
+            (&*router.namespace, "link set lan up"),
+            (&namespace, "link set lo up"),
+            (&namespace, "address add 192.168.7.2/24 dev underlay"),
+            (&namespace, "link set underlay up"),
+            (&namespace, "route add default via 192.168.7.1"),
+        ] {
+            place.ip(command)?;
+        }
+        router.run("sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], "")?;
+        router.run("nft", &["-f", "-"], SYMMETRIC_NAT)?;
+        let Host { namespace: router, address, .. } = router;
+        Ok(Host { namespace: Arc::new(namespace), address, router: Some(router) })
+    }
+
+    /// Adds a machine's namespace, with an address.
     pub fn host(&mut self, name: &str) -> Host {
         self.hosts += 1;
         let address = format!("198.51.100.{}", self.hosts);
@@ -57,7 +110,7 @@ impl Underlay {
         ] {
             place.ip(&command).expect("it worked for the bridge");
         }
-        Host { namespace, address }
+        Host { namespace: Arc::new(namespace), address, router: None }
     }
 }
 
@@ -82,6 +135,28 @@ impl Host {
             let network = Some(rustix::thread::LinkNameSpaceType::Network);
             let moved = rustix::thread::move_into_link_name_space(namespace.as_fd(), network);
             moved.expect("root may");
+        }
+    }
+
+    /// Whether it is behind a router.
+    pub fn is_hidden(&self) -> bool {
+        self.router.is_some()
+    }
+
+    /// Runs a program with this input, which has to succeed.
+    fn run(&self, program: &str, arguments: &[&str], input: &str) -> Result<(), String> {
+        let mut command = self.command(Path::new(program));
+        command.args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let stdin = child.stdin.take();
+        stdin
+            .expect("it is a pipe")
+            .write_all(input.as_bytes())
+            .map_err(|error| error.to_string())?;
+        let output = child.wait_with_output().map_err(|error| error.to_string())?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr))),
         }
     }
 
