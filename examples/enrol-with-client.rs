@@ -41,15 +41,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run(Arguments { link, name, directory }: Arguments) -> Result<(), Box<dyn Error>> {
+    let link = JoinLink::parse(&link)?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     // Both are stored before they are sent: if the answer is lost, asking again gets the same address.
+    let curve = if link.curve.as_deref() == Some("P256") { Curve::P256 } else { Curve::Curve25519 };
     let key = kept(&directory.join("node.key"), || {
-        Ok(AgreementKey::generate(Curve::Curve25519, &mut SystemRandom)?.to_pem().to_string())
+        Ok(AgreementKey::generate(curve, &mut SystemRandom)?.to_pem().to_string())
     })?;
     let key = AgreementKey::from_pem(key.as_bytes())?;
     let token = kept(&directory.join("node.token"), || Ok(new_node_token()?.expose().to_owned()))?;
 
-    let link = JoinLink::parse(&link)?;
     let client = || -> Result<Client, Box<dyn Error>> {
         let client = Client::new(&link.server)?;
         Ok(match link.pin {

@@ -64,7 +64,7 @@ pub use self::backoff::Backoff;
 pub use self::call::{List, Tagged};
 use self::connect::Server;
 pub use self::error::{AddressFault, AnswerFault, ClientError, LinkFault, Problem};
-pub use self::link::{JoinLink, parse_pin};
+pub use self::link::JoinLink;
 pub use self::node::{ArchiveFormat, FetchedBundle, new_node_token};
 pub use self::nodes::NodeQuery;
 pub use self::operators::EventQuery;

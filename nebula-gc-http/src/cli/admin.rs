@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use nebula_gc_http::client::{Answer, Client, Pages, Request, parse_pin};
+use nebula_gc_http::client::{Answer, Client, Pages, Request};
+use nebula_gc_http::server_list::Pin;
 use serde_json::Value;
 
 use self::commands::{COMMANDS, Entry, GROUPS};
@@ -279,7 +280,8 @@ fn client(matches: &ArgMatches) -> Result<Client, Box<dyn Error>> {
     match given(PIN, "NEBULAGC_PIN") {
         None => Ok(client),
         Some(pin) => {
-            let pin = parse_pin(&pin).ok_or("pin: must be SHA-256 in Base64 or hexadecimal")?;
+            let Pin(pin) =
+                pin.parse().map_err(|_| "pin: must be SHA-256 in Base64 or hexadecimal")?;
             Ok(client.with_pin(pin)?)
         }
     }

@@ -1,10 +1,9 @@
 //! Join links, with which devices join a network.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::error::{ClientError, LinkFault};
+use crate::server_list::Pin;
 
 /// A join link. It contains a secret, so it can't be printed.
 pub struct JoinLink {
@@ -32,7 +31,8 @@ impl JoinLink {
             match part.split_once('=') {
                 Some(("token", text)) => token = Some(Zeroizing::new(text.to_owned())),
                 Some(("pin", text)) => {
-                    pin = Some(parse_pin(text).ok_or(ClientError::Link(LinkFault::Pin))?);
+                    let Pin(bytes) = text.parse().map_err(|_| ClientError::Link(LinkFault::Pin))?;
+                    pin = Some(bytes);
                 }
                 Some(("curve", text)) => curve = Some(text.to_owned()),
                 // Later versions may add more.
@@ -51,31 +51,12 @@ impl std::fmt::Debug for JoinLink {
     }
 }
 
-/// Reads the SHA-256 of a server's public key, in base64 as in links and for curl (`sha256//…`), or
-/// in hexadecimal.
-#[must_use]
-pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
-    let text =
-        text.strip_prefix("sha256//").or_else(|| text.strip_prefix("sha256:")).unwrap_or(text);
-    let hex = |text: &str| {
-        let digits: Option<Vec<_>> = text.chars().map(|c| c.to_digit(16)).collect();
-        let pairs = digits?;
-        let bytes = pairs.chunks_exact(2).map(|pair| match pair {
-            [high, low] => u8::try_from(high * 16 + low).ok(),
-            _ => None,
-        });
-        bytes.collect::<Option<Vec<u8>>>()
-    };
-    let bytes = match text.len() {
-        64 => hex(text)?,
-        _ => URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD.decode(text)).ok()?,
-    };
-    bytes.try_into().ok()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
     use super::*;
 
     #[test]
@@ -95,11 +76,13 @@ mod tests {
     #[test]
     fn a_pin_is_read_in_each_of_its_forms() {
         let hex = "07".repeat(32);
+        let pin =
+            |text: &str| JoinLink::parse(&format!("https://a.example/join#token=t&pin={text}"));
         for text in [&format!("sha256//{}", STANDARD.encode([7; 32])), &hex] {
-            assert_eq!(parse_pin(text), Some([7; 32]), "{text}");
+            assert_eq!(pin(text).unwrap().pin, Some([7; 32]), "{text}");
         }
         for text in ["", "AA", &"zz".repeat(32), &"07".repeat(31)] {
-            assert_eq!(parse_pin(text), None, "{text}");
+            assert!(pin(text).is_err(), "{text}");
         }
     }
 }

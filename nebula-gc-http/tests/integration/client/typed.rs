@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware;
+use axum::response::Response;
+use http_body_util::BodyExt;
 use nebula_gc_http::client::{ArchiveFormat, Client, EventQuery, List, NodeQuery, new_node_token};
 use nebula_gc_http::wire::{
     Desired, EnrollmentBody, EventOrder, ImportBody, Lighthouse, NetworkPatchBody, NewBlockBody,
@@ -23,19 +25,23 @@ use crate::support::requests::new_key;
 
 on_both_engines! {
     every_operation_has_a_typed_call
+    answers_of_a_newer_server_are_understood
 }
 
 type Asked = Arc<Mutex<BTreeSet<(String, String)>>>;
 
-/// Serves the plane's API, and notes what it is asked.
-async fn serve(plane: &Plane) -> (String, Asked) {
+/// Serves the plane's API, and notes what it is asked. A newer one's answers have more fields.
+async fn serve(plane: &Plane, is_newer: bool) -> (String, Asked) {
     let asked = Asked::default();
     let noted = Arc::clone(&asked);
     let router = plane.router.clone().layer(middleware::from_fn(
         move |request: Request, next: middleware::Next| {
             let asked = (request.method().to_string(), request.uri().path().to_owned());
             noted.lock().unwrap().insert(asked);
-            next.run(request)
+            async move {
+                let answer = next.run(request).await;
+                if is_newer { with_more_fields(answer).await } else { answer }
+            }
         },
     ));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -43,6 +49,29 @@ async fn serve(plane: &Plane) -> (String, Asked) {
     let server = nebula_gc_http::server::Server::new(listener, router);
     tokio::spawn(server.run(std::future::pending()));
     (url, asked)
+}
+
+/// The answer with a field more in each of its objects.
+async fn with_more_fields(answer: Response) -> Response {
+    let (mut head, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let Ok(mut value) = serde_json::from_slice::<Value>(&body) else {
+        return Response::from_parts(head, body.into());
+    };
+    add_fields(&mut value);
+    head.headers.remove("content-length");
+    Response::from_parts(head, value.to_string().into())
+}
+
+fn add_fields(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(add_fields),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(add_fields);
+            fields.insert("ofANewerServer".to_owned(), "x".into());
+        }
+        _ => {}
+    }
 }
 
 /// The operations that were asked for, by their ids; and all that there are.
@@ -77,15 +106,24 @@ async fn all<T: DeserializeOwned>(mut list: List<'_, T>) -> Vec<T> {
 }
 
 async fn every_operation_has_a_typed_call(plane: Plane) {
-    let (url, asked) = serve(&plane).await;
-    let client = |key: &str| Client::new(&url).unwrap().with_key(key);
-    let root = client(&plane.key);
+    let (url, asked) = serve(&plane, false).await;
+    call_all(&url, &plane.key).await;
+    let (called, all) = operations(&asked.lock().unwrap());
+    assert_eq!(called, all);
+}
+
+async fn answers_of_a_newer_server_are_understood(plane: Plane) {
+    let (url, _) = serve(&plane, true).await;
+    call_all(&url, &plane.key).await;
+}
+
+async fn call_all(url: &str, key: &str) {
+    let client = |key: &str| Client::new(url).unwrap().with_key(key);
+    let root = client(key);
     the_store(&root).await;
     addresses(&root).await;
     authorities(&root).await;
     nodes(&root, client).await;
-    let (called, all) = operations(&asked.lock().unwrap());
-    assert_eq!(called, all);
 }
 
 async fn the_store(root: &Client) {
