@@ -5,6 +5,7 @@
 
 mod groups;
 mod killed;
+mod missing;
 mod refused;
 mod renewing;
 mod rights;

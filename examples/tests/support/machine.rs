@@ -47,6 +47,12 @@ impl Machine {
         self
     }
 
+    /// With another program in the place of `nebula`, or none.
+    pub fn with_nebula(mut self, nebula: &Path) -> Self {
+        nebula.clone_into(&mut self.nebula);
+        self
+    }
+
     /// With an agent that runs as this user, who has `CAP_NET_ADMIN` alone, as in its unit.
     pub fn with_user(mut self, user: u32) -> Self {
         let place = self.directory.path();

@@ -15,7 +15,9 @@ use super::node::{Installing, Node, Offer, certificates_of};
 use super::round::configuration_of;
 use super::state::{NebulaState, ProblemKind};
 use crate::client::{Backoff, Client};
-use crate::process::{ApplyError, Place, Release, State as ProcessState, Supervisor, Times};
+use crate::process::{
+    ApplyError, Failure, Place, Release, State as ProcessState, Supervisor, Times,
+};
 use crate::wire::Desired;
 
 /// How long a poll waits: proxies often end connections after a minute.
@@ -450,6 +452,7 @@ impl Keeper {
         let state = self.process.borrow_and_update().clone();
         match state {
             ProcessState::Running(running) => {
+                self.node.state.clear(ProblemKind::NebulaMissing);
                 self.node.state.clear(ProblemKind::NebulaFails);
                 let past = i64::try_from(running.since.elapsed().as_secs()).unwrap_or_default();
                 self.node.state.nebula = Some(NebulaState {
@@ -462,7 +465,11 @@ impl Keeper {
             }
             ProcessState::Waiting { failure, .. } => {
                 self.node.state.nebula = None;
-                self.node.state.note(ProblemKind::NebulaFails, failure.to_string(), now());
+                let kind = match failure {
+                    Failure::Find(_) => ProblemKind::NebulaMissing,
+                    _ => ProblemKind::NebulaFails,
+                };
+                self.node.state.note(kind, failure.to_string(), now());
             }
             _ => self.node.state.nebula = None,
         }
