@@ -124,6 +124,7 @@ async fn a_revoked_node_is_unreachable_within_seconds_and_nobody_is_behind() {
     for machine in [gate, laptop] {
         let state = machine.state("home");
         assert_eq!(state["reported"], state["applied"], "{state}");
+        assert!(state["reported"]["receipt"].is_string(), "{state}");
     }
     assert!(laptop.reaches(&addresses[0]));
     until("the revoked one knows", SOON, || phone.status_of("home")["health"] == "cut_off");

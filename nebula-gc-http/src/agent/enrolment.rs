@@ -85,7 +85,7 @@ pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError>
     let is_same = known.is_some_and(|known| known.node == membership.node);
     let has = if is_same { Applied::read(&directory)? } else { None };
     let bundle = &enrolled.bundle;
-    let applied = Applied::of(enrolled.revision, enrolled.generation, None);
+    let applied = Applied::of(enrolled.revision, enrolled.generation, given(&bundle.receipt));
     let files = bundle.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let files = Files::new(files)?;
     if !files.has_digest(&bundle.digest) {
@@ -222,6 +222,11 @@ async fn enroll(
         }
         answered => Ok((answered?, None)),
     }
+}
+
+/// Older servers give none.
+fn given(receipt: &str) -> Option<String> {
+    Some(receipt).filter(|receipt| !receipt.is_empty()).map(str::to_owned)
 }
 
 fn is_released(error: &ClientError) -> bool {

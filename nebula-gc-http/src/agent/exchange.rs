@@ -9,6 +9,7 @@ use super::node::{Node, Offer};
 use super::state::{Contact, ProblemKind, State};
 use super::status::traffic;
 use crate::client::{ArchiveFormat, Client, ClientError};
+use crate::receipt::Receipt;
 use crate::wire::{Desired, Renewal, Report, Secret};
 
 /// The codes with which a server says that a node is kept out.
@@ -52,7 +53,7 @@ impl Node {
     ///
     /// # Errors
     /// [`AgentError::Client`], and those of [`check`](Self::check).
-    pub async fn fetch(&self, client: &Client, now: i64) -> Result<Offer, AgentError> {
+    pub async fn fetch(&mut self, client: &Client, now: i64) -> Result<Offer, AgentError> {
         let fetched = client.fetch_own_bundle(ArchiveFormat::TarGz, None).await?;
         let fetched = fetched.ok_or(AgentError::Answer { header: "ETag" })?;
         let files = nebula_bundle::unpack(&fetched.archive)?;
@@ -60,6 +61,8 @@ impl Node {
             return Err(AgentError::Digest);
         }
         let receipt = fetched.receipt.or_else(|| files.receipt().map(str::to_owned));
+        let given = receipt.as_deref().and_then(|text| text.parse::<Receipt>().ok());
+        self.state.clock_skew = given.map(|given| now.saturating_sub(given.statement.time));
         let applied = Applied::of(fetched.revision, fetched.generation, receipt);
         let files: Vec<_> = files.iter().collect();
         self.check(files.iter().copied(), applied, now)
@@ -148,7 +151,8 @@ impl Node {
 
 impl Applied {
     pub(super) fn of(revision: i64, generation: i64, receipt: Option<String>) -> Self {
-        let epoch = receipt.as_deref().and_then(epoch_of).unwrap_or_default();
+        let read = receipt.as_deref().and_then(|text| text.parse::<Receipt>().ok());
+        let epoch = read.map_or(0, |read| read.statement.position.epoch);
         Self { epoch, revision, generation, receipt }
     }
 
@@ -157,18 +161,40 @@ impl Applied {
     }
 }
 
-/// The epoch that a receipt names.
-fn epoch_of(_receipt: &str) -> Option<i64> {
-    None
-}
-
-/// What a report says besides the counters.
+/// What a report says besides the counters, within the bounds of the API.
 fn report(state: &State, applied: &Applied, now: i64) -> Report {
     let running = state.nebula.as_ref().filter(|nebula| nebula.running);
     let passed = running.and_then(|nebula| traffic(nebula.device.as_deref()?));
     let gravest = state.problems.values().next();
-    let _ = (running, passed, gravest, now);
-    Report { revision: applied.revision, generation: applied.generation, ..Report::default() }
+    let up = running.and_then(|nebula| u64::try_from(now.saturating_sub(nebula.since)).ok());
+    let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+    Report {
+        revision: applied.revision,
+        generation: applied.generation,
+        receipt: applied.receipt.clone(),
+        nebula: running.map(|nebula| cut(&nebula.release, 64)),
+        agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        platform: Some(format!("{system}/{machine}")),
+        overridden: state.overridden.iter().take(64).map(|key| cut(key, 128)).collect(),
+        uptime_seconds: up,
+        bytes_in: passed.map(|passed| passed.bytes_in),
+        bytes_out: passed.map(|passed| passed.bytes_out),
+        clock_skew_seconds: state.clock_skew,
+        problem: gravest.map(|problem| cut(&problem.detail, 512)),
+        ..Report::default()
+    }
+}
+
+/// A text of at most so many bytes, without control characters.
+fn cut(text: &str, limit: usize) -> String {
+    let mut cut = String::new();
+    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if cut.len() + c.len_utf8() > limit {
+            break;
+        }
+        cut.push(c);
+    }
+    cut
 }
 
 /// A moment within a certificate's lifetime.

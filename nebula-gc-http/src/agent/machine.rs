@@ -95,7 +95,7 @@ impl Machine {
             .collect();
         for path in gone {
             if let Some(kept) = self.kept.remove(&path) {
-                tracing::info!(directory = %path.display(), "the network is let go");
+                tracing::info!(directory = %path.display(), "left the network");
                 let _ = kept.end().await;
             }
         }
@@ -121,7 +121,7 @@ impl Machine {
         }
         self.told.remove(&path);
         let network = node.membership.network.clone();
-        tracing::info!(network, directory = %path.display(), "the network is kept");
+        tracing::info!(network, directory = %path.display(), "keeping the network up to date");
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(keep(node, self.options.clone(), stopped));
         self.kept.insert(path, Kept { inode, stop, task });

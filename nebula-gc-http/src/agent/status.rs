@@ -180,8 +180,8 @@ fn judge(membership: &Membership, state: State, is_kept: bool, now: i64) -> Netw
         && let Some(device) = &state.device
         && is_missing(device)
     {
-        let advice = "Start the agent, nebula-gc agent, or Nebula itself.";
-        add("not_running", Health::CutOff, None, "joined, and Nebula does not run", advice);
+        let advice = "Start it: nebula-gc agent.";
+        add("not_running", Health::CutOff, None, "Nebula is not running", advice);
     } else if !state.by_agent && now > state.written_at.saturating_add(86_400) {
         let advice = "Run nebula-gc agent, or nebula-gc update every hour.";
         add("no_agent", Health::Degraded, Some(state.written_at), "nobody keeps it", advice);
@@ -291,7 +291,7 @@ impl ProblemKind {
             Self::Unreachable => (
                 "unreachable",
                 if ends { Health::Degraded } else { Health::CutOff },
-                "The overlay works until its certificate ends. Check that the server is up.",
+                "Check that the server is up, and that this machine reaches it.",
             ),
             Self::Local => (
                 "local_files",

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -104,6 +104,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         allow_plain_http: matches.get_flag(PLAIN_HTTP),
     };
     let joined = machine::runtime()?.block_on(nebula_gc_http::agent::join(&joining, now()?));
+    if let Err(AgentError::Locked { path }) = &joined {
+        return already_kept(path);
+    }
     let joined = joined.map_err(|error| explained(error, &place))?;
     let kept = joined.node.identity.key.curve();
     if kept != curve && matches.value_source(CURVE) == Some(ValueSource::CommandLine) {
@@ -111,6 +114,15 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     }
     warn_of(&joined.exposed);
     tell(&joined, &asked, endpoint.as_deref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An agent keeps the network of this link.
+fn already_kept(path: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    terminal::print(&format!(
+        "{}: a running agent keeps this network up to date; nothing to do\n",
+        path.display()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -135,7 +147,7 @@ fn tell(joined: &Joined, asked: &str, endpoint: Option<&str>) -> io::Result<()> 
     }
     let directory = node.directory.path();
     let nodes = directory.parent().unwrap_or(directory);
-    let agent = match nodes == std::path::Path::new(machine::DEFAULT_NODES) {
+    let agent = match nodes == Path::new(machine::DEFAULT_NODES) {
         true => "nebula-gc agent".to_owned(),
         false => format!("nebula-gc agent --dir {}", shell_word(&nodes.to_string_lossy())),
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use nebula_gc_http::agent::{Node, Place, RoundOptions, RoundOutcome};
+use nebula_gc_http::agent::{AgentError, Node, Place, RoundOptions, RoundOutcome};
 use nebula_gc_http::client::printable;
 
 use crate::{join, machine, now, terminal};
@@ -18,6 +18,8 @@ const NEBULA: &str = "nebula";
 const RELOAD: u8 = 10;
 /// Nebula is to be restarted.
 const RESTART: u8 = 11;
+/// An agent, or another round, keeps the network.
+const KEPT: u8 = 12;
 
 pub(crate) fn command() -> Command {
     Command::new("update")
@@ -32,7 +34,8 @@ pub(crate) fn command() -> Command {
              0   nothing has changed\n  \
              1   it failed, and nothing was changed\n  \
              10  nebula is to be reloaded (SIGHUP)\n  \
-             11  nebula is to be started, or restarted",
+             11  nebula is to be started, or restarted\n  \
+             12  a running agent keeps the network up to date",
         )
         .arg(
             Arg::new(DIRECTORY)
@@ -62,7 +65,13 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let text = |name: &str| matches.get_one::<String>(name).map(PathBuf::from);
     let path = text(DIRECTORY).unwrap_or_default();
     machine::become_owner_of(&path)?;
-    let (mut node, exposed) = Node::open(&path)?;
+    let (mut node, exposed) = match Node::open(&path) {
+        Err(AgentError::Locked { .. }) => {
+            terminal::print("a running agent keeps this network up to date; nothing to do\n")?;
+            return Ok(ExitCode::from(KEPT));
+        }
+        opened => opened?,
+    };
     join::warn_of(&exposed);
     node.membership.local.nebula = text(NEBULA).or(node.membership.local.nebula);
     let options =

@@ -127,5 +127,7 @@ pub struct Bundle {
     /// Text by file name.
     pub files: BTreeMap<String, String>,
     /// What the node keeps beside them, and sends with its reports: it proves later what it was given.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required = true))]
     pub receipt: String,
 }

@@ -117,7 +117,7 @@ fn enrolled(issuer: &Issuer<SigningKey>, name: &str, key: &PublicKey, valid: Val
     let files: BTreeMap<_, _> = bundle.files().collect();
     json!({"node": "019a0000-0000-7000-8000-000000000000", "name": name, "device": name,
         "network": "office", "addresses": ["10.1.0.7/16"], "certificates": [pem], "revision": 1,
-        "generation": 1, "bundle": {"digest": bundle.digest().to_string(), "files": files}})
+        "generation": 1, "bundle": {"digest": bundle.digest().to_string(), "files": files, "receipt": ""}})
 }
 
 /// With the digest of the files that it has now, so that they are refused for what they say.
