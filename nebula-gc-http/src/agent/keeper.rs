@@ -304,7 +304,9 @@ impl Keeper {
                 );
                 self.plan_judgements(offer);
                 let key = matches!(installing, Installing::Changed { key: true });
-                self.report_at = Instant::now() + if key { SHOWN } else { Duration::ZERO };
+                let wait = if key { SHOWN } else { Duration::ZERO };
+                // A report that waits already is not put off again.
+                self.report_at = self.report_at.min(Instant::now() + wait);
                 Ok(())
             }
             Err(error) => {

@@ -11,9 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::support::requests;
 use crate::support::shell::{PROGRAM, text};
-use nebula_bundle::{Certificates, Network, Node, RENDERING, Renderer, Tun};
+use nebula_bundle::{Bundle, Certificates, Network, Node, RENDERING, Renderer, Tun};
 use nebula_pki::key::{AgreementKey, PublicKey, SigningKey};
-use nebula_pki::{Curve, HostParameters, Issuer, SystemRandom, Validity, Version};
+use nebula_pki::{
+    Curve, HostParameters, Issuer, SystemRandom, Validity, VerifiedCertificate, Version,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -29,6 +31,8 @@ type Replies = Box<dyn Fn(&PublicKey) -> Reply + Send>;
 struct Server {
     link: String,
     reply: Arc<Mutex<Replies>>,
+    /// What a node that asks for its bundle gets.
+    bundle: Arc<Mutex<Reply>>,
 }
 
 impl Server {
@@ -36,20 +40,22 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let link = format!("http://{}/join#token=nebula-join-x", listener.local_addr().unwrap());
         let reply: Arc<Mutex<Replies>> = Arc::new(Mutex::new(Box::new(|_: &PublicKey| vec![])));
-        let told = Arc::clone(&reply);
+        let bundle = Arc::<Mutex<Reply>>::default();
+        let (told, packed) = (Arc::clone(&reply), Arc::clone(&bundle));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.unwrap();
                 let reply = match asked(&stream) {
-                    Some(key) => told.lock().unwrap()(&key),
+                    (_, Some(key)) => told.lock().unwrap()(&key),
+                    (path, None) if path.contains("/node/bundle") => packed.lock().unwrap().clone(),
                     // A report.
-                    None => b"HTTP/1.1 204 X\r\nconnection: close\r\n\r\n".to_vec(),
+                    _ => b"HTTP/1.1 204 X\r\nconnection: close\r\n\r\n".to_vec(),
                 };
                 // Who has read enough of it hangs up.
                 let _ = (&stream).write_all(&reply);
             }
         });
-        Self { link, reply }
+        Self { link, reply, bundle }
     }
 
     fn answers(&self, reply: impl Fn(&PublicKey) -> Reply + Send + 'static) {
@@ -57,10 +63,11 @@ impl Server {
     }
 }
 
-/// The public key that a device enrols with; nothing of other requests.
-fn asked(stream: &TcpStream) -> Option<PublicKey> {
+/// The first line of a request, and the public key that a device enrols with.
+fn asked(stream: &TcpStream) -> (String, Option<PublicKey>) {
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
+    let (mut length, mut first) = (0, String::new());
+    reader.read_line(&mut first).unwrap();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
@@ -73,8 +80,9 @@ fn asked(stream: &TcpStream) -> Option<PublicKey> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    Some(PublicKey::from_pem(body["publicKey"].as_str()?.as_bytes()).unwrap())
+    let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let key = body["publicKey"].as_str().map(|pem| PublicKey::from_pem(pem.as_bytes()).unwrap());
+    (first, key)
 }
 
 fn http(status: u16, body: &str) -> Reply {
@@ -103,6 +111,15 @@ fn enrolled(issuer: &Issuer<SigningKey>, name: &str, key: &PublicKey, valid: Val
     let host = HostParameters::new(name, vec!["10.1.0.7/16".parse().unwrap()], key.clone(), valid);
     let certificate = issuer.issue(Version::V2, &host).unwrap();
     let pem = certificate.certificate().to_pem();
+    let bundle = rendered(issuer, certificate);
+    let files: BTreeMap<_, _> = bundle.files().collect();
+    json!({"node": "019a0000-0000-7000-8000-000000000000", "name": name, "device": name,
+        "network": "office", "addresses": ["10.1.0.7/16"], "certificates": [pem], "revision": 1,
+        "generation": 1, "bundle": {"digest": bundle.digest().to_string(), "files": files, "receipt": ""}})
+}
+
+/// The bundle of a certificate as a control plane renders it.
+fn rendered(issuer: &Issuer<SigningKey>, certificate: VerifiedCertificate) -> Bundle {
     let network = Network {
         rendering: RENDERING,
         cas: vec![issuer.certificate().clone()],
@@ -113,11 +130,7 @@ fn enrolled(issuer: &Issuer<SigningKey>, name: &str, key: &PublicKey, valid: Val
         initiating_version: Version::V1,
     };
     let node = Node::new(Certificates::new([certificate]).unwrap());
-    let bundle = Renderer::new(network).unwrap().render(&node).unwrap();
-    let files: BTreeMap<_, _> = bundle.files().collect();
-    json!({"node": "019a0000-0000-7000-8000-000000000000", "name": name, "device": name,
-        "network": "office", "addresses": ["10.1.0.7/16"], "certificates": [pem], "revision": 1,
-        "generation": 1, "bundle": {"digest": bundle.digest().to_string(), "files": files, "receipt": ""}})
+    Renderer::new(network).unwrap().render(&node).unwrap()
 }
 
 /// With the digest of the files that it has now, so that they are refused for what they say.
@@ -340,6 +353,82 @@ fn refuse_all(server: &Server, place: &TempDir) {
 fn everything_else_is_untouched(place: &TempDir) -> bool {
     let names: Vec<_> = std::fs::read_dir(place.path()).unwrap().flatten().collect();
     matches!(&names[..], [only] if only.file_name() == "device")
+}
+
+/// A bundle as a server sends it.
+fn sent(archive: &[u8], digest: &str, revision: &str) -> Reply {
+    let kind = "content-type: application/gzip\r\nconnection: close\r\netag: \"x\"";
+    let counters = format!("nebula-revision: {revision}\r\nnebula-generation: 1");
+    let length = archive.len();
+    let head = format!(
+        "HTTP/1.1 200 X\r\n{kind}\r\n{counters}\r\nnebula-digest: {digest}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), archive].concat()
+}
+
+#[test]
+fn a_hostile_answer_to_an_update_changes_nothing() {
+    let (server, place) = (Server::start(), tempfile::tempdir().unwrap());
+    // The same answer each time, and the archive of it.
+    let kept = Arc::new(Mutex::new(None));
+    let given = Arc::clone(&kept);
+    server.answers(move |key| {
+        *given.lock().unwrap() = Some(key.clone());
+        http(201, &honest(key).to_string())
+    });
+    assert!(join(place.path(), &server).status.success());
+    let key = kept.lock().unwrap().clone().unwrap();
+    let other = AgreementKey::generate(Curve::Curve25519, &mut SystemRandom).unwrap().public_key();
+    let device = place.path().join("device");
+    let before = everything(&device);
+    let (own, own_digest) = packed(&key);
+    let (foreign, foreign_digest) = packed(&other);
+    let link = "../../etc/cron.d/x";
+    let swapped = String::from_utf8_lossy(&own[..64]).into_owned().replace("ca.crt", link);
+    for (what, reply) in [
+        ("an older revision", sent(&own, &own_digest, "0")),
+        ("no revision", sent(&own, &own_digest, "many")),
+        ("another digest", sent(&own, &foreign_digest, "2")),
+        ("another key", sent(&foreign, &foreign_digest, "2")),
+        ("a path", sent(swapped.as_bytes(), &own_digest, "2")),
+        ("half of it", sent(&own[..own.len() / 2], &own_digest, "2")),
+        ("no archive", sent(CLEAR_SCREEN.as_bytes(), &own_digest, "2")),
+        ("nothing", sent(b"", &own_digest, "2")),
+        ("too much", sent(&vec![b'x'; 65 << 20], &own_digest, "2")),
+        ("no HTTP", CLEAR_SCREEN.as_bytes().to_vec()),
+    ] {
+        *server.bundle.lock().unwrap() = reply;
+        let mut command = Command::new(PROGRAM);
+        let output = command
+            .env_clear()
+            .current_dir(place.path())
+            .args(["update", "device"])
+            .output()
+            .unwrap();
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
+        assert!(!said.contains('\u{1b}'), "{what}: {said:?}");
+        let mut after = everything(&device);
+        // It says what was wrong.
+        after.remove("state.json");
+        let mut unchanged = before.clone();
+        unchanged.remove("state.json");
+        assert!(after == unchanged, "{what}: {said}");
+    }
+}
+
+/// An honest bundle of a key as an archive, and its digest.
+fn packed(key: &PublicKey) -> (Vec<u8>, String) {
+    let issuer = issuer();
+    let host = HostParameters::new(
+        "laptop",
+        vec!["10.1.0.7/16".parse().unwrap()],
+        key.clone(),
+        validity(),
+    );
+    let certificate = issuer.issue(Version::V2, &host).unwrap();
+    let bundle = rendered(&issuer, certificate);
+    (bundle.to_tar_gz().unwrap(), bundle.digest().to_string())
 }
 
 #[test]

@@ -42,11 +42,21 @@ async fn an_agent_that_is_killed_at_any_moment_recovers_by_itself() {
     }
     laptop.start();
     until("it is healthy again", SOON * 2, || laptop.status_of("home")["health"] == "healthy");
-    until("nebula runs", SOON, || laptop.pid("home").is_some());
+    until("one nebula runs, which is its own", SOON, || {
+        laptop.nebulas() == 1 && laptop.pid("home").is_some_and(is_running)
+    });
     assert_eq!(laptop.address("home"), address, "an address was lost");
     let nodes = plane.api.get("/networks/home/nodes").await.expect(200);
     assert_eq!(nodes["items"].as_array().map(Vec::len), Some(1), "{nodes}");
+    // And it renews.
+    let generation = |machine: &Machine| machine.state("home")["reported"]["generation"].as_i64();
+    let before = generation(&laptop);
+    until("another certificate is reported", SOON * 3, || generation(&laptop) > before);
     assert_eq!(laptop.nebulas(), 1, "one nebula is left");
+}
+
+fn is_running(pid: i64) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
 fn milliseconds(count: usize) -> Duration {
