@@ -52,7 +52,7 @@ impl Bundle {
     }
 
     /// The whole bundle as one `nebula.yml`, for containers and the like: its PEM files are in it, and
-    /// the line [`KEY_PLACE`] is to be replaced by those of the node's key, indented as it is.
+    /// the line [`KEY_PLACE`](crate::KEY_PLACE) is to be replaced by those of the node's key, indented as it is.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         inline::write(&self.files)

@@ -5,6 +5,7 @@ use std::io::{Cursor, Write as _};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use nebula_bundle::{ARCHIVE_LIMIT, ArchiveDefect, Error, FileDefect, Files, unpack};
+use proptest::prelude::*;
 use tar::{EntryType, Header};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -202,4 +203,40 @@ fn what_is_compressed_or_damaged_or_followed_by_more_is_refused() {
     let binary = zip_of(&[("ca.crt", &[0xff, 0xfe])]);
     let found = unpack(&binary);
     assert_eq!(found, Err(Error::File { file: "ca.crt", defect: FileDefect::NotUtf8 }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever is done to an archive, it is refused, or what is read has known names.
+    #[test]
+    fn a_changed_archive_is_never_more_than_refused(
+        is_zip: bool,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+        does_cut: bool,
+    ) {
+        let entries = [("ca.crt", &b"a"[..]), ("nebula.yml", b"tun: {}"), ("receipt", b"r")];
+        let mut archive = match is_zip {
+            true => zip_of(&entries),
+            false => {
+                let entries: Vec<_> = entries.iter().map(|(name, text)| file(name, text)).collect();
+                // Stored, so that a change reaches what is inside; its checksum is not that of the rest.
+                let tar = [entries.concat(), vec![0; 1024]].concat();
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+                encoder.write_all(&tar).unwrap();
+                encoder.finish().unwrap()
+            }
+        };
+        for (place, byte) in changes {
+            let place = place.index(archive.len());
+            archive[place] = byte;
+        }
+        if does_cut {
+            archive.truncate(cut.index(archive.len()));
+        }
+        if let Ok(files) = unpack(&archive) {
+            prop_assert!(files.iter().all(|(name, _)| ["ca.crt", "node.crt", "nebula.yml", "README.md"].contains(&name)));
+        }
+    }
 }
