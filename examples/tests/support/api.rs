@@ -20,6 +20,10 @@ impl Api {
         Self { server, secret: secret.to_owned() }
     }
 
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
     /// Asks for a path below `/api/v1`.
     pub async fn get(&self, path: &str) -> Answer {
         self.client().await.get(&below(path)).await.expect("an answer")

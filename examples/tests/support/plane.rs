@@ -1,6 +1,7 @@
 //! A control plane in this process, on the underlay, that can be away and come back.
 
 use std::fs::{DirBuilder, OpenOptions};
+use std::future::pending;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,7 +12,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nebula_alloc::Sqlite;
 use nebula_gc_http::api;
-use nebula_gc_http::server::Server;
+use nebula_gc_http::client::{Client, ServerUrl};
+use nebula_gc_http::server::{Server, Tls};
+use nebula_gc_http::server_list::Pin;
+use nebula_gc_http::wire::NewJoinTokenBody;
 use nebula_gc_http::{Options, Pace, ServerSecrets, Service};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,6 +31,8 @@ pub struct Plane {
     data: TempDir,
     pace: Pace,
     running: Option<Running>,
+    /// The port and the files of certificate and key of a listener with TLS, which devices use then.
+    tls: Option<(u16, [PathBuf; 2])>,
     /// The operator's.
     pub api: Api,
     // Deleted last.
@@ -44,8 +50,8 @@ impl Plane {
         host.enter();
         let address = SocketAddr::new(host.address.parse().expect("an address"), 8080);
         let data = tempfile::tempdir().expect("a directory");
-        let mut plane =
-            Self { address, data, pace, running: None, api: Api::new(address, ""), host };
+        let api = Api::new(address, "");
+        let mut plane = Self { address, data, pace, running: None, tls: None, api, host };
         plane.come_back();
         let key = std::fs::read_to_string(plane.file("operator.key")).expect("it was kept");
         plane.api = Api::new(address, key.trim());
@@ -58,18 +64,27 @@ impl Plane {
         let (stop, stopped) = channel::<()>();
         let (served, serving) = std::sync::mpsc::channel();
         let (data, address, pace) = (self.data.path().to_owned(), self.address, self.pace);
+        let tls = self.tls.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 let service = Arc::new(service(&data, pace));
-                let listener = listen(address);
-                let server = Server::new(listener, api::router(Arc::clone(&service)));
+                let router = api::router(Arc::clone(&service));
+                let server = Server::new(listen(address), router.clone());
+                let encrypted = tls.map(|(port, [certificate, key])| {
+                    let listener = listen(SocketAddr::new(address.ip(), port));
+                    let tls = Tls::load(certificate, key).expect("its files");
+                    tokio::spawn(Server::new(listener, router).tls(tls).run(pending()))
+                });
                 served.send(()).expect("it is waited for");
                 let upkeep = tokio::spawn(upkeep(Arc::clone(&service)));
                 let url = format!("http://{address}");
                 let ended = server.public_url(url).run(async { drop(stopped.await) }).await;
                 ended.expect("it ends in order");
                 upkeep.abort();
+                if let Some(encrypted) = encrypted {
+                    encrypted.abort();
+                }
                 service.close().await;
             });
         });
@@ -90,6 +105,13 @@ impl Plane {
         self.go_away();
         self.address = address;
         self.api.server = address;
+        self.come_back();
+    }
+
+    /// Serves devices over TLS on another port from now on, with this certificate and key.
+    pub fn serve_tls(&mut self, port: u16, files: [PathBuf; 2]) {
+        self.go_away();
+        self.tls = Some((port, files));
         self.come_back();
     }
 
@@ -114,6 +136,20 @@ impl Plane {
     pub async fn link(&self, network: &str, token: Value) -> String {
         let made = self.api.post(&format!("/networks/{network}/join-tokens"), &token).await;
         made.expect(201)["link"].as_str().expect("text").to_owned()
+    }
+
+    /// Where it serves TLS.
+    pub fn tls_url(&self) -> String {
+        let (port, _) = self.tls.as_ref().expect("it serves TLS");
+        format!("https://{}:{port}", self.address.ip())
+    }
+
+    /// A join link of the listener with TLS, which has this pin.
+    pub async fn pinned_link(&self, network: &str, pin: Pin, token: &NewJoinTokenBody) -> String {
+        let server = ServerUrl { url: self.tls_url(), pins: vec![pin.0] };
+        let client = Client::over(vec![server]).expect("a URL").with_key(self.api.secret());
+        let made = client.create_join_token(network, token).await.expect("it may");
+        made.link.expect("the server knows its URL").expose().to_owned()
     }
 
     /// A node by its name.

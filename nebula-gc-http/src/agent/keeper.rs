@@ -22,6 +22,8 @@ use crate::wire::Desired;
 
 /// How long a poll waits: proxies often end connections after a minute.
 const POLL: Duration = Duration::from_secs(25);
+/// How often a node asks which servers there are, at most: after each poll.
+const SERVERS: Duration = Duration::from_secs(20);
 /// How often the user's own files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long after a change of the blocklist flows are judged anew. Nebula looks at its tunnels every five
@@ -249,7 +251,7 @@ impl Keeper {
             self.report_at = Instant::now() + REPORT;
         }
         if self.servers_at <= Instant::now() {
-            self.servers_at = Instant::now() + Duration::from_secs(30);
+            self.servers_at = Instant::now() + SERVERS;
             if self.node.read_servers(client).await? {
                 return Ok(Turn::OtherServers);
             }

@@ -1,6 +1,7 @@
 //! An agent that is killed at random moments recovers by itself each time. `AGENT_KILLS=200` does it more
 //! often.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nebula_gc_http::Pace;
@@ -53,6 +54,15 @@ async fn an_agent_that_is_killed_at_any_moment_recovers_by_itself() {
     let before = generation(&laptop);
     until("another certificate is reported", SOON * 3, || generation(&laptop) > before);
     assert_eq!(laptop.nebulas(), 1, "one nebula is left");
+    // Each certificate is a generation. A kill costs one at most: between its issue and its installation.
+    let issued = generation(&laptop).expect("it reports");
+    let log = laptop.logged();
+    let applied = log.lines().filter(|line| line.contains(": applied "));
+    let applied: BTreeSet<_> =
+        applied.filter_map(|line| line.split("generation=").nth(1)).collect();
+    eprintln!("{issued} certificates, {} applied, {kills} kills", applied.len());
+    let unused = usize::try_from(issued).expect("in range").saturating_sub(applied.len());
+    assert!(unused <= kills, "{unused} certificates were not applied, with {kills} kills");
 }
 
 fn is_running(pid: i64) -> bool {

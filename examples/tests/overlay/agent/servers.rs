@@ -1,12 +1,18 @@
 //! Servers that move, change their keys or are away, and tokens that are replaced.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use nebula_gc_http::Pace;
-use serde_json::json;
+use nebula_gc_http::server::Tls;
+use nebula_gc_http::server_list::{ListedServer, Pin};
+use nebula_gc_http::wire::NewJoinTokenBody;
+use serde_json::{Value, json};
 
 use super::{SOON, all_reach_each_other, fleet, until, version_2};
 use crate::support::machine::Machine;
+use crate::support::peers::skip;
 use crate::support::plane::Plane;
 
 #[tokio::test]
@@ -23,8 +29,7 @@ async fn a_server_moves_with_its_agents_and_the_overlay_goes_on() {
     let list = json!({"servers": [{"url": format!("http://{moved}")}]});
     plane.set_servers(&list).await;
     let serial = |machine: &Machine| {
-        let text = std::fs::read(machine.node("home").join("node.json")).unwrap_or_default();
-        let membership: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let membership = membership(machine);
         (membership["serial"].as_i64(), membership["servers"].as_array().map(Vec::len))
     };
     until("all have the list, and keep the former server", Duration::from_secs(60), || {
@@ -39,6 +44,94 @@ async fn a_server_moves_with_its_agents_and_the_overlay_goes_on() {
     plane.api.patch(&path, &json!({"groups": ["sales"]})).await.expect(200);
     until("changes come from there", SOON, || machines[1].configuration("home").contains("sales"));
     all_reach_each_other(&machines, "home");
+}
+
+#[tokio::test]
+async fn a_server_changes_its_tls_key_under_its_agents_and_the_overlay_goes_on() {
+    let Some((mut underlay, peer)) = version_2("agent-tls") else { return };
+    let files = tempfile::tempdir().expect("a directory");
+    let (Some(old), Some(new)) = (made(files.path(), "old"), made(files.path(), "new")) else {
+        return;
+    };
+    let mut plane = Plane::start(underlay.host("plane"), Pace::default());
+    plane.serve_tls(8443, old.files.clone());
+    plane.network("home", "10.68.0.0/24", json!({})).await;
+    let gates = NewJoinTokenBody { lighthouse: Some(true), ..token("gates") };
+    let gates = plane.pinned_link("home", old.pin, &gates).await;
+    let devices = plane.pinned_link("home", old.pin, &token("devices")).await;
+    let mut machines =
+        ["gate", "laptop", "phone"].map(|name| Machine::new(name, underlay.host(name), &peer));
+    let endpoint = format!("{}:4242", machines[0].host.address);
+    machines[0].join(&gates, &["--endpoint", &endpoint]);
+    machines[1].join(&devices, &[]);
+    machines[2].join(&devices, &[]);
+    for machine in &mut machines {
+        machine.start();
+    }
+    all_reach_each_other(&machines, "home");
+    let pids = || machines.each_ref().map(|machine| machine.pid("home"));
+    let before = pids();
+
+    let list = |pin: Pin, next: Option<Pin>| {
+        let server = ListedServer { url: plane.tls_url(), pin: Some(pin), next_pin: next };
+        json!({"servers": [server]})
+    };
+    let (both, later) = (list(old.pin, Some(new.pin)), list(new.pin, None));
+    plane.set_servers(&both).await;
+    let serial = |machine: &Machine| membership(machine)["serial"].as_i64();
+    // Polls last half a minute, and lists are read between them.
+    let patience = Duration::from_secs(120);
+    until("all know the next key", patience, || machines.iter().all(|it| serial(it) == Some(1)));
+    plane.serve_tls(8443, new.files.clone());
+    plane.set_servers(&later).await;
+    until("all ask under the new key", patience, || {
+        machines.iter().all(|it| serial(it) == Some(2))
+    });
+    all_reach_each_other(&machines, "home");
+    assert_eq!(pids(), before, "a nebula was started again");
+    let pins = |machine: &Machine| membership(machine)["servers"][0]["pins"].clone();
+    assert!(machines.iter().all(|machine| pins(machine) == json!([new.pin])));
+
+    // Who comes with an old link is told what to do.
+    let late = Machine::new("late", underlay.host("late"), &peer);
+    let mut join = late.command(&["join", &devices, "--name", "late", "--dir"]);
+    let refused = join.arg(late.nodes()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("the server has another key; ask for a new link"), "{said}");
+    assert!(!late.node("home").exists());
+}
+
+/// A TLS key with its certificate.
+struct Pair {
+    files: [PathBuf; 2],
+    pin: Pin,
+}
+
+/// Made by openssl, where that is installed.
+fn made(directory: &Path, name: &str) -> Option<Pair> {
+    let files = ["crt", "key"].map(|ending| directory.join(format!("{name}.{ending}")));
+    let request = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 \
+        -subj /CN=localhost";
+    let mut openssl = Command::new("openssl");
+    openssl.args(request.split_whitespace()).arg("-out").arg(&files[0]).arg("-keyout");
+    let made = openssl.arg(&files[1]).output().ok().filter(|made| made.status.success());
+    if made.is_none() {
+        skip("openssl");
+        return None;
+    }
+    let [certificate, key] = &files;
+    let pin = Pin(Tls::load(certificate, key).expect("its files").pin());
+    Some(Pair { files, pin })
+}
+
+fn token(name: &str) -> NewJoinTokenBody {
+    NewJoinTokenBody { name: name.to_owned(), uses: Some(3), ..NewJoinTokenBody::default() }
+}
+
+/// What a machine knows of its network.
+fn membership(machine: &Machine) -> Value {
+    let text = std::fs::read(machine.node("home").join("node.json")).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 #[tokio::test]
