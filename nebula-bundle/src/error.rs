@@ -389,6 +389,12 @@ pub enum LocalDefect {
         /// The section's name, cut to 100 characters.
         section: String,
     },
+    /// The name of the tun device is none that Linux takes.
+    #[error("tun.dev: {device:?} is no name of a device")]
+    Device {
+        /// The name, cut to 100 characters.
+        device: String,
+    },
     /// A section that is a mapping is to be replaced by something else.
     #[error("section {section} must be a mapping")]
     NotAMapping {

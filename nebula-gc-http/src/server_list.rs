@@ -92,6 +92,14 @@ pub enum ServerListError {
         /// The server's URL.
         url: String,
     },
+    /// Some are reached safely, and others less so.
+    #[error(
+        "{url}: must have TLS and a pin where the others have: nodes never go to a less safe one"
+    )]
+    Mixed {
+        /// The URL of the less safe server.
+        url: String,
+    },
     /// There are too many servers, or none.
     #[error("there are {count} servers, 1 to {MOST_SERVERS} are allowed")]
     Count {
@@ -126,7 +134,11 @@ impl ServerList {
                 return Err(ServerListError::Repeated { url: server.url.clone() });
             }
         }
-        Ok(Self { serial, servers })
+        let safest = servers.iter().map(ListedServer::safety).max();
+        match servers.iter().find(|server| Some(server.safety()) < safest) {
+            Some(server) => Err(ServerListError::Mixed { url: server.url.clone() }),
+            None => Ok(Self { serial, servers }),
+        }
     }
 
     /// Rises with each change.
@@ -186,6 +198,11 @@ impl ListedServer {
     #[must_use]
     pub fn uses_tls(&self) -> bool {
         self.url.starts_with("https://")
+    }
+
+    /// Plain HTTP, TLS, TLS with a pin.
+    fn safety(&self) -> u8 {
+        u8::from(self.uses_tls()) + u8::from(self.pin.is_some())
     }
 
     fn check(&self) -> Result<(), ServerListError> {
@@ -302,8 +319,9 @@ mod tests {
     fn only_what_the_store_signed_is_believed() {
         let key = SigningKey::from_bytes(&[7; 32]);
         let public = ServerListKey(key.verifying_key().to_bytes());
-        let one = ListedServer { pin: Some(Pin([1; 32])), ..server("https://a.example") };
-        let list = ServerList::new(3, vec![one, server("https://b.example:8443/base")]).unwrap();
+        let pinned = |url| ListedServer { pin: Some(Pin([1; 32])), ..server(url) };
+        let list = vec![pinned("https://a.example"), pinned("https://b.example:8443/base")];
+        let list = ServerList::new(3, list).unwrap();
         let signed = list.clone().signed(&key);
         let text = serde_json::to_string(&signed).unwrap();
         let read: SignedServerList = serde_json::from_str(&text).unwrap();
@@ -314,7 +332,7 @@ mod tests {
             ("\"serial\":3", "\"serial\":4"),
             ("a.example", "c.example"),
             ("\"pin\"", "\"nextPin\""),
-            ("{\"url\":\"https://b.example:8443/base\"}", "{\"url\":\"https://b.example\"}"),
+            (":8443/base", ""),
         ] {
             let changed = text.replace(from, to);
             assert_ne!(changed, text);
@@ -337,7 +355,11 @@ mod tests {
         assert!(ServerList::new(1, vec![server(&long)]).is_err());
         let open = ListedServer { pin: Some(Pin([1; 32])), ..server("http://a") };
         let later = ListedServer { next_pin: Some(Pin([1; 32])), ..server("https://a") };
-        for servers in [vec![open], vec![later], vec![server("https://a"); 2], vec![]] {
+        let pinned = ListedServer { pin: Some(Pin([1; 32])), ..server("https://b") };
+        let mixed =
+            [vec![server("https://a"), server("http://b")], vec![pinned, server("https://a")]];
+        let others = [vec![open], vec![later], vec![server("https://a"); 2], vec![]];
+        for servers in mixed.into_iter().chain(others) {
             assert!(ServerList::new(1, servers.clone()).is_err(), "{servers:?}");
         }
     }

@@ -12,7 +12,7 @@ use super::directory::{Exposed, NodeDirectory};
 use super::error::AgentError;
 use super::exchange::secret;
 use super::identity::Identity;
-use super::membership::{KnownServer, Membership, directory_name, link_mark};
+use super::membership::{KnownServer, LocalChoices, Membership, directory_name, link_mark};
 use super::node::{Node, check};
 use super::round::RoundOutcome;
 use super::servers::adopt;
@@ -49,6 +49,12 @@ pub struct Joining<'a> {
     pub endpoint: Option<&'a str>,
     /// Whether secrets may be sent over plain HTTP to other machines.
     pub allow_plain_http: bool,
+    /// The tun device's name. Default: as chosen before, else that of the network.
+    pub tun_device: Option<String>,
+    /// Whether the user's own files may set up Nebula's `sshd`. Default: as chosen before, else not.
+    pub sshd: Option<bool>,
+    /// The program `nebula`. Default: as chosen before, else the one in the search path.
+    pub nebula: Option<PathBuf>,
 }
 
 /// A device that has joined.
@@ -80,12 +86,15 @@ pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError>
     }
     let (mut identity, exposed) = Identity::load_or_make(&directory, joining.curve)?;
     let (enrolled, succeeding) = enroll(joining, &identity).await?;
-    let membership = settled(joining, &enrolled, mark, known.as_ref());
+    let mut membership = settled(joining, &enrolled, mark, known.as_ref());
+    if let Some(list) = &enrolled.servers {
+        adopt(&mut membership, list.clone())?;
+    }
 
     let is_same = known.is_some_and(|known| known.node == membership.node);
     let has = if is_same { Applied::read(&directory)? } else { None };
     let bundle = &enrolled.bundle;
-    let applied = Applied::of(enrolled.revision, enrolled.generation, given(&bundle.receipt));
+    let applied = Applied::of(enrolled.revision, enrolled.generation, given(&bundle.receipt))?;
     let files = bundle.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let files = Files::new(files)?;
     if !files.has_digest(&bundle.digest) {
@@ -102,15 +111,14 @@ pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError>
     let mut node = Node::with(directory, lock, membership, identity)?;
     let is_lighthouse = offer.bundle.config().lighthouse.am_lighthouse;
     let outcome = node.install_tested(&offer, now).await?;
-    if let Some(list) = enrolled.servers {
-        adopt(&mut node.membership, list)?;
-    }
     node.membership.write(&node.directory)?;
     node.directory.remove(JOINING)?;
     let server = node.first_server();
     node.note_contact(&server, now);
-    let client = node.client(&node.identity.token)?;
-    node.report_softly(&client, now).await;
+    if outcome == RoundOutcome::Nothing {
+        let client = node.client(&node.identity.token)?;
+        node.report_softly(&client, now).await;
+    }
     node.state.written_at = now;
     node.state.write(&node.directory)?;
     Ok(Joined { node, is_lighthouse, outcome, exposed })
@@ -189,7 +197,16 @@ fn settled(
         servers_key: enrolled.servers_key,
         link: Some(mark),
         allow_plain_http: joining.allow_plain_http,
-        local: known.map(|known| known.local.clone()).unwrap_or_default(),
+        local: chosen(joining, known.map(|known| known.local.clone()).unwrap_or_default()),
+    }
+}
+
+/// What is chosen now comes before what was chosen before.
+fn chosen(joining: &Joining<'_>, before: LocalChoices) -> LocalChoices {
+    LocalChoices {
+        tun_device: joining.tun_device.clone().or(before.tun_device),
+        sshd: joining.sshd.unwrap_or(before.sshd),
+        nebula: joining.nebula.clone().or(before.nebula),
     }
 }
 

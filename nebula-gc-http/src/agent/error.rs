@@ -27,7 +27,7 @@ pub enum AgentError {
         fault: FileFault,
     },
     /// Another process keeps the directory.
-    #[error("{}: is kept by another process, such as a running agent", path.display())]
+    #[error("{}: another process, such as a running agent, uses it; stop that first", path.display())]
     Locked {
         /// The directory.
         path: PathBuf,
@@ -64,11 +64,15 @@ pub enum AgentError {
     Client(#[from] ClientError),
     /// What the server gave is not for this node.
     #[error("the server's answer can't be used, so nothing was installed: {0}")]
-    Bundle(#[from] nebula_bundle::Error),
+    Bundle(nebula_bundle::Error),
+    /// One of the user's own files can't be merged.
+    #[error("{0}")]
+    Local(nebula_bundle::Error),
     /// What the server gave is older than what is installed.
     #[error(
         "the server's answer can't be used, so nothing was installed: its {counter} is {given}, and this \
-         node already has {has}: the server has gone back, or somebody else answers"
+         node already has {has}. Its database may be an older copy, or somebody else answers; if it is right, run \
+         nebula-gc update --accept-older"
     )]
     Older {
         /// Which of its counters.
@@ -142,6 +146,15 @@ pub enum FileFault {
     NotText,
 }
 
+impl From<nebula_bundle::Error> for AgentError {
+    fn from(error: nebula_bundle::Error) -> Self {
+        match error {
+            nebula_bundle::Error::Local { .. } => Self::Local(error),
+            error => Self::Bundle(error),
+        }
+    }
+}
+
 impl AgentError {
     pub(super) fn file(path: &Path, source: io::Error) -> Self {
         Self::File { path: path.to_owned(), source }
@@ -163,7 +176,7 @@ impl AgentError {
             Self::Key { .. } => "key",
             Self::Randomness => "randomness",
             Self::Client(_) => "server",
-            Self::Bundle(error) => error.code(),
+            Self::Bundle(error) | Self::Local(error) => error.code(),
             Self::Older { .. } => "older",
             Self::Answer { .. } => "answer",
             Self::ServerList(_) => "server_list",

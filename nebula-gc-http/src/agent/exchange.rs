@@ -63,7 +63,7 @@ impl Node {
         let receipt = fetched.receipt.or_else(|| files.receipt().map(str::to_owned));
         let given = receipt.as_deref().and_then(|text| text.parse::<Receipt>().ok());
         self.state.clock_skew = given.map(|given| now.saturating_sub(given.statement.time));
-        let applied = Applied::of(fetched.revision, fetched.generation, receipt);
+        let applied = Applied::of(fetched.revision, fetched.generation, receipt)?;
         let files: Vec<_> = files.iter().collect();
         self.check(files.iter().copied(), applied, now)
     }
@@ -127,17 +127,25 @@ impl Node {
     /// Notes that a server has answered.
     pub fn note_contact(&mut self, server: &str, now: i64) {
         self.state.contact = Some(Contact { at: now, server: server.to_owned() });
-        self.state.clear(ProblemKind::Unreachable);
-        self.state.clear(ProblemKind::KeptOut);
+        for gone in [
+            ProblemKind::Unreachable,
+            ProblemKind::KeptOut,
+            ProblemKind::Released,
+            ProblemKind::Unknown,
+        ] {
+            self.state.clear(gone);
+        }
     }
 
     /// Notes an error as what is wrong with the node.
     pub fn note_error(&mut self, error: &AgentError, now: i64) {
         let kind = match error {
+            AgentError::Client(error) if has_code(error, "unauthorized") => ProblemKind::Unknown,
+            AgentError::Client(error) if has_code(error, "node_released") => ProblemKind::Released,
             AgentError::Client(error) if kept_out(error) => ProblemKind::KeptOut,
             AgentError::Client(ClientError::Refused { .. }) => ProblemKind::Refused,
             AgentError::Client(_) => ProblemKind::Unreachable,
-            AgentError::Bundle(nebula_bundle::Error::Local { .. }) => ProblemKind::Local,
+            AgentError::Local(_) => ProblemKind::Local,
             AgentError::Bundle(nebula_bundle::Error::Disk { .. }) => ProblemKind::Disk,
             AgentError::File { .. } => ProblemKind::Disk,
             AgentError::Unfit { path, .. } if path.starts_with(self.directory.file("local.d")) => {
@@ -150,10 +158,26 @@ impl Node {
 }
 
 impl Applied {
-    pub(super) fn of(revision: i64, generation: i64, receipt: Option<String>) -> Self {
-        let read = receipt.as_deref().and_then(|text| text.parse::<Receipt>().ok());
-        let epoch = read.map_or(0, |read| read.statement.position.epoch);
-        Self { epoch, revision, generation, receipt }
+    /// Counters that came with a bundle; its receipt, where there is one, has to say the same.
+    pub(super) fn of(
+        revision: i64,
+        generation: i64,
+        receipt: Option<String>,
+    ) -> Result<Self, AgentError> {
+        let mut epoch = 0;
+        if let Some(text) = &receipt {
+            let wrong = AgentError::Answer { header: "Nebula-Receipt" };
+            let Ok(Receipt { statement, .. }) = text.parse() else { return Err(wrong) };
+            let position = statement.position;
+            if (position.revision, position.generation) != (revision, generation) {
+                return Err(wrong);
+            }
+            epoch = position.epoch;
+        }
+        if revision < 0 || generation < 0 || epoch < 0 {
+            return Err(AgentError::Answer { header: "Nebula-Revision" });
+        }
+        Ok(Self { epoch, revision, generation, receipt })
     }
 
     pub(super) fn desired(&self) -> Desired {
@@ -209,6 +233,13 @@ pub(super) fn kept_out(error: &ClientError) -> bool {
     match error {
         ClientError::AllFailed { failures } => failures.iter().any(kept_out),
         error => error.problem().is_some_and(|it| KEPT_OUT.contains(&it.code.as_str())),
+    }
+}
+
+fn has_code(error: &ClientError, code: &str) -> bool {
+    match error {
+        ClientError::AllFailed { failures } => failures.iter().any(|one| has_code(one, code)),
+        error => error.problem().is_some_and(|it| it.code == code),
     }
 }
 

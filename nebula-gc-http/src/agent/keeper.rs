@@ -67,7 +67,11 @@ pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Rece
     let network = node.membership.network.clone();
     let mut keeper = Keeper::new(node, options);
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-    keeper.start().await;
+    let mut pace = Pace::default();
+    tokio::select! {
+        () = keeper.start() => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
     loop {
         let turn = async {
             let pause = match keeper.turn().await {
@@ -87,7 +91,7 @@ pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Rece
                 }
             };
             keeper.write_state();
-            keeper.rest(pause).await;
+            keeper.rest(pause.max(pace.pause())).await;
         };
         tokio::select! {
             () = turn => {}
@@ -98,6 +102,35 @@ pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Rece
     supervisor.stop().await;
     node.state.nebula = None;
     write_state(&mut node);
+}
+
+/// How many turns there may be at once, and how long each is worth: a server that answers each poll at once
+/// does not keep this machine busy.
+const TURNS: (u32, Duration) = (20, Duration::from_secs(1));
+
+/// Turns that are left, which grow with time.
+struct Pace {
+    left: u32,
+    since: Instant,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { left: TURNS.0, since: Instant::now() }
+    }
+}
+
+impl Pace {
+    /// How long to rest after a turn.
+    fn pause(&mut self) -> Duration {
+        let grown = u32::try_from(self.since.elapsed().as_secs() / TURNS.1.as_secs());
+        let grown = grown.unwrap_or(TURNS.0);
+        if grown > 0 {
+            self.since = Instant::now();
+        }
+        self.left = self.left.saturating_add(grown).min(TURNS.0).saturating_sub(1);
+        if self.left == 0 { TURNS.1 } else { Duration::ZERO }
+    }
 }
 
 /// How a turn ended.
@@ -224,7 +257,8 @@ impl Keeper {
     }
 
     async fn turn_with(&mut self, client: &Client, now: i64) -> Result<Turn, AgentError> {
-        if !self.knows_itself {
+        // With another bundle, the time to renew may be another.
+        if !self.knows_itself || self.is_stale {
             self.node.look_at_itself(client).await?;
             self.note_contact(client, now);
             self.knows_itself = true;

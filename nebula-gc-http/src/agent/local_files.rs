@@ -1,4 +1,4 @@
-//! The user's own files, `local.d/*.yml`, which are merged behind the bundle.
+//! The user's own files, `local.d/*.yml` and `*.yaml`, which are merged behind the bundle.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -29,7 +29,7 @@ pub(super) fn read(directory: &NodeDirectory) -> Result<Vec<(String, String)>, A
         let name = entry.map_err(|error| AgentError::file(&path, error))?.file_name();
         // Hidden ones are an editor's.
         let name = name.to_string_lossy().into_owned();
-        if name.ends_with(".yml") && !name.starts_with('.') {
+        if [".yml", ".yaml"].iter().any(|end| name.ends_with(end)) && !name.starts_with('.') {
             names.push(name);
         }
     }
@@ -59,11 +59,11 @@ mod tests {
         let directory = NodeDirectory::create(&place.path().join("node")).unwrap();
         assert_eq!(read(&directory).unwrap(), []);
         let own = NodeDirectory::create(&directory.file(DIRECTORY)).unwrap();
-        for name in ["20.yml", "10.yml", ".10.yml.swp", ".hidden.yml", "note.txt"] {
+        for name in ["20.yml", "10.yaml", ".10.yml.swp", ".hidden.yml", "note.txt"] {
             own.write(name, name.as_bytes()).unwrap();
         }
         let names: Vec<_> = read(&directory).unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["10.yml", "20.yml"]);
+        assert_eq!(names, ["10.yaml", "20.yml"]);
 
         fs::set_permissions(own.file("20.yml"), fs::Permissions::from_mode(0o620)).unwrap();
         let refused = |expected: FileFault| match read(&directory) {

@@ -167,8 +167,14 @@ impl Node {
             self.state.applied = self.applied.clone();
         }
         self.identity.forget_former_key()?;
-        self.state.clear(ProblemKind::NebulaRefused);
-        self.state.clear(ProblemKind::Refused);
+        for gone in [
+            ProblemKind::NebulaRefused,
+            ProblemKind::Refused,
+            ProblemKind::Local,
+            ProblemKind::Disk,
+        ] {
+            self.state.clear(gone);
+        }
         Ok(())
     }
 

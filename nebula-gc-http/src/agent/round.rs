@@ -15,6 +15,8 @@ pub struct RoundOptions {
     pub new_key: bool,
     /// Replace the node's token.
     pub new_token: bool,
+    /// Install what the server gives although it is older than what is installed.
+    pub accept_older: bool,
 }
 
 /// What a round changed on the machine.
@@ -35,7 +37,8 @@ pub enum RoundOutcome {
 }
 
 impl Node {
-    /// Does one round. The caller has Nebula reloaded or restarted.
+    /// Does one round. The caller has Nebula reloaded or restarted, and reports that
+    /// ([`report_taken`](Self::report_taken)): servers rely on what is reported being in force.
     ///
     /// # Errors
     /// [`AgentError`]; what is installed is as it was.
@@ -63,16 +66,35 @@ impl Node {
             true => self.rotate_token().await?,
             false => self.connect().await?,
         };
+        if options.accept_older {
+            self.applied = None;
+        }
+        // An operator may have moved the time to renew.
+        self.look_at_itself(&client).await?;
         if options.new_key || self.renew_at().is_none_or(|at| at <= now) {
             self.renew(&client, options.new_key).await?;
         }
         let offer = self.fetch(&client, now).await?;
-        let server = self.first_server();
+        let server = client.answered_by();
         self.note_contact(&server, now);
+        self.forget_former_servers(&server)?;
         let outcome = self.install_tested(&offer, now).await?;
-        self.look_at_itself(&client).await?;
-        self.report_softly(&client, now).await;
+        if outcome == RoundOutcome::Nothing {
+            self.report_softly(&client, now).await;
+        }
+        self.read_servers(&client).await?;
         Ok(outcome)
+    }
+
+    /// Reports what a round has installed, once Nebula has taken it over. A round that changes nothing
+    /// reports by itself.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn report_taken(&mut self, now: i64) -> Result<(), AgentError> {
+        let client = self.connect().await?;
+        self.report(&client, now).await?;
+        self.state.write(&self.directory)
     }
 
     /// Installs an offer; where a `nebula` is found, it has to accept it.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::applied::Applied;
 use super::directory::NodeDirectory;
-use super::error::AgentError;
+use super::error::{AgentError, FileFault};
 
 /// The file.
 pub(super) const FILE: &str = "state.json";
@@ -15,6 +15,8 @@ pub(super) const FILE: &str = "state.json";
 const ASIDE: &str = ".state.json.new";
 /// The largest accepted one, in bytes.
 const LIMIT: u64 = 256 << 10;
+/// How much is kept of what is wrong, in characters.
+const DETAIL: usize = 1_000;
 
 /// What an agent, or a single round, knows of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +81,12 @@ pub struct NebulaState {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// The server refuses the node: it is suspended, revoked or released, or its token is unknown.
+    /// The server refuses the node: it is suspended or revoked.
     KeptOut,
+    /// The server knows the node's token as that of a node that was released.
+    Released,
+    /// The server does not know the node's token.
+    Unknown,
     /// No `nebula` is found, or one that can't run the bundle.
     NebulaMissing,
     /// Nebula doesn't start, or ends again and again.
@@ -115,7 +121,10 @@ impl State {
     /// # Errors
     /// [`AgentError::File`], [`AgentError::Unfit`].
     pub fn read(directory: &NodeDirectory) -> Result<Self, AgentError> {
-        let text = directory.read(FILE, LIMIT)?;
+        let text = match directory.read(FILE, LIMIT) {
+            Err(AgentError::Unfit { fault: FileFault::TooLong { .. }, .. }) => None,
+            read => read?,
+        };
         let state = text.and_then(|text| serde_json::from_slice(&text).ok());
         Ok(state.unwrap_or_default())
     }
@@ -130,8 +139,14 @@ impl State {
 
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         let (aside, path) = (directory.file(ASIDE), directory.file(FILE));
+        // Whatever lies there is not written through.
+        if let Err(error) = fs::remove_file(&aside)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(AgentError::file(&aside, error));
+        }
         let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
+        options.write(true).create_new(true).mode(0o600);
         let written = options.open(&aside).and_then(|mut file| file.write_all(text.as_bytes()));
         let written = written.and_then(|()| fs::rename(&aside, &path));
         written.map_err(|error| AgentError::file(&path, error))
@@ -140,7 +155,9 @@ impl State {
     /// Notes that something is wrong; it is since when it was first so.
     pub fn note(&mut self, kind: ProblemKind, detail: impl Into<String>, now: i64) {
         let since = self.problems.get(&kind).map_or(now, |problem| problem.since);
-        self.problems.insert(kind, Problem { since, detail: detail.into() });
+        // A server's words may have any length.
+        let detail = detail.into().chars().take(DETAIL).collect();
+        self.problems.insert(kind, Problem { since, detail });
     }
 
     /// Notes that something is no longer wrong.

@@ -1,6 +1,7 @@
 //! How the networks of a machine are, for people and for programs.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Serialize;
@@ -101,6 +102,9 @@ pub struct Traffic {
 /// [`AgentError::File`] where the directory can't be read.
 pub fn of_all(nodes: &Path, now: i64) -> Result<Vec<NetworkStatus>, AgentError> {
     let mut all = vec![];
+    if fs::symlink_metadata(nodes).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(all);
+    }
     for entry in fs::read_dir(nodes).map_err(|error| AgentError::file(nodes, error))? {
         let entry = entry.map_err(|error| AgentError::file(nodes, error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -164,7 +168,10 @@ fn judge(membership: &Membership, state: State, is_kept: bool, now: i64) -> Netw
         let (what, advice) = (what.to_owned(), advice.to_owned());
         findings.push(Finding { code, health, since, what, advice });
     };
-    let runs = state.nebula.as_ref().is_some_and(|nebula| nebula.running);
+    // Who wrote that it runs may be gone since, and Nebula with it.
+    let has_device = |device: &Option<String>| !device.as_deref().is_some_and(is_missing);
+    let nebula = state.nebula.as_ref().filter(|nebula| nebula.running);
+    let runs = nebula.is_some_and(|nebula| is_kept || has_device(&nebula.device));
     if state.applied.is_none() {
         let advice = "Start the agent: nebula-gc agent.";
         add("not_started", Health::CutOff, None, "joined, and nothing is installed yet", advice);
@@ -256,12 +263,22 @@ impl ProblemKind {
             Self::KeptOut => (
                 "kept_out",
                 Health::CutOff,
-                "Ask an operator of the network to reinstate this node, or leave and join again.",
+                "Ask an operator of the network to reinstate this node.",
+            ),
+            Self::Released => (
+                "released",
+                Health::CutOff,
+                "Join again with a join link: the former address comes back while it is free.",
+            ),
+            Self::Unknown => (
+                "unknown_token",
+                Health::CutOff,
+                "Put the token that an operator made into node.token, or leave and join again.",
             ),
             Self::NebulaMissing => (
                 "nebula_missing",
                 Health::CutOff,
-                "Install Nebula 1.6 or later, or name it: nebula-gc agent --nebula PATH.",
+                "Install it, or name another program: nebula-gc agent --nebula PATH.",
             ),
             Self::NebulaFails => (
                 "nebula_fails",

@@ -76,6 +76,12 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     machine::become_owner_of(&nodes)?;
     machine::runtime()?.block_on(async {
         let (stop, stopped) = watch::channel(false);
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::info!("SIGHUP: nothing to reload; changes are noticed as they come");
+            }
+        });
         let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let running = agent::run(&nodes, options, stopped);
         tokio::pin!(running);

@@ -22,6 +22,9 @@ const NAME: &str = "name";
 const OUT: &str = "out";
 const ENDPOINT: &str = "endpoint";
 const CURVE: &str = "curve";
+const TUN_DEVICE: &str = "tun-device";
+const SSHD: &str = "allow-sshd";
+const NEBULA: &str = "nebula";
 const PLAIN_HTTP: &str = "allow-plain-http";
 
 pub(crate) fn command() -> Command {
@@ -66,6 +69,26 @@ pub(crate) fn command() -> Command {
                 .value_parser(PossibleValuesParser::new(["25519", "P256"]))
                 .help("The network's curve, for a new key. Default: as the link says, else 25519"),
         )
+        .arg(Arg::new(TUN_DEVICE).long(TUN_DEVICE).value_name("NAME").help(
+            "The tun device's name on this machine. Default: as chosen before, else that of the network",
+        ))
+        .arg(
+            Arg::new(SSHD)
+                .long(SSHD)
+                .value_name("BOOL")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_parser(clap::value_parser!(bool))
+                .help("Let the files in local.d set up Nebula's sshd. Default: as chosen before, else not"),
+        )
+        .arg(
+            Arg::new(NEBULA)
+                .long(NEBULA)
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("The program nebula. Default: as chosen before, else the one in PATH"),
+        )
         .arg(
             Arg::new(PLAIN_HTTP)
                 .long(PLAIN_HTTP)
@@ -102,6 +125,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         curve,
         endpoint: endpoint.as_deref(),
         allow_plain_http: matches.get_flag(PLAIN_HTTP),
+        tun_device: text(TUN_DEVICE),
+        sshd: matches.get_one::<bool>(SSHD).copied(),
+        nebula: matches.get_one::<PathBuf>(NEBULA).cloned(),
     };
     let joined = machine::runtime()?.block_on(nebula_gc_http::agent::join(&joining, now()?));
     if let Err(AgentError::Locked { path }) = &joined {
@@ -183,6 +209,9 @@ pub(crate) fn explained(error: AgentError, place: &Place) -> Box<dyn Error> {
             .into(),
             None => error.into(),
         },
+        AgentError::Client(ClientError::PlainHttp { .. }) => {
+            format!("{error} (--{PLAIN_HTTP})").into()
+        }
         AgentError::Client(refused) => match code_of(refused) {
             "invalid_public_key" => format!(
                 "{error}; on this device: join with --curve, and with another --out than {directory}, \

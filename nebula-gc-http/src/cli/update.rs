@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use nebula_gc_http::agent::{AgentError, Node, Place, RoundOptions, RoundOutcome};
@@ -14,6 +14,9 @@ const DIRECTORY: &str = "directory";
 const NEW_KEY: &str = "new-key";
 const NEW_TOKEN: &str = "new-token";
 const NEBULA: &str = "nebula";
+const ACCEPT_OLDER: &str = "accept-older";
+const RELOAD_BY: &str = "reload";
+const RESTART_BY: &str = "restart";
 /// Nebula is to be reloaded.
 const RELOAD: u8 = 10;
 /// Nebula is to be restarted.
@@ -26,15 +29,17 @@ pub(crate) fn command() -> Command {
         .about("Bring one network of this machine up to date, without an agent")
         .long_about(
             "Bring one network of this machine up to date, without an agent\n\n\
-             Renews the certificate if that is due, fetches the bundle, checks and installs it, and \
-             reports it. Run it every hour, and reload or restart nebula as its exit code says.",
+             Renews the certificate if that is due, fetches the bundle, checks and installs it, has \
+             nebula reloaded or restarted by the command given, and reports. Run it every hour. Without \
+             --reload and --restart do what its exit code says: the next round reports it then, and \
+             until then operators see this node as behind.",
         )
         .after_help(
             "Exit codes:\n  \
              0   nothing has changed\n  \
-             1   it failed, and nothing was changed\n  \
-             10  nebula is to be reloaded (SIGHUP)\n  \
-             11  nebula is to be started, or restarted\n  \
+             1   it failed, and nothing was changed, or the command failed\n  \
+             10  nebula is to be reloaded (SIGHUP), or was by --reload\n  \
+             11  nebula is to be started or restarted, or was by --restart\n  \
              12  a running agent keeps the network up to date",
         )
         .arg(
@@ -55,6 +60,16 @@ pub(crate) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Replace the node's token by a new one"),
         )
+        .arg(Arg::new(ACCEPT_OLDER).long(ACCEPT_OLDER).action(ArgAction::SetTrue).help(
+            "Install what the server gives although it is older than what is installed: after its database \
+             was restored from a copy. Revocations since that copy are undone by it",
+        ))
+        .arg(Arg::new(RELOAD_BY).long(RELOAD_BY).value_name("COMMAND").help(
+            "A command for sh that reloads nebula, such as 'systemctl reload nebula@home'",
+        ))
+        .arg(Arg::new(RESTART_BY).long(RESTART_BY).value_name("COMMAND").help(
+            "A command for sh that starts or restarts nebula, such as 'systemctl restart nebula@home'",
+        ))
         .arg(Arg::new(NEBULA).long(NEBULA).value_name("FILE").help(
             "The program nebula, which has to accept the configuration. Default: the one in the search \
              path; where there is none, nothing is asked",
@@ -74,8 +89,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     };
     join::warn_of(&exposed);
     node.membership.local.nebula = text(NEBULA).or(node.membership.local.nebula);
-    let options =
-        RoundOptions { new_key: matches.get_flag(NEW_KEY), new_token: matches.get_flag(NEW_TOKEN) };
+    let options = RoundOptions {
+        new_key: matches.get_flag(NEW_KEY),
+        new_token: matches.get_flag(NEW_TOKEN),
+        accept_older: matches.get_flag(ACCEPT_OLDER),
+    };
     let outcome = machine::runtime()?.block_on(node.round(&options, now()?));
     let outcome = outcome.map_err(|error| join::explained(error, &Place::Exactly(path)))?;
     let (code, line) = match outcome {
@@ -89,5 +107,23 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let network = printable(&node.membership.network);
     let revision = node.applied.as_ref().map_or(0, |applied| applied.revision);
     terminal::print(&format!("{network}: revision {revision}; {}\n", printable(&line)))?;
+    let command = match code {
+        RELOAD => matches.get_one::<String>(RELOAD_BY),
+        RESTART => matches.get_one::<String>(RESTART_BY),
+        _ => None,
+    };
+    if let Some(command) = command {
+        carry_out(command)?;
+        machine::runtime()?.block_on(node.report_taken(now()?))?;
+    }
     Ok(ExitCode::from(code))
+}
+
+/// Runs a command line of the user's own.
+fn carry_out(command: &str) -> Result<(), Box<dyn Error>> {
+    let status = process::Command::new("sh").args(["-c", command]).status();
+    match status.map_err(|error| format!("sh: {error}"))? {
+        status if status.success() => Ok(()),
+        status => Err(format!("{command}: {status}; nothing was reported").into()),
+    }
 }

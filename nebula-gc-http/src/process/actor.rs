@@ -95,7 +95,7 @@ impl Actor {
             Err(restart) => restart,
         };
         if let Some(restart) = &restart {
-            tracing::info!(nebula = self.place.name, ?restart, "nebula is restarted");
+            tracing::info!(nebula = self.place.name, reason = %restart, "nebula is restarted");
         }
         self.shown.send_replace(State::Starting);
         self.end().await;

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -136,6 +137,18 @@ pub enum Restart {
     Ended(Ended),
 }
 
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Change(reason) => reason.fmt(f),
+            Self::Release => f.write_str("a newer nebula is needed, and is there"),
+            Self::Refused { line } => write!(f, "it did not take over all of a reload: {line}"),
+            Self::Hung { waited } => write!(f, "a reload took longer than {} s", waited.as_secs()),
+            Self::Ended(ended) => write!(f, "it ended during a reload: {ended}"),
+        }
+    }
+}
+
 /// Why a configuration is not in force.
 ///
 /// Where no Nebula runs, it is tried again later, with longer and longer pauses, whatever the reason:
@@ -171,8 +184,8 @@ impl From<Failure> for ApplyError {
     }
 }
 
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.signal) {
             (Some(code), _) => write!(f, "exit status {code}"),
             (None, Some(signal)) => write!(f, "killed by signal {signal}"),

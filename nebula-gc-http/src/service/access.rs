@@ -228,7 +228,10 @@ mod tests {
                             Role::Owner => action != Action::BeNode,
                             Role::Operator => !matches!(
                                 action,
-                                Action::BeNode | Action::ManageTenants | Action::ManageOperatorKeys
+                                Action::BeNode
+                                    | Action::ManageTenants
+                                    | Action::ManageOperatorKeys
+                                    | Action::ManageServers
                             ),
                             Role::Viewer => format!("{action:?}").starts_with("Read"),
                         };

@@ -55,6 +55,7 @@ mod shell;
 mod signer_tenants;
 mod signers;
 mod tls;
+mod updating;
 mod upkeep;
 mod verifying;
 mod version_1;

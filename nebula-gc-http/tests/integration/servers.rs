@@ -30,7 +30,7 @@ async fn nodes_are_told_the_servers_that_an_operator_of_the_store_sets(plane: Pl
 
     let servers = json!({"servers": [
         {"url": "https://a.example", "pin": "07".repeat(32), "nextPin": "A".repeat(43)},
-        {"url": "https://b.example"},
+        {"url": "https://b.example", "pin": "A".repeat(43)},
     ]});
     let set = plane.ask("PUT", "/servers", &plane.key, Some(&servers)).await.expect(200);
     assert_eq!((&set["serial"], &set["key"]), (&json!(1), key));

@@ -26,6 +26,7 @@ async fn a_refused_bundle_is_rolled_back_with_its_revocations_kept() {
     other.start();
     let [gate, laptop, phone] = &machines;
     let (to_gate, to_phone) = (gate.address("home"), phone.address("home"));
+    until("it is noted that it runs", SOON, || laptop.pid("home").is_some());
     let pid = laptop.pid("home");
     let before = laptop.state("home")["applied"].clone();
 

@@ -69,6 +69,9 @@ async fn a_server_changes_its_tls_key_under_its_agents_and_the_overlay_goes_on()
         machine.start();
     }
     all_reach_each_other(&machines, "home");
+    until("it is noted that they run", SOON, || {
+        machines.iter().all(|machine| machine.pid("home").is_some())
+    });
     let pids = || machines.each_ref().map(|machine| machine.pid("home"));
     let before = pids();
 

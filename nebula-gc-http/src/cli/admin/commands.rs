@@ -145,7 +145,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "events" "of" list_network_events EVENT, "office --order newest_first --limit 20";
 
     "servers" "show" read_servers SERVERS, "";
-    "servers" "set" set_servers SERVERS, "--servers [{\"url\":\"https://nebula.example.org\"}]";
+    "servers" "set" set_servers SERVERS, "--servers @servers.json";
 };
 
 #[cfg(test)]

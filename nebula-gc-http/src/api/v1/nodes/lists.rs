@@ -184,7 +184,7 @@ async fn add_to_blocklist(
 #[utoipa::path(get, path = "/networks/{network}/revisions/{revision}/unapplied",
     operation_id = "list_unapplied_nodes", tag = "nodes",
     params(("network" = String, Path, description = "The network's name or id."),
-        ("revision" = i64, Path, minimum = 1), Paging),
+        ("revision" = i64, Path, minimum = 1, description = "The network's revision."), Paging),
     responses((status = 200, description = "How many, and a page of them.", body = UnappliedView)))]
 async fn list_unapplied_nodes(
     State(service): State<Arc<Service>>,

@@ -1,0 +1,92 @@
+//! `nebula-gc update`: what a round brings to a machine without an agent, and what it tells the server.
+
+use crate::support::shell::{Shell, text};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+on_both_engines! {
+    a_round_renews_when_an_operator_asks_for_it
+    what_nebula_has_not_taken_over_is_not_reported
+    a_round_learns_which_servers_there_are
+}
+
+const UPDATE: &str = "update device";
+
+/// One device of a network, whose Nebula somebody else runs.
+fn join(shell: &Shell) {
+    shell.json("networks create --name office --prefixes 10.42.0.0/16", &[]);
+    let token = shell.json("join-tokens create office --name laptops", &[]);
+    let link = token["link"].as_str().unwrap();
+    shell.says(&["join", link, "--name", "laptop", "--out", "device", "--tun-device", "mine"]);
+}
+
+/// The exit code of a command line, and what it prints.
+fn round(shell: &Shell, line: &str) -> (Option<i32>, String) {
+    let output = shell.run(line);
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+fn file(shell: &Shell, name: &str) -> Value {
+    let path = shell.place.path().join("device").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// What the server knows to be applied: a generation.
+fn applied(shell: &Shell) -> Value {
+    shell.json("nodes show office laptop", &[])["applied"]["generation"].clone()
+}
+
+async fn a_round_renews_when_an_operator_asks_for_it(shell: Shell) {
+    join(&shell);
+    assert_eq!(round(&shell, UPDATE).0, Some(0));
+    // What is asked for in the second of the certificate's issue is not before it.
+    let begun = Instant::now();
+    let mut last = (None, String::new());
+    while last.0 != Some(10) {
+        assert!(begun.elapsed() < Duration::from_secs(9), "it does not renew: {last:?}");
+        shell.json("networks renew office", &[]);
+        last = round(&shell, UPDATE);
+    }
+    let certificates = shell.json("nodes certificates office laptop", &[]);
+    assert_eq!(certificates["items"].as_array().unwrap().len(), 2);
+    assert_eq!(round(&shell, UPDATE).0, Some(0));
+}
+
+async fn what_nebula_has_not_taken_over_is_not_reported(shell: Shell) {
+    join(&shell);
+    // Joined, and no Nebula was started.
+    assert_eq!(applied(&shell), Value::Null);
+    // A round that changes nothing finds what the one before has brought in force.
+    assert_eq!(round(&shell, UPDATE).0, Some(0));
+    assert_eq!(applied(&shell), 1);
+    shell.json("nodes set office laptop --groups sales", &[]);
+    let (code, said) = round(&shell, UPDATE);
+    assert_eq!((code, applied(&shell)), (Some(11), 1.into()), "{said}");
+    assert_eq!(round(&shell, UPDATE).0, Some(0));
+    assert_eq!(applied(&shell), 2);
+    // By a command of the user's it is at once, if that does what it should.
+    shell.json("nodes set office laptop --groups sales,tea", &[]);
+    let output = shell.run(&["update", "device", "--restart", "touch restarted"]);
+    assert_eq!((output.status.code(), applied(&shell)), (Some(11), 3.into()));
+    assert!(shell.place.path().join("restarted").exists());
+    shell.json("nodes set office laptop --groups tea", &[]);
+    let output = shell.run(&["update", "device", "--restart", "exit 3"]);
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), applied(&shell)), (Some(1), 3.into()), "{said}");
+    assert!(said.contains("nothing was reported"), "{said}");
+    // What the machine's user chose stays.
+    let configuration = shell.place.path().join("device/current/nebula.yml");
+    assert!(std::fs::read_to_string(configuration).unwrap().contains("mine"));
+}
+
+async fn a_round_learns_which_servers_there_are(shell: Shell) {
+    join(&shell);
+    let list = format!(r#"[{{"url": "http://127.0.0.1:9"}}, {{"url": "{}"}}]"#, shell.url);
+    std::fs::write(shell.place.path().join("servers.json"), list).unwrap();
+    shell.json("servers set --servers @servers.json", &[]);
+    assert_eq!(round(&shell, UPDATE).0, Some(0));
+    let known = file(&shell, "node.json");
+    assert_eq!((&known["serial"], known["servers"].as_array().unwrap().len()), (&1.into(), 2));
+    // The first does not answer, and the other does.
+    assert_eq!(round(&shell, UPDATE).0, Some(0));
+}
