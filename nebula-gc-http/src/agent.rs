@@ -30,6 +30,7 @@ mod node;
 mod notify;
 #[cfg(target_os = "linux")]
 mod owner;
+mod pace;
 mod round;
 mod servers;
 mod state;

@@ -12,6 +12,7 @@ use super::error::AgentError;
 use super::exchange::kept_out;
 use super::local_files;
 use super::node::{Installing, Node, Offer, certificates_of};
+use super::pace::Pace;
 use super::round::configuration_of;
 use super::state::{NebulaState, ProblemKind};
 use crate::client::{Backoff, Client};
@@ -102,35 +103,6 @@ pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Rece
     supervisor.stop().await;
     node.state.nebula = None;
     write_state(&mut node);
-}
-
-/// How many turns there may be at once, and how long each is worth: a server that answers each poll at once
-/// does not keep this machine busy.
-const TURNS: (u32, Duration) = (20, Duration::from_secs(1));
-
-/// Turns that are left, which grow with time.
-struct Pace {
-    left: u32,
-    since: Instant,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { left: TURNS.0, since: Instant::now() }
-    }
-}
-
-impl Pace {
-    /// How long to rest after a turn.
-    fn pause(&mut self) -> Duration {
-        let grown = u32::try_from(self.since.elapsed().as_secs() / TURNS.1.as_secs());
-        let grown = grown.unwrap_or(TURNS.0);
-        if grown > 0 {
-            self.since = Instant::now();
-        }
-        self.left = self.left.saturating_add(grown).min(TURNS.0).saturating_sub(1);
-        if self.left == 0 { TURNS.1 } else { Duration::ZERO }
-    }
 }
 
 /// How a turn ended.

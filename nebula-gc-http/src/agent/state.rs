@@ -186,4 +186,22 @@ mod tests {
         directory.write(FILE, b"{\"addresses\": 1}").unwrap();
         assert_eq!(State::read(&directory).unwrap(), State::default(), "it is found again");
     }
+
+    #[test]
+    fn nothing_is_written_through_a_link_and_a_long_refusal_is_cut() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = NodeDirectory::create(&place.path().join("node")).unwrap();
+        let target = place.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, directory.file(ASIDE)).unwrap();
+        let mut state = State::default();
+        state.note(ProblemKind::Refused, "ü".repeat(8 << 20), 7);
+        state.write(&directory).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+        assert!(fs::symlink_metadata(directory.file(FILE)).unwrap().is_file());
+        assert_eq!(State::read(&directory).unwrap(), state);
+        // One that an older version left is as good as none.
+        fs::write(directory.file(FILE), " ".repeat(300 << 10)).unwrap();
+        assert_eq!(State::read(&directory).unwrap(), State::default());
+    }
 }
