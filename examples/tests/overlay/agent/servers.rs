@@ -168,7 +168,7 @@ async fn a_token_is_replaced_by_its_node_and_by_an_operator() {
     let path = plane.path("home", "laptop").await;
     let made = plane.api.post(&format!("{path}/token"), &json!({})).await.expect(200);
     until("the former one is refused", SOON * 4, || {
-        laptop.status_of("home")["findings"][0]["code"] == "kept_out"
+        laptop.status_of("home")["findings"][0]["code"] == "unknown_token"
     });
     std::fs::write(&file, made["nodeToken"].as_str().expect("text")).expect("it can be written");
     until("the operator's is taken", SOON * 6, || laptop.status_of("home")["health"] == "healthy");
