@@ -3,7 +3,7 @@
 use nebula_gc_http::Pace;
 use serde_json::json;
 
-use super::{SEEN, all_reach_each_other, fleet, underlay, until, version_2};
+use super::{SEEN, SOON, all_reach_each_other, fleet, underlay, until, version_2};
 use crate::support::flow::{Echo, Flow};
 use crate::support::peers::{self, Peer};
 use crate::support::plane::Plane;
@@ -43,6 +43,8 @@ async fn flows_go_with_their_group(mut underlay: Underlay, peer: &Peer, versions
     other.start();
     all_reach_each_other(&machines, "home");
     let [_, laptop, phone] = &machines;
+    let to_laptop = laptop.address("home");
+    until("the other reaches them", SOON, || other.reaches(&to_laptop));
     let (_echo, address) = (Echo::start(&laptop.host, PORT), laptop.address("home"));
     let mut cut = Flow::start(&phone.host, &address, PORT);
     let stays = Flow::start(&other.host, &address, PORT);
