@@ -28,8 +28,9 @@ const SERVERS: Duration = Duration::from_secs(20);
 /// How often the user's own files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long after a change of the blocklist flows are judged anew. Nebula looks at its tunnels every five
-/// seconds.
-const JUDGEMENTS: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(30)];
+/// seconds, and a busy peer may take longer to show its new certificate.
+const JUDGEMENTS: [Duration; 3] =
+    [Duration::from_secs(8), Duration::from_secs(16), Duration::from_secs(32)];
 /// How often a node reports although nothing has changed.
 const REPORT: Duration = Duration::from_secs(900);
 /// How long peers may need to see a certificate for a new key, before the report has the former one
