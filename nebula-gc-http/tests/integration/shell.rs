@@ -119,7 +119,10 @@ fn what_cant_be_done_is_told_with_what_to_do() {
         ("serve --config signers.toml --listen 127.0.0.1:0".to_owned(), "begins with pkcs11:"),
         ("verify --database postgres://u:secret@127.0.0.1:1/x".to_owned(), "refused"),
         (format!("join {link} --name a --out p --curve P256"), "--curve"),
-        (format!("join {link} --name a --out p --curve 25519"), "p/node.key: is a key on P256"),
+        (
+            format!("join {link} --name a --out p --curve 25519"),
+            "another --out than p, which already contains a key",
+        ),
     ] {
         let said = shell.fails(1, &line);
         assert!(said.contains(told) && !said.contains("secret"), "{line}: {said}");
@@ -154,7 +157,7 @@ fn a_device_joins_as_a_lighthouse() {
         assert!(refused.contains(told), "{refused}");
     }
     shell.says(&join(&link, "192.0.2.1:4242"));
-    let yaml = std::fs::read_to_string(shell.place.path().join("a/nebula.yml")).unwrap();
+    let yaml = std::fs::read_to_string(shell.place.path().join("a/current/nebula.yml")).unwrap();
     assert!(yaml.contains("am_lighthouse: true") && yaml.contains("4242"), "{yaml}");
     let node = shell.json("nodes show n a", &[]);
     assert_eq!(node["lighthouse"]["endpoint"], "192.0.2.1:4242");
