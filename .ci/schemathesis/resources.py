@@ -165,6 +165,7 @@ class Resources:
             "prefixes": prefixes,
             "publicKey": public_key(),
             "range": range_.get(operation),
+            "servers": [{"url": f"https://server-{n}.example"}],
             "tenant": self.tenant["id"],
         }
         if rng.random() < 0.5:
