@@ -144,19 +144,19 @@ pub struct Report {
     #[cfg_attr(feature = "server", schema(required = false, max_items = 64))]
     pub overridden: Vec<String>,
     /// How long its Nebula has been running, in seconds.
-    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
     pub uptime_seconds: Option<u64>,
     /// How many tunnels are up.
-    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
     pub tunnels: Option<u64>,
     /// How many bytes came in over the overlay since its Nebula started.
-    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
     pub bytes_in: Option<u64>,
     /// How many bytes went out.
-    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
     pub bytes_out: Option<u64>,
     /// How many seconds its clock is ahead of the server's.
@@ -178,4 +178,13 @@ pub struct NodeToken {
     /// possible.
     #[cfg_attr(feature = "server", schema(value_type = String, min_length = 32, max_length = 256))]
     pub node_token: Secret,
+}
+
+/// A number that every reader of JSON with 64-bit integers takes.
+fn count<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let count = u64::deserialize(from)?;
+    match i64::try_from(count) {
+        Ok(_) => Ok(Some(count)),
+        Err(_) => Err(serde::de::Error::custom("must be at most 9223372036854775807")),
+    }
 }

@@ -60,7 +60,7 @@ struct NodePath {
     params(Packing, IfNoneMatch),
     responses((status = 200, description = "The archive.", content(
             (Archive = "application/zip"), (Archive = "application/gzip"),
-            (Archive = "application/yaml")),
+            (serde_json::Value = "application/yaml")),
             headers(("Nebula-Revision" = i64, description = "The network's revision that the bundle is of."),
                 ("Nebula-Generation" = i64, description = "The node's generation that the bundle is of."),
                 ("Nebula-Digest" = String, description = "SHA-256 of the files."),
@@ -89,7 +89,7 @@ async fn fetch_own_bundle(
     params(("network" = String, Path), ("node" = Id, Path), Packing, IfNoneMatch),
     responses((status = 200, description = "The archive.", content(
             (Archive = "application/zip"), (Archive = "application/gzip"),
-            (Archive = "application/yaml")),
+            (serde_json::Value = "application/yaml")),
             headers(("Nebula-Revision" = i64, description = "The network's revision that the bundle is of."),
                 ("Nebula-Generation" = i64, description = "The node's generation that the bundle is of."),
                 ("Nebula-Digest" = String, description = "SHA-256 of the files."))),
