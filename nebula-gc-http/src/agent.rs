@@ -49,4 +49,4 @@ pub use self::node::{Installing, Node, Offer};
 #[cfg(target_os = "linux")]
 pub use self::owner::become_owner_of;
 pub use self::round::{RoundOptions, RoundOutcome};
-pub use self::state::{Contact, NebulaState, Problem, ProblemKind, State};
+pub use self::state::{Awaited, Contact, NebulaState, Problem, ProblemKind, State};

@@ -31,12 +31,7 @@ impl Applied {
     /// # Errors
     /// [`AgentError::Damaged`] and those of the file.
     pub fn read(directory: &NodeDirectory) -> Result<Option<Self>, AgentError> {
-        let Some(text) = directory.read(FILE, LIMIT)? else { return Ok(None) };
-        serde_json::from_slice(&text).map(Some).map_err(|error| AgentError::Damaged {
-            path: directory.file(FILE),
-            line: error.line(),
-            column: error.column(),
-        })
+        directory.read_json(FILE, LIMIT)
     }
 
     /// Writes `applied.json`.

@@ -6,14 +6,20 @@ use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use nebula_pki::files;
 use rustix::fs::OFlags;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::error::{AgentError, FileFault};
 
 const LOCK: &str = "lock";
+/// How often the lock is tried again, and the pause between.
+const ATTEMPTS: u32 = 5;
+const ATTEMPT: Duration = Duration::from_millis(10);
 
 /// A node's directory. It belongs to whoever runs this program, or to root, and nobody else can write
 /// to it.
@@ -70,7 +76,7 @@ impl NodeDirectory {
         self.path.join(name)
     }
 
-    /// Takes the lock, without waiting for it.
+    /// Takes the lock. Who only looks whether there is one has it for a moment, which is waited for.
     ///
     /// # Errors
     /// [`AgentError::Locked`], [`AgentError::File`].
@@ -80,10 +86,17 @@ impl NodeDirectory {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)).open(&path);
         let file = file.map_err(|error| AgentError::file(&path, error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(DirectoryLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(AgentError::Locked { path: self.path.clone() }),
-            Err(TryLockError::Error(error)) => Err(AgentError::file(&path, error)),
+        let mut attempts = ATTEMPTS;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(DirectoryLock { _file: file }),
+                Err(TryLockError::WouldBlock) if attempts == 0 => {
+                    return Err(AgentError::Locked { path: self.path.clone() });
+                }
+                Err(TryLockError::WouldBlock) => sleep(ATTEMPT),
+                Err(TryLockError::Error(error)) => return Err(AgentError::file(&path, error)),
+            }
+            attempts -= 1;
         }
     }
 
@@ -98,6 +111,23 @@ impl NodeDirectory {
             Some((file, found)) => read_whole(&path, file, &found, limit).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What a file of JSON holds; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`AgentError::Damaged`], and those of [`read`](Self::read).
+    pub fn read_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        limit: u64,
+    ) -> Result<Option<T>, AgentError> {
+        let Some(text) = self.read(name, limit)? else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|error| AgentError::Damaged {
+            path: self.file(name),
+            line: error.line(),
+            column: error.column(),
+        })
     }
 
     /// As [`read`](Self::read), for a secret: one that others could read is closed to them, and told.
@@ -211,8 +241,7 @@ fn open_secret(path: &Path) -> Result<Option<(File, Metadata)>, AgentError> {
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
-            let _ = error;
+        Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
             return Err(AgentError::unfit(path, FileFault::Link));
         }
         Err(error) => return Err(AgentError::file(path, error)),

@@ -9,7 +9,7 @@ use super::node::{Node, Offer};
 use super::state::{Contact, ProblemKind, State};
 use super::status::traffic;
 use crate::client::{ArchiveFormat, Client, ClientError};
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, Statement};
 use crate::wire::{Desired, Renewal, Report, Secret};
 
 /// The codes with which a server says that a node is kept out.
@@ -158,19 +158,18 @@ impl Node {
 }
 
 impl Applied {
-    /// Counters that came with a bundle; its receipt, where there is one, has to say the same.
+    /// Counters that came with a bundle; its receipt has to say the same. One that this version can't
+    /// read, of a newer server, is kept to be sent back.
     pub(super) fn of(
         revision: i64,
         generation: i64,
         receipt: Option<String>,
     ) -> Result<Self, AgentError> {
         let mut epoch = 0;
-        if let Some(text) = &receipt {
-            let wrong = AgentError::Answer { header: "Nebula-Receipt" };
-            let Ok(Receipt { statement, .. }) = text.parse() else { return Err(wrong) };
-            let position = statement.position;
+        let read = receipt.as_deref().and_then(|text| text.parse::<Receipt>().ok());
+        if let Some(Receipt { statement: Statement { position, .. }, .. }) = read {
             if (position.revision, position.generation) != (revision, generation) {
-                return Err(wrong);
+                return Err(AgentError::Answer { header: "Nebula-Receipt" });
             }
             epoch = position.epoch;
         }

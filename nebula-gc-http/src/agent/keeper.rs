@@ -304,6 +304,7 @@ impl Keeper {
         match self.run_installed().await {
             Ok(()) => {
                 self.node.confirm(offer)?;
+                self.node.state.awaited = None;
                 self.refused = None;
                 tracing::info!(
                     network,

@@ -89,12 +89,7 @@ impl Membership {
     /// # Errors
     /// [`AgentError::Damaged`] and those of the file.
     pub fn read(directory: &NodeDirectory) -> Result<Option<Self>, AgentError> {
-        let Some(text) = directory.read(FILE, LIMIT)? else { return Ok(None) };
-        serde_json::from_slice(&text).map(Some).map_err(|error| AgentError::Damaged {
-            path: directory.file(FILE),
-            line: error.line(),
-            column: error.column(),
-        })
+        directory.read_json(FILE, LIMIT)
     }
 
     /// Reads `node.json`, which must be there.

@@ -4,7 +4,7 @@ use nebula_bundle::InstallFiles;
 
 use super::error::AgentError;
 use super::node::{Installing, Node};
-use super::state::ProblemKind;
+use super::state::{Awaited, ProblemKind};
 use crate::client::Client;
 use crate::process::{Change, Configuration, Nebula, Release, change_between};
 
@@ -15,6 +15,9 @@ pub struct RoundOptions {
     pub new_key: bool,
     /// Replace the node's token.
     pub new_token: bool,
+    /// Return once more what Nebula has to do, as long as [`report_taken`](Node::report_taken) was not
+    /// called for it.
+    pub repeat_awaited: bool,
     /// Install what the server gives although it is older than what is installed.
     pub accept_older: bool,
 }
@@ -79,7 +82,12 @@ impl Node {
         self.note_contact(&server, now);
         self.forget_former_servers(&server)?;
         let outcome = self.install_tested(&offer, now).await?;
+        let outcome = match (outcome, self.state.awaited) {
+            (RoundOutcome::Nothing, Some(awaited)) if options.repeat_awaited => awaited.outcome(),
+            (outcome, _) => outcome,
+        };
         if outcome == RoundOutcome::Nothing {
+            self.state.awaited = None;
             self.report_softly(&client, now).await;
         }
         self.read_servers(&client).await?;
@@ -93,12 +101,29 @@ impl Node {
     /// [`AgentError`].
     pub async fn report_taken(&mut self, now: i64) -> Result<(), AgentError> {
         let client = self.connect().await?;
+        self.state.awaited = None;
         self.report(&client, now).await?;
         self.state.write(&self.directory)
     }
 
     /// Installs an offer; where a `nebula` is found, it has to accept it.
     pub(super) async fn install_tested(
+        &mut self,
+        offer: &super::Offer,
+        now: i64,
+    ) -> Result<RoundOutcome, AgentError> {
+        let outcome = self.try_install(offer, now).await?;
+        let awaited = match outcome {
+            RoundOutcome::Nothing => None,
+            RoundOutcome::Reload | RoundOutcome::RolledBack => Some(Awaited::Reload),
+            RoundOutcome::Restart { .. } => Some(Awaited::Restart),
+        };
+        // A restart that is still to be made takes over whatever a reload would.
+        self.state.awaited = self.state.awaited.max(awaited);
+        Ok(outcome)
+    }
+
+    async fn try_install(
         &mut self,
         offer: &super::Offer,
         now: i64,
@@ -140,6 +165,15 @@ impl Node {
 
     pub(super) fn first_server(&self) -> String {
         self.membership.servers.first().map(|server| server.url.clone()).unwrap_or_default()
+    }
+}
+
+impl Awaited {
+    fn outcome(self) -> RoundOutcome {
+        match self {
+            Self::Reload => RoundOutcome::Reload,
+            Self::Restart => RoundOutcome::Restart { reason: "not done yet".to_owned() },
+        }
     }
 }
 

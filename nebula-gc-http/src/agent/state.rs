@@ -42,12 +42,24 @@ pub struct State {
     pub overridden: Vec<String>,
     /// The tun device that Nebula makes, as it is configured, where that is known.
     pub device: Option<String>,
+    /// What Nebula has still to do for what is installed, as far as a round knows.
+    pub awaited: Option<Awaited>,
     /// Whether an agent keeps it, rather than a round from time to time.
     pub by_agent: bool,
     /// What is wrong.
     pub problems: BTreeMap<ProblemKind, Problem>,
     /// When it was written.
     pub written_at: i64,
+}
+
+/// What Nebula has to do, so that what is installed is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// A reload.
+    Reload,
+    /// A start, or another one.
+    Restart,
 }
 
 /// A server's last answer.

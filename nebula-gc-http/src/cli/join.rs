@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use jiff::Timestamp;
-use nebula_gc_http::agent::{AgentError, Exposed, Joined, Joining, Place};
+use nebula_gc_http::agent::{AgentError, Exposed, Joined, Joining, Place, ProblemKind};
 use nebula_gc_http::client::{ClientError, JoinLink, printable};
 use nebula_gc_http::shell_word;
 use nebula_pki::Curve;
@@ -170,6 +170,9 @@ fn tell(joined: &Joined, asked: &str, endpoint: Option<&str>) -> io::Result<()> 
             "this device is already in the network, but not as a lighthouse at {endpoint}; an operator can \
              make it one"
         ));
+    }
+    if let Some(refused) = node.state.problems.get(&ProblemKind::NebulaRefused) {
+        terminal::warn(&format!("{}; nebula-gc status says more", printable(&refused.detail)));
     }
     let directory = node.directory.path();
     let nodes = directory.parent().unwrap_or(directory);

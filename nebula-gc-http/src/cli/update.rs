@@ -93,6 +93,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         new_key: matches.get_flag(NEW_KEY),
         new_token: matches.get_flag(NEW_TOKEN),
         accept_older: matches.get_flag(ACCEPT_OLDER),
+        repeat_awaited: matches.contains_id(RELOAD_BY) || matches.contains_id(RESTART_BY),
     };
     let outcome = machine::runtime()?.block_on(node.round(&options, now()?));
     let outcome = outcome.map_err(|error| join::explained(error, &Place::Exactly(path)))?;
@@ -124,6 +125,6 @@ fn carry_out(command: &str) -> Result<(), Box<dyn Error>> {
     let status = process::Command::new("sh").args(["-c", command]).status();
     match status.map_err(|error| format!("sh: {error}"))? {
         status if status.success() => Ok(()),
-        status => Err(format!("{command}: {status}; nothing was reported").into()),
+        status => Err(format!("{command}: {status}; the next round runs it again").into()),
     }
 }
