@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use nebula_gc_http::client::{Client, JoinLink, new_node_token};
-use nebula_gc_http::wire::{Desired, EnrollmentBody, Report};
+use nebula_gc_http::wire::EnrollmentBody;
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom, files};
 
@@ -51,20 +51,17 @@ async fn run(Arguments { link, name, directory }: Arguments) -> Result<(), Box<d
     let key = AgreementKey::from_pem(key.as_bytes())?;
     let token = kept(&directory.join("node.token"), || Ok(new_node_token()?.expose().to_owned()))?;
 
-    let client = || -> Result<Client, Box<dyn Error>> {
-        let client = Client::new(&link.server)?;
-        Ok(match link.pin {
-            Some(pin) => client.with_pin(pin)?,
-            None => client,
-        })
-    };
+    let mut client = Client::new(&link.server)?;
+    if let Some(pin) = link.pin {
+        client = client.with_pin(pin)?;
+    }
     let device = EnrollmentBody {
         name,
         public_key: key.public_key().to_pem(),
         node_token: token.as_str().into(),
         ..EnrollmentBody::default()
     };
-    let enrolled = client()?.with_key(&link.token).enroll_node(&device).await?;
+    let enrolled = client.with_key(&link.token).enroll_node(&device).await?;
 
     // The server could be compromised: certificates for our key, nothing that is not a bundle's.
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
@@ -74,13 +71,9 @@ async fn run(Arguments { link, name, directory }: Arguments) -> Result<(), Box<d
         files::replace(&directory.join(name), contents.as_bytes(), 0o644)?;
     }
 
-    // From now on the node's own token is its credential.
-    let node = client()?.with_key(&token);
-    let has = Desired { revision: enrolled.revision, generation: enrolled.generation };
-    let report = Report { revision: has.revision, generation: has.generation, ..Report::default() };
-    node.report_own_node(&report).await?;
     println!("{} is {} in {}", enrolled.name, enrolled.addresses.join(" and "), enrolled.network);
     println!("Start it: cd {} && nebula -config nebula.yml", directory.display());
+    // Once Nebula runs with them, a client with the node's own token reports that.
     Ok(())
 }
 

@@ -3,12 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, VerifyingKey};
+use nebula_bundle::Endpoint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::text::from_hex;
 
 /// How many servers a list may have.
 pub const MOST_SERVERS: usize = 16;
@@ -49,7 +54,8 @@ pub struct ListedServer {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "server", schema(as = ServerList))]
 pub struct SignedServerList {
-    /// Rises with each change; 0 for a list that was never set, which is empty.
+    /// Rises with each change, and past any that a store lost which was restored from a copy; 0 for a
+    /// list that was never set, which is empty.
     #[cfg_attr(feature = "server", schema(minimum = 0))]
     serial: i64,
     servers: Vec<ListedServer>,
@@ -153,7 +159,7 @@ impl ServerList {
         &self.servers
     }
 
-    /// Signs it. `sign` is given the bytes to sign.
+    /// Signs it with the store's key.
     #[cfg(feature = "service")]
     pub(crate) fn signed(self, key: &ed25519_dalek::SigningKey) -> SignedServerList {
         use ed25519_dalek::Signer as _;
@@ -207,12 +213,10 @@ impl ListedServer {
 
     fn check(&self) -> Result<(), ServerListError> {
         let url = || self.url.clone();
-        let rest = self.url.strip_prefix("https://").or_else(|| self.url.strip_prefix("http://"));
-        let is_usable = rest.is_some_and(|rest| {
-            !rest.is_empty() && !rest.starts_with([':', '/']) && !rest.contains(['?', '#', '@'])
-        });
         let is_short = self.url.len() <= LONGEST_URL && !self.url.ends_with('/');
-        if !is_usable || !is_short || !self.url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let is_plain = self.url.bytes().all(|byte| byte.is_ascii_graphic())
+            && !self.url.contains(['?', '#', '@', '\\']);
+        if !is_short || !is_plain || !names_a_host(&self.url) {
             return Err(ServerListError::Url { url: url().chars().take(LONGEST_URL).collect() });
         }
         if !self.uses_tls() && (self.pin.is_some() || self.next_pin.is_some()) {
@@ -223,6 +227,27 @@ impl ListedServer {
         }
         Ok(())
     }
+}
+
+/// Whether a URL has a host and a port that can be asked. A list that holds another would keep its nodes
+/// from every server, the better ones too.
+fn names_a_host(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let authority = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    // An IPv6 address is in brackets.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (authority, "443"),
+    };
+    let address = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+        None => host.parse::<Ipv4Addr>().ok().map(IpAddr::from),
+    };
+    // A name is judged as those of lighthouses are, which leaves out "localhost".
+    let is_host = address.is_some_and(|address| !address.is_unspecified())
+        || host == "localhost"
+        || format!("{host}:1").parse::<Endpoint>().is_ok();
+    is_host && port.parse::<NonZeroU16>().is_ok() && !port.starts_with('+')
 }
 
 /// The bytes that are signed: each text follows its length, so that no two lists have the same.
@@ -289,20 +314,10 @@ fn thirty_two_bytes(text: &str) -> Option<[u8; 32]> {
     let text =
         text.strip_prefix("sha256//").or_else(|| text.strip_prefix("sha256:")).unwrap_or(text);
     let bytes = match text.len() {
-        64 => hexadecimal(text)?,
+        64 => from_hex(text)?,
         _ => URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD.decode(text)).ok()?,
     };
     bytes.try_into().ok()
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<_>> = text.chars().map(|c| c.to_digit(16)).collect();
-    let digits = digits?;
-    let pairs = digits.chunks_exact(2).map(|pair| match pair {
-        [high, low] => u8::try_from(high * 16 + low).ok(),
-        _ => None,
-    });
-    pairs.collect()
 }
 
 #[cfg(all(test, feature = "service"))]
@@ -345,11 +360,32 @@ mod tests {
 
     #[test]
     fn a_server_that_no_node_could_ask_is_refused() {
-        for url in
-            ["", "https://", "https://:1", "ftp://a", "https://a/", "https://u@a", "https://a?b"]
-        {
+        for url in [
+            "",
+            "https://",
+            "https://:1",
+            "ftp://a",
+            "https://a/",
+            "https://u@a",
+            "https://a?b",
+            "https://192.0.2.256:8443",
+            "https://a..b",
+            "https://*.example.org",
+            "https://a:84433",
+            "https://a:",
+            "https://[fd00::1",
+        ] {
             let refused = ServerList::new(1, vec![server(url)]);
             assert!(matches!(refused, Err(ServerListError::Url { .. })), "{url}");
+        }
+        for url in [
+            "https://a",
+            "http://127.0.0.1:8080",
+            "http://localhost:1",
+            "https://[fd00::1]:8443",
+            "https://a.b/c",
+        ] {
+            assert!(ServerList::new(1, vec![server(url)]).is_ok(), "{url}");
         }
         let long = format!("https://{}", "a".repeat(LONGEST_URL));
         assert!(ServerList::new(1, vec![server(&long)]).is_err());

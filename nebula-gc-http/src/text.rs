@@ -1,4 +1,4 @@
-//! Texts made safe to show: one line on a terminal, or one word of a shell's command line.
+//! Texts in other forms: safe for a terminal, a shell or a path, and bytes as hexadecimal digits.
 
 /// A text as one word of a POSIX shell's command line, for commands that people are told to run: a name
 /// may contain anything.
@@ -9,6 +9,33 @@ pub fn shell_word(text: &str) -> String {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', r"'\''")),
     }
+}
+
+/// Encodes everything but the unreserved characters, for a segment of a path or a value of a query (RFC
+/// 3986, 2.3).
+#[cfg(any(feature = "client", feature = "server"))]
+pub(crate) fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            other => encoded += &format!("%{other:02X}"),
+        }
+    }
+    encoded
+}
+
+/// The bytes of hexadecimal digits, two each.
+pub(crate) fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let nibble = |digit: char| digit.to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let nibbles = digits.chars().map(nibble).collect::<Option<Vec<_>>>()?;
+    let pairs = nibbles.chunks(2).map(|pair| match pair {
+        [high, low] => Some(high << 4 | low),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// Untrusted text as one line that is safe to print on a terminal: control characters, and those that are

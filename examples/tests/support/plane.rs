@@ -115,9 +115,10 @@ impl Plane {
         self.come_back();
     }
 
-    /// Tells nodes which servers there are.
-    pub async fn set_servers(&self, list: &Value) {
-        self.api.put("/servers", list).await.expect(200);
+    /// Tells nodes which servers there are; the list's serial.
+    pub async fn set_servers(&self, list: &Value) -> i64 {
+        let set = self.api.put("/servers", list).await.expect(200);
+        set["serial"].as_i64().expect("a number")
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -61,7 +61,16 @@ pub(super) fn adopt(
     signed: SignedServerList,
 ) -> Result<bool, AgentError> {
     let Some(key) = &membership.servers_key else { return Ok(false) };
-    if signed.unverified_serial() <= membership.serial {
+    let (given, has) = (signed.unverified_serial(), membership.serial);
+    if given < has {
+        tracing::warn!(
+            network = membership.network,
+            given,
+            has,
+            "an older list of servers is ignored"
+        );
+    }
+    if given <= has {
         return Ok(false);
     }
     let list: ServerList = signed.verify(key)?;

@@ -19,10 +19,11 @@ use nebula_bundle::Bundle;
 
 use self::extract::{AboutDevice, Authenticated, Project};
 use self::problem::Problem;
-use self::wire::{CapacityText, PoolData, RegisterData, Released, Status, Success};
+use self::wire::{PoolData, RegisterData, Released, Status, Success};
 use super::incoming;
 use crate::error::Unavailable;
 use crate::service::{AddPool, DeviceEnrollment, Service};
+use crate::wire::Count;
 use crate::{Enrolled, Error};
 
 pub(super) fn router() -> Router<Arc<Service>> {
@@ -93,7 +94,7 @@ async fn add_pool(
     Ok(Json(Success::new(PoolData {
         project_id: added.network,
         cidr: added.prefix.to_string(),
-        capacity: CapacityText(added.capacity),
+        capacity: Count(added.capacity),
     })))
 }
 

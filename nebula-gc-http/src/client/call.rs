@@ -44,9 +44,11 @@ impl<T: DeserializeOwned> List<'_, T> {
     /// # Errors
     /// As [`Client::send`]. Asking again asks for the same page.
     pub async fn next(&mut self) -> Result<Option<Vec<T>>, ClientError> {
+        let before = self.pages.place();
         let Some((items, _, answer)) = self.pages.turn_over().await? else { return Ok(None) };
         let items = items.into_iter().map(serde_json::from_value::<T>);
         items.collect::<Result<_, _>>().map(Some).map_err(|error| {
+            self.pages.go_back_to(before);
             let (line, column) = (error.line(), error.column());
             answer.unexpected(AnswerFault::Form { line, column, reason: error.to_string() })
         })

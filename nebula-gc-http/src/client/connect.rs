@@ -70,7 +70,13 @@ impl Server {
             }
             _ => return Err(refuse(AddressFault::Scheme)),
         };
-        let port = uri.port_u16().unwrap_or(port);
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+        let port = match uri.port_u16() {
+            Some(port) => port,
+            None if has_port => return Err(refuse(AddressFault::Port)),
+            None => port,
+        };
         let base = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { uri, host, port, base, tls, kept: Mutex::new(None) })
     }
@@ -208,5 +214,27 @@ impl fmt::Display for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Server({self})")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_the_one_that_is_named_or_the_usual_one() {
+        for (text, port) in [
+            ("https://a.example", 443),
+            ("http://[fd00::1]", 80),
+            ("https://a.example:8443/base", 8443),
+            ("http://[fd00::1]:8080", 8080),
+        ] {
+            assert_eq!(Server::parse(text).unwrap().port, port, "{text}");
+        }
+        // A secret would go to another server.
+        for text in ["https://a.example:84433", "https://a.example:", "http://[fd00::1]:x"] {
+            assert!(Server::parse(text).is_err(), "{text}");
+        }
     }
 }

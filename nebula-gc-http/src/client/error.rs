@@ -124,6 +124,12 @@ pub enum AddressFault {
     /// It has another form.
     #[error("must be an address like https://host")]
     Form,
+    /// Its port is none.
+    #[error("must have a port from 1 to 65535, or none")]
+    Port,
+    /// A path has a segment that servers and proxies would take away.
+    #[error("must have no segment that is empty, . or ..")]
+    Segment,
     /// It has a user or a query.
     #[error("must have no user and no query")]
     UserOrQuery,

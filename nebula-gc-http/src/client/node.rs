@@ -162,7 +162,9 @@ impl Client {
         let body = NodeToken { node_token: new.clone() };
         let request = Request::new(Method::POST, "/node/token").json(&body)?;
         let lost = match self.about_node(request.clone()).await {
-            Err(lost @ (ClientError::Broken { .. } | ClientError::Timeout { .. })) => lost,
+            Err(lost @ ClientError::Timeout { .. }) => lost,
+            // A proxy that had no answer may have passed it on.
+            Err(lost) if lost.was_asked() && lost.is_passing() => lost,
             answered => return answered.map(drop),
         };
         let again = request.with_key(Key::new(new.expose())).repeatable();

@@ -10,6 +10,12 @@ use super::{Answer, Client, ClientError, Request};
 pub struct Pages<'a> {
     client: &'a Client,
     request: Request,
+    place: Place,
+}
+
+/// How far a list was read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
     cursor: Option<String>,
     /// How many items the last page had.
     seen: usize,
@@ -18,7 +24,7 @@ pub struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     pub(super) fn new(client: &'a Client, request: Request) -> Self {
-        Self { client, request, cursor: None, seen: 0, ended: false }
+        Self { client, request, place: Place::default() }
     }
 
     /// The items of the next page; nothing after the last.
@@ -40,16 +46,25 @@ impl<'a> Pages<'a> {
     pub(super) async fn turn_over(
         &mut self,
     ) -> Result<Option<(Vec<Value>, Value, Answer)>, ClientError> {
-        if self.ended {
+        if self.place.ended {
             return Ok(None);
         }
         let (items, mut page, answer) = self.read().await?;
-        let before = self.cursor.clone();
+        let before = self.place();
         self.turn(&mut page, items.len());
-        if !self.ended && self.cursor == before {
+        if !self.place.ended && self.place.cursor == before.cursor {
+            self.go_back_to(before);
             return Err(answer.unexpected(AnswerFault::SamePage));
         }
         Ok(Some((items, page, answer)))
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    pub(super) fn go_back_to(&mut self, place: Place) {
+        self.place = place;
     }
 
     /// After the end, the items added since; for lists that only grow at their end.
@@ -58,7 +73,7 @@ impl<'a> Pages<'a> {
     /// As [`Client::send`].
     pub async fn added(&mut self) -> Result<Vec<Value>, ClientError> {
         let (mut items, mut page, _) = self.read().await?;
-        let seen = if self.ended { self.seen.min(items.len()) } else { 0 };
+        let seen = if self.place.ended { self.place.seen.min(items.len()) } else { 0 };
         self.turn(&mut page, items.len());
         items.drain(..seen);
         Ok(items)
@@ -75,7 +90,7 @@ impl<'a> Pages<'a> {
 
     async fn read(&self) -> Result<(Vec<Value>, Value, Answer), ClientError> {
         let mut request = self.request.clone();
-        if let Some(cursor) = &self.cursor {
+        if let Some(cursor) = &self.place.cursor {
             request = request.query("cursor", cursor);
         }
         let answer = self.client.send(request).await?;
@@ -89,13 +104,13 @@ impl<'a> Pages<'a> {
     fn turn(&mut self, page: &mut Value, seen: usize) {
         match list_in(page).and_then(|list| list.remove("next")) {
             Some(Value::String(next)) => {
-                self.cursor = Some(next);
-                self.ended = false;
+                self.place.cursor = Some(next);
+                self.place.ended = false;
             }
             // The last page's cursor stays: later items are added to that page.
-            _ => self.ended = true,
+            _ => self.place.ended = true,
         }
-        self.seen = seen;
+        self.place.seen = seen;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests and answers.
 
+use std::fmt;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 use super::connect::Server;
 use super::error::{AddressFault, AnswerFault};
 use super::{ClientError, Key, Problem};
+use crate::text::percent_encode;
 
 /// The path of the API.
 const ROOT: &str = "/api/v1";
@@ -25,7 +27,7 @@ const ANSWER_LIMIT: usize = 64 << 20;
 const BODY_SIZE: usize = 16 << 10;
 
 /// A request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     method: Method,
     path: String,
@@ -73,7 +75,7 @@ impl Request {
     /// Percent-encodes a segment of a path.
     #[must_use]
     pub fn segment(text: &str) -> String {
-        percent_encoded(text)
+        percent_encode(text)
     }
 
     /// With a query parameter.
@@ -115,7 +117,7 @@ impl Request {
     /// characters.
     ///
     /// # Errors
-    /// [`ClientError::Address`] for another text.
+    /// [`ClientError::Header`] for another text.
     pub fn idempotency_key(self, key: &str) -> Result<Self, ClientError> {
         self.header(HeaderName::from_static(IDEMPOTENCY_KEY), key)
     }
@@ -123,7 +125,7 @@ impl Request {
     /// Changes the resource only if it still has this ETag, quotes included.
     ///
     /// # Errors
-    /// [`ClientError::Address`] for what is no ETag.
+    /// [`ClientError::Header`] for what is no ETag.
     pub fn if_match(self, etag: &str) -> Result<Self, ClientError> {
         self.header(header::IF_MATCH, etag)
     }
@@ -131,7 +133,7 @@ impl Request {
     /// Returns only 304 if the resource still has this ETag, quotes included.
     ///
     /// # Errors
-    /// [`ClientError::Address`] for what is no ETag.
+    /// [`ClientError::Header`] for what is no ETag.
     pub fn if_none_match(self, etag: &str) -> Result<Self, ClientError> {
         self.header(header::IF_NONE_MATCH, etag)
     }
@@ -172,10 +174,15 @@ impl Request {
         &self,
         server: &Server,
     ) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
+        // Percent-encoding doesn't help: these are taken away in that form, too (RFC 3986, 6.2.2).
+        if self.path.split('/').skip(1).any(|segment| ["", ".", ".."].contains(&segment)) {
+            let fault = AddressFault::Segment;
+            return Err(ClientError::Address { text: self.path.clone(), fault });
+        }
         let mut target = [&server.base, ROOT, &self.path].concat();
         for (number, (name, value)) in self.query.iter().enumerate() {
             target.push(if number == 0 { '?' } else { '&' });
-            target += &[name, "=", &percent_encoded(value)].concat();
+            target += &[name, "=", &percent_encode(value)].concat();
         }
         let body = self.body.clone().unwrap_or_default();
         let mut message = hyper::Request::builder()
@@ -201,7 +208,7 @@ impl Request {
 }
 
 /// A successful answer: 2xx, or 304.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Answer {
     /// The server that answered.
     pub server: String,
@@ -290,16 +297,39 @@ fn written(body: &impl Serialize) -> Result<Bytes, serde_json::Error> {
     Ok(Bytes::from_owner(buffer))
 }
 
-/// Encodes everything but the unreserved characters (RFC 3986, 2.3).
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            other => encoded += &format!("%{other:02X}"),
-        }
+/// Bodies may hold secrets.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Request");
+        shown.field("method", &self.method).field("path", &self.path);
+        shown.field("body_bytes", &self.body.as_ref().map(Bytes::len)).finish_non_exhaustive()
     }
-    encoded
+}
+
+/// Bodies may hold secrets.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Answer");
+        shown.field("server", &self.server).field("status", &self.status);
+        shown.field("body_bytes", &self.body.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_segment_leads_to_another_resource_and_no_body_is_printed() {
+        let server = Server::parse("https://a.example/base").unwrap();
+        for segment in ["..", ".", ""] {
+            let path = ["/networks/home/pools/", &Request::segment(segment)].concat();
+            assert!(Request::new(Method::DELETE, &path).to_message(&server).is_err(), "{path}");
+        }
+        let secret = serde_json::json!({"nodeToken": "secret"});
+        let request = Request::post("/networks/..x", secret);
+        assert!(request.to_message(&server).is_ok());
+        assert!(!format!("{request:?}").contains("secret"));
+    }
 }

@@ -174,11 +174,11 @@ impl Service {
         })
     }
 
-    /// With other options.
+    /// With other options. The first pace that is given holds.
     #[must_use]
     pub fn with_options(self, options: Options) -> Self {
-        // Once: what runs already goes by it.
-        let _ = self.shared.pace.set(options.pace);
+        // What runs already goes by it.
+        let _ = self.shared.pace.set(options.pace.within_bounds());
         Self { options, ..self }
     }
 

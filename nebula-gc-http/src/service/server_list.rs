@@ -107,7 +107,9 @@ fn change(
         return Ok(now);
     }
     let refuse = |error| Fault::ServerList(error).of(Field::Servers);
-    let list = ServerList::new(serial.saturating_add(1), servers.to_vec()).map_err(refuse)?;
+    // By time, so that it is higher than what a store had handed out before it was restored from a copy.
+    let serial = serial.saturating_add(1).max(work.now);
+    let list = ServerList::new(serial, servers.to_vec()).map_err(refuse)?;
     let urls: Vec<_> = servers.iter().map(|server| server.url.as_str()).collect();
     work.record(Entry {
         detail: json!({"serial": list.serial(), "servers": urls}),

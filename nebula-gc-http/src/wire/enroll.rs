@@ -55,7 +55,7 @@ pub struct EnrollmentBody {
         schema(value_type = Vec<String>, required = false, max_items = 64)
     )]
     pub groups: Option<Vec<String>>,
-    /// The endpoint of a lighthouse.
+    /// Where a lighthouse is reached.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Lighthouse, required = false))]
     pub lighthouse: Option<Lighthouse>,

@@ -36,7 +36,7 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// Its groups.
     pub groups: Vec<String>,
-    /// Its endpoint, if it is a lighthouse.
+    /// Where it is reached, if it is a lighthouse: `HOST:PORT`, several separated by commas.
     #[serde(default, deserialize_with = "newer", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub lighthouse: Option<Lighthouse>,

@@ -27,7 +27,7 @@ pub struct OwnNode {
     pub addresses: Vec<IpAddr>,
     /// Its groups.
     pub groups: Vec<String>,
-    /// The endpoint of a lighthouse.
+    /// Where a lighthouse is reached: `HOST:PORT`, several separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub endpoint: Option<String>,
@@ -122,7 +122,7 @@ pub struct Report {
     /// The node's generation.
     #[cfg_attr(feature = "server", schema(minimum = 0))]
     pub generation: i64,
-    /// The receipt of the bundle that it has applied, at most 512 bytes.
+    /// The receipt that came with the bundle that it has applied, at most 512 bytes.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, max_length = 512))]
     pub receipt: Option<String>,

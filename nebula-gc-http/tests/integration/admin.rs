@@ -147,7 +147,7 @@ fn servers(shell: &Shell) {
     let list = r#"[{"url": "https://one.example"}, {"url": "https://two.example:8443"}]"#;
     std::fs::write(shell.place.path().join("servers.json"), list).unwrap();
     let set = shell.json("servers set --servers @servers.json", &[]);
-    assert_eq!((&set["serial"], set["servers"].as_array().unwrap().len()), (&1.into(), 2));
+    assert!(set["serial"].as_i64() > Some(0) && set["servers"].as_array().unwrap().len() == 2);
     let refused = shell.fails(1, "admin servers set --servers [{\"url\":\"one.example\"}]");
     assert!(refused.contains("servers: one.example: must be as in https://"), "{refused}");
 }

@@ -496,6 +496,16 @@ async fn a_lighthouse_is_outside_of_its_own_network(plane: Plane) {
     for endpoint in several.split(',') {
         assert!(yaml.contains(&format!("  - '{endpoint}'\n")), "{yaml}");
     }
+    // While it is suspended, the network may; then it comes back only with another endpoint.
+    plane.post(&format!("{path}/suspend"), &json!({"reason": "moved"})).await.expect(200);
+    let wider = json!({"prefixes": ["10.1.0.0/23", "fd01::/64"]});
+    plane.patch("/networks/demo", &wider).await.expect(200);
+    let back = format!("{path}/reinstate");
+    let refused = plane.post(&back, &json!({})).await.problem(400, "invalid_request");
+    assert_eq!(refused["field"], "lighthouse.endpoint");
+    let outside = json!({"lighthouse": {"endpoint": "192.0.2.1:4242"}});
+    plane.patch(&path, &outside).await.expect(200);
+    plane.post(&back, &json!({})).await.expect(200);
 }
 
 async fn unusable_networks_are_refused_by_field(plane: Plane) {

@@ -125,6 +125,10 @@ async fn a_report_is_kept_and_its_receipt_judged(plane: Plane) {
     assert_eq!(at, "2027-01-15T08:00:00Z");
     assert_eq!(kept.as_object_mut().unwrap().remove("receiptStanding").unwrap(), "believed");
     assert_eq!(kept, told);
+    // A node is sent back as it is shown.
+    let mut shown = plane.get(&path).await.expect(200);
+    shown["name"] = json!("renamed");
+    plane.patch(&path, &shown).await.expect(200);
 
     // What is told without more stays; the latest counts.
     assert_eq!(report(json!({})).await["problem"], "the disk is full");

@@ -33,7 +33,7 @@ async fn nodes_are_told_the_servers_that_an_operator_of_the_store_sets(plane: Pl
         {"url": "https://b.example", "pin": "A".repeat(43)},
     ]});
     let set = plane.ask("PUT", "/servers", &plane.key, Some(&servers)).await.expect(200);
-    assert_eq!((&set["serial"], &set["key"]), (&json!(1), key));
+    assert!(set["serial"].as_i64() > Some(0) && &set["key"] == key, "{set}");
     let told = own().await;
     let list = told.expect(200);
     assert_eq!(verified(&list, key), ["https://a.example", "https://b.example"]);

@@ -27,18 +27,18 @@ async fn a_server_moves_with_its_agents_and_the_overlay_goes_on() {
     let former = plane.address;
     let moved = std::net::SocketAddr::new(former.ip(), 9090);
     let list = json!({"servers": [{"url": format!("http://{moved}")}]});
-    plane.set_servers(&list).await;
+    let told = plane.set_servers(&list).await;
     let serial = |machine: &Machine| {
         let membership = membership(machine);
         (membership["serial"].as_i64(), membership["servers"].as_array().map(Vec::len))
     };
     until("all have the list, and keep the former server", Duration::from_secs(60), || {
-        machines.iter().all(|machine| serial(machine) == (Some(1), Some(2)))
+        machines.iter().all(|machine| serial(machine) == (Some(told), Some(2)))
     });
     plane.move_to(moved);
     all_reach_each_other(&machines, "home");
     until("they ask the new one, and forget the former", Duration::from_secs(60), || {
-        machines.iter().all(|machine| serial(machine) == (Some(1), Some(1)))
+        machines.iter().all(|machine| serial(machine) == (Some(told), Some(1)))
     });
     let path = plane.path("home", "laptop").await;
     plane.api.patch(&path, &json!({"groups": ["sales"]})).await.expect(200);
@@ -80,15 +80,15 @@ async fn a_server_changes_its_tls_key_under_its_agents_and_the_overlay_goes_on()
         json!({"servers": [server]})
     };
     let (both, later) = (list(old.pin, Some(new.pin)), list(new.pin, None));
-    plane.set_servers(&both).await;
+    let told = plane.set_servers(&both).await;
     let serial = |machine: &Machine| membership(machine)["serial"].as_i64();
     // Polls last half a minute, and lists are read between them.
     let patience = Duration::from_secs(120);
-    until("all know the next key", patience, || machines.iter().all(|it| serial(it) == Some(1)));
+    until("all know the next key", patience, || machines.iter().all(|it| serial(it) == Some(told)));
     plane.serve_tls(8443, new.files.clone());
-    plane.set_servers(&later).await;
+    let told = plane.set_servers(&later).await;
     until("all ask under the new key", patience, || {
-        machines.iter().all(|it| serial(it) == Some(2))
+        machines.iter().all(|it| serial(it) == Some(told))
     });
     all_reach_each_other(&machines, "home");
     assert_eq!(pids(), before, "a nebula was started again");

@@ -5,17 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use nebula_bundle::{Endpoint, Endpoints};
 use nebula_pki::Version;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::extract::{Parse, json};
 use super::problem::Problem;
 use crate::api::public_key;
 use crate::error::{Fault, Field};
 use crate::service::{AddPool, Change, DeviceEnrollment};
+use crate::wire::Count;
 use crate::{DeviceId, Groups, NetworkRef, NodeName};
-
-/// Above it, JSON numbers lose digits in many clients.
-const EXACT_IN_JSON: u128 = 1 << 53;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -160,17 +158,6 @@ pub(super) struct Released {
 pub(super) struct PoolData {
     pub(super) project_id: String,
     pub(super) cidr: String,
-    pub(super) capacity: CapacityText,
-}
-
-/// A count of addresses: a number, or above 2⁵³ a decimal string.
-pub(super) struct CapacityText(pub(super) u128);
-
-impl Serialize for CapacityText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match u64::try_from(self.0) {
-            Ok(number) if self.0 <= EXACT_IN_JSON => serializer.serialize_u64(number),
-            _ => serializer.collect_str(&self.0),
-        }
-    }
+    /// A number, or a string of digits above 2⁵³.
+    pub(super) capacity: Count,
 }

@@ -11,9 +11,10 @@ use super::ROOT;
 use super::ask::{AskWith, checked};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
-use super::values::{read, read_some, segment};
+use super::values::{read, read_some};
 use crate::api::public_key;
 use crate::error::{Fault, Field};
+use crate::text::percent_encode;
 use crate::wire::{Bundle as BundleView, Enrolled as EnrolledView, EnrollmentBody, Lighthouse};
 use crate::{Bearer, Enrolled, Enrollment, Error, Servers, Service};
 
@@ -91,6 +92,6 @@ async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<Enrollmen
     let enrolled = service.enroll(ask.context, request).await?;
     let servers = service.servers_of_new_nodes().await?;
     let location =
-        format!("{ROOT}/networks/{}/nodes/{}", segment(&enrolled.network), enrolled.node);
+        format!("{ROOT}/networks/{}/nodes/{}", percent_encode(&enrolled.network), enrolled.node);
     Ok(created(enrolled.is_new, &location, json(EnrolledView::new(enrolled, servers))))
 }

@@ -36,7 +36,7 @@ impl ReadOnly for NodeChangeBody {
     const SHOWN: &'static [&'static str] =
         &["id", "network", "device", "state", "stateReason", "native", "joinToken", "createdAt"];
     const MOVING: &'static [&'static str] =
-        &["addresses", "certificates", "renewAt", "generation", "applied", "seenAt"];
+        &["addresses", "certificates", "renewAt", "generation", "applied", "report", "seenAt"];
 }
 
 /// Read a node, in any state.

@@ -217,17 +217,3 @@ impl<'de> Deserialize<'de> for Range {
         text.parse().map(Self).map_err(D::Error::custom)
     }
 }
-
-/// Percent-encodes a text as one segment of a path (RFC 3986, 3.3).
-pub(in crate::api) fn segment(text: impl fmt::Display) -> String {
-    let mut segment = String::new();
-    for byte in text.to_string().bytes() {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => {
-                segment.push(char::from(byte));
-            }
-            _ => segment.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    segment
-}

@@ -37,7 +37,7 @@ api | all routes | nebula-gc-http/src/api.rs | api/v1, api/dialect, api parts, s
 api/v1 | native routes | nebula-gc-http/src/api/v1 | api parts, wire, service, store, secret, \
     values, leases, addresses, bundle, pki
 api/dialect | routes of older clients | nebula-gc-http/src/api/dialect | api parts, \
-    service/dialect, service, values, bundle, pki
+    service/dialect, service, wire, values, bundle, pki
 api parts | what both use of HTTP | nebula-gc-http/src/api/ | service, secret, values, pki
 service/dialect | the dialect in native commands | nebula-gc-http/src/service/dialect | service, \
     store, secret, values, leases, SQL seam, addresses, bundle, pki

@@ -155,6 +155,8 @@ fn reinstate(
         ends_token: false,
         changed: vec!["state"],
     };
+    // The network may have grown around it meanwhile.
+    check_endpoints(network, &node)?;
     let terms = Terms::new(tx, shared, network.clone(), node.is_native(), now)?;
     Ok(Decision::Update { kind: "node.reinstated", terms: Box::new(terms), node, update })
 }
