@@ -176,15 +176,15 @@ impl Default for Tun {
     }
 }
 
-/// How many numbers [`Tun::device_of`] chooses from: OpenBSD has no larger ones, and the smaller ones
+/// The range of device numbers, the end not included: OpenBSD has no larger ones, and the smaller ones
 /// are those that other programs take.
 const DEVICES: (u32, u32) = (1000, 1 << 24);
 
 impl Tun {
     /// The name of a network's device, from the network's id: `tun` and a number from 1000 to
     /// 16777215. Every system takes it (Linux, FreeBSD and Windows as it is, OpenBSD and NetBSD no
-    /// other, macOS numbers its devices itself), and two networks on one machine have the same one
-    /// once in 16 million times.
+    /// other, macOS numbers its devices itself), and two networks on one machine get the same
+    /// name with a chance of 1 in 16 million.
     #[must_use]
     pub fn device_of(network: &[u8]) -> String {
         let (least, end) = DEVICES;

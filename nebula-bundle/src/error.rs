@@ -395,6 +395,9 @@ pub enum LocalDefect {
         /// The name, cut to 100 characters.
         device: String,
     },
+    /// The name of the tun device is not a text.
+    #[error("tun.dev: must be a text, the name of a device")]
+    DeviceNotText,
     /// A section that is a mapping is to be replaced by something else.
     #[error("section {section} must be a mapping")]
     NotAMapping {
@@ -419,9 +422,6 @@ pub enum InstallDefect {
     /// What lies there is not what was installed.
     #[error("changed since it was installed")]
     Damaged,
-    /// There is no bundle to go back to.
-    #[error("no bundle to go back to")]
-    NothingBefore,
 }
 
 /// What the system was asked to do with a path.

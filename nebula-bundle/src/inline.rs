@@ -10,8 +10,8 @@ pub const KEY_PLACE: &str = "NODE_KEY_HERE";
 /// What to do with the file, at its top.
 const NOTE: &str = "\
 # The configuration of one Nebula node, complete but for its private key, which never left the device.
-# Replace the line NODE_KEY_HERE with those of node.key, each indented by four spaces, or the three
-# lines with one: key: /path/of/node.key
+# Replace the line NODE_KEY_HERE with those of node.key, each indented by four spaces, or this line and the
+# one above it with:  key: /path/of/node.key
 # Where the system has no IPv6, set listen.host to 0.0.0.0.
 ";
 

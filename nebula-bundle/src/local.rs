@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::Error;
 use crate::error::LocalDefect;
 use crate::value::Value;
 use crate::yaml;
+use crate::{Error, Tun};
 
 /// How long a file of the machine's own settings may be, in bytes.
 pub const LOCAL_LIMIT: usize = 64 << 10;
@@ -56,6 +56,9 @@ pub(crate) fn merged(
             if MAPPINGS.contains(&section.as_str()) && !matches!(value, Value::Map(_)) {
                 return Err(refuse(file, LocalDefect::NotAMapping { section: short(section) }));
             }
+            if let ("tun", Some(device)) = (section.as_str(), value.member("dev")) {
+                check_device(device).map_err(|defect| refuse(file, defect))?;
+            }
         }
         all.merge(Value::Map(sections), "", &mut Vec::new());
     }
@@ -63,6 +66,13 @@ pub(crate) fn merged(
         Value::Map(sections) => Ok(sections),
         _ => Ok(BTreeMap::new()),
     }
+}
+
+/// `nebula -test` takes any name of a device, with which Nebula does not start then.
+fn check_device(device: &Value) -> Result<(), LocalDefect> {
+    let Value::Text(device) = device else { return Err(LocalDefect::DeviceNotText) };
+    let tun = Tun { dev: device.clone(), ..Tun::default() };
+    tun.check().map_err(|_| LocalDefect::Device { device: short(device) })
 }
 
 fn read(file: &LocalFile) -> Result<BTreeMap<String, Value>, Error> {

@@ -12,7 +12,10 @@ use crate::{Digest, Error, RENDERING};
 
 /// How long an archive may be, in bytes: as long as all of its files may be, and what the formats
 /// add to them.
-pub const ARCHIVE_LIMIT: usize = (1 << 20) + (64 << 10) + (16 << 20) + (64 << 10) + (64 << 10);
+pub const ARCHIVE_LIMIT: usize = {
+    let [ca, certificate, config, readme] = LIMITS;
+    ca + certificate + config + readme + (64 << 10)
+};
 /// How long a receipt may be as text, in bytes.
 pub const RECEIPT_LIMIT: usize = 512;
 /// What is unpacked of a `tar.gz` at most, padding included.

@@ -71,33 +71,13 @@ impl Installation {
         self.linked(CURRENT)
     }
 
-    /// What was current before, if anything was.
+    /// What was current before, if anything was. To go back to it and keep what a newer bundle
+    /// revoked, install its files [with the trust](InstallFiles::with_trust_of) of that one.
     ///
     /// # Errors
     /// [`Error::Disk`].
     pub fn previous(&self) -> Result<Option<Installed>, Error> {
         self.linked(PREVIOUS)
-    }
-
-    /// Makes the previous files the current ones again, and the other way round. They are as they
-    /// were, also in whom they trust: to keep what a newer bundle revoked, install
-    /// [`InstallFiles::with_trust_of`] it.
-    ///
-    /// # Errors
-    /// [`Error::Install`] where there are none, or they are not as they were; [`Error::Disk`].
-    pub fn roll_back(&self) -> Result<Installed, Error> {
-        let nothing = || Error::Install {
-            path: self.directory.clone(),
-            defect: InstallDefect::NothingBefore,
-        };
-        let previous = self.previous()?.ok_or_else(nothing)?;
-        previous.files()?;
-        let current = self.current()?;
-        self.point(&mut Real, CURRENT, &previous.name)?;
-        if let Some(current) = current {
-            self.point(&mut Real, PREVIOUS, &current.name)?;
-        }
-        Ok(previous)
     }
 
     fn install_on(&self, disk: &mut impl Disk, files: &InstallFiles) -> Result<bool, Error> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::archive::{CA, CERTIFICATE, CONFIG, File, README};
 use crate::config::{Config, LEAST_IPV6_MTU, Pki};
-use crate::error::{FileDefect, InstallDefect, LocalDefect};
+use crate::error::{FileDefect, InstallDefect};
 use crate::local::{self, FIREWALL};
 use crate::value::Value;
 use crate::{Allowed, CheckedBundle, Digest, Error, LocalFile, Tun, readme, yaml};
@@ -76,7 +76,6 @@ impl CheckedBundle {
         let mut local = local::merged(&options.local, options.allowed)?;
         let mut nebula_yml = sections(&config, &mut local, options, &mut overridden)?;
         self.check_mtu(&nebula_yml, &overridden)?;
-        check_device(&nebula_yml, &overridden)?;
         for (section, value) in local {
             overridden.push(section.clone());
             nebula_yml.push_str(&one_section(&section, &value)?);
@@ -117,23 +116,6 @@ impl CheckedBundle {
             _ => Ok(()),
         }
     }
-}
-
-/// `nebula -test` takes any name of a device, with which Nebula does not start then.
-fn check_device(nebula_yml: &str, overridden: &[String]) -> Result<(), Error> {
-    if !overridden.iter().any(|path| path == "tun.dev") {
-        return Ok(());
-    }
-    let config = read(nebula_yml)?;
-    let device = match config.member("tun").and_then(|tun| tun.member("dev")) {
-        Some(Value::Text(device)) => device.clone(),
-        other => format!("{other:?}"),
-    };
-    let tun = Tun { dev: device.clone(), ..Tun::default() };
-    tun.check().map_err(|_| {
-        let device = device.chars().take(100).collect();
-        Error::Local { file: "*.yml".to_owned(), defect: LocalDefect::Device { device } }
-    })
 }
 
 impl InstallFiles {

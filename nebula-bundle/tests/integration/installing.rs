@@ -186,6 +186,22 @@ fn what_is_no_mapping_of_sections_is_refused() {
 }
 
 #[test]
+fn a_file_names_a_device_that_there_can_be() {
+    for text in ["null", "", "[]", "{}", "7", "false", "''", "a/b", "sixteen-letters-"] {
+        let mut local = with_local(&["a: 1", &format!("tun: {{dev: {text}}}"), "tun: {dev: fine}"]);
+        local.local[1].name = "b.yml".to_owned();
+        let refused = bundle("groups").to_install(&local);
+        let Err(Error::Local { file, defect }) = refused else { panic!("{text}: {refused:?}") };
+        let is_text = ["''", "a/b", "sixteen-letters-"].contains(&text);
+        assert_eq!(matches!(defect, LocalDefect::Device { .. }), is_text, "{text}: {defect}");
+        assert_eq!(matches!(defect, LocalDefect::DeviceNotText), !is_text, "{text}: {defect}");
+        assert_eq!(file, "b.yml");
+    }
+    let installed = bundle("groups").to_install(&with_local(&["tun: {dev: mine}"])).unwrap();
+    assert_eq!(config(&installed)["tun"]["dev"], json!("mine"));
+}
+
+#[test]
 fn a_device_with_ipv6_keeps_the_mtu_that_it_needs() {
     for text in ["tun: {mtu: 1279}", "tun: {mtu: '1279'}", "tun: {mtu: -1}"] {
         let refused = bundle("version-2-dual-stack").to_install(&with_local(&[text]));

@@ -110,7 +110,7 @@ pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError>
     }
     let mut node = Node::with(directory, lock, membership, identity)?;
     let is_lighthouse = offer.bundle.config().lighthouse.am_lighthouse;
-    let outcome = node.install_tested(&offer, now).await?;
+    let outcome = node.install_tested(&offer, None, now).await?;
     node.membership.write(&node.directory)?;
     node.directory.remove(JOINING)?;
     let server = node.first_server();

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::client::ClientError;
+use crate::process::FindError;
 use crate::server_list::ServerListError;
 
 /// Why something about a node on this machine could not be done.
@@ -104,6 +105,9 @@ pub enum AgentError {
     /// The bundle's digest is not that of its files.
     #[error("the server's answer can't be used, so nothing was installed: its digest is another")]
     Digest,
+    /// The program `nebula` that was chosen, or is in the search path, can't be used.
+    #[error(transparent)]
+    Nebula(#[from] FindError),
 }
 
 /// What is wrong with a file or directory.
@@ -182,6 +186,7 @@ impl AgentError {
             Self::ServerList(_) => "server_list",
             Self::Downgrade { .. } => "downgrade",
             Self::Digest => "digest",
+            Self::Nebula(_) => "nebula",
         }
     }
 }

@@ -146,6 +146,7 @@ impl Node {
             AgentError::Client(ClientError::Refused { .. }) => ProblemKind::Refused,
             AgentError::Client(_) => ProblemKind::Unreachable,
             AgentError::Local(_) => ProblemKind::Local,
+            AgentError::Nebula(_) => ProblemKind::NebulaMissing,
             AgentError::Bundle(nebula_bundle::Error::Disk { .. }) => ProblemKind::Disk,
             AgentError::File { .. } => ProblemKind::Disk,
             AgentError::Unfit { path, .. } if path.starts_with(self.directory.file("local.d")) => {

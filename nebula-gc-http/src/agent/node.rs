@@ -179,11 +179,14 @@ impl Node {
     }
 
     /// Puts the bundle before this one back, with the CAs and the blocklist of this one: going back
-    /// trusts nobody again. Returns whether there was one.
+    /// trusts nobody again. Returns whether there was one; one that Nebula has refused, too, is none.
     ///
     /// # Errors
     /// [`AgentError::Bundle`] and those of the files.
     pub fn roll_back(&mut self, newer: &CheckedBundle) -> Result<bool, AgentError> {
+        if self.state.applied.is_none() {
+            return Ok(false);
+        }
         let Some(previous) = self.installation.previous()? else { return Ok(false) };
         let number = match self.installation.current()? {
             Some(current) => current.files()?.firewall_generation()?,

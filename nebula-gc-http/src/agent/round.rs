@@ -1,12 +1,14 @@
 //! One round for one node: renew if it is due, fetch, check, install, report.
 
+use std::path::{Path, PathBuf};
+
 use nebula_bundle::InstallFiles;
 
 use super::error::AgentError;
 use super::node::{Installing, Node};
 use super::state::{Awaited, ProblemKind};
 use crate::client::Client;
-use crate::process::{Change, Configuration, Nebula, Release, change_between};
+use crate::process::{Change, Configuration, FindError, Nebula, Release, change_between};
 
 /// What a round is to do.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,9 @@ pub struct RoundOptions {
     pub repeat_awaited: bool,
     /// Install what the server gives although it is older than what is installed.
     pub accept_older: bool,
+    /// The program `nebula`, in this round. Default: as chosen at joining, else the one in the search
+    /// path.
+    pub nebula: Option<PathBuf>,
 }
 
 /// What a round changed on the machine.
@@ -37,6 +42,9 @@ pub enum RoundOutcome {
     /// Nebula refuses what was given: what was installed before is installed again, with the new CAs and
     /// the new blocklist, for which Nebula is to be reloaded.
     RolledBack,
+    /// Nebula refuses what was given, and there is nothing to go back to: it has never accepted anything
+    /// else. It can't be started.
+    Refused,
 }
 
 impl Node {
@@ -81,7 +89,7 @@ impl Node {
         let server = client.answered_by();
         self.note_contact(&server, now);
         self.forget_former_servers(&server)?;
-        let outcome = self.install_tested(&offer, now).await?;
+        let outcome = self.install_tested(&offer, options.nebula.as_deref(), now).await?;
         let outcome = match (outcome, self.state.awaited) {
             (RoundOutcome::Nothing, Some(awaited)) if options.repeat_awaited => awaited.outcome(),
             (outcome, _) => outcome,
@@ -106,15 +114,17 @@ impl Node {
         self.state.write(&self.directory)
     }
 
-    /// Installs an offer; where a `nebula` is found, it has to accept it.
+    /// Installs an offer; where a `nebula` is found, it has to accept it. Where a path is given, or was
+    /// chosen before, it is to be there.
     pub(super) async fn install_tested(
         &mut self,
         offer: &super::Offer,
+        program: Option<&Path>,
         now: i64,
     ) -> Result<RoundOutcome, AgentError> {
-        let outcome = self.try_install(offer, now).await?;
+        let outcome = self.try_install(offer, program, now).await?;
         let awaited = match outcome {
-            RoundOutcome::Nothing => None,
+            RoundOutcome::Nothing | RoundOutcome::Refused => None,
             RoundOutcome::Reload | RoundOutcome::RolledBack => Some(Awaited::Reload),
             RoundOutcome::Restart { .. } => Some(Awaited::Restart),
         };
@@ -126,24 +136,25 @@ impl Node {
     async fn try_install(
         &mut self,
         offer: &super::Offer,
+        program: Option<&Path>,
         now: i64,
     ) -> Result<RoundOutcome, AgentError> {
-        let before = self.installed().ok().flatten();
-        if self.install(offer)? == Installing::Unchanged {
+        let nebula = self.find_nebula(program).await?;
+        // What Nebula has never accepted does not run.
+        let before = self.state.applied.as_ref().and_then(|_| self.installed().ok().flatten());
+        let is_same = self.install(offer)? == Installing::Unchanged;
+        if is_same && !self.state.problems.contains_key(&ProblemKind::NebulaRefused) {
             self.confirm(offer)?;
             return Ok(RoundOutcome::Nothing);
         }
-        let path = self.membership.local.nebula.clone();
-        let nebula = Nebula::find(path.as_deref(), Release::OLDEST).await.ok();
         if let Some(nebula) = &nebula
             && let Err(refused) = nebula.test(&self.configuration(), self.directory.path()).await
         {
             let detail = refused.to_string();
             self.state.note(ProblemKind::NebulaRefused, detail, now);
-            return match self.roll_back(&offer.bundle)? {
-                true => Ok(RoundOutcome::RolledBack),
-                false => Ok(RoundOutcome::Restart { reason: "first start".to_owned() }),
-            };
+            // What is before the same is what was refused before it.
+            let is_back = !is_same && self.roll_back(&offer.bundle)?;
+            return Ok(if is_back { RoundOutcome::RolledBack } else { RoundOutcome::Refused });
         }
         let after = self.installed()?;
         self.confirm(offer)?;
@@ -151,9 +162,20 @@ impl Node {
         Ok(outcome(before.as_ref(), after.as_ref(), release))
     }
 
+    /// The program to ask; nothing where none was chosen and the search path has none.
+    async fn find_nebula(&mut self, program: Option<&Path>) -> Result<Option<Nebula>, AgentError> {
+        let path = program.or(self.membership.local.nebula.as_deref());
+        let found = match Nebula::find(path, Release::OLDEST).await {
+            Err(FindError::NotInPath) => None,
+            found => Some(found?),
+        };
+        self.state.clear(ProblemKind::NebulaMissing);
+        Ok(found)
+    }
+
     /// The path that Nebula is started with.
     #[must_use]
-    pub fn configuration(&self) -> std::path::PathBuf {
+    pub fn configuration(&self) -> PathBuf {
         self.installation.link().join("nebula.yml")
     }
 

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use tracing_subscriber::EnvFilter;
 
 use crate::machine;
 
-const NEBULA: &str = "nebula";
 const NEW_KEYS: &str = "new-keys";
 const LOG: &str = "log";
 const TOKEN_AGE: &str = "token-age";
@@ -30,12 +28,7 @@ pub(crate) fn command() -> Command {
              servers away it goes on with what it has. nebula-gc status shows how it is.",
         )
         .arg(machine::nodes_argument())
-        .arg(
-            Arg::new(NEBULA)
-                .long(NEBULA)
-                .value_name("FILE")
-                .help("The program nebula. Default: the one in the search path"),
-        )
+        .arg(machine::nebula_argument())
         .arg(
             Arg::new(NEW_KEYS)
                 .long(NEW_KEYS)
@@ -70,7 +63,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let options = KeepOptions {
         new_keys: matches.get_flag(NEW_KEYS),
         token_age: Duration::from_secs(matches.get_one::<u64>(TOKEN_AGE).copied().unwrap_or(1)),
-        nebula: matches.get_one::<String>(NEBULA).map(PathBuf::from),
+        nebula: machine::nebula(matches),
     };
     let nodes = machine::nodes(matches);
     machine::become_owner_of(&nodes)?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use jiff::Timestamp;
 use nebula_gc_http::agent::{AgentError, Exposed, Joined, Joining, Place, ProblemKind};
 use nebula_gc_http::client::{ClientError, JoinLink, printable};
@@ -15,6 +15,7 @@ use nebula_gc_http::shell_word;
 use nebula_pki::Curve;
 use zeroize::Zeroizing;
 
+use crate::arguments::{self, ALLOW_PLAIN_HTTP};
 use crate::{machine, now, terminal};
 
 const LINK: &str = "link";
@@ -24,8 +25,8 @@ const ENDPOINT: &str = "endpoint";
 const CURVE: &str = "curve";
 const TUN_DEVICE: &str = "tun-device";
 const SSHD: &str = "allow-sshd";
-const NEBULA: &str = "nebula";
-const PLAIN_HTTP: &str = "allow-plain-http";
+/// What is chosen for the machine, and can't be while something else uses the network's directory.
+const CHOICES: [&str; 4] = [TUN_DEVICE, SSHD, machine::NEBULA, ENDPOINT];
 
 pub(crate) fn command() -> Command {
     Command::new("join")
@@ -82,19 +83,8 @@ pub(crate) fn command() -> Command {
                 .value_parser(clap::value_parser!(bool))
                 .help("Let the files in local.d set up Nebula's sshd. Default: as chosen before, else not"),
         )
-        .arg(
-            Arg::new(NEBULA)
-                .long(NEBULA)
-                .value_name("FILE")
-                .value_parser(clap::value_parser!(PathBuf))
-                .help("The program nebula. Default: as chosen before, else the one in PATH"),
-        )
-        .arg(
-            Arg::new(PLAIN_HTTP)
-                .long(PLAIN_HTTP)
-                .action(ArgAction::SetTrue)
-                .help("Send the token over plain HTTP to another machine, where others can read it"),
-        )
+        .arg(machine::nebula_argument())
+        .arg(arguments::plain_http())
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
@@ -124,16 +114,17 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         place: place.clone(),
         curve,
         endpoint: endpoint.as_deref(),
-        allow_plain_http: matches.get_flag(PLAIN_HTTP),
+        allow_plain_http: matches.get_flag(ALLOW_PLAIN_HTTP),
         tun_device: text(TUN_DEVICE),
         sshd: matches.get_one::<bool>(SSHD).copied(),
-        nebula: matches.get_one::<PathBuf>(NEBULA).cloned(),
+        nebula: machine::nebula(matches),
     };
     let joined = machine::runtime()?.block_on(nebula_gc_http::agent::join(&joining, now()?));
     if let Err(AgentError::Locked { path }) = &joined {
-        return already_kept(path);
+        return in_use(path, CHOICES.into_iter().find(|choice| matches.contains_id(choice)));
     }
-    let joined = joined.map_err(|error| explained(error, &place))?;
+    let out = matches.get_one::<String>(OUT).map(Path::new);
+    let joined = joined.map_err(|error| explained(error, out))?;
     let kept = joined.node.identity.key.curve();
     if kept != curve && matches.value_source(CURVE) == Some(ValueSource::CommandLine) {
         terminal::warn(&format!("this device already has a key on {kept:?}, and goes on with it"));
@@ -143,12 +134,16 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An agent keeps the network of this link.
-fn already_kept(path: &Path) -> Result<ExitCode, Box<dyn Error>> {
-    terminal::print(&format!(
-        "{}: a running agent keeps this network up to date; nothing to do\n",
-        path.display()
-    ))?;
+/// Something else uses the directory of this link.
+fn in_use(path: &Path, choice: Option<&str>) -> Result<ExitCode, Box<dyn Error>> {
+    let path = path.display();
+    if let Some(choice) = choice {
+        return Err(format!(
+            "--{choice}: {path} is in use by an agent or another command; stop the agent to change this"
+        )
+        .into());
+    }
+    terminal::print(&format!("{path} is in use by an agent or another command; nothing to do\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -200,41 +195,41 @@ pub(crate) fn warn_of(exposed: &[Exposed]) {
     }
 }
 
-/// An error, with what to do about it on this device.
-pub(crate) fn explained(error: AgentError, place: &Place) -> Box<dyn Error> {
-    let (Place::Exactly(path) | Place::Below(path)) = place;
-    let directory = path.display();
+/// An error, with what to do about it on this device: where it joins in this very directory, also with
+/// what that may contain.
+pub(crate) fn explained(error: AgentError, out: Option<&Path>) -> Box<dyn Error> {
     match &error {
         AgentError::Bundle(bundle) => match wrong_time(bundle) {
-            Some(reason) => format!(
-                "the server's answer can't be used, so nothing was installed: {reason}"
-            )
-            .into(),
+            Some(reason) => {
+                format!("the server's answer can't be used, so nothing was installed: {reason}")
+                    .into()
+            }
             None => error.into(),
         },
         AgentError::Client(ClientError::PlainHttp { .. }) => {
-            format!("{error} (--{PLAIN_HTTP})").into()
+            format!("{error} (--{ALLOW_PLAIN_HTTP})").into()
         }
-        AgentError::Client(refused) => match code_of(refused) {
-            "invalid_public_key" => format!(
-                "{error}; on this device: join with --curve, and with another --out than {directory}, \
-                 which already contains a key"
+        AgentError::Client(refused) => match refused.problem().zip(out) {
+            Some((problem, out)) if problem.code == "invalid_public_key" => format!(
+                "{error}; on this device: join with --curve, and with another --out than {}, which \
+                 already contains a key",
+                out.display()
             )
             .into(),
-            "conflict" if refused.to_string().contains("nodeToken: ") => format!(
-                "{error}; on this device: {directory} contains the key and token of a node of another \
-                 network; use a separate --out for each network"
-            )
-            .into(),
+            Some((problem, out))
+                if problem.code == "conflict" && problem.field.as_deref() == Some("nodeToken") =>
+            {
+                format!(
+                    "{error}; on this device: {} contains the key and token of a node of another \
+                     network; use a separate --out for each network",
+                    out.display()
+                )
+                .into()
+            }
             _ => error.into(),
         },
         _ => error.into(),
     }
-}
-
-/// The code of a refusal.
-fn code_of(error: &ClientError) -> &str {
-    error.problem().map_or("", |problem| &problem.code)
 }
 
 /// The reason for a certificate that is not valid at this time, which may be a wrong clock.

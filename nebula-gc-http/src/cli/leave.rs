@@ -21,8 +21,9 @@ pub(crate) fn command() -> Command {
         .about("Take this machine out of a network")
         .long_about(
             "Take this machine out of a network\n\n\
-             A running agent stops its nebula; then the network's directory is removed, with the private \
-             key. The node keeps its address until an operator releases it.",
+             A running agent stops its nebula; a nebula that runs without an agent is not stopped. Then the \
+             network's directory is removed, with the private key. The node keeps its address until an \
+             operator releases it.",
         )
         .arg(
             Arg::new(NETWORK)

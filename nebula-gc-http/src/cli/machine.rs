@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches};
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) const NODES: &str = "dir";
+pub(crate) const NEBULA: &str = "nebula";
 /// Where the networks of a machine have their directories.
 pub(crate) const DEFAULT_NODES: &str = "/etc/nebula-gc/nodes";
 
@@ -17,6 +18,18 @@ pub(crate) fn nodes_argument() -> Arg {
         .value_name("DIR")
         .default_value(DEFAULT_NODES)
         .help("Where each network of this machine has a directory of its own")
+}
+
+pub(crate) fn nebula_argument() -> Arg {
+    Arg::new(NEBULA)
+        .long(NEBULA)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("The program nebula. Default: as chosen at join, else the one in PATH")
+}
+
+pub(crate) fn nebula(matches: &ArgMatches) -> Option<PathBuf> {
+    matches.get_one::<PathBuf>(NEBULA).cloned()
 }
 
 pub(crate) fn nodes(matches: &ArgMatches) -> PathBuf {

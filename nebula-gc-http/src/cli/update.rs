@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{self, ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use nebula_gc_http::agent::{AgentError, Node, Place, RoundOptions, RoundOutcome};
+use nebula_gc_http::agent::{AgentError, Node, ProblemKind, RoundOptions, RoundOutcome};
 use nebula_gc_http::client::printable;
 
 use crate::{join, machine, now, terminal};
@@ -13,7 +13,6 @@ use crate::{join, machine, now, terminal};
 const DIRECTORY: &str = "directory";
 const NEW_KEY: &str = "new-key";
 const NEW_TOKEN: &str = "new-token";
-const NEBULA: &str = "nebula";
 const ACCEPT_OLDER: &str = "accept-older";
 const RELOAD_BY: &str = "reload";
 const RESTART_BY: &str = "restart";
@@ -21,16 +20,16 @@ const RESTART_BY: &str = "restart";
 const RELOAD: u8 = 10;
 /// Nebula is to be restarted.
 const RESTART: u8 = 11;
-/// An agent, or another round, keeps the network.
-const KEPT: u8 = 12;
+/// An agent or another command uses the directory.
+const IN_USE: u8 = 12;
 
 pub(crate) fn command() -> Command {
     Command::new("update")
         .about("Bring one network of this machine up to date, without an agent")
         .long_about(
             "Bring one network of this machine up to date, without an agent\n\n\
-             Renews the certificate if that is due, fetches the bundle, checks and installs it, has \
-             nebula reloaded or restarted by the command given, and reports. Run it every hour. Without \
+             Renews the certificate if that is due, fetches the bundle, checks and installs it if \
+             nebula (where there is one) accepts it, has nebula reloaded or restarted by the command given, and reports. Run it every hour. Without \
              --reload and --restart do what its exit code says: the next round reports it then, and \
              until then operators see this node as behind.",
         )
@@ -40,7 +39,7 @@ pub(crate) fn command() -> Command {
              1   it failed, and nothing was changed, or the command failed\n  \
              10  nebula is to be reloaded (SIGHUP), or was by --reload\n  \
              11  nebula is to be started or restarted, or was by --restart\n  \
-             12  a running agent keeps the network up to date",
+             12  nothing was done: an agent or another command uses the directory",
         )
         .arg(
             Arg::new(DIRECTORY)
@@ -70,33 +69,32 @@ pub(crate) fn command() -> Command {
         .arg(Arg::new(RESTART_BY).long(RESTART_BY).value_name("COMMAND").help(
             "A command for sh that starts or restarts nebula, such as 'systemctl restart nebula@home'",
         ))
-        .arg(Arg::new(NEBULA).long(NEBULA).value_name("FILE").help(
-            "The program nebula, which has to accept the configuration. Default: the one in the search \
-             path; where there is none, nothing is asked",
-        ))
+        .arg(machine::nebula_argument())
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
-    let text = |name: &str| matches.get_one::<String>(name).map(PathBuf::from);
-    let path = text(DIRECTORY).unwrap_or_default();
+    let path = matches.get_one::<String>(DIRECTORY).map(PathBuf::from).unwrap_or_default();
     machine::become_owner_of(&path)?;
     let (mut node, exposed) = match Node::open(&path) {
-        Err(AgentError::Locked { .. }) => {
-            terminal::print("a running agent keeps this network up to date; nothing to do\n")?;
-            return Ok(ExitCode::from(KEPT));
+        Err(AgentError::Locked { path }) => {
+            terminal::print(&format!(
+                "{} is in use by an agent or another command; nothing to do\n",
+                path.display()
+            ))?;
+            return Ok(ExitCode::from(IN_USE));
         }
         opened => opened?,
     };
     join::warn_of(&exposed);
-    node.membership.local.nebula = text(NEBULA).or(node.membership.local.nebula);
     let options = RoundOptions {
         new_key: matches.get_flag(NEW_KEY),
         new_token: matches.get_flag(NEW_TOKEN),
         accept_older: matches.get_flag(ACCEPT_OLDER),
         repeat_awaited: matches.contains_id(RELOAD_BY) || matches.contains_id(RESTART_BY),
+        nebula: machine::nebula(matches),
     };
     let outcome = machine::runtime()?.block_on(node.round(&options, now()?));
-    let outcome = outcome.map_err(|error| join::explained(error, &Place::Exactly(path)))?;
+    let outcome = outcome.map_err(|error| join::explained(error, None))?;
     let (code, line) = match outcome {
         RoundOutcome::Nothing => (0, "nothing has changed".to_owned()),
         RoundOutcome::Reload => (RELOAD, "reload nebula".to_owned()),
@@ -104,6 +102,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         RoundOutcome::RolledBack => {
             (RELOAD, "nebula refuses the new configuration; reload the former one".to_owned())
         }
+        RoundOutcome::Refused => return Err(refused(&node).into()),
     };
     let network = printable(&node.membership.network);
     let revision = node.applied.as_ref().map_or(0, |applied| applied.revision);
@@ -118,6 +117,18 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         machine::runtime()?.block_on(node.report_taken(now()?))?;
     }
     Ok(ExitCode::from(code))
+}
+
+/// Why there is nothing to start.
+fn refused(node: &Node) -> String {
+    let problem = node.state.problems.get(&ProblemKind::NebulaRefused);
+    let detail = problem.map_or("nebula refuses the configuration", |problem| &problem.detail);
+    let configuration = node.configuration();
+    format!(
+        "{}, and there is no former one to go back to; nebula -test -config {} says why",
+        printable(detail),
+        nebula_gc_http::shell_word(&configuration.to_string_lossy())
+    )
 }
 
 /// Runs a command line of the user's own.

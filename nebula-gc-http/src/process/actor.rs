@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::backoff::Backoff;
 use super::child::{Child, NotReloaded};
+use super::line::is_panic;
 use super::preflight::obstacle;
 use super::{
     Applied, ApplyError, Change, Configuration, Ended, Failure, Nebula, Place, Release, Restart,
@@ -67,7 +68,7 @@ impl Actor {
                     // Who asked may be gone.
                     let _ = answer.send(outcome);
                 }
-                ended = ended(&mut self.running) => self.note_end(ended),
+                ended = ended(&mut self.running) => self.note_end(ended).await,
                 () = due(self.again_at) => self.start_again().await,
             }
         }
@@ -179,16 +180,20 @@ impl Actor {
     }
 
     /// It has ended, and nobody here wanted that.
-    fn note_end(&mut self, ended: Ended) {
-        let line = self.running.take().and_then(|(child, _)| child.last_error());
-        leftover::forget(&self.place.pid_file);
-        let failure = match ended.code {
-            Some(2) => Failure::DeviceVanished,
-            _ => Failure::Ended { ended, line },
-        };
+    async fn note_end(&mut self, ended: Ended) {
         let ran = match &*self.shown.borrow() {
             State::Running(Running { since, .. }) => since.elapsed(),
             _ => Duration::ZERO,
+        };
+        leftover::forget(&self.place.pid_file);
+        let line = match self.running.take() {
+            Some((mut child, _)) => child.last_words().await,
+            None => None,
+        };
+        let failure = match (ended.code, line) {
+            // Go ends with the same status after a panic.
+            (Some(2), line) if !line.as_deref().is_some_and(is_panic) => Failure::DeviceVanished,
+            (_, line) => Failure::Ended { ended, line },
         };
         self.wait(failure, ran);
     }

@@ -109,14 +109,6 @@ impl Nebula {
         Ok(Self { program, release })
     }
 
-    /// Asks the program at the same path again: it may have been replaced.
-    ///
-    /// # Errors
-    /// Why it can't be used any more.
-    pub async fn again(&self, needed: Release) -> Result<Self, FindError> {
-        Self::find(Some(&self.program), needed).await
-    }
-
     /// Where it is.
     #[must_use]
     pub fn program(&self) -> &Path {

@@ -5,6 +5,8 @@ mod table;
 
 use std::fmt;
 
+use nebula_bundle::config::LEAST_IPV6_MTU;
+
 use super::{Configuration, Release};
 
 /// What has to be done so that a running Nebula has a new configuration.
@@ -69,7 +71,7 @@ pub fn change_between(old: &Configuration, new: &Configuration, release: Release
 /// A reload with another MTU drops all unsafe routes inside Nebula; and one below 1280 bytes makes the
 /// kernel remove the IPv6 address, which a larger one then doesn't bring back.
 fn needs_restart_for_mtu(old: &Configuration, new: &Configuration) -> bool {
-    let is_small = |one: &Configuration| one.tun.mtu.is_some_and(|mtu| mtu < 1280);
+    let is_small = |one: &Configuration| one.tun.mtu.is_some_and(|mtu| mtu < LEAST_IPV6_MTU.into());
     let mut networks =
         new.certificates().iter().flat_map(|one| one.unverified_details().networks());
     old.tun.has_unsafe_routes

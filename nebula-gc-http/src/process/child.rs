@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::command::command;
 use super::output::{self, Seen};
 use super::{Ended, Failure, Nebula, Place, Release, Running, Times, leftover};
+
+/// How long the last output of a process that has ended may take to be read: a child of its own may
+/// hold the pipe.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 
 /// A Nebula that was started, and killed when this is dropped.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ impl Child {
         // The pipe's other end is to be the process's alone.
         drop(command);
         let pid = process.id().ok_or(Failure::NotRunnable { kind: io::ErrorKind::NotFound })?;
-        if let Err(error) = leftover::note(&place.pid_file, pid, nebula.program()) {
+        if let Err(error) = leftover::note(&place.pid_file, pid) {
             // It runs all the same, or has ended already.
             tracing::warn!(nebula = place.name, %error, "can't write {}", place.pid_file.display());
         }
@@ -57,9 +61,20 @@ impl Child {
         self.release
     }
 
-    /// The last error that it logged.
-    pub(super) fn last_error(&self) -> Option<String> {
+    /// The last error that it logged about itself, once it has ended and all of its output is read.
+    pub(super) async fn last_words(&mut self) -> Option<String> {
+        let _ = timeout(LAST_WORDS_TIME, self.silence()).await;
+        self.last_error()
+    }
+
+    /// The last error that it has logged about itself so far.
+    fn last_error(&self) -> Option<String> {
         self.seen.borrow().error.clone()
+    }
+
+    /// Waits for the end of its output.
+    async fn silence(&mut self) {
+        while self.seen.changed().await.is_ok() {}
     }
 
     /// Waits until it runs: until it says that it is active, and then a while, because it says so before
@@ -97,11 +112,9 @@ impl Child {
         Ok(Running { pid: self.pid, release: self.release, interface, port, since })
     }
 
-    /// Why it ended at its start, once all of its output is read.
+    /// Why it ended at its start.
     async fn at_start(&mut self, ended: Ended) -> Failure {
-        let read = async { while self.seen.changed().await.is_ok() {} };
-        let _ = timeout(Duration::from_secs(1), read).await;
-        Failure::AtStart { ended, line: self.last_error() }
+        Failure::AtStart { ended, line: self.last_words().await }
     }
 
     /// Has it read its files again, and waits until it has.
@@ -151,14 +164,13 @@ impl Child {
 
     /// Waits for its end.
     pub(super) async fn ended(&mut self) -> Ended {
-        loop {
-            match self.process.wait().await {
-                Ok(status) => return Ended::from(status),
-                // It can't be waited for; its end is noticed by its output's.
-                Err(error) => {
-                    tracing::warn!(%error, "can't wait for nebula");
-                    sleep(Duration::from_secs(1)).await;
-                }
+        match self.process.wait().await {
+            Ok(status) => Ended::from(status),
+            // Its end is noticed by that of its output.
+            Err(error) => {
+                tracing::warn!(%error, "can't wait for nebula");
+                self.silence().await;
+                Ended { code: None, signal: None }
             }
         }
     }

@@ -3,16 +3,26 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// What a child process takes over of this one's environment, beside Go's own settings (`GO…`): its
-/// other variables may hold secrets, or concern this process alone (`NOTIFY_SOCKET`).
-const KEPT: [&str; 4] = ["PATH", "TZ", "SystemRoot", "TEMP"];
+/// What a child process takes over of this one's environment, with the settings of Go: other variables
+/// may hold secrets (`GOOGLE_API_KEY`), or concern this process alone (`NOTIFY_SOCKET`).
+const KEPT: [&str; 9] = [
+    "PATH",
+    "TZ",
+    "SystemRoot",
+    "TEMP",
+    "GODEBUG",
+    "GOGC",
+    "GOMAXPROCS",
+    "GOMEMLIMIT",
+    "GOTRACEBACK",
+];
 
 /// A command of Nebula. It reads nothing, and what it prints is dropped.
 pub(super) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
     for (name, value) in std::env::vars_os() {
-        if KEPT.iter().any(|kept| name == *kept) || name.to_string_lossy().starts_with("GO") {
+        if KEPT.iter().any(|kept| name == *kept) {
             command.env(name, value);
         }
     }

@@ -1,43 +1,37 @@
 //! The file that says which Nebula was started, so that the next supervisor can end one whose own was
 //! killed. Linux only: elsewhere no leftover is known.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use super::proc::{Started, boot};
 
-/// Which process it is.
+/// Which process it is. On one machine no two have all three.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     pid: u32,
     /// In ticks since boot.
     started: u64,
     boot: String,
-    program: PathBuf,
 }
 
 /// Notes which process runs; nothing if it has ended.
 ///
 /// # Errors
 /// The file can't be written.
-pub(super) fn note(file: &Path, pid: u32, program: &Path) -> io::Result<()> {
+pub(super) fn note(file: &Path, pid: u32) -> io::Result<()> {
     let Some(started) = Started::of(pid) else { return Ok(()) };
     let boot = boot().ok_or(io::ErrorKind::NotFound)?;
-    let record = Record { pid, started: started.ticks, boot, program: program.to_owned() };
-    let text = serde_json::to_string(&record)?;
-    let aside = file.with_extension("pid-new");
-    let mut open = OpenOptions::new();
-    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-    let mut written = open.write(true).create(true).truncate(true).open(&aside)?;
-    written.write_all(text.as_bytes())?;
-    fs::rename(aside, file)
+    let text = serde_json::to_string(&Record { pid, started: started.ticks, boot })?;
+    nebula_pki::files::replace(file, text.as_bytes(), 0o600)
 }
 
 /// Takes the note away.
@@ -46,14 +40,17 @@ pub(super) fn forget(file: &Path) {
 }
 
 /// Ends the Nebula that a former supervisor noted, if it still runs, and waits for its end. Another
-/// process that has its id by now is left alone.
+/// process that has its id by now is left alone. Where it can't be ended its note stays.
 pub(super) async fn end(file: &Path, patience: Duration) {
     let record = fs::read_to_string(file).ok().and_then(|text| serde_json::from_str(&text).ok());
     if let Some(record) = record {
         match end_noted(&record, patience).await {
             Ok(true) => tracing::warn!(pid = record.pid, "ended a nebula of a former run"),
             Ok(false) => {}
-            Err(error) => tracing::warn!(pid = record.pid, %error, "a former nebula goes on"),
+            Err(error) => {
+                tracing::warn!(pid = record.pid, %error, "a former nebula goes on");
+                return;
+            }
         }
     }
     forget(file);
@@ -65,10 +62,14 @@ async fn end_noted(record: &Record, patience: Duration) -> io::Result<bool> {
         return Ok(false);
     };
     // From here on it is one process that is meant, however often its id is used again.
-    let Ok(process) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return Ok(false) };
-    if !record.is_of_this_machine() {
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(false),
+        opened => opened,
+    };
+    if !record.is_running() {
         return Ok(false);
     }
+    let process = process?;
     // Waiting for its end blocks a thread, which is one that is for that.
     let ending = tokio::task::spawn_blocking(move || signal(&process, patience));
     ending.await.map_err(io::Error::other)??;
@@ -89,25 +90,9 @@ fn signal(process: &OwnedFd, patience: Duration) -> io::Result<()> {
 
 impl Record {
     /// Whether the process of this id is the one that was noted.
-    fn is_of_this_machine(&self) -> bool {
+    fn is_running(&self) -> bool {
         Started::of(self.pid).is_some_and(|started| started.ticks == self.started)
             && boot().is_some_and(|boot| boot == self.boot)
-            && self.is_program()
-    }
-
-    /// By the executable, or where that can't be seen by the command line.
-    fn is_program(&self) -> bool {
-        let of = |name: &str| format!("/proc/{}/{name}", self.pid);
-        if let Ok(found) = fs::read_link(of("exe")) {
-            let program = fs::canonicalize(&self.program).unwrap_or_else(|_| self.program.clone());
-            let found = found.to_string_lossy().into_owned();
-            // An upgrade has replaced the file.
-            let found = found.strip_suffix(" (deleted)").unwrap_or(&found);
-            return Path::new(found) == program;
-        }
-        let line = fs::read(of("cmdline")).unwrap_or_default();
-        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(first) == self.program.to_string_lossy()
     }
 }
 
@@ -120,8 +105,7 @@ mod tests {
     /// A process that runs for long, and its note.
     fn noted(file: &Path) -> tokio::process::Child {
         let child = Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
-        let program = fs::read_link(format!("/proc/{}/exe", child.id().unwrap())).unwrap();
-        note(file, child.id().unwrap(), &program).unwrap();
+        note(file, child.id().unwrap()).unwrap();
         child
     }
 
@@ -146,10 +130,9 @@ mod tests {
     async fn another_process_with_its_id_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("nebula.pid");
-        let changes: [fn(&mut Record); 4] = [
+        let changes: [fn(&mut Record); 3] = [
             |record| record.started += 1,
             |record| record.boot.push('x'),
-            |record| record.program = "/usr/bin/nebula".into(),
             |record| record.pid = u32::MAX,
         ];
         for of_another in changes {

@@ -22,7 +22,12 @@ pub(super) struct Line {
     pub(super) message: String,
     fields: Vec<(String, String)>,
     /// Whether it is an entry of Nebula's log; others are panics, and faults from before there is a log.
-    is_entry: bool,
+    pub(super) is_entry: bool,
+}
+
+/// Whether this is how Go begins to say why it ends a program.
+pub(super) fn is_panic(text: &str) -> bool {
+    text.starts_with("panic:") || text.starts_with("fatal error:")
 }
 
 impl Line {
@@ -60,11 +65,16 @@ impl Line {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it says that a part of a reload was not taken. Any error does, but for those about other
-    /// nodes, which these can bring about, and those that change nothing.
-    pub(super) fn is_refusal(&self) -> bool {
+    /// Whether it is about another node, which may have brought it about.
+    pub(super) fn is_of_others(&self) -> bool {
         const OF_OTHERS: [&str; 7] =
             ["udpAddr", "from", "handshake", "certName", "remoteIndex", "localIndex", "peer"];
+        OF_OTHERS.iter().any(|name| self.field(name).is_some())
+    }
+
+    /// Whether it says that a part of a reload was not taken. Any error does, but for those about other
+    /// nodes, and those that change nothing.
+    pub(super) fn is_refusal(&self) -> bool {
         const HARMLESS: [&str; 5] = [
             "Failed to set listen.read_buffer",
             "Failed to set listen.write_buffer",
@@ -75,7 +85,7 @@ impl Line {
         self.is_entry
             && self.level == Level::ERROR
             && !HARMLESS.contains(&self.message.as_str())
-            && !OF_OTHERS.iter().any(|name| self.field(name).is_some())
+            && !self.is_of_others()
     }
 
     /// In one line: the message and, where it says why, the reason.

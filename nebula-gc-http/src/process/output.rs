@@ -6,7 +6,7 @@ use std::thread;
 
 use tokio::sync::watch;
 
-use super::line::{ACTIVE, FIREWALL, LINE_LIMIT, Line, RELOADING};
+use super::line::{ACTIVE, FIREWALL, LINE_LIMIT, Line, RELOADING, is_panic};
 
 /// How many lines wait to be logged; what comes while so many do is left out.
 const WAITING: usize = 512;
@@ -23,8 +23,10 @@ pub(super) struct Seen {
     pub(super) refusals: u64,
     /// The last of them.
     pub(super) refusal: Option<String>,
-    /// The last error at all.
+    /// The last error that is not about another node.
     pub(super) error: Option<String>,
+    /// Whether the last line was none of the log, as each of a panic is but for the first.
+    is_outside: bool,
 }
 
 /// What it says when it is active.
@@ -103,6 +105,8 @@ impl Log<'_> {
 impl Seen {
     /// Whether the line changes what is known.
     fn take(&mut self, line: &Line) -> bool {
+        let goes_on = self.is_outside && !line.is_entry;
+        self.is_outside = !line.is_entry;
         match line.message.as_str() {
             ACTIVE => {
                 let port = line.field("udpAddr").and_then(port_of);
@@ -111,7 +115,9 @@ impl Seen {
             }
             RELOADING => self.reloads += 1,
             FIREWALL => self.firewalls += 1,
-            _ if line.level == tracing::Level::ERROR => {
+            // The first line says why, the stack below it only where.
+            _ if goes_on && !is_panic(&line.message) => return false,
+            _ if line.level == tracing::Level::ERROR && !line.is_of_others() => {
                 self.error = Some(line.summary());
                 if line.is_refusal() {
                     self.refusals += 1;
@@ -167,7 +173,21 @@ mod tests {
         assert_eq!(seen.active, Some(Active { interface: "neb1".to_owned(), port: Some(4242) }));
         assert_eq!((seen.reloads, seen.firewalls, seen.refusals), (1, 1, 1));
         assert_eq!(seen.refusal.as_deref(), Some("Failed to load ca from config: no file"));
-        assert_eq!(seen.error.as_deref(), Some("Invalid certificate from host"));
+        assert_eq!(seen.error, seen.refusal, "not the one about another node");
+    }
+
+    #[tokio::test]
+    async fn of_a_panic_its_reason_is_kept_and_not_its_stack() {
+        let panic =
+            "panic: runtime error: index out of range [1]\n\ngoroutine 7 [running]:\nmain.main()\n";
+        let before = "level=error msg=\"Failed to load ca from config\"\nruntime: a hint\n";
+        for text in [panic.to_owned(), format!("{before}{panic}\t/nebula/main.go:27 +0x1d")] {
+            let seen = seen(text.as_bytes()).await;
+            let error = seen.error.unwrap();
+            assert_eq!(error, "panic: runtime error: index out of range [1]");
+        }
+        let seen = seen(format!("{panic}level=error msg=later").as_bytes()).await;
+        assert_eq!(seen.error.as_deref(), Some("later"));
     }
 
     #[tokio::test]

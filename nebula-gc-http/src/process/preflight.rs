@@ -1,6 +1,7 @@
 use std::net::{IpAddr, UdpSocket};
 
 use ipnet::IpNet;
+use nebula_bundle::config::LEAST_IPV6_MTU;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 
 use super::Configuration;
@@ -10,7 +11,9 @@ use super::Configuration;
 #[non_exhaustive]
 pub enum Obstacle {
     /// Its log would not say what is waited for.
-    #[error("logging.level: must be info or debug; otherwise nebula doesn't log what it took over")]
+    #[error(
+        "logging.level: must be info, debug or trace; otherwise nebula doesn't log what it took over"
+    )]
     LogLevel,
     /// The UDP port is taken.
     #[error("listen.port: UDP port {port} is in use by another program")]
@@ -25,7 +28,7 @@ pub enum Obstacle {
         device: String,
     },
     /// The MTU is too small for the IPv6 address.
-    #[error("tun.mtu: must be at least 1280 with an IPv6 address, is {mtu}")]
+    #[error("tun.mtu: must be at least {LEAST_IPV6_MTU} with an IPv6 address, is {mtu}")]
     Mtu {
         /// The MTU, in bytes.
         mtu: u64,
@@ -47,7 +50,7 @@ pub(super) fn obstacle(old: Option<&Configuration>, new: &Configuration) -> Opti
     }
     let details = new.certificates().iter().map(|one| one.unverified_details());
     let networks: Vec<IpNet> = details.flat_map(|details| details.networks()).copied().collect();
-    if let Some(mtu) = new.tun.mtu.filter(|mtu| *mtu < 1280)
+    if let Some(mtu) = new.tun.mtu.filter(|mtu| *mtu < LEAST_IPV6_MTU.into())
         && networks.iter().any(|network| network.addr().is_ipv6())
     {
         return Some(Obstacle::Mtu { mtu });

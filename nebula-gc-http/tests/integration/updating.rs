@@ -20,6 +20,23 @@ fn join(shell: &Shell) {
     shell.says(&["join", link, "--name", "laptop", "--out", "device", "--tun-device", "mine"]);
 }
 
+/// A program that says it is nebula, and accepts a configuration once there is a file `accepts`. Another
+/// program writes it: a child of another test would inherit a file that is open here.
+fn fake_nebula(shell: &Shell) -> String {
+    let script = r#"#!/bin/sh
+case "$1" in
+-version) echo "Version: 1.9.3";;
+-test) test -e "${0%/*}/accepts";;
+esac
+"#;
+    let mut command = std::process::Command::new("sh");
+    command
+        .current_dir(shell.place.path())
+        .args(["-c", "printf %s \"$0\" > nebula; chmod 755 nebula"]);
+    assert!(command.arg(script).status().unwrap().success());
+    shell.place.path().join("nebula").to_str().unwrap().to_owned()
+}
+
 /// The exit code of a command line, and what it prints.
 fn round(shell: &Shell, line: &str) -> (Option<i32>, String) {
     let output = shell.run(line);
@@ -95,4 +112,76 @@ async fn a_round_learns_which_servers_there_are(shell: Shell) {
     assert_eq!(known["servers"].as_array().unwrap().len(), 2);
     // The first does not answer, and the other does.
     assert_eq!(round(&shell, UPDATE).0, Some(0));
+}
+
+#[test]
+fn a_first_configuration_that_nebula_refuses_is_not_to_be_started() {
+    let shell = Shell::new();
+    let nebula = fake_nebula(&shell);
+    shell.json("networks create --name office --prefixes 10.42.0.0/16", &[]);
+    let link = shell.json("join-tokens create office --name laptops", &[])["link"].clone();
+    let join = ["join", link.as_str().unwrap(), "--name", "laptop", "--out", "device", "--nebula"];
+    let output = shell.run(&[&join[..], &["nowhere"]].concat()[..]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("nowhere is not there"), "{said}");
+    let output = shell.run(&[&join[..], &[&nebula]].concat()[..]);
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("refuses the configuration"), "{said}");
+
+    let update = ["update", "device", "--restart", "touch restarted"];
+    let is_restarted = || shell.place.path().join("restarted").exists();
+    let refused = || {
+        let output = shell.run(&update);
+        let said = text(&output.stderr);
+        assert!(said.contains("there is no former one to go back to"), "{said}");
+        assert_eq!((output.status.code(), applied(&shell)), (Some(1), Value::Null));
+        assert!(!is_restarted());
+    };
+    refused();
+    refused();
+    // Another one, which is refused as well, has nothing to go back to either.
+    shell.json("nodes set office laptop --groups sales", &[]);
+    refused();
+    shell.file("accepts", "");
+    let output = shell.run(&update);
+    assert_eq!((output.status.code(), applied(&shell)), (Some(11), 2.into()));
+    assert!(is_restarted());
+}
+
+#[test]
+fn a_nebula_for_one_round_is_to_be_there_and_is_not_kept() {
+    let shell = Shell::new();
+    join(&shell);
+    let nebula = fake_nebula(&shell);
+    shell.file("accepts", "");
+    let said = shell.fails(1, "update device --nebula nowhere");
+    assert!(said.contains("nowhere is not there"), "{said}");
+    let said = shell.fails(1, "update device --nebula /bin/false");
+    assert!(said.contains("does not answer as a release of nebula does"), "{said}");
+    // A round that changes what is kept.
+    let list = format!(r#"[{{"url": "{}"}}]"#, shell.url);
+    shell.file("servers.json", &list);
+    shell.json("servers set --servers @servers.json", &[]);
+    assert_eq!(round(&shell, &format!("{UPDATE} --nebula {nebula}")).0, Some(0));
+    let known = file(&shell, "node.json");
+    assert_eq!(known["local"]["nebula"], Value::Null);
+    assert!(known["serial"].as_i64() > Some(0), "{known}");
+}
+
+#[test]
+fn while_another_uses_the_directory_nothing_is_done_and_no_choice_is_lost() {
+    let shell = Shell::new();
+    join(&shell);
+    let link = shell.json("join-tokens create office --name more", &[])["link"].clone();
+    let again = format!("join {} --name laptop --out device", link.as_str().unwrap());
+    let lock = std::fs::File::open(shell.place.path().join("device/lock")).unwrap();
+    lock.lock().unwrap();
+    let said = "is in use by an agent or another command; nothing to do\n";
+    assert!(shell.says(&again).ends_with(said));
+    let (code, printed) = round(&shell, UPDATE);
+    assert!(code == Some(12) && printed.ends_with(said), "{printed}");
+    for choice in ["--tun-device x", "--allow-sshd", "--nebula x", "--endpoint 192.0.2.1:4242"] {
+        let refused = shell.fails(1, &format!("{again} {choice}"));
+        assert!(refused.contains("stop the agent to change this"), "{choice}: {refused}");
+    }
 }

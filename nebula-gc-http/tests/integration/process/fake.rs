@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use nebula_gc_http::process::{
-    Applied, ApplyError, Configuration, Failure, FindError, Nebula, Place, Release, Restart, State,
-    Supervisor, TestError, Times,
+    Applied, ApplyError, Configuration, Ended, Failure, FindError, Nebula, Place, Release, Restart,
+    State, Supervisor, TestError, Times,
 };
 use tempfile::TempDir;
 
@@ -183,6 +183,32 @@ async fn one_that_dies_again_and_again_is_waited_for_longer() {
     fake.becomes(ACTIVE);
     state.wait_for(|state| matches!(state, State::Running(_))).await.unwrap();
     supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn why_one_ended_is_its_own_last_error() {
+    let vanished = "say error 'Error while reading outbound packet'; exit 2";
+    let panics = "say error earlier; printf 'panic: a fault\\n\\ngoroutine 1 [running]:\\nmain.main()\\n' >&2; exit 2";
+    let ended = |code, line: &str| {
+        let ended = Ended { code: Some(code), signal: None };
+        Failure::Ended { ended, line: Some(line.to_owned()) }
+    };
+    let of_another =
+        "echo 'time=t level=error msg=\"Invalid certificate from host\" udpAddr=192.0.2.1:1'";
+    for (end, expected) in [
+        (vanished.to_owned(), Failure::DeviceVanished),
+        (panics.to_owned(), ended(2, "panic: a fault")),
+        (format!("say error 'No such thing'; {of_another}; exit 1"), ended(1, "No such thing")),
+    ] {
+        let fake = Fake::new(&format!("{ACTIVE}sleep 0.2; {end}"));
+        let supervisor = fake.start(short());
+        let mut state = supervisor.state();
+        assert_eq!(apply(&supervisor, 1).await, Ok(Applied::Started));
+        let waiting = state.wait_for(|state| matches!(state, State::Waiting { .. })).await;
+        let State::Waiting { failure, .. } = waiting.unwrap().clone() else { unreachable!() };
+        assert_eq!(failure, expected);
+        supervisor.stop().await;
+    }
 }
 
 #[tokio::test]
