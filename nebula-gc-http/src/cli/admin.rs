@@ -130,8 +130,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let operations = operation::all();
     let operation = operations.iter().find(|it| it.id == entry.operation);
     let operation = operation.ok_or("the API's document lacks this operation")?;
-    let (request, name) = match fields::request(operation, in_verb) {
-        Ok(request) => (request, names::requested_node(operation, in_verb)),
+    let (request, wanted) = match fields::request(operation, in_verb) {
+        Ok(request) => (request, names::wanted(operation, in_verb)),
         Err(reason) => {
             terminal::warn(&reason.to_string());
             return Ok(ExitCode::from(USAGE));
@@ -150,11 +150,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let request = match name {
-            None => request,
-            Some(named) => {
-                let id = named.look_up(&invocation.client).await?;
-                fields::request_for(operation, in_verb, Some(&id))?
+        let request = match wanted.as_slice() {
+            [] => request,
+            wanted => {
+                let found = names::look_up(wanted, &invocation.client).await?;
+                fields::request_for(operation, in_verb, &found)?
             }
         };
         invocation.run(request).await

@@ -83,8 +83,12 @@ fn tenants(shell: &Shell) {
     // The same key makes nothing more.
     let once = "tenants create --name once --idempotency-key k1";
     assert_eq!(make(shell, once), make(shell, once));
-    assert_eq!(shell.says(&["admin", "tenants", "delete", &acme]), "");
-    let gone = shell.fails(1, &format!("admin tenants show {acme}"));
+    assert_eq!(shell.json("tenants show acme-eu", &[])["id"], acme.as_str());
+    make(shell, "tenants create --name short");
+    assert_eq!(shell.says("admin tenants delete short"), "");
+    let again = shell.fails(1, "admin tenants delete short");
+    assert!(again.contains("no tenant has the name \"short\""), "{again}");
+    let gone = shell.fails(1, "admin tenants show 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21");
     assert!(gone.starts_with("nebula-gc: ") && gone.ends_with("(not_found)\n"), "{gone}");
 }
 
@@ -107,17 +111,34 @@ fn addresses(shell: &Shell) {
     shell.json("networks create --name small --prefixes 10.9.0.0/16 --pools 10.9.0.0/24", &[]);
     let pool = make(shell, "pools create small --range 10.9.1.0/24 --position 3");
     assert_eq!(shell.json("pools show small", &[&pool])["usage"]["capacity"], 256);
+    for range in ["10.9.1.0/24", "10.9.1.0-10.9.1.255"] {
+        assert_eq!(shell.json("pools show small", &[range])["id"], pool.as_str());
+    }
     assert_eq!(
         shell.json("pools resize small --range 10.9.1.0/25", &[&pool])["usage"]["free"],
         128
     );
     let table = shell.says("admin pools list small");
     assert!(table.lines().next().unwrap().contains("CAPACITY"), "{table}");
-    let block =
-        make(shell, &format!("blocks create small --name printers --size 16 --pool {pool}"));
+    let block = make(shell, "blocks create small --name printers --size 16 --pool 10.9.1.0/25");
     assert_eq!(shell.json("blocks show small", &[&block])["name"], "printers");
     assert_eq!(shell.json("blocks list small", &[])["items"][0]["id"], block.as_str());
-    shell.says(&["admin", "blocks", "delete", "small", &block]);
+    let token = "join-tokens create small --name printers --pool";
+    for place in ["printers", &block] {
+        assert_eq!(shell.json(token, &[place])["pool"], block.as_str());
+    }
+    let twice = shell.fails(1, "admin join-tokens show small printers");
+    assert!(twice.contains("is the name of more than one join token; give the id: "), "{twice}");
+    let tokens = shell.json("join-tokens list small", &[]);
+    shell.says(&[
+        "admin",
+        "join-tokens",
+        "revoke",
+        "small",
+        tokens["items"][0]["id"].as_str().unwrap(),
+    ]);
+    shell.says("admin join-tokens revoke small printers");
+    shell.says("admin blocks delete small printers");
     let reserve =
         "reservations create small --range 10.9.0.1-10.9.0.9 --purpose nobody --note routers";
     let range = shell.json(reserve, &[])["range"].as_str().unwrap().to_owned();
@@ -137,9 +158,15 @@ fn operator_keys(shell: &Shell) {
     let with = |line: &str| format!("admin --key-file eyes.key {line}");
     let denied = shell.fails(1, &with("networks set office --mtu 1200"));
     assert!(denied.ends_with("(forbidden)\n"), "{denied}");
-    shell.says(&["admin", "operator-keys", "revoke", id]);
+    assert_eq!(shell.json("operator-keys show eyes", &[])["id"], id);
+    shell.says("admin operator-keys revoke eyes");
     let denied = shell.fails(1, &with("networks show office"));
     assert!(denied.ends_with("(unauthorized)\n"), "{denied}");
+    let acme = &shell.json("tenants show acme-eu", &[])["id"];
+    let key = "operator-keys create --name theirs --role viewer --scope tenant=acme-eu";
+    assert_eq!(&shell.json(key, &[])["scope"]["tenant"], acme);
+    let network = "networks create --name theirs --prefixes 10.44.0.0/16 --tenant acme-eu";
+    assert_eq!(&shell.json(network, &[])["tenant"], acme);
 }
 
 fn servers(shell: &Shell) {
@@ -227,7 +254,9 @@ fn a_released_device_joins_again(shell: &Shell) {
 fn nodes_are_named_by_name_or_id(shell: &Shell, node: &str) {
     let name = "01890a5d-ac96-774b-bcce-b302099a8057";
     let refused = shell.fails(1, &format!("admin nodes show office {name}"));
-    assert!(refused.contains("no node of office has the name"), "{refused}");
+    assert!(refused.ends_with("(not_found)\n"), "{refused}");
+    let refused = shell.fails(1, "admin nodes show office nobody");
+    assert!(refused.contains("no node of office has the name \"nobody\""), "{refused}");
     for called in [name, &name.to_uppercase(), "laptop"] {
         shell.json(&format!("nodes set office {node}"), &["--name", called]);
         assert_eq!(shell.json(&format!("nodes show office {called}"), &[])["id"], node);

@@ -85,9 +85,9 @@ macro_rules! commands {
 pub(super) const COMMANDS: &[Entry] = commands! {
     "tenants" "list" list_tenants TENANT, "";
     "tenants" "create" create_tenant TENANT, "--name acme";
-    "tenants" "show" read_tenant TENANT, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "tenants" "rename" rename_tenant TENANT, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --name acme-eu";
-    "tenants" "delete" delete_tenant TENANT, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "tenants" "show" read_tenant TENANT, "acme";
+    "tenants" "rename" rename_tenant TENANT, "acme --name acme-eu";
+    "tenants" "delete" delete_tenant TENANT, "acme";
 
     "networks" "list" list_networks NETWORK, "";
     "networks" "create" create_network NETWORK, "--name office --prefixes 10.42.0.0/16 --lifetime 7d";
@@ -96,21 +96,21 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "networks" "ca" read_network_ca &[], "office --out ca.crt";
     "networks" "add-ca" add_ca ACTIVE_CA, "office --certificate @ca.crt --key @ca.key";
     "networks" "cas" list_cas CA, "office";
-    "networks" "show-ca" read_ca CA, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "networks" "show-ca" read_ca CA, "office office-2";
     "networks" "renew" renew_certificates NETWORK, "office";
-    "networks" "retire-ca" retire_ca CA, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "networks" "retire-ca" retire_ca CA, "office office-1";
     "networks" "import" import_hosts &[], "office --certificates @hosts.pem --blocklist @blocked.txt --dry-run";
 
     "pools" "list" list_pools POOL, "office";
     "pools" "create" create_pool POOL, "office --range 10.42.8.0/24 --position 1";
-    "pools" "show" read_pool POOL, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "pools" "resize" resize_pool POOL, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --range 10.42.8.0/23";
-    "pools" "delete" delete_pool POOL, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "pools" "show" read_pool POOL, "office 10.42.8.0/24";
+    "pools" "resize" resize_pool POOL, "office 10.42.8.0/24 --range 10.42.8.0/23";
+    "pools" "delete" delete_pool POOL, "office 10.42.8.0/24";
 
     "blocks" "list" list_blocks BLOCK, "office";
-    "blocks" "create" create_block BLOCK, "office --name printers --pool 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --size 16";
-    "blocks" "show" read_block BLOCK, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "blocks" "delete" delete_block BLOCK, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "blocks" "create" create_block BLOCK, "office --name printers --pool 10.42.8.0/24 --size 16";
+    "blocks" "show" read_block BLOCK, "office printers";
+    "blocks" "delete" delete_block BLOCK, "office printers";
 
     "reservations" "list" list_reservations RESERVATION, "office";
     "reservations" "create" create_reservation RESERVATION, "office --range 10.42.0.1-10.42.0.9 --purpose nobody --note routers";
@@ -118,25 +118,25 @@ pub(super) const COMMANDS: &[Entry] = commands! {
 
     "operator-keys" "list" list_operator_keys KEY, "";
     "operator-keys" "create" create_operator_key KEY, "--name monitoring --role viewer --scope network=office";
-    "operator-keys" "show" read_operator_key KEY, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "operator-keys" "revoke" revoke_operator_key KEY, "01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "operator-keys" "show" read_operator_key KEY, "monitoring";
+    "operator-keys" "revoke" revoke_operator_key KEY, "monitoring";
 
     "join-tokens" "list" list_join_tokens TOKEN, "office";
     "join-tokens" "create" create_join_token TOKEN, "office --name laptops --uses 20 --groups laptop --expires-in 2d --qr";
-    "join-tokens" "show" read_join_token TOKEN, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "join-tokens" "revoke" revoke_join_token TOKEN, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "join-tokens" "show" read_join_token TOKEN, "office laptops";
+    "join-tokens" "revoke" revoke_join_token TOKEN, "office laptops";
 
     "nodes" "list" list_nodes NODE, "office --state active --group laptop";
-    "nodes" "show" read_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "nodes" "set" change_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --name build-2 --groups build,ci";
-    "nodes" "suspend" suspend_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --reason repair";
-    "nodes" "revoke" revoke_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --reason stolen";
-    "nodes" "reinstate" reinstate_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "nodes" "delete" release_node NODE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "nodes" "rotate-token" rotate_node_token &["nodeToken"], "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
-    "nodes" "certificates" list_node_certificates CERTIFICATE, "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21";
+    "nodes" "show" read_node NODE, "office laptop-1";
+    "nodes" "set" change_node NODE, "office build-1 --name build-2 --groups build,ci";
+    "nodes" "suspend" suspend_node NODE, "office laptop-1 --reason repair";
+    "nodes" "revoke" revoke_node NODE, "office laptop-2 --reason stolen";
+    "nodes" "reinstate" reinstate_node NODE, "office laptop-1";
+    "nodes" "delete" release_node NODE, "office laptop-2";
+    "nodes" "rotate-token" rotate_node_token &["nodeToken"], "office laptop-1";
+    "nodes" "certificates" list_node_certificates CERTIFICATE, "office laptop-1";
     "nodes" "unapplied" list_unapplied_nodes NODE, "office 7 --wait";
-    "nodes" "bundle" fetch_node_bundle &[], "office 01936d2e-6c2f-7a30-9c5e-0b8f4a1d7e21 --out laptop.zip";
+    "nodes" "bundle" fetch_node_bundle &[], "office laptop-1 --out laptop.zip";
 
     "blocklist" "list" list_blocklist BLOCKED, "office";
     "blocklist" "add" add_to_blocklist &[], "office --fingerprints c99d4e650533b92061b09918e838a5a0a6aaee21eed1d12fd937682865936c72";

@@ -8,10 +8,9 @@ use clap::{Arg, ArgAction, ArgMatches};
 use nebula_gc_http::client::Request;
 use serde_json::{Map, Value, json};
 
+use super::names::{self, Found};
 use super::operation::{Field, Kind, Operation, Place};
 
-/// The parameter or field that names a node.
-pub(super) const NODE: &str = "node";
 const UNSET: &str = "unset";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IF_MATCH: &str = "If-Match";
@@ -46,27 +45,23 @@ pub(super) fn is_flag(field: &Field) -> bool {
 
 /// The request that the arguments make.
 pub(super) fn request(operation: &Operation, matches: &ArgMatches) -> Result<Request, String> {
-    request_for(operation, matches, None)
+    request_for(operation, matches, &Found::new())
 }
 
-/// As [`request`], with this id in place of the node's name.
+/// As [`request`], with these ids in place of names.
 pub(super) fn request_for(
     operation: &Operation,
     matches: &ArgMatches,
-    node: Option<&str>,
+    found: &Found,
 ) -> Result<Request, String> {
     let mut in_path = vec![];
     let mut body = Map::new();
     let mut query = vec![];
     let unset: Vec<&String> =
         matches.try_get_many(UNSET).ok().flatten().into_iter().flatten().collect();
-    let node = node.map(str::to_owned);
     for field in operation.fields.iter().filter(|field| is_flag(field)) {
         let values: Vec<&String> = matches.get_many(&field.name).into_iter().flatten().collect();
-        let values = match &node {
-            Some(id) if field.name == NODE && !values.is_empty() => vec![id],
-            _ => values,
-        };
+        let values = found.get(&field.name).map_or(values, |id| vec![id]);
         let Some(first) = values.first() else {
             if unset.iter().any(|name| **name == flag(field)) {
                 body.insert(field.name.clone(), Value::Null);
@@ -165,8 +160,10 @@ fn argument(field: &Field) -> Arg {
             "Identifies this request when it is sent again; default: a new one".to_owned()
         }
         IF_MATCH => "Fail unless the ETag, which `show` prints, is still this one".to_owned(),
-        NODE if field.place == Place::Path => "Its name or id".to_owned(),
-        NODE => format!("{}: its name or id", field.help),
+        _ if let Some(hint) = names::hint(field) => match field.place {
+            Place::Path => format!("Its {hint}"),
+            _ => format!("{}: its {hint}", field.help),
+        },
         _ if field.place == Place::Path && field.help.is_empty() => "Its id".to_owned(),
         _ => [field.help.as_str(), &hint].concat().trim_start_matches("; ").to_owned(),
     };

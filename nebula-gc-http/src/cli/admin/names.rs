@@ -1,59 +1,258 @@
-//! Finds the ids of nodes, which the API takes, by their names.
+//! Finds the ids that the API takes by the names that people know.
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::ArgMatches;
+use ipnet::IpNet;
 use nebula_gc_http::client::{Client, ClientError, Request};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::fields::NODE;
-use super::operation::{Operation, Place};
+use super::operation::{Field, Operation, Place};
 
-/// A node by its name or id.
-pub(super) struct NodeName {
-    network: String,
-    name: String,
+/// A parameter or field of the API that takes an id, for which commands take a name, too.
+#[derive(Debug)]
+pub(super) struct Named {
+    field: &'static str,
+    /// What it is called in messages.
+    noun: &'static str,
+    /// Where such things are listed; below their network, if they are of one.
+    list: &'static str,
+    is_in_network: bool,
+    /// The field of the list by which people know one, and how a help text calls it.
+    known_by: (&'static str, &'static str),
 }
 
-/// The node that a command names, if it names one.
-pub(super) fn requested_node(operation: &Operation, matches: &ArgMatches) -> Option<NodeName> {
-    let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
-    if ![Place::Path, Place::Body].iter().any(|place| operation.has(*place, NODE)) {
-        return None;
+const NAMED: &[Named] = &[
+    Named::of_a_network("node", "node", "nodes"),
+    Named::of_a_network("block", "block", "blocks"),
+    Named::of_a_network("joinToken", "join token", "join-tokens"),
+    Named::of_a_network("ca", "CA", "cas"),
+    Named { known_by: ("range", "range"), ..Named::of_a_network("pool", "pool", "pools") },
+    Named { is_in_network: false, ..Named::of_a_network("tenant", "tenant", "tenants") },
+    Named {
+        is_in_network: false,
+        ..Named::of_a_network("operatorKey", "operator key", "operator-keys")
+    },
+];
+/// The field that may name a tenant as `tenant=NAME`.
+const SCOPE: &str = "scope";
+const OF_TENANT: &str = "tenant=";
+
+impl Named {
+    const fn of_a_network(field: &'static str, noun: &'static str, list: &'static str) -> Self {
+        Self { field, noun, list, is_in_network: true, known_by: ("name", "name") }
     }
-    let (network, name) = (text("network")?, text(NODE)?);
-    Some(NodeName { network, name })
 }
 
-impl NodeName {
+/// What the help says of a field that takes a name: "name or id".
+pub(super) fn hint(field: &Field) -> Option<String> {
+    named(field).map(|named| format!("{} or id", named.known_by.1))
+}
+
+fn named(field: &Field) -> Option<&'static Named> {
+    // A new network's CA is one to make.
+    let is_name = match field.place {
+        Place::Path => true,
+        Place::Body => field.name != "ca",
+        Place::Query | Place::Header => false,
+    };
+    NAMED.iter().find(|named| is_name && named.field == field.name)
+}
+
+/// Something that a command names.
+pub(super) struct Wanted {
+    field: String,
+    named: &'static Named,
+    network: Option<String>,
+    text: String,
+}
+
+/// What a command names.
+pub(super) fn wanted(operation: &Operation, matches: &ArgMatches) -> Vec<Wanted> {
+    let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
+    let network = text("network");
+    let of_field = |field: &Field| {
+        let given = text(&field.name)?;
+        let (named, text) = match named(field) {
+            Some(named) => (named, given),
+            None if field.name == SCOPE => {
+                let tenant = NAMED.iter().find(|named| named.field == "tenant")?;
+                (tenant, given.strip_prefix(OF_TENANT)?.to_owned())
+            }
+            None => return None,
+        };
+        let network = network.clone().filter(|_| named.is_in_network);
+        (network.is_some() == named.is_in_network).then(|| Wanted {
+            field: field.name.clone(),
+            named,
+            network,
+            text,
+        })
+    };
+    operation.fields.iter().filter_map(of_field).collect()
+}
+
+/// The values of the fields whose names were looked up.
+pub(super) type Found = BTreeMap<String, String>;
+
+/// Finds the ids of all that is wanted.
+pub(super) async fn look_up(wanted: &[Wanted], client: &Client) -> Result<Found, Box<dyn Error>> {
+    let mut found = Found::new();
+    for one in wanted {
+        let id = one.look_up(client).await?;
+        let value = if one.field == SCOPE { format!("{OF_TENANT}{id}") } else { id };
+        found.insert(one.field.clone(), value);
+    }
+    Ok(found)
+}
+
+impl Wanted {
     /// Whether it has the form of an id; a name may have it, too.
     fn may_be_id(&self) -> bool {
-        Uuid::parse_str(&self.name).is_ok_and(|id| id.to_string() == self.name)
+        Uuid::parse_str(&self.text).is_ok_and(|id| id.to_string() == self.text)
     }
 
-    /// The node's id. Ids are looked up before names, which are unique among the nodes that are not
-    /// released.
-    pub(super) async fn look_up(&self, client: &Client) -> Result<String, Box<dyn Error>> {
-        let path = format!("/networks/{}/nodes", Request::segment(&self.network));
-        if self.may_be_id() {
-            let one = Request::get(&format!("{path}/{}", Request::segment(&self.name)));
-            match client.send(one).await {
-                Err(ClientError::Refused { problem, .. }) if problem.status == 404 => {}
-                found => {
-                    found?;
-                    return Ok(self.name.clone());
-                }
-            }
+    fn path(&self, list: &str) -> String {
+        match &self.network {
+            Some(network) => format!("/networks/{}/{list}", Request::segment(network)),
+            None => format!("/{list}"),
         }
-        let mut pages = client.pages(Request::get(&path).query("namePrefix", self.name.clone()));
-        while let Some(nodes) = pages.next().await? {
-            let has_name = |node: &&Value| node["name"] == self.name && node["state"] != "released";
-            if let Some(id) = nodes.iter().find(has_name).and_then(|node| node["id"].as_str()) {
-                return Ok(id.to_owned());
-            }
+    }
+
+    /// The id. Ids are looked up before names.
+    async fn look_up(&self, client: &Client) -> Result<String, Box<dyn Error>> {
+        if self.may_be_id() && self.is_there(client).await? {
+            return Ok(self.text.clone());
         }
-        let Self { network, name } = self;
-        Err(format!("node: no node of {network} has the name {name:?}; list them with `nodes list`, and name released ones by id").into())
+        let mut found = self.search(client, self.named.list, self.named.known_by.0).await?;
+        if self.named.field == "pool" && found.is_empty() {
+            found = self.search(client, "blocks", "name").await?;
+        }
+        match found.as_slice() {
+            [id] => Ok(id.clone()),
+            // The server says what is wrong with an id.
+            [] if self.may_be_id() => Ok(self.text.clone()),
+            [] => Err(self.missing().into()),
+            ids => Err(self.ambiguous(ids).into()),
+        }
+    }
+
+    async fn is_there(&self, client: &Client) -> Result<bool, ClientError> {
+        let path = format!("{}/{}", self.path(self.named.list), Request::segment(&self.text));
+        match client.send(Request::get(&path)).await {
+            Err(ClientError::Refused { problem, .. }) if problem.status == 404 => Ok(false),
+            found => found.map(|_| true),
+        }
+    }
+
+    /// The ids of those that are known by the text, and have not ended.
+    async fn search(
+        &self,
+        client: &Client,
+        list: &str,
+        known_by: &str,
+    ) -> Result<Vec<String>, Box<dyn Error>> {
+        let mut request = Request::get(&self.path(list)).query("limit", "500");
+        if list == "nodes" {
+            request = request.query("namePrefix", self.text.clone());
+        }
+        let mut pages = client.pages(request);
+        let mut found = vec![];
+        while let Some(items) = pages.next().await? {
+            let is_meant = |item: &&Value| {
+                let known = item[known_by].as_str().unwrap_or_default();
+                (known == self.text || known_by == "range" && is_range(&self.text, known))
+                    && !has_ended(item)
+            };
+            let ids = items.iter().filter(is_meant).filter_map(|item| item["id"].as_str());
+            found.extend(ids.map(str::to_owned));
+        }
+        Ok(found)
+    }
+
+    fn missing(&self) -> String {
+        let Self { field, named: Named { noun, list, known_by: (_, known_by), .. }, text, .. } =
+            self;
+        let of = self.network.as_ref().map(|network| format!(" of {network}")).unwrap_or_default();
+        let group = if *list == "cas" { "networks cas".to_owned() } else { format!("{list} list") };
+        format!(
+            "{field}: no {noun}{of} has the {known_by} {text:?}; list them with `{group}`, and give the \
+             id of one that has ended"
+        )
+    }
+
+    fn ambiguous(&self, ids: &[String]) -> String {
+        let Self { field, named: Named { noun, .. }, text, .. } = self;
+        format!(
+            "{field}: {text:?} is the name of more than one {noun}; give the id: {}",
+            ids.join(", ")
+        )
+    }
+}
+
+/// Whether a name is free for another one again.
+fn has_ended(item: &Value) -> bool {
+    item["revokedAt"].is_string() || item["state"] == "released"
+}
+
+/// Whether a text is another way to write a range: as its prefix, with all its addresses or those that
+/// nodes can have.
+fn is_range(text: &str, range: &str) -> bool {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let Some(prefix) = text.parse().ok().or_else(address) else { return false };
+    let ends = (prefix.network(), prefix.broadcast());
+    [Some(ends), usable(&prefix)]
+        .into_iter()
+        .flatten()
+        .any(|(first, last)| format!("{first}-{last}") == range)
+}
+
+/// The first and last address that nodes can have.
+fn usable(prefix: &IpNet) -> Option<(IpAddr, IpAddr)> {
+    let (first, last) = match prefix {
+        IpNet::V4(v4) if v4.prefix_len() < 31 => {
+            let [first, last] = [v4.network(), v4.broadcast()].map(u32::from);
+            (
+                Ipv4Addr::from(first.checked_add(1)?).into(),
+                Ipv4Addr::from(last.checked_sub(1)?).into(),
+            )
+        }
+        IpNet::V6(v6) if v6.prefix_len() < 127 => {
+            let first = u128::from(v6.network()).checked_add(1)?;
+            (Ipv6Addr::from(first).into(), v6.broadcast().into())
+        }
+        IpNet::V4(_) | IpNet::V6(_) => return None,
+    };
+    Some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_known_by_its_prefix_too() {
+        for (text, range) in [
+            ("10.42.8.0/24", "10.42.8.1-10.42.8.254"),
+            ("10.42.8.0/24", "10.42.8.0-10.42.8.255"),
+            ("10.42.8.0/31", "10.42.8.0-10.42.8.1"),
+            ("10.42.8.7/32", "10.42.8.7-10.42.8.7"),
+            ("10.42.8.7", "10.42.8.7-10.42.8.7"),
+            ("fd00::/64", "fd00::1-fd00::ffff:ffff:ffff:ffff"),
+        ] {
+            assert!(is_range(text, range), "{text} {range}");
+        }
+        for (text, range) in [
+            ("10.42.0.0/16", "10.42.8.1-10.42.8.254"),
+            ("10.42.8.0/24", "10.42.8.1-10.42.8.253"),
+            ("10.42.8.0/24", "10.42.8.2-10.42.8.254"),
+            ("10.42.8.1", "10.42.8.1-10.42.8.254"),
+            ("", "10.42.8.1-10.42.8.254"),
+        ] {
+            assert!(!is_range(text, range), "{text} {range}");
+        }
     }
 }

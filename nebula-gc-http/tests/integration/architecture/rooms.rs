@@ -51,7 +51,7 @@ signers | CA keys held elsewhere | nebula-gc-http/src/signers | values, pki
 secret | bearer secrets, sealing | nebula-gc-http/src/secret | values
 agent | keeps a machine's nodes | nebula-gc-http/src/agent | client, process, wire, values, bundle, pki
 client | asks a server over HTTP | nebula-gc-http/src/client | wire, values
-process | runs one Nebula | nebula-gc-http/src/process | values, pki
+process | runs one Nebula | nebula-gc-http/src/process | values, bundle, pki
 wire | the native API's types in JSON | nebula-gc-http/src/wire | values
 values | errors, ids, names | nebula-gc-http/src/, nebula-gc-http/src/server_list | \
     leases, addresses, bundle, pki
