@@ -79,6 +79,7 @@ pub(crate) async fn enroll(service: &Service, network: usize, node: usize) -> Ou
         public_key: PublicKey::from_raw(Curve::Curve25519, &key(network, node))?,
         token: Bearer::from_device(&token(network, node))?,
         device: Some(DeviceId::new(node_name(node))?),
+        user: None,
         groups: None,
         lighthouse: None,
         relay: None,

@@ -83,7 +83,7 @@ pub use self::text::shell_word;
 pub use self::{
     error::Error,
     id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId},
-    names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason},
+    names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason, UserName},
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, Change, Context, Created, Desired, DeviceEnrollment, Enrolled,

@@ -90,6 +90,8 @@ text_types! {
     Label: id(Name);
     /// Why an operator keeps a node out: 1 to 1000 characters, none of them a control character.
     StateReason: reason(Reason);
+    /// To whom nodes belong: 1 to 128 characters, none of them invisible or a control character.
+    UserName: user(User);
 }
 
 impl NetworkRef {
@@ -120,16 +122,7 @@ pub(crate) fn key_beside(name: &str) -> Option<String> {
 
 /// Refuses a new name with invisible characters. Existing names stay.
 pub(crate) fn check_seen(field: Field, name: &str) -> Result<(), Error> {
-    let fault = if name.trim() != name {
-        Fault::OuterSpace
-    } else if folded(name).is_empty() {
-        Fault::OnlyDots
-    } else if let Some(character) = name.chars().find(|c| is_invisible(*c)) {
-        Fault::InvisibleCharacter { character }
-    } else {
-        return Ok(());
-    };
-    Err(fault.of(field))
+    seen(name).map_err(|fault| fault.of(field))
 }
 
 /// The id that a name would hide if a resource has it; trailing dots are ignored.
@@ -190,6 +183,24 @@ impl<'de> Deserialize<'de> for Groups {
 
 fn id(text: &str) -> Result<(), Fault> {
     characters(text, ID_LIMIT)
+}
+
+fn user(text: &str) -> Result<(), Fault> {
+    characters(text, ID_LIMIT)?;
+    seen(text)
+}
+
+fn seen(name: &str) -> Result<(), Fault> {
+    if name.trim() != name {
+        return Err(Fault::OuterSpace);
+    }
+    if folded(name).is_empty() {
+        return Err(Fault::OnlyDots);
+    }
+    match name.chars().find(|c| is_invisible(*c)) {
+        Some(character) => Err(Fault::InvisibleCharacter { character }),
+        None => Ok(()),
+    }
 }
 
 fn reason(text: &str) -> Result<(), Fault> {

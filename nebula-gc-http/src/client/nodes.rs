@@ -16,6 +16,8 @@ pub struct NodeQuery {
     pub state: Option<NodeState>,
     /// Only nodes whose name begins with this.
     pub name_prefix: Option<String>,
+    /// Only nodes of this user.
+    pub user: Option<String>,
     /// Only nodes in this group.
     pub group: Option<String>,
     /// Only nodes with this role.
@@ -45,6 +47,7 @@ impl Client {
         let filters = [
             ("state", state),
             ("namePrefix", which.name_prefix.as_deref()),
+            ("user", which.user.as_deref()),
             ("group", which.group.as_deref()),
             ("role", role),
             ("notAppliedRevision", revision.as_deref()),

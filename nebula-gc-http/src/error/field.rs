@@ -82,6 +82,7 @@ words! {
     SilenceSeconds = "silenceSeconds",
     Size = "size",
     Tenants = "tenants",
+    User = "user",
     Uses = "uses",
     Versions = "versions",
     }

@@ -224,6 +224,7 @@ fn take_over_part(
 /// Writes a host's node and its certificates, as they are.
 fn enter(work: &mut Work<'_>, newcomer: &Newcomer) -> Result<(), Error> {
     let Newcomer { node, assignments, certificates, former } = newcomer;
+    let node = &Node { user: work.principal.user(), ..node.clone() };
     node::insert(work.tx, node)?;
     for (verified, is_former) in with(certificates, false).chain(with(former, true)) {
         let issued = Issued {

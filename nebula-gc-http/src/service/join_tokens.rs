@@ -14,7 +14,7 @@ use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
-use crate::{Error, Groups, JoinTokenId, Label, NetworkRef, NodeName};
+use crate::{Error, Groups, JoinTokenId, Label, NetworkRef, NodeName, UserName};
 
 /// A join token to be made.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct NewJoinToken {
     pub lighthouse: bool,
     /// The pool or block its nodes get their addresses from.
     pub pool: Option<PoolId>,
+    /// To whom its nodes belong; the maker's key's name where left out.
+    pub user: Option<UserName>,
 }
 
 /// When something ends.
@@ -138,6 +140,10 @@ impl Service {
                         relay: request.relay,
                         lighthouse: request.lighthouse,
                         pool: request.pool,
+                        user: match &request.user {
+                            Some(user) => user.to_string(),
+                            None => work.principal.user(),
+                        },
                         created_at: work.now,
                         revoked_at: None,
                     };
@@ -145,7 +151,7 @@ impl Service {
                     join_token::insert(work.tx, &token, &hashed)?;
                     work.record(Entry {
                         network: Some(network.id),
-                        detail: json!({"name": token.name, "uses": token.uses}),
+                        detail: json!({"name": token.name, "uses": token.uses, "user": token.user}),
                         ..Entry::new("join_token.created", token.id.as_bytes())
                     })?;
                     Ok((*token.id.as_bytes(), token, Some(secret)))

@@ -11,7 +11,7 @@ use crate::names::{check_seen, hidden_id};
 use crate::store::former_key;
 use crate::store::network::Network;
 use crate::store::node::{self, Node};
-use crate::{Error, Groups, NodeId, NodeName};
+use crate::{Error, Groups, NodeId, NodeName, UserName};
 
 /// A field of a change, which may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +30,8 @@ pub struct NodeChange {
     pub name: Change<NodeName>,
     /// Its public key, on the network's curve.
     pub public_key: Change<PublicKey>,
+    /// To whom it belongs.
+    pub user: Change<UserName>,
     /// Its groups.
     pub groups: Change<Groups>,
     /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
@@ -46,6 +48,9 @@ impl NodeChange {
         let mut node = Node { generation: former.generation.next(), ..former.clone() };
         if let Change::Set(name) = &self.name {
             node.name = name.clone().into();
+        }
+        if let Change::Set(user) = &self.user {
+            node.user = user.clone().into();
         }
         if let Change::Set(key) = &self.public_key
             && key.as_bytes() != former.public_key

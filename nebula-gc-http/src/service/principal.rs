@@ -123,6 +123,17 @@ impl Principal {
         }
     }
 
+    /// To whom nodes belong that it lets in, unless it says another: whom its token names, or its
+    /// key's name.
+    pub(crate) fn user(&self) -> String {
+        match self {
+            Self::OperatorKey(key) => key.name.clone(),
+            Self::JoinToken { token, .. } => token.user.clone(),
+            Self::Node(node) => node.user.clone(),
+            Self::Local => "local".to_owned(),
+        }
+    }
+
     /// From when it is worth nothing, in seconds since the Unix epoch.
     pub(super) fn ends_at(&self) -> i64 {
         match self {

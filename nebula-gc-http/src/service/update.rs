@@ -67,6 +67,7 @@ impl Update {
         let lighthouse = note("lighthouse", former.lighthouse != node.lighthouse);
         let relay = note("relay", former.relay != node.relay);
         note("mtu", former.mtu != node.mtu);
+        note("user", former.user != node.user);
         let ends_token = note("node_token", former.is_native() && !node.is_native());
         if changed.is_empty() {
             return Err(current);

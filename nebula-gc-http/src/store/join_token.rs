@@ -33,6 +33,8 @@ pub struct JoinToken {
     pub lighthouse: bool,
     /// The pool or block that nodes get their addresses from.
     pub pool: Option<PoolId>,
+    /// To whom nodes that join with it belong; empty for a token from before there were users.
+    pub user: String,
     /// When it was made, in seconds since the Unix epoch.
     pub created_at: i64,
     /// When it was revoked.
@@ -43,7 +45,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, network, name, uses, used, expires_at, name_pattern, groups, relay, lighthouse, \
-             pool, created_at, revoked_at FROM gc_join_token ",
+             pool, created_at, revoked_at, user_name FROM gc_join_token ",
             $rest
         )
     };
@@ -82,6 +84,7 @@ fn read(row: &Row) -> Result<JoinToken, Error> {
         pool: columns.optional_array()?.map(PoolId::from),
         created_at: columns.integer()?,
         revoked_at: columns.optional_integer()?,
+        user: columns.text()?.to_owned(),
     })
 }
 
@@ -93,8 +96,8 @@ pub(crate) fn insert(
     let groups = serde_json::to_string(&token.groups).map_err(super::unwritable)?;
     Ok(tx.queue(
         "INSERT INTO gc_join_token (id, network, name, hash_key, hash, uses, used, expires_at, name_pattern, \
-         groups, relay, lighthouse, pool, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         groups, relay, lighthouse, pool, created_at, user_name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         &[
             token.id.as_bytes().into(),
             token.network.as_bytes().into(),
@@ -110,6 +113,7 @@ pub(crate) fn insert(
             i64::from(token.lighthouse).into(),
             token.pool.as_ref().map(|pool| pool.as_bytes()).into(),
             token.created_at.into(),
+            (&token.user).into(),
         ],
     )?)
 }

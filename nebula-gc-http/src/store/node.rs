@@ -37,6 +37,8 @@ pub(crate) struct Node {
     /// the node are queued by it.
     pub(crate) device: String,
     pub(crate) name: String,
+    /// To whom it belongs; empty for one that came before there were users.
+    pub(crate) user: String,
     /// On the network's curve.
     pub(crate) public_key: Vec<u8>,
     pub(crate) state: NodeState,
@@ -88,7 +90,7 @@ macro_rules! select {
         concat!(
             "SELECT id, network, device, name, public_key, state, state_reason, groups, lighthouse, relay, \
              mtu, pool, token_key, token_hash, join_token, generation, applied_revision, \
-             applied_generation, reported_at, changes, created_at, seen_at, key_until FROM gc_node ",
+             applied_generation, reported_at, changes, created_at, seen_at, key_until, user_name FROM gc_node ",
             $rest
         )
     };
@@ -143,6 +145,7 @@ fn read(row: &Row) -> Result<Node, Error> {
         created_at: columns.integer()?,
         seen_at: columns.optional_integer()?,
         key_until: columns.optional_integer()?,
+        user: columns.text()?.to_owned(),
     })
 }
 

@@ -16,6 +16,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 8, oldest: 6, sql: VERSION_8 },
         Migration { version: 9, oldest: 6, sql: VERSION_9 },
         Migration { version: 10, oldest: 6, sql: VERSION_10 },
+        Migration { version: 11, oldest: 6, sql: VERSION_11 },
     ],
 };
 
@@ -354,4 +355,12 @@ CREATE TABLE gc_report (
     receipt_key BIGINT,
     details TEXT NOT NULL
 ) {clustered};
+";
+
+/// To whom a node belongs, and the nodes of a join token: `user` is a word of SQL. Empty for those from
+/// before.
+const VERSION_11: &str = "
+ALTER TABLE gc_node ADD COLUMN user_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE gc_join_token ADD COLUMN user_name TEXT NOT NULL DEFAULT '';
+CREATE INDEX gc_node_user ON gc_node (network, user_name, id);
 ";

@@ -48,6 +48,14 @@ pub struct EnrollmentBody {
         schema(value_type = String, required = false, min_length = 1, max_length = 128)
     )]
     pub device: Option<String>,
+    /// To whom the node belongs, with an operator key only: 1 to 128 characters. Default: whom the join
+    /// token names, or the operator key's name.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "server",
+        schema(value_type = String, required = false, min_length = 1, max_length = 128)
+    )]
+    pub user: Option<String>,
     /// Default: those of the join token.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(

@@ -36,6 +36,10 @@ pub struct JoinToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub pool: Option<String>,
+    /// To whom nodes that join with it belong; empty for a token from before there were users.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required = true))]
+    pub user: String,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was revoked.
@@ -103,4 +107,9 @@ pub struct NewJoinTokenBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub pool: Option<String>,
+    /// To whom nodes that join with it belong: 1 to 128 characters. Default: the name of the operator key
+    /// that makes the token.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
+    pub user: Option<String>,
 }

@@ -25,6 +25,10 @@ pub struct Node {
     pub device: String,
     /// Its name.
     pub name: String,
+    /// To whom it belongs; empty for a node that came before there were users.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required = true))]
+    pub user: String,
     /// `active`, `suspended`, `revoked` or `released`.
     pub state: String,
     /// Why it is in that state.
@@ -230,6 +234,10 @@ pub struct NodeChangeBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 253))]
     pub name: Option<String>,
+    /// To whom it belongs: 1 to 128 characters.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
+    pub user: Option<String>,
     /// All its groups; none of them may be `any`.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Vec<String>, required = false, max_items = 64))]

@@ -58,13 +58,14 @@ fn body(operation: &str) -> Value {
         }
         "create_join_token" => json!({
             "name": "x", "uses": 1, "expiresAt": "2027-02-01T00:00:00Z", "expiresInSeconds": 1,
-            "namePattern": "x*", "groups": ["x"], "relay": true, "lighthouse": true, "pool": ID
+            "namePattern": "x*", "groups": ["x"], "relay": true, "lighthouse": true, "pool": ID, "user": "x"
         }),
         "enroll_node" => {
             let mut body = enrollment("x");
             body["network"] = json!("demo");
             body["device"] = json!("x");
             body["formerNodeToken"] = enrollment("x")["nodeToken"].clone();
+            body["user"] = json!("x");
             body["groups"] = json!(["x"]);
             body["lighthouse"] = json!({"endpoint": "192.0.2.1:4242"});
             body["relay"] = json!(true);
@@ -72,7 +73,7 @@ fn body(operation: &str) -> Value {
             body
         }
         "change_node" => json!({
-            "name": "x", "groups": ["x"], "lighthouse": {"endpoint": "192.0.2.1:4242"},
+            "name": "x", "user": "x", "groups": ["x"], "lighthouse": {"endpoint": "192.0.2.1:4242"},
             "relay": true, "mtu": 1400
         }),
         "set_servers" => json!({"servers": [{"url": "https://a.example", "pin": "A".repeat(43)}]}),

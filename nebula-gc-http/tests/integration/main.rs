@@ -57,5 +57,6 @@ mod signers;
 mod tls;
 mod updating;
 mod upkeep;
+mod users;
 mod verifying;
 mod version_1;

@@ -73,6 +73,7 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Problem> {
             .map(|token| Bearer::from_field(token.expose(), Field::FormerNodeToken))
             .transpose()?,
         device: read_some("device", body.device)?,
+        user: read_some("user", body.user)?,
         groups: read_some("groups", body.groups)?,
         lighthouse: body.lighthouse.as_ref().map(endpoint).transpose()?,
         relay: body.relay,

@@ -46,6 +46,7 @@ impl From<JoinToken> for JoinTokenView {
             relay: token.relay,
             lighthouse: token.lighthouse,
             pool: token.pool.map(|pool| pool.to_string()),
+            user: token.user,
             created_at: Timestamp(token.created_at),
             revoked_at: token.revoked_at.map(Timestamp),
             secret: None,
@@ -115,6 +116,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
     let name_pattern = read_some("namePattern", body.name_pattern)?;
     let groups = read_some("groups", body.groups)?.unwrap_or_default();
     let pool = read_some("pool", body.pool)?.map(|Uuid(id)| PoolId(id));
+    let user = read_some("user", body.user)?;
     let expires = match (body.expires_at, body.expires_in_seconds) {
         (None, None) => Expiry::In(LIFETIME),
         (Some(Timestamp(at)), None) => Expiry::At(at),
@@ -133,6 +135,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
         relay: body.relay.unwrap_or(false),
         lighthouse: body.lighthouse.unwrap_or(false),
         pool,
+        user,
     })
 }
 

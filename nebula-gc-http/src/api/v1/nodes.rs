@@ -82,6 +82,7 @@ fn change(body: NodeChangeBody) -> Result<NodeChange, Problem> {
     };
     Ok(NodeChange {
         name: set(read_some("name", body.name)?),
+        user: set(read_some("user", body.user)?),
         groups: set(read_some("groups", body.groups)?),
         lighthouse,
         relay: set(body.relay),

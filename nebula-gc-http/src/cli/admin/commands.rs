@@ -122,11 +122,11 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "operator-keys" "revoke" revoke_operator_key KEY, "monitoring";
 
     "join-tokens" "list" list_join_tokens TOKEN, "office";
-    "join-tokens" "create" create_join_token TOKEN, "office --name laptops --uses 20 --groups laptop --expires-in 2d --qr";
+    "join-tokens" "create" create_join_token TOKEN, "office --name laptops --uses 20 --groups laptop --user anna --expires-in 2d --qr";
     "join-tokens" "show" read_join_token TOKEN, "office laptops";
     "join-tokens" "revoke" revoke_join_token TOKEN, "office laptops";
 
-    "nodes" "list" list_nodes NODE, "office --state active --group laptop";
+    "nodes" "list" list_nodes NODE, "office --state active --group laptop --user anna";
     "nodes" "show" read_node NODE, "office laptop-1";
     "nodes" "set" change_node NODE, "office build-1 --name build-2 --groups build,ci";
     "nodes" "suspend" suspend_node NODE, "office laptop-1 --reason repair";

@@ -13,6 +13,7 @@ use crate::{Error, NodeId};
 pub(super) struct Join<'a> {
     pub(super) token: Option<&'a JoinToken>,
     groups: Vec<String>,
+    user: String,
 }
 
 impl<'a> Join<'a> {
@@ -24,7 +25,8 @@ impl<'a> Join<'a> {
         now: i64,
     ) -> Result<Self, Error> {
         let Principal::JoinToken { token, .. } = principal else {
-            return Ok(Self { token: None, groups: groups.unwrap_or_default().to_vec() });
+            let groups = groups.unwrap_or_default().to_vec();
+            return Ok(Self { token: None, groups, user: principal.user() });
         };
         check_time(token, now)?;
         if token.used >= token.uses {
@@ -33,7 +35,7 @@ impl<'a> Join<'a> {
         check_name(token, name)?;
         let asked = groups.unwrap_or(&token.groups);
         check_groups(token, asked)?;
-        Ok(Self { token: Some(token), groups: asked.to_vec() })
+        Ok(Self { token: Some(token), groups: asked.to_vec(), user: principal.user() })
     }
 
     /// A new node without anything of its own.
@@ -50,6 +52,7 @@ impl<'a> Join<'a> {
             network,
             device: id.to_string(),
             name: name.to_owned(),
+            user: self.user.clone(),
             public_key: public_key.as_bytes().to_vec(),
             state: NodeState::Active,
             state_reason: None,

@@ -8,7 +8,7 @@ use nebula_pki::key::PublicKey;
 use super::decision::Decision;
 use super::join::{Join, check_time};
 use super::succession::Former;
-use crate::error::{Conflict, Field, JoinRefusal, KeyConflict};
+use crate::error::{Conflict, Field, JoinRefusal, KeyConflict, Needs};
 use crate::secret::Bearer;
 use crate::service::networks::settings::check_mtu;
 use crate::service::node_change::{check_endpoints, check_unique};
@@ -18,7 +18,7 @@ use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
 use crate::store::node::{self, Node, NodeState};
 use crate::store::{certificate, pending};
-use crate::{DeviceId, Error, Groups, NetworkRef, NodeName};
+use crate::{DeviceId, Error, Groups, NetworkRef, NodeName, UserName};
 
 /// What a node enrols with.
 #[derive(Debug, Clone)]
@@ -38,6 +38,9 @@ pub struct Enrollment {
     /// The device's own id, where it has one: after a release it gets its addresses back by it, with
     /// an operator key or for the same public key.
     pub device: Option<DeviceId>,
+    /// To whom it belongs, as an operator says: the operator key's name where left out, and whom the
+    /// join token names with one.
+    pub user: Option<UserName>,
     /// Its groups: those of the join token where left out, and with one no others.
     pub groups: Option<Groups>,
     /// Where it is reached, as a lighthouse.
@@ -137,6 +140,9 @@ impl Enrollment {
     fn new_node(&self, shared: &Shared, join: &Join<'_>, terms: &Terms) -> Result<Node, Error> {
         let preset = join.node(terms.network.id, self.name.as_str(), &self.public_key, terms.now);
         if let Some(token) = join.token {
+            if self.user.is_some() {
+                return Err(Needs::OperatorKeyFor(Field::User).into());
+            }
             if self.lighthouse.is_some() && !token.lighthouse {
                 return Err(JoinRefusal::Role { field: Field::Lighthouse }.into());
             }
@@ -149,6 +155,7 @@ impl Enrollment {
         }
         Ok(Node {
             device: self.device.clone().map_or(preset.device, String::from),
+            user: self.user.clone().map_or(preset.user, String::from),
             lighthouse: self.lighthouse.clone(),
             relay: self.relay.unwrap_or(preset.relay),
             mtu: self.mtu,

@@ -349,6 +349,8 @@ fn new_node(
         network: network.id,
         device: id.to_string(),
         name: name.into(),
+        // Whoever takes it over.
+        user: String::new(),
         public_key: certificate.public_key().to_vec(),
         state: NodeState::Active,
         state_reason: None,

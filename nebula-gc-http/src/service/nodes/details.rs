@@ -28,6 +28,8 @@ pub struct NodeDetails {
     pub device: String,
     /// Its name in the network.
     pub name: String,
+    /// To whom it belongs; empty for one that came before there were users.
+    pub user: String,
     /// Its public key, on the network's curve.
     pub public_key: Vec<u8>,
     /// Where it stands.
@@ -139,6 +141,7 @@ impl NodeDetails {
             network: node.network,
             device: node.device,
             name: node.name,
+            user: node.user,
             public_key: node.public_key,
             state: node.state,
             state_reason: node.state_reason,

@@ -14,6 +14,8 @@ pub struct NodeFilter {
     pub state: Option<NodeState>,
     /// With a name that begins with this.
     pub name_prefix: Option<String>,
+    /// Of this user.
+    pub user: Option<String>,
     /// In this group.
     pub group: Option<String>,
     /// With this role.
@@ -111,6 +113,9 @@ fn page(
     }];
     if let Some(prefix) = &filter.name_prefix {
         conditions.push(("substr(name, 1, length(?)) = ?", prefix.into()));
+    }
+    if let Some(user) = &filter.user {
+        conditions.push(("user_name = ?", user.into()));
     }
     if let Some(group) = &group {
         conditions.push(("replace(groups, ?, '') <> groups", group.into()));

@@ -16,8 +16,8 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     let lighthouse = node.lighthouse.as_ref().map(Endpoints::to_string);
     Ok(tx.queue(
         "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, relay, mtu, \
-         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until, name_key) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until, name_key, user_name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
         &[
             node.id.as_bytes().into(),
             node.network.as_bytes().into(),
@@ -39,6 +39,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.seen_at.into(),
             node.key_until.into(),
             key_beside(&node.name).as_deref().into(),
+            (&node.user).into(),
         ],
     )?)
 }
@@ -52,8 +53,8 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
         "UPDATE gc_node SET name = $1, public_key = $2, state = $3, state_reason = $4, groups = $5, \
          lighthouse = $6, relay = $7, mtu = $8, generation = $9, \
          seen_at = CASE WHEN seen_at < $10 THEN $10 ELSE seen_at END, key_until = $11, \
-         name_key = CASE WHEN name = $1 THEN name_key ELSE $12 END, changes = changes + 1 \
-         WHERE id = $13 AND changes = $14 AND state <> 'released'",
+         name_key = CASE WHEN name = $1 THEN name_key ELSE $12 END, user_name = $13, changes = changes + 1 \
+         WHERE id = $14 AND changes = $15 AND state <> 'released'",
         &[
             (&node.name).into(),
             (&node.public_key).into(),
@@ -67,6 +68,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.seen_at.into(),
             node.key_until.into(),
             key_beside(&node.name).as_deref().into(),
+            (&node.user).into(),
             node.id.as_bytes().into(),
             node.changes.into(),
         ],

@@ -55,6 +55,7 @@ pub fn enrollment(name: &str) -> Enrollment {
         public_key: new_key(),
         token: Bearer::new_node_token().unwrap(),
         device: None,
+        user: None,
         groups: None,
         lighthouse: None,
         relay: None,
@@ -85,6 +86,7 @@ pub fn join_token(uses: i64, seconds: i64) -> NewJoinToken {
         relay: false,
         lighthouse: false,
         pool: None,
+        user: None,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::wire::{
 };
 use crate::{
     BlockReport, CaId, CertificateId, Label, NetworkRef, NodeDetails, NodeFilter, NodeId, NodeName,
-    NodePage, NodeRole, NodeState, Service,
+    NodePage, NodeRole, NodeState, Service, UserName,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -49,6 +49,9 @@ struct NodesQuery {
     /// Only nodes whose name begins with this.
     #[param(value_type = Option<String>, min_length = 1, max_length = 128)]
     name_prefix: Option<Label>,
+    /// Only nodes of this user.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 128)]
+    user: Option<UserName>,
     /// Only nodes in this group.
     #[param(value_type = Option<String>, min_length = 1, max_length = 253)]
     group: Option<NodeName>,
@@ -74,6 +77,7 @@ impl NodesQuery {
                 StateWord::Released => NodeState::Released,
             }),
             name_prefix: self.name_prefix.as_ref().map(Label::to_string),
+            user: self.user.as_ref().map(UserName::to_string),
             group: self.group.as_ref().map(NodeName::to_string),
             role: self.role.as_ref().map(|role| match role {
                 RoleWord::Lighthouse => NodeRole::Lighthouse,

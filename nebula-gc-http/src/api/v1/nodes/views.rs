@@ -19,6 +19,7 @@ impl From<NodeDetails> for NodeView {
             network: NetworkId::to_string(&node.network),
             device: node.device,
             name: node.name,
+            user: node.user,
             state: node.state.word().to_owned(),
             state_reason: node.state_reason,
             addresses: node.addresses,
