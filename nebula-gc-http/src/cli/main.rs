@@ -3,10 +3,12 @@
 mod admin;
 mod agent;
 mod arguments;
+mod completions;
 mod confirm_clock;
 mod join;
 mod leave;
 mod machine;
+mod manual;
 mod operator_key;
 mod secrets;
 mod serve;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         Some(("status", matches)) => status::run(matches),
         Some(("verify", matches)) => verify::run(matches),
         Some(("confirm-clock", matches)) => confirm_clock::run(matches),
+        Some(("completions", matches)) => completions::run(matches, command()),
+        Some(("manual", matches)) => manual::run(matches, command()),
         // clap requires one of them.
         _ => Ok(ExitCode::FAILURE),
     };
@@ -75,6 +79,7 @@ fn command() -> Command {
     Command::new("nebula-gc")
         .version(env!("CARGO_PKG_VERSION"))
         .about("The control plane for Nebula overlay networks")
+        .max_term_width(100)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::command())
@@ -88,6 +93,8 @@ fn command() -> Command {
         .subcommand(operator_key::command())
         .subcommand(verify::command())
         .subcommand(confirm_clock::command())
+        .subcommand(completions::command())
+        .subcommand(manual::command())
 }
 
 /// A time, given in seconds since the Unix epoch, in the form of RFC 3339.

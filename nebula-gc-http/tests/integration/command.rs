@@ -176,6 +176,27 @@ fn help_says_what_it_said() {
 }
 
 #[test]
+fn shells_complete_each_command_and_each_has_a_man_page() {
+    let place = tempfile::tempdir().unwrap();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = said(place.path(), &["completions", shell]);
+        for word in ["join-tokens", "confirm-clock"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let page = said(place.path(), &["manual"]);
+    assert!(page.contains(".TH nebula-gc 1") && page.contains("nebula\\-gc\\-join(1)"), "{page}");
+    assert_eq!(said(place.path(), &["manual", "--out", "man1"]), "");
+    for name in ["nebula-gc", "nebula-gc-admin-nodes-list", "nebula-gc-secrets-prune"] {
+        let page = std::fs::read_to_string(place.path().join(format!("man1/{name}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    std::fs::write(place.path().join("file"), "").unwrap();
+    let refused = failed(place.path(), &["manual", "--out", "file"]);
+    assert!(refused.starts_with("nebula-gc: file: "), "{refused}");
+}
+
+#[test]
 fn who_lost_the_operator_key_makes_another_beside_the_stopped_server() {
     let place = tempfile::tempdir().unwrap();
     let server = Server::start(place.path(), &[]);
