@@ -61,7 +61,7 @@ use hyper::header::{self, HeaderValue};
 use zeroize::Zeroizing;
 
 pub use self::backoff::Backoff;
-pub use self::call::{List, Tagged};
+pub use self::call::{List, Remaining, Tagged};
 use self::connect::Server;
 pub use self::error::{AddressFault, AnswerFault, ClientError, LinkFault, Problem};
 pub use self::link::JoinLink;

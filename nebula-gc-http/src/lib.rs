@@ -90,8 +90,8 @@ pub use self::{
         Enrollment, EventPage, Expected, Expiry, LastReport, NetworkPatch, NetworkSettings,
         NewBlock, NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails,
         NodePage, NodeReport, NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, Pace,
-        PendingOutcome, PoolAdded, PoolUsage, Reach, Renewed, Repeat, ReportDetails, Room, Rotated,
-        Servers, Service, Tag, Unapplied, Upkeep,
+        PendingOutcome, PoolAdded, PoolUsage, Reach, Remaining, Renewed, Repeat, ReportDetails,
+        Room, Rotated, Servers, Service, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

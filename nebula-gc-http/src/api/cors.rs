@@ -16,7 +16,7 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
 /// Response headers that pages may read, besides the safelisted ones.
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
-    "etag, location, nebula-generation, nebula-revision, retry-after, x-request-id",
+    "etag, location, nebula-generation, nebula-revision, nebula-unapplied, retry-after, x-request-id",
 );
 /// How long browsers cache this, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");

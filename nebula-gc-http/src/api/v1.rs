@@ -21,6 +21,7 @@ mod page;
 mod path;
 mod pools;
 mod problem;
+mod remaining;
 mod reservations;
 mod respond;
 mod servers;

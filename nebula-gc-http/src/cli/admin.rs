@@ -8,6 +8,7 @@ mod names;
 mod operation;
 mod polling;
 mod qr;
+mod remaining;
 mod show;
 
 use std::error::Error;
@@ -68,7 +69,8 @@ pub(crate) fn command() -> Command {
             "Manage a running server through its API\n\n\
              Lists are read to their end and printed as a table or as one JSON document. A text may be \
              given as @FILE to read it from a file, or as @- to read it from the standard input.\n\n\
-             Exit codes: 0 done, 1 refused or unreachable, 2 usage error.",
+             Exit codes: 0 done; 1 refused, unreachable, or something was found wrong; 2 usage error; \
+             3 partly done; 4 --wait ended without success.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -99,7 +101,9 @@ pub(crate) fn command() -> Command {
 
 fn leaf(entry: &Entry, operation: &Operation) -> Command {
     let example = ["nebula-gc admin", entry.group, entry.verb, entry.example].join(" ");
+    let alias = (entry.operation == "release_node").then_some("delete");
     let mut leaf = Command::new(entry.verb)
+        .aliases(alias)
         .about(operation.summary.clone())
         .after_help(format!("Example:\n  {}\n\nCalls {}", example.trim_end(), operation.route()))
         .args(fields::arguments(operation));
@@ -116,6 +120,7 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
         let help = "Write to this file; default: the standard output";
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
+    leaf = leaf.args(remaining::flags(entry));
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
         leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
     }
@@ -141,11 +146,12 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     if polling::is_long(entry) {
         client = client.with_patience(polling::LONG);
     }
-    let invocation = Invocation {
+    let mut invocation = Invocation {
         client,
         entry,
         operation,
         matches: in_verb,
+        node: None,
         as_json: in_verb.get_one::<String>(OUTPUT).is_some_and(|format| format == "json"),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -154,7 +160,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
             [] => request,
             wanted => {
                 let found = names::look_up(wanted, &invocation.client).await?;
-                fields::request_for(operation, in_verb, &found)?
+                let request = fields::request_for(operation, in_verb, &found)?;
+                invocation.node = found.get("node").cloned();
+                request
             }
         };
         invocation.run(request).await
@@ -167,6 +175,8 @@ struct Invocation<'a> {
     entry: &'a Entry,
     operation: &'a Operation,
     matches: &'a ArgMatches,
+    /// The id of the node that it is about.
+    node: Option<String>,
     as_json: bool,
 }
 
@@ -174,6 +184,9 @@ impl Invocation<'_> {
     async fn run(&self, request: Request) -> Result<ExitCode, Box<dyn Error>> {
         if polling::is_requested(self.matches) {
             return polling::run(self, request).await.map(|()| ExitCode::SUCCESS);
+        }
+        if remaining::is_question(self.entry) {
+            return remaining::unapplied(self).await;
         }
         if self.operation.is_list {
             return self.list(request).await.map(|()| ExitCode::SUCCESS);
@@ -186,13 +199,16 @@ impl Invocation<'_> {
             return self.file(&answer).map(|()| ExitCode::SUCCESS);
         }
         let body = answer.json()?;
+        if self.as_json && !body.is_null() {
+            terminal::print_json(&body)?;
+        } else if !body.is_null() && !remaining::replaces_the_answer(self.entry) {
+            self.show(&body, answer.header("etag"))?;
+        }
+        if let Some(code) = remaining::tell(self, &answer, &body).await? {
+            return Ok(code);
+        }
         if body.is_null() {
             return Ok(ExitCode::SUCCESS);
-        }
-        if self.as_json {
-            terminal::print_json(&body)?;
-        } else {
-            self.show(&body, answer.header("etag"))?;
         }
         if qr::is_requested(self.matches) {
             print(&qr::draw_link(&body)?)?;

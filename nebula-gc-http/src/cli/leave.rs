@@ -50,7 +50,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     };
     let (network, name) = (printable(&left.network), printable(&left.name));
     terminal::print(&format!(
-        "This machine has left {network}.\nRelease its address: nebula-gc admin nodes delete {} {}\n",
+        "This machine has left {network}.\nRelease its address: nebula-gc admin nodes release {} {}\n",
         shell_word(&network),
         shell_word(&name)
     ))?;

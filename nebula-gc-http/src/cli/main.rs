@@ -14,6 +14,7 @@ mod secrets;
 mod serve;
 mod status;
 mod terminal;
+mod times;
 mod update;
 mod verify;
 

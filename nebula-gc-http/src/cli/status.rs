@@ -9,7 +9,8 @@ use nebula_gc_http::agent::status::{Finding, Health, NetworkStatus, Traffic, of_
 use nebula_gc_http::client::printable;
 use serde_json::json;
 
-use crate::{machine, now, terminal, time};
+use crate::times::{ago, day, span};
+use crate::{machine, now, terminal};
 
 const OUTPUT: &str = "output";
 const INDENT: &str = "         ";
@@ -116,28 +117,6 @@ fn said(finding: &Finding, now: i64) -> String {
         Some(since) => format!("{} ({})", finding.what, ago(now, since)),
         None => finding.what.clone(),
     }
-}
-
-fn ago(now: i64, at: i64) -> String {
-    match now.saturating_sub(at) {
-        ..1 => "now".to_owned(),
-        past if past > 7 * 86_400 => day(at),
-        past => format!("{} ago", span(past)),
-    }
-}
-
-/// A time of so many seconds, in one unit.
-fn span(seconds: i64) -> String {
-    match seconds.max(0) {
-        s @ ..120 => format!("{s} s"),
-        s @ 120..7_200 => format!("{} min", s / 60),
-        s @ 7_200..172_800 => format!("{} h", s / 3_600),
-        s => format!("{} d", s / 86_400),
-    }
-}
-
-fn day(at: i64) -> String {
-    time(at).chars().take(10).collect()
 }
 
 fn bytes(count: u64) -> String {

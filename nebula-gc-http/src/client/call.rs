@@ -21,6 +21,26 @@ pub struct Tagged<T> {
     pub value: T,
     /// Its ETag, quotes included.
     pub etag: String,
+    /// What remains to be done, after a change of a network or of its nodes.
+    pub remaining: Option<Remaining>,
+}
+
+/// How far the revision of a network has come, as the answer to a change tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remaining {
+    /// The network's revision now.
+    pub revision: i64,
+    /// How many active nodes report and have not reported it.
+    pub unapplied: i64,
+}
+
+impl Remaining {
+    /// What an answer tells of it, if anything.
+    #[must_use]
+    pub fn of(answer: &Answer) -> Option<Self> {
+        let number = |name: &str| answer.header(name)?.parse().ok();
+        Some(Self { revision: number("nebula-revision")?, unapplied: number("nebula-unapplied")? })
+    }
 }
 
 impl<T> Deref for Tagged<T> {
@@ -120,7 +140,8 @@ pub(super) fn matching(request: Request, if_match: Option<&str>) -> Result<Reque
 }
 
 pub(super) fn tagged<T: DeserializeOwned>(answer: &Answer) -> Result<Tagged<T>, ClientError> {
-    Ok(Tagged { value: answer.read_as()?, etag: answer.text("etag")? })
+    let (value, etag) = (answer.read_as()?, answer.text("etag")?);
+    Ok(Tagged { value, etag, remaining: Remaining::of(answer) })
 }
 
 /// A new idempotency key, of 128 random bits.

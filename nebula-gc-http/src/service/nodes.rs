@@ -31,8 +31,21 @@ pub struct Unapplied {
     pub current: i64,
     /// How many active nodes have not reported it, or a later one. Nodes that never report count.
     pub count: i64,
-    /// A page of them.
+    /// How many of these have reported before.
+    pub reporting_count: i64,
+    /// How many active nodes report at all.
+    pub reporting: i64,
+    /// A page of those that have not reported it.
     pub nodes: NodePage,
+}
+
+/// What remains to be done after a change of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remaining {
+    /// The network's revision now.
+    pub revision: i64,
+    /// How many active nodes report and have not reported this revision.
+    pub unapplied: i64,
 }
 
 /// A page of nodes.
@@ -163,13 +176,33 @@ impl Service {
             let filter = NodeFilter { not_applied: Some(revision), ..NodeFilter::default() };
             let after = after.unwrap_or([0; 16].into());
             let listed = node::list(tx, network.id, &filter, after, limit)?;
+            let (reporting, reporting_count) = node::count_reporting(tx, network.id, revision)?;
             Ok(Unapplied {
                 network: network.id,
                 revision,
                 current: network.revision.0,
                 count: node::count_unapplied(tx, network.id, revision)?,
+                reporting_count,
+                reporting,
                 nodes: NodePage::read(tx, network, now, listed)?,
             })
+        })
+        .await
+    }
+
+    /// How far a network's present revision has come.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn remaining(
+        &self,
+        context: Context,
+        network: NetworkRef,
+    ) -> Result<Remaining, Error> {
+        self.look(context, network, move |tx, network, _| {
+            let revision = network.revision.0;
+            let (_, unapplied) = node::count_reporting(tx, network.id, revision)?;
+            Ok(Remaining { revision, unapplied })
         })
         .await
     }

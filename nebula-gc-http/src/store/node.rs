@@ -99,7 +99,9 @@ macro_rules! select {
 // Below the macro that it uses.
 mod list;
 
-pub(crate) use self::list::{Listed, applied_by_all, count_unapplied, list, silent};
+pub(crate) use self::list::{
+    Listed, applied_by_all, count_reporting, count_unapplied, list, silent,
+};
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{
     end_token, forget_tokens, insert, rehash, release, replace_token, report, see, update,

@@ -316,6 +316,12 @@ pub struct Unapplied {
     pub applied_by_all: bool,
     /// How many have not applied it. Nodes that never report count.
     pub count: i64,
+    /// How many of these have reported before: the others never tell what they have.
+    #[serde(default)]
+    pub reporting_count: i64,
+    /// How many active nodes report at all.
+    #[serde(default)]
+    pub reporting: i64,
     /// The nodes that have not applied it.
     pub nodes: Page<Node>,
 }

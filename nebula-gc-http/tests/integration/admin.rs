@@ -225,7 +225,8 @@ async fn nodes(shell: &Shell) {
     shell.says(&zip);
     assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));
     assert!(shell.says("admin events list --limit 3").lines().count() == 4);
-    assert_eq!(shell.says(&["admin", "nodes", "delete", "office", &node]), "");
+    let released = shell.says(&["admin", "nodes", "release", "office", &node]);
+    assert!(released.starts_with("laptop is released; revision "), "{released}");
     a_released_device_joins_again(shell);
     assert_eq!(shell.json("nodes list office", &[])["items"], serde_json::json!([]));
 }
@@ -237,7 +238,7 @@ fn a_released_device_joins_again(shell: &Shell) {
     let kept = || std::fs::read(shell.place.path().join("again/node.token")).unwrap();
     let (first, mut had) = (shell.says(&join), kept());
     for _ in 0..2 {
-        shell.says("admin nodes delete office again");
+        shell.says("admin nodes release office again");
         assert_eq!(shell.says(&join), first);
         assert_ne!(kept(), had);
         // As if the answer had been lost.
@@ -247,7 +248,7 @@ fn a_released_device_joins_again(shell: &Shell) {
         assert_eq!(kept(), has);
         had = has;
     }
-    shell.says("admin nodes delete office again");
+    shell.says("admin nodes release office again");
 }
 
 /// Ids come before names, and a name may look like one.
@@ -288,14 +289,9 @@ async fn one_node(shell: &Shell, node: &str) {
     let token = of("rotate-token", &[])["nodeToken"].as_str().unwrap().to_owned();
 
     let revision = shell.json("networks show office", &[])["revision"].to_string();
-    let unapplied = ["admin", "nodes", "unapplied", "office", &revision];
-    let answer = shell.json(&unapplied[1..].join(" "), &[]);
+    let answer = shell.json(&format!("nodes unapplied office --revision {revision}"), &[]);
     assert_eq!((&answer["count"], &answer["nodes"]["items"][0]["id"]), (&1.into(), &node.into()));
     // Until the node, with its own token, says that it has it.
-    let mut wait = shell.command(&[&unapplied[..], &["--wait"]].concat()[..]);
-    let mut wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(wait.stderr.take().unwrap()).lines();
-    assert_eq!(told.next().unwrap().unwrap(), "1 active node has not applied it yet");
     let generation = of("show", &[])["generation"].as_i64().unwrap();
     let report = serde_json::json!({
         "revision": revision.parse::<i64>().unwrap(),
@@ -303,7 +299,7 @@ async fn one_node(shell: &Shell, node: &str) {
     });
     let client = Client::new(&shell.url).unwrap().with_key(&token);
     client.send(Request::post("/node/report", report)).await.unwrap();
-    assert!(wait.wait().unwrap().success());
+    assert_eq!(shell.json("nodes unapplied office --wait", &[])["appliedByAll"], true);
 }
 
 /// Has the network signed for by a CA that was made elsewhere.

@@ -48,6 +48,7 @@ mod pkcs11;
 mod process;
 mod receipts;
 mod rehash;
+mod remaining;
 mod servers;
 mod serving;
 mod settings;

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::ask::{Ask, AskWith, checked};
 use super::page::{Page, Paging, after};
 use super::problem::Problem;
+use super::remaining::Changing;
 use super::respond::{Answer, json};
 use super::values::{read, read_some};
 use crate::error::Unavailable;
@@ -129,8 +130,9 @@ impl From<ImportReport> for ImportView {
             body = super::problem::Document, content_type = "application/problem+json")))]
 async fn add_ca(State(service): State<Arc<Service>>, ask: AskWith<NewCa, NetworkRef>) -> Answer {
     let source = checked(&service, &ask.context, read_new_ca(ask.body)).await?;
+    let changing = Changing::new(&service, &ask.context, &ask.path);
     let ca = service.add_ca(ask.context, Some(ask.path), source).await?;
-    Ok(json(ActiveCaView::from(ca)))
+    changing.answer(Ok(json(ActiveCaView::from(ca)))).await
 }
 
 /// List a network's CAs, including retired ones, oldest first.
@@ -170,8 +172,9 @@ async fn retire_ca(
     ask: AskWith<RetireBody, (NetworkRef, CaId)>,
 ) -> Answer {
     let ((network, id), force) = (ask.path, ask.body.force);
+    let changing = Changing::new(&service, &ask.context, &network);
     let ca = service.retire_ca(ask.context, network, id, force).await?;
-    Ok(json(CaView::from(ca)))
+    changing.answer(Ok(json(CaView::from(ca)))).await
 }
 
 /// Import the hosts of a running network, whose CA this network has: they become nodes with their

@@ -10,6 +10,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Document, ProblemCode};
+use super::remaining;
 
 /// The name of the one security scheme.
 const BEARER: &str = "bearer";
@@ -105,19 +106,29 @@ fn add_problems(operation: &mut Operation, writes: bool) {
     add_headers(operation, has_tag);
 }
 
+const UNAPPLIED: &str = "How many active nodes report and have not reported that revision. Nodes that \
+    never report do not count.";
+
 /// Adds the headers of answers.
 fn add_headers(operation: &mut Operation, has_tag: bool) {
+    let operation_id = operation.operation_id.as_deref().unwrap_or_default();
+    let moves = remaining::OPERATIONS.contains(&operation_id);
     let is_tagged = |status: &str| has_tag && (status == "200" || status == "304");
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
+        let is_done = moves && (status == "200" || status == "204");
         let headers = [
             ("ETag", "The state of what is answered.", is_tagged(status)),
             ("Location", "Where it is.", status == "201"),
             ("Retry-After", "After how many seconds to ask again.", status == "429"),
             ("WWW-Authenticate", "Always `Bearer`.", status == "401"),
+            ("Nebula-Revision", "The network's revision now.", is_done),
+            ("Nebula-Unapplied", UNAPPLIED, is_done),
         ];
         for (name, description, _) in headers.into_iter().filter(|(_, _, comes)| *comes) {
-            let text = ObjectBuilder::new().schema_type(Type::String);
+            let is_number = name.starts_with("Nebula-");
+            let kind = if is_number { Type::Integer } else { Type::String };
+            let text = ObjectBuilder::new().schema_type(kind);
             let header =
                 HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
             response.headers.insert(name.to_owned(), RefOr::T(header));

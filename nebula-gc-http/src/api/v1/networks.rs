@@ -16,6 +16,7 @@ use self::bodies::{network_patch, new_network};
 use super::ask::{Ask, AskWith, Nothing, checked};
 use super::cas::read_first_ca;
 use super::page::{Page, Paging, after};
+use super::remaining::Changing;
 use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::values::Editing;
@@ -100,9 +101,12 @@ async fn change_network(
         shown.check(&view(&service, network).await?.1)?;
     }
     let expected = ask.conditions.expected;
+    let context = ask.context.clone();
     let network = service.change_network(ask.context, ask.path, expected, patch).await?;
+    // By its id: it may have another name now.
+    let named = NetworkRef::new(NetworkId::to_string(&network.id))?;
     let (tag, view) = view(&service, network).await?;
-    Ok(tagged(&tag, view))
+    Changing::new(&service, &context, &named).answer(Ok(tagged(&tag, view))).await
 }
 
 /// Make the current certificates of all nodes of a network due for renewal: nodes that renew get
@@ -113,9 +117,10 @@ async fn change_network(
     params(("network" = String, Path, description = "The network's name or id.")),
     responses((status = 200, description = "The certificates are due for renewal.", body = NetworkView)))]
 async fn renew_certificates(State(service): State<Arc<Service>>, ask: Ask<NetworkRef>) -> Answer {
+    let changing = Changing::new(&service, &ask.context, &ask.path);
     let network = service.renew_all(ask.context, ask.path).await?;
     let (tag, view) = view(&service, network).await?;
-    Ok(tagged(&tag, view))
+    changing.answer(Ok(tagged(&tag, view))).await
 }
 
 /// Read the certificates of the CAs that a network trusts.

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use super::ask::{Ask, AskWith, checked};
 use super::enroll::{check_mtu, endpoint};
 use super::problem::Problem;
+use super::remaining::Changing;
 use super::respond::{Answer, tagged, unless_known};
 use super::tag::{IfMatch, IfNoneMatch};
 use super::values::{Editing, ReadOnly, read, read_some};
@@ -69,7 +70,9 @@ async fn change_node(
         shown.check(&NodeView::from(service.node(ask.context.clone(), network, id).await?))?;
     }
     let expected = ask.conditions.expected;
-    answered(service.change_node(ask.context, ask.path, expected, change).await)
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
+    let changed = service.change_node(ask.context, ask.path, expected, change).await;
+    changing.answer(answered(changed)).await
 }
 
 fn change(body: NodeChangeBody) -> Result<NodeChange, Problem> {
@@ -101,10 +104,11 @@ fn set<T>(field: Option<T>) -> Change<T> {
     tag = "nodes",
     params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
     responses((status = 204, description = "Released.")))]
-async fn release_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer<StatusCode> {
+async fn release_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let expected = ask.conditions.expected;
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
     service.release_node(ask.context, ask.path, expected).await?;
-    Ok(StatusCode::NO_CONTENT)
+    changing.answer(Ok(StatusCode::NO_CONTENT)).await
 }
 
 /// Keep a node out of the network temporarily: its certificates are blocked; it keeps its
@@ -118,7 +122,9 @@ async fn suspend_node(
     ask: AskWith<ReasonBody, About>,
 ) -> Answer {
     let (expected, reason) = (ask.conditions.expected, read("reason", ask.body.reason)?);
-    answered(service.suspend_node(ask.context, ask.path, expected, reason).await)
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
+    let node = service.suspend_node(ask.context, ask.path, expected, reason).await;
+    changing.answer(answered(node)).await
 }
 
 /// Keep a node and its public key out of the network: its certificates are blocked; it keeps its
@@ -132,7 +138,9 @@ async fn revoke_node(
     ask: AskWith<ReasonBody, About>,
 ) -> Answer {
     let (expected, reason) = (ask.conditions.expected, read("reason", ask.body.reason)?);
-    answered(service.revoke_node(ask.context, ask.path, expected, reason).await)
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
+    let node = service.revoke_node(ask.context, ask.path, expected, reason).await;
+    changing.answer(answered(node)).await
 }
 
 /// Readmit a suspended or revoked node, with new certificates for its existing key.
@@ -142,7 +150,8 @@ async fn revoke_node(
     responses((status = 200, description = "The node is active.", body = NodeView)))]
 async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let expected = ask.conditions.expected;
-    answered(service.reinstate_node(ask.context, ask.path, expected).await)
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
+    changing.answer(answered(service.reinstate_node(ask.context, ask.path, expected).await)).await
 }
 
 /// Give a node a new token, or its first one, with which it renews by itself. Only this answer
@@ -153,10 +162,12 @@ async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) ->
     responses((status = 200, description = "The node and its token.", body = RotatedView)))]
 async fn rotate_node_token(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
     let expected = ask.conditions.expected;
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
     let rotated = service.rotate_node_token(ask.context, ask.path, expected).await?;
     let tag = rotated.node.tag();
     let node_token = rotated.token.expose().into();
-    Ok(tagged(&tag, RotatedView { node: rotated.node.into(), node_token }))
+    let view = RotatedView { node: rotated.node.into(), node_token };
+    changing.answer(Ok(tagged(&tag, view))).await
 }
 
 fn answered(node: Result<NodeDetails, Error>) -> Answer {

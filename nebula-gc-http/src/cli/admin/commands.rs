@@ -132,10 +132,10 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "nodes" "suspend" suspend_node NODE, "office laptop-1 --reason repair";
     "nodes" "revoke" revoke_node NODE, "office laptop-2 --reason stolen";
     "nodes" "reinstate" reinstate_node NODE, "office laptop-1";
-    "nodes" "delete" release_node NODE, "office laptop-2";
+    "nodes" "release" release_node NODE, "office laptop-2";
     "nodes" "rotate-token" rotate_node_token &["nodeToken"], "office laptop-1";
     "nodes" "certificates" list_node_certificates CERTIFICATE, "office laptop-1";
-    "nodes" "unapplied" list_unapplied_nodes NODE, "office 7 --wait";
+    "nodes" "unapplied" list_unapplied_nodes NODE, "office --wait";
     "nodes" "bundle" fetch_node_bundle &[], "office laptop-1 --out laptop.zip";
 
     "blocklist" "list" list_blocklist BLOCKED, "office";

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 use super::names::{self, Found};
 use super::operation::{Field, Kind, Operation, Place};
 
+/// The parameter that names a revision.
+const REVISION: &str = "revision";
 const UNSET: &str = "unset";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IF_MATCH: &str = "If-Match";
@@ -160,6 +162,7 @@ fn argument(field: &Field) -> Arg {
             "Identifies this request when it is sent again; default: a new one".to_owned()
         }
         IF_MATCH => "Fail unless the ETag, which `show` prints, is still this one".to_owned(),
+        REVISION if field.place == Place::Path => "Default: the network's present one".to_owned(),
         _ if let Some(hint) = names::hint(field) => match field.place {
             Place::Path => format!("Its {hint}"),
             _ => format!("{}: its {hint}", field.help),
@@ -168,11 +171,13 @@ fn argument(field: &Field) -> Arg {
         _ => [field.help.as_str(), &hint].concat().trim_start_matches("; ").to_owned(),
     };
     let mut argument = Arg::new(field.name.clone()).value_name(shown).help(help);
-    argument = argument.required(field.is_required);
+    // Of the present revision, unless another is named.
+    let is_optional = field.name == REVISION && field.place == Place::Path;
+    argument = argument.required(field.is_required && !is_optional);
     if let Some((outer, _)) = field.name.split_once('.') {
         argument = argument.conflicts_with(outer.to_owned());
     }
-    if field.place != Place::Path {
+    if field.place != Place::Path || is_optional {
         argument = argument.long(name);
     }
     match &field.kind {

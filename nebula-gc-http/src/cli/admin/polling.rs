@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use nebula_gc_http::client::Request;
-use serde_json::Value;
 
 use super::commands::Entry;
 use super::{Invocation, show};
 use crate::terminal::{self, print};
 
 const FOLLOW: &str = "follow";
-const WAIT: &str = "wait";
 /// The pause between two polls.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,7 +23,6 @@ pub(super) fn flags(entry: &Entry) -> Option<(&'static str, &'static str)> {
             FOLLOW,
             "Continue with new events until Ctrl-C; JSON output has one event per line then",
         )),
-        ("nodes", "unapplied") => Some((WAIT, "Wait until every active node has applied it")),
         _ => None,
     }
 }
@@ -39,18 +36,14 @@ pub(super) fn is_long(entry: &Entry) -> bool {
 }
 
 pub(super) fn is_requested(matches: &ArgMatches) -> bool {
-    is_set(matches, FOLLOW) || is_set(matches, WAIT)
+    is_set(matches, FOLLOW)
 }
 
 pub(super) async fn run(
     invocation: &Invocation<'_>,
     request: Request,
 ) -> Result<(), Box<dyn Error>> {
-    if is_set(invocation.matches, FOLLOW) {
-        follow(invocation, request).await
-    } else {
-        wait(invocation, request).await
-    }
+    follow(invocation, request).await
 }
 
 fn is_set(matches: &ArgMatches, flag: &str) -> bool {
@@ -78,27 +71,6 @@ async fn follow(invocation: &Invocation<'_>, request: Request) -> Result<(), Box
             tokio::time::sleep(PAUSE).await;
         }
     }
-}
-
-/// Polls until no node is missing any more.
-async fn wait(invocation: &Invocation<'_>, request: Request) -> Result<(), Box<dyn Error>> {
-    let mut reported = None;
-    loop {
-        let answer = invocation.client.send(request.clone().query("limit", "1")).await?.json()?;
-        let count = answer.get("count").and_then(Value::as_i64);
-        let count = count.ok_or("the server does not say how many nodes are missing")?;
-        if count == 0 {
-            break;
-        }
-        if reported.replace(count) != Some(count) {
-            terminal::note(&match count {
-                1 => "1 active node has not applied it yet".to_owned(),
-                _ => format!("{count} active nodes have not applied it yet"),
-            });
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    invocation.list(request).await
 }
 
 /// An answer within this time shows no progress.
@@ -132,7 +104,7 @@ fn progress(time: Duration) -> String {
 }
 
 /// Replaces the current line. Errors are ignored: the terminal may be gone.
-fn write(line: &str) {
+pub(super) fn write(line: &str) {
     let mut err = io::stderr().lock();
     let _ = write!(err, "\r\x1b[K{line}").and_then(|()| err.flush());
 }

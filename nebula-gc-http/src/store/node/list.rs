@@ -157,6 +157,23 @@ pub(crate) fn count_unapplied(
     Ok(one_integer(&rows)?.unwrap_or_default())
 }
 
+/// How many active nodes have ever reported what they have applied, and how many of these have reported
+/// neither this revision nor a later one.
+pub(crate) fn count_reporting(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    revision: i64,
+) -> Result<(i64, i64), Error> {
+    let rows = tx.query(
+        "SELECT count(*), count(CASE WHEN applied_revision < $1 THEN 1 END) FROM gc_node \
+         WHERE network = $2 AND state = 'active' AND reported_at IS NOT NULL",
+        &[revision.into(), network.as_bytes().into()],
+    )?;
+    let Some(row) = rows.first() else { return Ok((0, 0)) };
+    let mut columns = row.columns();
+    Ok((columns.integer()?, columns.integer()?))
+}
+
 /// The revision that every active node has applied; nothing if there is no active node. Nodes that
 /// are kept out do not count: their certificates are blocked, and they get the blocklist with their
 /// next one.

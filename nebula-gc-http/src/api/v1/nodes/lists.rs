@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::About;
 use crate::api::v1::ask::{Ask, AskWith};
 use crate::api::v1::page::{Cursor, Limit, Page, Paging, after};
+use crate::api::v1::remaining::Changing;
 use crate::api::v1::respond::{Answer, json};
 use crate::api::v1::values::{not_negative, read_each};
 use crate::wire::{
@@ -178,9 +179,10 @@ async fn add_to_blocklist(
 ) -> Answer {
     let texts = read_each::<FingerprintText>("fingerprints", ask.body.fingerprints)?;
     let fingerprints = texts.into_iter().map(|FingerprintText(it)| it).collect();
+    let changing = Changing::new(&service, &ask.context, &ask.path);
     let report = service.block_certificates(ask.context, ask.path, fingerprints).await?;
     let BlockReport { blocked, present, revision } = report;
-    Ok(json(BlockReportView { blocked, present, revision }))
+    changing.answer(Ok(json(BlockReportView { blocked, present, revision }))).await
 }
 
 /// Read which nodes have not yet applied a revision. A revocation has taken effect everywhere once
@@ -204,6 +206,8 @@ async fn list_unapplied_nodes(
         current_revision: found.current,
         applied_by_all: found.count == 0,
         count: found.count,
+        reporting_count: found.reporting_count,
+        reporting: found.reporting,
         nodes: page(found.nodes, limit, "unapplied"),
     }))
 }
