@@ -22,17 +22,18 @@ const LOCAL: &str = "tun: {disabled: true}\nlisten: {port: 0}\n";
 
 /// The programs.
 pub(crate) struct Programs {
-    pub(crate) nebula_gc: PathBuf,
+    pub(crate) agent: PathBuf,
     pub(crate) nebula: PathBuf,
 }
 
 impl Programs {
-    /// `nebula-gc` beside this program, and the newest `nebula` at hand.
+    /// `nebula-gc-agent` beside this program, and the newest `nebula` at hand.
     pub(crate) fn find() -> Outcome<Self> {
-        let nebula_gc = std::env::current_exe()?.with_file_name("nebula-gc");
-        if !nebula_gc.is_file() {
-            let command = "cargo build -p nebula-gc-http --features cli, with the same profile";
-            return Err(format!("{} is missing: {command}", nebula_gc.display()).into());
+        let agent = std::env::current_exe()?.with_file_name("nebula-gc-agent");
+        if !agent.is_file() {
+            let command = "cargo build -p nebula-gc-http --no-default-features --features agent-cli, with \
+                the same profile";
+            return Err(format!("{} is missing: {command}", agent.display()).into());
         }
         let directories: Vec<PathBuf> = match std::env::var_os("NEBULA_BIN_DIR") {
             Some(all) => {
@@ -48,7 +49,7 @@ impl Programs {
         let mut found = directories.into_iter().map(|directory| directory.join("nebula"));
         let nebula = found.find(|path| path.is_file());
         let missing = "nebula is missing, in NEBULA_BIN_DIR and the search path";
-        Ok(Self { nebula_gc, nebula: nebula.ok_or(missing)? })
+        Ok(Self { agent, nebula: nebula.ok_or(missing)? })
     }
 }
 
@@ -105,7 +106,7 @@ async fn join(
     let token = made.get("secret").and_then(|token| token.as_str()).ok_or("no join token")?;
     let link = format!("http://{}/join#token={token}", server.address);
     let node = format!("bench-{}", directory.file_name().unwrap_or_default().to_string_lossy());
-    let output = Command::new(&programs.nebula_gc)
+    let output = Command::new(&programs.agent)
         .args(["join", &link, "--name", &node, "--allow-plain-http", "--dir"])
         .arg(directory)
         .stdin(Stdio::null())
@@ -127,7 +128,7 @@ struct Agent {
 impl Agent {
     fn start(programs: &Programs, directory: &Path) -> Outcome<Self> {
         let log = directory.with_extension("log");
-        let process = Command::new(&programs.nebula_gc)
+        let process = Command::new(&programs.agent)
             .arg("agent")
             .arg("--dir")
             .arg(directory)

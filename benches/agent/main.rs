@@ -33,7 +33,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Measure what waiting costs a server and an agent
 ///
-/// Needs `nebula`, in NEBULA_BIN_DIR or the search path, and the program `nebula-gc` beside this one.
+/// Needs `nebula`, in NEBULA_BIN_DIR or the search path, and the program `nebula-gc-agent` beside this one.
 /// The exit code is 1 when a bar is missed by more than the tolerance.
 #[derive(Parser)]
 struct Arguments {

@@ -40,6 +40,8 @@ pub mod agent;
 pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(any(feature = "agent", feature = "server"))]
+mod dumps;
 #[cfg(feature = "service")]
 pub mod error;
 #[cfg(feature = "service")]
@@ -77,6 +79,8 @@ mod verify;
 #[cfg(any(feature = "client", feature = "server"))]
 pub mod wire;
 
+#[cfg(any(feature = "agent", feature = "server"))]
+pub use self::dumps::forbid_dumps;
 #[cfg(any(feature = "client", feature = "service"))]
 pub use self::text::shell_word;
 #[cfg(feature = "service")]

@@ -15,12 +15,13 @@ use std::io;
 use std::path::PathBuf;
 
 pub use self::data::DataDirectory;
-pub use self::process::{Signals, forbid_dumps, raise_file_limit};
+pub use self::process::{Signals, raise_file_limit};
 pub use self::secrets::SecretsFile;
 pub use self::serve::{Limits, Server, keep_up, serve};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 use crate::Error;
+pub use crate::dumps::forbid_dumps;
 
 /// Why a server could not start or had to stop.
 #[derive(Debug, thiserror::Error)]

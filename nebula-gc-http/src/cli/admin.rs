@@ -24,7 +24,8 @@ use serde_json::Value;
 
 use self::commands::{COMMANDS, Entry, GROUPS};
 use self::operation::Operation;
-use crate::arguments::{ALLOW_PLAIN_HTTP, plain_http, read_text};
+use crate::arguments::read_text;
+use crate::plain_http::{ALLOW_PLAIN_HTTP, plain_http};
 use crate::terminal::{self, print};
 
 const SERVER: &str = "server";

@@ -9,9 +9,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use nebula_gc_http::agent::{self, KeepOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::machine;
+use crate::program_name::NAME;
 
 const NEW_KEYS: &str = "new-keys";
 const LOG: &str = "log";
@@ -20,13 +23,13 @@ const TOKEN_AGE: &str = "token-age";
 pub(crate) fn command() -> Command {
     Command::new("agent")
         .about("Keep the networks of this machine: run nebula, renew, apply what changes")
-        .long_about(
+        .long_about(format!(
             "Keep the networks of this machine\n\n\
-             Runs nebula for each network that nebula-gc join has added below --dir, also later: waits for \
+             Runs nebula for each network that {NAME} join has added below --dir, also later: waits for \
              changes, checks and installs them, reloads or restarts nebula, goes back to the former \
              configuration where nebula refuses one, renews certificates in time, and reports. With the \
-             servers away it goes on with what it has. nebula-gc status shows how it is.",
-        )
+             servers away it goes on with what it has. {NAME} status shows how it is.",
+        ))
         .arg(machine::nodes_argument())
         .arg(machine::nebula_argument())
         .arg(
@@ -54,12 +57,11 @@ pub(crate) fn command() -> Command {
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let filter = matches.get_one::<String>(LOG).map_or("info", String::as_str);
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter: Targets = filter.parse().map_err(|error| format!("--log: {error}"))?;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).init();
     let options = KeepOptions {
         new_keys: matches.get_flag(NEW_KEYS),
         token_age: Duration::from_secs(matches.get_one::<u64>(TOKEN_AGE).copied().unwrap_or(1)),

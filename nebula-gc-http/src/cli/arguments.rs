@@ -5,12 +5,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use nebula_gc_http::server::DataDirectory;
 use nebula_gc_http::settings::{SETTINGS, Setting, Settings, Sources};
 
-/// The flag of [`plain_http`].
-pub(crate) const ALLOW_PLAIN_HTTP: &str = "allow-plain-http";
 const CONFIG: &str = "config";
 const CONFIG_VARIABLE: &str = "NEBULAGC_CONFIG";
 
@@ -22,13 +20,6 @@ pub(crate) fn with_settings(command: Command, names: &[&str]) -> Command {
          [environment: {CONFIG_VARIABLE}]"
     ));
     command.arg(config).args(settings.map(argument))
-}
-
-/// The flag by which a secret is sent over plain HTTP to another machine.
-pub(crate) fn plain_http() -> Arg {
-    Arg::new(ALLOW_PLAIN_HTTP).long(ALLOW_PLAIN_HTTP).action(ArgAction::SetTrue).help(
-        "Send the secret over plain HTTP to another machine, though everyone on the way can read it",
-    )
 }
 
 fn argument(setting: &'static Setting) -> Arg {

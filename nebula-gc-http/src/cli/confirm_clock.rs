@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use crate::{arguments, now, terminal, time};
+use crate::clock::{now, time};
+use crate::{arguments, terminal};
 
 pub(crate) fn command() -> Command {
     let command = Command::new("confirm-clock")

@@ -15,11 +15,13 @@ use nebula_gc_http::shell_word;
 use nebula_pki::Curve;
 use zeroize::Zeroizing;
 
-use crate::arguments::{self, ALLOW_PLAIN_HTTP};
-use crate::{machine, now, terminal};
+use crate::clock::now;
+use crate::plain_http::{ALLOW_PLAIN_HTTP, plain_http};
+use crate::program_name::NAME;
+use crate::{machine, terminal};
 
 const LINK: &str = "link";
-const NAME: &str = "name";
+const NODE_NAME: &str = "name";
 const OUT: &str = "out";
 const ENDPOINT: &str = "endpoint";
 const CURVE: &str = "curve";
@@ -40,18 +42,18 @@ pub(crate) fn command() -> Command {
              address, and installs what has changed; after a release it creates another token, and gets \
              its address back.",
         )
-        .after_help(
-            "Example:\n  nebula-gc join 'https://nebula.example.org/join#token=…'\n  nebula-gc agent\n\n\
+        .after_help(format!(
+            "Example:\n  {NAME} join 'https://nebula.example.org/join#token=…'\n  {NAME} agent\n\n\
              Without an agent: nebula -config /etc/nebula-gc/nodes/NETWORK/current/nebula.yml, and\n\
-             nebula-gc update /etc/nebula-gc/nodes/NETWORK every hour.",
-        )
+             {NAME} update /etc/nebula-gc/nodes/NETWORK every hour.",
+        ))
         .arg(Arg::new(LINK).value_name("LINK").required(true).help(
             "The join link, or - to read it from the standard input: other users of the machine can \
              see arguments",
         ))
         .arg(
-            Arg::new(NAME)
-                .long(NAME)
+            Arg::new(NODE_NAME)
+                .long(NODE_NAME)
                 .value_name("NAME")
                 .help("The device's name in the network. Default: the machine's host name"),
         )
@@ -84,7 +86,7 @@ pub(crate) fn command() -> Command {
                 .help("Let the files in local.d set up Nebula's sshd. Default: as chosen before, else not"),
         )
         .arg(machine::nebula_argument())
-        .arg(arguments::plain_http())
+        .arg(plain_http())
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
@@ -100,7 +102,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     };
     let (Place::Exactly(path) | Place::Below(path)) = &place;
     machine::become_owner_of(path)?;
-    let asked = text(NAME).or_else(machine::host_name);
+    let asked = text(NODE_NAME).or_else(machine::host_name);
     let asked = asked.ok_or("--name: this machine has no host name; give the device one")?;
     let curve = match text(CURVE) {
         Some(curve) => curve,
@@ -167,13 +169,13 @@ fn tell(joined: &Joined, asked: &str, endpoint: Option<&str>) -> io::Result<()> 
         ));
     }
     if let Some(refused) = node.state.problems.get(&ProblemKind::NebulaRefused) {
-        terminal::warn(&format!("{}; nebula-gc status says more", printable(&refused.detail)));
+        terminal::warn(&format!("{}; {NAME} status says more", printable(&refused.detail)));
     }
     let directory = node.directory.path();
     let nodes = directory.parent().unwrap_or(directory);
     let agent = match nodes == Path::new(machine::DEFAULT_NODES) {
-        true => "nebula-gc agent".to_owned(),
-        false => format!("nebula-gc agent --dir {}", shell_word(&nodes.to_string_lossy())),
+        true => format!("{NAME} agent"),
+        false => format!("{NAME} agent --dir {}", shell_word(&nodes.to_string_lossy())),
     };
     terminal::print(&format!(
         "{} is {} in {}\nStart it: {agent}\nOr by hand: nebula -config {}\n",

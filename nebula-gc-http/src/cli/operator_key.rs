@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use crate::{arguments, now, terminal};
+use crate::clock::now;
+use crate::{arguments, terminal};
 
 pub(crate) fn command() -> Command {
     let new = Command::new("new")

@@ -9,8 +9,10 @@ use nebula_gc_http::agent::status::{Finding, Health, NetworkStatus, Traffic, of_
 use nebula_gc_http::client::printable;
 use serde_json::json;
 
+use crate::clock::now;
+use crate::program_name::{NAME, own_commands};
 use crate::times::{ago, day, span};
-use crate::{machine, now, terminal};
+use crate::{machine, terminal};
 
 const OUTPUT: &str = "output";
 const INDENT: &str = "         ";
@@ -37,13 +39,16 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let nodes = machine::nodes(matches);
     machine::become_owner_of(&nodes)?;
     let now = now()?;
-    let all = of_all(&nodes, now)?;
+    let mut all = of_all(&nodes, now)?;
+    for finding in all.iter_mut().flat_map(|network| &mut network.findings) {
+        finding.advice = own_commands(&finding.advice);
+    }
     let health = all.iter().map(|network| network.health).max();
     if matches.get_one::<String>(OUTPUT).is_some_and(|format| format == "json") {
         terminal::print_json(&json!({"health": health, "networks": all}))?;
     } else if all.is_empty() {
         terminal::print(&format!(
-            "No networks in {}. Join one: nebula-gc join LINK\n",
+            "No networks in {}. Join one: {NAME} join LINK\n",
             nodes.display()
         ))?;
     } else {

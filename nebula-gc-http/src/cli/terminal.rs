@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use nebula_gc_http::client::{ClientError, printable};
 use serde_json::Value;
 
+use crate::program_name::{NAME, own_commands};
+
 /// Writes to the standard output.
 ///
 /// # Errors
@@ -53,7 +55,7 @@ pub(crate) fn note(line: &str) {
 
 /// As [`note`], for a warning or an error.
 pub(crate) fn warn(line: &str) {
-    note(&format!("nebula-gc: {line}"));
+    note(&format!("{NAME}: {line}"));
 }
 
 /// Reports why a command failed. The text may contain a server's, which is made safe to print.
@@ -61,6 +63,6 @@ pub(crate) fn report_error(error: &(dyn Error + 'static)) {
     // There is one server, which the user has named.
     let problem = error.downcast_ref::<ClientError>().and_then(ClientError::problem);
     let said = problem.map_or_else(|| error.to_string(), ToString::to_string);
-    let lines: Vec<_> = said.lines().map(printable).collect();
+    let lines: Vec<_> = own_commands(&said).lines().map(printable).collect();
     warn(&lines.join("\n"));
 }

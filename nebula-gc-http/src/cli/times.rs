@@ -1,6 +1,6 @@
 //! Times as people read them: relative ones under a week, dates beyond.
 
-use crate::time;
+use crate::clock::time;
 
 /// A week, in seconds.
 pub(crate) const WEEK: i64 = 7 * 86_400;

@@ -8,7 +8,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use nebula_gc_http::agent::{AgentError, Node, ProblemKind, RoundOptions, RoundOutcome};
 use nebula_gc_http::client::printable;
 
-use crate::{join, machine, now, terminal};
+use crate::clock::now;
+use crate::program_name::NAME;
+use crate::{join, machine, terminal};
 
 const DIRECTORY: &str = "directory";
 const NEW_KEY: &str = "new-key";
@@ -45,7 +47,7 @@ pub(crate) fn command() -> Command {
             Arg::new(DIRECTORY)
                 .value_name("DIR")
                 .required(true)
-                .help("The network's directory, as nebula-gc join made it"),
+                .help(format!("The network's directory, as {NAME} join made it")),
         )
         .arg(
             Arg::new(NEW_KEY)

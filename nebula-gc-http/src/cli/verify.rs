@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::{arguments, now, terminal};
+use crate::clock::now;
+use crate::{arguments, terminal};
 
 const REPAIR: &str = "repair";
 

@@ -1,25 +1,9 @@
-//! What a server's process is to the operating system: its core dumps, its open files, its signals.
+//! What a server's process is to the operating system: its open files, its signals.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// Keeps this process's memory, which holds keys, out of core dumps and from other processes of the same
-/// user (`ptrace`, `/proc/PID/mem`). Only root can debug it then. A failure is logged, not fatal.
-pub fn forbid_dumps() {
-    if let Err(error) = forbid() {
-        tracing::warn!(%error, "core dumps could not be disabled; a dump would contain keys");
-    }
-}
-
-fn forbid() -> io::Result<()> {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?;
-    #[cfg(target_os = "linux")]
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-    Ok(())
-}
 
 /// Raises the limit of open files (`RLIMIT_NOFILE`) to its maximum: each connection is one. Returns the
 /// limit; nothing where there is none.
@@ -59,15 +43,5 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    #[test]
-    fn nothing_dumps_a_process_that_forbids_it() {
-        super::forbid_dumps();
-        let behavior = rustix::process::dumpable_behavior();
-        assert_eq!(behavior.ok(), Some(rustix::process::DumpableBehavior::NotDumpable));
     }
 }

@@ -175,6 +175,35 @@ fn help_says_what_it_said() {
     }
 }
 
+/// One source for both programs: only the name is another.
+#[test]
+fn the_small_program_has_the_commands_for_nodes_as_the_large_one_has_them() {
+    let place = tempfile::tempdir().unwrap();
+    let small = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nebula-gc-agent"));
+        command.env_clear().current_dir(place.path()).args(arguments).output().unwrap()
+    };
+    for name in ["join", "agent", "update", "status", "leave"] {
+        let large = said(place.path(), &[name, "--help"]);
+        let help = text(&small(&[name, "--help"]).stdout);
+        let without = |help: &str| help.replace("nebula-gc-agent", "nebula-gc");
+        // Lines break elsewhere.
+        let words = |help: &str| help.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&without(&help)), words(&without(&large)), "{name}");
+        assert!(help.contains(&format!("Usage: nebula-gc-agent {name}")), "{help}");
+    }
+    for name in ["serve", "admin", "verify", "secrets"] {
+        assert_eq!(small(&[name]).status.code(), Some(2), "{name}");
+    }
+    let nodes = place.path().join("nodes");
+    std::fs::create_dir_all(nodes.join("half")).unwrap();
+    let status = small(&["status", "--dir", "none"]);
+    assert_eq!(text(&status.stdout), "No networks in none. Join one: nebula-gc-agent join LINK\n");
+    assert_eq!(small(&["status", "--none"]).status.code(), Some(64));
+    let refused = small(&["leave", "none"]);
+    assert!(text(&refused.stderr).starts_with("nebula-gc-agent: "), "{refused:?}");
+}
+
 #[test]
 fn shells_complete_each_command_and_each_has_a_man_page() {
     let place = tempfile::tempdir().unwrap();

@@ -25,9 +25,18 @@ fn packages_of(feature: &str) -> Vec<String> {
 
 #[test]
 fn client_and_agent_bring_no_database_and_no_server() {
-    let not_theirs =
-        ["axum", "libsqlite3-sys", "nebula-alloc", "rusqlite", "tokio-postgres", "utoipa"];
-    for feature in ["client", "agent"] {
+    let not_theirs = [
+        "axum",
+        "cryptoki",
+        "libsqlite3-sys",
+        "mimalloc",
+        "nebula-alloc",
+        "regex-automata",
+        "rusqlite",
+        "tokio-postgres",
+        "utoipa",
+    ];
+    for feature in ["client", "agent", "agent-cli"] {
         let packages = packages_of(feature);
         assert!(packages.iter().any(|name| name == "hyper"), "{packages:?}");
         let brought: Vec<_> =

@@ -211,7 +211,7 @@ pub(super) async fn unapplied(invocation: &Invocation<'_>) -> Result<ExitCode, B
     print(&format!("{}.\n", progress.sentence(&format!("revision {revision}"))))?;
     if progress.missing > 0 {
         let mut pages = invocation.client.pages(unapplied_request(network, revision));
-        let (mut nodes, now) = (vec![], crate::now()?);
+        let (mut nodes, now) = (vec![], crate::clock::now()?);
         while let Some(more) = pages.next().await? {
             nodes.extend(more);
         }
@@ -255,14 +255,14 @@ pub(super) async fn tell(
                 let node = node(invocation, network, body).await?;
                 let name = printable(node.get("name").and_then(Value::as_str).unwrap_or_default());
                 print(&format!("{name} {what}; revision {}.\n", remaining.revision))?;
-                print(&progress.lines(crate::now()?))?;
+                print(&progress.lines(crate::clock::now()?))?;
                 if takes_away {
                     print(&still_accepted(invocation, network, &node, &name).await?)?;
                 }
             }
             None if progress.reporting > 0 => {
                 print(&format!("Revision {}. ", remaining.revision))?;
-                print(&progress.lines(crate::now()?))?;
+                print(&progress.lines(crate::clock::now()?))?;
             }
             None => {}
         }
@@ -309,7 +309,7 @@ async fn still_accepted(
         let signed = certificates.iter().filter(|it| it.get("fingerprint").is_some());
         end = end.max(signed.filter_map(|it| seconds(&it["notAfter"])).max());
     }
-    let now = crate::now()?;
+    let now = crate::clock::now()?;
     let Some(end) = end.filter(|end| *end > now) else { return Ok(String::new()) };
     let left = end.saturating_sub(now);
     Ok(match left > WEEK {
@@ -346,7 +346,7 @@ async fn wait(
         if shows {
             polling::write("");
         }
-        let now = crate::now()?;
+        let now = crate::clock::now()?;
         if progress.missing_reporting > 0 {
             terminal::note(&format!(
                 "not applied after {}: {}",

@@ -3,7 +3,7 @@
 use nebula_gc_http::client::printable;
 use serde_json::{Map, Value};
 
-use crate::time;
+use crate::clock::time;
 
 /// A list as a table: one line for each, the columns aligned.
 pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
