@@ -90,12 +90,12 @@ pub use self::{
     names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason, UserName},
     secret::{Bearer, ServerSecrets},
     service::{
-        Action, AddPool, Addresses, Change, Context, Created, Desired, DeviceEnrollment, Enrolled,
-        Enrollment, EventPage, Expected, Expiry, LastReport, NetworkPatch, NetworkSettings,
-        NewBlock, NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails,
-        NodePage, NodeReport, NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, Pace,
-        PendingOutcome, PoolAdded, PoolUsage, Reach, Remaining, Renewed, Repeat, ReportDetails,
-        Room, Rotated, Servers, Service, Tag, Unapplied, Upkeep,
+        Action, AddPool, Addresses, Change, Condition, Context, Created, Desired, DeviceEnrollment,
+        Enrolled, Enrollment, EventPage, Expected, Expiry, LastReport, NetworkPatch,
+        NetworkSettings, NewBlock, NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle,
+        NodeChange, NodeDetails, NodePage, NodeReport, NodeStatus, NumberedEvent, Options,
+        OwnCertificate, OwnNode, Pace, PendingOutcome, PoolAdded, PoolUsage, Reach, Remaining,
+        Renewed, Repeat, ReportDetails, Room, Rotated, Servers, Service, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

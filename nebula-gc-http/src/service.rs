@@ -63,7 +63,9 @@ pub use self::networks::change::NetworkPatch;
 pub use self::networks::create::NewNetwork;
 pub use self::networks::settings::NetworkSettings;
 pub use self::node_change::{Change, NodeChange};
-pub use self::nodes::{LastReport, NodeDetails, NodePage, Remaining, Rotated, Unapplied};
+pub use self::nodes::{
+    Condition, LastReport, NodeDetails, NodePage, Remaining, Rotated, Unapplied,
+};
 pub use self::operator_keys::{NewOperatorKey, Reach};
 pub use self::pace::Pace;
 pub use self::pending::PendingOutcome;

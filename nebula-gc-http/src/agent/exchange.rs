@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::applied::Applied;
 use super::error::AgentError;
 use super::node::{Node, Offer};
-use super::state::{Contact, ProblemKind, State};
+use super::state::{Awaited, Contact, ProblemKind, State};
 use super::status::traffic;
 use crate::client::{ArchiveFormat, Client, ClientError};
 use crate::receipt::{Receipt, Statement};
@@ -118,6 +118,15 @@ impl Node {
         Ok(())
     }
 
+    /// Tells the server that what is installed awaits a restart of Nebula; what was in force stays
+    /// reported.
+    pub(super) async fn report_awaited(&self, client: &Client, now: i64) {
+        let Some(known) = &self.state.reported else { return };
+        if let Err(error) = client.report_own_node(&report(&self.state, known, now)).await {
+            tracing::warn!(network = self.membership.network, %error, "report failed");
+        }
+    }
+
     /// The counters to wait with: those of what was offered last, also if it was refused.
     #[must_use]
     pub fn has(&self) -> Desired {
@@ -204,6 +213,7 @@ fn report(state: &State, applied: &Applied, now: i64) -> Report {
         bytes_in: passed.map(|passed| passed.bytes_in),
         bytes_out: passed.map(|passed| passed.bytes_out),
         clock_skew_seconds: state.clock_skew,
+        restart_needed: state.awaited == Some(Awaited::Restart),
         problem: gravest.map(|problem| cut(&problem.detail, 512)),
         ..Report::default()
     }

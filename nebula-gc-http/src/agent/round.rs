@@ -94,9 +94,13 @@ impl Node {
             (RoundOutcome::Nothing, Some(awaited)) if options.repeat_awaited => awaited.outcome(),
             (outcome, _) => outcome,
         };
-        if outcome == RoundOutcome::Nothing {
-            self.state.awaited = None;
-            self.report_softly(&client, now).await;
+        match outcome {
+            RoundOutcome::Nothing => {
+                self.state.awaited = None;
+                self.report_softly(&client, now).await;
+            }
+            RoundOutcome::Restart { .. } => self.report_awaited(&client, now).await,
+            _ => {}
         }
         self.read_servers(&client).await?;
         Ok(outcome)

@@ -80,6 +80,7 @@ words! {
     Signer = "signer",
     Signers = "signers",
     SilenceSeconds = "silenceSeconds",
+    SilentAfterSeconds = "silentAfterSeconds",
     Size = "size",
     Tenants = "tenants",
     User = "user",

@@ -1,12 +1,14 @@
 //! Nodes as operators see them.
 
 mod change;
+mod condition;
 mod details;
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
 pub use self::change::Rotated;
+pub use self::condition::Condition;
 pub use self::details::{LastReport, NodeDetails};
 use super::access::{authorize, authorize_device, find_network, network_that_released, not_found};
 use super::context::Context;

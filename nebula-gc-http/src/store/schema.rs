@@ -17,6 +17,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 9, oldest: 6, sql: VERSION_9 },
         Migration { version: 10, oldest: 6, sql: VERSION_10 },
         Migration { version: 11, oldest: 6, sql: VERSION_11 },
+        Migration { version: 12, oldest: 6, sql: VERSION_12 },
     ],
 };
 
@@ -125,7 +126,7 @@ CREATE TABLE gc_operator_key (
 ///   `revision` it tells another instance that somebody has to be woken.
 /// * `changes` counts the changes of a resource, for its ETag.
 /// * `gc_node.token_hash` is absent for devices that registered without one.
-/// * `gc_node.seen_at` is when a node last asked anything with its token, give or take some minutes.
+/// * `gc_node.seen_at` is when a node last asked anything with its token, give or take a minute.
 /// * `gc_duty.since` is from when on some instance was always there to do it.
 /// * `gc_certificate.block_after` is when a superseded certificate is to be blocked, unless its
 ///   node reports the newer one before.
@@ -363,4 +364,10 @@ const VERSION_11: &str = "
 ALTER TABLE gc_node ADD COLUMN user_name TEXT NOT NULL DEFAULT '';
 ALTER TABLE gc_join_token ADD COLUMN user_name TEXT NOT NULL DEFAULT '';
 CREATE INDEX gc_node_user ON gc_node (network, user_name, id);
+";
+
+/// `gc_network.silent_after`: after how many seconds without a request a node that has reported before is
+/// shown as silent.
+const VERSION_12: &str = "
+ALTER TABLE gc_network ADD COLUMN silent_after BIGINT NOT NULL DEFAULT 300;
 ";

@@ -31,6 +31,12 @@ pub struct Node {
     pub user: String,
     /// `active`, `suspended`, `revoked` or `released`.
     pub state: String,
+    /// How it is, the first that holds of: `released`, `revoked`, `suspended`, `expired` (its last
+    /// certificate has ended), `silent` (it has reported before, and sent no request for the network's
+    /// `silentAfterSeconds`), `behind` (it reports, and has not applied all changes), `active`.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required))]
+    pub condition: String,
     /// Why it is in that state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
@@ -58,6 +64,11 @@ pub struct Node {
     pub join_token: Option<String>,
     /// The certificates it has now, the older version first.
     pub certificates: Vec<Certificate>,
+    /// The end of its last certificate, also after that; absent while it is kept out, and where it never
+    /// had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Timestamp, required = false))]
+    pub certificate_end: Option<Timestamp>,
     /// When it should renew: not later than now if it has no certificate or a due one; absent while
     /// it is suspended or revoked, and for a device without a node token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,12 +80,21 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub applied: Option<Applied>,
+    /// How many changes it has not reported as applied: of the network's revisions or of its own
+    /// generations, whichever are more. 0 for a node that never reports.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required))]
+    pub behind: i64,
+    /// Whether its Nebula must be restarted for what it was given, as it reported last.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required))]
+    pub restart_needed: bool,
     /// What it told of itself last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub report: Option<NodeReport>,
-    /// When it last sent a request with its token, to within ten minutes. Its silence is counted
-    /// from then.
+    /// When it last sent a request with its token, to within a minute. Its silence is counted from
+    /// then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Timestamp, required = false))]
     pub seen_at: Option<Timestamp>,
@@ -155,6 +175,10 @@ pub struct NodeReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub clock_skew_seconds: Option<i64>,
+    /// Whether its Nebula must be restarted for what it was given.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required))]
+    pub restart_needed: bool,
     /// What is wrong, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]

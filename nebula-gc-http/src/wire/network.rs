@@ -73,6 +73,10 @@ pub struct Network {
     /// A node that has reported before is released after this time without a request; null: never.
     #[cfg_attr(feature = "server", schema(required))]
     pub silence_seconds: Option<i64>,
+    /// A node that has reported before is shown as silent after this time without a request.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required))]
+    pub silent_after_seconds: i64,
     /// The MTU of nodes' devices, unless they have their own.
     pub mtu: u32,
     /// Null if nodes have certificates of one version only.
@@ -144,6 +148,11 @@ pub struct NewNetworkBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 3600, maximum = 315_360_000))]
     pub silence_seconds: Option<i64>,
+    /// Show nodes that have reported before as silent after this time without a request: 3 minutes to
+    /// 10 years. Default: 5 minutes.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = i64, required = false, minimum = 180, maximum = 315_360_000))]
+    pub silent_after_seconds: Option<i64>,
     /// The MTU of nodes' devices, in bytes. Default: 1300.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u32, required = false, minimum = 500, maximum = 65535))]
@@ -200,6 +209,11 @@ pub struct NetworkPatchBody {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<i64>, minimum = 3600, maximum = 315_360_000))]
     pub silence_seconds: Option<Option<i64>>,
+    /// Show nodes that have reported before as silent after this time without a request: 3 minutes to
+    /// 10 years.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = i64, required = false, minimum = 180, maximum = 315_360_000))]
+    pub silent_after_seconds: Option<i64>,
     /// The MTU of nodes' devices, in bytes. Changing it moves the revision.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u32, required = false, minimum = 500, maximum = 65535))]

@@ -163,6 +163,10 @@ pub struct Report {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = i64, required = false))]
     pub clock_skew_seconds: Option<i64>,
+    /// Whether its Nebula must be restarted for what it was given. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "server", schema(required = false))]
+    pub restart_needed: bool,
     /// What is wrong, in a sentence of at most 512 bytes.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, max_length = 512))]

@@ -22,6 +22,7 @@ mod authorization;
 mod bad_input;
 mod client;
 mod command;
+mod conditions;
 mod crash;
 mod dialect;
 mod dialect_and_native;

@@ -79,8 +79,12 @@ async fn what_nebula_has_not_taken_over_is_not_reported(shell: Shell) {
     shell.json("nodes set office laptop --groups sales", &[]);
     let (code, said) = round(&shell, UPDATE);
     assert_eq!((code, applied(&shell)), (Some(11), 1.into()), "{said}");
+    let told = shell.json("nodes show office laptop", &[]);
+    assert_eq!((&told["restartNeeded"], &told["condition"]), (&true.into(), &"behind".into()));
     assert_eq!(round(&shell, UPDATE).0, Some(0));
     assert_eq!(applied(&shell), 2);
+    let told = shell.json("nodes show office laptop", &[]);
+    assert_eq!((&told["restartNeeded"], &told["condition"]), (&false.into(), &"active".into()));
     // By a command of the user's it is at once, if that does what it should.
     shell.json("nodes set office laptop --groups sales,tea", &[]);
     let output = shell.run(&["update", "device", "--restart", "touch restarted"]);

@@ -130,6 +130,7 @@ async fn report_own_node(
         platform: ask.body.platform,
         overridden: ask.body.overridden,
         uptime_seconds: ask.body.uptime_seconds,
+        restart_needed: ask.body.restart_needed,
         tunnels: ask.body.tunnels,
         bytes_in: ask.body.bytes_in,
         bytes_out: ask.body.bytes_out,

@@ -36,8 +36,19 @@ type About = (NetworkRef, NodeId);
 impl ReadOnly for NodeChangeBody {
     const SHOWN: &'static [&'static str] =
         &["id", "network", "device", "state", "stateReason", "native", "joinToken", "createdAt"];
-    const MOVING: &'static [&'static str] =
-        &["addresses", "certificates", "renewAt", "generation", "applied", "report", "seenAt"];
+    const MOVING: &'static [&'static str] = &[
+        "addresses",
+        "condition",
+        "certificates",
+        "certificateEnd",
+        "renewAt",
+        "generation",
+        "applied",
+        "behind",
+        "restartNeeded",
+        "report",
+        "seenAt",
+    ];
 }
 
 /// Read a node, in any state.

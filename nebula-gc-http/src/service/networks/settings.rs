@@ -22,6 +22,9 @@ pub struct NetworkSettings {
     /// After how long without any request a node that has reported before is released, in seconds: an
     /// hour to 10 years. Never where it is left out.
     pub silence_seconds: Option<i64>,
+    /// After how long without any request a node that has reported before is shown as silent, in
+    /// seconds: 3 minutes to 10 years. Nodes ask at least once a minute, which is stored once a minute.
+    pub silent_after: i64,
     /// The MTU of nodes' devices, in bytes, where they have none of their own.
     pub mtu: u32,
     /// The version in which nodes with certificates of both versions begin handshakes; 1 where left
@@ -38,6 +41,11 @@ const NODE_LIFETIME: i64 = 14 * 86_400;
 const MTU: u32 = 1300;
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
 const HOUR: i64 = 3600;
+/// After how long without a request a node is shown as silent, in seconds: 5 minutes.
+const SILENT_AFTER: i64 = 300;
+/// The shortest such time, in seconds. A poll lasts a minute at most, and what is stored of a node may
+/// be a minute older.
+const LEAST_SILENT_AFTER: i64 = 180;
 
 impl Default for NetworkSettings {
     fn default() -> Self {
@@ -46,6 +54,7 @@ impl Default for NetworkSettings {
             hold_seconds: HOLD_SECONDS,
             hold_alone: false,
             silence_seconds: None,
+            silent_after: SILENT_AFTER,
             mtu: MTU,
             initiating_version: None,
         }
@@ -59,19 +68,28 @@ impl NetworkSettings {
             hold_seconds: network.hold_seconds,
             hold_alone: network.hold_alone,
             silence_seconds: network.silence_seconds,
+            silent_after: network.silent_after,
             mtu: network.mtu,
             initiating_version: network.initiating_version,
         }
     }
 
     pub(super) fn apply(self, network: Network) -> Network {
-        let Self { lifetime, hold_seconds, hold_alone, silence_seconds, mtu, initiating_version } =
-            self;
+        let Self {
+            lifetime,
+            hold_seconds,
+            hold_alone,
+            silence_seconds,
+            silent_after,
+            mtu,
+            initiating_version,
+        } = self;
         Network {
             lifetime,
             hold_seconds,
             hold_alone,
             silence_seconds,
+            silent_after,
             mtu,
             initiating_version,
             ..network
@@ -85,6 +103,7 @@ impl NetworkSettings {
         if let Some(silence) = self.silence_seconds {
             within(Field::SilenceSeconds, silence, HOUR)?;
         }
+        within(Field::SilentAfterSeconds, self.silent_after, LEAST_SILENT_AFTER)?;
         let tun = Tun { mtu: self.mtu, ..Tun::default() };
         tun.check().map_err(|error| Fault::from(error).of(Field::Mtu))
     }

@@ -7,6 +7,7 @@ use nebula_alloc::lease::{self, Lease, LeaseState};
 use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoints;
 
+use super::condition::{self, Condition};
 use crate::service::precondition::Tag;
 use crate::service::self_service::renewal_of;
 use crate::service::self_service::report::ReportDetails;
@@ -34,6 +35,8 @@ pub struct NodeDetails {
     pub public_key: Vec<u8>,
     /// Where it stands.
     pub state: NodeState,
+    /// How it is, from that, its certificates and its reports.
+    pub condition: Condition,
     /// Why, as the operator said.
     pub state_reason: Option<String>,
     /// Its groups.
@@ -53,6 +56,9 @@ pub struct NodeDetails {
     /// Its current certificates, the older version first; none where they expired, and while it is
     /// kept out.
     pub certificates: Vec<LedgerEntry>,
+    /// The end of its last certificate, also after that; nothing while it is kept out, and where it
+    /// never had one.
+    pub certificate_end: Option<i64>,
     /// When it should renew by itself, as it is told: not later than now where it has no certificate, or
     /// what it has is due; nothing while it is kept out, and of a device without a node token.
     pub renew_at: Option<i64>,
@@ -64,9 +70,14 @@ pub struct NodeDetails {
     pub applied_generation: i64,
     /// When it last reported.
     pub reported_at: Option<i64>,
+    /// How many changes it has not reported as applied: of revisions or of its own generations, whichever
+    /// are more. 0 for one that never reports.
+    pub behind: i64,
+    /// Whether its Nebula must be restarted for what it was given, as it reported last.
+    pub restart_needed: bool,
     /// What it told of itself with its latest report, if it told anything.
     pub last_report: Option<LastReport>,
-    /// When it last asked anything with its token, give or take ten minutes.
+    /// When it last asked anything with its token, give or take a minute.
     pub seen_at: Option<i64>,
     /// When it came.
     pub created_at: i64,
@@ -113,14 +124,26 @@ impl NodeDetails {
         let leases = lease::by_owners(tx, network.id, &owners)?;
         let certificates = certificate::current_entries(tx, nodes.iter().map(|node| &node.id))?;
         let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
+        let ends = certificate::last_ends(tx, &ids)?;
         let mut reports = report::of(tx, &ids)?;
-        let found = nodes.into_iter().zip(leases).zip(certificates);
-        let details = found.map(|((node, leases), current)| {
+        let found = nodes.into_iter().zip(leases).zip(certificates).zip(ends);
+        let details = found.map(|(((node, leases), current), last_end)| {
             let last_report = reports.remove(&node.id).map(LastReport::read).transpose()?;
-            let (entries, certificates): (_, Vec<_>) = current.into_iter().unzip();
+            let (entries, certificates): (Vec<_>, Vec<_>) = current.into_iter().unzip();
             let renews = node.is_native() && node.state == NodeState::Active;
             let renew_at = renews.then(|| renewal_of(network, now, node.id, &certificates));
-            Ok(Self { last_report, ..Self::of(node, &leases, entries, renew_at) })
+            let known = condition::Known::of(network, &node, &entries, last_end, now);
+            let restart_needed =
+                last_report.as_ref().is_some_and(|report| report.details.restart_needed);
+            let details = Self::of(node, &leases, entries, renew_at);
+            Ok(Self {
+                condition: known.condition(),
+                certificate_end: known.certificate_end(),
+                behind: known.behind(),
+                restart_needed,
+                last_report,
+                ..details
+            })
         });
         details.collect()
     }
@@ -135,6 +158,7 @@ impl NodeDetails {
         let mut addresses: Vec<IpAddr> = active.map(|lease| lease.address).collect();
         addresses.sort();
         let is_native = node.is_native();
+        let condition = Condition::of_state(node.state);
         Self {
             renew_at,
             id: node.id,
@@ -144,6 +168,10 @@ impl NodeDetails {
             user: node.user,
             public_key: node.public_key,
             state: node.state,
+            condition,
+            certificate_end: None,
+            behind: 0,
+            restart_needed: false,
             state_reason: node.state_reason,
             groups: node.groups,
             lighthouse: node.lighthouse,
@@ -170,7 +198,11 @@ impl NodeDetails {
     pub fn tag(&self) -> Tag {
         let reported = self.reported_at.max(self.seen_at).unwrap_or_default();
         let applied = format!("{}-{}", self.applied_revision, self.applied_generation);
-        tag(self.id, self.changes).and(applied).and(reported).and(self.certificates.len())
+        tag(self.id, self.changes)
+            .and(applied)
+            .and(reported)
+            .and(self.certificates.len())
+            .and(self.condition.word())
     }
 }
 

@@ -54,6 +54,8 @@ pub struct ReportDetails {
     pub bytes_out: Option<u64>,
     /// How many seconds its clock is ahead of the server's.
     pub clock_skew_seconds: Option<i64>,
+    /// Whether its Nebula must be restarted for what it was given.
+    pub restart_needed: bool,
     /// What is wrong, in a sentence.
     pub problem: Option<String>,
 }

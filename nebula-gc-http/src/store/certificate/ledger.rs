@@ -121,6 +121,21 @@ pub(crate) fn current_entries<'a>(
     found.iter().map(|rows| rows.iter().map(with_contents).collect()).collect()
 }
 
+/// The end of the last certificate of each of these nodes that was not taken back, also after that.
+pub(crate) fn last_ends(
+    tx: &mut dyn Transaction,
+    nodes: &[NodeId],
+) -> Result<Vec<Option<i64>>, Error> {
+    let keys: Vec<_> = nodes.iter().map(|node| vec![node.as_bytes().into()]).collect();
+    let found = tx.query_each(
+        "SELECT max(not_after) FROM gc_certificate WHERE node = $1 AND state IN ('issued', 'expired')",
+        &keys,
+    )?;
+    let end =
+        |rows: &Vec<Row>| rows.first().map(|row| row.columns().optional_integer()).transpose();
+    found.iter().map(|rows| Ok(end(rows)?.flatten())).collect()
+}
+
 fn with_contents(row: &Row) -> Result<(LedgerEntry, Certificate), Error> {
     let mut columns = row.columns();
     let entry = read(&mut columns)?;

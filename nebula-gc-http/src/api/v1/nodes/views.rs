@@ -21,6 +21,7 @@ impl From<NodeDetails> for NodeView {
             name: node.name,
             user: node.user,
             state: node.state.word().to_owned(),
+            condition: node.condition.word().to_owned(),
             state_reason: node.state_reason,
             addresses: node.addresses,
             groups: node.groups,
@@ -30,9 +31,12 @@ impl From<NodeDetails> for NodeView {
             native: node.is_native,
             join_token: node.join_token.map(|token| token.to_string()),
             certificates: node.certificates.into_iter().map(CertificateView::from).collect(),
+            certificate_end: node.certificate_end.map(Timestamp),
             renew_at: node.renew_at.map(Timestamp),
             generation: node.generation,
             applied: node.reported_at.map(applied),
+            behind: node.behind,
+            restart_needed: node.restart_needed,
             report: node.last_report.map(ReportView::from),
             seen_at: node.seen_at.map(Timestamp),
             created_at: Timestamp(node.created_at),
@@ -57,6 +61,7 @@ impl From<LastReport> for ReportView {
             bytes_in: details.bytes_in,
             bytes_out: details.bytes_out,
             clock_skew_seconds: details.clock_skew_seconds,
+            restart_needed: details.restart_needed,
             problem: details.problem,
         }
     }
