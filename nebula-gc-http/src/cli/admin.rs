@@ -3,6 +3,7 @@
 //! [`commands`] lists the commands; their flags and help are generated from the API's OpenAPI document.
 
 mod commands;
+mod declared;
 mod fields;
 mod names;
 mod operation;
@@ -40,8 +41,10 @@ const SKIP_CONFLICTS: &str = "skipConflicts";
 /// Fields that are too long for a screen.
 const HIDDEN: &[&str] = &["qrPng"];
 
+const REFUSED: u8 = 1;
 /// The exit code for usage errors, as shells and clap have it.
 const USAGE: u8 = 2;
+const PARTLY: u8 = 3;
 
 pub(crate) fn command() -> Command {
     let setting = |name: &'static str, value: &'static str, help: &str| {
@@ -98,6 +101,7 @@ pub(crate) fn command() -> Command {
                 .value_parser(PossibleValuesParser::new(["table", "json"])),
         )
         .subcommands(GROUPS.iter().map(group))
+        .subcommands(declared::commands())
 }
 
 fn leaf(entry: &Entry, operation: &Operation) -> Command {
@@ -130,6 +134,16 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let Some((group, in_group)) = matches.subcommand() else { return Ok(ExitCode::from(USAGE)) };
+    if ["apply", "export"].contains(&group) {
+        let client = client(in_group)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return runtime.block_on(async {
+            match group {
+                "apply" => declared::apply(&client, in_group, is_json(in_group)).await,
+                _ => declared::export(&client, in_group, is_json(in_group)).await,
+            }
+        });
+    }
     let Some((verb, in_verb)) = in_group.subcommand() else { return Ok(ExitCode::from(USAGE)) };
     let entry = COMMANDS.iter().find(|entry| (entry.group, entry.verb) == (group, verb));
     let Some(entry) = entry else { return Ok(ExitCode::from(USAGE)) };
@@ -153,7 +167,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         operation,
         matches: in_verb,
         node: None,
-        as_json: in_verb.get_one::<String>(OUTPUT).is_some_and(|format| format == "json"),
+        as_json: is_json(in_verb),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -168,6 +182,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         };
         invocation.run(request).await
     })
+}
+
+fn is_json(matches: &ArgMatches) -> bool {
+    matches.get_one::<String>(OUTPUT).is_some_and(|format| format == "json")
 }
 
 /// A command with its arguments.

@@ -60,9 +60,14 @@ pub(crate) fn warn(line: &str) {
 
 /// Reports why a command failed. The text may contain a server's, which is made safe to print.
 pub(crate) fn report_error(error: &(dyn Error + 'static)) {
+    warn(&said(error));
+}
+
+/// Why a command failed, safe to print.
+pub(crate) fn said(error: &(dyn Error + 'static)) -> String {
     // There is one server, which the user has named.
     let problem = error.downcast_ref::<ClientError>().and_then(ClientError::problem);
     let said = problem.map_or_else(|| error.to_string(), ToString::to_string);
     let lines: Vec<_> = own_commands(&said).lines().map(printable).collect();
-    warn(&lines.join("\n"));
+    lines.join("\n")
 }

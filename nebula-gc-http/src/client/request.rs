@@ -56,6 +56,18 @@ impl Request {
         Self::new(Method::POST, path).body(body)
     }
 
+    /// A `PATCH`, to change something.
+    #[must_use]
+    pub fn patch(path: &str, body: Value) -> Self {
+        Self::new(Method::PATCH, path).body(body)
+    }
+
+    /// A `DELETE`.
+    #[must_use]
+    pub fn delete(path: &str) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
     /// Any other request. Segments of the path must be encoded by [`segment`](Self::segment).
     #[must_use]
     pub fn new(method: Method, path: &str) -> Self {

@@ -24,6 +24,7 @@ mod client;
 mod command;
 mod conditions;
 mod crash;
+mod declaring;
 mod dialect;
 mod dialect_and_native;
 mod dialect_words;

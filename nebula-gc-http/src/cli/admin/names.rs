@@ -198,35 +198,36 @@ fn has_ended(item: &Value) -> bool {
     item["revokedAt"].is_string() || item["state"] == "released"
 }
 
-/// Whether a text is another way to write a range: as its prefix, with all its addresses or those that
-/// nodes can have.
-fn is_range(text: &str, range: &str) -> bool {
+/// Whether a text is another way to write a range: as the prefix of its addresses, perhaps without the first
+/// and the last, which nodes can't have where they are those of the network.
+pub(super) fn is_range(text: &str, range: &str) -> bool {
+    let ends = range.split_once('-').map(|(first, last)| (first.parse(), last.parse()));
+    let Some((Ok(first), Ok(last))) = ends else { return false };
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     let Some(prefix) = text.parse().ok().or_else(address) else { return false };
-    let ends = (prefix.network(), prefix.broadcast());
-    [Some(ends), usable(&prefix)]
-        .into_iter()
-        .flatten()
-        .any(|(first, last)| format!("{first}-{last}") == range)
+    let has_inner_ends = match prefix {
+        IpNet::V4(v4) => v4.prefix_len() < 31,
+        IpNet::V6(v6) => v6.prefix_len() < 127,
+    };
+    let (lowest, highest) = (prefix.network(), prefix.broadcast());
+    let is_end = |end: IpAddr, outer: IpAddr, inner: Option<IpAddr>| {
+        end == outer || has_inner_ends && Some(end) == inner
+    };
+    is_end(first, lowest, after(lowest)) && is_end(last, highest, before(highest))
 }
 
-/// The first and last address that nodes can have.
-fn usable(prefix: &IpNet) -> Option<(IpAddr, IpAddr)> {
-    let (first, last) = match prefix {
-        IpNet::V4(v4) if v4.prefix_len() < 31 => {
-            let [first, last] = [v4.network(), v4.broadcast()].map(u32::from);
-            (
-                Ipv4Addr::from(first.checked_add(1)?).into(),
-                Ipv4Addr::from(last.checked_sub(1)?).into(),
-            )
-        }
-        IpNet::V6(v6) if v6.prefix_len() < 127 => {
-            let first = u128::from(v6.network()).checked_add(1)?;
-            (Ipv6Addr::from(first).into(), v6.broadcast().into())
-        }
-        IpNet::V4(_) | IpNet::V6(_) => return None,
-    };
-    Some((first, last))
+fn after(address: IpAddr) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(v4) => Ipv4Addr::from(u32::from(v4).checked_add(1)?).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6).checked_add(1)?).into(),
+    })
+}
+
+fn before(address: IpAddr) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(v4) => Ipv4Addr::from(u32::from(v4).checked_sub(1)?).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6).checked_sub(1)?).into(),
+    })
 }
 
 #[cfg(test)]
@@ -238,6 +239,7 @@ mod tests {
         for (text, range) in [
             ("10.42.8.0/24", "10.42.8.1-10.42.8.254"),
             ("10.42.8.0/24", "10.42.8.0-10.42.8.255"),
+            ("10.42.0.0/20", "10.42.0.1-10.42.15.255"),
             ("10.42.8.0/31", "10.42.8.0-10.42.8.1"),
             ("10.42.8.7/32", "10.42.8.7-10.42.8.7"),
             ("10.42.8.7", "10.42.8.7-10.42.8.7"),
@@ -247,6 +249,7 @@ mod tests {
         }
         for (text, range) in [
             ("10.42.0.0/16", "10.42.8.1-10.42.8.254"),
+            ("10.42.8.0/31", "10.42.8.1-10.42.8.1"),
             ("10.42.8.0/24", "10.42.8.1-10.42.8.253"),
             ("10.42.8.0/24", "10.42.8.2-10.42.8.254"),
             ("10.42.8.1", "10.42.8.1-10.42.8.254"),

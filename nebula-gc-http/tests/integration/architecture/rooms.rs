@@ -87,7 +87,7 @@ utoipa_axum: nebula-gc-http/src/api
 rusqlite: nebula-alloc/src/store/sqlite
 tokio_postgres: nebula-alloc/src/store/postgres
 clap: nebula-gc-http/src/cli
-toml: nebula-gc-http/src/settings
+toml: nebula-gc-http/src/settings nebula-gc-http/src/cli/admin/declared
 tokio: nebula-gc-http/src/ nebula-alloc/src/store/postgres
 std::fs: nebula-pki/src/cli nebula-pki/src/files nebula-pki/src/signer/pkcs11 \
     nebula-alloc/src/store/sqlite nebula-bundle/src/install nebula-gc-http/src/server \

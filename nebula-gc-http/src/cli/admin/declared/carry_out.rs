@@ -1,0 +1,227 @@
+//! Carries out one step, and keeps the secrets that it makes.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nebula_gc_http::client::{Client, ClientError, Request};
+use nebula_pki::files::replace;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::super::operation::Field;
+use super::plan::{Act, Step};
+use super::section::{JOIN_TOKENS, OPERATOR_KEYS, Section};
+use super::server::Server;
+use super::value;
+
+/// The end of the name of a file that says that a secret is being made.
+const UNFINISHED: &str = ".unfinished";
+
+/// The directory for the links and keys that are made.
+///
+/// A secret is shown once, in the answer to its creation. So a file with the creation's idempotency key is
+/// there before; whoever finds it, without the secret beside it, revokes what may have been created.
+pub(super) struct Links {
+    directory: PathBuf,
+}
+
+impl Links {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// `office.laptops.link` for a token of a network, `monitoring.key` for a key.
+    fn path(&self, section: &Section, network: Option<&str>, key: &str) -> PathBuf {
+        let parts = network.into_iter().chain([key]).map(Request::segment);
+        let end = if section.name == JOIN_TOKENS.name { "link" } else { "key" };
+        self.directory.join(format!("{}.{end}", parts.collect::<Vec<_>>().join(".")))
+    }
+
+    /// Revokes what a former run created without keeping its secret, so that it is created anew.
+    pub(super) async fn take_back_unfinished(
+        &self,
+        client: &Client,
+        server: &mut Server,
+    ) -> Result<(), Box<dyn Error>> {
+        let at = |error: io::Error| format!("{}: {error}", self.directory.display());
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(at)?,
+        };
+        for entry in entries {
+            let path = entry.map_err(at)?.path();
+            if path.to_str().is_some_and(|path| path.ends_with(UNFINISHED)) {
+                take_back(&path, client, server).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is being created, in a file.
+#[derive(Serialize, Deserialize)]
+struct Creation {
+    section: String,
+    network: Option<String>,
+    name: String,
+    body: Value,
+    idempotency_key: String,
+}
+
+async fn take_back(
+    path: &Path,
+    client: &Client,
+    server: &mut Server,
+) -> Result<(), Box<dyn Error>> {
+    let at = |error: io::Error| format!("{}: {error}", path.display());
+    let creation: Creation = serde_json::from_slice(&fs::read(path).map_err(at)?)
+        .map_err(|error| format!("{}: {error}; remove it", path.display()))?;
+    let section = creation.section();
+    let network = creation.network.as_deref();
+    // The server answers what it made, if it did, and makes it now, if it did not.
+    match client.send(creation.request()?).await {
+        Ok(made) => {
+            let made = made.json()?;
+            revoke(client, section, network, text(&made, "id").unwrap_or_default()).await?;
+        }
+        // It made nothing then either.
+        Err(ClientError::Refused { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    fs::remove_file(path).map_err(at)?;
+    server.read_section(client, section, network).await
+}
+
+impl Creation {
+    fn section(&self) -> &'static Section {
+        if self.section == JOIN_TOKENS.name { JOIN_TOKENS } else { OPERATOR_KEYS }
+    }
+
+    fn request(&self) -> Result<Request, ClientError> {
+        let path = self.section().path(self.network.as_deref());
+        Request::post(&path, self.body.clone()).idempotency_key(&self.idempotency_key)
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name)?.as_str()
+}
+
+async fn revoke(
+    client: &Client,
+    section: &Section,
+    network: Option<&str>,
+    id: &str,
+) -> Result<(), Box<dyn Error>> {
+    let path = format!("{}/{}", section.path(network), Request::segment(id));
+    client.send(Request::delete(&path)).await?;
+    Ok(())
+}
+
+/// Carries out a step, and reads its section anew: later steps name what it made.
+pub(super) async fn carry_out(
+    step: &Step,
+    client: &Client,
+    server: &mut Server,
+    links: Option<&Links>,
+) -> Result<(), Box<dyn Error>> {
+    let Step { section, network, key, .. } = step;
+    let network = network.as_deref();
+    match &step.act {
+        Act::Delete(id) => revoke(client, section, network, id).await?,
+        Act::Change(id) => {
+            let path = format!("{}/{}", section.path(network), Request::segment(id));
+            let body = Value::Object(body(step, server)?);
+            client.send(Request::patch(&path, body)).await?;
+        }
+        Act::Create => {
+            let mut body = body(step, server)?;
+            body.insert(section.key.to_owned(), key.as_str().into());
+            if step.without_pools {
+                body.insert("pools".to_owned(), json!([]));
+            }
+            let body = Value::Object(body);
+            match links.filter(|_| section.has_secret) {
+                Some(links) => create_secret(step, body, client, links).await?,
+                None => {
+                    client.send(Request::post(&section.path(network), body)).await?;
+                }
+            }
+        }
+    }
+    server.read_section(client, section, network).await
+}
+
+async fn create_secret(
+    step: &Step,
+    body: Value,
+    client: &Client,
+    links: &Links,
+) -> Result<(), Box<dyn Error>> {
+    let creation = Creation {
+        section: step.section.name.to_owned(),
+        network: step.network.clone(),
+        name: step.key.clone(),
+        body,
+        idempotency_key: Uuid::now_v7().to_string(),
+    };
+    let path = links.path(step.section, step.network.as_deref(), &step.key);
+    let at = |error: io::Error| format!("{}: {error}", path.display());
+    make_private(&links.directory)?;
+    let aside = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
+    replace(&aside, &serde_json::to_vec(&creation)?, 0o600).map_err(at)?;
+    let made = match client.send(creation.request()?).await {
+        Err(refused @ ClientError::Refused { .. }) => {
+            fs::remove_file(&aside).map_err(at)?;
+            return Err(refused.into());
+        }
+        made => made?.json()?,
+    };
+    let secret = text(&made, "link").or(text(&made, "secret")).unwrap_or_default();
+    replace(&path, format!("{secret}\n").as_bytes(), 0o600).map_err(at)?;
+    Ok(fs::remove_file(&aside).map_err(at)?)
+}
+
+fn make_private(directory: &Path) -> Result<(), String> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let made = builder.recursive(true).create(directory);
+    made.map_err(|error| format!("{}: {error}", directory.display()))
+}
+
+/// The step's fields as the API takes them, with ids in place of names.
+fn body(step: &Step, server: &Server) -> Result<Map<String, Value>, String> {
+    let network = step.network.as_deref();
+    let field = |(field, value, _): &(&'static Field, Value, Value)| {
+        let value = with_id(field, value, server, network)?;
+        Ok((field.name.clone(), value::to_api(field, &value)))
+    };
+    step.fields.iter().map(field).collect()
+}
+
+fn with_id(
+    field: &Field,
+    value: &Value,
+    server: &Server,
+    network: Option<&str>,
+) -> Result<Value, String> {
+    let missing = |field: &str, name: &str| format!("{field}: there is no {field} {name:?}");
+    match value.as_str() {
+        Some(name) if ["tenant", "pool"].contains(&&*field.name) => {
+            let id = server.id_of(&field.name, network, name);
+            Ok(id.ok_or_else(|| missing(&field.name, name))?.into())
+        }
+        Some(scope) if field.name == "scope" => match scope.split_once('=') {
+            Some((of, name)) => {
+                let id = server.id_of(of, None, name).ok_or_else(|| missing(of, name))?;
+                Ok(format!("{of}={id}").into())
+            }
+            None => Ok(value.clone()),
+        },
+        _ => Ok(value.clone()),
+    }
+}

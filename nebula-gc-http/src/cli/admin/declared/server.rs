@@ -1,0 +1,144 @@
+//! What a server has of what files declare.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use nebula_gc_http::client::{Client, ClientError, Request};
+use serde_json::Value;
+
+use super::super::operation::Field;
+use super::section::{BLOCKS, IN_NETWORK, NETWORKS, OPERATOR_KEYS, POOLS, Section, TENANTS, TOP};
+use super::value;
+
+/// The things of a server, and the names of their ids.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    things: BTreeMap<(&'static str, Option<String>), Vec<Value>>,
+    names: BTreeMap<String, String>,
+}
+
+impl Server {
+    /// Reads what stands by itself, and what is in these networks.
+    pub(super) async fn read(client: &Client, networks: &[String]) -> Result<Self, Box<dyn Error>> {
+        let mut server = Self::default();
+        for section in TOP {
+            server.read_section(client, section, None).await?;
+        }
+        for network in networks {
+            for section in IN_NETWORK {
+                server.read_section(client, section, Some(network)).await?;
+            }
+        }
+        Ok(server)
+    }
+
+    /// Reads all that the credential sees.
+    pub(super) async fn read_all(client: &Client) -> Result<Self, Box<dyn Error>> {
+        let mut server = Self::default();
+        server.read_section(client, NETWORKS, None).await?;
+        let networks = server.of(NETWORKS, None).iter().filter_map(|it| it["name"].as_str());
+        let networks: Vec<_> = networks.map(str::to_owned).collect();
+        Self::read(client, &networks).await
+    }
+
+    /// Reads a section anew.
+    pub(super) async fn read_section(
+        &mut self,
+        client: &Client,
+        section: &'static Section,
+        network: Option<&str>,
+    ) -> Result<(), Box<dyn Error>> {
+        // A network that is to be made has nothing yet.
+        if network.is_some_and(|network| self.find(NETWORKS, None, network).is_none()) {
+            return Ok(());
+        }
+        let list = Request::get(&section.path(network)).query("limit", "500");
+        let mut pages = client.pages(list);
+        let mut things = vec![];
+        loop {
+            match pages.next().await {
+                Ok(Some(more)) => things.extend(more),
+                Ok(None) => break,
+                // Who sees a network alone sees no tenants and keys.
+                Err(ClientError::Refused { problem, .. })
+                    if problem.status == 403
+                        && [TENANTS.name, OPERATOR_KEYS.name].contains(&section.name) =>
+                {
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        things.retain(is_in_use);
+        for thing in &things {
+            if let (Some(id), Some(name)) = (thing["id"].as_str(), thing[section.key].as_str()) {
+                self.names.insert(id.to_owned(), name.to_owned());
+            }
+        }
+        for thing in &mut things {
+            if let (Some(network), Some(node)) = (network, thing["node"].as_str()) {
+                let path = format!(
+                    "{}/{node}",
+                    section.path(Some(network)).replace(section.name, "nodes")
+                );
+                let node = client.send(Request::get(&path)).await?.json()?;
+                if let (Some(id), Some(name)) = (text(&node, "id"), text(&node, "name")) {
+                    self.names.insert(id.to_owned(), name.to_owned());
+                }
+            }
+        }
+        self.things.insert((section.name, network.map(str::to_owned)), things);
+        Ok(())
+    }
+
+    /// All things of a section.
+    pub(super) fn of(&self, section: &Section, network: Option<&str>) -> &[Value] {
+        self.things.get(&(section.name, network.map(str::to_owned))).map_or(&[], Vec::as_slice)
+    }
+
+    /// The thing of a section that is known by this.
+    pub(super) fn find(
+        &self,
+        section: &Section,
+        network: Option<&str>,
+        key: &str,
+    ) -> Option<&Value> {
+        let is_meant = |thing: &&Value| {
+            let known = thing[section.key].as_str().unwrap_or_default();
+            known == key || section.key == "range" && super::super::names::is_range(key, known)
+        };
+        self.of(section, network).iter().find(is_meant)
+    }
+
+    /// A field of a thing, in comparable form.
+    pub(super) fn comparable(&self, field: &Field, thing: &Value) -> Value {
+        let value = thing.get(&field.name).unwrap_or(&Value::Null);
+        value::of_api(field, value, |id| self.name_of(id))
+    }
+
+    fn name_of(&self, id: &str) -> String {
+        self.names.get(id).cloned().unwrap_or_else(|| id.to_owned())
+    }
+
+    /// The id of what a field names: a tenant, or a pool or block.
+    pub(super) fn id_of(&self, field: &str, network: Option<&str>, name: &str) -> Option<String> {
+        let found = match field {
+            "tenant" => self.find(TENANTS, None, name),
+            "network" => self.find(NETWORKS, None, name),
+            "pool" => self.find(POOLS, network, name).or_else(|| self.find(BLOCKS, network, name)),
+            _ => None,
+        };
+        Some(found?["id"].as_str()?.to_owned())
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name)?.as_str()
+}
+
+/// Whether a credential still is one; other things always are.
+fn is_in_use(thing: &Value) -> bool {
+    let has_ended =
+        |end: &str| end.parse::<jiff::Timestamp>().is_ok_and(|end| end <= jiff::Timestamp::now());
+    !thing["revokedAt"].is_string() && !thing["expiresAt"].as_str().is_some_and(has_ended)
+}

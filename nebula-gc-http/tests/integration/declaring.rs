@@ -1,0 +1,256 @@
+//! Do `admin apply` and `admin export` make what a file says, and nothing else?
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::shell::{Shell, text};
+
+on_both_engines! {
+    what_a_file_says_is_made_once
+    what_is_exported_is_there_and_can_be_made_elsewhere
+    what_differs_is_changed_or_refused_before_anything_is_done
+    what_a_file_lacks_stays_unless_it_is_pruned
+    a_killed_run_is_finished_by_the_next
+}
+
+const OFFICE: &str = r#"
+[tenants.acme]
+
+[networks.office]
+tenant = "acme"
+prefixes = ["10.42.0.0/16"]
+lifetime = "7d"
+hold-alone = true
+
+[networks.office.pools."10.42.0.0/20"]
+position = 1
+[networks.office.pools."10.42.32.0/20"]
+
+[networks.office.blocks.printers]
+pool = "10.42.0.0/20"
+size = 16
+
+[networks.office.reservations."10.42.0.1-10.42.0.9"]
+purpose = "nobody"
+note = "routers"
+
+[networks.office.join-tokens.laptops]
+groups = ["laptop", "sales"]
+uses = 20
+expires-in = "2d"
+
+[networks.office.join-tokens.printers]
+pool = "printers"
+
+[operator-keys.monitoring]
+role = "viewer"
+scope = "network=office"
+[operator-keys.them]
+role = "operator"
+scope = "tenant=acme"
+"#;
+
+const APPLY: &str = "admin apply office.toml --links-dir links";
+
+fn with_file(shell: &Shell, contents: &str) {
+    shell.file("office.toml", contents);
+}
+
+fn export(shell: &Shell) -> String {
+    shell.says("admin export")
+}
+
+fn items(shell: &Shell, list: &str) -> Vec<Value> {
+    shell.json(list, &[])["items"].as_array().unwrap().clone()
+}
+
+async fn what_a_file_says_is_made_once(shell: Shell) {
+    with_file(&shell, OFFICE);
+    let before = export(&shell);
+    let planned = shell.says("admin apply office.toml --dry-run");
+    assert!(
+        planned.contains("create join token laptops of office: expires-in 172800"),
+        "{planned}"
+    );
+    assert!(planned.ends_with("10 steps; nothing was changed\n"), "{planned}");
+    assert_eq!(export(&shell), before);
+    let refused = shell.fails(1, "admin apply office.toml");
+    assert!(refused.contains("--links-dir"), "{refused}");
+    assert_eq!(export(&shell), before);
+
+    let done = shell.says(APPLY);
+    assert_eq!(done.lines().count(), 10, "{done}");
+    assert!(done.contains("created network office: "), "{done}");
+    let pools: Vec<_> = items(&shell, "pools list office");
+    let pools: Vec<_> = pools.iter().map(|pool| (&pool["range"], &pool["position"])).collect();
+    let expected = [("10.42.0.1-10.42.15.255", 1), ("10.42.32.0-10.42.47.255", 0)]
+        .map(|(range, position)| (Value::from(range), Value::from(position)));
+    assert_eq!(pools, expected.each_ref().map(|(range, position)| (range, position)));
+    let network = shell.json("networks show office", &[]);
+    let tenant = shell.json("tenants show acme", &[]);
+    assert_eq!((&network["tenant"], &network["holdAlone"]), (&tenant["id"], &true.into()));
+    let token = shell.json("join-tokens show office printers", &[]);
+    assert_eq!(token["pool"], shell.json("blocks show office printers", &[])["id"]);
+    let keys = shell.json("operator-keys show monitoring", &[]);
+    assert_eq!(keys["scope"]["network"], network["id"]);
+
+    // The secrets are where they were to be, and are what they are.
+    let links = shell.place.path().join("links");
+    let mut names: Vec<_> = std::fs::read_dir(&links)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = ["monitoring.key", "office.laptops.link", "office.printers.link", "them.key"];
+    assert_eq!(names, expected);
+    shell.says("admin --key-file links/monitoring.key networks show office");
+    let link = std::fs::read_to_string(links.join("office.laptops.link")).unwrap();
+    shell.says(&["join", link.trim(), "--name", "one", "--out", "one"]);
+    #[cfg(unix)]
+    for name in names {
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(links.join(&name)).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+
+    let after = export(&shell);
+    assert_eq!(shell.says(APPLY), "nothing to change\n");
+    assert_eq!(shell.says("admin apply office.toml"), "nothing to change\n");
+    assert_eq!(export(&shell), after);
+}
+
+async fn what_is_exported_is_there_and_can_be_made_elsewhere(shell: Shell) {
+    with_file(&shell, OFFICE);
+    shell.says(APPLY);
+    shell.json("networks create --prefixes 10.50.0.0/16,fd50::/64 --name", &["odd \"name\""]);
+    shell.json("networks set office --silence 90d --mtu 1280", &[]);
+    assert_eq!(shell.says("admin export --out office.toml"), "");
+    assert_eq!(shell.says("admin apply office.toml --prune"), "nothing to change\n");
+    let exported = export(&shell);
+    assert_eq!(std::fs::read_to_string(shell.place.path().join("office.toml")).unwrap(), exported);
+    assert!(exported.contains("silence = \"90d\""), "{exported}");
+    for secret in ["secret", "nebula-gc://", "#"] {
+        assert!(!exported.contains(secret), "{exported}");
+    }
+
+    let other = Shell::new();
+    with_file(&other, &exported);
+    other.says(APPLY);
+    assert_eq!(export(&other), exported);
+    assert_eq!(other.says("admin apply office.toml"), "nothing to change\n");
+}
+
+async fn what_differs_is_changed_or_refused_before_anything_is_done(shell: Shell) {
+    with_file(&shell, OFFICE);
+    shell.says(APPLY);
+    with_file(&shell, &OFFICE.replace("lifetime = \"7d\"", "lifetime = 864000\nmtu = 1280"));
+    let line = "network office: lifetime 604800 -> 864000, mtu 1300 -> 1280\n";
+    let dry = shell.says("admin apply office.toml --dry-run");
+    assert_eq!(dry, format!("change {line}1 step; nothing was changed\n"));
+    let json = shell.json("apply office.toml --dry-run", &[]);
+    assert_eq!(json["steps"][0]["fields"]["mtu"]["after"], 1280, "{json}");
+    assert_eq!(shell.says("admin apply office.toml"), format!("changed {line}"));
+    assert_eq!(shell.json("networks show office", &[])["mtu"], 1280);
+
+    let before = export(&shell);
+    for (from, to, reason) in [
+        (
+            "\"sales\"]",
+            "\"ops\"]",
+            "groups can't be changed: it is laptop,sales, and would be laptop,ops",
+        ),
+        ("tenant = \"acme\"", "tenant = \"default\"", "tenant can't be changed: it is acme"),
+        (
+            "uses = 20",
+            "uses = \"many\"",
+            "networks.office.join-tokens.laptops.uses: must be a whole number",
+        ),
+        ("uses = 20", "use = 20", "no such field of a join token; there are"),
+        ("[tenants.acme]", "[tenant.acme]", "tenant: no such section; there are tenants, networks"),
+        (
+            "lifetime = \"7d\"",
+            "lifetime = \"long\"",
+            "networks.office.lifetime: must be a duration",
+        ),
+        ("lifetime = \"7d\"", "lifetime = ", "line 7"),
+        (
+            "[tenants.acme]",
+            "[tenants.acme]\nname = \"x\"",
+            "a tenant has no fields beside its name",
+        ),
+    ] {
+        let changed =
+            OFFICE.replacen(from, to, 1).replace("hold-alone = true", "hold-alone = false");
+        with_file(&shell, &changed);
+        let refused = shell.fails(1, APPLY);
+        assert!(refused.contains(reason) && refused.contains("office.toml: "), "{refused}");
+        assert_eq!(export(&shell), before);
+    }
+    // What only the server can refuse.
+    with_file(&shell, "[networks.office.join-tokens.x]\ngroups = [\"any\"]\n");
+    for _ in 0..2 {
+        let refused = shell.fails(1, APPLY);
+        assert!(refused.contains("join token x of office: groups"), "{refused}");
+        assert!(refused.contains("0 of 1 done"), "{refused}");
+    }
+    let beside = "[networks.second]\nprefixes = [\"10.60.0.0/16\"]\n[networks.second.blocks.far]\n\
+                  pool = \"10.60.0.0/16\"\nrange = \"10.61.0.0/28\"\n";
+    with_file(&shell, beside);
+    let output = shell.run("admin apply office.toml");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("block far of second: ") && said.contains("1 of 2 done"), "{said}");
+}
+
+async fn what_a_file_lacks_stays_unless_it_is_pruned(shell: Shell) {
+    with_file(&shell, OFFICE);
+    shell.says(APPLY);
+    let fewer = r#"
+[networks.office.pools."10.42.0.0/20"]
+[networks.office.blocks]
+[networks.office.reservations]
+[networks.office.join-tokens.laptops]
+"#;
+    with_file(&shell, fewer);
+    assert_eq!(shell.says("admin apply office.toml"), "nothing to change\n");
+    let dry = shell.says("admin apply office.toml --prune --dry-run");
+    assert!(dry.contains("revoke join token printers of office\n"), "{dry}");
+    assert!(dry.ends_with("4 steps; nothing was changed\n"), "{dry}");
+    assert_eq!(items(&shell, "pools list office").len(), 2);
+    let done = shell.says("admin apply office.toml --prune");
+    assert_eq!(done.lines().count(), 4, "{done}");
+    for (list, left) in [("pools", 1), ("blocks", 0), ("reservations", 0)] {
+        assert_eq!(items(&shell, &format!("{list} list office")).len(), left, "{list}");
+    }
+    assert_eq!(items(&shell, "operator-keys list").len(), 3);
+    assert_eq!(shell.says("admin apply office.toml --prune"), "nothing to change\n");
+}
+
+async fn a_killed_run_is_finished_by_the_next(shell: Shell) {
+    with_file(&shell, OFFICE);
+    for moment in 0..30 {
+        let mut command = shell.command(APPLY);
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(10 + moment * 3)).await;
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    shell.says(APPLY);
+    assert_eq!(shell.says(APPLY), "nothing to change\n");
+    let links = shell.place.path().join("links");
+    for entry in std::fs::read_dir(&links).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(!name.ends_with(".unfinished"), "{name}");
+    }
+    for (name, device) in [("laptops", "one"), ("printers", "two")] {
+        let link = std::fs::read_to_string(links.join(format!("office.{name}.link"))).unwrap();
+        shell.says(&["join", link.trim(), "--name", device, "--out", device]);
+        let tokens = items(&shell, "join-tokens list office");
+        let live = tokens.iter().filter(|it| it["name"] == name && !it["revokedAt"].is_string());
+        assert_eq!(live.count(), 1, "{tokens:?}");
+    }
+    shell.says("admin --key-file links/monitoring.key networks show office");
+}
