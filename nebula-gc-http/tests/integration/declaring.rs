@@ -70,10 +70,7 @@ async fn what_a_file_says_is_made_once(shell: Shell) {
     with_file(&shell, OFFICE);
     let before = export(&shell);
     let planned = shell.says("admin apply office.toml --dry-run");
-    assert!(
-        planned.contains("create join token laptops of office: expires-in 172800"),
-        "{planned}"
-    );
+    assert!(planned.contains("create join token laptops of office: expires-in 2d"), "{planned}");
     assert!(planned.ends_with("10 steps; nothing was changed\n"), "{planned}");
     assert_eq!(export(&shell), before);
     let refused = shell.fails(1, "admin apply office.toml");
@@ -147,7 +144,7 @@ async fn what_differs_is_changed_or_refused_before_anything_is_done(shell: Shell
     with_file(&shell, OFFICE);
     shell.says(APPLY);
     with_file(&shell, &OFFICE.replace("lifetime = \"7d\"", "lifetime = 864000\nmtu = 1280"));
-    let line = "network office: lifetime 604800 -> 864000, mtu 1300 -> 1280\n";
+    let line = "network office: lifetime 7d -> 10d, mtu 1300 -> 1280\n";
     let dry = shell.says("admin apply office.toml --dry-run");
     assert_eq!(dry, format!("change {line}1 step; nothing was changed\n"));
     let json = shell.json("apply office.toml --dry-run", &[]);
@@ -189,6 +186,13 @@ async fn what_differs_is_changed_or_refused_before_anything_is_done(shell: Shell
         assert!(refused.contains(reason) && refused.contains("office.toml: "), "{refused}");
         assert_eq!(export(&shell), before);
     }
+    // The pool that a network has by itself.
+    with_file(
+        &shell,
+        "[networks.home]\nprefixes = [\"10.70.0.0/16\"]\n[networks.home.blocks.printers]\n\
+         pool = \"10.70.0.0/16\"\nsize = 16\n",
+    );
+    assert_eq!(shell.says("admin apply office.toml").lines().count(), 2);
     // What only the server can refuse.
     with_file(&shell, "[networks.office.join-tokens.x]\ngroups = [\"any\"]\n");
     for _ in 0..2 {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::super::operation::Field;
 use super::plan::{Act, Step};
-use super::section::{JOIN_TOKENS, OPERATOR_KEYS, Section};
+use super::section::{JOIN_TOKENS, NETWORKS, OPERATOR_KEYS, POOLS, Section};
 use super::server::Server;
 use super::value;
 
@@ -152,7 +152,12 @@ pub(super) async fn carry_out(
             }
         }
     }
-    server.read_section(client, section, network).await
+    server.read_section(client, section, network).await?;
+    if section.name == NETWORKS.name {
+        // A new one may have pools.
+        server.read_section(client, POOLS, Some(key)).await?;
+    }
+    Ok(())
 }
 
 async fn create_secret(

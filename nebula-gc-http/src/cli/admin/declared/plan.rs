@@ -4,7 +4,7 @@ use nebula_gc_http::client::printable;
 use serde_json::{Value, json};
 
 use super::super::fields::flag;
-use super::super::operation::Field;
+use super::super::operation::{Field, Kind};
 use super::file::{Declared, File};
 use super::section::{NETWORKS, POOLS, Section};
 use super::server::Server;
@@ -77,8 +77,8 @@ fn step(declared: &Declared, file: &File, server: &Server) -> Result<Option<Step
                 "{}: {} can't be changed: it is {}, and would be {}; {}",
                 what(section, network.as_deref(), key),
                 flag(field),
-                shown(&before),
-                shown(value),
+                shown(field, &before),
+                shown(field, value),
                 if section.has_secret { "revoke the present one first" } else { "delete it first" }
             ));
         }
@@ -127,12 +127,17 @@ fn what(section: &Section, network: Option<&str>, key: &str) -> String {
 }
 
 /// A comparable value for people.
-fn shown(value: &Value) -> String {
+fn shown(field: &Field, value: &Value) -> String {
     match value {
         Value::Null => "not set".to_owned(),
         Value::String(text) => printable(text),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
+        Value::Array(items) => {
+            items.iter().map(|item| shown(field, item)).collect::<Vec<_>>().join(",")
+        }
+        Value::Number(number) if field.kind == Kind::Seconds => {
+            number.as_i64().map_or_else(|| number.to_string(), value::duration)
+        }
         other => other.to_string(),
     }
 }
@@ -171,9 +176,9 @@ impl Step {
 
     fn line(&self, word: &str) -> String {
         let fields = self.fields.iter().map(|(field, value, before)| {
-            let value = shown(value);
+            let value = shown(field, value);
             match self.act {
-                Act::Change(_) => format!("{} {} -> {value}", flag(field), shown(before)),
+                Act::Change(_) => format!("{} {} -> {value}", flag(field), shown(field, before)),
                 _ => format!("{} {value}", flag(field)),
             }
         });

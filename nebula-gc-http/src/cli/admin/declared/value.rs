@@ -87,7 +87,7 @@ pub(super) fn to_file(field: &Field, value: &Value) -> Option<toml::Value> {
 }
 
 /// A number of seconds as the largest unit that it is a multiple of.
-fn duration(seconds: i64) -> String {
+pub(super) fn duration(seconds: i64) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "m")];
     let unit = units.into_iter().find(|(unit, _)| seconds != 0 && seconds % unit == 0);
     let (unit, name) = unit.unwrap_or((1, "s"));
