@@ -38,8 +38,8 @@ const LIMIT: &str = "limit";
 const KEY_FILE_LIMIT: u64 = 4096;
 const OUT: &str = "out";
 const SKIP_CONFLICTS: &str = "skipConflicts";
-/// Fields that are too long for a screen.
-const HIDDEN: &[&str] = &["qrPng"];
+/// Fields that are for programs, and too long for a screen.
+const HIDDEN: &[&str] = &["qrPng", "receipt"];
 
 const REFUSED: u8 = 1;
 /// The exit code for usage errors, as shells and clap have it.

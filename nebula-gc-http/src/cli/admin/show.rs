@@ -25,16 +25,17 @@ pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// One thing: a line for each of its fields, those of `first` before the others.
+/// One thing: a line for each of its fields, those of `first` before the others; below a field that is a
+/// thing itself, the lines of that.
 pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str]) -> String {
     let mut lines = vec![];
     let later = thing.keys().map(String::as_str).filter(|name| !first.contains(name));
     let names = first.iter().copied().filter(|name| thing.contains_key(*name)).chain(later);
     for name in names.filter(|name| !hidden.contains(name)) {
         match thing.get(name) {
-            Some(Value::Object(inner)) => {
-                let inner = inner.iter().map(|(part, value)| (format!("{name}.{part}"), value));
-                lines.extend(inner.map(|(name, value)| (heading(&name), cell(Some(value)))));
+            Some(Value::Object(inner)) if inner.len() > 1 => {
+                let inner = self::thing(inner, &[], hidden);
+                lines.push((heading(name), inner.lines().map(indented).collect()));
             }
             Some(Value::Array(items)) if items.iter().any(Value::is_object) => {
                 lines.push((heading(name), inner_table(items)));
@@ -58,7 +59,11 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
 fn inner_table(items: &[Value]) -> String {
     let first = items.iter().find_map(Value::as_object);
     let columns: Vec<_> = first.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-    table(items, &columns).lines().map(|line| format!("  {line}\n")).collect()
+    table(items, &columns).lines().map(indented).collect()
+}
+
+fn indented(line: &str) -> String {
+    format!("  {line}\n")
 }
 
 /// The text of an item in a column.
@@ -155,13 +160,17 @@ mod tests {
 
     #[test]
     fn a_thing_begins_with_what_matters() {
-        let it = json!({"a": [1, 2], "name": "x\u{1b}[2J", "png": "…", "u": {"free": true}});
+        let it = json!({"a": [1, 2], "name": "x\u{1b}[2J", "png": "…", "u": {"free": true},
+            "v": {"at": 1, "png": 2, "what": null}});
         let shown = thing(
             it.as_object().into_iter().next().map_or(&Map::new(), |it| it),
             &["name"],
             &["png"],
         );
-        assert_eq!(shown, "NAME  x\\u{1b}[2J\nA     1,2\nFREE  yes\n");
+        assert_eq!(
+            shown,
+            "NAME  x\\u{1b}[2J\nA     1,2\nU     free=yes\nV\n  AT    1\n  WHAT  -\n"
+        );
     }
 
     #[test]
