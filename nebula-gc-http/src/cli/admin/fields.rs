@@ -281,6 +281,14 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(sum)
 }
 
+/// A number of seconds as the largest unit that it is a multiple of.
+pub(super) fn duration(seconds: i64) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(unit, _)| seconds != 0 && seconds % unit == 0);
+    let (unit, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
+}
+
 /// An ETag with its quotes, which shells remove.
 fn quoted(etag: &str) -> String {
     if etag == "*" || etag.starts_with('"') { etag.to_owned() } else { format!("\"{etag}\"") }

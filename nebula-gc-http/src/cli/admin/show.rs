@@ -3,7 +3,11 @@
 use nebula_gc_http::client::printable;
 use serde_json::{Map, Value};
 
+use super::fields::duration;
 use crate::clock::time;
+
+/// The end of the names of durations.
+const SECONDS: &str = "Seconds";
 
 /// A list as a table: one line for each, the columns aligned.
 pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
@@ -39,6 +43,10 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
             }
             Some(Value::Array(items)) if items.iter().any(Value::is_object) => {
                 lines.push((heading(name), inner_table(items)));
+            }
+            Some(Value::Number(number)) if name.ends_with(SECONDS) => {
+                let span = number.as_i64().map_or_else(|| number.to_string(), duration);
+                lines.push((heading(name.trim_end_matches(SECONDS)), span));
             }
             value => lines.push((heading(name), cell(value))),
         }
@@ -161,7 +169,7 @@ mod tests {
     #[test]
     fn a_thing_begins_with_what_matters() {
         let it = json!({"a": [1, 2], "name": "x\u{1b}[2J", "png": "…", "u": {"free": true},
-            "v": {"at": 1, "png": 2, "what": null}});
+            "v": {"holdSeconds": 1209600, "png": 2, "what": null}});
         let shown = thing(
             it.as_object().into_iter().next().map_or(&Map::new(), |it| it),
             &["name"],
@@ -169,7 +177,7 @@ mod tests {
         );
         assert_eq!(
             shown,
-            "NAME  x\\u{1b}[2J\nA     1,2\nU     free=yes\nV\n  AT    1\n  WHAT  -\n"
+            "NAME  x\\u{1b}[2J\nA     1,2\nU     free=yes\nV\n  HOLD  14d\n  WHAT  -\n"
         );
     }
 

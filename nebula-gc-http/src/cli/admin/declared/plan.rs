@@ -3,7 +3,7 @@
 use nebula_gc_http::client::printable;
 use serde_json::{Value, json};
 
-use super::super::fields::flag;
+use super::super::fields::{duration, flag};
 use super::super::operation::{Field, Kind};
 use super::file::{Declared, File};
 use super::section::{NETWORKS, POOLS, Section};
@@ -136,7 +136,7 @@ fn shown(field: &Field, value: &Value) -> String {
             items.iter().map(|item| shown(field, item)).collect::<Vec<_>>().join(",")
         }
         Value::Number(number) if field.kind == Kind::Seconds => {
-            number.as_i64().map_or_else(|| number.to_string(), value::duration)
+            number.as_i64().map_or_else(|| number.to_string(), duration)
         }
         other => other.to_string(),
     }

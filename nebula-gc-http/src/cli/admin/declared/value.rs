@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::fields::{flag, seconds};
+use super::super::fields::{duration, flag, seconds};
 use super::super::names::is_range;
 use super::super::operation::{Field, Kind};
 
@@ -84,14 +84,6 @@ pub(super) fn to_file(field: &Field, value: &Value) -> Option<toml::Value> {
         (_, Value::Null | Value::Object(_)) => None,
         (_, value) => toml::Value::try_from(value).ok(),
     }
-}
-
-/// A number of seconds as the largest unit that it is a multiple of.
-pub(super) fn duration(seconds: i64) -> String {
-    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(unit, _)| seconds != 0 && seconds % unit == 0);
-    let (unit, name) = unit.unwrap_or((1, "s"));
-    format!("{}{name}", seconds / unit)
 }
 
 /// Whether two comparable values say the same.
