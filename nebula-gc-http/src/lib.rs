@@ -101,6 +101,7 @@ pub use self::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,
         ImportConflict, ImportReport, NetworkCa,
     },
+    service::{EndOutcome, EndedKey, EndedNode, EndedToken, UserEnd, UserEnded},
     signers::{OpenSigner, SignerCommand, SignerTenant, Signers},
     store::COMPONENT,
     store::blocklist::Blocked,

@@ -22,6 +22,7 @@ mod schema;
 pub(crate) mod secret_check;
 pub(crate) mod server_list;
 pub(crate) mod tenant;
+pub(crate) mod user;
 
 use nebula_alloc::store::{Row, Transaction};
 

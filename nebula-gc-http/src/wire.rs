@@ -17,6 +17,7 @@ mod page;
 mod pool;
 mod servers;
 mod tenant;
+mod user;
 mod values;
 
 pub use self::ca::{ActiveCa, Ca, ImportBody, ImportConflict, ImportReport, NewCa, RetireBody};
@@ -39,6 +40,7 @@ pub use self::pool::{
 };
 pub use self::servers::{ServerBody, Servers, ServersBody};
 pub use self::tenant::{Tenant, TenantBody, TenantPatchBody};
+pub use self::user::{EndAction, EndUserBody, EndedItem, EndedUser, NetworkRevision};
 #[cfg(feature = "server")]
 pub(crate) use self::values::Id;
 pub use self::values::{Count, Secret, Timestamp};

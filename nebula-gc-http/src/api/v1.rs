@@ -27,6 +27,7 @@ mod respond;
 mod servers;
 mod tag;
 mod tenants;
+mod users;
 mod values;
 
 use std::sync::{Arc, LazyLock};
@@ -67,6 +68,7 @@ fn things() -> OpenApiRouter<Arc<Service>> {
         .merge(reservations::router())
         .merge(servers::router())
         .merge(tenants::router())
+        .merge(users::router())
 }
 
 pub(super) fn router() -> Router<Arc<Service>> {

@@ -4,6 +4,7 @@
 
 mod commands;
 mod declared;
+mod ended;
 mod fields;
 mod names;
 mod operation;
@@ -44,6 +45,7 @@ const HIDDEN: &[&str] = &["qrPng", "receipt"];
 const REFUSED: u8 = 1;
 /// The exit code for usage errors, as shells and clap have it.
 const USAGE: u8 = 2;
+/// The exit code where something of what was asked could not be done.
 const PARTLY: u8 = 3;
 
 pub(crate) fn command() -> Command {
@@ -94,7 +96,10 @@ pub(crate) fn command() -> Command {
             "SHA256",
             "Trust the server with this public key (as in join links and curl's --pinnedpubkey) \
              instead of the system's root certificates [environment: NEBULAGC_PIN]",
-        ))
+        )
+            // Base64 for URLs may begin with one.
+            .allow_hyphen_values(true),
+        )
         .arg(plain_http().global(true).help_heading("Server and output"))
         .arg(
             setting(OUTPUT, "FORMAT", "Output format [default: table]")
@@ -218,6 +223,14 @@ impl Invocation<'_> {
             return self.file(&answer).map(|()| ExitCode::SUCCESS);
         }
         let body = answer.json()?;
+        if self.operation.id == "end_user" {
+            let (screen, is_whole) = ended::screen(&body);
+            match self.as_json {
+                true => terminal::print_json(&body)?,
+                false => print(&screen)?,
+            }
+            return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(PARTLY) });
+        }
         if self.as_json && !body.is_null() {
             terminal::print_json(&body)?;
         } else if !body.is_null() && !remaining::replaces_the_answer(self.entry) {

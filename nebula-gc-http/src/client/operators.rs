@@ -5,8 +5,8 @@ use hyper::Method;
 use super::call::path;
 use super::{Client, ClientError, List, Request, Tagged};
 use crate::wire::{
-    Event, EventOrder, NewOperatorKeyBody, OperatorKey, Servers, ServersBody, Tenant, TenantBody,
-    TenantPatchBody,
+    EndUserBody, EndedUser, Event, EventOrder, NewOperatorKeyBody, OperatorKey, Servers,
+    ServersBody, Tenant, TenantBody, TenantPatchBody,
 };
 
 /// Which events a list has.
@@ -115,6 +115,15 @@ impl Client {
     /// As [`Client::send`].
     pub async fn revoke_operator_key(&self, key: &str) -> Result<(), ClientError> {
         self.delete(&path(&["operator-keys", key]), None).await
+    }
+
+    /// Ends all that a user has: `POST /users/{user}/end`. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn end_user(&self, user: &str, end: &EndUserBody) -> Result<EndedUser, ClientError> {
+        let request = Request::new(Method::POST, &path(&["users", user, "end"])).json(end)?;
+        self.send(request.repeatable()).await?.read_as()
     }
 
     /// Lists the events of everything that the credential sees: `GET /events`.

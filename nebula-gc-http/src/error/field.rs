@@ -103,6 +103,7 @@ words! {
         Reservation = "reservation",
         Revision = "revision",
         Tenant = "tenant",
+        User = "user",
     }
 
     /// In what a length is counted.

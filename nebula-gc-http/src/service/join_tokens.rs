@@ -8,7 +8,7 @@ use super::access::authorize;
 use super::audit::Entry;
 use super::context::Context;
 use super::core::Service;
-use super::exclusive::{Created, Repeat};
+use super::exclusive::{Created, Repeat, Work};
 use super::principal::Action;
 use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
@@ -174,18 +174,25 @@ impl Service {
     ) -> Result<(), Error> {
         self.exclusive(context, move |work| {
             let network = work.network(Action::ManageJoinTokens, &network)?;
-            let token = find(work.tx, network.id, id)?;
-            if !join_token::revoke(work.tx, id, work.now)? {
-                return Ok(());
-            }
-            work.record(Entry {
-                network: Some(network.id),
-                detail: json!({"name": token.name}),
-                ..Entry::new("join_token.revoked", id.as_bytes())
-            })
+            find(work.tx, network.id, id)?;
+            revoke(work, id)
         })
         .await
     }
+}
+
+/// Revokes a join token, unless it is.
+pub(super) fn revoke(work: &mut Work<'_>, id: JoinTokenId) -> Result<(), Error> {
+    let token = join_token::by_id(work.tx, id)?;
+    let token = token.ok_or_else(|| Error::not_found(Kind::JoinToken, id))?;
+    if !join_token::revoke(work.tx, id, work.now)? {
+        return Ok(());
+    }
+    work.record(Entry {
+        network: Some(token.network),
+        detail: json!({"name": token.name}),
+        ..Entry::new("join_token.revoked", id.as_bytes())
+    })
 }
 
 impl Expiry {

@@ -147,19 +147,30 @@ impl Service {
             if revoked_at.is_some() {
                 return Ok(());
             }
-            let is_root_owner = (key.role, key.scope) == (Role::Owner, Scope::Root);
-            if is_root_owner && !operator_key::any_other_root_owner(work.tx, id)? {
-                return Err(Conflict::LastRootKey.into());
-            }
-            operator_key::revoke(work.tx, id, work.now)?;
-            work.record(Entry {
-                network: of_network(key.scope),
-                detail: json!({"name": key.name}),
-                ..Entry::new("operator_key.revoked", id.as_bytes())
-            })
+            check_last(work.tx, &key)?;
+            revoke(work, &key)
         })
         .await
     }
+}
+
+/// Refuses to end the last key of a root owner.
+pub(super) fn check_last(tx: &mut dyn Transaction, key: &OperatorKey) -> Result<(), Error> {
+    let is_root_owner = (key.role, key.scope) == (Role::Owner, Scope::Root);
+    if is_root_owner && !operator_key::any_other_root_owner(tx, key.id)? {
+        return Err(Conflict::LastRootKey.into());
+    }
+    Ok(())
+}
+
+/// Revokes a key that is not revoked.
+pub(super) fn revoke(work: &mut Work<'_>, key: &OperatorKey) -> Result<(), Error> {
+    operator_key::revoke(work.tx, key.id, work.now)?;
+    work.record(Entry {
+        network: of_network(key.scope),
+        detail: json!({"name": key.name}),
+        ..Entry::new("operator_key.revoked", key.id.as_bytes())
+    })
 }
 
 fn of_network(scope: Scope) -> Option<nebula_alloc::NetworkId> {
@@ -170,7 +181,7 @@ fn of_network(scope: Scope) -> Option<nebula_alloc::NetworkId> {
 }
 
 /// The key, where its scope lies within the principal's.
-fn find(
+pub(super) fn find(
     tx: &mut dyn Transaction,
     principal: &Principal,
     id: OperatorKeyId,

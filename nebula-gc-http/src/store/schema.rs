@@ -363,7 +363,7 @@ CREATE TABLE gc_report (
 const VERSION_11: &str = "
 ALTER TABLE gc_node ADD COLUMN user_name TEXT NOT NULL DEFAULT '';
 ALTER TABLE gc_join_token ADD COLUMN user_name TEXT NOT NULL DEFAULT '';
-CREATE INDEX gc_node_user ON gc_node (network, user_name, id);
+CREATE INDEX gc_node_user ON gc_node (user_name, id);
 ";
 
 /// `gc_network.silent_after`: after how many seconds without a request a node that has reported before is

@@ -223,6 +223,7 @@ async fn nodes(shell: &Shell) {
     assert_eq!(enrolled["items"][0]["subject"], node.as_str());
     one_node(shell, &node).await;
     nodes_are_named_by_name_or_id(shell, &node);
+    a_user_ends(shell);
     let zip = ["admin", "nodes", "bundle", "office", &node, "--out", "laptop.zip"];
     shell.says(&zip);
     assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));
@@ -231,6 +232,28 @@ async fn nodes(shell: &Shell) {
     assert!(released.starts_with("laptop is released; revision "), "{released}");
     a_released_device_joins_again(shell);
     assert_eq!(shell.json("nodes list office", &[])["items"], serde_json::json!([]));
+}
+
+/// All that somebody has, in one command.
+fn a_user_ends(shell: &Shell) {
+    let token = shell.json("join-tokens create office --name for-anna --user anna", &[]);
+    let link = token["link"].as_str().unwrap();
+    shell.says(&["join", link, "--name", "annas", "--out", "annas"]);
+    let end = "admin users end anna --action revoke --reason left";
+    let told = shell.says(&format!("{end} --dry-run")[..]);
+    assert!(told.contains("office   annas  revoked") && told.contains("dry run"), "{told}");
+    assert_eq!(shell.json("nodes show office annas", &[])["state"], "active");
+    let told = shell.says(end);
+    assert!(told.contains("Watch:  nebula-gc admin nodes unapplied office"), "{told}");
+    assert_eq!(shell.json("nodes list office --user anna", &[])["items"][0]["state"], "revoked");
+    assert!(shell.says(end).contains("unchanged"));
+    let nobody = shell.fails(1, "admin users end nobody --action revoke --reason left");
+    assert!(nobody.ends_with("(not_found)\n"), "{nobody}");
+    shell.says("admin nodes reinstate office annas");
+    shell.says("admin nodes release office annas");
+    let kept = shell.run("admin users end root --action suspend --reason x --dry-run");
+    assert_eq!(kept.status.code(), Some(3), "{}", text(&kept.stdout));
+    assert!(text(&kept.stdout).contains("it is the key that asks"), "{}", text(&kept.stdout));
 }
 
 /// By its token it has its address back, however often it asks.

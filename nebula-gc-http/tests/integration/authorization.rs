@@ -268,6 +268,9 @@ fn entries() -> Vec<Entry> {
             member("rotated"),
             "node",
         ),
+        // There is nobody of this name.
+        entry("end_user", 404, |caller| when(matches!(caller, Caller::Key(Operator | Owner, _))))
+            .body(json!({"action": "revoke", "reason": "gone"})),
         entry("list_blocklist", 200, network_viewer),
         entry("add_to_blocklist", 200, network_operator)
             .body(json!({"fingerprints": ["0".repeat(64)]})),
@@ -349,6 +352,7 @@ impl World {
             ("operatorKey", operator_key),
             ("node", node_id),
             ("nodeToken", text(&node, "nodeToken")),
+            ("user", "nobody".to_owned()),
         ]);
         Self { plane, parameters, secrets }
     }

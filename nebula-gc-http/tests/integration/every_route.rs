@@ -76,6 +76,7 @@ fn body(operation: &str) -> Value {
             "name": "x", "user": "x", "groups": ["x"], "lighthouse": {"endpoint": "192.0.2.1:4242"},
             "relay": true, "mtu": 1400
         }),
+        "end_user" => json!({"action": "suspend", "reason": "x", "dryRun": true}),
         "set_servers" => json!({"servers": [{"url": "https://a.example", "pin": "A".repeat(43)}]}),
         "suspend_node" | "revoke_node" => json!({"reason": "x"}),
         "renew_own_certificates" => json!({"publicKey": enrollment("x")["publicKey"]}),

@@ -7,6 +7,8 @@ on_both_engines! {
     a_node_belongs_to_whom_its_token_or_its_operator_names
     nodes_are_listed_by_their_user
     a_user_is_checked_like_a_name
+    all_that_a_user_has_ends_at_once
+    what_of_a_user_may_not_end_stays
 }
 
 async fn demo(plane: &Plane) {
@@ -97,4 +99,100 @@ async fn a_user_is_checked_like_a_name(plane: Plane) {
             assert_eq!(answer.problem(400, "invalid_request")["field"], "user", "{user:?}");
         }
     }
+}
+
+async fn end(plane: &Plane, key: &str, user: &str, body: &Value) -> crate::support::native::Answer {
+    plane.ask("POST", &format!("/users/{user}/end"), key, Some(body)).await
+}
+
+/// Of each item: its name and what became of it.
+fn outcomes(ended: &Value, what: &str) -> Vec<(String, String)> {
+    let items = ended[what].as_array().unwrap();
+    items.iter().map(|it| (text(it, "name"), text(it, "outcome"))).collect()
+}
+
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter().map(|(name, outcome)| ((*name).to_owned(), (*outcome).to_owned())).collect()
+}
+
+async fn all_that_a_user_has_ends_at_once(plane: Plane) {
+    demo(&plane).await;
+    let body = json!({"name": "lab", "prefixes": ["10.2.0.0/24"]});
+    plane.post("/networks", &body).await.expect(201);
+    let (anna, bert) = (token(&plane, Some("anna")).await, token(&plane, Some("bert")).await);
+    let first = enroll(&plane, &anna, &enrollment("a1")).await;
+    let second = enroll(&plane, &anna, &enrollment("a2")).await;
+    let other = enroll(&plane, &bert, &enrollment("b1")).await;
+    let mut lab = enrollment("a3");
+    (lab["network"], lab["user"]) = (json!("lab"), json!("anna"));
+    plane.post("/enroll", &lab).await.expect(201);
+    plane.post(&format!("{second}/suspend"), &json!({"reason": "lost"})).await.expect(200);
+    let key = json!({"name": "anna", "role": "operator", "scope": {"network": "lab"}});
+    let key = text(&plane.post("/operator-keys", &key).await.expect(201), "secret");
+
+    // A dry run tells the same and changes nothing.
+    let mut body = json!({"action": "suspend", "reason": "left", "dryRun": true});
+    let before = plane.rows();
+    let dry = end(&plane, &plane.key, "anna", &body).await.expect(200);
+    assert_eq!(plane.rows(), before);
+    body["dryRun"] = json!(false);
+    let ended = end(&plane, &plane.key, "anna", &body).await.expect(200);
+    for ended in [&dry, &ended] {
+        let nodes = pairs(&[("a1", "suspended"), ("a3", "suspended"), ("a2", "unchanged")]);
+        assert_eq!(outcomes(ended, "nodes"), nodes);
+        assert_eq!(outcomes(ended, "joinTokens"), pairs(&[("laptops", "revoked")]));
+        assert_eq!(outcomes(ended, "operatorKeys"), pairs(&[("anna", "revoked")]));
+    }
+    let revisions = json!([{"network": "demo", "revision": 3}, {"network": "lab", "revision": 2}]);
+    assert_eq!(ended["revisions"], revisions);
+    for node in [&first, &second] {
+        assert_eq!(plane.get(node).await.expect(200)["state"], "suspended");
+    }
+    assert_eq!(plane.get(&other).await.expect(200)["state"], "active");
+    let refused = plane.ask("POST", "/enroll", &anna, Some(&enrollment("a4"))).await;
+    refused.problem(401, "unauthorized");
+    plane.ask("GET", "/networks", &key, None).await.problem(401, "unauthorized");
+    enroll(&plane, &bert, &enrollment("b2")).await;
+
+    // Again: nothing is left to be done, and no revision moves.
+    let again = end(&plane, &plane.key, "anna", &body).await.expect(200);
+    assert!(outcomes(&again, "nodes").iter().all(|(_, outcome)| outcome == "unchanged"));
+    assert_eq!((&again["joinTokens"], &again["operatorKeys"]), (&json!([]), &json!([])));
+    assert_eq!(again["revisions"], revisions);
+    // Who is suspended is revoked where that is asked.
+    body["action"] = json!("revoke");
+    let revoked = end(&plane, &plane.key, "anna", &body).await.expect(200);
+    assert_eq!(outcomes(&revoked, "nodes").len(), 3);
+    assert_eq!(plane.get(&second).await.expect(200)["state"], "revoked");
+    end(&plane, &plane.key, "Anna", &body).await.problem(404, "not_found");
+    plane.verify();
+}
+
+async fn what_of_a_user_may_not_end_stays(plane: Plane) {
+    demo(&plane).await;
+    let root = enroll(&plane, &plane.key, &enrollment("mine")).await;
+    let body = json!({"action": "suspend", "reason": "left"});
+    let key = json!({"name": "anna", "role": "owner", "scope": {"network": "demo"}});
+    let owner = text(&plane.post("/operator-keys", &key).await.expect(201), "secret");
+    let key = json!({"name": "ops", "role": "operator", "scope": {"network": "demo"}});
+    let operator = text(&plane.post("/operator-keys", &key).await.expect(201), "secret");
+    let mut node = enrollment("a1");
+    node["user"] = json!("anna");
+    let node = enroll(&plane, &plane.key, &node).await;
+    // An operator ends nodes, but no keys.
+    let ended = end(&plane, &operator, "anna", &body).await.expect(200);
+    assert_eq!(outcomes(&ended, "nodes"), pairs(&[("a1", "suspended")]));
+    assert_eq!(outcomes(&ended, "operatorKeys"), pairs(&[("anna", "kept")]));
+    plane.ask("GET", "/networks", &owner, None).await.expect(200);
+    // Nobody locks itself out.
+    let own = end(&plane, &plane.key, "root", &body).await.expect(200);
+    assert_eq!(outcomes(&own, "operatorKeys"), pairs(&[("root", "kept")]));
+    assert_eq!(plane.get(&root).await.expect(200)["state"], "suspended");
+    // Of what lies beyond a key's scope it is told nothing.
+    let tenant = plane.post("/tenants", &json!({"name": "acme"})).await.expect(201);
+    let key = json!({"name": "acme", "role": "owner", "scope": {"tenant": tenant["id"]}});
+    let stranger = text(&plane.post("/operator-keys", &key).await.expect(201), "secret");
+    end(&plane, &stranger, "anna", &body).await.problem(404, "not_found");
+    assert_eq!(plane.get(&node).await.expect(200)["state"], "suspended");
+    plane.verify();
 }

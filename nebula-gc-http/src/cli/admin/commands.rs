@@ -23,6 +23,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("operator-keys", "Credentials of operators and their programs"),
     ("join-tokens", "Credentials for devices to join a network, also as links and QR codes"),
     ("nodes", "Members of networks"),
+    ("users", "To whom nodes belong"),
     ("blocklist", "Certificates that a network's nodes refuse"),
     ("events", "The audit log"),
     ("servers", "The servers that nodes ask: their URLs and the pins of their TLS keys"),
@@ -67,6 +68,7 @@ const NODE: &[&str] =
 const CERTIFICATE: &[&str] = &["fingerprint", "state", "version", "notAfter", "reason", "actor"];
 const BLOCKED: &[&str] = &["fingerprint", "sinceRevision", "until", "node"];
 const SERVERS: &[&str] = &["serial", "servers", "key"];
+const USER_END: &[&str] = &["user", "nodes", "joinTokens", "operatorKeys", "revisions"];
 const EVENT: &[&str] = &["id", "at", "kind", "actor", "subject", "address", "detail"];
 
 macro_rules! commands {
@@ -137,6 +139,8 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "nodes" "certificates" list_node_certificates CERTIFICATE, "office laptop-1";
     "nodes" "unapplied" list_unapplied_nodes NODE, "office --wait";
     "nodes" "bundle" fetch_node_bundle &[], "office laptop-1 --out laptop.zip";
+
+    "users" "end" end_user USER_END, "anna --action suspend --reason left --dry-run";
 
     "blocklist" "list" list_blocklist BLOCKED, "office";
     "blocklist" "add" add_to_blocklist &[], "office --fingerprints c99d4e650533b92061b09918e838a5a0a6aaee21eed1d12fd937682865936c72";

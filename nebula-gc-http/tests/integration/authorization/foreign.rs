@@ -208,7 +208,8 @@ impl Credential {
     fn may(&self, entry: &Entry) -> bool {
         let is_own = |id: &str| id.ends_with("_own_node") || id.ends_with("_own_bundle");
         let is_own = is_own(entry.operation)
-            || ["renew_own_certificates", "rotate_own_token"].contains(&entry.operation);
+            || ["renew_own_certificates", "rotate_own_token", "read_own_servers"]
+                .contains(&entry.operation);
         let is_node =
             self.what.starts_with("token of a node") || self.own == Some(Caller::NodeToken);
         let joins =

@@ -10,11 +10,11 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use nebula_gc_http::client::{ArchiveFormat, Client, EventQuery, List, NodeQuery, new_node_token};
 use nebula_gc_http::wire::{
-    Desired, EnrollmentBody, EventOrder, ImportBody, Lighthouse, NetworkPatchBody, NewBlockBody,
-    NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody, NewPoolBody,
-    NewReservationBody, NodeChangeBody, NodeRole, NodeState, PoolPatchBody, ReasonBody, Renewal,
-    Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody, ServersBody, TenantBody,
-    TenantPatchBody,
+    Desired, EndAction, EndUserBody, EnrollmentBody, EventOrder, ImportBody, Lighthouse,
+    NetworkPatchBody, NewBlockBody, NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody,
+    NewOperatorKeyBody, NewPoolBody, NewReservationBody, NodeChangeBody, NodeRole, NodeState,
+    PoolPatchBody, ReasonBody, Renewal, Report, ReservedFor, RetireBody, Role, ScopeBody,
+    ServerBody, ServersBody, TenantBody, TenantPatchBody,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -284,5 +284,9 @@ async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
     assert_eq!(root.revoke_node("n", id, &why, None).await.unwrap().state, "revoked");
     assert!(!all(root.list_node_certificates("n", id)).await.is_empty());
     root.reinstate_node("n", id, None).await.unwrap();
+    let end =
+        EndUserBody { action: EndAction::Suspend, reason: "left".to_owned(), dry_run: Some(true) };
+    let ended = root.end_user("root", &end).await.unwrap();
+    assert_eq!((ended.nodes.len(), ended.dry_run), (1, true));
     root.release_node("n", id, None).await.unwrap();
 }
