@@ -17,6 +17,7 @@
 
 mod applied;
 mod directory;
+mod disk;
 mod enrolment;
 mod error;
 mod exchange;

@@ -84,10 +84,15 @@ impl Identity {
     }
 
     /// Reads the token again: an operator may have replaced it, and somebody have put it there.
-    pub(super) fn reload_token(&mut self) {
-        if let Ok(Some(token)) = read_token(&self.directory, TOKEN, &mut vec![]) {
+    /// Returns whether it is another one.
+    pub(super) fn reload_token(&mut self) -> bool {
+        let read = read_token(&self.directory, TOKEN, &mut vec![]).ok().flatten();
+        let other = read.filter(|token| *token != self.token);
+        let is_other = other.is_some();
+        if let Some(token) = other {
             self.token = token;
         }
+        is_other
     }
 
     /// Its directory has another name now.

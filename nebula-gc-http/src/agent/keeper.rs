@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nebula_bundle::CheckedBundle;
 use nebula_pki::Certificate;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::error::AgentError;
 use super::exchange::kept_out;
@@ -15,16 +15,18 @@ use super::node::{Installing, Node, Offer, certificates_of};
 use super::pace::Pace;
 use super::round::configuration_of;
 use super::state::{NebulaState, ProblemKind};
-use crate::client::{Backoff, Client};
+use crate::client::{Backoff, Client, ClientError};
 use crate::process::{
     ApplyError, Failure, Place, Release, State as ProcessState, Supervisor, Times,
 };
 use crate::wire::Desired;
 
-/// How long a poll waits: proxies often end connections after a minute.
+/// How long a poll waits by default: proxies often end connections after a minute.
 const POLL: Duration = Duration::from_secs(25);
-/// How often a node asks which servers there are, at most: after each poll.
+/// How often a node asks which servers there are, at most. With the default that is after each poll.
 const SERVERS: Duration = Duration::from_secs(20);
+/// How much later than it should a poll may be answered.
+const LATE: Duration = Duration::from_secs(10);
 /// How often the user's own files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long after a change of the blocklist flows are judged anew. Nebula looks at its tunnels every five
@@ -56,11 +58,17 @@ pub struct KeepOptions {
     pub token_age: Duration,
     /// The program `nebula`, where it is not the one in the search path.
     pub nebula: Option<PathBuf>,
+    /// How long a poll for changes waits; the server answers after a minute at the latest. The list of
+    /// servers is read between two polls.
+    pub poll: Duration,
+    /// The clock: seconds since the Unix epoch. Default: the machine's.
+    pub clock: fn() -> i64,
 }
 
 impl Default for KeepOptions {
     fn default() -> Self {
-        Self { new_keys: false, token_age: Duration::from_secs(30 * 86_400), nebula: None }
+        let token_age = Duration::from_secs(30 * 86_400);
+        Self { new_keys: false, token_age, nebula: None, poll: POLL, clock: system_clock }
     }
 }
 
@@ -83,7 +91,8 @@ pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Rece
                 }
                 Err(error) => {
                     tracing::warn!(network, %error, "the node can't be brought up to date");
-                    keeper.node.note_error(&error, now());
+                    let now = keeper.now();
+                    keeper.node.note_error(&error, now);
                     let asked = match &error {
                         AgentError::Client(error) => error.retry_after(),
                         _ => None,
@@ -100,10 +109,10 @@ pub(super) async fn keep(node: Node, options: KeepOptions, mut stop: watch::Rece
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
-    let Keeper { mut node, supervisor, .. } = keeper;
+    let Keeper { mut node, supervisor, options, .. } = keeper;
     supervisor.stop().await;
     node.state.nebula = None;
-    write_state(&mut node);
+    write_state(&mut node, (options.clock)());
 }
 
 /// How a turn ended.
@@ -178,9 +187,9 @@ impl Keeper {
         self.node.state.nebula = None;
         self.node.state.problems.clear();
         if let Err(error) = self.node.note_installed() {
-            self.node.note_error(&error, now());
+            self.node.note_error(&error, self.now());
         }
-        let is_valid = self.node.state.not_after.is_some_and(|end| end > now());
+        let is_valid = self.node.state.not_after.is_some_and(|end| end > self.now());
         // With an expired certificate Nebula does not start: fetch first.
         if is_valid && let Err(error) = self.run_installed().await {
             self.note_apply_error(&error);
@@ -208,7 +217,7 @@ impl Keeper {
     /// One turn: whatever is due, then a long poll.
     async fn turn(&mut self) -> Result<(), AgentError> {
         self.note_process();
-        let now = now();
+        let now = self.now();
         if self.client.is_none() {
             self.client = Some(self.node.connect().await?);
         }
@@ -258,7 +267,7 @@ impl Keeper {
             self.report_at = Instant::now() + REPORT;
         }
         if self.servers_at <= Instant::now() {
-            self.servers_at = Instant::now() + SERVERS;
+            self.servers_at = Instant::now() + SERVERS.min(self.options.poll);
             if self.node.read_servers(client).await? {
                 return Ok(Turn::OtherServers);
             }
@@ -370,7 +379,7 @@ impl Keeper {
             return Ok(());
         }
         match self.run_installed().await {
-            Ok(()) => self.node.state.note(ProblemKind::NebulaRefused, reason, now()),
+            Ok(()) => self.node.state.note(ProblemKind::NebulaRefused, reason, self.now()),
             Err(error) => self.note_apply_error(&error),
         }
         self.report_at = Instant::now();
@@ -380,15 +389,21 @@ impl Keeper {
     /// Waits for another bundle, for as long as nothing else is due.
     async fn poll(&mut self, client: &Client) -> Result<(), AgentError> {
         let seen = self.seen.unwrap_or_default();
-        let wait = self.until_due().min(POLL).max(Duration::from_secs(1));
+        let wait = self.until_due().min(self.options.poll).max(Duration::from_secs(1));
         let watching = client.watch_own_node(seen, wait);
         tokio::pin!(watching);
         let mut look = tokio::time::interval(LOOK);
+        let patience = wait + LATE;
+        let end = Instant::now() + patience;
         loop {
             tokio::select! {
+                () = sleep_until(end) => {
+                    let (server, seconds) = (client.answered_by(), patience.as_secs());
+                    return Err(ClientError::Timeout { server, seconds }.into());
+                }
                 news = &mut watching => {
                     let news = news?;
-                    self.note_contact(client, now());
+                    self.note_contact(client, self.now());
                     self.is_stale |= news.is_some_and(|news| news != seen);
                     return Ok(());
                 }
@@ -418,21 +433,25 @@ impl Keeper {
         while let Some(left) = end.checked_duration_since(Instant::now())
             && !left.is_zero()
         {
-            match timeout(left, self.process.changed()).await {
+            match timeout(left.min(LOOK), self.process.changed()).await {
                 Ok(Ok(())) => {
                     self.note_process();
                     self.write_state();
                 }
-                Ok(Err(_)) => sleep(left).await,
-                Err(_) => return,
+                Ok(Err(_)) => sleep(left.min(LOOK)).await,
+                Err(_) => {}
+            }
+            // Somebody has put another token there.
+            if self.client.is_none() && self.node.identity.reload_token() {
+                return;
             }
         }
     }
 
     /// How long until it renews.
     fn until_due(&self) -> Duration {
-        let Some(at) = self.node.renew_at() else { return POLL };
-        let left = Duration::from_secs(u64::try_from(at.saturating_sub(now())).unwrap_or(0));
+        let Some(at) = self.node.renew_at() else { return self.options.poll };
+        let left = Duration::from_secs(u64::try_from(at.saturating_sub(self.now())).unwrap_or(0));
         match self.renewed.map(|at| RENEWALS.saturating_sub(at.elapsed())) {
             Some(pause) => left.max(pause),
             None => left,
@@ -440,7 +459,7 @@ impl Keeper {
     }
 
     fn is_overdue(&self) -> bool {
-        self.node.renew_at().is_some_and(|at| at <= now())
+        self.node.renew_at().is_some_and(|at| at <= self.now())
     }
 
     fn note_contact(&mut self, client: &Client, now: i64) {
@@ -452,11 +471,18 @@ impl Keeper {
     }
 
     fn note_apply_error(&mut self, error: &ApplyError) {
-        let kind = match error {
-            ApplyError::Find(_) => ProblemKind::NebulaMissing,
-            _ => ProblemKind::NebulaFails,
+        self.note_failure(matches!(error, ApplyError::Find(_)), &error.to_string());
+    }
+
+    /// Nebula is missing or fails, never both.
+    fn note_failure(&mut self, is_missing: bool, detail: &str) {
+        let (kind, other) = match is_missing {
+            true => (ProblemKind::NebulaMissing, ProblemKind::NebulaFails),
+            false => (ProblemKind::NebulaFails, ProblemKind::NebulaMissing),
         };
-        self.node.state.note(kind, error.to_string(), now());
+        let now = self.now();
+        self.node.state.clear(other);
+        self.node.state.note(kind, detail, now);
     }
 
     /// Notes how Nebula is.
@@ -472,37 +498,38 @@ impl Keeper {
                     release: running.release.to_string(),
                     pid: Some(running.pid),
                     device: Some(running.interface),
-                    since: now().saturating_sub(past),
+                    since: self.now().saturating_sub(past),
                 });
             }
             ProcessState::Waiting { failure, .. } => {
                 self.node.state.nebula = None;
-                let kind = match failure {
-                    Failure::Find(_) => ProblemKind::NebulaMissing,
-                    _ => ProblemKind::NebulaFails,
-                };
-                self.node.state.note(kind, failure.to_string(), now());
+                self.note_failure(matches!(failure, Failure::Find(_)), &failure.to_string());
             }
             _ => self.node.state.nebula = None,
         }
     }
 
     fn write_state(&mut self) {
-        write_state(&mut self.node);
+        let now = self.now();
+        write_state(&mut self.node, now);
+    }
+
+    fn now(&self) -> i64 {
+        (self.options.clock)()
     }
 }
 
 /// A full disk must not end the agent.
-fn write_state(node: &mut Node) {
-    node.state.written_at = now();
+fn write_state(node: &mut Node, now: i64) {
+    node.state.written_at = now;
     if let Err(error) = node.state.write(&node.directory) {
         let network = &node.membership.network;
         tracing::warn!(network, %error, "the state can't be written");
     }
 }
 
-/// Seconds since the Unix epoch.
-pub(super) fn now() -> i64 {
+/// Seconds since the Unix epoch, by this machine's clock.
+fn system_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

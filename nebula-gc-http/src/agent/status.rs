@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::applied::Applied;
 use super::directory::NodeDirectory;
+use super::disk;
 use super::error::AgentError;
 use super::membership::Membership;
 use super::state::{Contact, Problem, ProblemKind, State};
@@ -122,8 +123,13 @@ pub fn of_one(path: &Path, name: &str, now: i64) -> NetworkStatus {
     let read = || {
         let directory = NodeDirectory::open(path)?;
         let membership = Membership::require(&directory)?;
-        let state = State::read(&directory)?;
+        let mut state = State::read(&directory)?;
         let is_kept = matches!(directory.lock(), Err(AgentError::Locked { .. }));
+        if let Some(obstacle) = disk::obstacle(directory.path())
+            && !state.problems.contains_key(&ProblemKind::Disk)
+        {
+            state.note(ProblemKind::Disk, obstacle, now);
+        }
         Ok((membership, state, is_kept))
     };
     match read() {

@@ -19,6 +19,7 @@ use crate::program_name::NAME;
 const NEW_KEYS: &str = "new-keys";
 const LOG: &str = "log";
 const TOKEN_AGE: &str = "token-age";
+const POLL: &str = "poll";
 
 pub(crate) fn command() -> Command {
     Command::new("agent")
@@ -47,6 +48,17 @@ pub(crate) fn command() -> Command {
                 .help("How old a node token may become before it is replaced, in seconds"),
         )
         .arg(
+            Arg::new(POLL)
+                .long(POLL)
+                .value_name("SECONDS")
+                .default_value("25")
+                .value_parser(clap::value_parser!(u64).range(1..=60))
+                .help(
+                    "How long a request waits for changes, in seconds: less than any proxy between here \
+                     and the server lets a connection rest",
+                ),
+        )
+        .arg(
             Arg::new(LOG)
                 .long(LOG)
                 .value_name("FILTER")
@@ -66,6 +78,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         new_keys: matches.get_flag(NEW_KEYS),
         token_age: Duration::from_secs(matches.get_one::<u64>(TOKEN_AGE).copied().unwrap_or(1)),
         nebula: machine::nebula(matches),
+        poll: Duration::from_secs(matches.get_one::<u64>(POLL).copied().unwrap_or(25)),
+        ..KeepOptions::default()
     };
     let nodes = machine::nodes(matches);
     machine::become_owner_of(&nodes)?;

@@ -37,6 +37,8 @@ mod importing;
 mod imports_api;
 mod join_page;
 mod joining;
+#[cfg(target_os = "linux")]
+mod keeping;
 mod networks;
 mod node_api;
 mod nodes;

@@ -10,17 +10,20 @@ use nebula_gc_http::server_list::{ListedServer, Pin};
 use nebula_gc_http::wire::NewJoinTokenBody;
 use serde_json::{Value, json};
 
-use super::{SOON, all_reach_each_other, fleet, until, version_2};
+use super::{SOON, all_reach_each_other, fleet_with, until, version_2};
 use crate::support::machine::Machine;
 use crate::support::peers::skip;
 use crate::support::plane::Plane;
+
+/// Lists of servers are read between two polls.
+const SHORT_POLLS: [&str; 2] = ["--poll", "2"];
 
 #[tokio::test]
 async fn a_server_moves_with_its_agents_and_the_overlay_goes_on() {
     let Some((mut underlay, peer)) = version_2("agent-move") else { return };
     let mut plane = Plane::start(underlay.host("plane"), Pace::default());
     plane.network("home", "10.66.0.0/24", json!({})).await;
-    let machines = fleet(&plane, &mut underlay, "home", [&peer; 3]).await;
+    let machines = fleet_with(&SHORT_POLLS, &plane, &mut underlay, "home", [&peer; 3]).await;
     all_reach_each_other(&machines, "home");
 
     // Another port is another server to them.
@@ -61,6 +64,7 @@ async fn a_server_changes_its_tls_key_under_its_agents_and_the_overlay_goes_on()
     let devices = plane.pinned_link("home", old.pin, &token("devices")).await;
     let mut machines =
         ["gate", "laptop", "phone"].map(|name| Machine::new(name, underlay.host(name), &peer));
+    machines = machines.map(|machine| machine.with_flags(&SHORT_POLLS));
     let endpoint = format!("{}:4242", machines[0].host.address);
     machines[0].join(&gates, &["--endpoint", &endpoint]);
     machines[1].join(&devices, &[]);
@@ -82,8 +86,7 @@ async fn a_server_changes_its_tls_key_under_its_agents_and_the_overlay_goes_on()
     let (both, later) = (list(old.pin, Some(new.pin)), list(new.pin, None));
     let told = plane.set_servers(&both).await;
     let serial = |machine: &Machine| membership(machine)["serial"].as_i64();
-    // Polls last half a minute, and lists are read between them.
-    let patience = Duration::from_secs(120);
+    let patience = Duration::from_secs(60);
     until("all know the next key", patience, || machines.iter().all(|it| serial(it) == Some(told)));
     plane.serve_tls(8443, new.files.clone());
     let told = plane.set_servers(&later).await;
