@@ -5,6 +5,7 @@
 //! refuses them. Times are seconds since the Unix epoch ([`Timestamp`]); ids are texts as the server
 //! writes them; states and kinds are words, of which newer servers may know more.
 
+mod batch;
 mod ca;
 mod enroll;
 mod event;
@@ -20,6 +21,9 @@ mod tenant;
 mod user;
 mod values;
 
+pub use self::batch::{
+    BatchAction, BatchFilter, BatchNode, BatchOutcome, NodesBatch, NodesBatchBody,
+};
 pub use self::ca::{ActiveCa, Ca, ImportBody, ImportConflict, ImportReport, NewCa, RetireBody};
 pub use self::enroll::{Bundle, Enrolled, EnrollmentBody, Lighthouse};
 pub use self::event::{Event, EventOrder};

@@ -2,6 +2,7 @@
 //!
 //! [`commands`] lists the commands; their flags and help are generated from the API's OpenAPI document.
 
+mod batch;
 mod commands;
 mod declared;
 mod ended;
@@ -130,7 +131,7 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
         let help = "Write to this file; default: the standard output";
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
-    leaf = leaf.args(remaining::flags(entry));
+    leaf = batch::with_flags(leaf.args(remaining::flags(entry)), entry);
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
         leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
     }
@@ -162,8 +163,12 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::from(USAGE));
         }
     };
+    if let Err(reason) = batch::check(entry, in_verb) {
+        terminal::warn(&reason);
+        return Ok(ExitCode::from(USAGE));
+    }
     let mut client = client(in_verb)?;
-    if polling::is_long(entry) {
+    if polling::is_long(entry) || batch::is_requested(entry, in_verb) {
         client = client.with_patience(polling::LONG);
     }
     let mut invocation = Invocation {
@@ -208,6 +213,9 @@ impl Invocation<'_> {
     async fn run(&self, request: Request) -> Result<ExitCode, Box<dyn Error>> {
         if polling::is_requested(self.matches) {
             return polling::run(self, request).await.map(|()| ExitCode::SUCCESS);
+        }
+        if batch::is_requested(self.entry, self.matches) {
+            return batch::run(self).await;
         }
         if remaining::is_question(self.entry) {
             return remaining::unapplied(self).await;

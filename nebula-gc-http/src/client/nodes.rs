@@ -6,7 +6,7 @@ use super::call::path;
 use super::{ArchiveFormat, Client, ClientError, FetchedBundle, List, Request, Tagged};
 use crate::wire::{
     Certificate, JoinToken, NewJoinTokenBody, Node, NodeChangeBody, NodeRole, NodeState,
-    ReasonBody, RotatedNode, Unapplied,
+    NodesBatch, NodesBatchBody, ReasonBody, RotatedNode, Unapplied,
 };
 
 /// Which nodes a list has.
@@ -142,6 +142,37 @@ impl Client {
         let request =
             Request::new(Method::POST, &path(&["networks", network, "nodes", node, "reinstate"]));
         self.change(request, if_match).await
+    }
+
+    /// Makes a node's certificates due, so that it renews them: `POST
+    /// /networks/{network}/nodes/{node}/renew`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn renew_node(
+        &self,
+        network: &str,
+        node: &str,
+        if_match: Option<&str>,
+    ) -> Result<Tagged<Node>, ClientError> {
+        let request =
+            Request::new(Method::POST, &path(&["networks", network, "nodes", node, "renew"]));
+        self.change(request, if_match).await
+    }
+
+    /// Does the same to all nodes that a filter finds: `POST /networks/{network}/nodes/batch`. Thousands
+    /// of nodes take longer than a minute: see [`Client::with_patience`].
+    ///
+    /// # Errors
+    /// As [`Client::send`]. What is in the way of single nodes is in the answer.
+    pub async fn change_nodes(
+        &self,
+        network: &str,
+        what: &NodesBatchBody,
+    ) -> Result<NodesBatch, ClientError> {
+        let request = Request::new(Method::POST, &path(&["networks", network, "nodes", "batch"]))
+            .json(what)?;
+        self.send(request.repeatable()).await?.read_as()
     }
 
     /// Gives a node a new token, which only this answer contains: `POST

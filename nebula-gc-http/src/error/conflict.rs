@@ -59,6 +59,9 @@ messages! {
         ["this node is {}, and once released its device could enrol again; reinstate it first",
          state.word()]
         ReleaseOfKeptOut { state: NodeState },
+        ["this node has no node token and can't renew by itself; give it one with `rotate-token`, or have \
+          its device register again"]
+        RenewsNothing,
         ["this node was kept out once more meanwhile; ask again to let it in"]
         KeptOutAgain,
         ["this device is registered with other values ({}), which an operator key can change",

@@ -42,6 +42,7 @@ words! {
     Device = "device",
     ExpiresAt = "expiresAt",
     ExpiresInSeconds = "expiresInSeconds",
+    Filter = "filter",
     Fingerprints = "fingerprints",
     FormerNodeToken = "formerNodeToken",
     Generation = "generation",

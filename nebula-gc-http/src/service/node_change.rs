@@ -34,6 +34,10 @@ pub struct NodeChange {
     pub user: Change<UserName>,
     /// Its groups.
     pub groups: Change<Groups>,
+    /// Groups that it is in beside those that it has.
+    pub add_groups: Groups,
+    /// Groups that it is no longer in; those that it is not in do not matter.
+    pub remove_groups: Groups,
     /// Where it is reached as a lighthouse, or `None` for one that is no lighthouse (any more).
     pub lighthouse: Change<Option<Endpoints>>,
     /// Whether it is a relay.
@@ -60,10 +64,16 @@ impl NodeChange {
             node.key_until = None;
             node.token = None;
         }
-        if let Change::Set(groups) = &self.groups
-            && !same_groups(groups.as_slice(), &former.groups)
-        {
-            node.groups = groups.as_slice().to_vec();
+        let mut groups = match &self.groups {
+            Change::Set(groups) => groups.as_slice().to_vec(),
+            Change::Keep => former.groups.clone(),
+        };
+        let added =
+            self.add_groups.as_slice().iter().filter(|group| !former.groups.contains(group));
+        groups.extend(added.cloned());
+        groups.retain(|group| !self.remove_groups.as_slice().contains(group));
+        if !same_groups(&groups, &former.groups) {
+            node.groups = groups;
         }
         if let Change::Set(lighthouse) = &self.lighthouse {
             node.lighthouse.clone_from(lighthouse);

@@ -9,23 +9,38 @@ use super::audit::{Author, Entry, addresses};
 use crate::Error;
 use crate::service::revision::move_revision;
 use crate::store::certificate::Blockable;
-use crate::store::network::{self, Network, Revision};
+use crate::store::network::{Network, Revision};
 use crate::store::node::{self, Node};
 use crate::store::{blocklist, certificate};
 
-/// Lets an active node go, and answers the network's new revision.
+/// A move of the revision, of which one change or several in one transaction are part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moved {
+    /// The revision after it.
+    pub(super) revision: Revision,
+    /// Whether this change is the one whose event tells of the move; those of the others say with which
+    /// revision they came.
+    pub(super) is_told: bool,
+}
+
+impl Moved {
+    /// The field of an event's detail that has the revision.
+    pub(super) fn field(self) -> &'static str {
+        if self.is_told { "revision" } else { "with_revision" }
+    }
+}
+
+/// Lets an active node go, with a move of the revision that the caller has made.
 pub(super) fn release_node(
     tx: &mut dyn Transaction,
     now: i64,
     author: &Author,
     network: &Network,
-    node: &Node,
+    (node, moved): (&Node, Moved),
     reason: Option<&str>,
-) -> Result<Revision, Error> {
-    let revision = move_revision(tx, network.id, now)?;
-    let blocked = revoke_certificates(tx, now, node, revision)?;
+) -> Result<(), Error> {
+    let blocked = revoke_certificates(tx, now, node, moved.revision)?;
     node::release(tx, node, reason, now)?;
-    network::note_move(tx, network.id)?;
     let (actor, owner, hold) = (author.actor(), node.id.owner(), network.hold_seconds);
     let leases = lease::release(tx, now, &actor, network.id, owner, hold)?;
     if network.hold_alone {
@@ -39,12 +54,11 @@ pub(super) fn release_node(
             "addresses": addresses(&leases),
             "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
             "reason": reason,
-            "revision": revision.0,
+            (moved.field()): moved.revision.0,
         }),
         ..Entry::new("node.released", node.id.as_bytes())
     };
-    author.record(tx, now, entry)?;
-    Ok(revision)
+    author.record(tx, now, entry)
 }
 
 /// Takes a node's certificates away, and what it waits for, and blocks them.

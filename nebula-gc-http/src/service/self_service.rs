@@ -15,7 +15,7 @@ use super::core::Service;
 use super::shared::heard;
 use super::views::Desired;
 use crate::store::network::Network;
-use crate::store::node::{self, Applied, NodeState};
+use crate::store::node::{self, Applied, Node, NodeState};
 use crate::store::{certificate, damaged, network};
 use crate::{Error, NodeId};
 
@@ -74,7 +74,7 @@ impl Service {
             let node = heard(tx, shared, &context)?;
             let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
             let certificates = certificate::current(tx, node.id)?;
-            let renew_at = renewal_of(&network, shared.now(), node.id, &certificates);
+            let renew_at = renewal_of(&network, shared.now(), &node, &certificates);
             Ok(OwnNode {
                 id: node.id,
                 network: network.name,
@@ -111,14 +111,14 @@ impl OwnCertificate {
 pub(super) fn renewal_of(
     network: &Network,
     now: i64,
-    node: NodeId,
+    node: &Node,
     certificates: &[Certificate],
 ) -> i64 {
     let begin = certificates.iter().map(|it| OwnCertificate::of(it).not_before).max();
-    match (begin, renew_at(node, certificates)) {
+    match (begin, renew_at(node.id, certificates)) {
         // From when it has the last ones on.
         (Some(begin), _)
-            if begin <= now && certificates.iter().any(|it| network.has_left(it, now)) =>
+            if begin <= now && network.has_left(node.renew_before, certificates, now) =>
         {
             begin
         }

@@ -93,14 +93,12 @@ impl Terms {
 
     /// Whether a certificate is near its end and a new one would end later, or is not valid yet,
     /// because the clock was wrong, or has to be [replaced early](Network::has_left).
-    pub(super) fn is_due(&self, current: &[Certificate]) -> bool {
-        if self.begin_later(current) {
+    pub(super) fn is_due(&self, node: &Node, current: &[Certificate]) -> bool {
+        if self.begin_later(current) || self.network.has_left(node.renew_before, current, self.now)
+        {
             return true;
         }
         current.iter().any(|certificate| {
-            if self.network.has_left(certificate, self.now) {
-                return true;
-            }
             let details = certificate.unverified_details();
             let lifetime = details.not_after().saturating_sub(details.not_before());
             let left = details.not_after().saturating_sub(self.now);

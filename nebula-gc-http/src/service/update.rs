@@ -62,7 +62,8 @@ impl Update {
         let name = note("name", former.name != node.name);
         let key = note("public_key", former.public_key != node.public_key);
         let groups = note("groups", had != has);
-        let renews = renewal == Renewal::WhenDue && (current.is_empty() || terms.is_due(&current));
+        let renews =
+            renewal == Renewal::WhenDue && (current.is_empty() || terms.is_due(node, &current));
         let renewal = note("renewal", renews);
         let lighthouse = note("lighthouse", former.lighthouse != node.lighthouse);
         let relay = note("relay", former.relay != node.relay);

@@ -79,13 +79,26 @@ impl Network {
         }
     }
 
-    /// Whether a certificate must be renewed before its time: an operator made all certificates due
-    /// since, or the network has grown.
-    pub(crate) fn has_left(&self, certificate: &Certificate, now: i64) -> bool {
+    /// Whether a node's certificates must be renewed before their time: an operator made them due, or the
+    /// network has grown, or has gained a family since, of which the node has no address yet. `asked` is
+    /// the time before which the node's own are due.
+    pub(crate) fn has_left(
+        &self,
+        asked: Option<i64>,
+        certificates: &[Certificate],
+        now: i64,
+    ) -> bool {
+        let networks = |it: &Certificate| it.unverified_details().networks().len();
+        let most = certificates.iter().map(networks).max();
+        most.is_some_and(|most| most < self.families().count())
+            || certificates.iter().any(|it| self.has_left_one(asked, it, now))
+    }
+
+    fn has_left_one(&self, asked: Option<i64>, certificate: &Certificate, now: i64) -> bool {
         let begin = certificate.unverified_details().not_before();
         // A time in the future comes from a wrong clock.
-        let renew_before = self.renew_before.filter(|before| *before <= now);
-        renew_before.is_some_and(|before| begin < before) || self.has_outgrown(certificate)
+        let mut asked = [self.renew_before, asked].into_iter().flatten();
+        asked.any(|before| before <= now && begin < before) || self.has_outgrown(certificate)
     }
 
     /// Whether a certificate was issued when the network was smaller: a node with it cannot reach

@@ -64,6 +64,9 @@ pub(crate) struct Node {
     /// When it last sent a request with its token, in seconds since the Unix epoch, to within some
     /// minutes; nothing for nodes without a node token.
     pub(crate) seen_at: Option<i64>,
+    /// Certificates that begin before this time are due, in seconds since the Unix epoch: an operator
+    /// asked for others.
+    pub(crate) renew_before: Option<i64>,
     /// Counts changes of the node as a resource.
     pub(crate) changes: i64,
     pub(crate) created_at: i64,
@@ -90,7 +93,8 @@ macro_rules! select {
         concat!(
             "SELECT id, network, device, name, public_key, state, state_reason, groups, lighthouse, relay, \
              mtu, pool, token_key, token_hash, join_token, generation, applied_revision, \
-             applied_generation, reported_at, changes, created_at, seen_at, key_until, user_name FROM gc_node ",
+             applied_generation, reported_at, changes, created_at, seen_at, key_until, user_name, \
+             renew_before FROM gc_node ",
             $rest
         )
     };
@@ -104,7 +108,7 @@ pub(crate) use self::list::{
 };
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{
-    end_token, forget_tokens, insert, rehash, release, replace_token, report, see, update,
+    end_token, forget_tokens, insert, make_due, rehash, release, replace_token, report, see, update,
 };
 
 const BY_TOKEN: &str = select!("WHERE token_hash = $1 AND token_key = $2");
@@ -148,6 +152,7 @@ fn read(row: &Row) -> Result<Node, Error> {
         seen_at: columns.optional_integer()?,
         key_until: columns.optional_integer()?,
         user: columns.text()?.to_owned(),
+        renew_before: columns.optional_integer()?,
     })
 }
 

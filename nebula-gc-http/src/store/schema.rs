@@ -18,6 +18,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 10, oldest: 6, sql: VERSION_10 },
         Migration { version: 11, oldest: 6, sql: VERSION_11 },
         Migration { version: 12, oldest: 6, sql: VERSION_12 },
+        Migration { version: 13, oldest: 6, sql: VERSION_13 },
     ],
 };
 
@@ -370,4 +371,9 @@ CREATE INDEX gc_node_user ON gc_node (user_name, id);
 /// shown as silent.
 const VERSION_12: &str = "
 ALTER TABLE gc_network ADD COLUMN silent_after BIGINT NOT NULL DEFAULT 300;
+";
+
+/// `gc_node.renew_before`: certificates of the node that begin before this time are due.
+const VERSION_13: &str = "
+ALTER TABLE gc_node ADD COLUMN renew_before BIGINT;
 ";

@@ -266,6 +266,14 @@ pub struct NodeChangeBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Vec<String>, required = false, max_items = 64))]
     pub groups: Option<Vec<String>>,
+    /// Groups that it is in from now on, beside those that it has.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>, required = false, max_items = 64))]
+    pub add_groups: Option<Vec<String>>,
+    /// Groups that it is no longer in.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>, required = false, max_items = 64))]
+    pub remove_groups: Option<Vec<String>>,
     /// Its endpoint as a lighthouse; null: it is no longer one.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<Lighthouse>, required = false))]

@@ -311,6 +311,7 @@ async fn one_node(shell: &Shell, node: &str) {
     assert_eq!(blocked["items"][0]["node"], node);
     assert_eq!(of("reinstate", &[])["state"], "active");
     assert!(of("certificates", &[])["items"].as_array().unwrap().len() > 2);
+    assert_eq!(of("renew", &[])["id"], node);
     let token = of("rotate-token", &[])["nodeToken"].as_str().unwrap().to_owned();
 
     let revision = shell.json("networks show office", &[])["revision"].to_string();

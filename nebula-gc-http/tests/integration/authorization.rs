@@ -271,6 +271,9 @@ fn entries() -> Vec<Entry> {
         // There is nobody of this name.
         entry("end_user", 404, |caller| when(matches!(caller, Caller::Key(Operator | Owner, _))))
             .body(json!({"action": "revoke", "reason": "gone"})),
+        entry("renew_node", 200, network_operator).making("/enroll", member("due"), "node"),
+        entry("change_nodes", 200, network_operator)
+            .body(json!({"action": "renew", "filter": {"namePrefix": "no such node"}})),
         entry("list_blocklist", 200, network_viewer),
         entry("add_to_blocklist", 200, network_operator)
             .body(json!({"fingerprints": ["0".repeat(64)]})),

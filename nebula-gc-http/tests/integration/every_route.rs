@@ -73,8 +73,12 @@ fn body(operation: &str) -> Value {
             body
         }
         "change_node" => json!({
-            "name": "x", "user": "x", "groups": ["x"], "lighthouse": {"endpoint": "192.0.2.1:4242"},
-            "relay": true, "mtu": 1400
+            "name": "x", "user": "x", "groups": ["x"], "addGroups": ["y"], "removeGroups": ["z"],
+            "lighthouse": {"endpoint": "192.0.2.1:4242"}, "relay": true, "mtu": 1400
+        }),
+        "change_nodes" => json!({
+            "action": "set", "filter": {"group": "x", "namePrefix": "x", "user": "x"}, "dryRun": true,
+            "reason": "x", "groups": ["x"], "addGroups": ["y"], "removeGroups": ["z"]
         }),
         "end_user" => json!({"action": "suspend", "reason": "x", "dryRun": true}),
         "set_servers" => json!({"servers": [{"url": "https://a.example", "pin": "A".repeat(43)}]}),

@@ -1,5 +1,6 @@
 //! Nodes, for operators: reading, changing, suspending, revoking and releasing them.
 
+mod batch;
 mod lists;
 mod views;
 
@@ -28,6 +29,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(revoke_node))
         .routes(routes!(reinstate_node))
         .routes(routes!(rotate_node_token))
+        .routes(routes!(renew_node))
+        .merge(batch::router())
         .merge(lists::router())
 }
 
@@ -98,6 +101,8 @@ fn change(body: NodeChangeBody) -> Result<NodeChange, Problem> {
         name: set(read_some("name", body.name)?),
         user: set(read_some("user", body.user)?),
         groups: set(read_some("groups", body.groups)?),
+        add_groups: read_some("addGroups", body.add_groups)?.unwrap_or_default(),
+        remove_groups: read_some("removeGroups", body.remove_groups)?.unwrap_or_default(),
         lighthouse,
         relay: set(body.relay),
         mtu: set(body.mtu),
@@ -163,6 +168,17 @@ async fn reinstate_node(State(service): State<Arc<Service>>, ask: Ask<About>) ->
     let expected = ask.conditions.expected;
     let changing = Changing::new(&service, &ask.context, &ask.path.0);
     changing.answer(answered(service.reinstate_node(ask.context, ask.path, expected).await)).await
+}
+
+/// Make a node's certificates due: it renews them as soon as it is told.
+#[utoipa::path(post, path = "/networks/{network}/nodes/{node}/renew", operation_id = "renew_node",
+    tag = "nodes",
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "Its certificates are due.", body = NodeView)))]
+async fn renew_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Answer {
+    let expected = ask.conditions.expected;
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
+    changing.answer(answered(service.make_node_due(ask.context, ask.path, expected).await)).await
 }
 
 /// Give a node a new token, or its first one, with which it renews by itself. Only this answer

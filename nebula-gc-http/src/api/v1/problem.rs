@@ -94,6 +94,11 @@ impl PartialSchema for ProblemCode {
 impl ToSchema for ProblemCode {}
 
 impl Problem {
+    /// Its code, and what it says for people.
+    pub(super) fn said(self) -> (String, String) {
+        (self.code.as_str().to_owned(), self.detail)
+    }
+
     pub(in crate::api) fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let (leases, nodes) = (None, None);

@@ -13,13 +13,15 @@ pub(super) const REVISION: &str = "nebula-revision";
 pub(super) const UNAPPLIED: &str = "nebula-unapplied";
 
 /// The operations whose answers have these headers, for the API's document.
-pub(super) const OPERATIONS: [&str; 11] = [
+pub(super) const OPERATIONS: [&str; 13] = [
     "change_node",
     "release_node",
     "suspend_node",
     "revoke_node",
     "reinstate_node",
     "rotate_node_token",
+    "renew_node",
+    "change_nodes",
     "change_network",
     "renew_certificates",
     "add_ca",

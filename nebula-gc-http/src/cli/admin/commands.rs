@@ -33,6 +33,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
 #[cfg(test)]
 pub(super) const WITHOUT: &[(&str, &str)] = &[
     ("enroll_node", "a device's own, with a key that stays there: `nebula-gc join`"),
+    ("change_nodes", "the commands about one node, with a filter in its place"),
     ("read_own_node", OWN),
     ("fetch_own_bundle", OWN),
     ("watch_own_node", OWN),
@@ -135,6 +136,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "nodes" "revoke" revoke_node NODE, "office laptop-2 --reason stolen";
     "nodes" "reinstate" reinstate_node NODE, "office laptop-1";
     "nodes" "release" release_node NODE, "office laptop-2";
+    "nodes" "renew" renew_node NODE, "office laptop-1";
     "nodes" "rotate-token" rotate_node_token &["nodeToken"], "office laptop-1";
     "nodes" "certificates" list_node_certificates CERTIFICATE, "office laptop-1";
     "nodes" "unapplied" list_unapplied_nodes NODE, "office --wait";

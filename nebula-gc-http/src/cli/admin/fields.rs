@@ -13,6 +13,8 @@ use super::operation::{Field, Kind, Operation, Place};
 
 /// The parameter that names a revision.
 const REVISION: &str = "revision";
+/// Fields whose flags name one group.
+const GROUP_CHANGES: [&str; 2] = ["addGroups", "removeGroups"];
 const UNSET: &str = "unset";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IF_MATCH: &str = "If-Match";
@@ -109,6 +111,8 @@ pub(super) fn request_for(
 pub(super) fn flag(field: &Field) -> String {
     let name = match field.kind {
         Kind::Seconds => field.name.strip_suffix("Seconds").unwrap_or(&field.name),
+        // Each is given by itself: `--add-group ops`.
+        _ if GROUP_CHANGES.contains(&field.name.as_str()) => field.name.trim_end_matches('s'),
         _ => &field.name,
     };
     let mut flag = String::new();

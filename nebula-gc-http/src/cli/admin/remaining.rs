@@ -36,8 +36,14 @@ fn done(operation: &str) -> Option<(&'static str, bool)> {
         "release_node" => ("is released", true),
         "reinstate_node" => ("is active again", false),
         "change_node" => ("is changed", false),
+        "renew_node" => ("renews its certificates as soon as it is told", false),
         _ => return None,
     })
+}
+
+/// Whether a command takes something away from nodes, which others may go on to accept.
+pub(super) fn takes_away(entry: &Entry) -> bool {
+    done(entry.operation).is_some_and(|(_, takes_away)| takes_away)
 }
 
 /// Whether a command changes what other nodes apply.
@@ -179,7 +185,7 @@ fn who(node: &Value, now: i64) -> String {
 }
 
 /// A time of an answer, in seconds since the Unix epoch.
-fn seconds(time: &Value) -> Option<i64> {
+pub(super) fn seconds(time: &Value) -> Option<i64> {
     Some(time.as_str()?.parse::<jiff::Timestamp>().ok()?.as_second())
 }
 
@@ -267,16 +273,7 @@ pub(super) async fn tell(
             None => {}
         }
     }
-    let waits = invocation.matches.get_flag(WAIT);
-    if !waits {
-        return Ok(Some(ExitCode::SUCCESS));
-    }
-    let code = wait(invocation, network, remaining.revision).await?;
-    if !invocation.as_json && code == ExitCode::SUCCESS {
-        let progress = Progress::read(invocation, network, remaining.revision).await?;
-        print(&format!("{}.\n", progress.sentence(&format!("revision {}", remaining.revision))))?;
-    }
-    Ok(Some(code))
+    wait_if_asked(invocation, network, remaining.revision).await.map(Some)
 }
 
 /// The node that was changed; after a release the answer has none.
@@ -309,19 +306,54 @@ async fn still_accepted(
         let signed = certificates.iter().filter(|it| it.get("fingerprint").is_some());
         end = end.max(signed.filter_map(|it| seconds(&it["notAfter"])).max());
     }
+    accepted_until(name, "its certificate ends", end)
+}
+
+/// `A node that is offline accepts NAME until 2026-12-08, when its certificate ends.`
+fn accepted_until(name: &str, ends: &str, end: Option<i64>) -> Result<String, Box<dyn Error>> {
     let now = crate::clock::now()?;
     let Some(end) = end.filter(|end| *end > now) else { return Ok(String::new()) };
     let left = end.saturating_sub(now);
-    Ok(match left > WEEK {
-        true => format!(
-            "A node that is offline accepts {name} until {}, when its certificate ends.\n",
-            day(end)
-        ),
-        false => format!(
-            "A node that is offline accepts {name} for {} more, until its certificate ends.\n",
-            span(left)
-        ),
-    })
+    let until = match left > WEEK {
+        true => format!("until {}, when", day(end)),
+        false => format!("for {} more, until", span(left)),
+    };
+    Ok(format!("A node that is offline accepts {name} {until} {ends}.\n"))
+}
+
+/// As [`tell`], after one act on many nodes, the last of whose certificates ends then.
+pub(super) async fn tell_of_many(
+    invocation: &Invocation<'_>,
+    answer: &Answer,
+    network: &str,
+    end: Option<i64>,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let Some(Remaining { revision, .. }) = Remaining::of(answer) else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    if !invocation.as_json {
+        let progress = Progress::read(invocation, network, revision).await?;
+        print(&format!("Revision {revision}. {}", progress.lines(crate::clock::now()?)))?;
+        print(&accepted_until("them", "the last of their certificates ends", end)?)?;
+    }
+    wait_if_asked(invocation, network, revision).await
+}
+
+/// Waits, where `--wait` was given, and says when it is applied.
+async fn wait_if_asked(
+    invocation: &Invocation<'_>,
+    network: &str,
+    revision: i64,
+) -> Result<ExitCode, Box<dyn Error>> {
+    if !invocation.matches.get_flag(WAIT) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let code = wait(invocation, network, revision).await?;
+    if !invocation.as_json && code == ExitCode::SUCCESS {
+        let progress = Progress::read(invocation, network, revision).await?;
+        print(&format!("{}.\n", progress.sentence(&format!("revision {revision}"))))?;
+    }
+    Ok(code)
 }
 
 /// Waits until every active node has applied a revision.

@@ -64,6 +64,7 @@ impl<'a> Join<'a> {
             token: None,
             join_token: self.token.map(|token| token.id),
             key_until: None,
+            renew_before: None,
             generation: Generation::FIRST,
             applied: Applied::default(),
             seen_at: None,

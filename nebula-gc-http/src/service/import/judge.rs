@@ -362,6 +362,7 @@ fn new_node(
         token: None,
         join_token: None,
         key_until: None,
+        renew_before: None,
         generation: Generation::FIRST,
         applied: Applied::default(),
         seen_at: None,

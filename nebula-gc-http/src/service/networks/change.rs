@@ -7,7 +7,7 @@ use nebula_pki::Version;
 use serde_json::{Map, Value, json};
 
 use super::create::{check_unused, create_pool};
-use super::prefixes::{check_prefixes, family, has_grown, prefixes};
+use super::prefixes::{check_prefixes, family, prefixes};
 use super::settings::{NetworkSettings, check_initiating, check_mtu};
 use crate::error::{Conflict, Fault, Field};
 use crate::service::audit::Entry;
@@ -155,8 +155,8 @@ pub(in crate::service) fn change(
     for range in gains {
         create_pool(work, network.id, range, 0)?;
     }
-    // Where a prefix grows, every node is told, because its certificate is due.
-    let grows = has_grown(&former, &network);
+    // Where a prefix grows or is new, every node is told, because its certificate is due.
+    let grows = prefixes(&former) != prefixes(&network);
     let rendered = |network: &Network| (network.mtu, network.begins_with());
     let moved = match rendered(&former) == rendered(&network) && !grows {
         true => None,

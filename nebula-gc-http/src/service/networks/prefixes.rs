@@ -57,9 +57,3 @@ pub(super) fn family(prefix: IpNet) -> Family {
 pub(super) fn prefixes(network: &Network) -> [Option<IpNet>; 2] {
     [network.prefix_v4, network.prefix_v6]
 }
-
-/// Whether a prefix is larger than it was, rather than new.
-pub(super) fn has_grown(former: &Network, network: &Network) -> bool {
-    let mut pairs = prefixes(former).into_iter().zip(prefixes(network));
-    pairs.any(|(had, has)| had.is_some() && had != has)
-}

@@ -1,10 +1,12 @@
 //! What operators do to a node, each in one step.
 
+mod batch;
 mod command;
 mod step;
 
 use std::sync::{Arc, OnceLock};
 
+pub use self::batch::{BatchAction, BatchEntry, BatchOutcome};
 use self::command::Command;
 use self::step::{Operating, Outcome, Requested};
 use super::details::NodeDetails;
@@ -133,6 +135,20 @@ impl Service {
         Ok(Rotated { node, token })
     }
 
+    /// Makes a node's certificates due: it gets others when it asks, which it does as soon as it is told.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] for one that is kept out or released, or has no node token and so can't renew by
+    /// itself, and as [`change_node`](Self::change_node).
+    pub async fn make_node_due(
+        &self,
+        context: Context,
+        about: (NetworkRef, NodeId),
+        expected: Expected,
+    ) -> Result<NodeDetails, Error> {
+        self.operate(context, about, expected, Command::MakeDue).await
+    }
+
     /// Releases a node that has not reported since then, where it still has not.
     pub(in crate::service) async fn release_silent(
         &self,
@@ -154,6 +170,16 @@ impl Service {
         command: Command,
     ) -> Result<NodeDetails, Error> {
         let about = (network.into(), node.into());
+        Ok(self.operate_on(context, about, expected, Arc::new(command)).await?.node)
+    }
+
+    async fn operate_on(
+        &self,
+        context: Context,
+        about: (Option<NetworkRef>, NodeRef),
+        expected: Expected,
+        command: Arc<Command>,
+    ) -> Result<Outcome, Error> {
         let device = match &about.1 {
             NodeRef::Device(device) => {
                 self.admit(&context).await?;
@@ -172,11 +198,11 @@ impl Service {
         };
         let begun = OnceLock::new();
         let requested = Arc::new(Requested { context, about, device, expected, command, begun });
-        let Outcome { network, revision, node } =
+        let outcome =
             self.issue(|signed, _| Operating::new(&self.shared, &requested, signed)).await?;
         // Bundles that this instance hands out after the answer have what is blocked now. The change
         // is committed even if this fails; asking again changes nothing.
-        self.view(network, revision).await?;
-        Ok(node)
+        self.view(outcome.network, outcome.revision).await?;
+        Ok(outcome)
     }
 }

@@ -131,7 +131,7 @@ impl NodeDetails {
             let last_report = reports.remove(&node.id).map(LastReport::read).transpose()?;
             let (entries, certificates): (Vec<_>, Vec<_>) = current.into_iter().unzip();
             let renews = node.is_native() && node.state == NodeState::Active;
-            let renew_at = renews.then(|| renewal_of(network, now, node.id, &certificates));
+            let renew_at = renews.then(|| renewal_of(network, now, &node, &certificates));
             let known = condition::Known::of(network, &node, &entries, last_end, now);
             let restart_needed =
                 last_report.as_ref().is_some_and(|report| report.details.restart_needed);

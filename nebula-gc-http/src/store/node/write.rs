@@ -75,6 +75,21 @@ pub(crate) fn update(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     )?)
 }
 
+/// Makes a node's certificates due that begin before its `renew_before`, unless it changed since it was read.
+/// The caller moves the generation.
+pub(crate) fn make_due(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_node SET renew_before = $1, generation = $2, changes = changes + 1 \
+         WHERE id = $3 AND changes = $4 AND state <> 'released'",
+        &[
+            node.renew_before.into(),
+            node.generation.0.into(),
+            node.id.as_bytes().into(),
+            node.changes.into(),
+        ],
+    )?)
+}
+
 /// Replaces a node's token, unless the node changed since it was read.
 pub(crate) fn replace_token(
     tx: &mut dyn Transaction,

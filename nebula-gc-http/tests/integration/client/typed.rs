@@ -10,11 +10,12 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use nebula_gc_http::client::{ArchiveFormat, Client, EventQuery, List, NodeQuery, new_node_token};
 use nebula_gc_http::wire::{
-    Desired, EndAction, EndUserBody, EnrollmentBody, EventOrder, ImportBody, Lighthouse,
-    NetworkPatchBody, NewBlockBody, NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody,
-    NewOperatorKeyBody, NewPoolBody, NewReservationBody, NodeChangeBody, NodeRole, NodeState,
-    PoolPatchBody, ReasonBody, Renewal, Report, ReservedFor, RetireBody, Role, ScopeBody,
-    ServerBody, ServersBody, TenantBody, TenantPatchBody,
+    BatchAction, BatchFilter, BatchOutcome, Desired, EndAction, EndUserBody, EnrollmentBody,
+    EventOrder, ImportBody, Lighthouse, NetworkPatchBody, NewBlockBody, NewBlockedBody, NewCa,
+    NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody, NewPoolBody, NewReservationBody,
+    NodeChangeBody, NodeRole, NodeState, NodesBatchBody, PoolPatchBody, ReasonBody, Renewal,
+    Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody, ServersBody, TenantBody,
+    TenantPatchBody,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -279,6 +280,18 @@ async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
     let why = ReasonBody { reason: "lost".to_owned() };
     assert_eq!(root.suspend_node("n", id, &why, None).await.unwrap().state, "suspended");
     assert_eq!(root.reinstate_node("n", id, None).await.unwrap().state, "active");
+    assert_eq!(root.renew_node("n", id, None).await.unwrap().id, *id);
+    let many = NodesBatchBody {
+        action: BatchAction::Set,
+        filter: BatchFilter { name_prefix: Some("o".to_owned()), ..BatchFilter::default() },
+        dry_run: false,
+        reason: None,
+        groups: None,
+        add_groups: Some(vec!["many".to_owned()]),
+        remove_groups: None,
+    };
+    let report = root.change_nodes("n", &many).await.unwrap();
+    assert_eq!((report.done, report.nodes[0].outcome), (1, BatchOutcome::Done));
     let rotated = root.rotate_node_token("n", id, None).await.unwrap();
     client(rotated.node_token.expose()).read_own_node().await.unwrap();
     assert_eq!(root.revoke_node("n", id, &why, None).await.unwrap().state, "revoked");

@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 
 use nebula_alloc::store::Transaction;
 
-use crate::Error;
 use crate::error::{Conflict, Field};
 use crate::secret::{Bearer, Hashed};
 use crate::service::enroll::key::{check_canonical, check_curve};
@@ -18,6 +17,7 @@ use crate::service::upkeep;
 use crate::store::certificate::{self, Reason};
 use crate::store::network::Network;
 use crate::store::node::{Node, NodeState};
+use crate::{Error, Groups};
 
 pub(super) enum Command {
     Change(NodeChange),
@@ -28,6 +28,8 @@ pub(super) enum Command {
         silent_since: Option<i64>,
     },
     Rotate(Bearer),
+    /// Its certificates are due now.
+    MakeDue,
 }
 
 /// What is to be done.
@@ -35,21 +37,23 @@ pub(super) enum Decision {
     /// It is so already.
     Unchanged,
     /// It changes, with what that means for its certificates.
-    Update {
-        kind: &'static str,
-        terms: Box<Terms>,
-        node: Node,
-        update: Update,
-    },
+    Update { kind: &'static str, terms: Box<Terms>, node: Box<Node>, update: Update },
+    /// It changes, and nothing is issued.
+    Unissued(Unissued),
+}
+
+/// A change for which nothing is issued.
+pub(super) enum Unissued {
     /// It is kept out.
     KeepOut {
         kind: &'static str,
-        node: Node,
+        node: Box<Node>,
     },
     Release {
         reason: Option<&'static str>,
     },
     Rotate(Hashed),
+    MakeDue,
 }
 
 impl Decision {
@@ -65,6 +69,11 @@ impl Decision {
 }
 
 impl Command {
+    /// Whether it may issue certificates.
+    pub(super) fn issues(&self) -> bool {
+        matches!(self, Self::Change(_) | Self::Reinstate)
+    }
+
     pub(super) fn action(&self) -> Action {
         match self {
             Self::Release { .. } => Action::Release,
@@ -103,12 +112,17 @@ impl Command {
                 Ok(Decision::Unchanged)
             }
             (Self::Release { silent_since }, S::Active) => {
-                Ok(Decision::Release { reason: silent_since.map(|_| "silent") })
+                let reason = silent_since.map(|_| "silent");
+                Ok(Decision::Unissued(Unissued::Release { reason }))
             }
             (Self::Release { .. }, state @ (S::Suspended | S::Revoked)) => {
                 refuse(Conflict::ReleaseOfKeptOut { state })
             }
-            (Self::Rotate(token), _) => Ok(Decision::Rotate(shared.secrets.hash(token)?)),
+            (Self::Rotate(token), _) => {
+                Ok(Decision::Unissued(Unissued::Rotate(shared.secrets.hash(token)?)))
+            }
+            (Self::MakeDue, S::Active) => make_due(tx, about, now),
+            (Self::MakeDue, state) => refuse(Conflict::NodeState { state }),
             (Self::KeepOut(state, reason), current)
                 if *state == current && former.state_reason.as_ref() == Some(reason) =>
             {
@@ -117,10 +131,14 @@ impl Command {
             (Self::KeepOut(S::Suspended, _), S::Revoked) => {
                 refuse(Conflict::NodeState { state: S::Revoked })
             }
-            (Self::KeepOut(state, reason), _) => Ok(Decision::KeepOut {
+            (Self::KeepOut(state, reason), _) => Ok(Decision::Unissued(Unissued::KeepOut {
                 kind: if *state == S::Revoked { "node.revoked" } else { "node.suspended" },
-                node: Node { state: *state, state_reason: Some(reason.clone()), ..former.clone() },
-            }),
+                node: Box::new(Node {
+                    state: *state,
+                    state_reason: Some(reason.clone()),
+                    ..former.clone()
+                }),
+            })),
             (Self::Reinstate, S::Active) => Ok(Decision::Unchanged),
             (Self::Reinstate, current) if *begun.get_or_init(|| current) != current => {
                 refuse(Conflict::KeptOutAgain)
@@ -130,6 +148,20 @@ impl Command {
             (Self::Change(change), _) => alter(tx, shared, about, change, now),
         }
     }
+}
+
+/// A node renews by itself what is due, so that one without a node token can't be asked.
+fn make_due(
+    tx: &mut dyn Transaction,
+    (network, node): (&Network, &Node),
+    now: i64,
+) -> Result<Decision, Error> {
+    if !node.is_native() {
+        return Err(Conflict::RenewsNothing.into());
+    }
+    let current = certificate::current(tx, node.id)?;
+    let is_due = network.has_left(node.renew_before, &current, now) || current.is_empty();
+    Ok(if is_due { Decision::Unchanged } else { Decision::Unissued(Unissued::MakeDue) })
 }
 
 fn reinstate(
@@ -158,7 +190,12 @@ fn reinstate(
     // The network may have grown around it meanwhile.
     check_endpoints(network, &node)?;
     let terms = Terms::new(tx, shared, network.clone(), node.is_native(), now)?;
-    Ok(Decision::Update { kind: "node.reinstated", terms: Box::new(terms), node, update })
+    Ok(Decision::Update {
+        kind: "node.reinstated",
+        terms: Box::new(terms),
+        node: Box::new(node),
+        update,
+    })
 }
 
 fn alter(
@@ -173,6 +210,9 @@ fn alter(
         check_curve(key, network.curve)?;
     }
     let node = change.apply(former);
+    if !change.add_groups.as_slice().is_empty() {
+        Groups::new(node.groups.clone())?;
+    }
     if let Change::Set(Some(mtu)) = change.mtu {
         check_mtu(mtu, network.prefix_v6.is_some())?;
     }
@@ -188,5 +228,10 @@ fn alter(
         let keeps = Some(vec![]);
         update = Update { keeps, blocks_former: false, moves_revision: false, ..update };
     }
-    Ok(Decision::Update { kind: "node.changed", terms: Box::new(terms), node, update })
+    Ok(Decision::Update {
+        kind: "node.changed",
+        terms: Box::new(terms),
+        node: Box::new(node),
+        update,
+    })
 }

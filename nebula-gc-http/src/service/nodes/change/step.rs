@@ -9,7 +9,7 @@ use nebula_alloc::writer::{Planned, Step};
 use nebula_pki::Fingerprint;
 use serde_json::json;
 
-use super::command::{Command, Decision};
+use super::command::{Command, Decision, Unissued};
 use crate::error::Unavailable;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
@@ -19,8 +19,9 @@ use crate::service::nodes::{NodeRef, find};
 use crate::service::pending::Issuing;
 use crate::service::precondition::Expected;
 use crate::service::revision::move_revision;
-use crate::service::revocation::{release_node, revoke_certificates};
+use crate::service::revocation::{Moved, release_node, revoke_certificates};
 use crate::service::shared::Shared;
+use crate::service::terms::BACKDATED;
 use crate::service::update::{Changed, Writing};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};
@@ -33,7 +34,7 @@ pub(super) struct Requested {
     /// The node's device.
     pub(super) device: String,
     pub(super) expected: Expected,
-    pub(super) command: Command,
+    pub(super) command: Arc<Command>,
     /// The node's state as it was when this was requested. It runs again after a signer elsewhere has
     /// answered, and what an operator decided meanwhile counts.
     pub(super) begun: OnceLock<NodeState>,
@@ -60,6 +61,8 @@ pub(super) struct Outcome {
     pub(super) network: NetworkId,
     pub(super) revision: Revision,
     pub(super) node: NodeDetails,
+    /// Whether it was otherwise before.
+    pub(super) is_changed: bool,
 }
 
 impl Operating {
@@ -116,6 +119,7 @@ impl Step for Operating {
         leases: &[Lease],
     ) -> Result<Issuing<Outcome>, Error> {
         let Decided { author, network, former, decision, signed } = decided;
+        let is_changed = !matches!(decision, Decision::Unchanged);
         let revision = match decision {
             Decision::Unchanged => network.revision,
             Decision::Update { kind, terms, node, update } => {
@@ -128,47 +132,73 @@ impl Step for Operating {
                 author.record(tx, now, Entry { detail, ..entry(kind, &node) })?;
                 revision
             }
-            Decision::KeepOut { kind, node } => {
-                keep_out(tx, now, &author, &network, (&former, &node, kind))?
-            }
-            Decision::Release { reason } => {
-                release_node(tx, now, &author, &network, &former, reason)?
-            }
-            Decision::Rotate(token) => {
-                node::replace_token(tx, &former, &token, now)?;
-                network::note_move(tx, network.id)?;
-                author.record(tx, now, entry("node.token_rotated", &former))?;
-                network.revision
+            Decision::Unissued(act) => {
+                carry_out(tx, now, &author, (&network, &former), act, &mut None)?
             }
         };
         let node = node::by_id(tx, former.id)?.ok_or(Unavailable::Missing { what: "the node" })?;
         let node = NodeDetails::read(tx, &network, now, node)?;
-        Ok(Issuing::Done(Outcome { network: network.id, revision, node }))
+        Ok(Issuing::Done(Outcome { network: network.id, revision, node, is_changed }))
     }
 }
 
-/// Writes a node that is kept out now. One that was already has nothing left to block.
-fn keep_out(
+/// Carries out what issues nothing. Where the revision has to move, it moves once for all that have this
+/// `moved`; answers the revision after it.
+pub(super) fn carry_out(
     tx: &mut dyn Transaction,
     now: i64,
     author: &Author,
-    network: &Network,
-    (former, node, kind): (&Node, &Node, &'static str),
+    (network, former): (&Network, &Node),
+    act: Unissued,
+    moved: &mut Option<Revision>,
 ) -> Result<Revision, Error> {
-    let (mut revision, mut moved, mut blocked) = (network.revision, None, vec![]);
-    if former.state == NodeState::Active {
-        revision = move_revision(tx, network.id, now)?;
-        moved = Some(revision.0);
-        blocked = revoke_certificates(tx, now, former, revision)?;
+    let takes_away = match &act {
+        // One that is kept out already has nothing left to block.
+        Unissued::KeepOut { .. } => former.state == NodeState::Active,
+        Unissued::Release { .. } => true,
+        Unissued::Rotate(_) | Unissued::MakeDue => false,
+    };
+    let is_told = moved.is_none() && takes_away;
+    let revision = match *moved {
+        Some(revision) => revision,
+        None if takes_away => *moved.insert(move_revision(tx, network.id, now)?),
+        None => network.revision,
+    };
+    let part = Moved { revision, is_told };
+    match act {
+        Unissued::KeepOut { kind, node } => {
+            let blocked = match takes_away {
+                true => revoke_certificates(tx, now, former, revision)?,
+                false => vec![],
+            };
+            node::update(tx, &node)?;
+            let detail = json!({
+                (part.field()): takes_away.then_some(revision.0),
+                "reason": node.state_reason,
+                "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
+            });
+            author.record(tx, now, Entry { detail, ..entry(kind, &node) })?;
+        }
+        Unissued::Release { reason } => {
+            release_node(tx, now, author, network, (former, part), reason)?;
+        }
+        Unissued::Rotate(token) => {
+            node::replace_token(tx, former, &token, now)?;
+            author.record(tx, now, entry("node.token_rotated", former))?;
+        }
+        Unissued::MakeDue => {
+            // What is issued from now on begins then.
+            let due = Node {
+                renew_before: Some(now.saturating_sub(BACKDATED)),
+                generation: former.generation.next(),
+                ..former.clone()
+            };
+            node::make_due(tx, &due)?;
+            let detail = json!({"generation": due.generation.0});
+            author.record(tx, now, Entry { detail, ..entry("node.renewal_asked", former) })?;
+        }
     }
-    node::update(tx, node)?;
     network::note_move(tx, network.id)?;
-    let detail = json!({
-        "revision": moved,
-        "reason": node.state_reason,
-        "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
-    });
-    author.record(tx, now, Entry { detail, ..entry(kind, node) })?;
     Ok(revision)
 }
 
