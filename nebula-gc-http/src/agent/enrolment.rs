@@ -78,7 +78,7 @@ pub struct Joined {
 /// [`AgentError`]; nothing is installed then.
 pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError> {
     let mark = link_mark(&joining.link.token);
-    let directory = NodeDirectory::create(&find(&joining.place, &mark)?)?;
+    let directory = NodeDirectory::create(&find(joining, &mark).await?)?;
     let lock = directory.lock()?;
     let known = Membership::read(&directory)?;
     if known.is_none() && !directory.has(JOINING) {
@@ -124,19 +124,49 @@ pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError>
     Ok(Joined { node, is_lighthouse, outcome, exposed })
 }
 
-/// The directory that this link was, or is being, joined in; else the one to join it in.
-fn find(place: &Place, mark: &str) -> Result<PathBuf, AgentError> {
-    let below = match place {
+/// The directory that this link was, or is being, joined in, or that is of its network by another link;
+/// else the one to join it in.
+async fn find(joining: &Joining<'_>, mark: &str) -> Result<PathBuf, AgentError> {
+    let below = match &joining.place {
         Place::Exactly(path) => return Ok(path.clone()),
         Place::Below(below) => below,
     };
-    for entry in fs::read_dir(below).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() && is_of_link(&path, mark) {
+    let entries = fs::read_dir(below).into_iter().flatten().flatten().map(|entry| entry.path());
+    let there: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    if let Some(path) = there.iter().find(|path| is_of_link(path, mark)) {
+        return Ok(path.clone());
+    }
+    for path in there {
+        if is_of_network(joining, &path).await {
             return Ok(path);
         }
     }
     Ok(below.join([UNNAMED, mark].concat()))
+}
+
+/// Whether a node that this machine has is one of the link's network, which only the server knows: asked
+/// for that node once more, it gives it, or refuses the token as that of another network's node.
+async fn is_of_network(joining: &Joining<'_>, path: &Path) -> bool {
+    let read = || {
+        let directory = NodeDirectory::open(path)?;
+        let known = Membership::read(&directory)?;
+        let url = joining.link.server.trim_end_matches('/');
+        let has_server = known.is_some_and(|known| {
+            known.servers.iter().any(|server| server.url.trim_end_matches('/') == url)
+        });
+        Ok::<_, AgentError>(if has_server { Some(Identity::load(&directory)?.0) } else { None })
+    };
+    match read() {
+        Ok(Some(identity)) => {
+            let client = client(joining);
+            let body = body(joining, &identity, &identity.token, None);
+            match client {
+                Ok(client) => client.enroll_node(&body).await.is_ok(),
+                Err(_) => false,
+            }
+        }
+        _ => false,
+    }
 }
 
 fn is_of_link(path: &Path, mark: &str) -> bool {
@@ -216,28 +246,40 @@ async fn enroll(
     joining: &Joining<'_>,
     identity: &Identity,
 ) -> Result<(Enrolled, Option<Zeroizing<String>>), AgentError> {
+    let client = client(joining)?;
+    match client.enroll_node(&body(joining, identity, &identity.token, None)).await {
+        Err(refused) if is_released(&refused) => {
+            let next = identity.succeeding_token()?;
+            let former = secret(&identity.token);
+            let body = body(joining, identity, &next, Some(former));
+            Ok((client.enroll_node(&body).await?, Some(next)))
+        }
+        answered => Ok((answered?, None)),
+    }
+}
+
+/// A client of the link's server, with its token.
+fn client(joining: &Joining<'_>) -> Result<Client, ClientError> {
     let mut client = Client::new(&joining.link.server)?.with_key(&joining.link.token);
     if let Some(pin) = joining.link.pin {
         client = client.with_pin(pin)?;
     }
-    if joining.allow_plain_http {
-        client = client.allow_plain_http();
-    }
-    let body = |token: &Zeroizing<String>, former_node_token: Option<Secret>| EnrollmentBody {
+    Ok(if joining.allow_plain_http { client.allow_plain_http() } else { client })
+}
+
+fn body(
+    joining: &Joining<'_>,
+    identity: &Identity,
+    token: &Zeroizing<String>,
+    former_node_token: Option<Secret>,
+) -> EnrollmentBody {
+    EnrollmentBody {
         name: joining.name.to_owned(),
         public_key: identity.key.public_key().to_pem(),
         node_token: secret(token),
         former_node_token,
         lighthouse: joining.endpoint.map(|at| Lighthouse { endpoint: at.to_owned() }),
         ..EnrollmentBody::default()
-    };
-    match client.enroll_node(&body(&identity.token, None)).await {
-        Err(refused) if is_released(&refused) => {
-            let next = identity.succeeding_token()?;
-            let former = secret(&identity.token);
-            Ok((client.enroll_node(&body(&next, Some(former))).await?, Some(next)))
-        }
-        answered => Ok((answered?, None)),
     }
 }
 

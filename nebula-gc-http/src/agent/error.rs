@@ -160,6 +160,15 @@ impl From<nebula_bundle::Error> for AgentError {
 }
 
 impl AgentError {
+    /// Whether the user's own files are what can't be used.
+    pub(super) fn is_of_local_files(&self, node: &Path) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::Unfit { path, .. } => path.starts_with(node.join("local.d")),
+            _ => false,
+        }
+    }
+
     pub(super) fn file(path: &Path, source: io::Error) -> Self {
         Self::File { path: path.to_owned(), source }
     }

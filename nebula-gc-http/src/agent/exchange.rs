@@ -154,13 +154,10 @@ impl Node {
             AgentError::Client(error) if kept_out(error) => ProblemKind::KeptOut,
             AgentError::Client(ClientError::Refused { .. }) => ProblemKind::Refused,
             AgentError::Client(_) => ProblemKind::Unreachable,
-            AgentError::Local(_) => ProblemKind::Local,
+            error if error.is_of_local_files(self.directory.path()) => ProblemKind::Local,
             AgentError::Nebula(_) => ProblemKind::NebulaMissing,
             AgentError::Bundle(nebula_bundle::Error::Disk { .. }) => ProblemKind::Disk,
             AgentError::File { .. } => ProblemKind::Disk,
-            AgentError::Unfit { path, .. } if path.starts_with(self.directory.file("local.d")) => {
-                ProblemKind::Local
-            }
             _ => ProblemKind::Refused,
         };
         self.state.note(kind, error.to_string(), now);

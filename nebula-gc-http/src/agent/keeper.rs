@@ -246,7 +246,14 @@ impl Keeper {
             self.knows_itself = true;
         }
         self.renew(client, now).await?;
-        let local = local_files::read(&self.node.directory)?;
+        let local = match local_files::read(&self.node.directory) {
+            Ok(local) => local,
+            // Installing says what is wrong, after it has seen to the revocations.
+            Err(_) => {
+                self.is_stale = true;
+                self.local.clone()
+            }
+        };
         let is_again = self.again_at.is_some_and(|at| at <= Instant::now());
         if is_again || local != self.local {
             // What was wrong may be mended.
@@ -308,7 +315,17 @@ impl Keeper {
         if self.refused == Some(desired) {
             return Ok(());
         }
-        let installing = self.node.install(offer)?;
+        let installing = match self.node.install(offer) {
+            Err(error) if error.is_of_local_files(self.node.directory.path()) => {
+                if self.node.install_trust(&offer.bundle)?
+                    && let Err(error) = self.run_installed().await
+                {
+                    self.note_apply_error(&error);
+                }
+                return Err(error);
+            }
+            installed => installed?,
+        };
         let network = self.node.membership.network.clone();
         match self.run_installed().await {
             Ok(()) => {

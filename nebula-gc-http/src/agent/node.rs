@@ -145,6 +145,28 @@ impl Node {
         })
     }
 
+    /// Where the user's own files keep an offer from being installed: what is installed, with the offer's
+    /// CAs and blocklist. Nobody stays trusted because of such a file. Returns whether that is another.
+    ///
+    /// # Errors
+    /// [`AgentError::Bundle`] and those of the files.
+    pub fn install_trust(&mut self, bundle: &CheckedBundle) -> Result<bool, AgentError> {
+        let Some(current) = self.installed()? else { return Ok(false) };
+        let number = current.firewall_generation()?.saturating_add(1);
+        let newer = current.with_trust_of(bundle, number)?;
+        let (before, after) = (text_of(&current, "nebula.yml"), text_of(&newer, "nebula.yml"));
+        let blocks = |text: &str| {
+            let mut blocked = bundle.config().pki.blocklist.iter();
+            blocked.all(|blocked| text.contains(&blocked.to_string()))
+        };
+        let has_cas = text_of(&current, "ca.crt") == text_of(&newer, "ca.crt");
+        if has_cas && blocks(before) == blocks(after) {
+            return Ok(false);
+        }
+        self.installation.install(&newer)?;
+        Ok(true)
+    }
+
     /// Installs the same once more, with another number for its firewall.
     ///
     /// # Errors
@@ -302,6 +324,9 @@ pub(super) fn check<'n, 'c>(
 
 /// The node's own certificates among installed files.
 pub(super) fn certificates_of(files: &InstallFiles) -> Vec<Certificate> {
-    let pem = files.files().find(|(name, _)| *name == "node.crt").map_or("", |(_, text)| text);
-    Certificate::from_pem_many(pem.as_bytes()).unwrap_or_default()
+    Certificate::from_pem_many(text_of(files, "node.crt").as_bytes()).unwrap_or_default()
+}
+
+fn text_of<'f>(files: &'f InstallFiles, name: &str) -> &'f str {
+    files.files().find(|(found, _)| *found == name).map_or("", |(_, text)| text)
 }

@@ -42,6 +42,9 @@ pub enum RoundOutcome {
     /// Nebula refuses what was given: what was installed before is installed again, with the new CAs and
     /// the new blocklist, for which Nebula is to be reloaded.
     RolledBack,
+    /// A file of the user's own can't be used: what was installed stays, with the new CAs and the new
+    /// blocklist, for which Nebula is to be reloaded.
+    TrustOnly,
     /// Nebula refuses what was given, and there is nothing to go back to: it has never accepted anything
     /// else. It can't be started.
     Refused,
@@ -129,7 +132,9 @@ impl Node {
         let outcome = self.try_install(offer, program, now).await?;
         let awaited = match outcome {
             RoundOutcome::Nothing | RoundOutcome::Refused => None,
-            RoundOutcome::Reload | RoundOutcome::RolledBack => Some(Awaited::Reload),
+            RoundOutcome::Reload | RoundOutcome::RolledBack | RoundOutcome::TrustOnly => {
+                Some(Awaited::Reload)
+            }
             RoundOutcome::Restart { .. } => Some(Awaited::Restart),
         };
         // A restart that is still to be made takes over whatever a reload would.
@@ -146,7 +151,16 @@ impl Node {
         let nebula = self.find_nebula(program).await?;
         // What Nebula has never accepted does not run.
         let before = self.state.applied.as_ref().and_then(|_| self.installed().ok().flatten());
-        let is_same = self.install(offer)? == Installing::Unchanged;
+        let is_same = match self.install(offer) {
+            Err(error) if error.is_of_local_files(self.directory.path()) => {
+                if !self.install_trust(&offer.bundle)? {
+                    return Err(error);
+                }
+                self.note_error(&error, now);
+                return Ok(RoundOutcome::TrustOnly);
+            }
+            installed => installed? == Installing::Unchanged,
+        };
         if is_same && !self.state.problems.contains_key(&ProblemKind::NebulaRefused) {
             self.confirm(offer)?;
             return Ok(RoundOutcome::Nothing);

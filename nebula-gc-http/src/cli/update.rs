@@ -104,6 +104,15 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         RoundOutcome::RolledBack => {
             (RELOAD, "nebula refuses the new configuration; reload the former one".to_owned())
         }
+        RoundOutcome::TrustOnly => {
+            let problem = node.state.problems.get(&ProblemKind::Local);
+            let detail = problem.map_or("a file in local.d can't be used", |it| it.detail.as_str());
+            terminal::warn(&format!(
+                "{}; only revocations and CAs are installed",
+                printable(detail)
+            ));
+            (RELOAD, "reload nebula".to_owned())
+        }
         RoundOutcome::Refused => return Err(refused(&node).into()),
     };
     let network = printable(&node.membership.network);

@@ -8,6 +8,8 @@ on_both_engines! {
     a_round_renews_when_an_operator_asks_for_it
     what_nebula_has_not_taken_over_is_not_reported
     a_round_learns_which_servers_there_are
+    a_broken_file_of_the_users_own_keeps_no_revocation_away
+    another_link_of_the_same_network_makes_no_second_node
 }
 
 const UPDATE: &str = "update device";
@@ -187,5 +189,59 @@ fn while_another_uses_the_directory_nothing_is_done_and_no_choice_is_lost() {
     for choice in ["--tun-device x", "--allow-sshd", "--nebula x", "--endpoint 192.0.2.1:4242"] {
         let refused = shell.fails(1, &format!("{again} {choice}"));
         assert!(refused.contains("stop the agent to change this"), "{choice}: {refused}");
+    }
+}
+
+async fn a_broken_file_of_the_users_own_keeps_no_revocation_away(shell: Shell) {
+    join(&shell);
+    let link = shell.json("join-tokens create office --name more", &[])["link"].clone();
+    let stolen = ["join", link.as_str().unwrap(), "--name", "stolen", "--out", "stolen"];
+    shell.says(&stolen);
+    let issued = shell.json("nodes certificates office stolen", &[]);
+    let fingerprint = issued["items"][0]["fingerprint"].as_str().unwrap();
+    assert_eq!(round(&shell, UPDATE).0, Some(0));
+    let before = applied(&shell);
+    shell.json("nodes set office laptop --groups sales", &[]);
+    shell.json("nodes revoke office stolen --reason lost", &[]);
+
+    std::fs::create_dir(shell.place.path().join("device/local.d")).unwrap();
+    shell.file("device/local.d/mine.yml", "tun: [");
+    let current = || {
+        let file = shell.place.path().join("device/current/nebula.yml");
+        std::fs::read_to_string(file).unwrap()
+    };
+    let (code, said) = round(&shell, UPDATE);
+    assert!(code == Some(10) && said.contains("only revocations and CAs"), "{code:?} {said}");
+    assert!(current().contains(fingerprint));
+    let (code, said) = round(&shell, UPDATE);
+    assert!(code == Some(1) && said.contains("mine.yml"), "{code:?} {said}");
+    assert_eq!(applied(&shell), before, "it is behind");
+    shell.file("device/local.d/mine.yml", "tun: {tx_queue: 600}");
+    assert!(matches!(round(&shell, UPDATE).0, Some(10 | 11)));
+    assert!(current().contains("600") && current().contains(fingerprint));
+}
+
+async fn another_link_of_the_same_network_makes_no_second_node(shell: Shell) {
+    let link = |network: &str, name: &str| {
+        let token = shell.json(&format!("join-tokens create {network} --name {name}"), &[]);
+        token["link"].as_str().unwrap().to_owned()
+    };
+    let join = |link: &str| {
+        shell.run(&["join", link, "--name", "laptop", "--dir", "nodes"]);
+        let nodes = std::fs::read_dir(shell.place.path().join("nodes")).unwrap();
+        let mut names: Vec<_> =
+            nodes.map(|node| node.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    shell.json("networks create --name office --prefixes 10.42.0.0/16", &[]);
+    shell.json("networks create --name home --prefixes 10.43.0.0/16", &[]);
+    assert_eq!(join(&link("office", "first")), ["office"]);
+    assert_eq!(join(&link("home", "first")), ["home", "office"]);
+    assert_eq!(join(&link("office", "second")), ["home", "office"]);
+    assert_eq!(join(&link("home", "second")), ["home", "office"]);
+    for network in ["office", "home"] {
+        let nodes = shell.json(&format!("nodes list {network}"), &[]);
+        assert_eq!(nodes["items"].as_array().unwrap().len(), 1, "{nodes}");
     }
 }

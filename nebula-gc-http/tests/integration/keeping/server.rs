@@ -1,6 +1,7 @@
 //! A server, or who sits on the way to it, that never ends an answer or answers without end.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use super::device::{Device, place, until};
@@ -76,4 +77,32 @@ fn polls_that_are_answered_at_once_keep_nobody_busy() {
     assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(device.kept(), before);
     assert_eq!(device.findings(), (Some(0), vec![]));
+}
+
+/// A file that others may write to, and one that is no YAML.
+#[test]
+fn a_broken_file_of_the_users_own_keeps_no_revocation_away() {
+    let proxy = Proxy::default();
+    let (place, device) = by(&proxy);
+    let own = device.file("local.d/mine.yml");
+    for (number, mode, text) in [(1, 0o622, "logging: {}"), (2, 0o600, "tun: [")] {
+        let name = format!("stolen-{number}");
+        let token = device.shell.json(&format!("join-tokens create home --name {name}"), &[]);
+        let link = token["link"].as_str().unwrap();
+        let out = place.path().join(&name);
+        let join = ["join", link, "--name", &name, "--out", out.to_str().unwrap()];
+        device.shell.says(&join);
+        let issued = device.shell.json(&format!("nodes certificates home {name}"), &[]);
+        let fingerprint = issued["items"][0]["fingerprint"].as_str().unwrap();
+        fs::write(&own, text).unwrap();
+        fs::set_permissions(&own, fs::Permissions::from_mode(mode)).unwrap();
+        until("it is told", || device.has("local_files"));
+        device.shell.json(&format!("nodes revoke home {name} --reason lost"), &[]);
+        until("it is blocked", || {
+            fs::read_to_string(device.file("current/nebula.yml")).unwrap().contains(fingerprint)
+        });
+        fs::remove_file(&own).unwrap();
+        device.is_healthy_soon();
+    }
+    assert_eq!(device.starts(), 2, "one for the file that came after joining");
 }
