@@ -8,6 +8,7 @@ mod declared;
 mod ended;
 mod fields;
 mod names;
+mod nodes_table;
 mod operation;
 mod polling;
 mod qr;
@@ -131,6 +132,7 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
         let help = "Write to this file; default: the standard output";
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
+    leaf = leaf.args(nodes_table::flag(entry));
     leaf = batch::with_flags(leaf.args(remaining::flags(entry)), entry);
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
         leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
@@ -281,6 +283,10 @@ impl Invocation<'_> {
     }
 
     fn print_list(&self, items: Vec<Value>, beside: Value) -> Result<(), Box<dyn Error>> {
+        if !self.as_json && nodes_table::is_shown(self.entry) {
+            let (now, width) = (crate::clock::now()?, nodes_table::width());
+            return Ok(print(&nodes_table::screen(&items, self.matches, now, width))?);
+        }
         if !self.as_json {
             return Ok(print(&show::table(&items, self.entry.columns))?);
         }

@@ -87,7 +87,7 @@ fn body(operation: &str) -> Value {
         "report_own_node" => json!({
             "revision": 1, "generation": 1, "receipt": "x", "nebula": "1.11.0", "agent": "0.1.0",
             "platform": "linux", "overridden": ["listen.port"], "uptimeSeconds": 1, "tunnels": 1,
-            "bytesIn": 1, "bytesOut": 1, "clockSkewSeconds": 1, "problem": "x"
+            "bytesIn": 1, "bytesOut": 1, "clockSkewSeconds": 1, "restartNeeded": true, "problem": "x"
         }),
         "rotate_own_token" => json!({"nodeToken": "x".repeat(40)}),
         other => panic!("{other} has a body, but none here"),

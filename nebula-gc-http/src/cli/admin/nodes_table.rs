@@ -1,0 +1,279 @@
+//! The screen of `nodes list`: how each node is, in one look.
+
+use clap::{Arg, ArgAction, ArgMatches};
+use nebula_gc_http::client::printable;
+use serde_json::Value;
+
+use super::commands::Entry;
+use super::show;
+use crate::times::{WEEK, day, span};
+
+pub(super) const WIDE: &str = "wide";
+/// From how many columns of the terminal on there is room for all columns of the table.
+const ROOMY: usize = 104;
+/// To how many characters a name is cut at most.
+const LEAST_NAME: usize = 8;
+/// Within how many seconds a node was seen now: times are stored once a minute.
+const NOW: i64 = 90;
+const GAP: &str = "  ";
+/// The columns behind `--wide`.
+const ALL: &[&str] = &[
+    "id",
+    "name",
+    "addresses",
+    "condition",
+    "behind",
+    "restartNeeded",
+    "certificateEnd",
+    "renewAt",
+    "seenAt",
+    "user",
+    "groups",
+    "applied.revision",
+    "report.nebula",
+    "report.agent",
+    "report.platform",
+    "createdAt",
+];
+/// The conditions, in the order of the summary.
+const CONDITIONS: [&str; 7] =
+    ["active", "behind", "silent", "expired", "suspended", "revoked", "released"];
+
+/// Whether a command lists nodes on this screen.
+pub(super) fn is_shown(entry: &Entry) -> bool {
+    ["list_nodes", "list_expiring_nodes"].contains(&entry.operation)
+}
+
+/// The flag of a command that lists nodes.
+pub(super) fn flag(entry: &Entry) -> Option<Arg> {
+    let help = "Show ids, times, users and versions, however wide the terminal is";
+    let flag = Arg::new(WIDE).long(WIDE).action(ArgAction::SetTrue).help(help);
+    is_shown(entry).then_some(flag)
+}
+
+/// A list of nodes, as it is asked for. `width` is that of the terminal; without one nothing is cut.
+pub(super) fn screen(
+    nodes: &[Value],
+    matches: &ArgMatches,
+    now: i64,
+    width: Option<usize>,
+) -> String {
+    match matches.try_get_one::<bool>(WIDE).ok().flatten() {
+        Some(true) => show::table(nodes, ALL) + &summary(nodes),
+        _ => table(nodes, now, width) + &summary(nodes),
+    }
+}
+
+/// How many columns the standard output has: as `COLUMNS` says, else as the terminal says; nothing where it
+/// is no terminal.
+pub(super) fn width() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|said| said.parse().ok());
+    let of_terminal = || rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    said.or_else(|| of_terminal().map(|size| usize::from(size.ws_col))).filter(|width| *width > 0)
+}
+
+fn table(nodes: &[Value], now: i64, width: Option<usize>) -> String {
+    let is_roomy = width.is_none_or(|width| width >= ROOMY);
+    let mut rows = vec![headings(is_roomy)];
+    rows.extend(nodes.iter().map(|node| row(node, now, is_roomy)));
+    let mut widths = widths(&rows);
+    if let (Some(width), Some(name)) = (width, widths.first().copied()) {
+        let all: usize = widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1);
+        let room = name.saturating_sub(all.saturating_sub(width)).max(LEAST_NAME.min(name));
+        if let Some(name) = widths.first_mut() {
+            *name = room;
+        }
+        for cell in rows.iter_mut().filter_map(|row| row.first_mut()) {
+            *cell = cut(cell, room);
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn headings(is_roomy: bool) -> Vec<String> {
+    let names: &[&str] = match is_roomy {
+        true => &["NAME", "ADDRESS", "STATE", "CERTIFICATE", "SEEN", "BEHIND", "NEBULA", ""],
+        false => &["NAME", "ADDRESS", "STATE", "CERT", "SEEN", ""],
+    };
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+fn row(node: &Value, now: i64, is_roomy: bool) -> Vec<String> {
+    let behind = node["behind"].as_i64().unwrap_or_default();
+    let condition = text(&node["condition"]);
+    let mut cells = vec![
+        text(&node["name"]),
+        text(&node["addresses"][0]),
+        match (is_roomy, condition.as_str()) {
+            (false, "behind") => format!("behind {behind}"),
+            _ => condition,
+        },
+        seconds(&node["certificateEnd"]).map_or_else(none, |end| left(now, end)),
+        seconds(&node["seenAt"]).map_or_else(none, |at| seen(now, at)),
+    ];
+    if is_roomy {
+        cells.push(if behind > 0 { behind.to_string() } else { none() });
+        cells.push(text(&node["report"]["nebula"]));
+    }
+    cells.push(marks(node));
+    cells
+}
+
+/// `L`, `R`, `restart`.
+fn marks(node: &Value) -> String {
+    let is_lighthouse = node.get("lighthouse").is_some_and(Value::is_object);
+    let marks = [
+        (is_lighthouse, "L"),
+        (node["relay"] == true, "R"),
+        (node["restartNeeded"] == true, "restart"),
+    ];
+    let marks: Vec<_> = marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect();
+    marks.join(" ")
+}
+
+/// What is left of a certificate, or since when it has ended.
+pub(super) fn left(now: i64, end: i64) -> String {
+    match end.saturating_sub(now) {
+        left if left > WEEK => day(end),
+        left if left >= 0 => format!("{} left", span(left)),
+        left if left < -WEEK => day(end),
+        left => format!("{} ago", span(left.saturating_neg())),
+    }
+}
+
+fn seen(now: i64, at: i64) -> String {
+    match now.saturating_sub(at) {
+        ..NOW => "now".to_owned(),
+        past if past > WEEK => day(at),
+        past => span(past),
+    }
+}
+
+fn summary(nodes: &[Value]) -> String {
+    let count = |condition| nodes.iter().filter(|node| node["condition"] == condition).count();
+    let counts = CONDITIONS.map(|condition| (count(condition), condition));
+    let there = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = there.map(|(count, condition)| format!("{count} {condition}")).collect();
+    let nodes_are = if nodes.len() == 1 { "node" } else { "nodes" };
+    let mut line = format!("{} {nodes_are}", nodes.len());
+    if !parts.is_empty() {
+        line += &format!(": {}", parts.join(", "));
+    }
+    line += ".";
+    let is_any = |mark: &str| nodes.iter().any(|node| marks(node).split(' ').any(|it| it == mark));
+    let legend =
+        [("L", "L lighthouse"), ("R", "R relay"), ("restart", "restart: Nebula needs one")];
+    let legend: Vec<_> =
+        legend.iter().filter(|(mark, _)| is_any(mark)).map(|(_, words)| *words).collect();
+    match legend.is_empty() {
+        true => line + "\n",
+        // Each line fits a terminal of 80 columns.
+        false if line.len() > 40 => format!("{line}\n{}.\n", legend.join(", ")),
+        false => format!("{line} {}.\n", legend.join(", ")),
+    }
+}
+
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    (0..columns).map(width).collect()
+}
+
+/// A text of at most so many characters.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().filter(|text| !text.is_empty()).map_or_else(none, printable)
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+/// A time of the API.
+pub(super) fn seconds(value: &Value) -> Option<i64> {
+    value.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// 2026-11-29T12:00:00Z.
+    const TIME: i64 = 1_795_953_600;
+
+    fn at(seconds: i64) -> String {
+        crate::clock::time(TIME + seconds)
+    }
+
+    fn nodes() -> Vec<Value> {
+        vec![
+            json!({"name": "gate", "addresses": ["10.42.0.1"], "condition": "active", "behind": 0,
+                "certificateEnd": at(6 * 86_400), "seenAt": at(-50), "report": {"nebula": "1.11.0"},
+                "lighthouse": {"endpoint": "a:1"}, "relay": true}),
+            json!({"name": "laptop-2", "addresses": ["10.42.0.3"], "condition": "expired", "behind": 2,
+                "certificateEnd": at(-3 * 3600), "seenAt": at(-4 * 86_400), "report": {"nebula": "1.9.3"}}),
+            json!({"name": "printer-with-a-name-of-30-byte", "addresses": ["10.42.0.9"], "relay": false,
+                "condition": "behind", "behind": 12, "certificateEnd": at(30 * 86_400),
+                "seenAt": at(-120), "restartNeeded": true}),
+            json!({"name": "old-phone", "addresses": ["10.42.0.7"], "condition": "revoked", "behind": 0,
+                "seenAt": at(-12 * 86_400)}),
+        ]
+    }
+
+    #[test]
+    fn a_wide_terminal_has_all_columns() {
+        let expected = "\
+NAME                            ADDRESS    STATE    CERTIFICATE  SEEN        BEHIND  NEBULA
+gate                            10.42.0.1  active   6 d left     now         -       1.11.0  L R
+laptop-2                        10.42.0.3  expired  3 h ago      4 d         2       1.9.3
+printer-with-a-name-of-30-byte  10.42.0.9  behind   2026-12-29   2 min       12      -       restart
+old-phone                       10.42.0.7  revoked  -            2026-11-17  -       -
+";
+        assert_eq!(table(&nodes(), TIME, Some(104)), expected);
+        assert_eq!(table(&nodes(), TIME, None), expected);
+        let said = summary(&nodes());
+        let expected = "4 nodes: 1 active, 1 behind, 1 expired, 1 revoked.\n\
+                        L lighthouse, R relay, restart: Nebula needs one.\n";
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn below_104_columns_what_is_behind_goes_into_the_state_and_names_are_cut_last() {
+        let expected = "\
+NAME                            ADDRESS    STATE      CERT        SEEN
+gate                            10.42.0.1  active     6 d left    now         L R
+laptop-2                        10.42.0.3  expired    3 h ago     4 d
+printer-with-a-name-of-30-byte  10.42.0.9  behind 12  2026-12-29  2 min       restart
+old-phone                       10.42.0.7  revoked    -           2026-11-17
+";
+        assert_eq!(table(&nodes(), TIME, Some(103)), expected);
+        let narrow = table(&nodes(), TIME, Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        assert!(narrow.contains("\nprinter-with-a-name-of-3…  10.42.0.9  behind 12"), "{narrow}");
+        let tiny = table(&nodes(), TIME, Some(20));
+        assert!(tiny.contains("\nprinter…  10.42.0.9"), "{tiny}");
+        // Nothing is cut where nothing needs its place.
+        let plain: Vec<_> = nodes().into_iter().skip(3).collect();
+        assert!(table(&plain, TIME, Some(80)).contains("old-phone  10.42.0.7  revoked  -"));
+    }
+
+    #[test]
+    fn an_empty_list_is_told() {
+        assert_eq!(summary(&[]), "0 nodes.\n");
+    }
+}
