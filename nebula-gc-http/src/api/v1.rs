@@ -5,7 +5,8 @@
 //! with the rest, and answer resources or a [`problem::Problem`]. [`document`] adds to each
 //! operation the refusals that it can meet.
 
-pub(super) mod ask;
+pub(super) mod addresses;
+mod ask;
 mod blocks;
 mod bundle;
 mod cas;
@@ -64,6 +65,7 @@ fn things() -> OpenApiRouter<Arc<Service>> {
         .merge(node::router())
         .merge(nodes::router())
         .merge(operator_keys::router())
+        .merge(addresses::router())
         .merge(pools::router())
         .merge(reservations::router())
         .merge(servers::router())

@@ -2,6 +2,7 @@
 //!
 //! [`commands`] lists the commands; their flags and help are generated from the API's OpenAPI document.
 
+mod addresses_table;
 mod batch;
 mod commands;
 mod declared;
@@ -282,10 +283,15 @@ impl Invocation<'_> {
         limit.map_or(usize::MAX, |limit| usize::try_from(*limit).unwrap_or(usize::MAX))
     }
 
-    fn print_list(&self, items: Vec<Value>, beside: Value) -> Result<(), Box<dyn Error>> {
+    fn print_list(&self, mut items: Vec<Value>, beside: Value) -> Result<(), Box<dyn Error>> {
+        nodes_table::in_order(self.entry, &mut items);
         if !self.as_json && nodes_table::is_shown(self.entry) {
             let (now, width) = (crate::clock::now()?, nodes_table::width());
             return Ok(print(&nodes_table::screen(&items, self.matches, now, width))?);
+        }
+        if !self.as_json && self.entry.operation == "list_addresses" {
+            let (now, width) = (crate::clock::now()?, nodes_table::width());
+            return Ok(print(&addresses_table::screen(&items, now, width))?);
         }
         if !self.as_json {
             return Ok(print(&show::table(&items, self.entry.columns))?);

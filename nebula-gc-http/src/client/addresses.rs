@@ -5,7 +5,8 @@ use hyper::Method;
 use super::call::path;
 use super::{Client, ClientError, List, Request, Tagged};
 use crate::wire::{
-    Block, NewBlockBody, NewPoolBody, NewReservationBody, Pool, PoolPatchBody, Reservation,
+    Addresses, Block, NewBlockBody, NewPoolBody, NewReservationBody, Pool, PoolPatchBody,
+    Reservation,
 };
 
 /// Where a network's addresses come from; with an operator key.
@@ -14,6 +15,12 @@ impl Client {
     #[must_use]
     pub fn list_pools(&self, network: &str) -> List<'_, Pool> {
         self.list(Request::get(&path(&["networks", network, "pools"])))
+    }
+
+    /// Lists what becomes of a network's addresses: `GET /networks/{network}/addresses`.
+    #[must_use]
+    pub fn list_addresses(&self, network: &str) -> List<'_, Addresses> {
+        self.list(Request::get(&path(&["networks", network, "addresses"])))
     }
 
     /// Creates a pool: `POST /networks/{network}/pools`.

@@ -1,5 +1,7 @@
 //! Nodes, as operators see them, and the join tokens that they come with.
 
+use std::time::Duration;
+
 use hyper::Method;
 
 use super::call::path;
@@ -54,6 +56,14 @@ impl Client {
             ("ca", which.ca.as_deref()),
         ];
         self.list(Request::get(&path(&["networks", network, "nodes"])).filtered(&filters))
+    }
+
+    /// Lists the active nodes whose last certificate ends within this time or has ended:
+    /// `GET /networks/{network}/expiring`.
+    #[must_use]
+    pub fn list_expiring_nodes(&self, network: &str, within: Duration) -> List<'_, Node> {
+        let request = Request::get(&path(&["networks", network, "expiring"]));
+        self.list(request.query("withinSeconds", within.as_secs().to_string()))
     }
 
     /// Reads a node, in any state: `GET /networks/{network}/nodes/{node}`.

@@ -92,6 +92,29 @@ impl Service {
         .await
     }
 
+    /// The active nodes of a network whose last certificate ends within so many seconds, or has ended;
+    /// after the one of this id, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of access.
+    pub async fn expiring_nodes(
+        &self,
+        context: Context,
+        network: NetworkRef,
+        within: i64,
+        after: Option<NodeId>,
+        limit: usize,
+    ) -> Result<NodePage, Error> {
+        self.look(context, network, move |tx, network, now| {
+            let ends_by = Some(now.saturating_add(within));
+            let filter = NodeFilter { ends_by, ..NodeFilter::default() };
+            let after = after.unwrap_or([0; 16].into());
+            let listed = node::list(tx, network.id, &filter, after, limit)?;
+            NodePage::read(tx, network, now, listed)
+        })
+        .await
+    }
+
     /// One node, in whatever state.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod blocks;
+mod listing;
 mod reservations;
 
 use nebula_alloc::pool::{self, Pool, Usage};
@@ -10,6 +11,7 @@ use nebula_alloc::{Error as AllocError, NetworkId, PoolId};
 
 pub use self::addresses::Addresses;
 pub use self::blocks::{NewBlock, Room};
+pub(crate) use self::listing::{AddressEntry, Held};
 use super::access::authorize;
 use super::context::Context;
 use super::core::Service;

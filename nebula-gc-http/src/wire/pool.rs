@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "server")]
 use super::values::Id;
-use super::values::{Count, not_null};
+use super::values::{Count, Timestamp, not_null};
 
 /// A range of a network's prefix from which addresses are allocated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,5 +153,60 @@ pub struct NewReservationBody {
     /// Why, for people: 1 to 128 characters, none of them a control character.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
+    pub note: Option<String>,
+}
+
+/// What becomes of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AddressUse {
+    /// A node has it.
+    Leased,
+    /// A node had it, and nobody else gets it yet.
+    Quarantined,
+    /// They are excluded from automatic allocation.
+    Reserved,
+    /// The next node may get one of them.
+    Free,
+}
+
+/// Addresses of a network, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Addresses {
+    /// The only address, or the first and the last one.
+    pub range: String,
+    /// What becomes of them.
+    #[serde(rename = "use")]
+    pub used: AddressUse,
+    /// The node that has the address, had it last, or is to have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
+    pub node: Option<String>,
+    /// The node's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub node_name: Option<String>,
+    /// Since when it is in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Timestamp, required = false))]
+    pub since: Option<Timestamp>,
+    /// The end of the quarantine, if no node's reports end it earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Timestamp, required = false))]
+    pub until: Option<Timestamp>,
+    /// Why it is in quarantine: `released`, `ended`, `revoked`, `replaced` or `conflict`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub reason: Option<String>,
+    /// What they are reserved for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = ReservedFor, required = false))]
+    pub purpose: Option<ReservedFor>,
+    /// Why they are reserved, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
     pub note: Option<String>,
 }

@@ -145,6 +145,11 @@ fn addresses(shell: &Shell) {
         "reservations create small --range 10.9.0.1-10.9.0.9 --purpose nobody --note routers";
     let range = shell.json(reserve, &[])["range"].as_str().unwrap().to_owned();
     assert_eq!(shell.json("reservations list small", &[])["items"][0]["note"], "routers");
+    let listed = shell.says("admin addresses list small");
+    assert!(
+        listed.contains("10.9.0.1-10.9.0.9     reserved  -      nobody: routers\n"),
+        "{listed}"
+    );
     shell.says(&["admin", "reservations", "delete", "small", &range]);
     shell.says(&["admin", "pools", "delete", "small", &pool]);
 }
@@ -352,6 +357,8 @@ fn another_ca(shell: &Shell) {
     shell.says(&["admin", "blocklist", "add", "office", "--fingerprints", &fingerprints]);
     let list = shell.says("admin blocklist list office");
     assert!(list.contains(&fingerprints), "{list}");
+    let ending = shell.json("nodes expiring office --within 30d", &[]);
+    assert!(ending["items"].is_array());
     let retire = format!("admin networks retire-ca office {former}");
     let needed = shell.fails(1, &retire);
     assert!(needed.contains("nodes have certificates of this CA"), "{needed}");

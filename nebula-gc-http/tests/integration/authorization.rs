@@ -252,6 +252,8 @@ fn entries() -> Vec<Entry> {
         entry("rotate_own_token", 204, own).body(json!({"nodeToken": "{nodeToken}"})),
         entry("fetch_node_bundle", 200, one_node),
         entry("list_nodes", 200, network_viewer),
+        entry("list_expiring_nodes", 200, network_viewer),
+        entry("list_addresses", 200, network_viewer),
         entry("read_node", 200, one_node),
         entry("list_node_certificates", 200, one_node),
         entry("change_node", 200, network_operator).body(json!({"name": "other {n}"})),

@@ -44,6 +44,7 @@ mod networks;
 mod node_api;
 mod nodes;
 mod nodes_api;
+mod one_look;
 mod openapi;
 mod operators;
 mod own_node;

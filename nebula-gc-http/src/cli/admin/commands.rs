@@ -18,6 +18,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("tenants", "Owners of networks and operator keys"),
     ("networks", "Overlay networks: prefixes, CAs and settings"),
     ("pools", "Address ranges that nodes get their addresses from"),
+    ("addresses", "Who has which address, until when it is kept, and what is free"),
     ("blocks", "Parts of pools for nodes whose join token names them"),
     ("reservations", "Addresses excluded from automatic allocation"),
     ("operator-keys", "Credentials of operators and their programs"),
@@ -60,6 +61,7 @@ const POOL: &[&str] = &[
     "usage.active",
     "usage.quarantined",
 ];
+const ADDRESSES: &[&str] = &["range", "use", "nodeName", "until", "reason", "purpose", "note"];
 const BLOCK: &[&str] = &["id", "name", "range", "pool"];
 const RESERVATION: &[&str] = &["range", "purpose", "node", "note"];
 const KEY: &[&str] = &["id", "name", "role", "scope", "expiresAt", "revokedAt"];
@@ -110,6 +112,8 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "pools" "resize" resize_pool POOL, "office 10.42.8.0/24 --range 10.42.8.0/23";
     "pools" "delete" delete_pool POOL, "office 10.42.8.0/24";
 
+    "addresses" "list" list_addresses ADDRESSES, "office";
+
     "blocks" "list" list_blocks BLOCK, "office";
     "blocks" "create" create_block BLOCK, "office --name printers --pool 10.42.8.0/24 --size 16";
     "blocks" "show" read_block BLOCK, "office printers";
@@ -130,6 +134,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "join-tokens" "revoke" revoke_join_token TOKEN, "office laptops";
 
     "nodes" "list" list_nodes NODE, "office --state active --group laptop --user anna";
+    "nodes" "expiring" list_expiring_nodes NODE, "office --within 3d";
     "nodes" "show" read_node NODE, "office laptop-1";
     "nodes" "set" change_node NODE, "office build-1 --name build-2 --groups build,ci";
     "nodes" "suspend" suspend_node NODE, "office laptop-1 --reason repair";

@@ -64,6 +64,13 @@ pub(super) fn screen(
     }
 }
 
+/// Puts what ends first before the others.
+pub(super) fn in_order(entry: &Entry, nodes: &mut [Value]) {
+    if entry.operation == "list_expiring_nodes" {
+        nodes.sort_by_key(|node| seconds(&node["certificateEnd"]));
+    }
+}
+
 /// How many columns the standard output has: as `COLUMNS` says, else as the terminal says; nothing where it
 /// is no terminal.
 pub(super) fn width() -> Option<usize> {
@@ -107,7 +114,7 @@ fn row(node: &Value, now: i64, is_roomy: bool) -> Vec<String> {
     let condition = text(&node["condition"]);
     let mut cells = vec![
         text(&node["name"]),
-        text(&node["addresses"][0]),
+        text(node.pointer("/addresses/0").unwrap_or(&Value::Null)),
         match (is_roomy, condition.as_str()) {
             (false, "behind") => format!("behind {behind}"),
             _ => condition,
@@ -117,7 +124,7 @@ fn row(node: &Value, now: i64, is_roomy: bool) -> Vec<String> {
     ];
     if is_roomy {
         cells.push(if behind > 0 { behind.to_string() } else { none() });
-        cells.push(text(&node["report"]["nebula"]));
+        cells.push(text(node.pointer("/report/nebula").unwrap_or(&Value::Null)));
     }
     cells.push(marks(node));
     cells
@@ -169,15 +176,31 @@ fn summary(nodes: &[Value]) -> String {
         [("L", "L lighthouse"), ("R", "R relay"), ("restart", "restart: Nebula needs one")];
     let legend: Vec<_> =
         legend.iter().filter(|(mark, _)| is_any(mark)).map(|(_, words)| *words).collect();
-    match legend.is_empty() {
-        true => line + "\n",
-        // Each line fits a terminal of 80 columns.
-        false if line.len() > 40 => format!("{line}\n{}.\n", legend.join(", ")),
-        false => format!("{line} {}.\n", legend.join(", ")),
+    if !legend.is_empty() {
+        line += &format!(" {}.", legend.join(", "));
     }
+    filled(&line)
 }
 
-fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+/// A text in lines of at most 80 characters.
+fn filled(text: &str) -> String {
+    let (mut lines, mut length) = (String::new(), 0);
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if length > 0 && length + 1 + width > 80 {
+            lines.push('\n');
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines += word;
+        length += width;
+    }
+    lines + "\n"
+}
+
+pub(super) fn widths(rows: &[Vec<String>]) -> Vec<usize> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -187,18 +210,18 @@ fn widths(rows: &[Vec<String>]) -> Vec<usize> {
 }
 
 /// A text of at most so many characters.
-fn cut(text: &str, room: usize) -> String {
+pub(super) fn cut(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
     }
     text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().filter(|text| !text.is_empty()).map_or_else(none, printable)
 }
 
-fn none() -> String {
+pub(super) fn none() -> String {
     "-".to_owned()
 }
 
@@ -247,8 +270,8 @@ old-phone                       10.42.0.7  revoked  -            2026-11-17  -  
         assert_eq!(table(&nodes(), TIME, Some(104)), expected);
         assert_eq!(table(&nodes(), TIME, None), expected);
         let said = summary(&nodes());
-        let expected = "4 nodes: 1 active, 1 behind, 1 expired, 1 revoked.\n\
-                        L lighthouse, R relay, restart: Nebula needs one.\n";
+        let expected = "4 nodes: 1 active, 1 behind, 1 expired, 1 revoked. L lighthouse, R relay,\n\
+                        restart: Nebula needs one.\n";
         assert_eq!(said, expected);
     }
 

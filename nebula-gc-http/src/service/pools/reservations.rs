@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use nebula_alloc::Family;
 use nebula_alloc::reservation::{self, Purpose, Reservation};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::{Family, NetworkId};
 
 use super::{Addresses, refusal};
 use crate::error::{Fault, Field, Kind};
@@ -33,24 +34,7 @@ impl Service {
             let (_, network) =
                 authorize(tx, secrets, &context, now, Action::ReadNetwork, Some(&network))?;
             let limit = usize::try_from(limit).unwrap_or_default();
-            let mut found = vec![];
-            for family in [Family::V4, Family::V6] {
-                let first = match family {
-                    Family::V4 => IpAddr::from([0; 4]),
-                    Family::V6 => IpAddr::from([0; 16]),
-                };
-                let from = match after {
-                    None => first,
-                    Some(after) if Family::of(after) == family => after,
-                    Some(after) if Family::of(after) > family => continue,
-                    Some(_) => first,
-                };
-                // The one that ends there was answered before.
-                let page = reservation::list(tx, network.id, from, limit + 1)?;
-                found.extend(page.into_iter().filter(|kept| Some(kept.range.last()) != after));
-            }
-            found.truncate(limit);
-            Ok(found)
+            self::after(tx, network.id, after, limit)
         })
         .await
     }
@@ -125,6 +109,34 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// A network's reservations in the order of their addresses, IPv4 first, after the one that ends with
+/// this address, at most `limit`.
+pub(super) fn after(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    after: Option<IpAddr>,
+    limit: usize,
+) -> Result<Vec<Reservation>, Error> {
+    let mut found = vec![];
+    for family in [Family::V4, Family::V6] {
+        let first = match family {
+            Family::V4 => IpAddr::from([0; 4]),
+            Family::V6 => IpAddr::from([0; 16]),
+        };
+        let from = match after {
+            None => first,
+            Some(after) if Family::of(after) == family => after,
+            Some(after) if Family::of(after) > family => continue,
+            Some(_) => first,
+        };
+        // The one that ends there was answered before.
+        let page = reservation::list(tx, network, from, limit + 1)?;
+        found.extend(page.into_iter().filter(|kept| Some(kept.range.last()) != after));
+    }
+    found.truncate(limit);
+    Ok(found)
 }
 
 /// An address as the 16 bytes by which a repeated request finds it; IPv4 as IPv6 writes it, which

@@ -1,5 +1,7 @@
 //! Lists of nodes.
 
+use std::collections::HashMap;
+
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Param, Transaction};
 
@@ -24,6 +26,8 @@ pub struct NodeFilter {
     pub not_applied: Option<i64>,
     /// With current certificates of this CA.
     pub ca: Option<CaId>,
+    /// Active ones whose last certificate ends by then, in seconds since the Unix epoch.
+    pub ends_by: Option<i64>,
 }
 
 /// What a node does for others.
@@ -128,6 +132,11 @@ fn page(
     if let Some(revision) = filter.not_applied {
         conditions.push(("applied_revision < ? AND state = 'active'", revision.into()));
     }
+    if let Some(ends_by) = filter.ends_by {
+        let ends = "(SELECT max(not_after) FROM gc_certificate WHERE gc_certificate.node = gc_node.id \
+                    AND gc_certificate.state IN ('issued', 'expired')) <= ? AND state = 'active'";
+        conditions.push((ends, ends_by.into()));
+    }
     for (condition, param) in conditions {
         params.push(param);
         sql.push_str(" AND ");
@@ -141,6 +150,22 @@ fn page(
     params.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
     sql.push_str(&format!(" ORDER BY id LIMIT ${}", params.len()));
     tx.query(&sql, &params)?.iter().map(read).collect()
+}
+
+/// The names of these nodes, in whatever state.
+pub(crate) fn names(
+    tx: &mut dyn Transaction,
+    nodes: &[NodeId],
+) -> Result<HashMap<NodeId, String>, Error> {
+    let sets: Vec<_> = nodes.iter().map(|node| vec![node.as_bytes().into()]).collect();
+    let found = tx.query_each("SELECT name FROM gc_node WHERE id = $1", &sets)?;
+    let mut names = HashMap::new();
+    for (node, rows) in nodes.iter().zip(found) {
+        if let Some(row) = rows.first() {
+            names.insert(*node, row.columns().text()?.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// How many active nodes have reported neither this revision nor a later one.

@@ -10,12 +10,12 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use nebula_gc_http::client::{ArchiveFormat, Client, EventQuery, List, NodeQuery, new_node_token};
 use nebula_gc_http::wire::{
-    BatchAction, BatchFilter, BatchOutcome, Desired, EndAction, EndUserBody, EnrollmentBody,
-    EventOrder, ImportBody, Lighthouse, NetworkPatchBody, NewBlockBody, NewBlockedBody, NewCa,
-    NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody, NewPoolBody, NewReservationBody,
-    NodeChangeBody, NodeRole, NodeState, NodesBatchBody, PoolPatchBody, ReasonBody, Renewal,
-    Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody, ServersBody, TenantBody,
-    TenantPatchBody,
+    AddressUse, BatchAction, BatchFilter, BatchOutcome, Desired, EndAction, EndUserBody,
+    EnrollmentBody, EventOrder, ImportBody, Lighthouse, NetworkPatchBody, NewBlockBody,
+    NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody, NewPoolBody,
+    NewReservationBody, NodeChangeBody, NodeRole, NodeState, NodesBatchBody, PoolPatchBody,
+    ReasonBody, Renewal, Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody, ServersBody,
+    TenantBody, TenantPatchBody,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -201,6 +201,8 @@ async fn addresses(root: &Client) {
     };
     let reserved = root.create_reservation("n", &new).await.unwrap();
     assert_eq!(all(root.list_reservations("n")).await, std::slice::from_ref(&reserved));
+    let addresses = all(root.list_addresses("n")).await;
+    assert!(addresses.iter().any(|it| it.range == "10.1.1.7" && it.used == AddressUse::Reserved));
     root.delete_reservation("n", &reserved.range).await.unwrap();
     root.delete_pool("n", &pool.id, None).await.unwrap();
     assert!(larger.usage.capacity.0 > 10);
@@ -272,6 +274,9 @@ async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
     assert_eq!(all(root.list_nodes("n", &query)).await, std::slice::from_ref(&node.value));
     let none = NodeQuery { group: Some("none".to_owned()), ..NodeQuery::default() };
     assert!(all(root.list_nodes("n", &none)).await.is_empty());
+    let within = Duration::from_secs(15 * 86_400);
+    assert_eq!(all(root.list_expiring_nodes("n", within)).await, std::slice::from_ref(&node.value));
+    assert!(all(root.list_expiring_nodes("n", within / 15)).await.is_empty());
     root.fetch_node_bundle("n", id, ArchiveFormat::TarGz, None).await.unwrap().unwrap();
     let revision = root.read_network("n").await.unwrap().revision;
     let unapplied = root.list_unapplied_nodes("n", revision, None).await.unwrap();

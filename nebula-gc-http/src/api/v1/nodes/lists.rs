@@ -28,6 +28,7 @@ use crate::{
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(list_nodes))
+        .routes(routes!(list_expiring_nodes))
         .routes(routes!(list_node_certificates))
         .routes(routes!(list_blocklist, add_to_blocklist))
         .routes(routes!(list_unapplied_nodes))
@@ -86,6 +87,7 @@ impl NodesQuery {
             }),
             not_applied: self.not_applied_revision,
             ca: self.ca,
+            ends_by: None,
         }
     }
 }
@@ -103,6 +105,42 @@ async fn list_nodes(
     let after = after(&service, &ask.context, cursor, "nodes").await?.map(NodeId::from);
     let found = service.nodes(ask.context, ask.path, filter, after, read(limit)).await?;
     Ok(json(page(found, limit, "nodes")))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct ExpiringQuery {
+    /// Where to continue: `next` of the previous page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// How many items to return at most.
+    #[serde(default)]
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 100)]
+    limit: Limit,
+    /// Nodes whose last certificate ends within this time. Default: 7 days.
+    #[serde(default, deserialize_with = "not_negative")]
+    #[param(minimum = 0)]
+    within_seconds: Option<i64>,
+}
+
+/// How far the list of expiring nodes looks ahead by default, in seconds: a week.
+const WEEK: i64 = 7 * 86_400;
+
+/// List the active nodes whose last certificate ends soon or has ended, oldest node first.
+#[utoipa::path(get, path = "/networks/{network}/expiring", operation_id = "list_expiring_nodes",
+    tag = "nodes",
+    params(("network" = String, Path, description = "The network's name or id."), ExpiringQuery),
+    responses((status = 200, description = "A page of nodes.", body = Page<NodeView>)))]
+async fn list_expiring_nodes(
+    State(service): State<Arc<Service>>,
+    ask: Ask<NetworkRef, ExpiringQuery>,
+) -> Answer {
+    let ExpiringQuery { cursor, limit, within_seconds } = ask.query;
+    let after = after(&service, &ask.context, cursor, "expiring").await?.map(NodeId::from);
+    let within = within_seconds.unwrap_or(WEEK);
+    let found = service.expiring_nodes(ask.context, ask.path, within, after, read(limit)).await?;
+    Ok(json(page(found, limit, "expiring")))
 }
 
 fn page(found: NodePage, limit: Limit, list: &str) -> Page<NodeView> {
