@@ -46,6 +46,7 @@ words! {
     Fingerprints = "fingerprints",
     FormerNodeToken = "formerNodeToken",
     Generation = "generation",
+    GiveBackSeconds = "giveBackSeconds",
     Groups = "groups",
     Hashing = "hashing",
     HoldSeconds = "holdSeconds",

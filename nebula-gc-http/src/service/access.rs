@@ -170,6 +170,7 @@ mod tests {
             hold_alone: false,
             lifetime: 86_400,
             silence_seconds: None,
+            give_back_seconds: None,
             silent_after: 300,
             mtu: 1300,
             initiating_version: None,

@@ -66,6 +66,15 @@ pub(crate) fn is_known(tx: &mut dyn Transaction, fingerprint: &Fingerprint) -> R
     Ok(!rows.is_empty())
 }
 
+/// When the last certificate that a node ever got ends, or would; nothing where none is on record.
+pub(crate) fn last_end(tx: &mut dyn Transaction, node: NodeId) -> Result<Option<i64>, Error> {
+    let rows = tx.query(
+        "SELECT max(not_after) FROM gc_certificate WHERE node = $1",
+        &[node.as_bytes().into()],
+    )?;
+    Ok(rows.first().map(|row| row.columns().optional_integer()).transpose()?.flatten())
+}
+
 /// Whether a node ever had a certificate.
 pub(crate) fn any(tx: &mut dyn Transaction, node: NodeId) -> Result<bool, Error> {
     let rows = tx.query(

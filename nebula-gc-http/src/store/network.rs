@@ -48,6 +48,9 @@ pub struct Network {
     pub lifetime: i64,
     /// A node that has reported before is released after this time without a request, in seconds.
     pub silence_seconds: Option<i64>,
+    /// A device of the dialect, or a node that never reports, is released this time after its last
+    /// certificate has ended, in seconds.
+    pub give_back_seconds: Option<i64>,
     /// A node that has reported before is shown as silent after this time without a request, in seconds.
     pub silent_after: i64,
     /// The MTU of its nodes' devices, in bytes, unless they have their own.
@@ -132,7 +135,7 @@ macro_rules! select {
         concat!(
             "SELECT id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, prefix_v6, \
              active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, initiating_version, \
-             revision, moves, rendering, changes, created_at, renew_before, silent_after FROM gc_network ",
+             revision, moves, rendering, changes, created_at, renew_before, silent_after, give_back_seconds FROM gc_network ",
             $rest
         )
     };
@@ -179,6 +182,7 @@ fn read(row: &Row) -> Result<Network, Error> {
         created_at: columns.integer()?,
         renew_before: columns.optional_integer()?,
         silent_after: columns.integer()?,
+        give_back_seconds: columns.optional_integer()?,
     })
 }
 
@@ -273,8 +277,9 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
     Ok(tx.queue(
         "INSERT INTO gc_network (id, tenant, name, certificate_version, also_version_1, curve, prefix_v4, \
          prefix_v6, active_ca, hold_seconds, hold_alone, lifetime, silence_seconds, mtu, \
-         initiating_version, revision, moves, rendering, changes, created_at, name_key, silent_after) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+         initiating_version, revision, moves, rendering, changes, created_at, name_key, silent_after, \
+         give_back_seconds) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
         &[
             network.id.as_bytes().into(),
             network.tenant.as_bytes().into(),
@@ -298,6 +303,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, network: &Network) -> Result<(), 
             network.created_at.into(),
             key_beside(&network.name).as_deref().into(),
             network.silent_after.into(),
+            network.give_back_seconds.into(),
         ],
     )?)
 }
@@ -312,7 +318,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
         "UPDATE gc_network SET name = $1, certificate_version = $2, also_version_1 = $3, prefix_v4 = $4, \
          prefix_v6 = $5, hold_seconds = $6, hold_alone = $7, lifetime = $8, silence_seconds = $9, \
          mtu = $10, initiating_version = $11, name_key = CASE WHEN name = $1 THEN name_key ELSE $12 END, \
-         silent_after = $13, changes = changes + 1 WHERE id = $14 AND changes = $15",
+         silent_after = $13, give_back_seconds = $14, changes = changes + 1 WHERE id = $15 AND changes = $16",
         &[
             (&network.name).into(),
             version.into(),
@@ -327,6 +333,7 @@ pub(crate) fn update(tx: &mut dyn Transaction, network: &Network) -> Result<bool
             network.initiating_version.map(|version| i64::from(version.number())).into(),
             key_beside(&network.name).as_deref().into(),
             network.silent_after.into(),
+            network.give_back_seconds.into(),
             network.id.as_bytes().into(),
             network.changes.into(),
         ],

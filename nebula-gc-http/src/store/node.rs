@@ -104,7 +104,7 @@ macro_rules! select {
 mod list;
 
 pub(crate) use self::list::{
-    Listed, applied_by_all, count_reporting, count_unapplied, list, names, silent,
+    Listed, applied_by_all, count_reporting, count_unapplied, ended, list, names, silent,
 };
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{

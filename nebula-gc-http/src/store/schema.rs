@@ -19,6 +19,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 11, oldest: 6, sql: VERSION_11 },
         Migration { version: 12, oldest: 6, sql: VERSION_12 },
         Migration { version: 13, oldest: 6, sql: VERSION_13 },
+        Migration { version: 14, oldest: 6, sql: VERSION_14 },
     ],
 };
 
@@ -376,4 +377,10 @@ ALTER TABLE gc_network ADD COLUMN silent_after BIGINT NOT NULL DEFAULT 300;
 /// `gc_node.renew_before`: certificates of the node that begin before this time are due.
 const VERSION_13: &str = "
 ALTER TABLE gc_node ADD COLUMN renew_before BIGINT;
+";
+
+/// `give_back_seconds`: how long after the end of its last certificate a node that never reports is
+/// released; never where it is absent.
+const VERSION_14: &str = "
+ALTER TABLE gc_network ADD COLUMN give_back_seconds BIGINT;
 ";

@@ -73,6 +73,11 @@ pub struct Network {
     /// A node that has reported before is released after this time without a request; null: never.
     #[cfg_attr(feature = "server", schema(required))]
     pub silence_seconds: Option<i64>,
+    /// A device of the dialect, or a node that never reports, is released this time after its last
+    /// certificate has ended; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub give_back_seconds: Option<i64>,
     /// A node that has reported before is shown as silent after this time without a request.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(required))]
@@ -148,6 +153,12 @@ pub struct NewNetworkBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 3600, maximum = 315_360_000))]
     pub silence_seconds: Option<i64>,
+    /// Release devices of the dialect and nodes that never report this time after their last certificate
+    /// has ended: an hour to 10 years. Default: null, never; their addresses are kept until an operator
+    /// releases them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 3600, maximum = 315_360_000))]
+    pub give_back_seconds: Option<i64>,
     /// Show nodes that have reported before as silent after this time without a request: 3 minutes to
     /// 10 years. Default: 5 minutes.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
@@ -209,6 +220,11 @@ pub struct NetworkPatchBody {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<i64>, minimum = 3600, maximum = 315_360_000))]
     pub silence_seconds: Option<Option<i64>>,
+    /// Release devices of the dialect and nodes that never report this time after their last certificate
+    /// has ended: an hour to 10 years; null: never.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<i64>, minimum = 3600, maximum = 315_360_000))]
+    pub give_back_seconds: Option<Option<i64>>,
     /// Show nodes that have reported before as silent after this time without a request: 3 minutes to
     /// 10 years.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]

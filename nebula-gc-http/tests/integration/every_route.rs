@@ -33,7 +33,7 @@ fn body(operation: &str) -> Value {
         "create_network" => json!({
             "name": "x", "tenant": ID, "prefixes": ["10.2.0.0/16"], "versions": "2",
             "curve": "25519", "lifetimeSeconds": 3600, "holdSeconds": 60, "holdAlone": true,
-            "silenceSeconds": 3600, "silentAfterSeconds": 600, "mtu": 1400, "pools": ["10.2.0.0/24"], "ca": {"signer": "x"},
+            "silenceSeconds": 3600, "giveBackSeconds": 3600, "silentAfterSeconds": 600, "mtu": 1400, "pools": ["10.2.0.0/24"], "ca": {"signer": "x"},
             "initiatingVersion": "1"
         }),
         "add_ca" => json!({
@@ -47,7 +47,7 @@ fn body(operation: &str) -> Value {
         }
         "change_network" => json!({
             "name": "x", "prefixes": ["10.1.0.0/16"], "versions": "2", "lifetimeSeconds": 3600,
-            "holdSeconds": 60, "holdAlone": true, "silenceSeconds": 3600, "silentAfterSeconds": 600, "mtu": 1400,
+            "holdSeconds": 60, "holdAlone": true, "silenceSeconds": 3600, "giveBackSeconds": 3600, "silentAfterSeconds": 600, "mtu": 1400,
             "initiatingVersion": "1"
         }),
         "create_pool" => json!({"range": "10.1.200.1", "position": 1}),

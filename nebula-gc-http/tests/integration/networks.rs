@@ -530,6 +530,7 @@ async fn unusable_networks_are_refused_by_field(plane: Plane) {
         ("lifetimeSeconds", json!(null)),
         ("holdSeconds", json!(-1)),
         ("silenceSeconds", json!(3599)),
+        ("giveBackSeconds", json!(3599)),
         ("mtu", json!(0)),
         ("mtu", json!(-1)),
         ("mtu", json!(70_000)),

@@ -33,6 +33,7 @@ on_both_engines! {
     who_is_released_after_the_clock_was_put_right_is_blocked
     what_is_due_once_in_a_while_is_due_again_when_time_goes_back
     silent_nodes_are_released
+    who_never_reports_gives_back_some_time_after_its_last_certificate
     who_could_not_be_heard_was_not_silent
     who_is_let_in_again_was_not_silent
     unsound_certificates_are_told_once
@@ -406,6 +407,48 @@ async fn silent_nodes_are_released(fleet: Fleet) {
     let stays = fleet.service.node(Context::local(), demo(), device.node).await.unwrap();
     assert_eq!(stays.state, NodeState::Active);
     assert_eq!(fleet.upkeep().await.silent, 0);
+    fleet.verify();
+}
+
+async fn who_never_reports_gives_back_some_time_after_its_last_certificate(fleet: Fleet) {
+    let (talks, never) = (fleet.enroll("talks").await, fleet.enroll("never").await);
+    let (suspended, asks) = (fleet.enroll("suspended").await, fleet.enroll("asks").await);
+    let device = registration("device", &fleet::new_key());
+    let device = fleet.service.enroll_device(Context::local(), device).await.unwrap().node;
+    fleet.report(&talks).await;
+    fleet.suspend(&suspended, "away").await.unwrap();
+    let end_of = async |node| {
+        let node = fleet.service.node(Context::local(), demo(), node).await.unwrap();
+        (node.certificates.first().map(|one| one.not_after), node.state)
+    };
+    let (end, last) = (end_of(never.id).await.0.unwrap(), end_of(device).await.0.unwrap());
+    fleet.pass(end - fleet.now());
+    stay_up(&fleet, 2 * HOUR).await;
+    let off = fleet.upkeep().await.given_back;
+    assert_eq!((off, end_of(never.id).await.1), (0, NodeState::Active), "off unless it is set");
+    fleet.sql(&format!("UPDATE gc_network SET give_back_seconds = {}", 3 * HOUR));
+    ask(&fleet, "asks", asks.caller()).await;
+    assert_eq!(fleet.upkeep().await.given_back, 0, "not so long ago yet");
+    stay_up(&fleet, HOUR - 600).await;
+    assert_eq!(end_of(never.id).await.1, NodeState::Active);
+    let revision = fleet.revision().await;
+    stay_up(&fleet, 1300).await;
+    let gone = fleet.node(&never).await;
+    let released = (NodeState::Released, Some("certificate_ended"));
+    assert_eq!((gone.state, gone.state_reason.as_deref()), released);
+    assert_eq!(fleet.revision().await, revision + 1);
+    for stays in [talks.id, asks.id, device] {
+        assert_eq!(end_of(stays).await.1, NodeState::Active);
+    }
+    assert_eq!(fleet.node(&suspended).await.state, NodeState::Suspended);
+    assert_eq!(fleet.upkeep().await.given_back, 0, "it is done");
+    // Devices of the dialect have longer certificates. No server was there: that does not count.
+    fleet.pass(last + 4 * HOUR - fleet.now());
+    assert_eq!(fleet.upkeep().await.given_back, 0);
+    assert_eq!(end_of(device).await.1, NodeState::Active);
+    stay_up(&fleet, 3 * HOUR + 600).await;
+    assert_eq!(end_of(device).await.1, NodeState::Released);
+    assert_eq!(end_of(talks.id).await.1, NodeState::Active);
     fleet.verify();
 }
 

@@ -38,6 +38,8 @@ pub struct NetworkPatch {
     pub hold_alone: Option<bool>,
     /// [`NetworkSettings::silence_seconds`]
     pub silence_seconds: Option<Option<i64>>,
+    /// [`NetworkSettings::give_back_seconds`]
+    pub give_back_seconds: Option<Option<i64>>,
     /// [`NetworkSettings::silent_after`]
     pub silent_after: Option<i64>,
     /// [`NetworkSettings::mtu`]
@@ -55,6 +57,7 @@ impl NetworkPatch {
             hold_seconds: self.hold_seconds.unwrap_or(had.hold_seconds),
             hold_alone: self.hold_alone.unwrap_or(had.hold_alone),
             silence_seconds: self.silence_seconds.unwrap_or(had.silence_seconds),
+            give_back_seconds: self.give_back_seconds.unwrap_or(had.give_back_seconds),
             silent_after: self.silent_after.unwrap_or(had.silent_after),
             mtu: self.mtu.unwrap_or(had.mtu),
             initiating_version: match self.initiating_version {
@@ -189,6 +192,7 @@ fn differences(former: &Network, network: &Network) -> Map<String, Value> {
             ("hold_seconds", json!(network.hold_seconds)),
             ("hold_alone", json!(network.hold_alone)),
             ("silence_seconds", json!(network.silence_seconds)),
+            ("give_back_seconds", json!(network.give_back_seconds)),
             ("silent_after", json!(network.silent_after)),
             ("mtu", json!(network.mtu)),
             ("initiating_version", json!(network.initiating_version.map(Version::number))),

@@ -89,6 +89,7 @@ pub(in crate::service) fn create(
         hold_alone: false,
         lifetime: 0,
         silence_seconds: None,
+        give_back_seconds: None,
         silent_after: 0,
         mtu: 0,
         initiating_version: None,

@@ -22,6 +22,9 @@ pub struct NetworkSettings {
     /// After how long without any request a node that has reported before is released, in seconds: an
     /// hour to 10 years. Never where it is left out.
     pub silence_seconds: Option<i64>,
+    /// How long after the end of its last certificate a device of the dialect, or a node that never
+    /// reports, is released, in seconds: an hour to 10 years. Never where it is left out.
+    pub give_back_seconds: Option<i64>,
     /// After how long without any request a node that has reported before is shown as silent, in
     /// seconds: 3 minutes to 10 years. Nodes ask at least once a minute, which is stored once a minute.
     pub silent_after: i64,
@@ -54,6 +57,7 @@ impl Default for NetworkSettings {
             hold_seconds: HOLD_SECONDS,
             hold_alone: false,
             silence_seconds: None,
+            give_back_seconds: None,
             silent_after: SILENT_AFTER,
             mtu: MTU,
             initiating_version: None,
@@ -68,6 +72,7 @@ impl NetworkSettings {
             hold_seconds: network.hold_seconds,
             hold_alone: network.hold_alone,
             silence_seconds: network.silence_seconds,
+            give_back_seconds: network.give_back_seconds,
             silent_after: network.silent_after,
             mtu: network.mtu,
             initiating_version: network.initiating_version,
@@ -80,6 +85,7 @@ impl NetworkSettings {
             hold_seconds,
             hold_alone,
             silence_seconds,
+            give_back_seconds,
             silent_after,
             mtu,
             initiating_version,
@@ -89,6 +95,7 @@ impl NetworkSettings {
             hold_seconds,
             hold_alone,
             silence_seconds,
+            give_back_seconds,
             silent_after,
             mtu,
             initiating_version,
@@ -102,6 +109,9 @@ impl NetworkSettings {
         within(Field::HoldSeconds, self.hold_seconds, 0)?;
         if let Some(silence) = self.silence_seconds {
             within(Field::SilenceSeconds, silence, HOUR)?;
+        }
+        if let Some(give_back) = self.give_back_seconds {
+            within(Field::GiveBackSeconds, give_back, HOUR)?;
         }
         within(Field::SilentAfterSeconds, self.silent_after, LEAST_SILENT_AFTER)?;
         let tun = Tun { mtu: self.mtu, ..Tun::default() };

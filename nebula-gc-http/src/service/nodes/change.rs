@@ -162,6 +162,19 @@ impl Service {
         Ok(released.state == NodeState::Released)
     }
 
+    /// Releases a node that never reports, where its last certificate had ended by then, and it has no
+    /// other since.
+    pub(in crate::service) async fn give_back(
+        &self,
+        node: NodeId,
+        ended_since: i64,
+    ) -> Result<bool, Error> {
+        let about = (None::<NetworkRef>, node);
+        let command = Command::GiveBack { ended_since };
+        let released = self.operate(Context::local(), about, Expected::Anything, command).await?;
+        Ok(released.state == NodeState::Released)
+    }
+
     async fn operate(
         &self,
         context: Context,

@@ -38,6 +38,8 @@ struct Due {
     ends: bool,
     prunes: bool,
     silent: Vec<NodeId>,
+    /// Nodes that never report, and have had no certificate for long.
+    ended: Vec<NodeId>,
     /// What every active node has applied.
     applied: i64,
 }
@@ -92,6 +94,7 @@ impl Service {
             self.prune(due.network.id, done).await?;
         }
         self.release_those_silent(&due, done).await?;
+        self.give_back_ended(&due, done).await?;
         self.shorten_quarantines(&due, done).await?;
         if checks {
             self.check_certificates(due.network, done).await?;
@@ -138,19 +141,31 @@ impl Service {
     async fn release_those_silent(&self, due: &Due, done: &mut Upkeep) -> Result<(), Stop> {
         let Some(seconds) = due.network.silence_seconds else { return Ok(()) };
         for &node in &due.silent {
-            // The duty is renewed with each.
-            let since = self
-                .chore(move |tx, now, _| {
-                    let since = now.saturating_sub(seconds);
-                    // Who could not be heard was not silent.
-                    let heard = duty::since(tx, NAME)?.is_some_and(|up| up <= since);
-                    Ok(heard.then_some(since))
-                })
-                .await?;
-            let Some(since) = since else { return Ok(()) };
+            let Some(since) = self.heard_for(seconds).await? else { return Ok(()) };
             done.silent += u64::from(self.release_silent(node, since).await?);
         }
         Ok(())
+    }
+
+    /// Releases nodes that never report, some time after their last certificate has ended.
+    async fn give_back_ended(&self, due: &Due, done: &mut Upkeep) -> Result<(), Stop> {
+        let Some(seconds) = due.network.give_back_seconds else { return Ok(()) };
+        for &node in &due.ended {
+            let Some(since) = self.heard_for(seconds).await? else { return Ok(()) };
+            done.given_back += u64::from(self.give_back(node, since).await?);
+        }
+        Ok(())
+    }
+
+    /// When so many seconds began, where some instance was there all the while: who could not be heard
+    /// was not silent. The duty is renewed with it.
+    async fn heard_for(&self, seconds: i64) -> Result<Option<i64>, Stop> {
+        self.chore(move |tx, now, _| {
+            let since = now.saturating_sub(seconds);
+            let heard = duty::since(tx, NAME)?.is_some_and(|up| up <= since);
+            Ok(heard.then_some(since))
+        })
+        .await
     }
 
     /// Ends quarantines of released nodes earlier once every active node has applied that their
@@ -290,9 +305,14 @@ fn due(
         }
         None => vec![],
     };
+    let ended = match network.give_back_seconds {
+        Some(seconds) => node::ended(tx, network.id, now.saturating_sub(seconds), i64::from(STEP))?,
+        None => vec![],
+    };
     Ok(Due {
         ends: reclaim::any_ended(tx, now, network.id)?,
         prunes: blocklist::any_expired(tx, network.id, now.saturating_sub(PRUNE_AFTER))?,
+        ended: ended.into_iter().map(|node| node.id).collect(),
         silent: silent.into_iter().map(|node| node.id).collect(),
         applied: node::applied_by_all(tx, network.id)?.unwrap_or(i64::MAX),
         network,

@@ -230,3 +230,23 @@ pub(crate) fn silent(
     )?;
     rows.iter().map(read).collect()
 }
+
+/// Active nodes that never report, or have no node token, whose last certificate had ended by this time
+/// and that sent no request since, the oldest first.
+pub(crate) fn ended(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    since: i64,
+    limit: i64,
+) -> Result<Vec<Node>, Error> {
+    let rows = tx.query(
+        select!(
+            "WHERE network = $1 AND state = 'active' AND (reported_at IS NULL OR token_hash IS NULL) \
+             AND coalesce((SELECT max(not_after) FROM gc_certificate \
+             WHERE gc_certificate.node = gc_node.id), created_at) < $2 \
+             AND (seen_at IS NULL OR seen_at < $2) ORDER BY id LIMIT $3"
+        ),
+        &[network.as_bytes().into(), since.into(), limit.into()],
+    )?;
+    rows.iter().map(read).collect()
+}

@@ -45,6 +45,7 @@ impl From<(Network, NetworkCa)> for NetworkView {
             hold_seconds: network.hold_seconds,
             hold_alone: network.hold_alone,
             silence_seconds: network.silence_seconds,
+            give_back_seconds: network.give_back_seconds,
             silent_after_seconds: network.silent_after,
             mtu: network.mtu,
             initiating_version: begins_with.map(|version| match version {
@@ -104,6 +105,7 @@ pub(super) fn new_network(body: NewNetworkBody) -> Result<NewNetwork, Problem> {
             hold_seconds: body.hold_seconds.unwrap_or(usual.hold_seconds),
             hold_alone: body.hold_alone.unwrap_or(usual.hold_alone),
             silence_seconds: body.silence_seconds,
+            give_back_seconds: body.give_back_seconds,
             silent_after: body.silent_after_seconds.unwrap_or(usual.silent_after),
             mtu: body.mtu.unwrap_or(usual.mtu),
             initiating_version: body.initiating_version.map(Into::into),
@@ -121,6 +123,7 @@ pub(super) fn network_patch(body: NetworkPatchBody) -> Result<NetworkPatch, Prob
         hold_seconds: body.hold_seconds,
         hold_alone: body.hold_alone,
         silence_seconds: body.silence_seconds,
+        give_back_seconds: body.give_back_seconds,
         silent_after: body.silent_after_seconds,
         mtu: body.mtu,
         initiating_version: body.initiating_version.map(|version| version.map(Into::into)),

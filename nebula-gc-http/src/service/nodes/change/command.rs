@@ -27,6 +27,11 @@ pub(super) enum Command {
         /// Only where it has not reported since, in seconds since the Unix epoch.
         silent_since: Option<i64>,
     },
+    /// Releases a node that never reports, where its last certificate had ended by this time, in
+    /// seconds since the Unix epoch.
+    GiveBack {
+        ended_since: i64,
+    },
     Rotate(Bearer),
     /// Its certificates are due now.
     MakeDue,
@@ -76,7 +81,7 @@ impl Command {
 
     pub(super) fn action(&self) -> Action {
         match self {
-            Self::Release { .. } => Action::Release,
+            Self::Release { .. } | Self::GiveBack { .. } => Action::Release,
             _ => Action::ChangeNode,
         }
     }
@@ -84,7 +89,9 @@ impl Command {
     /// Whose it is, as the audit log names it.
     pub(super) fn actor(&self, principal: &Principal) -> String {
         match self {
-            Self::Release { silent_since: Some(_) } => upkeep::NAME.to_owned(),
+            Self::Release { silent_since: Some(_) } | Self::GiveBack { .. } => {
+                upkeep::NAME.to_owned()
+            }
             _ => principal.actor(),
         }
     }
@@ -102,7 +109,8 @@ impl Command {
         let (_, former) = about;
         let refuse = |conflict: Conflict| Err(conflict.into());
         match (self, former.state) {
-            (Self::Release { .. }, S::Released) => Ok(Decision::Unchanged),
+            (Self::Release { .. } | Self::GiveBack { .. }, S::Released) => Ok(Decision::Unchanged),
+            (Self::GiveBack { ended_since }, _) => give_back(tx, former, *ended_since),
             (_, S::Released) => refuse(Conflict::NodeGone),
             (Self::Release { silent_since: Some(since) }, _)
                 if former.state != S::Active
@@ -162,6 +170,17 @@ fn make_due(
     let current = certificate::current(tx, node.id)?;
     let is_due = network.has_left(node.renew_before, &current, now) || current.is_empty();
     Ok(if is_due { Decision::Unchanged } else { Decision::Unissued(Unissued::MakeDue) })
+}
+
+/// It may have got another certificate, or asked, since it was looked for.
+fn give_back(tx: &mut dyn Transaction, former: &Node, ended_since: i64) -> Result<Decision, Error> {
+    let reports = former.is_native() && former.applied.at.is_some();
+    let asked = former.seen_at.is_some_and(|seen| seen >= ended_since);
+    let end = certificate::last_end(tx, former.id)?.unwrap_or(former.created_at);
+    Ok(match former.state == NodeState::Active && !reports && !asked && end < ended_since {
+        true => Decision::Unissued(Unissued::Release { reason: Some("certificate_ended") }),
+        false => Decision::Unchanged,
+    })
 }
 
 fn reinstate(
