@@ -7,6 +7,7 @@
 mod certificates;
 mod groups;
 mod killed;
+mod leaving;
 mod missing;
 mod refused;
 mod rights;
