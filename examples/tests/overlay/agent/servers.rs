@@ -15,7 +15,7 @@ use crate::support::machine::Machine;
 use crate::support::peers::skip;
 use crate::support::plane::Plane;
 
-/// Lists of servers are read between two polls.
+/// Lists of servers are read, and tokens replaced, between two polls.
 const SHORT_POLLS: [&str; 2] = ["--poll", "2"];
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_token_is_replaced_by_its_node_and_by_an_operator() {
     plane.network("home", "10.67.0.0/24", json!({})).await;
     let link = plane.link("home", json!({"name": "devices"})).await;
     let laptop = Machine::new("laptop", underlay.host("laptop"), &peer);
-    let mut laptop = laptop.with_flags(&["--token-age", "2"]);
+    let mut laptop = laptop.with_flags(&["--token-age", "2", "--poll", "2"]);
     laptop.join(&link, &[]);
     let file = laptop.node("home").join("node.token");
     let token = || std::fs::read_to_string(&file).expect("it is there");
@@ -158,7 +158,7 @@ async fn a_token_is_replaced_by_its_node_and_by_an_operator() {
     assert!(!laptop.node("home").join("node.token.next").exists());
 
     // With the servers away, it goes on with what it has.
-    let mut laptop = laptop.with_flags(&[]);
+    let mut laptop = laptop.with_flags(&SHORT_POLLS);
     plane.go_away();
     laptop.start();
     until("nebula runs without any server", SOON, || laptop.pid("home").is_some());
