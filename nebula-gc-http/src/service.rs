@@ -71,6 +71,7 @@ pub use self::nodes::{
 pub use self::operator_keys::{NewOperatorKey, Reach};
 pub use self::pace::Pace;
 pub use self::pending::PendingOutcome;
+#[cfg(feature = "server")]
 pub(crate) use self::pools::{AddressEntry, Held};
 pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
 pub use self::precondition::{Expected, Tag};

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod blocks;
+#[cfg(feature = "server")]
 mod listing;
 mod reservations;
 
@@ -11,6 +12,7 @@ use nebula_alloc::{Error as AllocError, NetworkId, PoolId};
 
 pub use self::addresses::Addresses;
 pub use self::blocks::{NewBlock, Room};
+#[cfg(feature = "server")]
 pub(crate) use self::listing::{AddressEntry, Held};
 use super::access::authorize;
 use super::context::Context;

@@ -1,5 +1,6 @@
 //! Lists of nodes.
 
+#[cfg(feature = "server")]
 use std::collections::HashMap;
 
 use nebula_alloc::NetworkId;
@@ -153,6 +154,7 @@ fn page(
 }
 
 /// The names of these nodes, in whatever state.
+#[cfg(feature = "server")]
 pub(crate) fn names(
     tx: &mut dyn Transaction,
     nodes: &[NodeId],
