@@ -47,6 +47,12 @@ pub struct Joining<'a> {
     pub curve: Curve,
     /// The endpoint of a lighthouse: `HOST:PORT`.
     pub endpoint: Option<&'a str>,
+    /// The device's own id, by which an operator can recognise it after a release.
+    pub device: Option<&'a str>,
+    /// Whether it is to be a relay. The join token must allow it.
+    pub relay: bool,
+    /// The MTU of the tun device, in bytes. Default: the network's.
+    pub mtu: Option<u32>,
     /// Whether secrets may be sent over plain HTTP to other machines.
     pub allow_plain_http: bool,
     /// The tun device's name. Default: as chosen before, else that of the network.
@@ -278,6 +284,10 @@ fn body(
         public_key: identity.key.public_key().to_pem(),
         node_token: secret(token),
         former_node_token,
+        device: joining.device.map(str::to_owned),
+        // Left out it is what the join token presets.
+        relay: joining.relay.then_some(true),
+        mtu: joining.mtu,
         lighthouse: joining.endpoint.map(|at| Lighthouse { endpoint: at.to_owned() }),
         ..EnrollmentBody::default()
     }

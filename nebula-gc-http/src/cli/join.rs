@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use jiff::Timestamp;
 use nebula_gc_http::agent::{AgentError, Exposed, Joined, Joining, Place, ProblemKind};
 use nebula_gc_http::client::{ClientError, JoinLink, printable};
@@ -24,6 +24,9 @@ const LINK: &str = "link";
 const NODE_NAME: &str = "name";
 const OUT: &str = "out";
 const ENDPOINT: &str = "endpoint";
+const DEVICE: &str = "device";
+const RELAY: &str = "relay";
+const MTU: &str = "mtu";
 const CURVE: &str = "curve";
 const TUN_DEVICE: &str = "tun-device";
 const SSHD: &str = "allow-sshd";
@@ -65,6 +68,20 @@ pub(crate) fn command() -> Command {
             "Make this device a lighthouse, which others reach at this address by UDP. The join token \
              must allow it",
         ))
+        .arg(Arg::new(DEVICE).long(DEVICE).value_name("ID").help(
+            "The device's own id, such as its serial number, by which operators recognise it after a \
+             release. Default: one that the server makes",
+        ))
+        .arg(Arg::new(RELAY).long(RELAY).action(ArgAction::SetTrue).help(
+            "Make this device a relay, which forwards for others. The join token must allow it",
+        ))
+        .arg(
+            Arg::new(MTU)
+                .long(MTU)
+                .value_name("BYTES")
+                .value_parser(clap::value_parser!(u32).range(500..=65_535))
+                .help("The MTU of the tun device. Default: the network's"),
+        )
         .arg(
             Arg::new(CURVE)
                 .long(CURVE)
@@ -110,12 +127,16 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     };
     let curve = if curve == "P256" { Curve::P256 } else { Curve::Curve25519 };
     let endpoint = text(ENDPOINT);
+    let device = text(DEVICE);
     let joining = Joining {
         link: &link,
         name: &asked,
         place: place.clone(),
         curve,
         endpoint: endpoint.as_deref(),
+        device: device.as_deref(),
+        relay: matches.get_flag(RELAY),
+        mtu: matches.get_one::<u32>(MTU).copied(),
         allow_plain_http: matches.get_flag(ALLOW_PLAIN_HTTP),
         tun_device: text(TUN_DEVICE),
         sshd: matches.get_one::<bool>(SSHD).copied(),

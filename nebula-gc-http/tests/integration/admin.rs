@@ -229,6 +229,7 @@ async fn nodes(shell: &Shell) {
     one_node(shell, &node).await;
     nodes_are_named_by_name_or_id(shell, &node);
     a_user_ends(shell);
+    a_device_says_what_it_is(shell);
     let zip = ["admin", "nodes", "bundle", "office", &node, "--out", "laptop.zip"];
     shell.says(&zip);
     assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));
@@ -237,6 +238,23 @@ async fn nodes(shell: &Shell) {
     assert!(released.starts_with("laptop is released; revision "), "{released}");
     a_released_device_joins_again(shell);
     assert_eq!(shell.json("nodes list office", &[])["items"], serde_json::json!([]));
+}
+
+/// With flags of `join`; what the token does not give is refused.
+fn a_device_says_what_it_is(shell: &Shell) {
+    let token = shell.json("join-tokens create office --name relays --relay --uses 2", &[]);
+    let flags = ["--relay", "--mtu", "1400", "--device", "serial-7"];
+    let join = ["join", token["link"].as_str().unwrap(), "--name", "forwards", "--out", "forwards"];
+    let first = shell.says(&[&join[..], &flags].concat()[..]);
+    let node = shell.json("nodes show office forwards", &[]);
+    assert_eq!((&node["relay"], &node["mtu"]), (&true.into(), &1400.into()));
+    assert_eq!(node["device"], "serial-7");
+    assert_eq!(shell.says(&[&join[..], &flags].concat()[..]), first);
+    let plain = shell.json("join-tokens create office --name plain", &[]);
+    let link = plain["link"].as_str().unwrap();
+    let refused = shell.fails(1, &format!("join {link} --name other --out other-7 --relay"));
+    assert!(refused.contains("this join token does not give that role"), "{refused}");
+    shell.says("admin nodes release office forwards");
 }
 
 /// All that somebody has, in one command.
