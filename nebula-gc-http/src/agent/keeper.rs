@@ -144,6 +144,8 @@ struct Keeper {
     judge_at: Vec<Instant>,
     renewed: Option<Instant>,
     report_at: Instant,
+    /// Until when no report is sent: it would have a certificate blocked that peers still know.
+    quiet_until: Instant,
     servers_at: Instant,
     knows_itself: bool,
 }
@@ -176,6 +178,7 @@ impl Keeper {
             judge_at: vec![],
             renewed: None,
             report_at: now,
+            quiet_until: now,
             servers_at: now,
             knows_itself: false,
         }
@@ -269,7 +272,7 @@ impl Keeper {
             self.is_stale = false;
         }
         self.judge().await?;
-        if self.report_at <= Instant::now() {
+        if self.report_is_due() {
             self.node.report(client, now).await?;
             self.report_at = Instant::now() + REPORT;
         }
@@ -339,10 +342,10 @@ impl Keeper {
                     "applied"
                 );
                 self.plan_judgements(offer);
-                let key = matches!(installing, Installing::Changed { key: true });
-                let wait = if key { SHOWN } else { Duration::ZERO };
-                // A report that waits already is not put off again.
-                self.report_at = self.report_at.min(Instant::now() + wait);
+                self.report_at = Instant::now();
+                if installing == (Installing::Changed { key: true }) {
+                    self.quiet_until = Instant::now() + SHOWN;
+                }
                 Ok(())
             }
             Err(error) => {
@@ -403,6 +406,10 @@ impl Keeper {
         Ok(())
     }
 
+    fn report_is_due(&self) -> bool {
+        self.report_at.max(self.quiet_until) <= Instant::now()
+    }
+
     /// Waits for another bundle, for as long as nothing else is due.
     async fn poll(&mut self, client: &Client) -> Result<(), AgentError> {
         let seen = self.seen.unwrap_or_default();
@@ -429,7 +436,7 @@ impl Keeper {
                         .is_ok_and(|local| local != self.local);
                     let now = Instant::now();
                     let is_due = self.judge_at.iter().any(|at| *at <= now);
-                    if is_changed || is_due || self.report_at <= now {
+                    if is_changed || is_due || self.report_is_due() {
                         return Ok(());
                     }
                 }

@@ -49,6 +49,7 @@ pages! {
     dialect "docs/dialect.md";
     getting_started "docs/getting-started.md";
     lifetimes "docs/lifetimes.md";
+    operating "docs/operating.md";
     server "docs/server.md";
 }
 

@@ -88,6 +88,7 @@ pub fn run(page: &Page) -> Result<(), String> {
         .envs([("HOME", "."), ("LC_ALL", "C.UTF-8"), ("TZ", "UTC")])
         .env("PATH", std::env::join_paths(path).unwrap())
         .envs((!page.needs_machines()).then_some(("NEBULAGC_LISTEN", &address)))
+        .envs((!page.needs_machines()).then(|| ("NEBULAGC_SERVER", format!("http://{address}"))))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(fs::File::create(kept.join("errors")).unwrap())
