@@ -48,7 +48,7 @@ pub struct Network {
     pub lifetime: i64,
     /// A node that has reported before is released after this time without a request, in seconds.
     pub silence_seconds: Option<i64>,
-    /// A device of the dialect, or a node that never reports, is released this time after its last
+    /// A node without a token of its own, or one that never reports, is released this time after its last
     /// certificate has ended, in seconds.
     pub give_back_seconds: Option<i64>,
     /// A node that has reported before is shown as silent after this time without a request, in seconds.

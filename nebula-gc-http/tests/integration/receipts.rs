@@ -118,7 +118,8 @@ async fn a_report_is_kept_and_its_receipt_judged(plane: Plane) {
     let told = json!({
         "receipt": receipt, "nebula": "1.11.0", "agent": "0.1.0", "platform": "linux/x86_64",
         "overridden": ["listen.port"], "uptimeSeconds": 90, "tunnels": 3, "bytesIn": 1_u64 << 40,
-        "bytesOut": 0, "clockSkewSeconds": -2, "problem": "the disk is full"
+        "bytesOut": 0, "clockSkewSeconds": -2, "problem": "the disk is full",
+        "restartNeeded": true
     });
     let mut kept = report(told.clone()).await;
     let at = kept.as_object_mut().unwrap().remove("at").unwrap();

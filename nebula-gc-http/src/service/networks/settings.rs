@@ -22,7 +22,7 @@ pub struct NetworkSettings {
     /// After how long without any request a node that has reported before is released, in seconds: an
     /// hour to 10 years. Never where it is left out.
     pub silence_seconds: Option<i64>,
-    /// How long after the end of its last certificate a device of the dialect, or a node that never
+    /// How long after the end of its last certificate a node that has no token of its own, or never
     /// reports, is released, in seconds: an hour to 10 years. Never where it is left out.
     pub give_back_seconds: Option<i64>,
     /// After how long without any request a node that has reported before is shown as silent, in
