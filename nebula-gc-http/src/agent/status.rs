@@ -10,7 +10,8 @@ use super::applied::Applied;
 use super::directory::NodeDirectory;
 use super::disk;
 use super::error::AgentError;
-use super::membership::Membership;
+use super::identity::KEY;
+use super::membership::{self, Membership};
 use super::state::{Contact, Problem, ProblemKind, State};
 
 /// How long a server may be silent before that is worth a word, in seconds: a long poll and its retries.
@@ -109,12 +110,18 @@ pub fn of_all(nodes: &Path, now: i64) -> Result<Vec<NetworkStatus>, AgentError> 
     for entry in fs::read_dir(nodes).map_err(|error| AgentError::file(nodes, error))? {
         let entry = entry.map_err(|error| AgentError::file(nodes, error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') && entry.path().is_dir() {
+        if !name.starts_with('.') && is_node(&entry.path()) {
             all.push(of_one(&entry.path(), &name, now));
         }
     }
     all.sort_by(|a, b| a.network.cmp(&b.network));
     Ok(all)
+}
+
+/// Whether a directory is a node's, also of one whose joining was interrupted, or can't be looked into.
+fn is_node(path: &Path) -> bool {
+    let has = |name: &str| path.join(name).try_exists().unwrap_or(true);
+    path.is_dir() && [membership::FILE, KEY].into_iter().any(has)
 }
 
 /// How the network of one directory is.

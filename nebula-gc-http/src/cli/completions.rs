@@ -34,6 +34,12 @@ pub(crate) fn run(matches: &ArgMatches, mut whole: Command) -> Result<ExitCode, 
     let name = whole.get_name().to_owned();
     let mut script = vec![];
     clap_complete::generate(*shell, &mut whole, name, &mut script);
-    terminal::print_bytes(&script)?;
+    let mut script = String::from_utf8(script)?;
+    if *shell == Shell::Bash {
+        // clap_complete 4.6 has two spellings of a program's name with a hyphen, so that nothing below
+        // the first level is completed.
+        script = script.replace("nebula__subcmd__gc", "nebula__gc");
+    }
+    terminal::print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

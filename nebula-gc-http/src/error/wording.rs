@@ -76,8 +76,14 @@ impl Display for Detail<'_> {
                 write!(f, "it was changed meanwhile, and has the ETag \"{etag}\"")
             }
             Error::LeasesStand { addresses, more } => {
-                let more = if *more { "more than " } else { "" };
-                write!(f, "{more}{} leases stand in the way", addresses.len())
+                let count = addresses.len();
+                match (count, more) {
+                    (1, false) => f.write_str("1 address is leased or in quarantine"),
+                    (_, false) => write!(f, "{count} addresses are leased or in quarantine"),
+                    (_, true) => {
+                        write!(f, "more than {count} addresses are leased or in quarantine")
+                    }
+                }
             }
             Error::CaExpired { network, at } => write!(
                 f,

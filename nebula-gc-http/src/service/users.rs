@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::Work;
-use super::precondition::Expected;
+use super::nodes::BatchOutcome;
 use super::principal::{Action, Principal};
 use super::{join_tokens, operator_keys};
 use crate::error::Kind;
@@ -98,9 +98,9 @@ struct Belongings {
 
 impl Service {
     /// Ends all that somebody has in the networks that the caller sees: first the join tokens and the
-    /// operator keys of that name, in one step, so that nobody comes again; then each node, in a step of
-    /// its own, which moves its network's revision once. Doing it again changes nothing, and finishes
-    /// what was interrupted.
+    /// operator keys of that name, in one step, so that nobody comes again; then the nodes, network by
+    /// network, a hundred in a step, which moves the revision once. Doing it again changes nothing, and
+    /// finishes what was interrupted.
     ///
     /// A key that the caller may not revoke, its own one and the last one of a root owner stay, and
     /// the answer says so.
@@ -123,18 +123,28 @@ impl Service {
             })
             .await?;
         let Belongings { nodes, tokens, keys, has_more } = found;
-        let mut ended = vec![];
-        let mut networks = BTreeMap::new();
-        for node in nodes {
-            networks.insert(node.network_name.clone(), node.network);
-            let outcome = match node.state {
-                NodeState::Revoked => EndOutcome::Unchanged,
-                current if current == state => EndOutcome::Unchanged,
-                _ if is_dry_run => EndOutcome::Ended,
-                _ => self.end_node(&context, &node, state, &end.reason).await?,
-            };
-            let UserNode { network_name: network, id, name, .. } = node;
-            ended.push(EndedNode { network, id, name, outcome });
+        let networks: BTreeMap<_, _> =
+            nodes.iter().map(|node| (node.network_name.clone(), node.network)).collect();
+        let mut ended: Vec<_> = nodes.iter().map(|node| ended_node(node, state)).collect();
+        if !is_dry_run {
+            for (name, network) in &networks {
+                let mut open: Vec<_> = ended
+                    .iter_mut()
+                    .filter(|node| node.network == *name && node.outcome == EndOutcome::Ended)
+                    .collect();
+                let about: Vec<_> = open.iter().map(|node| (node.id, node.name.clone())).collect();
+                let network = NetworkRef::new(network.to_string())?;
+                let how = (state, end.reason.clone());
+                let outcomes = self.keep_out(&context, &network, how, &about).await?;
+                for (node, outcome) in open.iter_mut().zip(outcomes) {
+                    node.outcome = match outcome {
+                        BatchOutcome::Done => EndOutcome::Ended,
+                        BatchOutcome::Unchanged => EndOutcome::Unchanged,
+                        // What somebody else did to it meanwhile.
+                        BatchOutcome::Refused(error) => EndOutcome::Kept(error.to_string()),
+                    };
+                }
+            }
         }
         let revisions = self
             .read(move |tx, _| {
@@ -155,31 +165,14 @@ impl Service {
         let join_tokens = join_tokens.collect();
         Ok(UserEnded { nodes: ended, join_tokens, operator_keys: keys, revisions, has_more })
     }
+}
 
-    async fn end_node(
-        &self,
-        context: &Context,
-        node: &UserNode,
-        state: NodeState,
-        reason: &StateReason,
-    ) -> Result<EndOutcome, Error> {
-        let about = (NetworkRef::new(node.network.to_string())?, node.id);
-        let (context, reason) = (context.another(), reason.clone());
-        let done = match state {
-            NodeState::Revoked => {
-                self.revoke_node(context, about, Expected::Anything, reason).await
-            }
-            _ => self.suspend_node(context, about, Expected::Anything, reason).await,
-        };
-        match done {
-            Ok(_) => Ok(EndOutcome::Ended),
-            // What somebody else did to it meanwhile.
-            Err(error @ (Error::Conflict(_) | Error::NotFound { .. })) => {
-                Ok(EndOutcome::Kept(error.to_string()))
-            }
-            Err(error) => Err(error),
-        }
-    }
+/// A node before anything is done to it, with what would become of it.
+fn ended_node(node: &UserNode, state: NodeState) -> EndedNode {
+    let is_so = node.state == NodeState::Revoked || node.state == state;
+    let outcome = if is_so { EndOutcome::Unchanged } else { EndOutcome::Ended };
+    let UserNode { network_name: network, id, name, .. } = node;
+    EndedNode { network: network.clone(), id: *id, name: name.clone(), outcome }
 }
 
 /// What somebody has, whose tokens and keys are revoked then.

@@ -213,6 +213,14 @@ fn shells_complete_each_command_and_each_has_a_man_page() {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
+    let bash = said(place.path(), &["completions", "bash"]);
+    std::fs::write(place.path().join("completions"), bash).unwrap();
+    let complete = "source completions; COMP_WORDS=(nebula-gc admin nodes s); COMP_CWORD=3; \
+                    _nebula__gc nebula-gc s nodes; echo ${COMPREPLY[@]}";
+    let mut shell = Command::new("bash");
+    let output = shell.args(["-c", complete]).current_dir(place.path()).output().unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(words.contains("suspend") && words.contains("show"), "{words}");
     let page = said(place.path(), &["manual"]);
     assert!(page.contains(".TH nebula-gc 1") && page.contains("nebula\\-gc\\-join(1)"), "{page}");
     assert_eq!(said(place.path(), &["manual", "--out", "man1"]), "");

@@ -98,6 +98,7 @@ async fn what_a_file_says_is_made_once(shell: Shell) {
     let mut names: Vec<_> = std::fs::read_dir(&links)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != ".lock")
         .collect();
     names.sort();
     let expected = ["monitoring.key", "office.laptops.link", "office.printers.link", "them.key"];
@@ -257,4 +258,44 @@ async fn a_killed_run_is_finished_by_the_next(shell: Shell) {
         assert_eq!(live.count(), 1, "{tokens:?}");
     }
     shell.says("admin --key-file links/monitoring.key networks show office");
+}
+
+#[cfg(unix)]
+#[test]
+fn secrets_go_into_new_files_of_this_user_alone() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let shell = Shell::new();
+    let token = |(network, name): (&str, &str)| {
+        format!("[networks.\"{network}\".join-tokens.\"{name}\"]\n")
+    };
+    let network = |name: &str, number: u8| {
+        format!("[networks.\"{name}\"]\nprefixes = [\"10.{number}.0.0/16\"]\n")
+    };
+    let tokens = [("q", "a.b"), ("q.a", "b"), ("q", "link"), ("q", "open")].map(token).concat();
+    with_file(&shell, &[network("q", 80), network("q.a", 81), tokens].concat());
+    let links = shell.place.path().join("links");
+    std::fs::create_dir(&links).unwrap();
+    shell.file("target", "kept");
+    symlink("../target", links.join("q.link.link")).unwrap();
+    std::fs::write(links.join("q.open.link"), "").unwrap();
+    std::fs::set_permissions(links.join("q.open.link"), PermissionsExt::from_mode(0o644)).unwrap();
+
+    shell.says("admin apply office.toml --dry-run --links-dir elsewhere");
+    assert!(!shell.place.path().join("elsewhere").exists());
+    let lock = std::fs::File::create(links.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let refused = shell.fails(1, APPLY);
+    assert!(refused.contains("links: another apply writes its links there"), "{refused}");
+    drop(lock);
+    shell.says(APPLY);
+    assert_eq!(std::fs::read_to_string(shell.place.path().join("target")).unwrap(), "kept");
+    let mut secrets = std::collections::BTreeSet::new();
+    for name in ["q.a%2Eb", "q%2Ea.b", "q.link", "q.open"] {
+        let path = links.join(format!("{name}.link"));
+        let about = std::fs::symlink_metadata(&path).unwrap();
+        assert_eq!((about.is_file(), about.permissions().mode() & 0o777), (true, 0o600), "{name}");
+        secrets.insert(std::fs::read_to_string(&path).unwrap());
+    }
+    assert_eq!(secrets.len(), 4);
 }

@@ -158,4 +158,10 @@ async fn waiting_ends_when_it_is_applied_and_with_4_when_it_is_not(shell: Shell)
     let applied = format!("The one node that reports has applied revision {}.", revision(&shell));
     assert_eq!(last, applied);
     assert!(set.wait().unwrap().success());
+    // What is a node's own matter moves no revision, and is waited for all the same.
+    let set = shell.run("admin nodes set home gate --add-group more --wait --timeout 0s");
+    assert_eq!(set.status.code(), Some(4));
+    assert!(text(&set.stdout).contains("0 of 1 nodes have applied it. Waiting: gate ("), "{set:?}");
+    report(&gate, revision(&shell)).await;
+    shell.says("admin nodes unapplied home --wait");
 }

@@ -245,3 +245,14 @@ async fn another_link_of_the_same_network_makes_no_second_node(shell: Shell) {
         assert_eq!(nodes["items"].as_array().unwrap().len(), 1, "{nodes}");
     }
 }
+
+#[test]
+fn status_is_about_the_directories_of_nodes_alone() {
+    let shell = Shell::new();
+    join(&shell);
+    // The server's data is beside the node's directory.
+    let output = shell.run("status --dir . --output json");
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let networks = status["networks"].as_array().unwrap();
+    assert_eq!((networks.len(), &networks[0]["network"]), (1, &"office".into()), "{status}");
+}

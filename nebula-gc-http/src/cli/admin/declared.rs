@@ -125,14 +125,16 @@ pub(super) async fn apply(
         }
     };
     let file = file::read(&text).map_err(|error| format!("{path}: {error}"))?;
-    let links = matches.get_one::<PathBuf>(LINKS_DIR).map(|path| Links::new(path));
+    let is_dry_run = matches.get_flag(DRY_RUN);
+    let links = matches.get_one::<PathBuf>(LINKS_DIR).filter(|_| !is_dry_run);
+    let links = links.map(|path| Links::open(path)).transpose()?;
     let mut server = Server::read(client, &file.networks()).await?;
     if let Some(links) = &links {
         links.take_back_unfinished(client, &mut server).await?;
     }
     let steps = plan::steps(&file, &server, matches.get_flag(PRUNE))
         .map_err(|reasons| format!("{path}: {}", reasons.join(&format!("\n{path}: "))))?;
-    if matches.get_flag(DRY_RUN) {
+    if is_dry_run {
         show(&steps, as_json)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -23,7 +23,8 @@ pub struct NodeFilter {
     pub group: Option<String>,
     /// With this role.
     pub role: Option<NodeRole>,
-    /// Active ones that have reported neither this revision of the network nor a later one.
+    /// Active ones that have reported neither this revision of the network nor a later one, or not the
+    /// last change of their own.
     pub not_applied: Option<i64>,
     /// With current certificates of this CA.
     pub ca: Option<CaId>,
@@ -131,7 +132,9 @@ fn page(
         conditions.push((is_of, ca.as_bytes().into()));
     }
     if let Some(revision) = filter.not_applied {
-        conditions.push(("applied_revision < ? AND state = 'active'", revision.into()));
+        let is_behind = "(applied_revision < ? OR applied_generation < generation) \
+                         AND state = 'active'";
+        conditions.push((is_behind, revision.into()));
     }
     if let Some(ends_by) = filter.ends_by {
         let ends = "(SELECT max(not_after) FROM gc_certificate WHERE gc_certificate.node = gc_node.id \
@@ -170,7 +173,8 @@ pub(crate) fn names(
     Ok(names)
 }
 
-/// How many active nodes have reported neither this revision nor a later one.
+/// How many active nodes have reported neither this revision nor a later one, or not the last change of
+/// their own.
 pub(crate) fn count_unapplied(
     tx: &mut dyn Transaction,
     network: NetworkId,
@@ -178,22 +182,24 @@ pub(crate) fn count_unapplied(
 ) -> Result<i64, Error> {
     let rows = tx.query(
         "SELECT count(*) FROM gc_node \
-         WHERE network = $1 AND state = 'active' AND applied_revision < $2",
+         WHERE network = $1 AND state = 'active' \
+         AND (applied_revision < $2 OR applied_generation < generation)",
         &[network.as_bytes().into(), revision.into()],
     )?;
     Ok(one_integer(&rows)?.unwrap_or_default())
 }
 
 /// How many active nodes have ever reported what they have applied, and how many of these have reported
-/// neither this revision nor a later one.
+/// neither this revision nor a later one, or not the last change of their own.
 pub(crate) fn count_reporting(
     tx: &mut dyn Transaction,
     network: NetworkId,
     revision: i64,
 ) -> Result<(i64, i64), Error> {
     let rows = tx.query(
-        "SELECT count(*), count(CASE WHEN applied_revision < $1 THEN 1 END) FROM gc_node \
-         WHERE network = $2 AND state = 'active' AND reported_at IS NOT NULL",
+        "SELECT count(*), \
+         count(CASE WHEN applied_revision < $1 OR applied_generation < generation THEN 1 END) \
+         FROM gc_node WHERE network = $2 AND state = 'active' AND reported_at IS NOT NULL",
         &[revision.into(), network.as_bytes().into()],
     )?;
     let Some(row) = rows.first() else { return Ok((0, 0)) };

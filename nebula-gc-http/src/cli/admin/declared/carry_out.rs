@@ -1,7 +1,7 @@
 //! Carries out one step, and keeps the secrets that it makes.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use super::value;
 
 /// The end of the name of a file that says that a secret is being made.
 const UNFINISHED: &str = ".unfinished";
+const LOCK: &str = ".lock";
 
 /// The directory for the links and keys that are made.
 ///
@@ -26,16 +27,34 @@ const UNFINISHED: &str = ".unfinished";
 /// there before; whoever finds it, without the secret beside it, revokes what may have been created.
 pub(super) struct Links {
     directory: PathBuf,
+    /// Held as long as this is.
+    _lock: File,
 }
 
 impl Links {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+    /// Opens the directory, which is made if it is not there, and locks it.
+    pub(super) fn open(directory: &Path) -> Result<Self, String> {
+        make_private(directory)?;
+        let path = directory.join(LOCK);
+        let mut open = File::options();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+        let lock = open.write(true).create(true).truncate(false).open(&path);
+        let lock = lock.map_err(|error| format!("{}: {error}", path.display()))?;
+        lock.try_lock().map_err(|_| {
+            format!(
+                "{}: another apply writes its links there; wait for its end",
+                directory.display()
+            )
+        })?;
+        Ok(Self { directory: directory.to_owned(), _lock: lock })
     }
 
     /// `office.laptops.link` for a token of a network, `monitoring.key` for a key.
     fn path(&self, section: &Section, network: Option<&str>, key: &str) -> PathBuf {
-        let parts = network.into_iter().chain([key]).map(Request::segment);
+        // A point is between the parts alone, so that no two have one name.
+        let encoded = |part| Request::segment(part).replace('.', "%2E");
+        let parts = network.into_iter().chain([key]).map(encoded);
         let end = if section.name == JOIN_TOKENS.name { "link" } else { "key" };
         self.directory.join(format!("{}.{end}", parts.collect::<Vec<_>>().join(".")))
     }
@@ -175,9 +194,8 @@ async fn create_secret(
     };
     let path = links.path(step.section, step.network.as_deref(), &step.key);
     let at = |error: io::Error| format!("{}: {error}", path.display());
-    make_private(&links.directory)?;
     let aside = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
-    replace(&aside, &serde_json::to_vec(&creation)?, 0o600).map_err(at)?;
+    write_new(&aside, &serde_json::to_vec(&creation)?).map_err(at)?;
     let made = match client.send(creation.request()?).await {
         Err(refused @ ClientError::Refused { .. }) => {
             fs::remove_file(&aside).map_err(at)?;
@@ -186,8 +204,17 @@ async fn create_secret(
         made => made?.json()?,
     };
     let secret = text(&made, "link").or(text(&made, "secret")).unwrap_or_default();
-    replace(&path, format!("{secret}\n").as_bytes(), 0o600).map_err(at)?;
+    write_new(&path, format!("{secret}\n").as_bytes()).map_err(at)?;
     Ok(fs::remove_file(&aside).map_err(at)?)
+}
+
+/// Writes a file that is this user's alone, whatever was there: a link is not followed, and who could read
+/// a former file can't read this one.
+fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => replace(path, contents, 0o600),
+    }
 }
 
 fn make_private(directory: &Path) -> Result<(), String> {

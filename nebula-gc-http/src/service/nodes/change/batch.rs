@@ -128,6 +128,22 @@ impl Service {
         Ok(entries)
     }
 
+    /// Keeps nodes of a network out, in transactions of at most [`PART`] nodes.
+    pub(in crate::service) async fn keep_out(
+        &self,
+        context: &Context,
+        network: &NetworkRef,
+        (state, reason): (NodeState, StateReason),
+        nodes: &[(NodeId, String)],
+    ) -> Result<Vec<BatchOutcome>, Error> {
+        let command = Arc::new(Command::KeepOut(state, reason.into()));
+        let mut outcomes = Vec::with_capacity(nodes.len());
+        for part in nodes.chunks(PART) {
+            outcomes.extend(self.together(context, network, &command, part).await?);
+        }
+        Ok(outcomes)
+    }
+
     /// The nodes that a filter finds, with their names.
     async fn found(
         &self,
