@@ -171,7 +171,8 @@ const BROKEN: &[(&[Rule], &str)] = &[
     (
         &[Rule::Ledger],
         "UPDATE gc_certificate
-         SET contents = CAST(substr(contents, 1, length(contents) - 1) || x'00' AS BLOB)
+         SET contents = CAST(substr(contents, 1, length(contents) - 1) ||
+             CASE substr(contents, -1) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB)
          WHERE state = 'superseded'",
     ),
     (
