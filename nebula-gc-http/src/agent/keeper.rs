@@ -343,8 +343,11 @@ impl Keeper {
                 );
                 self.plan_judgements(offer);
                 self.report_at = Instant::now();
-                if installing == (Installing::Changed { key: true }) {
-                    self.quiet_until = Instant::now() + SHOWN;
+                // A report that waits already is not put off again, so that one is sent some time.
+                if installing == (Installing::Changed { key: true })
+                    && self.quiet_until <= self.report_at
+                {
+                    self.quiet_until = self.report_at + SHOWN;
                 }
                 Ok(())
             }
