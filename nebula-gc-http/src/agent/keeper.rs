@@ -144,8 +144,8 @@ struct Keeper {
     judge_at: Vec<Instant>,
     renewed: Option<Instant>,
     report_at: Instant,
-    /// Until when no report is sent: it would have a certificate blocked that peers still know.
-    quiet_until: Instant,
+    /// Until when no report is sent of a new key: it would have a certificate blocked that peers still know.
+    quiet_until: Option<Instant>,
     servers_at: Instant,
     knows_itself: bool,
 }
@@ -178,7 +178,7 @@ impl Keeper {
             judge_at: vec![],
             renewed: None,
             report_at: now,
-            quiet_until: now,
+            quiet_until: None,
             servers_at: now,
             knows_itself: false,
         }
@@ -275,6 +275,7 @@ impl Keeper {
         if self.report_is_due() {
             self.node.report(client, now).await?;
             self.report_at = Instant::now() + REPORT;
+            self.quiet_until = None;
         }
         if self.servers_at <= Instant::now() {
             self.servers_at = Instant::now() + SERVERS.min(self.options.poll);
@@ -343,11 +344,9 @@ impl Keeper {
                 );
                 self.plan_judgements(offer);
                 self.report_at = Instant::now();
-                // A report that waits already is not put off again, so that one is sent some time.
-                if installing == (Installing::Changed { key: true })
-                    && self.quiet_until <= self.report_at
-                {
-                    self.quiet_until = self.report_at + SHOWN;
+                if installing == (Installing::Changed { key: true }) {
+                    // A report that waits already is not put off again, so that one is sent some time.
+                    self.quiet_until.get_or_insert(self.report_at + SHOWN);
                 }
                 Ok(())
             }
@@ -410,7 +409,7 @@ impl Keeper {
     }
 
     fn report_is_due(&self) -> bool {
-        self.report_at.max(self.quiet_until) <= Instant::now()
+        self.quiet_until.max(Some(self.report_at)) <= Some(Instant::now())
     }
 
     /// Waits for another bundle, for as long as nothing else is due.
