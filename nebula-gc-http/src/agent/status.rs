@@ -401,9 +401,11 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_no_nodes_is_told_with_what_to_do() {
+    fn what_is_left_of_a_joining_is_told_with_what_to_do_and_other_directories_are_not() {
         let place = tempfile::tempdir().unwrap();
         fs::create_dir(place.path().join("half")).unwrap();
+        fs::write(place.path().join("half").join(KEY), "").unwrap();
+        fs::create_dir(place.path().join("nebula-gc-data")).unwrap();
         fs::create_dir(place.path().join(".joining-1")).unwrap();
         let all = of_all(place.path(), NOW).unwrap();
         assert_eq!(all.len(), 1);
