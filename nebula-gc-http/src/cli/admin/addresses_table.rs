@@ -96,6 +96,6 @@ ADDRESS              USE          UNTIL     FOR
 ";
         assert_eq!(screen(&entries, now, Some(80)), expected);
         let narrow = screen(&entries, now, Some(56));
-        assert!(narrow.contains("released: lap…\n"), "{narrow}");
+        assert!(narrow.contains("released: l…\n"), "{narrow}");
     }
 }
