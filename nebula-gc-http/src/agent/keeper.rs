@@ -1,5 +1,7 @@
 //! Keeps one node as its network wants it, for as long as an agent runs.
 
+mod notes;
+
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,17 +10,16 @@ use nebula_pki::Certificate;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use self::notes::write_state;
 use super::error::AgentError;
 use super::exchange::kept_out;
 use super::local_files;
 use super::node::{Installing, Node, Offer, certificates_of};
 use super::pace::Pace;
 use super::round::configuration_of;
-use super::state::{NebulaState, ProblemKind};
+use super::state::ProblemKind;
 use crate::client::{Backoff, Client, ClientError};
-use crate::process::{
-    ApplyError, Failure, Place, Release, State as ProcessState, Supervisor, Times,
-};
+use crate::process::{ApplyError, Place, Release, State as ProcessState, Supervisor, Times};
 use crate::wire::Desired;
 
 /// How long a poll waits by default: proxies often end connections after a minute.
@@ -488,69 +489,8 @@ impl Keeper {
         self.node.renew_at().is_some_and(|at| at <= self.now())
     }
 
-    fn note_contact(&mut self, client: &Client, now: i64) {
-        let server = client.answered_by();
-        self.node.note_contact(&server, now);
-        if let Err(error) = self.node.forget_former_servers(&server) {
-            self.node.note_error(&error, now);
-        }
-    }
-
-    fn note_apply_error(&mut self, error: &ApplyError) {
-        self.note_failure(matches!(error, ApplyError::Find(_)), &error.to_string());
-    }
-
-    /// Nebula is missing or fails, never both.
-    fn note_failure(&mut self, is_missing: bool, detail: &str) {
-        let (kind, other) = match is_missing {
-            true => (ProblemKind::NebulaMissing, ProblemKind::NebulaFails),
-            false => (ProblemKind::NebulaFails, ProblemKind::NebulaMissing),
-        };
-        let now = self.now();
-        self.node.state.clear(other);
-        self.node.state.note(kind, detail, now);
-    }
-
-    /// Notes how Nebula is.
-    fn note_process(&mut self) {
-        let state = self.process.borrow_and_update().clone();
-        match state {
-            ProcessState::Running(running) => {
-                self.node.state.clear(ProblemKind::NebulaMissing);
-                self.node.state.clear(ProblemKind::NebulaFails);
-                let past = i64::try_from(running.since.elapsed().as_secs()).unwrap_or_default();
-                self.node.state.nebula = Some(NebulaState {
-                    running: true,
-                    release: running.release.to_string(),
-                    pid: Some(running.pid),
-                    device: Some(running.interface),
-                    since: self.now().saturating_sub(past),
-                });
-            }
-            ProcessState::Waiting { failure, .. } => {
-                self.node.state.nebula = None;
-                self.note_failure(matches!(failure, Failure::Find(_)), &failure.to_string());
-            }
-            _ => self.node.state.nebula = None,
-        }
-    }
-
-    fn write_state(&mut self) {
-        let now = self.now();
-        write_state(&mut self.node, now);
-    }
-
     fn now(&self) -> i64 {
         (self.options.clock)()
-    }
-}
-
-/// A full disk must not end the agent.
-fn write_state(node: &mut Node, now: i64) {
-    node.state.written_at = now;
-    if let Err(error) = node.state.write(&node.directory) {
-        let network = &node.membership.network;
-        tracing::warn!(network, %error, "the state can't be written");
     }
 }
 

@@ -212,7 +212,7 @@ impl Awaited {
     fn outcome(self) -> RoundOutcome {
         match self {
             Self::Reload => RoundOutcome::Reload,
-            Self::Restart => RoundOutcome::Restart { reason: "not done yet".to_owned() },
+            Self::Restart => RoundOutcome::Restart { reason: "still to be done".to_owned() },
         }
     }
 }

@@ -3,6 +3,7 @@
 //! [`commands`] lists the commands; their flags and help are generated from the API's OpenAPI document.
 
 mod addresses_table;
+mod answer;
 mod batch;
 mod commands;
 mod declared;
@@ -15,6 +16,7 @@ mod polling;
 mod qr;
 mod remaining;
 mod show;
+mod table;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
@@ -50,6 +52,8 @@ const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 /// The exit code where something of what was asked could not be done.
 const PARTLY: u8 = 3;
+/// The last line after a command that only told what it would do.
+const DRY_RUN_END: &str = "Nothing was changed: this was a dry run.\n";
 
 pub(crate) fn command() -> Command {
     let setting = |name: &'static str, value: &'static str, help: &str| {
@@ -294,7 +298,7 @@ impl Invocation<'_> {
             return Ok(print(&addresses_table::screen(&items, now, width))?);
         }
         if !self.as_json {
-            return Ok(print(&show::table(&items, self.entry.columns))?);
+            return Ok(print(&show::listing(&items, self.entry.columns))?);
         }
         // As one page that has room for all items.
         let whole = Pages::filled(beside, items);

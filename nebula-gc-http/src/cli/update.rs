@@ -124,6 +124,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         _ => None,
     };
     if let Some(command) = command {
+        terminal::print(&format!("running: {}\n", printable(command)))?;
         carry_out(command)?;
         machine::runtime()?.block_on(node.report_taken(now()?))?;
     }

@@ -163,7 +163,8 @@ pub struct Report {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = i64, required = false))]
     pub clock_skew_seconds: Option<i64>,
-    /// Whether its Nebula must be restarted for what it was given. Default: false.
+    /// Whether its Nebula must be restarted for what it was given. Default: false; as all that a node tells
+    /// of itself, it stays as it was where a report has nothing but counters.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "server", schema(required = false))]
     pub restart_needed: bool,

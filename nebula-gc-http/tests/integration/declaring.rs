@@ -71,7 +71,7 @@ async fn what_a_file_says_is_made_once(shell: Shell) {
     let before = export(&shell);
     let planned = shell.says("admin apply office.toml --dry-run");
     assert!(planned.contains("create join token laptops of office: expires-in 2d"), "{planned}");
-    assert!(planned.ends_with("10 steps; nothing was changed\n"), "{planned}");
+    assert!(planned.ends_with("10 steps. Nothing was changed: this was a dry run.\n"), "{planned}");
     assert_eq!(export(&shell), before);
     let refused = shell.fails(1, "admin apply office.toml");
     assert!(refused.contains("--links-dir"), "{refused}");
@@ -147,7 +147,7 @@ async fn what_differs_is_changed_or_refused_before_anything_is_done(shell: Shell
     with_file(&shell, &OFFICE.replace("lifetime = \"7d\"", "lifetime = 864000\nmtu = 1280"));
     let line = "network office: lifetime 7d -> 10d, mtu 1300 -> 1280\n";
     let dry = shell.says("admin apply office.toml --dry-run");
-    assert_eq!(dry, format!("change {line}1 step; nothing was changed\n"));
+    assert_eq!(dry, format!("change {line}1 step. Nothing was changed: this was a dry run.\n"));
     let json = shell.json("apply office.toml --dry-run", &[]);
     assert_eq!(json["steps"][0]["fields"]["mtu"]["after"], 1280, "{json}");
     assert_eq!(shell.says("admin apply office.toml"), format!("changed {line}"));
@@ -223,7 +223,7 @@ async fn what_a_file_lacks_stays_unless_it_is_pruned(shell: Shell) {
     assert_eq!(shell.says("admin apply office.toml"), "nothing to change\n");
     let dry = shell.says("admin apply office.toml --prune --dry-run");
     assert!(dry.contains("revoke join token printers of office\n"), "{dry}");
-    assert!(dry.ends_with("4 steps; nothing was changed\n"), "{dry}");
+    assert!(dry.ends_with("4 steps. Nothing was changed: this was a dry run.\n"), "{dry}");
     assert_eq!(items(&shell, "pools list office").len(), 2);
     let done = shell.says("admin apply office.toml --prune");
     assert_eq!(done.lines().count(), 4, "{done}");

@@ -241,7 +241,7 @@ async fn commands_take_a_filter_in_place_of_a_node(shell: Shell) {
     let lines: Vec<_> = dry.lines().collect();
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["NAME", "OUTCOME", "DETAIL"]);
     assert_eq!(lines[3], "2 nodes: 2 would be suspended, 0 unchanged, 0 refused.");
-    assert_eq!(lines[4], "Nothing was done: this was a dry run.");
+    assert_eq!(lines[4], "Nothing was changed: this was a dry run.");
     assert_eq!(state("bob-1"), "active");
     // Nobody is there to say yes.
     assert!(shell.fails(2, suspend).contains("give --yes"));

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::nodes_table::{cut, left, none, seconds, text, widths};
+use super::answer::seconds;
+use super::nodes_table::{left, none, text};
+use super::table;
 use crate::clock::time;
 
-const GAP: &str = "  ";
 /// To how many characters the last column is cut at most.
 const LEAST: usize = 8;
 
@@ -18,17 +19,15 @@ pub(super) fn screen(entries: &[Value], now: i64, width: Option<usize>) -> Strin
     let head = ["ADDRESS", "USE", "UNTIL", "FOR"].map(str::to_owned).to_vec();
     let mut rows = vec![head];
     rows.extend(entries.iter().map(|entry| row(entry, now)));
-    let widths = widths(&rows);
-    let before: usize = widths.iter().rev().skip(1).map(|width| width + GAP.len()).sum();
-    let room = width.map(|width| width.saturating_sub(before).max(LEAST));
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match room {
-            Some(room) if column + 1 == widths.len() => cut(cell, room),
-            _ => format!("{cell:<width$}"),
-        });
-        cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect::<String>() + &summary(&entries)
+    if let Some(width) = width {
+        let widths = table::widths(&rows);
+        let before: usize = widths.iter().rev().skip(1).map(|width| width + table::GAP.len()).sum();
+        let room = width.saturating_sub(before).max(LEAST);
+        for cell in rows.iter_mut().filter_map(|row| row.last_mut()) {
+            *cell = table::cut(cell, room);
+        }
+    }
+    table::aligned(&rows) + &summary(&entries)
 }
 
 /// By which it is sorted: IPv4 first.

@@ -8,8 +8,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use nebula_gc_http::client::{Request, printable};
 use serde_json::{Map, Value, json};
 
+use super::answer::seconds;
 use super::commands::Entry;
-use super::{Invocation, PARTLY, USAGE, remaining, show};
+use super::{DRY_RUN_END, Invocation, PARTLY, USAGE, remaining, show};
 use crate::terminal::{self, print};
 
 const NODE: &str = "node";
@@ -109,7 +110,7 @@ pub(super) async fn run(invocation: &Invocation<'_>) -> Result<ExitCode, Box<dyn
         }
         let preview = invocation.client.send(request(true)).await?.json()?;
         if !confirms(&question(action, network, &preview)) {
-            terminal::note("nothing was done");
+            terminal::note("nothing was changed");
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -125,7 +126,7 @@ pub(super) async fn run(invocation: &Invocation<'_>) -> Result<ExitCode, Box<dyn
         terminal::print_json(&report)?;
     } else {
         let nodes = report.get("nodes").and_then(Value::as_array).cloned().unwrap_or_default();
-        print(&show::table(&nodes, &["name", "outcome", "detail"]))?;
+        print(&show::listing(&nodes, &["name", "outcome", "detail"]))?;
         let all = changed.saturating_add(unchanged).saturating_add(refused);
         let would = if is_dry_run { "would be " } else { "" };
         let nodes = if all == 1 { "node" } else { "nodes" };
@@ -134,7 +135,7 @@ pub(super) async fn run(invocation: &Invocation<'_>) -> Result<ExitCode, Box<dyn
         );
         print(&format!("{sum}.\n"))?;
         if is_dry_run {
-            print("Nothing was done: this was a dry run.\n")?;
+            print(DRY_RUN_END)?;
         }
     }
     let code = match (changed.saturating_add(unchanged), refused) {
@@ -228,7 +229,7 @@ async fn last_end(
     let mut end = None;
     while let Some(nodes) = pages.next().await? {
         let certificates = nodes.iter().filter_map(|node| node.get("certificates")?.as_array());
-        let ends = certificates.flatten().filter_map(|it| remaining::seconds(it.get("notAfter")?));
+        let ends = certificates.flatten().filter_map(|it| seconds(it.get("notAfter")?));
         end = end.max(ends.max());
     }
     Ok(end)

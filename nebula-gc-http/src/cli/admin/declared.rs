@@ -22,7 +22,7 @@ use serde_json::json;
 use self::carry_out::Links;
 use self::plan::Step;
 use self::server::Server;
-use super::{PARTLY, REFUSED};
+use super::{DRY_RUN_END, PARTLY, REFUSED};
 use crate::arguments::read_text;
 use crate::terminal;
 
@@ -183,8 +183,8 @@ fn show(steps: &[Step], as_json: bool) -> Result<(), Box<dyn Error>> {
     }
     let end = match steps.len() {
         0 => "nothing to change\n".to_owned(),
-        1 => "1 step; nothing was changed\n".to_owned(),
-        many => format!("{many} steps; nothing was changed\n"),
+        1 => format!("1 step. {DRY_RUN_END}"),
+        many => format!("{many} steps. {DRY_RUN_END}"),
     };
     Ok(terminal::print(&end)?)
 }

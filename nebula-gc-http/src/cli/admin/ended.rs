@@ -4,7 +4,8 @@ use nebula_gc_http::client::printable;
 use nebula_gc_http::shell_word;
 use serde_json::Value;
 
-use super::show;
+use super::answer::text_of;
+use super::{DRY_RUN_END, show};
 
 /// What is told of each.
 const COLUMNS: &[&str] = &["network", "name", "outcome", "reason"];
@@ -19,18 +20,18 @@ pub(super) fn screen(ended: &Value) -> (String, bool) {
         [("nodes", "Nodes"), ("joinTokens", "Join tokens"), ("operatorKeys", "Operator keys")]
     {
         let items = items(name);
-        is_whole &= items.iter().all(|item| text_of(item, "outcome") != "kept");
+        is_whole &= items.iter().all(|item| text_of(item, "outcome") != Some("kept"));
         if !items.is_empty() {
-            let table = show::table(&items, COLUMNS);
+            let table = show::listing(&items, COLUMNS);
             text.push_str(&format!("{title}\n{table}"));
         }
     }
     if is("dryRun") {
-        text.push_str("Nothing has changed: this is a dry run.\n");
+        text.push_str(DRY_RUN_END);
         return (text, is_whole);
     }
     for network in items("revisions") {
-        let name = shell_word(text_of(&network, "network"));
+        let name = shell_word(text_of(&network, "network").unwrap_or_default());
         let revision = network.get("revision").and_then(Value::as_i64).unwrap_or_default();
         text.push_str(&format!(
             "Watch:  nebula-gc admin nodes unapplied {} --revision {revision} --wait\n",
@@ -41,8 +42,4 @@ pub(super) fn screen(ended: &Value) -> (String, bool) {
         text.push_str("There may be more: repeat the command.\n");
     }
     (text, is_whole)
-}
-
-fn text_of<'a>(item: &'a Value, name: &str) -> &'a str {
-    item.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -4,8 +4,9 @@ use clap::{Arg, ArgAction, ArgMatches};
 use nebula_gc_http::client::printable;
 use serde_json::Value;
 
+use super::answer::seconds;
 use super::commands::Entry;
-use super::show;
+use super::{show, table};
 use crate::times::{WEEK, day, span};
 
 pub(super) const WIDE: &str = "wide";
@@ -15,7 +16,6 @@ const ROOMY: usize = 104;
 const LEAST_NAME: usize = 8;
 /// Within how many seconds a node was seen now: times are stored once a minute.
 const NOW: i64 = 90;
-const GAP: &str = "  ";
 /// The columns behind `--wide`.
 const ALL: &[&str] = &[
     "id",
@@ -59,8 +59,8 @@ pub(super) fn screen(
     width: Option<usize>,
 ) -> String {
     match matches.try_get_one::<bool>(WIDE).ok().flatten() {
-        Some(true) => show::table(nodes, ALL) + &summary(nodes),
-        _ => table(nodes, now, width) + &summary(nodes),
+        Some(true) => show::listing(nodes, ALL) + &summary(nodes),
+        _ => lines(nodes, now, width) + &summary(nodes),
     }
 }
 
@@ -79,26 +79,20 @@ pub(super) fn width() -> Option<usize> {
     said.or_else(|| of_terminal().map(|size| usize::from(size.ws_col))).filter(|width| *width > 0)
 }
 
-fn table(nodes: &[Value], now: i64, width: Option<usize>) -> String {
+fn lines(nodes: &[Value], now: i64, width: Option<usize>) -> String {
     let is_roomy = width.is_none_or(|width| width >= ROOMY);
     let mut rows = vec![headings(is_roomy)];
     rows.extend(nodes.iter().map(|node| row(node, now, is_roomy)));
-    let mut widths = widths(&rows);
+    let widths = table::widths(&rows);
     if let (Some(width), Some(name)) = (width, widths.first().copied()) {
-        let all: usize = widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1);
+        let all: usize =
+            widths.iter().sum::<usize>() + table::GAP.len() * widths.len().saturating_sub(1);
         let room = name.saturating_sub(all.saturating_sub(width)).max(LEAST_NAME.min(name));
-        if let Some(name) = widths.first_mut() {
-            *name = room;
-        }
         for cell in rows.iter_mut().filter_map(|row| row.first_mut()) {
-            *cell = cut(cell, room);
+            *cell = table::cut(cell, room);
         }
     }
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    table::aligned(&rows)
 }
 
 fn headings(is_roomy: bool) -> Vec<String> {
@@ -200,34 +194,12 @@ fn filled(text: &str) -> String {
     lines + "\n"
 }
 
-pub(super) fn widths(rows: &[Vec<String>]) -> Vec<usize> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    (0..columns).map(width).collect()
-}
-
-/// A text of at most so many characters.
-pub(super) fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
-        return text.to_owned();
-    }
-    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
-}
-
 pub(super) fn text(value: &Value) -> String {
     value.as_str().filter(|text| !text.is_empty()).map_or_else(none, printable)
 }
 
 pub(super) fn none() -> String {
     "-".to_owned()
-}
-
-/// A time of the API.
-pub(super) fn seconds(value: &Value) -> Option<i64> {
-    value.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
 
 #[cfg(test)]
@@ -267,8 +239,8 @@ laptop-2                        10.42.0.3  expired  3 h ago      4 d         2  
 printer-with-a-name-of-30-byte  10.42.0.9  behind   2026-12-29   2 min       12      -       restart
 old-phone                       10.42.0.7  revoked  -            2026-11-17  -       -
 ";
-        assert_eq!(table(&nodes(), TIME, Some(104)), expected);
-        assert_eq!(table(&nodes(), TIME, None), expected);
+        assert_eq!(lines(&nodes(), TIME, Some(104)), expected);
+        assert_eq!(lines(&nodes(), TIME, None), expected);
         let said = summary(&nodes());
         let expected = "4 nodes: 1 active, 1 behind, 1 expired, 1 revoked. L lighthouse, R relay,\n\
                         restart: Nebula needs one.\n";
@@ -284,15 +256,15 @@ laptop-2                        10.42.0.3  expired    3 h ago     4 d
 printer-with-a-name-of-30-byte  10.42.0.9  behind 12  2026-12-29  2 min       restart
 old-phone                       10.42.0.7  revoked    -           2026-11-17
 ";
-        assert_eq!(table(&nodes(), TIME, Some(103)), expected);
-        let narrow = table(&nodes(), TIME, Some(80));
+        assert_eq!(lines(&nodes(), TIME, Some(103)), expected);
+        let narrow = lines(&nodes(), TIME, Some(80));
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
         assert!(narrow.contains("\nprinter-with-a-name-of-3…  10.42.0.9  behind 12"), "{narrow}");
-        let tiny = table(&nodes(), TIME, Some(20));
+        let tiny = lines(&nodes(), TIME, Some(20));
         assert!(tiny.contains("\nprinter…  10.42.0.9"), "{tiny}");
         // Nothing is cut where nothing needs its place.
         let plain: Vec<_> = nodes().into_iter().skip(3).collect();
-        assert!(table(&plain, TIME, Some(80)).contains("old-phone  10.42.0.7  revoked  -"));
+        assert!(lines(&plain, TIME, Some(80)).contains("old-phone  10.42.0.7  revoked  -"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ async fn follow(invocation: &Invocation<'_>, request: Request) -> Result<(), Box
             let lines = items.iter().map(|item| terminal::safe_json(&item.to_string()) + "\n");
             print(&lines.collect::<String>())?;
         } else if !items.is_empty() {
-            print(&show::table(&items, invocation.entry.columns))?;
+            print(&show::listing(&items, invocation.entry.columns))?;
         }
         items = pages.added().await?;
         if items.is_empty() {

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction};
 use nebula_gc_http::client::{Answer, Remaining, Request, printable};
 use serde_json::Value;
 
+use super::answer::seconds;
 use super::commands::Entry;
 use super::{Invocation, fields, polling, show};
 use crate::terminal::{self, print};
@@ -78,6 +79,7 @@ pub(super) fn flags(entry: &Entry) -> Vec<Arg> {
             .value_name("TIME")
             .default_value(PATIENCE)
             .value_parser(patience)
+            .requires(WAIT)
             .help(timeout),
     ]
 }
@@ -184,11 +186,6 @@ fn who(node: &Value, now: i64) -> String {
     }
 }
 
-/// A time of an answer, in seconds since the Unix epoch.
-pub(super) fn seconds(time: &Value) -> Option<i64> {
-    Some(time.as_str()?.parse::<jiff::Timestamp>().ok()?.as_second())
-}
-
 fn unapplied_request(network: &str, revision: i64) -> Request {
     let network = Request::segment(network);
     Request::get(&format!("/networks/{network}/revisions/{revision}/unapplied"))
@@ -228,7 +225,7 @@ pub(super) async fn unapplied(invocation: &Invocation<'_>) -> Result<ExitCode, B
                 node.insert("seen".to_owned(), seen.unwrap_or_default());
             }
         }
-        print(&show::table(&nodes, &["name", "addresses", "applied.revision", "seen"]))?;
+        print(&show::listing(&nodes, &["name", "addresses", "applied.revision", "seen"]))?;
     }
     Ok(code)
 }

@@ -4,29 +4,20 @@ use nebula_gc_http::client::printable;
 use serde_json::{Map, Value};
 
 use super::fields::duration;
+use super::table;
 use crate::clock::time;
 
 /// The end of the names of durations.
 const SECONDS: &str = "Seconds";
 
 /// A list as a table: one line for each, the columns aligned.
-pub(super) fn table(items: &[Value], columns: &[&str]) -> String {
+pub(super) fn listing(items: &[Value], columns: &[&str]) -> String {
     let head = columns.iter().map(|column| heading(column)).collect();
     let mut rows: Vec<Vec<String>> = vec![head];
     rows.extend(
         items.iter().map(|item| columns.iter().map(|column| column_text(item, column)).collect()),
     );
-    let widths: Vec<_> = (0..columns.len())
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-        })
-        .collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    table::aligned(&rows)
 }
 
 /// One thing: a line for each of its fields, those of `first` before the others; below a field that is a
@@ -67,7 +58,7 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
 fn inner_table(items: &[Value]) -> String {
     let first = items.iter().find_map(Value::as_object);
     let columns: Vec<_> = first.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-    table(items, &columns).lines().map(indented).collect()
+    listing(items, &columns).lines().map(indented).collect()
 }
 
 fn indented(line: &str) -> String {
@@ -156,7 +147,7 @@ mod tests {
     fn columns_are_aligned_and_reach_inside() {
         let items =
             [json!({"id": "a", "in": {"side": 1}}), json!({"id": "long", "in": {"side": null}})];
-        assert_eq!(table(&items, &["id", "in.side"]), "ID    SIDE\na     1\nlong  -\n");
+        assert_eq!(listing(&items, &["id", "in.side"]), "ID    SIDE\na     1\nlong  -\n");
     }
 
     #[test]
@@ -188,7 +179,7 @@ mod tests {
             json!({"detail": {"before": 1_800_000_000, "revision": 1_800_000_000}}),
             json!({"detail": "lease 7, ends never, held until 0"}),
         ];
-        let shown = table(&items, &["detail"]);
+        let shown = listing(&items, &["detail"]);
         assert_eq!(
             shown.lines().skip(1).collect::<Vec<_>>(),
             [

@@ -79,7 +79,16 @@ pub fn run(page: &Page) -> Result<(), String> {
     let mut command = Command::new("timeout");
     command.arg(LIMIT);
     if page.needs_machines() {
-        command.args(["unshare", "--net", "--mount"]);
+        // Whatever a page has started ends with its shell: an agent that is killed leaves its Nebula.
+        command.args([
+            "unshare",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ]);
     }
     command
         .args(["bash", "../page.sh"])

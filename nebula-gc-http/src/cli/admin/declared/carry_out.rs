@@ -5,17 +5,19 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nebula_gc_http::client::{Client, ClientError, Request};
+use nebula_gc_http::client::{Client, ClientError, Request, printable};
 use nebula_pki::files::replace;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::super::answer::text_of;
 use super::super::operation::Field;
 use super::plan::{Act, Step};
 use super::section::{JOIN_TOKENS, NETWORKS, OPERATOR_KEYS, POOLS, Section};
 use super::server::Server;
 use super::value;
+use crate::terminal;
 
 /// The end of the name of a file that says that a secret is being made.
 const UNFINISHED: &str = ".unfinished";
@@ -104,7 +106,7 @@ async fn take_back(
     match client.send(creation.request()?).await {
         Ok(made) => {
             let made = made.json()?;
-            revoke(client, section, network, text(&made, "id").unwrap_or_default()).await?;
+            revoke(client, section, network, text_of(&made, "id").unwrap_or_default()).await?;
         }
         // It made nothing then either.
         Err(ClientError::Refused { .. }) => {}
@@ -123,10 +125,6 @@ impl Creation {
         let path = self.section().path(self.network.as_deref());
         Request::post(&path, self.body.clone()).idempotency_key(&self.idempotency_key)
     }
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name)?.as_str()
 }
 
 async fn revoke(
@@ -203,7 +201,11 @@ async fn create_secret(
         }
         made => made?.json()?,
     };
-    let secret = text(&made, "link").or(text(&made, "secret")).unwrap_or_default();
+    // There is no link where the server does not know the URL that devices use.
+    if let Some(warning) = text_of(&made, "warning") {
+        terminal::warn(&format!("{}: {}", step.what(), printable(warning)));
+    }
+    let secret = text_of(&made, "link").or(text_of(&made, "secret")).unwrap_or_default();
     write_new(&path, format!("{secret}\n").as_bytes()).map_err(at)?;
     Ok(fs::remove_file(&aside).map_err(at)?)
 }

@@ -6,6 +6,7 @@ use std::error::Error;
 use nebula_gc_http::client::{Client, ClientError, Request};
 use serde_json::Value;
 
+use super::super::answer::text_of;
 use super::super::operation::Field;
 use super::section::{BLOCKS, IN_NETWORK, NETWORKS, OPERATOR_KEYS, POOLS, Section, TENANTS, TOP};
 use super::value;
@@ -82,7 +83,7 @@ impl Server {
                     section.path(Some(network)).replace(section.name, "nodes")
                 );
                 let node = client.send(Request::get(&path)).await?.json()?;
-                if let (Some(id), Some(name)) = (text(&node, "id"), text(&node, "name")) {
+                if let (Some(id), Some(name)) = (text_of(&node, "id"), text_of(&node, "name")) {
                     self.names.insert(id.to_owned(), name.to_owned());
                 }
             }
@@ -130,10 +131,6 @@ impl Server {
         };
         Some(found?["id"].as_str()?.to_owned())
     }
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name)?.as_str()
 }
 
 /// Whether a credential still is one; other things always are.
