@@ -421,6 +421,9 @@ fn what_is_not_said_rightly_is_told_apart_from_what_is_refused() {
         "admin networks create --name a --prefixes 10.0.0.0/8 --versions 3",
         "admin tenants create --name @missing",
         "admin tenants list --limit 0",
+        "admin networks set office",
+        "admin nodes set office laptop",
+        "admin nodes unapplied office --timeout 3s",
         "admin tenants list --output xml",
         "join",
     ] {

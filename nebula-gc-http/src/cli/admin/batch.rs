@@ -140,7 +140,7 @@ pub(super) async fn run(invocation: &Invocation<'_>) -> Result<ExitCode, Box<dyn
     }
     let code = match (changed.saturating_add(unchanged), refused) {
         (0, 0) => {
-            terminal::note(&format!("no node of {} is meant by this", printable(network)));
+            terminal::note(&format!("no node of {} matches", printable(network)));
             return Ok(ExitCode::FAILURE);
         }
         (0, _) => ExitCode::FAILURE,

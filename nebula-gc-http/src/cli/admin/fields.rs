@@ -88,6 +88,9 @@ pub(super) fn request_for(
             Place::Header => {}
         }
     }
+    if operation.is_patch() && body.is_empty() && query.is_empty() {
+        return Err("nothing to change: give at least one flag; --help lists them".to_owned());
+    }
     let mut request = operation.request(&in_path)?;
     for (name, value) in query {
         request = request.query(&name, value);
