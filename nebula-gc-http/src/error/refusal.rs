@@ -88,6 +88,8 @@ messages! {
         Group { group: String },
         ["this join token does not give that role"]
         Role { field: Field },
+        ["this join token is for the device {device:?}; ask for one for this device"]
+        Device { device: String },
         ["this device came with another credential; ask with the join token that it came with, \
          or with an operator key"]
         OtherCredential,
@@ -100,7 +102,7 @@ impl JoinRefusal {
             Self::Name { .. } => Some(Field::Name),
             Self::Group { .. } => Some(Field::Groups),
             Self::Role { field } => Some(*field),
-            Self::OtherCredential => Some(Field::Device),
+            Self::Device { .. } | Self::OtherCredential => Some(Field::Device),
             Self::Expired | Self::UsedUp | Self::ExpiredOrUsedUp => None,
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
-use crate::{Error, Groups, JoinTokenId, Label, NetworkRef, NodeName, UserName};
+use crate::{DeviceId, Error, Groups, JoinTokenId, Label, NetworkRef, NodeName, UserName};
 
 /// A join token to be made.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct NewJoinToken {
     pub pool: Option<PoolId>,
     /// To whom its nodes belong; the maker's key's name where left out.
     pub user: Option<UserName>,
+    /// The only device id that a node may join under, and the one of who names none.
+    pub device: Option<DeviceId>,
 }
 
 /// When something ends.
@@ -144,6 +146,7 @@ impl Service {
                             Some(user) => user.to_string(),
                             None => work.principal.user(),
                         },
+                        device: request.device.as_ref().map(DeviceId::to_string),
                         created_at: work.now,
                         revoked_at: None,
                     };

@@ -35,6 +35,8 @@ pub struct JoinToken {
     pub pool: Option<PoolId>,
     /// To whom nodes that join with it belong; empty for a token from before there were users.
     pub user: String,
+    /// The only device id that a node may join under, and the one of who names none.
+    pub device: Option<String>,
     /// When it was made, in seconds since the Unix epoch.
     pub created_at: i64,
     /// When it was revoked.
@@ -45,7 +47,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, network, name, uses, used, expires_at, name_pattern, groups, relay, lighthouse, \
-             pool, created_at, revoked_at, user_name FROM gc_join_token ",
+             pool, created_at, revoked_at, user_name, device FROM gc_join_token ",
             $rest
         )
     };
@@ -85,6 +87,7 @@ fn read(row: &Row) -> Result<JoinToken, Error> {
         created_at: columns.integer()?,
         revoked_at: columns.optional_integer()?,
         user: columns.text()?.to_owned(),
+        device: columns.optional_text()?.map(str::to_owned),
     })
 }
 
@@ -96,8 +99,8 @@ pub(crate) fn insert(
     let groups = serde_json::to_string(&token.groups).map_err(super::unwritable)?;
     Ok(tx.queue(
         "INSERT INTO gc_join_token (id, network, name, hash_key, hash, uses, used, expires_at, name_pattern, \
-         groups, relay, lighthouse, pool, created_at, user_name) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         groups, relay, lighthouse, pool, created_at, user_name, device) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         &[
             token.id.as_bytes().into(),
             token.network.as_bytes().into(),
@@ -114,6 +117,7 @@ pub(crate) fn insert(
             token.pool.as_ref().map(|pool| pool.as_bytes()).into(),
             token.created_at.into(),
             (&token.user).into(),
+            token.device.as_deref().into(),
         ],
     )?)
 }

@@ -20,6 +20,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 12, oldest: 6, sql: VERSION_12 },
         Migration { version: 13, oldest: 6, sql: VERSION_13 },
         Migration { version: 14, oldest: 6, sql: VERSION_14 },
+        Migration { version: 15, oldest: 6, sql: VERSION_15 },
     ],
 };
 
@@ -383,4 +384,9 @@ ALTER TABLE gc_node ADD COLUMN renew_before BIGINT;
 /// released; never where it is absent.
 const VERSION_14: &str = "
 ALTER TABLE gc_network ADD COLUMN give_back_seconds BIGINT;
+";
+
+/// `gc_join_token.device`: the only device id under which a node may join.
+const VERSION_15: &str = "
+ALTER TABLE gc_join_token ADD COLUMN device TEXT;
 ";

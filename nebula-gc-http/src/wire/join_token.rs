@@ -40,6 +40,10 @@ pub struct JoinToken {
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(required = true))]
     pub user: String,
+    /// The only device id that a node may join under, and the one of a device that names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub device: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was revoked.
@@ -112,4 +116,9 @@ pub struct NewJoinTokenBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
     pub user: Option<String>,
+    /// The only device id that a node may join under, and the one of a device that names none: 1 to 128
+    /// characters. Default: any.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
+    pub device: Option<String>,
 }

@@ -39,6 +39,7 @@ mod join_page;
 mod joining;
 #[cfg(target_os = "linux")]
 mod keeping;
+mod letting_in;
 mod many;
 mod networks;
 mod node_api;

@@ -47,6 +47,7 @@ impl From<JoinToken> for JoinTokenView {
             lighthouse: token.lighthouse,
             pool: token.pool.map(|pool| pool.to_string()),
             user: token.user,
+            device: token.device,
             created_at: Timestamp(token.created_at),
             revoked_at: token.revoked_at.map(Timestamp),
             secret: None,
@@ -117,6 +118,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
     let groups = read_some("groups", body.groups)?.unwrap_or_default();
     let pool = read_some("pool", body.pool)?.map(|Uuid(id)| PoolId(id));
     let user = read_some("user", body.user)?;
+    let device = read_some("device", body.device)?;
     let expires = match (body.expires_at, body.expires_in_seconds) {
         (None, None) => Expiry::In(LIFETIME),
         (Some(Timestamp(at)), None) => Expiry::At(at),
@@ -136,6 +138,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
         lighthouse: body.lighthouse.unwrap_or(false),
         pool,
         user,
+        device,
     })
 }
 

@@ -49,7 +49,8 @@ impl DeviceEnrollment {
             return Err(Needs::OperatorKeyFor(Field::Lighthouse).into());
         }
         let Some(former) = former else {
-            let join = Join::check(principal, self.name.as_str(), self.asked_groups(), terms.now)?;
+            let about = (self.name.as_str(), Some(&self.device));
+            let join = Join::check(principal, about, self.asked_groups(), terms.now)?;
             let node = Node {
                 device: self.device.clone().into(),
                 lighthouse: match &self.lighthouse {

@@ -7,7 +7,7 @@ use crate::error::JoinRefusal;
 use crate::service::principal::Principal;
 use crate::store::join_token::JoinToken;
 use crate::store::node::{Applied, Generation, Node, NodeState};
-use crate::{Error, NodeId};
+use crate::{DeviceId, Error, NodeId};
 
 /// What whoever lets a new node join decides about it.
 pub(super) struct Join<'a> {
@@ -17,10 +17,11 @@ pub(super) struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    /// Whether a new node of this name may join, with these groups where some are asked for.
+    /// Whether a new node of this name may join, under this device id and with these groups where some
+    /// are asked for.
     pub(super) fn check(
         principal: &'a Principal,
-        name: &str,
+        (name, device): (&str, Option<&DeviceId>),
         groups: Option<&[String]>,
         now: i64,
     ) -> Result<Self, Error> {
@@ -33,9 +34,15 @@ impl<'a> Join<'a> {
             return Err(JoinRefusal::UsedUp.into());
         }
         check_name(token, name)?;
+        check_device(token, device)?;
         let asked = groups.unwrap_or(&token.groups);
         check_groups(token, asked)?;
         Ok(Self { token: Some(token), groups: asked.to_vec(), user: principal.user() })
+    }
+
+    /// The device id of who names none.
+    pub(super) fn preset_device(&self) -> Option<String> {
+        self.token.and_then(|token| token.device.clone())
     }
 
     /// A new node without anything of its own.
@@ -50,7 +57,7 @@ impl<'a> Join<'a> {
         Node {
             id,
             network,
-            device: id.to_string(),
+            device: self.preset_device().unwrap_or_else(|| id.to_string()),
             name: name.to_owned(),
             user: self.user.clone(),
             public_key: public_key.as_bytes().to_vec(),
@@ -86,6 +93,15 @@ pub(super) fn check_name(token: &JoinToken, name: &str) -> Result<(), Error> {
     match &token.name_pattern {
         Some(pattern) if !matches_pattern(pattern, name) => {
             Err(JoinRefusal::Name { pattern: pattern.clone() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_device(token: &JoinToken, device: Option<&DeviceId>) -> Result<(), Error> {
+    match (&token.device, device) {
+        (Some(only), Some(device)) if only != device.as_str() => {
+            Err(JoinRefusal::Device { device: only.clone() }.into())
         }
         _ => Ok(()),
     }

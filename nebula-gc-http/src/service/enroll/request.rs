@@ -64,7 +64,8 @@ impl Enrollment {
             return self.repeat(tx, shared, principal, node, terms);
         }
         let groups = self.groups.as_ref().map(Groups::as_slice);
-        let join = Join::check(principal, self.name.as_str(), groups, terms.now)?;
+        let about = (self.name.as_str(), self.device.as_ref());
+        let join = Join::check(principal, about, groups, terms.now)?;
         let node = self.new_node(shared, &join, terms)?;
         check_endpoints(&terms.network, &node)?;
         check_unique(tx, &node, None)?;
@@ -76,9 +77,9 @@ impl Enrollment {
             });
         }
         let spends = join.token.map(|token| token.id);
-        if let Some(device) = &self.device
-            && node::by_device(tx, network, device.as_str())?.is_some()
-        {
+        // Else it has a new id, which is its own.
+        let is_named = self.device.is_some() || join.preset_device().is_some();
+        if is_named && node::by_device(tx, network, &node.device)?.is_some() {
             return Err(KeyConflict::DeviceEnrolled.into());
         }
         let mut former = Former::default();
@@ -88,7 +89,7 @@ impl Enrollment {
             let shown = shown.ok_or(KeyConflict::FormerTokenUnknown)?;
             former = former.with_token(principal, shown);
         }
-        if self.device.is_some() {
+        if is_named {
             former = former.of_device(tx, principal, &node)?;
         }
         Ok(Decision::joined(node, spends, &former, terms.now))

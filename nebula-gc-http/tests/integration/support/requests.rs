@@ -82,6 +82,7 @@ pub fn join_token(uses: i64, seconds: i64) -> NewJoinToken {
         uses,
         expires: Expiry::In(seconds),
         name_pattern: None,
+        device: None,
         groups: Groups::default(),
         relay: false,
         lighthouse: false,
