@@ -25,8 +25,13 @@ use crate::server::Limits;
 /// The prefix of all environment variables.
 const PREFIX: &str = "NEBULAGC_";
 /// Environment variables of other commands, which are no settings of the server.
-const OTHER_VARIABLES: &[&str] =
-    &["NEBULAGC_CONFIG", "NEBULAGC_KEY_FILE", "NEBULAGC_PIN", "NEBULAGC_SERVER"];
+const OTHER_VARIABLES: &[&str] = &[
+    "NEBULAGC_CONFIG",
+    "NEBULAGC_KEY_FILE",
+    "NEBULAGC_NETWORK",
+    "NEBULAGC_PIN",
+    "NEBULAGC_SERVER",
+];
 
 /// A server's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod declared;
 mod ended;
 mod fields;
 mod names;
+mod network;
 mod nodes_table;
 mod operation;
 mod polling;
@@ -29,7 +30,10 @@ use nebula_gc_http::client::{Answer, Client, Pages, Request};
 use nebula_gc_http::server_list::Pin;
 use serde_json::Value;
 
+pub(crate) use self::commands::Form;
 use self::commands::{COMMANDS, Entry, GROUPS};
+pub(crate) use self::network::form;
+use self::network::{NETWORK, Unnamed};
 use self::operation::Operation;
 use crate::arguments::read_text;
 use crate::plain_http::{ALLOW_PLAIN_HTTP, plain_http};
@@ -55,7 +59,7 @@ const PARTLY: u8 = 3;
 /// The last line after a command that only told what it would do.
 const DRY_RUN_END: &str = "Nothing was changed: this was a dry run.\n";
 
-pub(crate) fn command() -> Command {
+pub(crate) fn command(form: Form) -> Command {
     let setting = |name: &'static str, value: &'static str, help: &str| {
         Arg::new(name)
             .long(name)
@@ -74,7 +78,7 @@ pub(crate) fn command() -> Command {
             .about(*about)
             .subcommand_required(true)
             .arg_required_else_help(true)
-            .subcommands(found.map(|(entry, operation)| leaf(entry, operation)))
+            .subcommands(found.map(|(entry, operation)| leaf(entry, operation, form)))
     };
     Command::new("admin")
         .about("Manage a running server through its API")
@@ -116,7 +120,7 @@ pub(crate) fn command() -> Command {
         .subcommands(declared::commands())
 }
 
-fn leaf(entry: &Entry, operation: &Operation) -> Command {
+fn leaf(entry: &Entry, operation: &Operation, form: Form) -> Command {
     let example = ["nebula-gc admin", entry.group, entry.verb, entry.example].join(" ");
     let alias = (entry.operation == "release_node").then_some("delete");
     let mut leaf = Command::new(entry.verb)
@@ -138,11 +142,16 @@ fn leaf(entry: &Entry, operation: &Operation) -> Command {
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
     leaf = leaf.args(nodes_table::flag(entry));
-    leaf = batch::with_flags(leaf.args(remaining::flags(entry)), entry);
+    leaf = batch::with_flags(leaf.args(remaining::flags(entry)), entry, form);
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
         leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
     }
-    leaf
+    if form != Form::Shown {
+        let path = format!("nebula-gc admin {} {}", entry.group, entry.verb);
+        let usage = self::leaf(entry, operation, Form::Shown).bin_name(path).render_usage();
+        leaf = leaf.override_usage(usage.to_string().trim_start_matches("Usage: ").to_owned());
+    }
+    network::with_flag(leaf, operation, form)
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
@@ -163,14 +172,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let operations = operation::all();
     let operation = operations.iter().find(|it| it.id == entry.operation);
     let operation = operation.ok_or("the API's document lacks this operation")?;
-    let (request, wanted) = match fields::request(operation, in_verb) {
-        Ok(request) => (request, names::wanted(operation, in_verb)),
-        Err(reason) => {
-            terminal::warn(&reason.to_string());
-            return Ok(ExitCode::from(USAGE));
-        }
-    };
-    if let Err(reason) = batch::check(entry, in_verb) {
+    let checked = fields::request(operation, in_verb).map(drop);
+    if let Err(reason) = checked.and_then(|()| batch::check(entry, in_verb)) {
         terminal::warn(&reason);
         return Ok(ExitCode::from(USAGE));
     }
@@ -183,21 +186,25 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         entry,
         operation,
         matches: in_verb,
+        network: None,
         node: None,
         as_json: is_json(in_verb),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let request = match wanted.as_slice() {
-            [] => request,
-            wanted => {
-                let found = names::look_up(wanted, &invocation.client).await?;
-                let request = fields::request_for(operation, in_verb, &found)?;
-                invocation.node = found.get("node").cloned();
-                request
+        let network = match network::meant(operation, in_verb, &invocation.client).await {
+            Err(error) if error.is::<Unnamed>() => {
+                terminal::report_error(&*error);
+                return Ok(ExitCode::from(USAGE));
             }
+            network => network?,
         };
-        invocation.run(request).await
+        let wanted = names::wanted(operation, in_verb, network.as_deref());
+        let mut found = names::look_up(&wanted, &invocation.client).await?;
+        invocation.node = found.get("node").cloned();
+        found.extend(network.clone().map(|network| (NETWORK.to_owned(), network)));
+        invocation.network = network;
+        invocation.run(fields::request_for(operation, in_verb, &found)?).await
     })
 }
 
@@ -211,12 +218,19 @@ struct Invocation<'a> {
     entry: &'a Entry,
     operation: &'a Operation,
     matches: &'a ArgMatches,
+    /// The network that it is about, as it was named.
+    network: Option<String>,
     /// The id of the node that it is about.
     node: Option<String>,
     as_json: bool,
 }
 
 impl Invocation<'_> {
+    /// The network; every command that asks for it is about one.
+    fn network(&self) -> &str {
+        self.network.as_deref().unwrap_or_default()
+    }
+
     async fn run(&self, request: Request) -> Result<ExitCode, Box<dyn Error>> {
         if polling::is_requested(self.matches) {
             return polling::run(self, request).await.map(|()| ExitCode::SUCCESS);

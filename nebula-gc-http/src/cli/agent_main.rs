@@ -29,5 +29,5 @@ fn main() -> ExitCode {
     let command = program::command()
         .about("Keeps the Nebula networks of this machine")
         .subcommands(node_commands::all());
-    program::run(command, node_commands::run)
+    program::run(|| command.try_get_matches(), node_commands::run)
 }

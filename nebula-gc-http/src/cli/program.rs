@@ -23,12 +23,12 @@ pub(crate) fn command() -> Command {
 
 /// Runs the command that is asked for, by its name.
 pub(crate) fn run(
-    command: Command,
+    parse: impl FnOnce() -> Result<ArgMatches, clap::Error>,
     run: impl Fn(&str, &ArgMatches) -> Option<Outcome>,
 ) -> ExitCode {
     // Every command reads keys or tokens.
     forbid_dumps();
-    let matches = match command.try_get_matches() {
+    let matches = match parse() {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };

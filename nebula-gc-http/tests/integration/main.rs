@@ -46,6 +46,7 @@ mod node_api;
 mod nodes;
 mod nodes_api;
 mod one_look;
+mod only_network;
 mod openapi;
 mod operators;
 mod own_node;

@@ -9,7 +9,7 @@ use nebula_gc_http::client::{Request, printable};
 use serde_json::{Map, Value, json};
 
 use super::answer::seconds;
-use super::commands::Entry;
+use super::commands::{Entry, Form};
 use super::{DRY_RUN_END, Invocation, PARTLY, USAGE, remaining, show};
 use crate::terminal::{self, print};
 
@@ -38,7 +38,7 @@ fn action(entry: &Entry) -> Option<(&'static str, &'static str)> {
 }
 
 /// A command with the flags that stand in place of a node.
-pub(super) fn with_flags(command: Command, entry: &Entry) -> Command {
+pub(super) fn with_flags(command: Command, entry: &Entry, form: Form) -> Command {
     if action(entry).is_none() {
         return command;
     }
@@ -54,7 +54,10 @@ pub(super) fn with_flags(command: Command, entry: &Entry) -> Command {
         .mut_arg(NODE, |node| {
             let node = node.required(false).conflicts_with_all([GROUP, NAME_PREFIX]);
             let node = if sets_user { node } else { node.conflicts_with(USER) };
-            node.required_unless_present_any([GROUP, NAME_PREFIX, USER])
+            match form {
+                Form::Counted => node,
+                _ => node.required_unless_present_any([GROUP, NAME_PREFIX, USER]),
+            }
         })
         .arg(text(GROUP, "group", "GROUP", "Instead of a node: all that are in this group"))
         .arg(text(NAME_PREFIX, "name-prefix", "TEXT", "All whose names begin with this"));
@@ -67,6 +70,11 @@ pub(super) fn with_flags(command: Command, entry: &Entry) -> Command {
     command
         .arg(switch(DRY_RUN, "dry-run", "Only tell what would be done to which nodes"))
         .arg(switch(YES, "yes", "Do it without asking"))
+}
+
+/// Whether nodes are meant by what they have in common, unless one is named.
+pub(super) fn has_filter(entry: &Entry, matches: &ArgMatches) -> bool {
+    action(entry).is_some() && filter(matches).next().is_some()
 }
 
 /// Whether many nodes are meant.
@@ -96,7 +104,7 @@ pub(super) fn check(entry: &Entry, matches: &ArgMatches) -> Result<(), String> {
 /// Asks, does it, and tells what came of each and what remains.
 pub(super) async fn run(invocation: &Invocation<'_>) -> Result<ExitCode, Box<dyn Error>> {
     let Some((action, done)) = action(invocation.entry) else { return Ok(ExitCode::from(USAGE)) };
-    let network = text(invocation.matches, "network").unwrap_or_default();
+    let network = invocation.network();
     let is_dry_run = invocation.matches.get_flag(DRY_RUN);
     let body = |dry_run| body(invocation.matches, action, dry_run);
     let request = |dry_run| -> Request {

@@ -13,6 +13,17 @@ pub(super) struct Entry {
     pub(super) example: &'static str,
 }
 
+/// In which form the network of a command is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As the help, completions and the manual show it: before the other positional arguments, or not.
+    Shown,
+    /// Any number of positional arguments, to count them.
+    Counted,
+    /// Not among the positional arguments.
+    Apart,
+}
+
 /// The groups of commands, each with its help text.
 pub(super) const GROUPS: &[(&str, &str)] = &[
     ("tenants", "Owners of networks and operator keys"),
@@ -164,7 +175,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{command, operation};
+    use super::super::{Form, command, operation};
     use super::*;
 
     #[test]
@@ -208,11 +219,13 @@ mod tests {
 
     #[test]
     fn every_example_is_a_command() {
-        command().debug_assert();
+        for form in [Form::Shown, Form::Counted, Form::Apart] {
+            command(form).debug_assert();
+        }
         for entry in COMMANDS {
             let words = ["admin", entry.group, entry.verb].into_iter();
             let words: Vec<_> = words.chain(entry.example.split_whitespace()).collect();
-            let parsed = command().try_get_matches_from(&words);
+            let parsed = command(Form::Counted).try_get_matches_from(&words);
             assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
         }
     }

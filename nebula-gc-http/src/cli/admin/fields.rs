@@ -38,6 +38,16 @@ pub(super) fn arguments(operation: &Operation) -> Vec<Arg> {
     arguments
 }
 
+/// Whether a field of a path is a positional argument.
+pub(super) fn is_positional(field: &Field) -> bool {
+    field.place == Place::Path && !is_optional(field)
+}
+
+/// Of the present revision, unless another is named.
+fn is_optional(field: &Field) -> bool {
+    field.name == REVISION && field.place == Place::Path
+}
+
 /// Whether a field is a flag or a positional argument.
 pub(super) fn is_flag(field: &Field) -> bool {
     match field.place {
@@ -178,13 +188,11 @@ fn argument(field: &Field) -> Arg {
         _ => [field.help.as_str(), &hint].concat().trim_start_matches("; ").to_owned(),
     };
     let mut argument = Arg::new(field.name.clone()).value_name(shown).help(help);
-    // Of the present revision, unless another is named.
-    let is_optional = field.name == REVISION && field.place == Place::Path;
-    argument = argument.required(field.is_required && !is_optional);
+    argument = argument.required(field.is_required && !is_optional(field));
     if let Some((outer, _)) = field.name.split_once('.') {
         argument = argument.conflicts_with(outer.to_owned());
     }
-    if field.place != Place::Path || is_optional {
+    if !is_positional(field) {
         argument = argument.long(name);
     }
     match &field.kind {

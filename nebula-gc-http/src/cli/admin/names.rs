@@ -71,9 +71,12 @@ pub(super) struct Wanted {
 }
 
 /// What a command names.
-pub(super) fn wanted(operation: &Operation, matches: &ArgMatches) -> Vec<Wanted> {
+pub(super) fn wanted(
+    operation: &Operation,
+    matches: &ArgMatches,
+    network: Option<&str>,
+) -> Vec<Wanted> {
     let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
-    let network = text("network");
     let of_field = |field: &Field| {
         let given = text(&field.name)?;
         let (named, text) = match named(field) {
@@ -84,7 +87,7 @@ pub(super) fn wanted(operation: &Operation, matches: &ArgMatches) -> Vec<Wanted>
             }
             None => return None,
         };
-        let network = network.clone().filter(|_| named.is_in_network);
+        let network = network.filter(|_| named.is_in_network).map(str::to_owned);
         (network.is_some() == named.is_in_network).then(|| Wanted {
             field: field.name.clone(),
             named,

@@ -193,7 +193,7 @@ fn unapplied_request(network: &str, revision: i64) -> Request {
 
 /// `nodes unapplied`: who has not applied a revision, the present one unless another is given.
 pub(super) async fn unapplied(invocation: &Invocation<'_>) -> Result<ExitCode, Box<dyn Error>> {
-    let network = text(invocation, "network").unwrap_or_default();
+    let network = invocation.network();
     let revision = match text(invocation, REVISION) {
         Some(given) => given.parse().map_err(|_| "--revision: must be a whole number")?,
         None => {
@@ -245,7 +245,7 @@ pub(super) async fn tell(
     let (Some(remaining), true) = (Remaining::of(answer), is_change(invocation.entry)) else {
         return Ok(None);
     };
-    let network = text(invocation, "network").unwrap_or_default();
+    let network = invocation.network();
     // A network that was renamed has the name that it is answered with.
     let network = match invocation.entry.operation {
         "change_network" => body["name"].as_str().unwrap_or(network),
