@@ -40,6 +40,7 @@ words! {
     Certificate = "certificate",
     Certificates = "certificates",
     Device = "device",
+    EphemeralSeconds = "ephemeralSeconds",
     ExpiresAt = "expiresAt",
     ExpiresInSeconds = "expiresInSeconds",
     Filter = "filter",

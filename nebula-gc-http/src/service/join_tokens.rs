@@ -9,6 +9,7 @@ use super::audit::Entry;
 use super::context::Context;
 use super::core::Service;
 use super::exclusive::{Created, Repeat, Work};
+use super::networks::settings::within;
 use super::principal::Action;
 use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
@@ -39,6 +40,9 @@ pub struct NewJoinToken {
     pub user: Option<UserName>,
     /// The only device id that a node may join under, and the one of who names none.
     pub device: Option<DeviceId>,
+    /// After how long a silence its nodes are released, in seconds: 15 minutes to 10 years. Never where it
+    /// is left out.
+    pub ephemeral_seconds: Option<i64>,
 }
 
 /// When something ends.
@@ -52,6 +56,9 @@ pub enum Expiry {
 
 /// No join token lives longer, in seconds: a year.
 const LONGEST: i64 = 365 * 86_400;
+/// The shortest silence after which a node may be released, in seconds: longer than servers may be away
+/// without that being an interruption, and than nodes wait to ask again.
+const LEAST_EPHEMERAL: i64 = 900;
 /// No join token lets more nodes join.
 const MOST_USES: i64 = 1_000_000;
 
@@ -111,6 +118,9 @@ impl Service {
         if !(1..=MOST_USES).contains(&request.uses) {
             return Err(Fault::OutOfRange { least: 1, most: MOST_USES }.of(Field::Uses));
         }
+        if let Some(seconds) = request.ephemeral_seconds {
+            within(Field::EphemeralSeconds, seconds, LEAST_EPHEMERAL)?;
+        }
         self.exclusive(context, move |work| {
             let network = work.network(Action::ManageJoinTokens, &network)?;
             work.once(
@@ -147,6 +157,7 @@ impl Service {
                             None => work.principal.user(),
                         },
                         device: request.device.as_ref().map(DeviceId::to_string),
+                        ephemeral_seconds: request.ephemeral_seconds,
                         created_at: work.now,
                         revoked_at: None,
                     };

@@ -45,6 +45,8 @@ pub struct Upkeep {
     pub silent: u64,
     /// Nodes that never report, and were released because their last certificate had ended.
     pub given_back: u64,
+    /// Ephemeral nodes that were released because they were silent.
+    pub ephemeral: u64,
     /// Released nodes whose quarantines end earlier, because everyone has applied that their
     /// certificates are blocked.
     pub shortened: u64,

@@ -75,6 +75,15 @@ pub(crate) fn last_end(tx: &mut dyn Transaction, node: NodeId) -> Result<Option<
     Ok(rows.first().map(|row| row.columns().optional_integer()).transpose()?.flatten())
 }
 
+/// When a node's latest certificate was asked for, if it ever had one.
+pub(crate) fn last_issued(tx: &mut dyn Transaction, node: NodeId) -> Result<Option<i64>, Error> {
+    let rows = tx.query(
+        "SELECT max(created_at) FROM gc_certificate WHERE node = $1",
+        &[node.as_bytes().into()],
+    )?;
+    Ok(rows.first().map(|row| row.columns().optional_integer()).transpose()?.flatten())
+}
+
 /// Whether a node ever had a certificate.
 pub(crate) fn any(tx: &mut dyn Transaction, node: NodeId) -> Result<bool, Error> {
     let rows = tx.query(

@@ -37,6 +37,8 @@ pub struct JoinToken {
     pub user: String,
     /// The only device id that a node may join under, and the one of who names none.
     pub device: Option<String>,
+    /// After how long a silence nodes that join with it are released, in seconds; never where it is absent.
+    pub ephemeral_seconds: Option<i64>,
     /// When it was made, in seconds since the Unix epoch.
     pub created_at: i64,
     /// When it was revoked.
@@ -47,7 +49,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, network, name, uses, used, expires_at, name_pattern, groups, relay, lighthouse, \
-             pool, created_at, revoked_at, user_name, device FROM gc_join_token ",
+             pool, created_at, revoked_at, user_name, device, ephemeral_seconds \
+             FROM gc_join_token ",
             $rest
         )
     };
@@ -88,6 +91,7 @@ fn read(row: &Row) -> Result<JoinToken, Error> {
         revoked_at: columns.optional_integer()?,
         user: columns.text()?.to_owned(),
         device: columns.optional_text()?.map(str::to_owned),
+        ephemeral_seconds: columns.optional_integer()?,
     })
 }
 
@@ -99,8 +103,8 @@ pub(crate) fn insert(
     let groups = serde_json::to_string(&token.groups).map_err(super::unwritable)?;
     Ok(tx.queue(
         "INSERT INTO gc_join_token (id, network, name, hash_key, hash, uses, used, expires_at, name_pattern, \
-         groups, relay, lighthouse, pool, created_at, user_name, device) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         groups, relay, lighthouse, pool, created_at, user_name, device, ephemeral_seconds) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         &[
             token.id.as_bytes().into(),
             token.network.as_bytes().into(),
@@ -118,6 +122,7 @@ pub(crate) fn insert(
             token.created_at.into(),
             (&token.user).into(),
             token.device.as_deref().into(),
+            token.ephemeral_seconds.into(),
         ],
     )?)
 }

@@ -67,6 +67,8 @@ pub(crate) struct Node {
     /// Certificates that begin before this time are due, in seconds since the Unix epoch: an operator
     /// asked for others.
     pub(crate) renew_before: Option<i64>,
+    /// After how long a silence it is released, in seconds, as the join token said that it came with.
+    pub(crate) ephemeral_seconds: Option<i64>,
     /// Counts changes of the node as a resource.
     pub(crate) changes: i64,
     pub(crate) created_at: i64,
@@ -94,7 +96,7 @@ macro_rules! select {
             "SELECT id, network, device, name, public_key, state, state_reason, groups, lighthouse, relay, \
              mtu, pool, token_key, token_hash, join_token, generation, applied_revision, \
              applied_generation, reported_at, changes, created_at, seen_at, key_until, user_name, \
-             renew_before FROM gc_node ",
+             renew_before, ephemeral_seconds FROM gc_node ",
             $rest
         )
     };
@@ -106,7 +108,7 @@ mod list;
 #[cfg(feature = "server")]
 pub(crate) use self::list::names;
 pub(crate) use self::list::{
-    Listed, applied_by_all, count_reporting, count_unapplied, ended, list, silent,
+    Listed, applied_by_all, count_reporting, count_unapplied, ended, list, overdue, silent,
 };
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{
@@ -155,6 +157,7 @@ fn read(row: &Row) -> Result<Node, Error> {
         key_until: columns.optional_integer()?,
         user: columns.text()?.to_owned(),
         renew_before: columns.optional_integer()?,
+        ephemeral_seconds: columns.optional_integer()?,
     })
 }
 

@@ -21,6 +21,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 13, oldest: 6, sql: VERSION_13 },
         Migration { version: 14, oldest: 6, sql: VERSION_14 },
         Migration { version: 15, oldest: 6, sql: VERSION_15 },
+        Migration { version: 16, oldest: 6, sql: VERSION_16 },
     ],
 };
 
@@ -389,4 +390,12 @@ ALTER TABLE gc_network ADD COLUMN give_back_seconds BIGINT;
 /// `gc_join_token.device`: the only device id under which a node may join.
 const VERSION_15: &str = "
 ALTER TABLE gc_join_token ADD COLUMN device TEXT;
+";
+
+/// `ephemeral_seconds`: after how long a silence a node that came with the join token is released; never
+/// where it is absent.
+const VERSION_16: &str = "
+ALTER TABLE gc_join_token ADD COLUMN ephemeral_seconds BIGINT;
+ALTER TABLE gc_node ADD COLUMN ephemeral_seconds BIGINT;
+CREATE INDEX gc_node_ephemeral ON gc_node (network, id) WHERE ephemeral_seconds IS NOT NULL AND state = 'active';
 ";

@@ -44,6 +44,10 @@ pub struct JoinToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub device: Option<String>,
+    /// After how long a silence nodes that join with it are released; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub ephemeral_seconds: Option<i64>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was revoked.
@@ -121,4 +125,9 @@ pub struct NewJoinTokenBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
     pub device: Option<String>,
+    /// Nodes that join with it are released when they have been silent for so long: 15 minutes to 10 years.
+    /// Default: never.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = i64, required = false, minimum = 900, maximum = 315_360_000))]
+    pub ephemeral_seconds: Option<i64>,
 }

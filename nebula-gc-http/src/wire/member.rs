@@ -62,6 +62,11 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub join_token: Option<String>,
+    /// It is released when it has been silent for so long, because the join token that it came with says
+    /// so; absent: never for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub ephemeral_seconds: Option<i64>,
     /// The certificates it has now, the older version first.
     pub certificates: Vec<Certificate>,
     /// The end of its last certificate, also after that; absent while it is kept out, and where it never

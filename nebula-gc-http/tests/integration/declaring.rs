@@ -43,6 +43,7 @@ expires-in = "2d"
 
 [networks.office.join-tokens.printers]
 pool = "printers"
+ephemeral = "12h"
 
 [operator-keys.monitoring]
 role = "viewer"
@@ -90,6 +91,7 @@ async fn what_a_file_says_is_made_once(shell: Shell) {
     assert_eq!((&network["tenant"], &network["holdAlone"]), (&tenant["id"], &true.into()));
     let token = shell.json("join-tokens show office printers", &[]);
     assert_eq!(token["pool"], shell.json("blocks show office printers", &[])["id"]);
+    assert_eq!(token["ephemeralSeconds"], 43_200);
     let keys = shell.json("operator-keys show monitoring", &[]);
     assert_eq!(keys["scope"]["network"], network["id"]);
 

@@ -7,7 +7,8 @@ use crate::support::fleet::{self, Fleet, Member, demo, enrollment, groups};
 use crate::support::requests::{join_token, registration};
 use nebula_gc_http::server::{keep_up, serve};
 use nebula_gc_http::{
-    CertificateState, Change, Context, Enrollment, Error, NodeChange, NodeState, Upkeep,
+    CertificateState, Change, Context, Enrollment, Error, NewJoinToken, NodeChange, NodeState,
+    Upkeep,
 };
 
 use tokio::net::TcpListener;
@@ -34,6 +35,7 @@ on_both_engines! {
     what_is_due_once_in_a_while_is_due_again_when_time_goes_back
     silent_nodes_are_released
     who_never_reports_gives_back_some_time_after_its_last_certificate
+    who_came_with_an_ephemeral_token_is_released_when_it_is_silent
     who_could_not_be_heard_was_not_silent
     who_is_let_in_again_was_not_silent
     unsound_certificates_are_told_once
@@ -449,6 +451,72 @@ async fn who_never_reports_gives_back_some_time_after_its_last_certificate(fleet
     stay_up(&fleet, 3 * HOUR + 600).await;
     assert_eq!(end_of(device).await.1, NodeState::Released);
     assert_eq!(end_of(talks.id).await.1, NodeState::Active);
+    fleet.verify();
+}
+
+async fn who_came_with_an_ephemeral_token_is_released_when_it_is_silent(fleet: Fleet) {
+    let token = |seconds| NewJoinToken { ephemeral_seconds: Some(seconds), ..join_token(5, DAY) };
+    let made = async |token| {
+        let made = fleet.service.create_join_token(Context::local(), demo(), token, None).await;
+        made.map(|made| Context::bearer(made.secret.unwrap()))
+    };
+    for out_of_range in [899, 10 * 365 * DAY + 1] {
+        let refused = made(token(out_of_range)).await.unwrap_err().to_string();
+        assert!(refused.contains("ephemeralSeconds: must be from 900 to 315360000"), "{refused}");
+    }
+    let short = made(token(HOUR)).await.unwrap();
+    let long = made(token(3 * HOUR)).await.unwrap();
+    let joined = async |name, by: &Context| {
+        let request = enrollment(name);
+        let request = Enrollment { groups: None, ..request };
+        let enrolled = fleet.service.enroll(by.clone(), request.clone()).await.unwrap();
+        Member { id: enrolled.node, request, enrolled }
+    };
+    let [never, asks, suspended] =
+        [joined("never", &short).await, joined("asks", &short).await, joined("out", &short).await];
+    let (later, stays) = (joined("later", &long).await, fleet.enroll("stays").await);
+    let device = registration("device", &fleet::new_key());
+    let device = fleet.service.enroll_device(short.clone(), device).await.unwrap().node;
+    fleet.suspend(&suspended, "away").await.unwrap();
+    assert_eq!(fleet.node(&never).await.ephemeral_seconds, Some(HOUR));
+    assert_eq!(fleet.node(&stays).await.ephemeral_seconds, None);
+    // No server was there for most of this: that does not count.
+    fleet.upkeep().await;
+    fleet.pass(2 * HOUR);
+    assert_eq!(fleet.upkeep().await.ephemeral, 0);
+    ask(&fleet, "asks", asks.caller()).await;
+    let mut released = 0;
+    for _ in 0..6 {
+        assert_eq!(released, 0);
+        fleet.pass(600);
+        released += fleet.upkeep().await.ephemeral;
+    }
+    assert_eq!(released, 2, "an hour after it was there again");
+    let revision = fleet.revision().await;
+    let gone = fleet.node(&never).await;
+    let silent = (NodeState::Released, Some("ephemeral"));
+    assert_eq!((gone.state, gone.state_reason.as_deref()), silent);
+    let state =
+        async |node| fleet.service.node(Context::local(), demo(), node).await.unwrap().state;
+    assert_eq!(state(device).await, NodeState::Released, "it never asks");
+    for member in [&asks, &later, &stays] {
+        assert_eq!(fleet.node(member).await.state, NodeState::Active);
+    }
+    assert_eq!(fleet.node(&suspended).await.state, NodeState::Suspended);
+    assert_eq!(fleet.upkeep().await.ephemeral, 0, "it is done");
+    assert_eq!(fleet.revision().await, revision);
+    // Its address is in quarantine as others', and who is let in again was not silent.
+    assert_eq!(fleet.number("SELECT count(*) FROM alloc_lease WHERE state = 2"), 2);
+    fleet.reinstate(&suspended).await.unwrap();
+    stay_up(&fleet, 600).await;
+    assert_eq!(fleet.node(&asks).await.state, NodeState::Released);
+    assert_eq!(fleet.node(&suspended).await.state, NodeState::Active);
+    stay_up(&fleet, 2 * HOUR).await;
+    assert_eq!(fleet.node(&later).await.state, NodeState::Released);
+    assert_eq!(fleet.node(&stays).await.state, NodeState::Active);
+    let told = "SELECT count(*) FROM alloc_event WHERE kind = 'node.released' \
+                AND actor = 'upkeep' AND detail LIKE '%ephemeral%'";
+    assert_eq!(fleet.number(told), 5);
     fleet.verify();
 }
 

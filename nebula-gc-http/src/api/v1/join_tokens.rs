@@ -48,6 +48,7 @@ impl From<JoinToken> for JoinTokenView {
             pool: token.pool.map(|pool| pool.to_string()),
             user: token.user,
             device: token.device,
+            ephemeral_seconds: token.ephemeral_seconds,
             created_at: Timestamp(token.created_at),
             revoked_at: token.revoked_at.map(Timestamp),
             secret: None,
@@ -139,6 +140,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
         pool,
         user,
         device,
+        ephemeral_seconds: body.ephemeral_seconds,
     })
 }
 

@@ -72,6 +72,7 @@ impl<'a> Join<'a> {
             join_token: self.token.map(|token| token.id),
             key_until: None,
             renew_before: None,
+            ephemeral_seconds: self.token.and_then(|token| token.ephemeral_seconds),
             generation: Generation::FIRST,
             applied: Applied::default(),
             seen_at: None,

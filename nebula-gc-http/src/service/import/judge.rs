@@ -363,6 +363,7 @@ fn new_node(
         join_token: None,
         key_until: None,
         renew_before: None,
+        ephemeral_seconds: None,
         generation: Generation::FIRST,
         applied: Applied::default(),
         seen_at: None,

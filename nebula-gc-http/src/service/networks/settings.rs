@@ -135,7 +135,8 @@ pub(in crate::service) fn check_mtu(mtu: u32, has_ipv6: bool) -> Result<(), Erro
     Ok(())
 }
 
-fn within(field: Field, seconds: i64, least: i64) -> Result<(), Error> {
+/// Refuses a time that is shorter than this many seconds, or longer than ten years.
+pub(in crate::service) fn within(field: Field, seconds: i64, least: i64) -> Result<(), Error> {
     if (least..=TEN_YEARS).contains(&seconds) {
         return Ok(());
     }

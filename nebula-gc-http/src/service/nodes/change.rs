@@ -175,6 +175,19 @@ impl Service {
         Ok(released.state == NodeState::Released)
     }
 
+    /// Releases an ephemeral node that was not heard of for its time of silence, where there was somebody to
+    /// hear it since then.
+    pub(in crate::service) async fn end_ephemeral(
+        &self,
+        node: NodeId,
+        up_since: i64,
+    ) -> Result<bool, Error> {
+        let about = (None::<NetworkRef>, node);
+        let command = Command::EndEphemeral { up_since };
+        let released = self.operate(Context::local(), about, Expected::Anything, command).await?;
+        Ok(released.state == NodeState::Released)
+    }
+
     async fn operate(
         &self,
         context: Context,

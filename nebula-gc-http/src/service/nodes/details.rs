@@ -51,6 +51,8 @@ pub struct NodeDetails {
     pub is_native: bool,
     /// The join token it came with.
     pub join_token: Option<JoinTokenId>,
+    /// After how long a silence it is released, in seconds, because its join token says so.
+    pub ephemeral_seconds: Option<i64>,
     /// Its addresses, IPv4 first; none once it is released.
     pub addresses: Vec<IpAddr>,
     /// Its current certificates, the older version first; none where they expired, and while it is
@@ -179,6 +181,7 @@ impl NodeDetails {
             mtu: node.mtu,
             is_native,
             join_token: node.join_token,
+            ephemeral_seconds: node.ephemeral_seconds,
             addresses,
             certificates,
             generation: node.generation.0,

@@ -95,6 +95,7 @@ impl Service {
         }
         self.release_those_silent(&due, done).await?;
         self.give_back_ended(&due, done).await?;
+        self.end_ephemeral_nodes(due.network.id, done).await?;
         self.shorten_quarantines(&due, done).await?;
         if checks {
             self.check_certificates(due.network, done).await?;
@@ -155,6 +156,31 @@ impl Service {
             done.given_back += u64::from(self.give_back(node, since).await?);
         }
         Ok(())
+    }
+
+    /// Releases nodes that were silent for as long as the join token said that they came with.
+    async fn end_ephemeral_nodes(&self, network: NetworkId, done: &mut Upkeep) -> Result<(), Stop> {
+        let mut last = NodeId::from([0; 16]);
+        loop {
+            let page = self
+                .read(move |tx, shared| {
+                    let now = shared.now();
+                    let Some(up) = duty::since(tx, NAME)? else { return Ok(vec![]) };
+                    let times = (now, now.saturating_sub(up));
+                    node::overdue(tx, network, last, times, i64::from(STEP))
+                })
+                .await?;
+            for &node in &page {
+                let Some(up) = self.chore(|tx, _, _| duty::since(tx, NAME)).await? else {
+                    continue;
+                };
+                done.ephemeral += u64::from(self.end_ephemeral(node, up).await?);
+            }
+            match page.last() {
+                Some(end) if page.len() >= usize::from(STEP) => last = *end,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// When so many seconds began, where some instance was there all the while: who could not be heard

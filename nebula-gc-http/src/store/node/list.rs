@@ -7,7 +7,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Param, Transaction};
 
 use super::{Node, NodeState, read};
-use crate::store::{one_id, one_integer};
+use crate::store::{ids, one_id, one_integer};
 use crate::{CaId, Error, NodeId};
 
 /// Which nodes of a network to list. Released nodes are only listed by their state.
@@ -257,4 +257,30 @@ pub(crate) fn ended(
         &[network.as_bytes().into(), since.into(), limit.into()],
     )?;
     rows.iter().map(read).collect()
+}
+
+/// Ephemeral nodes after this id that were not heard of for their time of silence, where that is not longer
+/// than `heard_for` seconds, as long as there was somebody to hear them.
+pub(crate) fn overdue(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    after: NodeId,
+    (now, heard_for): (i64, i64),
+    limit: i64,
+) -> Result<Vec<NodeId>, Error> {
+    let rows = tx.query(
+        "SELECT id FROM gc_node WHERE network = $1 AND id > $2 AND state = 'active' \
+         AND ephemeral_seconds IS NOT NULL AND ephemeral_seconds <= $3 \
+         AND coalesce(seen_at, (SELECT max(created_at) FROM gc_certificate \
+         WHERE gc_certificate.node = gc_node.id), created_at) < $4 - ephemeral_seconds \
+         ORDER BY id LIMIT $5",
+        &[
+            network.as_bytes().into(),
+            after.as_bytes().into(),
+            heard_for.into(),
+            now.into(),
+            limit.into(),
+        ],
+    )?;
+    ids(&rows)
 }

@@ -16,8 +16,9 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
     let lighthouse = node.lighthouse.as_ref().map(Endpoints::to_string);
     Ok(tx.queue(
         "INSERT INTO gc_node (id, network, device, name, public_key, state, groups, lighthouse, relay, mtu, \
-         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until, name_key, user_name) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+         pool, token_key, token_hash, join_token, generation, changes, created_at, seen_at, key_until, name_key, user_name, \
+         ephemeral_seconds) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
         &[
             node.id.as_bytes().into(),
             node.network.as_bytes().into(),
@@ -40,6 +41,7 @@ pub(crate) fn insert(tx: &mut dyn Transaction, node: &Node) -> Result<(), Error>
             node.key_until.into(),
             key_beside(&node.name).as_deref().into(),
             (&node.user).into(),
+            node.ephemeral_seconds.into(),
         ],
     )?)
 }

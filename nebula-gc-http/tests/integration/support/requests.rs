@@ -88,6 +88,7 @@ pub fn join_token(uses: i64, seconds: i64) -> NewJoinToken {
         lighthouse: false,
         pool: None,
         user: None,
+        ephemeral_seconds: None,
     }
 }
 

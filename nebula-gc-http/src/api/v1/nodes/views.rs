@@ -30,6 +30,7 @@ impl From<NodeDetails> for NodeView {
             mtu: node.mtu,
             native: node.is_native,
             join_token: node.join_token.map(|token| token.to_string()),
+            ephemeral_seconds: node.ephemeral_seconds,
             certificates: node.certificates.into_iter().map(CertificateView::from).collect(),
             certificate_end: node.certificate_end.map(Timestamp),
             renew_at: node.renew_at.map(Timestamp),

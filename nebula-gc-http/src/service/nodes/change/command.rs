@@ -32,6 +32,11 @@ pub(super) enum Command {
     GiveBack {
         ended_since: i64,
     },
+    /// Releases an ephemeral node that was not heard of for its time of silence, where there was somebody
+    /// to hear it since this time, in seconds since the Unix epoch.
+    EndEphemeral {
+        up_since: i64,
+    },
     Rotate(Bearer),
     /// Its certificates are due now.
     MakeDue,
@@ -81,7 +86,9 @@ impl Command {
 
     pub(super) fn action(&self) -> Action {
         match self {
-            Self::Release { .. } | Self::GiveBack { .. } => Action::Release,
+            Self::Release { .. } | Self::GiveBack { .. } | Self::EndEphemeral { .. } => {
+                Action::Release
+            }
             _ => Action::ChangeNode,
         }
     }
@@ -89,9 +96,9 @@ impl Command {
     /// Whose it is, as the audit log names it.
     pub(super) fn actor(&self, principal: &Principal) -> String {
         match self {
-            Self::Release { silent_since: Some(_) } | Self::GiveBack { .. } => {
-                upkeep::NAME.to_owned()
-            }
+            Self::Release { silent_since: Some(_) }
+            | Self::GiveBack { .. }
+            | Self::EndEphemeral { .. } => upkeep::NAME.to_owned(),
             _ => principal.actor(),
         }
     }
@@ -109,8 +116,12 @@ impl Command {
         let (_, former) = about;
         let refuse = |conflict: Conflict| Err(conflict.into());
         match (self, former.state) {
-            (Self::Release { .. } | Self::GiveBack { .. }, S::Released) => Ok(Decision::Unchanged),
+            (
+                Self::Release { .. } | Self::GiveBack { .. } | Self::EndEphemeral { .. },
+                S::Released,
+            ) => Ok(Decision::Unchanged),
             (Self::GiveBack { ended_since }, _) => give_back(tx, former, *ended_since),
+            (Self::EndEphemeral { up_since }, _) => end_ephemeral(tx, former, *up_since, now),
             (_, S::Released) => refuse(Conflict::NodeGone),
             (Self::Release { silent_since: Some(since) }, _)
                 if former.state != S::Active
@@ -179,6 +190,25 @@ fn give_back(tx: &mut dyn Transaction, former: &Node, ended_since: i64) -> Resul
     let end = certificate::last_end(tx, former.id)?.unwrap_or(former.created_at);
     Ok(match former.state == NodeState::Active && !reports && !asked && end < ended_since {
         true => Decision::Unissued(Unissued::Release { reason: Some("certificate_ended") }),
+        false => Decision::Unchanged,
+    })
+}
+
+/// It may have asked, or got another certificate, since it was looked for.
+fn end_ephemeral(
+    tx: &mut dyn Transaction,
+    former: &Node,
+    up_since: i64,
+    now: i64,
+) -> Result<Decision, Error> {
+    let Some(seconds) = former.ephemeral_seconds else { return Ok(Decision::Unchanged) };
+    let heard = match former.seen_at {
+        Some(seen) => seen,
+        None => certificate::last_issued(tx, former.id)?.unwrap_or(former.created_at),
+    };
+    let since = now.saturating_sub(seconds);
+    Ok(match former.state == NodeState::Active && up_since <= since && heard < since {
+        true => Decision::Unissued(Unissued::Release { reason: Some("ephemeral") }),
         false => Decision::Unchanged,
     })
 }
