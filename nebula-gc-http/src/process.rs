@@ -32,6 +32,7 @@ mod release;
 mod state;
 #[cfg(target_os = "linux")]
 mod supervisor;
+mod tunnels;
 
 pub use self::{
     binary::{FindError, Nebula, TestError},

@@ -86,6 +86,7 @@ async fn two_commands_bring_an_empty_machine_into_three_networks() {
     assert_eq!(before[1].0, after[1].0, "a group is taken over by a reload");
     assert_ne!(before[1].1, after[1].1);
     assert!(laptop.reaches(&gate.address("office")));
+    until("its tunnel is counted", SOON, || laptop.status_of("office")["tunnels"] == 1);
 
     // And one is left.
     let pid = laptop.pid("lab").expect("it runs");

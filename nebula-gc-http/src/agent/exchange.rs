@@ -207,12 +207,12 @@ fn report(state: &State, applied: &Applied, now: i64) -> Report {
         platform: Some(format!("{system}/{machine}")),
         overridden: state.overridden.iter().take(64).map(|key| cut(key, 128)).collect(),
         uptime_seconds: up,
+        tunnels: running.and_then(|nebula| nebula.tunnels),
         bytes_in: passed.map(|passed| passed.bytes_in),
         bytes_out: passed.map(|passed| passed.bytes_out),
         clock_skew_seconds: state.clock_skew,
         restart_needed: state.awaited == Some(Awaited::Restart),
         problem: gravest.map(|problem| cut(&problem.detail, 512)),
-        ..Report::default()
     }
 }
 

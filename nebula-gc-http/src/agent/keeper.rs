@@ -274,6 +274,7 @@ impl Keeper {
         }
         self.judge().await?;
         if self.report_is_due() {
+            self.note_tunnels();
             self.node.report(client, now).await?;
             self.report_at = Instant::now() + REPORT;
             self.quiet_until = None;

@@ -86,6 +86,9 @@ pub struct NebulaState {
     pub device: Option<String>,
     /// Since when, in seconds since the Unix epoch.
     pub since: i64,
+    /// How many tunnels it had when this was written, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnels: Option<u64>,
 }
 
 /// The kinds of what may be wrong, the gravest first.

@@ -59,6 +59,9 @@ pub struct NetworkStatus {
     /// Nebula's release, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nebula: Option<String>,
+    /// How many tunnels Nebula has, those to idle peers that are gone included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnels: Option<u64>,
     /// Bytes in and out of the tun device since it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
@@ -161,6 +164,7 @@ fn unreadable(name: &str, error: &AgentError) -> NetworkStatus {
         contact: None,
         applied: None,
         nebula: None,
+        tunnels: None,
         traffic: None,
         clock_skew: None,
         overridden: vec![],
@@ -242,6 +246,7 @@ fn judge(membership: &Membership, state: State, is_kept: bool, now: i64) -> Netw
         contact: state.contact.clone(),
         applied: state.applied.clone(),
         nebula: running.map(|nebula| nebula.release.clone()),
+        tunnels: running.and_then(|nebula| nebula.tunnels),
         traffic: running.and_then(|nebula| traffic(nebula.device.as_deref()?)),
         clock_skew: state.clock_skew,
         overridden: state.overridden,
@@ -363,6 +368,7 @@ mod tests {
                 pid: Some(1),
                 device: None,
                 since: NOW,
+                tunnels: Some(2),
             }),
             by_agent: true,
             written_at: NOW,

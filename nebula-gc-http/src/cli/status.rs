@@ -93,8 +93,16 @@ fn text(network: &NetworkStatus, width: usize, now: i64) -> String {
         let since = ago(now, contact.at);
         line(format!("server {} reached {since}, revision {revision} applied", contact.server));
     }
-    if let Some(Traffic { bytes_in, bytes_out }) = network.traffic {
-        line(format!("{} in, {} out", bytes(bytes_in), bytes(bytes_out)));
+    let tunnels = network.tunnels.map(|tunnels| match tunnels {
+        1 => "1 tunnel".to_owned(),
+        tunnels => format!("{tunnels} tunnels"),
+    });
+    let traffic = network.traffic.map(|Traffic { bytes_in, bytes_out }| {
+        format!("{} in, {} out", bytes(bytes_in), bytes(bytes_out))
+    });
+    let passed: Vec<String> = tunnels.into_iter().chain(traffic).collect();
+    if !passed.is_empty() {
+        line(passed.join(", "));
     }
     if !network.overridden.is_empty() {
         line(format!("local.d overrides {}", network.overridden.join(", ")));

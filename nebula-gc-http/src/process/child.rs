@@ -1,5 +1,6 @@
 //! One process: its start, its reloads, its end.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -11,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::command::command;
 use super::output::{self, Seen};
+use super::tunnels::TunnelCount;
 use super::{Ended, Failure, Nebula, Place, Release, Running, Times, leftover};
 
 /// How long the last output of a process that has ended may take to be read: a child of its own may
@@ -24,6 +26,7 @@ pub(super) struct Child {
     pid: u32,
     release: Release,
     seen: watch::Receiver<Seen>,
+    tunnels: TunnelCount,
 }
 
 /// Why a reload did not bring the new configuration about.
@@ -40,21 +43,25 @@ pub(super) enum NotReloaded {
 impl Child {
     pub(super) fn start(nebula: &Nebula, place: &Place) -> Result<Self, Failure> {
         let not_runnable = |error: io::Error| Failure::NotRunnable { kind: error.kind() };
-        let (pipe, seen) = output::read(place.name.clone()).map_err(not_runnable)?;
+        let (pipe, seen, tunnels) = output::read(place.name.clone()).map_err(not_runnable)?;
         let errors = pipe.try_clone().map_err(not_runnable)?;
         let mut command = command(nebula.program());
         command.arg("-config").arg(&place.config).current_dir(&place.directory);
         // In a group of its own: a terminal's Ctrl-C is for us.
         command.process_group(0).stdout(Stdio::from(pipe)).stderr(Stdio::from(errors));
+        let note = leftover::begin(&place.pid_file);
+        if let Ok(input) = File::open(&place.pid_file) {
+            command.stdin(Stdio::from(input));
+        }
         let process = command.spawn().map_err(not_runnable)?;
         // The pipe's other end is to be the process's alone.
         drop(command);
         let pid = process.id().ok_or(Failure::NotRunnable { kind: io::ErrorKind::NotFound })?;
-        if let Err(error) = leftover::note(&place.pid_file, pid) {
+        if let Err(error) = note.and_then(|note| leftover::note(&note, pid)) {
             // It runs all the same, or has ended already.
             tracing::warn!(nebula = place.name, %error, "can't write {}", place.pid_file.display());
         }
-        Ok(Self { process, pid, release: nebula.release(), seen })
+        Ok(Self { process, pid, release: nebula.release(), seen, tunnels })
     }
 
     pub(super) fn release(&self) -> Release {
@@ -109,7 +116,8 @@ impl Child {
             return Err(self.at_start(ended).await);
         }
         let (interface, port) = (active.interface, active.port);
-        Ok(Running { pid: self.pid, release: self.release, interface, port, since })
+        let tunnels = self.tunnels.clone();
+        Ok(Running { pid: self.pid, release: self.release, interface, port, since, tunnels })
     }
 
     /// Why it ended at its start.

@@ -1,9 +1,11 @@
 //! The file that says which Nebula was started, so that the next supervisor can end one whose own was
-//! killed. Linux only: elsewhere no leftover is known.
+//! killed. The Nebula has the file as its standard input, too: so it is known even if its supervisor was
+//! killed between the start and the note. Linux only: elsewhere no leftover is known.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,15 +25,26 @@ struct Record {
     boot: String,
 }
 
-/// Notes which process runs; nothing if it has ended.
+/// The empty note of a process that is about to be started, to be its standard input.
+///
+/// # Errors
+/// The file can't be made.
+pub(super) fn begin(file: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true).mode(0o600);
+    options.open(file)
+}
+
+/// Notes which process runs; nothing if it has ended. In place, because the process has the file as its
+/// input; and not synchronised, because a note says nothing after the next boot.
 ///
 /// # Errors
 /// The file can't be written.
-pub(super) fn note(file: &Path, pid: u32) -> io::Result<()> {
+pub(super) fn note(mut file: &File, pid: u32) -> io::Result<()> {
     let Some(started) = Started::of(pid) else { return Ok(()) };
     let boot = boot().ok_or(io::ErrorKind::NotFound)?;
     let text = serde_json::to_string(&Record { pid, started: started.ticks, boot })?;
-    nebula_pki::files::replace(file, text.as_bytes(), 0o600)
+    file.write_all(text.as_bytes())
 }
 
 /// Takes the note away.
@@ -39,34 +52,43 @@ pub(super) fn forget(file: &Path) {
     let _ = fs::remove_file(file); // There may be none.
 }
 
-/// Ends the Nebula that a former supervisor noted, if it still runs, and waits for its end. Another
+/// Ends the Nebula that a former supervisor started, if it still runs, and waits for its end. Another
 /// process that has its id by now is left alone. Where it can't be ended its note stays.
 pub(super) async fn end(file: &Path, patience: Duration) {
-    let record = fs::read_to_string(file).ok().and_then(|text| serde_json::from_str(&text).ok());
-    if let Some(record) = record {
-        match end_noted(&record, patience).await {
-            Ok(true) => tracing::warn!(pid = record.pid, "ended a nebula of a former run"),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(pid = record.pid, %error, "a former nebula goes on");
-                return;
-            }
+    let mut is_ended = true;
+    if let Some(record) = Record::read(file) {
+        is_ended = end_one(record.pid, |_| record.is_running(), patience).await;
+    }
+    for pid in processes_with_input(file) {
+        is_ended &= end_one(pid, |pid| has_input(pid, file), patience).await;
+    }
+    if is_ended {
+        forget(file);
+    }
+}
+
+/// Whether it does not run any more.
+async fn end_one(pid: u32, is_meant: impl Fn(u32) -> bool, patience: Duration) -> bool {
+    match end_if(pid, is_meant, patience).await {
+        Ok(true) => tracing::warn!(pid, "ended a nebula of a former run"),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!(pid, %error, "a former nebula goes on");
+            return false;
         }
     }
-    forget(file);
+    true
 }
 
 /// Whether there was one.
-async fn end_noted(record: &Record, patience: Duration) -> io::Result<bool> {
-    let Some(pid) = i32::try_from(record.pid).ok().and_then(Pid::from_raw) else {
-        return Ok(false);
-    };
+async fn end_if(id: u32, is_meant: impl Fn(u32) -> bool, patience: Duration) -> io::Result<bool> {
+    let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { return Ok(false) };
     // From here on it is one process that is meant, however often its id is used again.
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(false),
         opened => opened,
     };
-    if !record.is_running() {
+    if !is_meant(id) {
         return Ok(false);
     }
     let process = process?;
@@ -88,7 +110,24 @@ fn signal(process: &OwnedFd, patience: Duration) -> io::Result<()> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
+/// The processes whose standard input a file is, as far as this one may know.
+fn processes_with_input(file: &Path) -> Vec<u32> {
+    let Ok(processes) = fs::read_dir("/proc") else { return vec![] };
+    let ids = processes.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
+    ids.filter(|id| has_input(*id, file)).collect()
+}
+
+fn has_input(pid: u32, file: &Path) -> bool {
+    let (input, file) = (fs::metadata(format!("/proc/{pid}/fd/0")), fs::metadata(file));
+    let inode = |of: fs::Metadata| (of.dev(), of.ino());
+    file.is_ok_and(|file| input.is_ok_and(|input| inode(input) == inode(file)))
+}
+
 impl Record {
+    fn read(file: &Path) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(file).ok()?).ok()
+    }
+
     /// Whether the process of this id is the one that was noted.
     fn is_running(&self) -> bool {
         Started::of(self.pid).is_some_and(|started| started.ticks == self.started)
@@ -105,7 +144,7 @@ mod tests {
     /// A process that runs for long, and its note.
     fn noted(file: &Path) -> tokio::process::Child {
         let child = Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
-        note(file, child.id().unwrap()).unwrap();
+        note(&begin(file).unwrap(), child.id().unwrap()).unwrap();
         child
     }
 
@@ -121,6 +160,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("nebula.pid");
         let mut child = noted(&file);
+        end(&file, Duration::from_secs(5)).await;
+        assert!(!child.wait().await.unwrap().success());
+        assert!(!file.exists());
+    }
+
+    #[tokio::test]
+    async fn a_leftover_is_ended_that_was_not_noted() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("nebula.pid");
+        let mut command = Command::new("sleep");
+        command.arg("60").stdin(begin(&file).unwrap()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
         end(&file, Duration::from_secs(5)).await;
         assert!(!child.wait().await.unwrap().success());
         assert!(!file.exists());

@@ -7,6 +7,7 @@ use std::thread;
 use tokio::sync::watch;
 
 use super::line::{ACTIVE, FIREWALL, LINE_LIMIT, Line, RELOADING, is_panic};
+use super::tunnels::{TunnelCount, Tunnels};
 
 /// How many lines wait to be logged; what comes while so many do is left out.
 const WAITING: usize = 512;
@@ -43,19 +44,26 @@ pub(super) struct Active {
 ///
 /// # Errors
 /// There are no more file descriptors or threads.
-pub(super) fn read(name: String) -> io::Result<(PipeWriter, watch::Receiver<Seen>)> {
+pub(super) fn read(name: String) -> io::Result<(PipeWriter, watch::Receiver<Seen>, TunnelCount)> {
     let (reader, writer) = io::pipe()?;
     let (seen, watched) = watch::channel(Seen::default());
+    let tunnels = Tunnels::default();
+    let count = tunnels.count();
     let (log, lines) = mpsc::sync_channel::<Line>(WAITING);
     let logging = thread::Builder::new().name("nebula-log".to_owned()).stack_size(256 << 10);
     logging.spawn(move || lines.into_iter().for_each(|line| tell(&name, &line)))?;
     let reading = thread::Builder::new().name("nebula-output".to_owned()).stack_size(256 << 10);
-    reading.spawn(move || follow(reader, &seen, &log))?;
-    Ok((writer, watched))
+    reading.spawn(move || follow(reader, &seen, tunnels, &log))?;
+    Ok((writer, watched, count))
 }
 
 /// Reads to the end, which comes when the process has ended.
-fn follow(mut pipe: PipeReader, seen: &watch::Sender<Seen>, log: &SyncSender<Line>) {
+fn follow(
+    mut pipe: PipeReader,
+    seen: &watch::Sender<Seen>,
+    mut tunnels: Tunnels,
+    log: &SyncSender<Line>,
+) {
     let mut log = Log { lines: log, left_out: 0 };
     let mut buffer = [0; 4096];
     let mut line = Vec::new();
@@ -70,17 +78,18 @@ fn follow(mut pipe: PipeReader, seen: &watch::Sender<Seen>, log: &SyncSender<Lin
             let room = LINE_LIMIT.saturating_sub(line.len());
             line.extend_from_slice(part.get(..room).unwrap_or(part));
             if part.ends_with(b"\n") {
-                take(&line, seen, &mut log);
+                take(&line, seen, &mut tunnels, &mut log);
                 line.clear();
             }
         }
     }
-    take(&line, seen, &mut log);
+    take(&line, seen, &mut tunnels, &mut log);
 }
 
-fn take(bytes: &[u8], seen: &watch::Sender<Seen>, log: &mut Log<'_>) {
+fn take(bytes: &[u8], seen: &watch::Sender<Seen>, tunnels: &mut Tunnels, log: &mut Log<'_>) {
     let Some(line) = Line::read(bytes) else { return };
     seen.send_if_modified(|seen| seen.take(&line));
+    tunnels.take(&line);
     log.take(line);
 }
 
@@ -155,7 +164,7 @@ mod tests {
 
     /// What is seen once these bytes have been printed and the pipe is closed.
     async fn seen(bytes: &[u8]) -> Seen {
-        let (mut pipe, mut watched) = read("test".to_owned()).unwrap();
+        let (mut pipe, mut watched, _) = read("test".to_owned()).unwrap();
         pipe.write_all(bytes).unwrap();
         drop(pipe);
         while watched.changed().await.is_ok() {}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::tunnels::TunnelCount;
 use super::{FindError, Obstacle, Release, RestartReason, TestError};
 
 /// What a supervised Nebula does.
@@ -40,6 +41,16 @@ pub struct Running {
     pub port: Option<u16>,
     /// Since when it is active.
     pub since: Instant,
+    pub(super) tunnels: TunnelCount,
+}
+
+impl Running {
+    /// How many tunnels it has now, as far as it has said: it does not notice that the peer of an idle one
+    /// is gone. It says nothing where its log's level is above `info`.
+    #[must_use]
+    pub fn tunnels(&self) -> u64 {
+        self.tunnels.get()
+    }
 }
 
 /// Why a Nebula does not run.

@@ -164,7 +164,8 @@ pub struct NodeReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub uptime_seconds: Option<u64>,
-    /// How many tunnels are up.
+    /// How many tunnels are up, as far as its Nebula has said: it does not notice that the peer of an idle one
+    /// is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub tunnels: Option<u64>,

@@ -147,7 +147,8 @@ pub struct Report {
     #[serde(default, deserialize_with = "count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
     pub uptime_seconds: Option<u64>,
-    /// How many tunnels are up.
+    /// How many tunnels are up, as far as its Nebula has said: it does not notice that the peer of an idle one
+    /// is gone.
     #[serde(default, deserialize_with = "count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = u64, required = false, minimum = 0))]
     pub tunnels: Option<u64>,

@@ -63,4 +63,9 @@ async fn flows_go_with_their_group(mut underlay: Underlay, peer: &Peer, versions
         cut.is_answered()
     });
     assert_eq!(stays.lost_since(from), 0, "another flow lost datagrams");
+    until("its tunnels are counted", SOON, || {
+        phone.status_of("home")["tunnels"]
+            .as_u64()
+            .is_some_and(|tunnels| (1..=3).contains(&tunnels))
+    });
 }

@@ -44,6 +44,7 @@ impl Keeper {
                     pid: Some(running.pid),
                     device: Some(running.interface),
                     since: self.now().saturating_sub(past),
+                    tunnels: None,
                 });
             }
             ProcessState::Waiting { failure, .. } => {
@@ -54,7 +55,18 @@ impl Keeper {
         }
     }
 
+    pub(super) fn note_tunnels(&mut self) {
+        let tunnels = match &*self.process.borrow() {
+            ProcessState::Running(running) => Some(running.tunnels()),
+            _ => None,
+        };
+        if let Some(nebula) = &mut self.node.state.nebula {
+            nebula.tunnels = tunnels;
+        }
+    }
+
     pub(super) fn write_state(&mut self) {
+        self.note_tunnels();
         let now = self.now();
         write_state(&mut self.node, now);
     }
