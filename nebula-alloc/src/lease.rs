@@ -15,8 +15,8 @@ use std::net::IpAddr;
 
 pub use self::allocate::{allocate, allocate_many};
 pub(crate) use self::detail::LeaseDetail;
-pub(crate) use self::hold::quarantine;
 pub use self::hold::{Hold, extend_hold, release, shorten_hold};
+pub(crate) use self::hold::{quarantine, set_hold};
 pub use self::one::{release_one, renew_one, take_over_one, transfer_one};
 pub use self::renew::{heartbeat, renew};
 pub(crate) use self::requested::refusals;

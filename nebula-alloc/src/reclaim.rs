@@ -3,10 +3,10 @@
 
 use crate::address::octets;
 use crate::event::{Actor, kind};
-use crate::lease::{self, Hold, Lease, Reason, columns, quarantine, read};
+use crate::lease::{self, Hold, Lease, LeaseState, Reason, columns, quarantine, read, set_hold};
 use crate::limits::limit;
 use crate::store::{Row, Transaction};
-use crate::{AddressRange, Error, NetworkId, PoolId, interval, reservation};
+use crate::{AddressRange, Error, LeaseId, NetworkId, PoolId, interval, reservation};
 
 pub(crate) const ENDED: &str = concat!(
     "SELECT ",
@@ -55,6 +55,29 @@ pub fn reclaim(
     interval::let_go(tx, now, limit)?;
     let rows = tx.query_skip_locked(ENDED, &[now.into(), self::limit(limit).into()])?;
     free(tx, now, actor, &rows)
+}
+
+/// Ends the quarantine of one address now, whatever it is held for: for a caller who knows that nothing that
+/// names it counts any more, or decides so. It is free then, unless it is reserved.
+///
+/// # Errors
+///
+/// [`Error::LeaseEnded`] when it is not in quarantine, or no longer this owner's.
+pub fn end_quarantine(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    lease: &LeaseId,
+) -> Result<(), Error> {
+    actor.admit(tx, now)?;
+    let held = lease::by_address(tx, lease.network, lease.address)?
+        .filter(|held| held.id() == *lease && held.state == LeaseState::Quarantined)
+        .ok_or(Error::LeaseEnded { lease: *lease })?;
+    let ended = Lease { hold_until: held.hold_until.min(now), ..held };
+    if ended != held {
+        set_hold(tx, now, actor, &held, ended.hold_until)?;
+    }
+    free_leases(tx, now, actor, &[ended]).map(drop)
 }
 
 /// Whether [`expire`] would find a lease. Only reads.
@@ -141,7 +164,16 @@ fn free(
     ended: &[Row],
 ) -> Result<u64, Error> {
     let ended: Vec<Lease> = ended.iter().map(read).collect::<Result<_, _>>()?;
-    for Lease { network, address, .. } in &ended {
+    free_leases(tx, now, actor, &ended)
+}
+
+fn free_leases(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    ended: &[Lease],
+) -> Result<u64, Error> {
+    for Lease { network, address, .. } in ended {
         let octets = octets(*address);
         tx.queue_one(DELETE, &[network.as_bytes().into(), octets.as_slice().into()])?;
     }
@@ -154,7 +186,7 @@ fn free(
         .map(|(lease, _)| (lease.pool, AddressRange::single(lease.address)))
         .collect();
     interval::give_back(tx, &free)?;
-    for lease in &ended {
+    for lease in ended {
         lease::record(tx, now, actor, kind::FREED, lease, None)?;
     }
     Ok(u64::try_from(ended.len()).unwrap_or(u64::MAX))

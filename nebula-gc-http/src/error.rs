@@ -14,6 +14,7 @@ mod wording;
 use std::net::IpAddr;
 
 use nebula_alloc::Error as AllocError;
+use nebula_pki::Fingerprint;
 
 pub use self::code::Code;
 pub use self::conflict::{Conflict, KeyConflict};
@@ -108,6 +109,16 @@ pub enum Error {
         /// Whether there are more.
         more: bool,
     },
+    /// A quarantine can't end yet.
+    QuarantineStands {
+        /// When it can, in seconds since the Unix epoch; where certificates are in the way, without force.
+        until: i64,
+        /// Certificates that name the address and may be accepted, but for those that may have been signed
+        /// without being recorded; the first 100.
+        certificates: Vec<Fingerprint>,
+        /// How many there are; none within the hold time.
+        count: usize,
+    },
     /// The network's CA has ended: nothing can be issued.
     CaExpired {
         /// The network, by name.
@@ -169,6 +180,7 @@ impl Error {
             Self::JoinTokenRefused(_) => Code::JoinTokenRefused,
             Self::Precondition { .. } => Code::PreconditionFailed,
             Self::LeasesStand { .. } => Code::LeasesStand,
+            Self::QuarantineStands { .. } => Code::QuarantineStands,
             Self::CaExpired { .. } => Code::CaExpired,
             Self::CaNotYetValid { .. } => Code::CaNotYetValid,
             Self::CaNeeded { .. } => Code::CaNeeded,

@@ -72,7 +72,7 @@ pub use self::operator_keys::{NewOperatorKey, Reach};
 pub use self::pace::Pace;
 pub use self::pending::PendingOutcome;
 #[cfg(feature = "server")]
-pub(crate) use self::pools::{AddressEntry, Held};
+pub(crate) use self::pools::{AddressEntry, Held, QuarantineEnd, QuarantineEnded};
 pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
 pub use self::precondition::{Expected, Tag};
 pub use self::principal::Action;

@@ -39,8 +39,8 @@ pub use self::node::{Desired, NodeToken, OwnCertificate, OwnNode, Renewal, Renew
 pub use self::operator_key::{NewOperatorKeyBody, OperatorKey, Role, Scope, ScopeBody};
 pub use self::page::Page;
 pub use self::pool::{
-    AddressUse, Addresses, Block, NewBlockBody, NewPoolBody, NewReservationBody, Pool,
-    PoolPatchBody, Reservation, ReservedFor, Usage,
+    AddressUse, Addresses, Block, EndedQuarantine, NewBlockBody, NewPoolBody, NewReservationBody,
+    Pool, PoolPatchBody, Reservation, ReservedFor, Usage,
 };
 pub use self::servers::{ServerBody, Servers, ServersBody};
 pub use self::tenant::{Tenant, TenantBody, TenantPatchBody};

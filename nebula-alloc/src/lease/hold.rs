@@ -153,7 +153,8 @@ pub(crate) fn quarantine(
     Ok(lease)
 }
 
-fn set_hold(
+/// Moves the time until which an address is held.
+pub(crate) fn set_hold(
     tx: &mut dyn Transaction,
     now: i64,
     actor: &Actor<'_>,

@@ -264,6 +264,9 @@ impl Invocation<'_> {
             terminal::print_json(&body)?;
         } else if !body.is_null() && !remaining::replaces_the_answer(self.entry) {
             self.show(&body, answer.header("etag"))?;
+            if body.get("dryRun").is_some_and(|is| *is == Value::Bool(true)) {
+                print(DRY_RUN_END)?;
+            }
         }
         if let Some(code) = remaining::tell(self, &answer, &body).await? {
             return Ok(code);

@@ -5,8 +5,8 @@ use hyper::Method;
 use super::call::path;
 use super::{Client, ClientError, List, Request, Tagged};
 use crate::wire::{
-    Addresses, Block, NewBlockBody, NewPoolBody, NewReservationBody, Pool, PoolPatchBody,
-    Reservation,
+    Addresses, Block, EndedQuarantine, NewBlockBody, NewPoolBody, NewReservationBody, Pool,
+    PoolPatchBody, Reservation,
 };
 
 /// Where a network's addresses come from; with an operator key.
@@ -21,6 +21,26 @@ impl Client {
     #[must_use]
     pub fn list_addresses(&self, network: &str) -> List<'_, Addresses> {
         self.list(Request::get(&path(&["networks", network, "addresses"])))
+    }
+
+    /// Ends the quarantine of an address before its time: `DELETE
+    /// /networks/{network}/quarantines/{address}`. `force` ends it although certificates that name the
+    /// address may be accepted; `dry_run` only tells what would happen.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn end_quarantine(
+        &self,
+        network: &str,
+        address: &str,
+        (force, dry_run): (bool, bool),
+    ) -> Result<EndedQuarantine, ClientError> {
+        let path = path(&["networks", network, "quarantines", address]);
+        let mut request = Request::new(Method::DELETE, &path);
+        for (name, _) in [("force", force), ("dryRun", dry_run)].iter().filter(|(_, is)| *is) {
+            request = request.query(name, "true");
+        }
+        self.send(request).await?.read_as()
     }
 
     /// Creates a pool: `POST /networks/{network}/pools`.

@@ -62,6 +62,8 @@ codes! {
     PoolExhausted = "pool_exhausted", 409, "No address is free";
     /// Leases are in the way; `leases` has their addresses.
     LeasesStand = "leases_stand", 409, "Leases stand in the way";
+    /// The address stays in quarantine; `until` says for how long, `certificates` because of which.
+    QuarantineStands = "quarantine_stands", 409, "The quarantine can't end yet";
     /// The network's CA has ended, and nothing can be issued until an operator adds another.
     CaExpired = "ca_expired", 409, "The network's CA has expired";
     /// The network's CA has not begun, and nothing can be issued yet.

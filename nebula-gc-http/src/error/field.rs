@@ -103,6 +103,7 @@ words! {
         OperatorKey = "operator key",
         Pool = "pool",
         PoolOrBlock = "pool or block",
+        Quarantine = "address in quarantine",
         Reservation = "reservation",
         Revision = "revision",
         Tenant = "tenant",

@@ -85,6 +85,23 @@ impl Display for Detail<'_> {
                     }
                 }
             }
+            Error::QuarantineStands { until, count: 0, .. } => write!(
+                f,
+                "the network's hold time has not passed: the quarantine can end from {} on",
+                time(*until)
+            ),
+            Error::QuarantineStands { until, count, .. } => {
+                let these = match count {
+                    1 => "1 certificate that names it is".to_owned(),
+                    count => format!("{count} certificates that name it are"),
+                };
+                write!(
+                    f,
+                    "{these} valid until {}, and not every node has applied that it is blocked; force \
+                     the end, or let it end by itself",
+                    time(*until)
+                )
+            }
             Error::CaExpired { network, at } => write!(
                 f,
                 "the CA of network {network:?} expired at {}; an operator has to add another: \

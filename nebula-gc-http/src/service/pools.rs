@@ -4,6 +4,8 @@ mod addresses;
 mod blocks;
 #[cfg(feature = "server")]
 mod listing;
+#[cfg(feature = "server")]
+mod quarantine;
 mod reservations;
 
 use nebula_alloc::pool::{self, Pool, Usage};
@@ -14,6 +16,8 @@ pub use self::addresses::Addresses;
 pub use self::blocks::{NewBlock, Room};
 #[cfg(feature = "server")]
 pub(crate) use self::listing::{AddressEntry, Held};
+#[cfg(feature = "server")]
+pub(crate) use self::quarantine::{QuarantineEnd, QuarantineEnded};
 use super::access::authorize;
 use super::context::Context;
 use super::core::Service;

@@ -16,6 +16,8 @@ pub(crate) use self::ledger::{
     Checked, checked, count_of, current_entries, due_for_blocking, entry_of, expire, last_ends,
     ledger, mark_unsound, named_by, settle_blocked, to_block,
 };
+#[cfg(feature = "server")]
+pub(crate) use self::ledger::{Valid, valid};
 pub(crate) use self::wrong_time::{
     Unblocked, block_no_later, revive, revived, revoke_one, revoked_and_not_blocked,
 };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::member::Certificate;
 #[cfg(feature = "server")]
 use super::values::Id;
 use super::values::{Count, Timestamp, not_null};
@@ -169,6 +170,31 @@ pub enum AddressUse {
     Reserved,
     /// The next node may get one of them.
     Free,
+}
+
+/// The end of a quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct EndedQuarantine {
+    /// The address, which is free now, unless it is reserved.
+    pub address: String,
+    /// Whether this is only what would happen.
+    pub dry_run: bool,
+    /// The node that had it last.
+    #[cfg_attr(feature = "server", schema(value_type = Id))]
+    pub node: String,
+    /// The node's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub node_name: Option<String>,
+    /// Since when it was in quarantine.
+    pub since: Timestamp,
+    /// The end that the quarantine would have had by itself.
+    pub until: Timestamp,
+    /// Certificates that name the address, and that nodes accept which have not applied that they are
+    /// blocked; the first 100.
+    pub certificates: Vec<Certificate>,
 }
 
 /// Addresses of a network, and what becomes of them.

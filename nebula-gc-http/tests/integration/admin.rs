@@ -120,6 +120,8 @@ fn addresses(shell: &Shell) {
         shell.json("pools resize small --range 10.9.1.0/25", &[&pool])["usage"]["free"],
         128
     );
+    let none = shell.fails(1, "admin addresses end-quarantine small 10.9.1.1");
+    assert!(none.contains("(not_found)"), "{none}");
     let table = shell.says("admin pools list small");
     assert!(table.lines().next().unwrap().contains("CAPACITY"), "{table}");
     let block = make(shell, "blocks create small --name printers --size 16 --pool 10.9.1.0/25");

@@ -254,6 +254,8 @@ fn entries() -> Vec<Entry> {
         entry("list_nodes", 200, network_viewer),
         entry("list_expiring_nodes", 200, network_viewer),
         entry("list_addresses", 200, network_viewer),
+        // Its hold time has not passed.
+        entry("end_quarantine", 409, network_operator),
         entry("read_node", 200, one_node),
         entry("list_node_certificates", 200, one_node),
         entry("change_node", 200, network_operator).body(json!({"name": "other {n}"})),
@@ -322,6 +324,13 @@ impl World {
         node["network"] = json!("demo");
         let node_id = text(&make("/enroll", node.clone()).await, "node");
 
+        let mut left = enrollment("left");
+        left["network"] = json!("demo");
+        let left = text(&make("/enroll", left).await, "node");
+        let path = format!("/networks/demo/nodes/{left}");
+        let address = plane.get(&path).await.expect(200)["addresses"][0].clone();
+        plane.delete(&path).await.expect(204);
+
         let mut secrets = vec![
             (Caller::Nobody, String::new()),
             (Caller::Garbage, "nebula-operator-unknown".to_owned()),
@@ -358,6 +367,7 @@ impl World {
             ("node", node_id),
             ("nodeToken", text(&node, "nodeToken")),
             ("user", "nobody".to_owned()),
+            ("address", address.as_str().unwrap().to_owned()),
         ]);
         Self { plane, parameters, secrets }
     }

@@ -139,6 +139,7 @@ impl Route<'_> {
                 "network" => "demo",
                 "range" => "10.1.0.9",
                 "revision" => "1",
+                "address" => "10.1.0.9",
                 _ => ID,
             };
             let value = but.filter(|(other, _)| *other == name).map_or(usual, |(_, value)| value);

@@ -54,6 +54,7 @@ mod packages;
 mod pkcs11;
 #[cfg(target_os = "linux")]
 mod process;
+mod quarantines;
 mod receipts;
 mod rehash;
 mod remaining;

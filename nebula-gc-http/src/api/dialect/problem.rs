@@ -25,6 +25,7 @@ fn code(code: Code) -> Code {
         Code::JoinTokenRefused | Code::NodeSuspended | Code::NodeRevoked => Code::Forbidden,
         Code::NodeReleased
         | Code::LeasesStand
+        | Code::QuarantineStands
         | Code::CaExpired
         | Code::CaNotYetValid
         | Code::CaNeeded

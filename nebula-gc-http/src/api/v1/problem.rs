@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use nebula_pki::Fingerprint;
 use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -19,6 +20,7 @@ use crate::api::incoming;
 use crate::api::refused::{Internal, status_of};
 use crate::error::{Code, Detail};
 use crate::service::context::Origin;
+use crate::wire::Timestamp;
 
 /// Why a request was refused.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub(in crate::api) struct Problem {
     leases: Option<Box<(Vec<IpAddr>, bool)>>,
     /// The names of nodes that are in the way, and whether there are more.
     nodes: Option<Box<(Vec<String>, bool)>>,
+    /// The end of a quarantine, in seconds since the Unix epoch, and the certificates that are in the way.
+    quarantine: Option<Box<(i64, Vec<Fingerprint>)>>,
     /// Seconds after which to ask again.
     retry_after: Option<i64>,
     /// What only the log is told.
@@ -73,6 +77,14 @@ pub(super) struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     more_nodes: Option<bool>,
+    /// From when on the quarantine can end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Timestamp, required = false)]
+    until: Option<Timestamp>,
+    /// The fingerprints of certificates that name the address and may be accepted, the first 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    certificates: Option<Vec<String>>,
     /// What the log and the events call this request.
     request_id: String,
 }
@@ -101,8 +113,9 @@ impl Problem {
 
     pub(in crate::api) fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let (leases, nodes) = (None, None);
-        Self { code, detail, field: None, leases, nodes, retry_after: None, internal: None }
+        let (leases, nodes, quarantine) = (None, None, None);
+        let (field, retry_after, internal) = (None, None, None);
+        Self { code, detail, field, leases, nodes, quarantine, retry_after, internal }
     }
 
     /// What is wrong with a field or parameter.
@@ -118,6 +131,8 @@ impl Problem {
     fn document(self, request_id: String) -> Document {
         let (leases, more_leases) = self.leases.map(|leases| *leases).unzip();
         let (nodes, more_nodes) = self.nodes.map(|nodes| *nodes).unzip();
+        let (until, certificates) = self.quarantine.map(|quarantine| *quarantine).unzip();
+        let in_the_way = |all: Vec<Fingerprint>| all.iter().map(Fingerprint::to_string).collect();
         Document {
             kind: "about:blank",
             title: self.code.title(),
@@ -129,6 +144,8 @@ impl Problem {
             more_leases,
             nodes,
             more_nodes,
+            until: until.map(Timestamp),
+            certificates: certificates.map(in_the_way),
             request_id,
         }
     }
@@ -144,6 +161,9 @@ impl From<Error> for Problem {
                 problem.leases = Some(Box::new((addresses, more)));
             }
             Error::CaNeeded { nodes, more } => problem.nodes = Some(Box::new((nodes, more))),
+            Error::QuarantineStands { until, certificates, .. } => {
+                problem.quarantine = Some(Box::new((until, certificates)));
+            }
             Error::RateLimited { retry_after, .. } => problem.retry_after = Some(retry_after),
             _ => {}
         }

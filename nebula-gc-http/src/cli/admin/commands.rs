@@ -73,6 +73,7 @@ const POOL: &[&str] = &[
     "usage.quarantined",
 ];
 const ADDRESSES: &[&str] = &["range", "use", "nodeName", "until", "reason", "purpose", "note"];
+const QUARANTINE: &[&str] = &["address", "nodeName", "since", "until", "certificates"];
 const BLOCK: &[&str] = &["id", "name", "range", "pool"];
 const RESERVATION: &[&str] = &["range", "purpose", "node", "note"];
 const KEY: &[&str] = &["id", "name", "role", "scope", "expiresAt", "revokedAt"];
@@ -124,6 +125,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "pools" "delete" delete_pool POOL, "office 10.42.8.0/24";
 
     "addresses" "list" list_addresses ADDRESSES, "office";
+    "addresses" "end-quarantine" end_quarantine QUARANTINE, "office 10.42.0.7 --dry-run";
 
     "blocks" "list" list_blocks BLOCK, "office";
     "blocks" "create" create_block BLOCK, "office --name printers --pool 10.42.8.0/24 --size 16";

@@ -1,5 +1,8 @@
 //! The ledger as operators read it, and the changes of its rows by time.
 
+#[cfg(feature = "server")]
+use std::net::IpAddr;
+
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Columns, Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint, Version};
@@ -134,6 +137,52 @@ pub(crate) fn last_ends(
     let end =
         |rows: &Vec<Row>| rows.first().map(|row| row.columns().optional_integer()).transpose();
     found.iter().map(|rows| Ok(end(rows)?.flatten())).collect()
+}
+
+/// A certificate that has not ended.
+#[cfg(feature = "server")]
+pub(crate) struct Valid {
+    pub(crate) entry: LedgerEntry,
+    /// The certificate, once it is signed.
+    contents: Option<Certificate>,
+    /// The revision since which it is blocked.
+    pub(crate) blocked_since: Option<i64>,
+}
+
+#[cfg(feature = "server")]
+impl Valid {
+    /// Whether it names this address; one that is not signed, as far as is known, may.
+    pub(crate) fn may_name(&self, address: IpAddr) -> bool {
+        self.contents.as_ref().is_none_or(|contents| {
+            let networks = contents.unverified_details().networks();
+            networks.iter().any(|network| network.addr() == address)
+        })
+    }
+}
+
+/// The certificates of these nodes that have not ended, in whatever state: those of each that were issued last,
+/// at most 100.
+#[cfg(feature = "server")]
+pub(crate) fn valid(
+    tx: &mut dyn Transaction,
+    nodes: &[NodeId],
+    now: i64,
+) -> Result<Vec<Valid>, Error> {
+    let keys: Vec<_> = nodes.iter().map(|node| vec![node.as_bytes().into(), now.into()]).collect();
+    let sql = select!(
+        ", contents, (SELECT revision FROM gc_blocklist AS list \
+         WHERE list.network = gc_certificate.network AND list.fingerprint = gc_certificate.fingerprint)",
+        "WHERE node = $1 AND not_after >= $2 ORDER BY id DESC LIMIT 100"
+    );
+    let read_one = |row: &Row| {
+        let mut columns = row.columns();
+        let entry = read(&mut columns)?;
+        let bytes = columns.optional_blob()?.filter(|_| entry.fingerprint.is_some());
+        let contents = bytes.map(|bytes| Certificate::from_bytes(entry.version, bytes)).transpose();
+        let contents = contents.map_err(|_| damaged("certificate"))?;
+        Ok(Valid { entry, contents, blocked_since: columns.optional_integer()? })
+    };
+    tx.query_each(sql, &keys)?.iter().flatten().map(read_one).collect()
 }
 
 fn with_contents(row: &Row) -> Result<(LedgerEntry, Certificate), Error> {

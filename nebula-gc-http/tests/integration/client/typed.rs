@@ -204,6 +204,8 @@ async fn addresses(root: &Client) {
     let addresses = all(root.list_addresses("n")).await;
     assert!(addresses.iter().any(|it| it.range == "10.1.1.7" && it.used == AddressUse::Reserved));
     root.delete_reservation("n", &reserved.range).await.unwrap();
+    let none = root.end_quarantine("n", "10.1.1.7", (true, true)).await;
+    assert!(none.is_err_and(|error| error.problem().is_some_and(|it| it.status == 404)));
     root.delete_pool("n", &pool.id, None).await.unwrap();
     assert!(larger.usage.capacity.0 > 10);
     let pools = all(root.list_pools("n")).await;
