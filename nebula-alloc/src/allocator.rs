@@ -118,6 +118,14 @@ impl Allocator {
         self.send(Allocate { requests, actor: Arc::clone(&self.actor) })
     }
 
+    /// [`lease::relocate`].
+    pub fn relocate(&self, request: Request, hold: impl Into<Hold>) -> Answer<Lease, Error> {
+        let hold = hold.into();
+        self.transaction_about(request.network, request.owner, move |tx, now, actor| {
+            lease::relocate(tx, now, actor, &request, hold)
+        })
+    }
+
     /// [`lease::renew`].
     pub fn renew(
         &self,

@@ -6,6 +6,7 @@ mod grant;
 mod hold;
 mod one;
 mod owned;
+mod relocate;
 mod renew;
 mod requested;
 mod stored;
@@ -13,11 +14,13 @@ mod transfer;
 
 use std::net::IpAddr;
 
+pub(crate) use self::allocate::{Wanted, grant_many};
 pub use self::allocate::{allocate, allocate_many};
 pub(crate) use self::detail::LeaseDetail;
 pub use self::hold::{Hold, extend_hold, release, shorten_hold};
 pub(crate) use self::hold::{quarantine, set_hold};
 pub use self::one::{release_one, renew_one, take_over_one, transfer_one};
+pub use self::relocate::{refusal, relocate};
 pub use self::renew::{heartbeat, renew};
 pub(crate) use self::requested::refusals;
 pub use self::stored::{Lease, LeaseState, Reason};

@@ -13,7 +13,7 @@ mod wording;
 
 use std::net::IpAddr;
 
-use nebula_alloc::Error as AllocError;
+use nebula_alloc::{Error as AllocError, Keeper};
 use nebula_pki::Fingerprint;
 
 pub use self::code::Code;
@@ -236,6 +236,22 @@ impl From<AllocError> for Error {
             AllocError::NoPool { family, .. } => Conflict::NoPool { family }.into(),
             AllocError::LeasesStand { addresses, more, .. } => {
                 Self::LeasesStand { addresses, more }
+            }
+            AllocError::AddressTaken { address, .. } => Conflict::AddressTaken { address }.into(),
+            AllocError::AddressQuarantined { address, until, .. } => {
+                Conflict::AddressQuarantined { address, until }.into()
+            }
+            AllocError::AddressReserved { address, by: Keeper::Block, .. } => {
+                Conflict::AddressInBlock { address }.into()
+            }
+            AllocError::AddressReserved { address, .. } => {
+                Conflict::AddressReserved { address }.into()
+            }
+            AllocError::AddressOutsidePools { address, .. } => {
+                Conflict::AddressOutsidePools { address }.into()
+            }
+            AllocError::AddressInAnotherPool { address, pool } => {
+                Conflict::AddressInAnotherPool { address, pool }.into()
             }
             AllocError::Unique => Self::Overtaken,
             error @ (AllocError::TooMany { .. } | AllocError::UnusableText { .. }) => {

@@ -91,12 +91,12 @@ pub use self::{
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, BatchAction, BatchEntry, BatchOutcome, Change, Condition,
-        Context, Created, Desired, DeviceEnrollment, Enrolled, Enrollment, EventPage, Expected,
-        Expiry, LastReport, NetworkPatch, NetworkSettings, NewBlock, NewJoinToken, NewNetwork,
-        NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage, NodeReport, NodeStatus,
-        NumberedEvent, Options, OwnCertificate, OwnNode, Pace, PendingOutcome, PoolAdded,
-        PoolUsage, Reach, Remaining, Renewed, Repeat, ReportDetails, Room, Rotated, Servers,
-        Service, Tag, Unapplied, Upkeep,
+        Context, Created, Desired, Destination, DeviceEnrollment, Enrolled, Enrollment, EventPage,
+        Expected, Expiry, LastReport, MovedNode, NetworkPatch, NetworkSettings, NewBlock,
+        NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
+        NodeReport, NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, Pace,
+        PendingOutcome, PoolAdded, PoolUsage, Reach, Remaining, Renewed, Repeat, ReportDetails,
+        Room, Rotated, Servers, Service, Tag, Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

@@ -65,8 +65,8 @@ pub use self::networks::create::NewNetwork;
 pub use self::networks::settings::NetworkSettings;
 pub use self::node_change::{Change, NodeChange};
 pub use self::nodes::{
-    BatchAction, BatchEntry, BatchOutcome, Condition, LastReport, NodeDetails, NodePage, Remaining,
-    Rotated, Unapplied,
+    BatchAction, BatchEntry, BatchOutcome, Condition, Destination, LastReport, MovedNode,
+    NodeDetails, NodePage, Remaining, Rotated, Unapplied,
 };
 pub use self::operator_keys::{NewOperatorKey, Reach};
 pub use self::pace::Pace;

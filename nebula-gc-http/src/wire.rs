@@ -29,8 +29,8 @@ pub use self::enroll::{Bundle, Enrolled, EnrollmentBody, Lighthouse};
 pub use self::event::{Event, EventOrder};
 pub use self::join_token::{JoinToken, NewJoinTokenBody};
 pub use self::member::{
-    Applied, BlockReport, Blocked, Certificate, NewBlockedBody, Node, NodeChangeBody, NodeReport,
-    NodeRole, NodeState, ReasonBody, RotatedNode, Unapplied,
+    Applied, BlockReport, Blocked, Certificate, MoveBody, MovedNode, NewBlockedBody, Node,
+    NodeChangeBody, NodeReport, NodeRole, NodeState, ReasonBody, RotatedNode, Unapplied,
 };
 pub use self::network::{
     Curve, InitiatingVersion, Network, NetworkPatchBody, NewNetworkBody, SigningCa, Versions,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::grant::insert;
+use super::hold::Hold;
 use super::owned::{Owned, claim, owned};
 use super::renew::prolong;
 use super::requested::Asking;
@@ -43,10 +44,7 @@ pub fn allocate(
     actor: &Actor<'_>,
     request: &Request,
 ) -> Result<Lease, Error> {
-    match allocate_many(tx, now, &[(*actor, *request)])?.pop() {
-        Some(answer) => answer,
-        None => Err(Error::PoolExhausted { network: request.network, family: request.family }),
-    }
+    one(tx, now, Wanted { actor: *actor, request: *request, moves: None })
 }
 
 /// As [`allocate`] for each request. The number of statements grows with the owners; the number of
@@ -64,11 +62,37 @@ pub fn allocate_many(
     now: i64,
     requests: &[(Actor<'_>, Request)],
 ) -> Result<Vec<Result<Lease, Error>>, Error> {
+    let wanted: Vec<_> =
+        requests.iter().map(|&(actor, request)| Wanted { actor, request, moves: None }).collect();
+    grant_many(tx, now, &wanted)
+}
+
+/// A request, and whether its owner moves with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) actor: Actor<'a>,
+    pub(crate) request: Request,
+    /// An address of the owner that is not as it asks is given up, into a quarantine of this length.
+    pub(crate) moves: Option<Hold>,
+}
+
+pub(super) fn one(tx: &mut dyn Transaction, now: i64, wanted: Wanted<'_>) -> Result<Lease, Error> {
+    let Request { network, family, .. } = wanted.request;
+    let answer = grant_many(tx, now, &[wanted])?.pop();
+    answer.unwrap_or(Err(Error::PoolExhausted { network, family }))
+}
+
+/// As [`allocate_many`], also for owners that move.
+pub(crate) fn grant_many(
+    tx: &mut dyn Transaction,
+    now: i64,
+    requests: &[Wanted<'_>],
+) -> Result<Vec<Result<Lease, Error>>, Error> {
     event::at_its_time(tx, now)?;
     let mut answers = Answers(requests.iter().map(|_| None).collect());
     let mut sound = Vec::with_capacity(requests.len());
-    for (index, (actor, request)) in requests.iter().enumerate() {
-        let asking = Asking { index, actor, request, number: 0 };
+    for (index, Wanted { actor, request, moves }) in requests.iter().enumerate() {
+        let asking = Asking { index, actor, request, number: 0, moves: *moves, gives_up: None };
         match actor.check() {
             Ok(()) => sound.push(asking),
             Err(error) => answers.give(asking, Err(error)),
@@ -143,9 +167,11 @@ fn round(
     let mut claiming = Vec::new();
     let mut looking = Looking::default();
     for (asking, rows) in requests.into_iter().zip(owned) {
-        let Owned { active, number, claims, is_full } = Owned::read(&rows, asking.request)?;
-        let asking = Asking { number, ..asking };
-        if let Some(lease) = active {
+        let moves = asking.moves.is_some();
+        let Owned { active, number, claims, is_full } = Owned::read(&rows, asking.request, moves)?;
+        let gives_up = active.filter(|lease| moves && !is_as_asked(lease, asking.request));
+        let asking = Asking { number, gives_up, ..asking };
+        if let Some(lease) = active.filter(|_| gives_up.is_none()) {
             answers.give(asking, keep(tx, now, asking, lease)?);
         } else if is_full {
             let (what, limit) = ("addresses that the owner has in quarantine", limits::QUARANTINED);
@@ -288,6 +314,7 @@ fn take_lowest(
     let mut given = Vec::with_capacity(taken.len());
     for address in taken {
         if let Some(asking) = waiting.pop_front() {
+            asking.leave(tx, now)?;
             let lease = insert(tx, pool, address, asking.request, asking.number)?;
             answers.give(asking, Ok(lease));
             given.push((asking.actor, lease));
@@ -298,6 +325,12 @@ fn take_lowest(
         record(tx, now, actor, kind::ALLOCATED, &lease, None)?;
     }
     Ok(())
+}
+
+/// Whether a lease is at the address and from the pool that are asked for.
+pub(super) fn is_as_asked(lease: &Lease, request: &Request) -> bool {
+    request.address.is_none_or(|address| address == lease.address)
+        && request.pool.is_none_or(|pool| pool == lease.pool)
 }
 
 /// An owner with an active lease asks again.
@@ -354,7 +387,14 @@ mod tests {
         let mut all = Vec::new();
         for index in 0..TIMES {
             for request in requests.iter().take(if index < 2 { 2 } else { 1 }) {
-                all.push(Asking { index, actor: &actor, request, number: 0 });
+                all.push(Asking {
+                    index,
+                    actor: &actor,
+                    request,
+                    number: 0,
+                    moves: None,
+                    gives_up: None,
+                });
             }
         }
         let begin = Instant::now();

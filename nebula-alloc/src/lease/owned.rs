@@ -64,13 +64,14 @@ pub(super) struct Owned {
     pub(super) number: i64,
     /// The best first.
     pub(super) claims: VecDeque<(IpAddr, Claim)>,
-    /// Whether it asks for one more by name than it may have in quarantine.
+    /// Whether it asks for one more by name, or by moving, than it may have in quarantine.
     pub(super) is_full: bool,
 }
 
 impl Owned {
-    pub(super) fn read(rows: &[Row], request: &Request) -> Result<Self, Error> {
-        let mut active = None;
+    /// Who `moves` does not get what it has.
+    pub(super) fn read(rows: &[Row], request: &Request, moves: bool) -> Result<Self, Error> {
+        let mut active: Option<Lease> = None;
         let mut number = 0;
         let mut claims = VecDeque::new();
         let mut released = Vec::new();
@@ -93,11 +94,16 @@ impl Owned {
             let claims = VecDeque::from([(address, Claim::Named)]);
             return Ok(Self { active, number, claims, is_full });
         }
+        let is_full = moves && released.len() >= limits::QUARANTINED;
+        if let Some(held) = active.filter(|_| moves) {
+            claims.retain(|(pinned, _)| *pinned != held.address);
+        }
         released.retain(|lease| request.pool.is_none_or(|pool| pool == lease.pool));
         released.sort_unstable_by_key(|lease| Reverse((lease.released_at, lease.address)));
+        let is_full = is_full && released.is_empty();
         let former = released.iter().take(limits::FORMER);
         claims.extend(former.map(|lease| (lease.address, Claim::Former)));
-        Ok(Self { active, number, claims, is_full: false })
+        Ok(Self { active, number, claims, is_full })
     }
 }
 
@@ -149,7 +155,7 @@ pub(super) fn claim<'a>(
 }
 
 /// Whether the address is not in the pool asked for, or not for this owner any more.
-fn is_elsewhere(error: &Error, claim: Claim) -> bool {
+pub(super) fn is_elsewhere(error: &Error, claim: Claim) -> bool {
     match error {
         Error::AddressInAnotherPool { .. }
         | Error::AddressOutsidePools { .. }

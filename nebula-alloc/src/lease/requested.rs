@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::grant::{activate, insert};
+use super::hold::{Hold, quarantine};
 use super::{BY_OWNER, Lease, LeaseState, Request, columns, in_order, read, record};
 use crate::address::octets;
 use crate::error::Contention;
@@ -52,6 +53,24 @@ pub(super) struct Asking<'a> {
     pub(super) request: &'a Request,
     /// The number of the lease, if it begins now; known once it was read what the owner has.
     pub(super) number: i64,
+    /// The owner moves: it gives up an address that is not as it asks, into a quarantine of this
+    /// length.
+    pub(super) moves: Option<Hold>,
+    /// The lease that it gives up with the new one.
+    pub(super) gives_up: Option<Lease>,
+}
+
+impl Asking<'_> {
+    /// Ends the lease that the owner moves away from: just before the new one is written, and when
+    /// nothing can be in the way of that any more.
+    pub(super) fn leave(&self, tx: &mut dyn Transaction, now: i64) -> Result<(), Error> {
+        match (self.gives_up, self.moves) {
+            (Some(lease), Some(hold)) => {
+                quarantine(tx, now, self.actor, lease, hold, kind::RELEASED).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How an address can be granted.
@@ -93,19 +112,23 @@ pub(super) fn grant_requested(
     let mut given = Vec::with_capacity(asked.len());
     for ((asking, address), grant) in asked.iter().zip(grants) {
         let Asking { request, number, .. } = *asking;
-        let (kind, lease) = match grant {
-            Ok(Grant::Return(former)) => (kind::RETURNED, activate(tx, former, request, number)?),
-            Ok(Grant::Inherit(former)) => (kind::ALLOCATED, activate(tx, former, request, number)?),
+        let grant = match grant {
             Ok(Grant::Take(pool)) if taken.next() != Some(true) => {
                 answers.push(Err(missing(tx, request.network, pool, *address)?));
                 continue;
             }
-            Ok(Grant::Take(pool) | Grant::Reserved(pool)) => {
-                (kind::ALLOCATED, insert(tx, pool, *address, request, number)?)
-            }
+            Ok(grant) => grant,
             Err(refusal) => {
                 answers.push(Err(refusal));
                 continue;
+            }
+        };
+        asking.leave(tx, now)?;
+        let (kind, lease) = match grant {
+            Grant::Return(former) => (kind::RETURNED, activate(tx, former, request, number)?),
+            Grant::Inherit(former) => (kind::ALLOCATED, activate(tx, former, request, number)?),
+            Grant::Take(pool) | Grant::Reserved(pool) => {
+                (kind::ALLOCATED, insert(tx, pool, *address, request, number)?)
             }
         };
         given.push((asking.actor, kind, lease));
@@ -132,6 +155,17 @@ fn missing(
         true => Error::Inconsistent { pool, address },
         false => Error::Contended(Contention::Around(address)),
     })
+}
+
+/// Why an owner without an address of the family would not get this one now.
+pub(super) fn grantable(
+    tx: &mut dyn Transaction,
+    now: i64,
+    request: &Request,
+    address: IpAddr,
+) -> Result<Option<Error>, Error> {
+    let found = Found::at(tx, &[(request.network, address)])?.pop().unwrap_or_default();
+    Ok(found.grant(now, request, address).err())
 }
 
 /// Why the owners would not get the addresses they ask for by name, each if it asked now.

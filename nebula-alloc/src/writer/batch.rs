@@ -11,7 +11,7 @@ use super::guarded_tx::{GuardedTx, is_of_all};
 use super::job::{Job, Jobs, Phase, answer};
 use super::prefetch::{Prefetched, read};
 use crate::error::{Contention, Doubt};
-use crate::lease::{Lease, allocate_many};
+use crate::lease::{Lease, grant_many};
 use crate::store::{Begin, Begun, Open, Transaction};
 use crate::{Error, clock};
 
@@ -227,14 +227,11 @@ fn grant<T: Open>(
     let mut panicked = Vec::new();
     for (index, entry) in planned.iter().enumerate() {
         match entry.job.requests() {
-            Ok(Some((actor, asked))) => {
-                requests.extend(asked.iter().map(|request| (actor, *request)));
-            }
-            Ok(None) => {}
+            Ok(wanted) => requests.extend(wanted),
             Err(error) => panicked.push((index, error)),
         }
     }
-    let answers = match allocate_many(tx, now, &requests) {
+    let answers = match grant_many(tx, now, &requests) {
         Ok(answers) => answers,
         Err(error) => return Err(unallocated(planned, tx.fault.take().unwrap_or(error))),
     };

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use super::counters::Meters;
 use super::guard::{discard, guard, run_step};
 use super::step::{Planned, Step};
-use crate::event::Actor;
-use crate::lease::{Lease, Request};
+use crate::lease::{Lease, Request, Wanted};
 use crate::store::{Query, Subject, Transaction};
 use crate::{Error, limits};
 
@@ -26,7 +25,7 @@ pub(super) trait Job: Send {
     /// Answers how many addresses it asks for.
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Phase<usize>;
     /// The addresses that the plan asks for, and who does; or how finding out panicked.
-    fn requests(&self) -> Result<Option<(Actor<'_>, &[Request])>, Error>;
+    fn requests(&self) -> Result<Vec<Wanted<'_>>, Error>;
     fn computes(&self) -> bool;
     fn compute(&mut self, now: i64, leases: &[Lease]) -> Phase<()>;
     fn write(&mut self, tx: &mut dyn Transaction, now: i64, leases: &[Lease]) -> Phase<()>;
@@ -118,12 +117,14 @@ where
         Phase::Done(count)
     }
 
-    fn requests(&self) -> Result<Option<(Actor<'_>, &[Request])>, Error> {
+    fn requests(&self) -> Result<Vec<Wanted<'_>>, Error> {
         let Stage::Planned(Planned { plan, asks: Some(asks) }) = &self.stage else {
-            return Ok(None);
+            return Ok(vec![]);
         };
         let actor = guard(|| run_step(|| (asks.actor)(plan)))?;
-        Ok(Some((actor, &asks.requests)))
+        let moves = asks.moves;
+        let wanted = |request: &Request| Wanted { actor, request: *request, moves };
+        Ok(asks.requests.iter().map(wanted).collect())
     }
 
     fn computes(&self) -> bool {

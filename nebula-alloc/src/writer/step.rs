@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::event::Actor;
-use crate::lease::{Lease, Request};
+use crate::lease::{Hold, Lease, Request};
 use crate::store::{Query, Subject, Transaction};
 
 /// A request to the writer.
@@ -96,6 +96,8 @@ pub struct Planned<P> {
 pub(super) struct Asks<P> {
     pub(super) requests: Vec<Request>,
     pub(super) actor: fn(&P) -> Actor<'_>,
+    /// Where the owners move.
+    pub(super) moves: Option<Hold>,
 }
 
 impl<P> Planned<P> {
@@ -112,7 +114,17 @@ impl<P> Planned<P> {
         requests: Vec<Request>,
         actor: for<'a> fn(&'a P) -> Actor<'a>,
     ) -> Self {
-        Self { plan, asks: Some(Asks { requests, actor }) }
+        Self { plan, asks: Some(Asks { requests, actor, moves: None }) }
+    }
+
+    /// With the addresses it asks for the owners move, as
+    /// [`relocate`](crate::lease::relocate): what they have otherwise is released in the same
+    /// transaction, into a quarantine of at least this length.
+    pub fn relocating(mut self, hold: impl Into<Hold>) -> Self {
+        if let Some(asks) = &mut self.asks {
+            asks.moves = Some(hold.into());
+        }
+        self
     }
 }
 

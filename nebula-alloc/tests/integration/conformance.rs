@@ -14,6 +14,7 @@ mod questions {
     pub mod given_address;
     pub mod importing;
     pub mod limits;
+    pub mod moving;
     pub mod named_leases;
     pub mod one_holder;
     pub mod pairs;
@@ -160,6 +161,20 @@ suite! {
         a_pool_over_many_reservations_grows_in_steps,
         an_owner_does_not_name_one_address_after_the_other_without_end,
         assignments_are_taken_over_so_many_at_a_time,
+    }
+    moving {
+        to_a_pool_it_gets_an_address_of_it_and_gives_up_its_own,
+        to_a_given_address_it_gets_that_one,
+        asking_again_answers_the_same,
+        refused_it_keeps_what_it_has,
+        what_it_left_is_nobodys_until_its_hold_ends_and_its_own_when_it_comes_back,
+        only_the_family_of_the_request_moves,
+        one_without_an_address_gets_one,
+        pinned_to_what_it_has_it_leaves_it_pinned,
+        how_many_it_may_leave_is_bounded,
+        movers_of_a_batch_are_refused_alone,
+        what_a_step_does_not_write_has_not_moved,
+        the_events_explain_it,
     }
     named_leases {
         a_late_duplicate_of_a_release_leaves_the_owners_new_lease_alone,

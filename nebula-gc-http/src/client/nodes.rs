@@ -7,8 +7,8 @@ use hyper::Method;
 use super::call::path;
 use super::{ArchiveFormat, Client, ClientError, FetchedBundle, List, Request, Tagged};
 use crate::wire::{
-    Certificate, JoinToken, NewJoinTokenBody, Node, NodeChangeBody, NodeRole, NodeState,
-    NodesBatch, NodesBatchBody, ReasonBody, RotatedNode, Unapplied,
+    Certificate, JoinToken, MoveBody, MovedNode, NewJoinTokenBody, Node, NodeChangeBody, NodeRole,
+    NodeState, NodesBatch, NodesBatchBody, ReasonBody, RotatedNode, Unapplied,
 };
 
 /// Which nodes a list has.
@@ -151,6 +151,23 @@ impl Client {
     ) -> Result<Tagged<Node>, ClientError> {
         let request =
             Request::new(Method::POST, &path(&["networks", network, "nodes", node, "reinstate"]));
+        self.change(request, if_match).await
+    }
+
+    /// Moves a node to another address: `POST /networks/{network}/nodes/{node}/move`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn move_node(
+        &self,
+        network: &str,
+        node: &str,
+        to: &MoveBody,
+        if_match: Option<&str>,
+    ) -> Result<Tagged<MovedNode>, ClientError> {
+        let request =
+            Request::new(Method::POST, &path(&["networks", network, "nodes", node, "move"]))
+                .json(to)?;
         self.change(request, if_match).await
     }
 

@@ -1,5 +1,7 @@
 //! What a request contradicts.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use nebula_alloc::{AddressRange, Family, PoolId};
 use nebula_pki::{Curve, Fingerprint};
@@ -36,6 +38,22 @@ messages! {
         OtherPrefix { prefix: IpNet },
         ["the network has no {family} pool; make one"]
         NoPool { family: Family },
+        ["{address} is another node's"]
+        AddressTaken { address: IpAddr },
+        ["{address} was another node's and is kept until {}; choose another", time(*until)]
+        AddressQuarantined {
+            address: IpAddr,
+            /// In seconds since the Unix epoch.
+            until: i64
+        },
+        ["{address} is reserved; choose another, or delete the reservation"]
+        AddressReserved { address: IpAddr },
+        ["{address} belongs to a block; name the block as the pool, too"]
+        AddressInBlock { address: IpAddr },
+        ["no pool of the network has {address}"]
+        AddressOutsidePools { address: IpAddr },
+        ["{address} is not in the pool {pool}"]
+        AddressInAnotherPool { address: IpAddr, pool: PoolId },
         ["{range} overlaps pool {pool}"]
         PoolOverlaps { range: AddressRange, pool: PoolId },
         ["block {block} with {range} stands in the way"]
@@ -116,6 +134,12 @@ impl Conflict {
     pub(super) fn field(&self) -> Option<Field> {
         Some(match self {
             Self::NameUnavailable => Field::Name,
+            Self::AddressTaken { .. }
+            | Self::AddressQuarantined { .. }
+            | Self::AddressReserved { .. }
+            | Self::AddressInBlock { .. }
+            | Self::AddressOutsidePools { .. }
+            | Self::AddressInAnotherPool { .. } => Field::Address,
             Self::OlderVersions | Self::OtherVersions { .. } => Field::Versions,
             Self::PrefixFixed { .. } | Self::OtherPrefix { .. } => Field::Prefixes,
             Self::PoolOverlaps { .. } | Self::Reserved { .. } => Field::Range,

@@ -35,6 +35,7 @@ macro_rules! words {
 words! {
     /// A field of a request, a header or a setting, by its name in the native API.
     Field {
+    Address = "address",
     Authorization = "Authorization",
     Blocklist = "blocklist",
     Certificate = "certificate",

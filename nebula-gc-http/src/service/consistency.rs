@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use nebula_alloc::Family;
-use nebula_alloc::lease::{self, LeaseState};
+use nebula_alloc::lease::{self, Lease, LeaseState, Reason};
 use nebula_alloc::store::Transaction;
 use nebula_pki::{Blocklist, CaPool, Certificate, Version};
 
@@ -82,7 +82,7 @@ fn contradiction(
         (certificate.public_key() == node.public_key, "public key differs"),
         (certificate.curve() == network.curve, "curve differs"),
         (groups.iter().eq(&node.groups.iter().cloned().collect::<BTreeSet<_>>()), "groups differ"),
-        (are_of(&networks, &leased(tx, network, node, entry.version)?), "addresses differ"),
+        (has_addresses(tx, network, node, entry.version, &networks)?, "addresses differ"),
         (details.unsafe_networks().is_empty(), "it has routes"),
     ];
     Ok(facts.iter().find(|(holds, _)| !holds).map(|(_, what)| (*what).to_owned()))
@@ -97,21 +97,34 @@ fn are_of(networks: &BTreeSet<IpNet>, leased: &BTreeSet<IpNet>) -> bool {
         })
 }
 
-/// The addresses that a node's certificate of this version is to name.
-fn leased(
+/// Whether a node's certificate of this version names the addresses that it is to name. One that moved
+/// while its signer was away goes on with the address that it has left, until it gets the next one.
+fn has_addresses(
     tx: &mut dyn Transaction,
     network: &Network,
     node: &Node,
     version: Version,
-) -> Result<BTreeSet<IpNet>, Error> {
-    let leases = lease::by_owner(tx, network.id, node.id.owner())?;
-    let named = leases.iter().filter(|lease| {
-        lease.state == LeaseState::Active && (version == Version::V2 || lease.address.is_ipv4())
-    });
-    Ok(named
-        .filter_map(|lease| {
-            let prefix = network.prefix(Family::of(lease.address))?;
-            IpNet::new(lease.address, prefix.prefix_len()).ok()
-        })
-        .collect())
+    networks: &BTreeSet<IpNet>,
+) -> Result<bool, Error> {
+    let mut leases = lease::by_owner(tx, network.id, node.id.owner())?;
+    leases.retain(|lease| version == Version::V2 || lease.address.is_ipv4());
+    let (active, left): (Vec<_>, Vec<_>) =
+        leases.into_iter().partition(|lease| lease.state == LeaseState::Active);
+    let prefixed = |lease: &Lease| {
+        let prefix = network.prefix(Family::of(lease.address))?;
+        IpNet::new(lease.address, prefix.prefix_len()).ok()
+    };
+    let leased: BTreeSet<_> = active.iter().filter_map(prefixed).collect();
+    if are_of(networks, &leased) {
+        return Ok(true);
+    }
+    let left: BTreeSet<_> = left
+        .iter()
+        .filter(|lease| lease.reason == Some(Reason::Replaced))
+        .map(|lease| lease.address)
+        .collect();
+    let is_known = |named: &IpNet| {
+        left.contains(&named.addr()) || leased.iter().any(|it| it.addr() == named.addr())
+    };
+    Ok(networks.len() == leased.len() && networks.iter().all(is_known))
 }

@@ -229,7 +229,11 @@ fn find(tx: &mut dyn Transaction, network: NetworkId, id: JoinTokenId) -> Result
 }
 
 /// That the network has this pool or block.
-fn check_pool(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Result<(), Error> {
+pub(super) fn check_pool(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    id: PoolId,
+) -> Result<(), Error> {
     let of = match pool::by_id(tx, id)? {
         Some(pool) => Some(pool.network),
         None => block::by_id(tx, id)?.map(|block| block.network),

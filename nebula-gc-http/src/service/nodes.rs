@@ -7,7 +7,8 @@ mod details;
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 
-pub use self::change::{BatchAction, BatchEntry, BatchOutcome, Rotated};
+pub(in crate::service) use self::change::named;
+pub use self::change::{BatchAction, BatchEntry, BatchOutcome, Destination, MovedNode, Rotated};
 pub use self::condition::Condition;
 pub use self::details::{LastReport, NodeDetails};
 use super::access::{authorize, authorize_device, find_network, network_that_released, not_found};

@@ -159,7 +159,7 @@ impl Waiting {
 }
 
 /// The family of a pool or block.
-fn family_of(tx: &mut dyn Transaction, id: PoolId) -> Result<Family, Error> {
+pub(super) fn family_of(tx: &mut dyn Transaction, id: PoolId) -> Result<Family, Error> {
     let range = match pool::by_id(tx, id)? {
         Some(pool) => Some(pool.range),
         None => block::by_id(tx, id)?.map(|block| block.range),

@@ -97,6 +97,20 @@ impl Update {
         })
     }
 
+    /// What follows from another address: whatever names the former one is blocked at once, so that
+    /// the address can be somebody else's one day.
+    pub(super) fn of_address(node: &Node) -> Self {
+        Self {
+            keeps: None,
+            reason: Reason::Changed,
+            blocks_former: true,
+            blocks_former_later: false,
+            moves_revision: node.lighthouse.is_some() || node.relay,
+            ends_token: false,
+            changed: vec!["address"],
+        }
+    }
+
     /// As the node itself changes: where it has another key, it goes on with its former certificates
     /// until it has the new ones.
     pub(super) fn by_its_node(self) -> Self {

@@ -128,7 +128,7 @@ pub(crate) fn any_expired(
 }
 
 /// A released node whose certificates are all blocked or expired, the last one since the revision
-/// `since`.
+/// `since`; or an active one of which some are, because it has moved, say.
 pub(crate) struct Contained {
     pub(crate) node: NodeId,
     pub(crate) since: i64,
@@ -156,7 +156,7 @@ pub(crate) fn contained(
          JOIN gc_certificate AS ledger ON ledger.fingerprint = list.fingerprint \
          JOIN gc_node AS gone ON gone.id = ledger.node \
          WHERE list.network = $1 AND (list.revision, list.fingerprint) > ($2, $3) \
-         AND list.revision <= $4 AND gone.state = 'released' AND gone.device NOT IN \
+         AND list.revision <= $4 AND gone.state IN ('released', 'active') AND gone.device NOT IN \
          (SELECT former.device FROM gc_certificate AS unseen \
          JOIN gc_node AS former ON former.id = unseen.node WHERE unseen.network = $1 \
          AND unseen.state IN ('pending', 'cancelled') AND unseen.not_after >= $5)) AS contained \

@@ -107,6 +107,20 @@ pub(crate) fn current(tx: &mut dyn Transaction, node: NodeId) -> Result<Vec<Cert
     rows.iter().map(|row| read(&mut row.columns())).collect()
 }
 
+/// A node's certificates that other nodes accept: neither blocked nor at their end.
+pub(crate) fn accepted(
+    tx: &mut dyn Transaction,
+    node: NodeId,
+    now: i64,
+) -> Result<Vec<Certificate>, Error> {
+    let rows = tx.query(
+        "SELECT version, contents FROM gc_certificate WHERE node = $1 \
+         AND state IN ('issued', 'superseded', 'expired') AND not_after >= $2",
+        &[node.as_bytes().into(), now.into()],
+    )?;
+    rows.iter().map(|row| read(&mut row.columns())).collect()
+}
+
 /// The columns `version` and `contents`.
 fn read(columns: &mut Columns<'_>) -> Result<Certificate, Error> {
     Certificate::from_bytes(version(columns.integer()?)?, columns.blob()?)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use nebula_alloc::NetworkId;
-use nebula_alloc::lease::LeaseState;
+use nebula_alloc::lease::{LeaseState, Reason};
 use nebula_pki::{Certificate, Fingerprint};
 
 use super::rows::{Blocked, Rows};
@@ -20,7 +20,10 @@ pub(super) fn check(rows: &Rows, found: &mut Found) {
         let owner = NodeId::from(*lease.owner.as_bytes());
         let node = rows.nodes.get(&owner).filter(|node| node.network == lease.network);
         let is_active = lease.state == LeaseState::Active;
-        let kept = node.is_some_and(|node| is_active == (node.state != NodeState::Released));
+        // A node that moved has left its former address, and is there.
+        let moved = lease.reason == Some(Reason::Replaced);
+        let kept =
+            node.is_some_and(|node| moved || is_active == (node.state != NodeState::Released));
         found.unless(kept, Rule::AllOrNothing, || {
             format!("the lease of {} has no such node", lease.address)
         });

@@ -304,6 +304,41 @@ pub struct ReasonBody {
     pub reason: String,
 }
 
+/// Where a node moves: to an address of a pool, or to a given address.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct MoveBody {
+    /// The pool or block to get an address from. Needed for an address that belongs to a block.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
+    pub pool: Option<String>,
+    /// The address to get.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false))]
+    pub address: Option<IpAddr>,
+    /// Only tell what would happen. Default: false.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = bool, required = false))]
+    pub dry_run: Option<bool>,
+}
+
+/// A node that moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct MovedNode {
+    /// The node; as it is, if this is a dry run.
+    pub node: Node,
+    /// Whether this is only what would happen.
+    pub dry_run: bool,
+    /// Whether it moved, or would move. A node that is there already does not.
+    pub moved: bool,
+    /// The addresses that it left or would leave. They stay in quarantine.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>))]
+    pub left: Vec<IpAddr>,
+}
+
 /// A node with its new token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

@@ -276,6 +276,9 @@ fn entries() -> Vec<Entry> {
         entry("end_user", 404, |caller| when(matches!(caller, Caller::Key(Operator | Owner, _))))
             .body(json!({"action": "revoke", "reason": "gone"})),
         entry("renew_node", 200, network_operator).making("/enroll", member("due"), "node"),
+        entry("move_node", 200, network_operator)
+            .making("/enroll", member("moved"), "node")
+            .body(json!({"pool": "{pool}", "dryRun": true})),
         entry("change_nodes", 200, network_operator)
             .body(json!({"action": "renew", "filter": {"namePrefix": "no such node"}})),
         entry("list_blocklist", 200, network_viewer),

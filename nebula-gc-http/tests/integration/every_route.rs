@@ -83,6 +83,7 @@ fn body(operation: &str) -> Value {
         }),
         "end_user" => json!({"action": "suspend", "reason": "x", "dryRun": true}),
         "set_servers" => json!({"servers": [{"url": "https://a.example", "pin": "A".repeat(43)}]}),
+        "move_node" => json!({"pool": ID, "address": "10.1.0.9", "dryRun": true}),
         "suspend_node" | "revoke_node" => json!({"reason": "x"}),
         "renew_own_certificates" => json!({"publicKey": enrollment("x")["publicKey"]}),
         "report_own_node" => json!({

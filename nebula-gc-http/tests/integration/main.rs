@@ -41,6 +41,7 @@ mod joining;
 mod keeping;
 mod letting_in;
 mod many;
+mod moving;
 mod networks;
 mod node_api;
 mod nodes;

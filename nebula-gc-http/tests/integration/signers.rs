@@ -20,9 +20,9 @@ use nebula_alloc::store::Row;
 use nebula_alloc::store::Subject;
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    CaSource, Change, Context, DeviceEnrollment, DeviceId, Enrolled, Enrollment, Error, Expected,
-    Groups, NetworkRef, NodeChange, NodeId, NodeName, NodeState, ServerSecrets, Service,
-    SignerCommand, Signers, StateReason, verify,
+    CaSource, Change, Context, Destination, DeviceEnrollment, DeviceId, Enrolled, Enrollment,
+    Error, Expected, Groups, NetworkRef, NodeChange, NodeId, NodeName, NodeState, ServerSecrets,
+    Service, SignerCommand, Signers, StateReason, verify,
 };
 use nebula_pki::{Blocklist, CaPool};
 use tempfile::TempDir;
@@ -390,6 +390,53 @@ async fn who_is_kept_out_while_a_signer_is_at_it_stays_out(plane: Plane) {
     plane.check();
 }
 
+/// The address moves at once, the certificate when it is signed; until then the node goes on with what
+/// it had, which nobody else gets.
+async fn a_move_waits_for_its_signature_and_is_finished_by_the_next(plane: Plane) {
+    let service = plane.with_network().await;
+    let node = enroll(&service, &enrollment("one")).await.unwrap().node;
+    let to = |address: &str| Destination { pool: None, address: Some(address.parse().unwrap()) };
+    let move_to = |address: &str, is_dry_run| {
+        let about = (NetworkRef::new("demo").unwrap(), node);
+        service.move_node(Context::local(), about, Expected::Anything, to(address), is_dry_run)
+    };
+    let before = service.node(Context::local(), demo(), node).await.unwrap();
+    plane.holder.now("fails");
+    let away = move_to("10.1.0.40", false).await;
+    assert!(matches!(away, Err(Error::SignerAway { .. })), "{away:?}");
+    plane.check();
+    assert_eq!(service.upkeep().await.unwrap().unwrap().unsound, 0);
+    assert!(move_to("10.1.0.40", true).await.unwrap().is_moved, "it is not finished");
+    plane.pass(PATIENCE);
+    plane.holder.now("works");
+    let moved = move_to("10.1.0.40", false).await.unwrap();
+    assert_eq!((moved.is_moved, &moved.left), (true, &before.addresses));
+    assert_eq!(moved.node.generation, before.generation + 1);
+    assert_eq!(plane.ledger(), states(&[("issued", 1), ("revoked", 1)]));
+    assert!(!move_to("10.1.0.40", false).await.unwrap().is_moved);
+    plane.check();
+    // Where nobody asks again, what was pending is completed by maintenance. Others are told of a relay's
+    // address at once.
+    let change = NodeChange { relay: Change::Set(true), ..NodeChange::default() };
+    let about = (demo(), node);
+    service.change_node(Context::local(), about, Expected::Anything, change).await.unwrap();
+    let revision = async || {
+        let found = service.unapplied(Context::local(), demo(), 1, None, 1).await;
+        found.unwrap().current
+    };
+    let before = revision().await;
+    plane.holder.now("fails");
+    move_to("10.1.0.50", false).await.unwrap_err();
+    assert_eq!(revision().await, before + 1);
+    plane.pass(PATIENCE);
+    plane.holder.now("works");
+    assert_eq!(service.settle_pending().await.unwrap().completed, 1);
+    plane.check();
+    assert_eq!(plane.ledger(), states(&[("issued", 1), ("revoked", 1), ("superseded", 1)]));
+    plane.pass(HOUR);
+    plane.check();
+}
+
 /// A node's own wish and its operator's, each of which wants another certificate.
 async fn two_wishes_for_one_node_both_come_true(Patient(plane): Patient) {
     let service = plane.with_network().await;
@@ -448,6 +495,7 @@ on_both_engines! {
     who_is_kept_out_while_a_signer_is_at_it_stays_out
     what_is_cancelled_again_and_again_ends
     two_wishes_for_one_node_both_come_true
+    a_move_waits_for_its_signature_and_is_finished_by_the_next
 }
 
 #[tokio::test]

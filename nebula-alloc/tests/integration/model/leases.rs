@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nebula_alloc::import::{Assignment, Conflict, Obstacle};
 use nebula_alloc::lease::{Hold, Lease, LeaseState, Reason, Request};
-use nebula_alloc::reservation::Purpose;
+use nebula_alloc::reservation::{Purpose, Reservation};
 use nebula_alloc::{Error, Family, Keeper, LeaseId, NetworkId, OwnerId, PoolId, limits};
 
 use super::operation::{Answer, Seen};
@@ -248,6 +248,37 @@ impl Model {
         let chosen = seen.filter(|seen| !self.exact && free.contains(seen));
         let address = chosen.or(free.first().copied()).expect("one is free");
         Ok(self.begin(request, pool, address, request.hold_until))
+    }
+
+    /// As if it had none, while somebody else holds what it has.
+    pub fn relocate(
+        &mut self,
+        now: i64,
+        request: &Request,
+        hold: Hold,
+        seen: &Seen<'_>,
+    ) -> Result<Lease, Error> {
+        let Request { network, owner, family, address, pool, .. } = *request;
+        let held = self.active(network, owner, family).filter(|held| {
+            address.is_some_and(|address| address != held.address)
+                || pool.is_some_and(|pool| pool != held.pool)
+        });
+        let Some(held) = held else { return self.allocate(now, &[*request], seen).remove(0) };
+        self.put(Lease { owner: OwnerId([0; 16]), ..held });
+        // It leaves it, pinned to it or not.
+        let is_its_pin = |(of, kept): &(NetworkId, Reservation)| {
+            *of == network
+                && kept.purpose == Purpose::Owner(owner)
+                && kept.range.first() == held.address
+        };
+        let place = self.reservations.iter().position(is_its_pin);
+        let pin = place.map(|place| self.reservations.remove(place));
+        let answer = self.allocate(now, &[*request], seen).remove(0);
+        if let (Some(place), Some(pin)) = (place, pin) {
+            self.reservations.insert(place, pin);
+        }
+        self.quarantine(now, held, hold);
+        answer
     }
 
     pub fn release(

@@ -59,7 +59,7 @@ impl Seen<'_> {
 impl Operation {
     /// Whether it is one of the library's: that refuses or is done, and nothing between.
     pub fn is_one(&self) -> bool {
-        !matches!(self, Self::AllocateAll(_) | Self::AllocatePair(_))
+        !matches!(self, Self::AllocateAll(_) | Self::AllocatePair(_) | Self::Relocate(..))
     }
 
     pub fn run(&self, tx: &mut dyn Transaction, now: i64, model: &Model) -> Result<Answer, Error> {
@@ -105,6 +105,18 @@ impl Operation {
             }
             Self::AllocateAll(wishes) => all(tx, now, requests(wishes, now)),
             Self::AllocatePair(wish) => all(tx, now, wish.pair(now)),
+            Self::Relocate(wish, seconds, reason) => {
+                let (wish, hold) = (wish.request(now), hold(*seconds, *reason));
+                let foreseen = lease::refusal(tx, now, &wish)?;
+                let moved = lease::relocate(tx, now, &ACTOR, &wish, hold);
+                if model.exact {
+                    // Reserved addresses whose quarantine has ended look like room.
+                    let seems_to_have_room =
+                        foreseen.is_none() && matches!(moved, Err(Error::PoolExhausted { .. }));
+                    assert!(seems_to_have_room || foreseen == moved.clone().err(), "{foreseen:?}");
+                }
+                moved.map(one)
+            }
             Self::Release { network: of, owner: by, hold: seconds, reason } => {
                 let hold = hold(*seconds, *reason);
                 lease::release(tx, now, &ACTOR, network(*of), owner(*by), hold).map(Answer::Leases)
@@ -196,6 +208,10 @@ impl Operation {
             }
             Self::AllocateAll(wishes) => model.allocate_all(now, &requests(wishes, now), seen),
             Self::AllocatePair(wish) => model.allocate_all(now, &wish.pair(now), seen),
+            Self::Relocate(wish, seconds, reason) => {
+                let hold = hold(*seconds, *reason);
+                model.relocate(now, &wish.request(now), hold, seen).map(one)
+            }
             Self::Release { network: of, owner: by, hold: seconds, reason } => {
                 let hold = hold(*seconds, *reason);
                 Ok(Answer::Leases(model.release(now, network(*of), owner(*by), hold)))

@@ -85,6 +85,8 @@ pub enum Operation {
     AllocateAll(Vec<Wish>),
     /// An address of each family, both or none.
     AllocatePair(Wish),
+    /// It moves to where it wishes.
+    Relocate(Wish, i64, u8),
     Release {
         network: u8,
         owner: u8,
@@ -288,6 +290,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => prop::collection::vec(wish(), 2..6).prop_map(Operation::Allocate),
         2 => prop::collection::vec(wish(), 2..4).prop_map(Operation::AllocateAll),
         2 => wish().prop_map(Operation::AllocatePair),
+        4 => (wish(), -1..10_i64, any::<u8>())
+            .prop_map(|(wish, hold, reason)| Operation::Relocate(wish, hold, reason)),
         1 => (net(), prop::collection::vec((who(), family(), 0..ADDRESSES), 1..4), end(), any::<bool>())
             .prop_map(|(network, assignments, until, anyway)| Operation::Import {
                 network, assignments, until, anyway

@@ -4,10 +4,12 @@ mod batch;
 mod lists;
 mod views;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use nebula_alloc::PoolId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,10 +19,13 @@ use super::problem::Problem;
 use super::remaining::Changing;
 use super::respond::{Answer, tagged, unless_known};
 use super::tag::{IfMatch, IfNoneMatch};
-use super::values::{Editing, ReadOnly, read, read_some};
+use super::values::{Editing, ReadOnly, Uuid, read, read_some};
 use crate::service::Change;
-use crate::wire::{Id, Node as NodeView, NodeChangeBody, ReasonBody, RotatedNode as RotatedView};
-use crate::{Error, NetworkRef, NodeChange, NodeDetails, NodeId, Service};
+use crate::wire::{
+    Id, MoveBody, MovedNode as MovedView, Node as NodeView, NodeChangeBody, ReasonBody,
+    RotatedNode as RotatedView,
+};
+use crate::{Destination, Error, NetworkRef, NodeChange, NodeDetails, NodeId, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -30,6 +35,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(reinstate_node))
         .routes(routes!(rotate_node_token))
         .routes(routes!(renew_node))
+        .routes(routes!(move_node))
         .merge(batch::router())
         .merge(lists::router())
 }
@@ -179,6 +185,35 @@ async fn renew_node(State(service): State<Arc<Service>>, ask: Ask<About>) -> Ans
     let expected = ask.conditions.expected;
     let changing = Changing::new(&service, &ask.context, &ask.path.0);
     changing.answer(answered(service.make_node_due(ask.context, ask.path, expected).await)).await
+}
+
+/// Move a node to another address: one of a pool or block, or a given one. It gets new certificates,
+/// the former ones are blocked at once, and its former address goes into quarantine. A node that is
+/// there already is not changed.
+#[utoipa::path(post, path = "/networks/{network}/nodes/{node}/move", operation_id = "move_node",
+    tag = "nodes", request_body = MoveBody,
+    params(("network" = String, Path, description = "The network's name or id."), ("node" = Id, Path), IfMatch),
+    responses((status = 200, description = "The node, where it is now.", body = MovedView)))]
+async fn move_node(State(service): State<Arc<Service>>, ask: AskWith<MoveBody, About>) -> Answer {
+    let expected = ask.conditions.expected;
+    let MoveBody { pool, address, dry_run } = ask.body;
+    let destination = destination(pool, address);
+    let destination = checked(&service, &ask.context, destination).await?;
+    let dry_run = dry_run.unwrap_or(false);
+    let changing = Changing::new(&service, &ask.context, &ask.path.0);
+    let moved = service.move_node(ask.context, ask.path, expected, destination, dry_run).await?;
+    let tag = moved.node.tag();
+    let view =
+        MovedView { node: moved.node.into(), dry_run, moved: moved.is_moved, left: moved.left };
+    changing.answer(Ok(tagged(&tag, view))).await
+}
+
+fn destination(pool: Option<String>, address: Option<IpAddr>) -> Result<Destination, Problem> {
+    if pool.is_none() && address.is_none() {
+        return Err(Problem::invalid("pool", "give a pool or an address"));
+    }
+    let pool = read_some("pool", pool)?.map(|Uuid(id)| PoolId(id));
+    Ok(Destination { pool, address })
 }
 
 /// Give a node a new token, or its first one, with which it renews by itself. Only this answer

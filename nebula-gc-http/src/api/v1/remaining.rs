@@ -13,7 +13,7 @@ pub(super) const REVISION: &str = "nebula-revision";
 pub(super) const UNAPPLIED: &str = "nebula-unapplied";
 
 /// The operations whose answers have these headers, for the API's document.
-pub(super) const OPERATIONS: [&str; 13] = [
+pub(super) const OPERATIONS: [&str; 14] = [
     "change_node",
     "release_node",
     "suspend_node",
@@ -21,6 +21,7 @@ pub(super) const OPERATIONS: [&str; 13] = [
     "reinstate_node",
     "rotate_node_token",
     "renew_node",
+    "move_node",
     "change_nodes",
     "change_network",
     "renew_certificates",

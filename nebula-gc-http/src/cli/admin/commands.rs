@@ -155,6 +155,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "nodes" "reinstate" reinstate_node NODE, "office laptop-1";
     "nodes" "release" release_node NODE, "office laptop-2";
     "nodes" "renew" renew_node NODE, "office laptop-1";
+    "nodes" "move" move_node &["node"], "office laptop-1 --pool 10.42.8.0/24 --wait";
     "nodes" "rotate-token" rotate_node_token &["nodeToken"], "office laptop-1";
     "nodes" "certificates" list_node_certificates CERTIFICATE, "office laptop-1";
     "nodes" "unapplied" list_unapplied_nodes NODE, "office --wait";

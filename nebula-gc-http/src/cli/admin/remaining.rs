@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::seconds;
 use super::commands::Entry;
-use super::{Invocation, fields, polling, show};
+use super::{DRY_RUN_END, Invocation, fields, polling, show};
 use crate::terminal::{self, print};
 use crate::times::{WEEK, ago, day, span};
 
@@ -37,6 +37,7 @@ fn done(operation: &str) -> Option<(&'static str, bool)> {
         "release_node" => ("is released", true),
         "reinstate_node" => ("is active again", false),
         "change_node" => ("is changed", false),
+        "move_node" => ("is moved", false),
         "renew_node" => ("renews its certificates as soon as it is told", false),
         _ => return None,
     })
@@ -251,9 +252,19 @@ pub(super) async fn tell(
         "change_network" => body["name"].as_str().unwrap_or(network),
         _ => network,
     };
+    if is_dry_run(body) {
+        if !invocation.as_json {
+            print(&format!("{}\n{DRY_RUN_END}", moved(body)))?;
+        }
+        return Ok(Some(ExitCode::SUCCESS));
+    }
     if !invocation.as_json {
         let progress = Progress::read(invocation, network, remaining.revision).await?;
         match done(invocation.entry.operation) {
+            Some(_) if invocation.entry.operation == "move_node" => {
+                print(&format!("{}\nRevision {}. ", moved(body), remaining.revision))?;
+                print(&progress.lines(crate::clock::now()?))?;
+            }
             Some((what, takes_away)) => {
                 let node = node(invocation, network, body).await?;
                 let name = printable(node.get("name").and_then(Value::as_str).unwrap_or_default());
@@ -271,6 +282,25 @@ pub(super) async fn tell(
         }
     }
     wait_if_asked(invocation, network, remaining.revision).await.map(Some)
+}
+
+fn is_dry_run(body: &Value) -> bool {
+    body["dryRun"].as_bool().unwrap_or_default()
+}
+
+/// `laptop-1 has 10.42.8.1 now. 10.42.0.2, which it had, is kept from others.`
+fn moved(body: &Value) -> String {
+    let name = printable(body.pointer("/node/name").and_then(Value::as_str).unwrap_or_default());
+    let list = |addresses: Option<&Value>| {
+        let each = addresses.and_then(Value::as_array).into_iter().flatten();
+        each.filter_map(Value::as_str).map(printable).collect::<Vec<_>>().join(", ")
+    };
+    let (has, left) = (list(body.pointer("/node/addresses")), list(body.get("left")));
+    match (body["moved"].as_bool().unwrap_or_default(), is_dry_run(body)) {
+        (false, _) => format!("{name} is there already: {has}."),
+        (true, true) => format!("{name} would leave {left}."),
+        (true, false) => format!("{name} has {has} now. {left}, which it left, is in quarantine."),
+    }
 }
 
 /// The node that was changed; after a release the answer has none.

@@ -2,14 +2,19 @@
 
 mod batch;
 mod command;
+mod relocation;
 mod step;
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 pub use self::batch::{BatchAction, BatchEntry, BatchOutcome};
-use self::command::Command;
+use self::command::{Command, Decision};
+pub use self::relocation::Destination;
+use self::relocation::Relocation;
+pub(in crate::service) use self::relocation::named;
 use self::step::{Operating, Outcome, Requested};
-use super::details::NodeDetails;
+use super::details::{NodeDetails, tag};
 use super::{NodeRef, find};
 use crate::secret::Bearer;
 use crate::service::context::Context;
@@ -18,6 +23,17 @@ use crate::service::node_change::NodeChange;
 use crate::service::precondition::Expected;
 use crate::store::node::NodeState;
 use crate::{DeviceId, Error, NetworkRef, NodeId, StateReason};
+
+/// A node that was moved, or would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedNode {
+    /// The node.
+    pub node: NodeDetails,
+    /// Whether it is, or would be, somewhere else than before.
+    pub is_moved: bool,
+    /// The addresses that it left, or would leave.
+    pub left: Vec<IpAddr>,
+}
 
 /// A node with its new token, which nobody is told again.
 #[derive(Debug, Clone)]
@@ -147,6 +163,43 @@ impl Service {
         expected: Expected,
     ) -> Result<NodeDetails, Error> {
         self.operate(context, about, expected, Command::MakeDue).await
+    }
+
+    /// Moves a node to another address: it gets other certificates, those that it had are blocked at
+    /// once, and the address that it had goes into quarantine. With `is_dry_run` nothing is done, and
+    /// what is in the way, as far as that can be foreseen, is answered. One that is there already is
+    /// not moved.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a pool of another network, [`Error::PoolExhausted`], [`Error::Conflict`]
+    /// for an address that it can't have and for a node that is not active, and as
+    /// [`change_node`](Self::change_node).
+    pub async fn move_node(
+        &self,
+        context: Context,
+        (network, node): (NetworkRef, NodeId),
+        expected: Expected,
+        destination: Destination,
+        is_dry_run: bool,
+    ) -> Result<MovedNode, Error> {
+        let command = Command::Move(destination);
+        if !is_dry_run {
+            let about = (Some(network), NodeRef::Id(node));
+            let done = self.operate_on(context, about, expected, Arc::new(command)).await?;
+            return Ok(MovedNode { node: done.node, is_moved: done.is_changed, left: done.left });
+        }
+        self.read(move |tx, shared| {
+            let (now, about) = (shared.now(), (Some(&network), &NodeRef::Id(node)));
+            let (_, network, former) = find(tx, shared, &context, now, command.action(), about)?;
+            expected.check(&tag(former.id, former.changes))?;
+            let about = (&network, &former);
+            let decision = command.decide(tx, shared, about, &OnceLock::new(), now)?;
+            decision.check_room(tx, now)?;
+            let left = decision.moves().map(Relocation::leaves).unwrap_or_default();
+            let is_moved = !matches!(decision, Decision::Unchanged);
+            Ok(MovedNode { node: NodeDetails::read(tx, &network, now, former)?, is_moved, left })
+        })
+        .await
     }
 
     /// Releases a node that has not reported since then, where it still has not.

@@ -1,6 +1,8 @@
 //! What is done for each network.
 
+use nebula_alloc::lease::LeaseState;
 use nebula_alloc::reclaim;
+use nebula_alloc::store::Transaction;
 use nebula_alloc::{NetworkId, lease};
 use serde_json::json;
 
@@ -10,6 +12,7 @@ use crate::service::audit::Entry;
 use crate::service::cas;
 use crate::service::consistency::{self, Inconsistency};
 use crate::service::core::Service;
+use crate::service::nodes::named;
 use crate::service::revision::move_revision;
 use crate::store::blocklist::{self, Contained};
 use crate::store::network::{self, Network};
@@ -194,8 +197,8 @@ impl Service {
         .await
     }
 
-    /// Ends quarantines of released nodes earlier once every active node has applied that their
-    /// certificates are blocked.
+    /// Ends quarantines of released nodes, and of addresses that nodes have left, earlier once every
+    /// active node has applied that their certificates are blocked.
     async fn shorten_quarantines(&self, due: &Due, done: &mut Upkeep) -> Result<(), Stop> {
         let (id, applied) = (due.network.id, due.applied);
         let from = self.progress.shortened(id);
@@ -222,6 +225,9 @@ impl Service {
                     let applied = node::applied_by_all(tx, id)?.unwrap_or(i64::MAX);
                     let mut shortened = 0;
                     for Contained { node, .. } in page.iter().filter(|it| it.since <= applied) {
+                        if names_what_it_left(tx, id, *node, now)? {
+                            continue;
+                        }
                         let moved =
                             lease::shorten_hold(tx, now, &author.actor(), id, node.owner(), hold)?;
                         shortened += u64::from(moved > 0);
@@ -320,11 +326,24 @@ impl Service {
     }
 }
 
-fn due(
-    tx: &mut dyn nebula_alloc::store::Transaction,
-    network: Network,
+/// Whether an address that an active node has left is named by a certificate of it that is neither
+/// blocked nor ended.
+fn names_what_it_left(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    id: NodeId,
     now: i64,
-) -> Result<Due, Error> {
+) -> Result<bool, Error> {
+    let mut leases = lease::by_owner(tx, network, id.owner())?;
+    leases.retain(|lease| lease.state == LeaseState::Quarantined);
+    if leases.is_empty() {
+        return Ok(false);
+    }
+    let named = named(&certificate::accepted(tx, id, now)?);
+    Ok(leases.iter().any(|lease| named.contains(&lease.address)))
+}
+
+fn due(tx: &mut dyn Transaction, network: Network, now: i64) -> Result<Due, Error> {
     let silent = match network.silence_seconds {
         Some(seconds) => {
             node::silent(tx, network.id, now.saturating_sub(seconds), i64::from(STEP))?

@@ -92,6 +92,19 @@ pub(crate) fn make_due(tx: &mut dyn Transaction, node: &Node) -> Result<(), Erro
     )?)
 }
 
+/// Sets the pool or block that a node's addresses must be from. Its leases move in the same
+/// transaction, and what else changes of it may follow later: this is no change of the resource.
+pub(crate) fn set_pool(
+    tx: &mut dyn Transaction,
+    id: NodeId,
+    pool: Option<PoolId>,
+) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_node SET pool = $1 WHERE id = $2 AND state = 'active'",
+        &[pool.as_ref().map(PoolId::as_bytes).into(), id.as_bytes().into()],
+    )?)
+}
+
 /// Replaces a node's token, unless the node changed since it was read.
 pub(crate) fn replace_token(
     tx: &mut dyn Transaction,

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use nebula_gc_http::client::{ArchiveFormat, Client, EventQuery, List, NodeQuery, new_node_token};
 use nebula_gc_http::wire::{
     AddressUse, BatchAction, BatchFilter, BatchOutcome, Desired, EndAction, EndUserBody,
-    EnrollmentBody, EventOrder, ImportBody, Lighthouse, NetworkPatchBody, NewBlockBody,
+    EnrollmentBody, EventOrder, ImportBody, Lighthouse, MoveBody, NetworkPatchBody, NewBlockBody,
     NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody, NewPoolBody,
     NewReservationBody, NodeChangeBody, NodeRole, NodeState, NodesBatchBody, PoolPatchBody,
     ReasonBody, Renewal, Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody, ServersBody,
@@ -288,6 +288,10 @@ async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
     assert_eq!(root.suspend_node("n", id, &why, None).await.unwrap().state, "suspended");
     assert_eq!(root.reinstate_node("n", id, None).await.unwrap().state, "active");
     assert_eq!(root.renew_node("n", id, None).await.unwrap().id, *id);
+    let to = MoveBody { address: Some("10.1.0.9".parse().unwrap()), ..MoveBody::default() };
+    let moved = root.move_node("n", id, &to, None).await.unwrap();
+    assert_eq!((moved.moved, moved.left.len()), (true, 1));
+    assert!(moved.node.addresses.contains(&to.address.unwrap()));
     let many = NodesBatchBody {
         action: BatchAction::Set,
         filter: BatchFilter { name_prefix: Some("o".to_owned()), ..BatchFilter::default() },

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use nebula_alloc::store::Transaction;
 
+use super::relocation::{Destination, Relocation, relocate};
 use crate::error::{Conflict, Field};
 use crate::secret::{Bearer, Hashed};
 use crate::service::enroll::key::{check_canonical, check_curve};
@@ -40,6 +41,8 @@ pub(super) enum Command {
     Rotate(Bearer),
     /// Its certificates are due now.
     MakeDue,
+    /// It gets another address.
+    Move(Destination),
 }
 
 /// What is to be done.
@@ -47,7 +50,14 @@ pub(super) enum Decision {
     /// It is so already.
     Unchanged,
     /// It changes, with what that means for its certificates.
-    Update { kind: &'static str, terms: Box<Terms>, node: Box<Node>, update: Update },
+    Update {
+        kind: &'static str,
+        terms: Box<Terms>,
+        node: Box<Node>,
+        update: Update,
+        /// Where it gets another address.
+        moves: Option<Relocation>,
+    },
     /// It changes, and nothing is issued.
     Unissued(Unissued),
 }
@@ -78,10 +88,30 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// That there is an address for it, where it gets another, as far as that can be foreseen.
+    pub(super) fn check_room(&self, tx: &mut dyn Transaction, now: i64) -> Result<(), Error> {
+        match self {
+            Self::Update { terms, node, moves: Some(moves), .. } => {
+                moves.check(tx, (terms, node), now)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The move that it is, if it is one.
+    pub(super) fn moves(&self) -> Option<&Relocation> {
+        match self {
+            Self::Update { moves, .. } => moves.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 impl Command {
     /// Whether it may issue certificates.
     pub(super) fn issues(&self) -> bool {
-        matches!(self, Self::Change(_) | Self::Reinstate)
+        matches!(self, Self::Change(_) | Self::Reinstate | Self::Move(_))
     }
 
     pub(super) fn action(&self) -> Action {
@@ -142,6 +172,19 @@ impl Command {
             }
             (Self::MakeDue, S::Active) => make_due(tx, about, now),
             (Self::MakeDue, state) => refuse(Conflict::NodeState { state }),
+            (Self::Move(destination), S::Active) => {
+                Ok(match relocate(tx, shared, about, *destination, now)? {
+                    None => Decision::Unchanged,
+                    Some((terms, node, relocation)) => Decision::Update {
+                        kind: "node.moved",
+                        terms: Box::new(terms),
+                        update: Update::of_address(&node),
+                        node: Box::new(node),
+                        moves: Some(relocation),
+                    },
+                })
+            }
+            (Self::Move(_), state) => refuse(Conflict::NodeState { state }),
             (Self::KeepOut(state, reason), current)
                 if *state == current && former.state_reason.as_ref() == Some(reason) =>
             {
@@ -244,6 +287,7 @@ fn reinstate(
         terms: Box::new(terms),
         node: Box::new(node),
         update,
+        moves: None,
     })
 }
 
@@ -282,5 +326,6 @@ fn alter(
         terms: Box::new(terms),
         node: Box::new(node),
         update,
+        moves: None,
     })
 }

@@ -1,5 +1,6 @@
 //! The step in which a command is decided and carried out.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use nebula_alloc::NetworkId;
@@ -10,8 +11,9 @@ use nebula_pki::Fingerprint;
 use serde_json::json;
 
 use super::command::{Command, Decision, Unissued};
+use super::relocation::Relocation;
 use crate::error::Unavailable;
-use crate::service::audit::{Author, Entry};
+use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
 use crate::service::issuance::Ahead;
 use crate::service::nodes::details::{NodeDetails, tag};
@@ -63,6 +65,8 @@ pub(super) struct Outcome {
     pub(super) node: NodeDetails,
     /// Whether it was otherwise before.
     pub(super) is_changed: bool,
+    /// The addresses that it has no longer, where it moved.
+    pub(super) left: Vec<IpAddr>,
 }
 
 impl Operating {
@@ -95,9 +99,19 @@ impl Step for Operating {
             Some((terms, node)) => terms.requests(tx, node)?,
             None => vec![],
         };
+        let moves = decision.moves().cloned();
+        let requests = match &moves {
+            Some(moves) => moves.requests(requests),
+            None => requests,
+        };
+        let hold = moves.map(|_| Relocation::hold(&network));
         let author = context.author(command.actor(&principal));
         let decided = Decided { author, network, former, decision, signed: self.signed.clone() };
-        Ok(Planned::with_addresses(decided, requests, |decided| decided.author.actor()))
+        let planned = Planned::with_addresses(decided, requests, |decided| decided.author.actor());
+        Ok(match hold {
+            Some(hold) => planned.relocating(hold),
+            None => planned,
+        })
     }
 
     const COMPUTES: bool = true;
@@ -120,16 +134,32 @@ impl Step for Operating {
     ) -> Result<Issuing<Outcome>, Error> {
         let Decided { author, network, former, decision, signed } = decided;
         let is_changed = !matches!(decision, Decision::Unchanged);
+        let mut left = vec![];
         let revision = match decision {
             Decision::Unchanged => network.revision,
-            Decision::Update { kind, terms, node, update } => {
+            Decision::Update { kind, terms, node, update, moves } => {
+                if moves.is_some() {
+                    Relocation::settle(tx, now, &author, (&network, &node))?;
+                }
                 let writing = Writing { author: &author, leases, signed };
                 let changed = match update.apply(tx, &terms, &node, writing)?.done() {
                     Ok(changed) => changed,
-                    Err(ends) => return Ok(ends),
+                    Err(ends) => {
+                        if let Some(moves) = moves {
+                            moves.tell_others(tx, now, &author, (&network, &node))?;
+                        }
+                        return Ok(ends);
+                    }
                 };
-                let Changed { revision, detail, .. } = changed;
-                author.record(tx, now, Entry { detail, ..entry(kind, &node) })?;
+                let Changed { revision, mut detail, .. } = changed;
+                let mut address = None;
+                if let (Some(moves), Some(detail)) = (moves, detail.as_object_mut()) {
+                    address = leases.first().map(|lease| lease.address);
+                    detail.insert("addresses".to_owned(), json!(addresses(leases)));
+                    left = moves.left(leases);
+                    detail.insert("left".to_owned(), json!(left));
+                }
+                author.record(tx, now, Entry { detail, address, ..entry(kind, &node) })?;
                 revision
             }
             Decision::Unissued(act) => {
@@ -138,7 +168,7 @@ impl Step for Operating {
         };
         let node = node::by_id(tx, former.id)?.ok_or(Unavailable::Missing { what: "the node" })?;
         let node = NodeDetails::read(tx, &network, now, node)?;
-        Ok(Issuing::Done(Outcome { network: network.id, revision, node, is_changed }))
+        Ok(Issuing::Done(Outcome { network: network.id, revision, node, is_changed, left }))
     }
 }
 
