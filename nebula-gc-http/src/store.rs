@@ -7,6 +7,7 @@ pub(crate) mod certificate;
 pub(crate) mod database;
 pub(crate) mod duty;
 pub(crate) mod event;
+pub(crate) mod event_names;
 pub(crate) mod former_key;
 pub(crate) mod history;
 pub(crate) mod idempotency;

@@ -8,6 +8,7 @@ mod batch;
 mod commands;
 mod declared;
 mod ended;
+mod events_table;
 mod fields;
 mod names;
 mod network;
@@ -315,6 +316,8 @@ impl Invocation<'_> {
             return Ok(print(&addresses_table::screen(&items, now, width))?);
         }
         if !self.as_json {
+            let items =
+                if self.entry.group == "events" { events_table::with_names(items) } else { items };
             return Ok(print(&show::listing(&items, self.entry.columns))?);
         }
         // As one page that has room for all items.

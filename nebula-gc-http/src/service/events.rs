@@ -7,6 +7,7 @@ use super::context::Context;
 use super::core::Service;
 use super::principal::{Action, Principal};
 use crate::store::event::{self, EventFilter};
+use crate::store::event_names::{self, EventNames};
 use crate::store::operator_key::Scope;
 use crate::{Error, NetworkRef};
 
@@ -17,6 +18,8 @@ pub struct NumberedEvent {
     pub id: i64,
     /// What happened.
     pub event: Event,
+    /// The names of what it is about.
+    pub names: EventNames,
 }
 
 /// A page of the log.
@@ -63,9 +66,11 @@ impl Service {
         // A snapshot of its own, so that it can be asked up to where its events are complete.
         self.read(move |tx, _| {
             let found = event::search(tx, scope, &filter, after, limit)?;
-            let events = found.events.into_iter();
-            let events = events.map(|(id, event)| NumberedEvent { id, event }).collect();
-            Ok(EventPage { events, go_on: found.go_on })
+            let (ids, events): (Vec<_>, Vec<_>) = found.events.into_iter().unzip();
+            let names = event_names::of(tx, &events)?;
+            let events = ids.into_iter().zip(events).zip(names);
+            let events = events.map(|((id, event), names)| NumberedEvent { id, event, names });
+            Ok(EventPage { events: events.collect(), go_on: found.go_on })
         })
         .await
     }

@@ -19,14 +19,26 @@ pub struct Event {
     pub kind: String,
     /// Who asked for it: `operator_key:ID`, `join_token:ID`, `node:ID`, or a part of the server.
     pub actor: String,
+    /// The name of that key, token or node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub actor_name: Option<String>,
     /// The network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub network: Option<String>,
+    /// The network's name, or the last that it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub network_name: Option<String>,
     /// The id of what it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub subject: Option<String>,
+    /// Its name, or the last that it had, where it has one and is not forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub subject_name: Option<String>,
     /// The address it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]

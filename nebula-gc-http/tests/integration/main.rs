@@ -30,6 +30,7 @@ mod dialect_and_native;
 mod dialect_words;
 mod docs;
 mod enroll;
+mod event_names;
 mod every_route;
 mod frame;
 mod growing;

@@ -20,7 +20,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 }
 
 impl From<NumberedEvent> for EventView {
-    fn from(NumberedEvent { id, event }: NumberedEvent) -> Self {
+    fn from(NumberedEvent { id, event, names }: NumberedEvent) -> Self {
         let subject = event.subject.map(|bytes| match <[u8; 16]>::try_from(bytes.as_slice()) {
             Ok(id) => uuid::Uuid::from_bytes(id).to_string(),
             Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -34,8 +34,11 @@ impl From<NumberedEvent> for EventView {
             at: Timestamp(event.at),
             kind: event.kind,
             actor: event.actor,
+            actor_name: names.actor,
             network: event.network.map(|network| network.to_string()),
+            network_name: names.network,
             subject,
+            subject_name: names.subject,
             address: event.address.map(|address| address.to_string()),
             source_address: event.source_address,
             request_id: event.request_id,

@@ -85,6 +85,8 @@ const BLOCKED: &[&str] = &["fingerprint", "sinceRevision", "until", "node"];
 const SERVERS: &[&str] = &["serial", "servers", "key"];
 const USER_END: &[&str] = &["user", "nodes", "joinTokens", "operatorKeys", "revisions"];
 const EVENT: &[&str] = &["id", "at", "kind", "actor", "subject", "address", "detail"];
+const EVENT_OF_ALL: &[&str] =
+    &["id", "at", "kind", "actor", "network", "subject", "address", "detail"];
 
 macro_rules! commands {
     ($($group:literal $verb:literal $operation:ident $columns:expr, $example:literal;)*) => {
@@ -166,7 +168,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "blocklist" "list" list_blocklist BLOCKED, "office";
     "blocklist" "add" add_to_blocklist &[], "office --fingerprints c99d4e650533b92061b09918e838a5a0a6aaee21eed1d12fd937682865936c72";
 
-    "events" "list" list_events EVENT, "--follow";
+    "events" "list" list_events EVENT_OF_ALL, "--follow";
     "events" "of" list_network_events EVENT, "office --order newest_first --limit 20";
 
     "servers" "show" read_servers SERVERS, "";

@@ -49,6 +49,9 @@ impl Named {
 
 /// What the help says of a field that takes a name: "name or id".
 pub(super) fn hint(field: &Field) -> Option<String> {
+    if is_subject(field) {
+        return Some("id, or the name that it has".to_owned());
+    }
     named(field).map(|named| format!("{} or id", named.known_by.1))
 }
 
@@ -57,9 +60,20 @@ fn named(field: &Field) -> Option<&'static Named> {
     let is_name = match field.place {
         Place::Path => true,
         Place::Body => field.name != "ca",
-        Place::Query | Place::Header => false,
+        Place::Query => field.name == "ca",
+        Place::Header => false,
     };
     NAMED.iter().find(|named| is_name && named.field == field.name)
+}
+
+/// What events are about: anything that has a name. Of a network these, else what is of none.
+const SUBJECT: Named =
+    Named { known_by: ("name", "name"), ..Named::of_a_network("subject", "subject", "") };
+const SUBJECTS_IN_NETWORK: &[&str] = &["nodes", "join-tokens", "cas"];
+const SUBJECTS: &[&str] = &["networks", "tenants", "operator-keys"];
+
+fn is_subject(field: &Field) -> bool {
+    field.place == Place::Query && field.name == SUBJECT.field
 }
 
 /// Something that a command names.
@@ -68,6 +82,8 @@ pub(super) struct Wanted {
     named: &'static Named,
     network: Option<String>,
     text: String,
+    /// Whether one that has ended is meant where there is no other: what only reads may be about it.
+    may_have_ended: bool,
 }
 
 /// What a command names.
@@ -79,6 +95,16 @@ pub(super) fn wanted(
     let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
     let of_field = |field: &Field| {
         let given = text(&field.name)?;
+        if is_subject(field) {
+            let network = network.map(str::to_owned);
+            return Some(Wanted {
+                field: field.name.clone(),
+                named: &SUBJECT,
+                network,
+                text: given,
+                may_have_ended: true,
+            });
+        }
         let (named, text) = match named(field) {
             Some(named) => (named, given),
             None if field.name == SCOPE => {
@@ -93,6 +119,7 @@ pub(super) fn wanted(
             named,
             network,
             text,
+            may_have_ended: operation.is_read(),
         })
     };
     operation.fields.iter().filter_map(of_field).collect()
@@ -127,12 +154,19 @@ impl Wanted {
 
     /// The id. Ids are looked up before names.
     async fn look_up(&self, client: &Client) -> Result<String, Box<dyn Error>> {
+        if self.named.field == SUBJECT.field {
+            return self.look_up_subject(client).await;
+        }
         if self.may_be_id() && self.is_there(client).await? {
             return Ok(self.text.clone());
         }
         let mut found = self.search(client, self.named.list, self.named.known_by.0).await?;
         if self.named.field == "pool" && found.is_empty() {
             found = self.search(client, "blocks", "name").await?;
+        }
+        if self.named.field == "node" && found.is_empty() && self.may_have_ended {
+            let all = self.search_all(client, self.named.list, "name").await?;
+            found = all.into_iter().map(|(id, _)| id).collect();
         }
         match found.as_slice() {
             [id] => Ok(id.clone()),
@@ -143,12 +177,66 @@ impl Wanted {
         }
     }
 
+    /// The id of what has this name, or had it when it ended.
+    async fn look_up_subject(&self, client: &Client) -> Result<String, Box<dyn Error>> {
+        if Uuid::parse_str(&self.text).is_ok() {
+            return Ok(self.text.clone());
+        }
+        let lists = if self.network.is_some() { SUBJECTS_IN_NETWORK } else { SUBJECTS };
+        let (mut found, mut ended) = (vec![], vec![]);
+        for list in lists {
+            for (id, has_ended) in self.search_all(client, list, "name").await? {
+                if has_ended { ended.push(id) } else { found.push(id) }
+            }
+        }
+        // What there is comes before what there was.
+        let found = if found.is_empty() { ended } else { found };
+        match found.as_slice() {
+            [id] => Ok(id.clone()),
+            [] => {
+                let kinds = lists.join(", ");
+                let text = &self.text;
+                Err(format!("subject: none of the {kinds} has the name {text:?}; give its id")
+                    .into())
+            }
+            ids => Err(self.ambiguous(ids).into()),
+        }
+    }
+
     async fn is_there(&self, client: &Client) -> Result<bool, ClientError> {
         let path = format!("{}/{}", self.path(self.named.list), Request::segment(&self.text));
         match client.send(Request::get(&path)).await {
             Err(ClientError::Refused { problem, .. }) if problem.status == 404 => Ok(false),
             found => found.map(|_| true),
         }
+    }
+
+    /// Those that are known by the text, each with whether it has ended; released nodes, too.
+    async fn search_all(
+        &self,
+        client: &Client,
+        list: &str,
+        known_by: &str,
+    ) -> Result<Vec<(String, bool)>, Box<dyn Error>> {
+        let states = if list == "nodes" { &[None, Some("released")][..] } else { &[None] };
+        let mut found = vec![];
+        for state in states {
+            let mut request = Request::get(&self.path(list)).query("limit", "500");
+            if list == "nodes" {
+                request = request.query("namePrefix", self.text.clone());
+            }
+            if let Some(state) = state {
+                request = request.query("state", *state);
+            }
+            let mut pages = client.pages(request);
+            while let Some(items) = pages.next().await? {
+                let known = items.iter().filter(|item| item[known_by] == self.text.as_str());
+                let ids =
+                    known.filter_map(|it| Some((it["id"].as_str()?.to_owned(), has_ended(it))));
+                found.extend(ids);
+            }
+        }
+        Ok(found)
     }
 
     /// The ids of those that are known by the text, and have not ended.

@@ -115,6 +115,11 @@ impl Operation {
         self.method == "PATCH"
     }
 
+    /// Whether it only reads.
+    pub(crate) fn is_read(&self) -> bool {
+        self.method == "GET"
+    }
+
     /// Whether it creates something.
     pub(crate) fn is_creation(&self) -> bool {
         self.method == "POST"

@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use nebula_gc_http::client::Request;
 
 use super::commands::Entry;
-use super::{Invocation, show};
+use super::{Invocation, events_table, show};
 use crate::terminal::{self, print};
 
 const FOLLOW: &str = "follow";
@@ -64,7 +64,8 @@ async fn follow(invocation: &Invocation<'_>, request: Request) -> Result<(), Box
             let lines = items.iter().map(|item| terminal::safe_json(&item.to_string()) + "\n");
             print(&lines.collect::<String>())?;
         } else if !items.is_empty() {
-            print(&show::listing(&items, invocation.entry.columns))?;
+            let named = events_table::with_names(std::mem::take(&mut items));
+            print(&show::listing(&named, invocation.entry.columns))?;
         }
         items = pages.added().await?;
         if items.is_empty() {
