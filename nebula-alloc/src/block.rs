@@ -75,6 +75,38 @@ pub fn create(
     record(tx, now, actor, block, kind::BLOCK_CREATED)
 }
 
+pub(crate) const RENAME: &str =
+    "UPDATE alloc_pool SET name = $1 WHERE id = $2 AND parent IS NOT NULL AND name = $3";
+
+/// Gives a block another name, and answers it as it is then. One that has the name already is not
+/// changed.
+///
+/// # Errors
+///
+/// [`Error::NoSuchPool`], [`Error::UnusableText`], [`Error::Unique`] when another block of its network
+/// and family has the name.
+pub fn rename(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    id: PoolId,
+    name: &str,
+) -> Result<Block, Error> {
+    actor.admit(tx, now)?;
+    limits::check("name", name, limits::NAME)?;
+    let old = by_id(tx, id)?.ok_or(Error::NoSuchPool { pool: id })?;
+    if old.name == name {
+        return Ok(old);
+    }
+    if by_name(tx, old.network, old.range.family(), name)?.is_some() {
+        return Err(Error::Unique);
+    }
+    tx.queue_one(RENAME, &[name.into(), id.as_bytes().into(), old.name.as_str().into()])?;
+    let block = Block { name: name.to_owned(), ..old };
+    record(tx, now, actor, &block, kind::BLOCK_RENAMED)?;
+    Ok(block)
+}
+
 /// Gives a block another range inside its pool: grows it, shrinks it, or both. Answers it as it is
 /// then.
 ///

@@ -92,6 +92,8 @@ pub mod kind {
     pub const BLOCK_CREATED: &str = "block.created";
     /// A block has another range.
     pub const BLOCK_RESIZED: &str = "block.resized";
+    /// A block has another name.
+    pub const BLOCK_RENAMED: &str = "block.renamed";
     /// A block is gone; its addresses are its pool's again.
     pub const BLOCK_DELETED: &str = "block.deleted";
     /// Addresses are reserved.

@@ -43,7 +43,7 @@ pub use self::pool::{
     Pool, PoolPatchBody, Reservation, ReservedFor, Usage,
 };
 pub use self::servers::{ServerBody, Servers, ServersBody};
-pub use self::tenant::{Tenant, TenantBody, TenantPatchBody};
+pub use self::tenant::{RenameBody, Tenant, TenantBody, TenantPatchBody};
 pub use self::user::{EndAction, EndUserBody, EndedItem, EndedUser, NetworkRevision};
 #[cfg(feature = "server")]
 pub(crate) use self::values::Id;

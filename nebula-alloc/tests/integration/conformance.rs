@@ -91,6 +91,7 @@ suite! {
         it_is_part_of_a_pool_of_its_network,
         leases_stand_in_its_way_those_in_quarantine_too,
         name_and_id_are_its_own,
+        it_is_renamed_to_what_no_other_is_called,
         it_is_found_by_name_id_and_pool_and_is_no_pool,
         deleted_it_gives_its_addresses_back,
         what_is_reserved_in_it_is_reserved,

@@ -6,7 +6,7 @@ use super::call::path;
 use super::{Client, ClientError, List, Request, Tagged};
 use crate::wire::{
     Addresses, Block, EndedQuarantine, NewBlockBody, NewPoolBody, NewReservationBody, Pool,
-    PoolPatchBody, Reservation,
+    PoolPatchBody, RenameBody, Reservation,
 };
 
 /// Where a network's addresses come from; with an operator key.
@@ -112,6 +112,20 @@ impl Client {
     /// As [`Client::send`].
     pub async fn read_block(&self, network: &str, block: &str) -> Result<Block, ClientError> {
         self.read(&path(&["networks", network, "blocks", block])).await
+    }
+
+    /// Renames a block: `PATCH /networks/{network}/blocks/{block}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn rename_block(
+        &self,
+        network: &str,
+        block: &str,
+        to: &RenameBody,
+    ) -> Result<Block, ClientError> {
+        let place = path(&["networks", network, "blocks", block]);
+        self.send(Request::new(Method::PATCH, &place).json(to)?).await?.read_as()
     }
 
     /// Deletes a block without leases: `DELETE /networks/{network}/blocks/{block}`.

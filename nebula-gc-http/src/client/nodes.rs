@@ -8,7 +8,7 @@ use super::call::path;
 use super::{ArchiveFormat, Client, ClientError, FetchedBundle, List, Request, Tagged};
 use crate::wire::{
     Certificate, JoinToken, MoveBody, MovedNode, NewJoinTokenBody, Node, NodeChangeBody, NodeRole,
-    NodeState, NodesBatch, NodesBatchBody, ReasonBody, RotatedNode, Unapplied,
+    NodeState, NodesBatch, NodesBatchBody, ReasonBody, RenameBody, RotatedNode, Unapplied,
 };
 
 /// Which nodes a list has.
@@ -286,6 +286,20 @@ impl Client {
         token: &str,
     ) -> Result<JoinToken, ClientError> {
         self.read(&path(&["networks", network, "join-tokens", token])).await
+    }
+
+    /// Renames a join token: `PATCH /networks/{network}/join-tokens/{joinToken}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn rename_join_token(
+        &self,
+        network: &str,
+        token: &str,
+        to: &RenameBody,
+    ) -> Result<JoinToken, ClientError> {
+        let place = path(&["networks", network, "join-tokens", token]);
+        self.send(Request::new(Method::PATCH, &place).json(to)?).await?.read_as()
     }
 
     /// Revokes a join token, permanently: `DELETE /networks/{network}/join-tokens/{joinToken}`.

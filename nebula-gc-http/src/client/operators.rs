@@ -5,8 +5,8 @@ use hyper::Method;
 use super::call::path;
 use super::{Client, ClientError, List, Request, Tagged};
 use crate::wire::{
-    EndUserBody, EndedUser, Event, EventOrder, NewOperatorKeyBody, OperatorKey, Servers,
-    ServersBody, Tenant, TenantBody, TenantPatchBody,
+    EndUserBody, EndedUser, Event, EventOrder, NewOperatorKeyBody, OperatorKey, RenameBody,
+    Servers, ServersBody, Tenant, TenantBody, TenantPatchBody,
 };
 
 /// Which events a list has.
@@ -107,6 +107,19 @@ impl Client {
     /// As [`Client::send`].
     pub async fn read_operator_key(&self, key: &str) -> Result<OperatorKey, ClientError> {
         self.read(&path(&["operator-keys", key])).await
+    }
+
+    /// Renames an operator key: `PATCH /operator-keys/{operatorKey}`.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn rename_operator_key(
+        &self,
+        key: &str,
+        to: &RenameBody,
+    ) -> Result<OperatorKey, ClientError> {
+        let place = path(&["operator-keys", key]);
+        self.send(Request::new(Method::PATCH, &place).json(to)?).await?.read_as()
     }
 
     /// Revokes an operator key, permanently: `DELETE /operator-keys/{operatorKey}`.

@@ -132,13 +132,7 @@ impl Service {
                         check_pool(work.tx, network.id, pool)?;
                     }
                     let name = request.name.as_str();
-                    check_seen(Field::Name, name)?;
-                    if let Some(id) = hidden_id(name)
-                        && join_token::by_id(work.tx, id.into())?.is_some()
-                    {
-                        let name = name.to_owned();
-                        return Err(Error::NameIsId { name, kind: Kind::JoinToken });
-                    }
+                    check_name(work.tx, name)?;
                     let secret = Bearer::new_join_token()?;
                     let token = JoinToken {
                         id: JoinTokenId::new(),
@@ -175,6 +169,35 @@ impl Service {
         .await
     }
 
+    /// Gives a join token another name.
+    ///
+    /// # Errors
+    /// [`Error::NameIsId`], [`Error::NotFound`], and those of access.
+    pub async fn rename_join_token(
+        &self,
+        context: Context,
+        network: NetworkRef,
+        id: JoinTokenId,
+        name: Label,
+    ) -> Result<JoinToken, Error> {
+        self.exclusive(context, move |work| {
+            let network = work.network(Action::ManageJoinTokens, &network)?;
+            let token = find(work.tx, network.id, id)?;
+            if token.name == name.as_str() {
+                return Ok(token);
+            }
+            check_name(work.tx, name.as_str())?;
+            join_token::rename(work.tx, &token, name.as_str())?;
+            work.record(Entry {
+                network: Some(network.id),
+                detail: json!({"name": name.as_str(), "former": token.name}),
+                ..Entry::new("join_token.renamed", id.as_bytes())
+            })?;
+            Ok(JoinToken { name: name.to_string(), ..token })
+        })
+        .await
+    }
+
     /// Revokes a join token, for good. The nodes that joined with it stay. Doing it again changes
     /// nothing.
     ///
@@ -207,6 +230,17 @@ pub(super) fn revoke(work: &mut Work<'_>, id: JoinTokenId) -> Result<(), Error> 
         detail: json!({"name": token.name}),
         ..Entry::new("join_token.revoked", id.as_bytes())
     })
+}
+
+/// That a join token may have this name. Several may have one.
+fn check_name(tx: &mut dyn Transaction, name: &str) -> Result<(), Error> {
+    check_seen(Field::Name, name)?;
+    match hidden_id(name) {
+        Some(id) if join_token::by_id(tx, id.into())?.is_some() => {
+            Err(Error::NameIsId { name: name.to_owned(), kind: Kind::JoinToken })
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Expiry {

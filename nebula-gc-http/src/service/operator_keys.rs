@@ -101,13 +101,7 @@ impl Service {
                     }
                     check_end(work.principal, request.expires_at)?;
                     let name = request.name.as_str();
-                    check_seen(Field::Name, name)?;
-                    if let Some(id) = hidden_id(name)
-                        && operator_key::by_id(work.tx, id.into())?.is_some()
-                    {
-                        let name = name.to_owned();
-                        return Err(Error::NameIsId { name, kind: Kind::OperatorKey });
-                    }
+                    check_name(work.tx, name)?;
                     let secret = Bearer::new_operator_key()?;
                     let key = OperatorKey {
                         id: OperatorKeyId::new(),
@@ -132,6 +126,34 @@ impl Service {
         .await
     }
 
+    /// Gives an operator key another name. Nodes that it let in keep the user that they have.
+    ///
+    /// # Errors
+    /// [`Error::NameIsId`], [`Error::NotFound`], and those of access.
+    pub async fn rename_operator_key(
+        &self,
+        context: Context,
+        id: OperatorKeyId,
+        name: Label,
+    ) -> Result<KeptKey, Error> {
+        self.exclusive(context, move |work| {
+            let kept = find(work.tx, work.principal, id)?;
+            work.principal.permit(Action::ManageOperatorKeys)?;
+            if kept.key.name == name.as_str() {
+                return Ok(kept);
+            }
+            check_name(work.tx, name.as_str())?;
+            operator_key::rename(work.tx, &kept.key, name.as_str())?;
+            work.record(Entry {
+                network: of_network(kept.key.scope),
+                detail: json!({"name": name.as_str(), "former": kept.key.name}),
+                ..Entry::new("operator_key.renamed", id.as_bytes())
+            })?;
+            Ok(KeptKey { key: OperatorKey { name: name.to_string(), ..kept.key }, ..kept })
+        })
+        .await
+    }
+
     /// Revokes an operator key, for good. Doing it again changes nothing.
     ///
     /// # Errors
@@ -151,6 +173,17 @@ impl Service {
             revoke(work, &key)
         })
         .await
+    }
+}
+
+/// That an operator key may have this name. Several may have one.
+fn check_name(tx: &mut dyn Transaction, name: &str) -> Result<(), Error> {
+    check_seen(Field::Name, name)?;
+    match hidden_id(name) {
+        Some(id) if operator_key::by_id(tx, id.into())?.is_some() => {
+            Err(Error::NameIsId { name: name.to_owned(), kind: Kind::OperatorKey })
+        }
+        _ => Ok(()),
     }
 }
 

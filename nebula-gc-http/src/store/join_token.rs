@@ -178,6 +178,14 @@ pub(crate) fn give_back(tx: &mut dyn Transaction, id: JoinTokenId) -> Result<(),
     )?)
 }
 
+/// Gives a token another name, unless it has another since it was read.
+pub(crate) fn rename(tx: &mut dyn Transaction, token: &JoinToken, name: &str) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_join_token SET name = $1 WHERE id = $2 AND name = $3",
+        &[name.into(), token.id.as_bytes().into(), (&token.name).into()],
+    )?)
+}
+
 /// Revokes a token. Returns whether it was not revoked before.
 pub(crate) fn revoke(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> Result<bool, Error> {
     let changed = tx.execute(

@@ -95,6 +95,14 @@ pub(crate) fn after(
     rows?.iter().map(kept).collect()
 }
 
+/// Gives a key another name, unless it has another since it was read.
+pub(crate) fn rename(tx: &mut dyn Transaction, key: &OperatorKey, name: &str) -> Result<(), Error> {
+    Ok(tx.queue_one(
+        "UPDATE gc_operator_key SET name = $1 WHERE id = $2 AND name = $3",
+        &[name.into(), key.id.as_bytes().into(), (&key.name).into()],
+    )?)
+}
+
 /// Revokes a key. Returns whether it was not revoked before.
 pub(crate) fn revoke(tx: &mut dyn Transaction, id: OperatorKeyId, now: i64) -> Result<bool, Error> {
     let changed = tx.execute(

@@ -39,3 +39,13 @@ pub struct TenantPatchBody {
     #[cfg_attr(feature = "server", schema(value_type = String, min_length = 1, max_length = 128))]
     pub name: String,
 }
+
+/// Another name for something whose id stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RenameBody {
+    /// 1 to 128 characters, none of them a control character.
+    #[cfg_attr(feature = "server", schema(value_type = String, min_length = 1, max_length = 128))]
+    pub name: String,
+}

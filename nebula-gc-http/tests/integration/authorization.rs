@@ -183,6 +183,9 @@ fn entries() -> Vec<Entry> {
         })
         .body(key.clone()),
         entry("read_operator_key", 200, |caller| of_operator_key(caller, Viewer)),
+        entry("rename_operator_key", 200, |caller| of_operator_key(caller, Owner))
+            .making("/operator-keys", key.clone(), "operatorKey")
+            .body(json!({"name": "renamed {n}"})),
         entry("revoke_operator_key", 204, |caller| of_operator_key(caller, Owner)).making(
             "/operator-keys",
             key,
@@ -214,6 +217,9 @@ fn entries() -> Vec<Entry> {
         entry("list_blocks", 200, network_viewer),
         entry("create_block", 201, network_operator).body(block.clone()),
         entry("read_block", 200, network_viewer),
+        entry("rename_block", 200, network_operator)
+            .making("/networks/demo/blocks", block.clone(), "block")
+            .body(json!({"name": "renamed {n}"})),
         entry("delete_block", 204, network_operator).making(
             "/networks/demo/blocks",
             block,
@@ -227,6 +233,7 @@ fn entries() -> Vec<Entry> {
         entry("list_join_tokens", 200, network_viewer),
         entry("create_join_token", 201, network_operator).body(token.clone()),
         entry("read_join_token", 200, network_viewer),
+        entry("rename_join_token", 200, network_operator).body(json!({"name": "renamed {n}"})),
         entry("revoke_join_token", 204, network_operator).making(
             "/networks/demo/join-tokens",
             token,

@@ -26,7 +26,11 @@ const STRANGERS: [&str; 3] = ["", "nebula-operator-unknown", "nebula-join-unknow
 /// one here.
 fn body(operation: &str) -> Value {
     match operation {
-        "create_tenant" | "rename_tenant" => json!({"name": "x"}),
+        "create_tenant"
+        | "rename_tenant"
+        | "rename_block"
+        | "rename_join_token"
+        | "rename_operator_key" => json!({"name": "x"}),
         "create_operator_key" => {
             json!({"name": "x", "role": "viewer", "scope": "root", "expiresAt": "2030-01-01T00:00:00Z"})
         }

@@ -60,6 +60,7 @@ mod quarantines;
 mod receipts;
 mod rehash;
 mod remaining;
+mod renaming;
 mod servers;
 mod serving;
 mod settings;

@@ -363,3 +363,29 @@ pub fn it_grows_and_shrinks_inside_its_pool(new: New) {
     assert_eq!(store.leases(), before);
     store.assert_sound();
 }
+
+pub fn it_is_renamed_to_what_no_other_is_called(new: New) {
+    let mut store = new();
+    let pool = store.pool(1, "10.0.0.0/24");
+    let one = block_of(2, "one", range("10.0.0.16", "10.0.0.31"));
+    let two = block_of(3, "two", range("10.0.0.32", "10.0.0.47"));
+    for block in [&one, &two] {
+        store.run(|tx| block::create(tx, NOW, &ACTOR, block)).unwrap();
+    }
+    let mut rename =
+        |id: u8, name: &str| store.run(|tx| block::rename(tx, NOW, &ACTOR, PoolId([id; 16]), name));
+    assert_eq!(rename(2, "two"), Err(Error::Unique));
+    assert_eq!(rename(9, "x"), Err(Error::NoSuchPool { pool: PoolId([9; 16]) }));
+    assert_eq!(rename(1, "x"), Err(Error::NoSuchPool { pool }), "a pool has no name");
+    assert!(matches!(rename(2, "a\0"), Err(Error::UnusableText { .. })));
+    let renamed = Block { name: "other".to_owned(), ..one };
+    assert_eq!(rename(2, "other"), Ok(renamed.clone()));
+    assert_eq!(rename(2, "other"), Ok(renamed.clone()), "again it is no change");
+    let by_name = |store: &mut Store, name: &str| {
+        store.run(|tx| block::by_name(tx, NETWORK, Family::V4, name)).unwrap()
+    };
+    assert_eq!((by_name(&mut store, "other"), by_name(&mut store, "one")), (Some(renamed), None));
+    let events = "SELECT count(*) FROM alloc_event WHERE kind = 'block.renamed'";
+    assert_eq!(store.count(events), 1);
+    store.assert_sound();
+}

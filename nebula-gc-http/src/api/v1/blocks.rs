@@ -16,13 +16,15 @@ use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
 use super::values::{Range, Uuid, read, read_some};
 use crate::service::{NewBlock, Room};
-use crate::wire::{Block as BlockView, Id, NewBlockBody};
+use crate::wire::{Block as BlockView, Id, NewBlockBody, RenameBody};
 use crate::{NetworkRef, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::new()
-        .routes(routes!(list_blocks, create_block))
-        .routes(routes!(read_block, delete_block))
+    OpenApiRouter::new().routes(routes!(list_blocks, create_block)).routes(routes!(
+        read_block,
+        rename_block,
+        delete_block
+    ))
 }
 
 impl From<Block> for BlockView {
@@ -85,6 +87,21 @@ async fn create_block(
 async fn read_block(State(service): State<Arc<Service>>, ask: Ask<(NetworkRef, Uuid)>) -> Answer {
     let (network, Uuid(id)) = ask.path;
     let block = service.block(ask.context, network, PoolId(id)).await?;
+    Ok(json(BlockView::from(block)))
+}
+
+/// Rename a block. Join tokens that name it go on to.
+#[utoipa::path(patch, path = "/networks/{network}/blocks/{block}", operation_id = "rename_block",
+    tag = "blocks", request_body = RenameBody,
+    params(("network" = String, Path, description = "The network's name or id."), ("block" = Id, Path)),
+    responses((status = 200, description = "The changed resource.", body = BlockView)))]
+async fn rename_block(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<RenameBody, (NetworkRef, Uuid)>,
+) -> Answer {
+    let (network, Uuid(id)) = ask.path;
+    let name = read("name", ask.body.name)?;
+    let block = service.rename_block(ask.context, network, PoolId(id), name).await?;
     Ok(json(BlockView::from(block)))
 }
 

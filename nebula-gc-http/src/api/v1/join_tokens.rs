@@ -21,16 +21,20 @@ use super::values::{Uuid, read, read_some};
 use crate::api::Public;
 use crate::error::Unavailable;
 use crate::service::{Expiry, NewJoinToken};
-use crate::wire::{Id, JoinToken as JoinTokenView, NewJoinTokenBody, Secret, Timestamp};
+use crate::wire::{
+    Id, JoinToken as JoinTokenView, NewJoinTokenBody, RenameBody, Secret, Timestamp,
+};
 use crate::{Bearer, Error, JoinToken, JoinTokenId, NetworkRef, Service};
 
 /// The default lifetime of a join token, in seconds: a day.
 const LIFETIME: i64 = 86_400;
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::new()
-        .routes(routes!(list_join_tokens, create_join_token))
-        .routes(routes!(read_join_token, revoke_join_token))
+    OpenApiRouter::new().routes(routes!(list_join_tokens, create_join_token)).routes(routes!(
+        read_join_token,
+        rename_join_token,
+        revoke_join_token
+    ))
 }
 
 impl From<JoinToken> for JoinTokenView {
@@ -196,6 +200,21 @@ async fn read_join_token(
 ) -> Answer {
     let (network, id) = ask.path;
     Ok(json(JoinTokenView::from(service.join_token(ask.context, network, id).await?)))
+}
+
+/// Rename a join token. Its secret stays as it is.
+#[utoipa::path(patch, path = "/networks/{network}/join-tokens/{joinToken}",
+    operation_id = "rename_join_token", tag = "join-tokens", request_body = RenameBody,
+    params(("network" = String, Path, description = "The network's name or id."), ("joinToken" = Id, Path)),
+    responses((status = 200, description = "The changed resource.", body = JoinTokenView)))]
+async fn rename_join_token(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<RenameBody, (NetworkRef, JoinTokenId)>,
+) -> Answer {
+    let (network, id) = ask.path;
+    let name = read("name", ask.body.name)?;
+    let token = service.rename_join_token(ask.context, network, id, name).await?;
+    Ok(json(JoinTokenView::from(token)))
 }
 
 /// Revoke a join token, permanently. Nodes that joined with it are not affected.

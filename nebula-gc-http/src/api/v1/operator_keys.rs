@@ -15,15 +15,17 @@ use super::tag::IdempotencyKey;
 use super::values::read;
 use crate::service::{NewOperatorKey, Reach};
 use crate::wire::{
-    Id, NewOperatorKeyBody, OperatorKey as OperatorKeyView, Role, Scope as ScopeView, ScopeBody,
-    Timestamp,
+    Id, NewOperatorKeyBody, OperatorKey as OperatorKeyView, RenameBody, Role, Scope as ScopeView,
+    ScopeBody, Timestamp,
 };
 use crate::{KeptKey, OperatorKeyId, Scope, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::new()
-        .routes(routes!(list_operator_keys, create_operator_key))
-        .routes(routes!(read_operator_key, revoke_operator_key))
+    OpenApiRouter::new().routes(routes!(list_operator_keys, create_operator_key)).routes(routes!(
+        read_operator_key,
+        rename_operator_key,
+        revoke_operator_key
+    ))
 }
 
 impl From<KeptKey> for OperatorKeyView {
@@ -107,6 +109,20 @@ async fn create_operator_key(
     responses((status = 200, description = "The key.", body = OperatorKeyView)))]
 async fn read_operator_key(State(service): State<Arc<Service>>, ask: Ask<OperatorKeyId>) -> Answer {
     Ok(json(OperatorKeyView::from(service.operator_key(ask.context, ask.path).await?)))
+}
+
+/// Rename an operator key. Its secret stays as it is; nodes that it let in keep their user.
+#[utoipa::path(patch, path = "/operator-keys/{operatorKey}",
+    operation_id = "rename_operator_key", tag = "operator-keys", request_body = RenameBody,
+    params(("operatorKey" = Id, Path)),
+    responses((status = 200, description = "The changed resource.", body = OperatorKeyView)))]
+async fn rename_operator_key(
+    State(service): State<Arc<Service>>,
+    ask: AskWith<RenameBody, OperatorKeyId>,
+) -> Answer {
+    let name = read("name", ask.body.name)?;
+    let key = service.rename_operator_key(ask.context, ask.path, name).await?;
+    Ok(json(OperatorKeyView::from(key)))
 }
 
 /// Revoke an operator key, permanently.

@@ -132,6 +132,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "blocks" "list" list_blocks BLOCK, "office";
     "blocks" "create" create_block BLOCK, "office --name printers --pool 10.42.8.0/24 --size 16";
     "blocks" "show" read_block BLOCK, "office printers";
+    "blocks" "rename" rename_block BLOCK, "office printers --name copiers";
     "blocks" "delete" delete_block BLOCK, "office printers";
 
     "reservations" "list" list_reservations RESERVATION, "office";
@@ -141,11 +142,13 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "operator-keys" "list" list_operator_keys KEY, "";
     "operator-keys" "create" create_operator_key KEY, "--name monitoring --role viewer --scope network=office";
     "operator-keys" "show" read_operator_key KEY, "monitoring";
+    "operator-keys" "rename" rename_operator_key KEY, "monitoring --name grafana";
     "operator-keys" "revoke" revoke_operator_key KEY, "monitoring";
 
     "join-tokens" "list" list_join_tokens TOKEN, "office";
     "join-tokens" "create" create_join_token TOKEN, "office --name laptops --uses 20 --groups laptop --user anna --expires-in 2d --qr";
     "join-tokens" "show" read_join_token TOKEN, "office laptops";
+    "join-tokens" "rename" rename_join_token TOKEN, "office laptops --name guests";
     "join-tokens" "revoke" revoke_join_token TOKEN, "office laptops";
 
     "nodes" "list" list_nodes NODE, "office --state active --group laptop --user anna";

@@ -2,7 +2,7 @@
 
 use nebula_alloc::block::{self, Block};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::{NetworkId, PoolId, pool};
+use nebula_alloc::{Family, NetworkId, PoolId, pool};
 
 use super::{Addresses, find as find_pool, refusal};
 use crate::error::{Conflict, Field, Kind};
@@ -102,18 +102,7 @@ impl Service {
                             .ok_or(Conflict::NoRun)?,
                     };
                     let name = request.name.as_str();
-                    check_seen(Field::Name, name)?;
-                    if block::by_name(work.tx, network.id, range.family(), name)?.is_some() {
-                        let (kind, name) = (Kind::Block, name.to_owned());
-                        return Err(Error::NameTaken { kind, name });
-                    }
-                    if let Some(id) = hidden_id(name).map(PoolId)
-                        && (pool::by_id(work.tx, id)?.is_some()
-                            || block::by_id(work.tx, id)?.is_some())
-                    {
-                        let name = name.to_owned();
-                        return Err(Error::NameIsId { name, kind: Kind::PoolOrBlock });
-                    }
+                    check_name(work.tx, network.id, range.family(), name)?;
                     let (id, name) = (id::new_pool(), name.to_owned());
                     let block = Block { id, network: network.id, pool: pool.id, name, range };
                     block::create(work.tx, work.now, &work.author.actor(), &block)
@@ -121,6 +110,30 @@ impl Service {
                     Ok((id.0, block, None))
                 },
             )
+        })
+        .await
+    }
+
+    /// Gives a block another name.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`], [`Error::NameIsId`], [`Error::NotFound`], and those of access.
+    pub async fn rename_block(
+        &self,
+        context: Context,
+        network: NetworkRef,
+        id: PoolId,
+        name: Label,
+    ) -> Result<Block, Error> {
+        self.exclusive(context, move |work| {
+            let network = work.network(Action::ChangeNetwork, &network)?;
+            let block = find(work.tx, network.id, id)?;
+            let name = name.as_str();
+            if block.name == name {
+                return Ok(block);
+            }
+            check_name(work.tx, network.id, block.range.family(), name)?;
+            block::rename(work.tx, work.now, &work.author.actor(), id, name).map_err(refusal)
         })
         .await
     }
@@ -142,6 +155,25 @@ impl Service {
         })
         .await
     }
+}
+
+/// That a block may have this name.
+fn check_name(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    family: Family,
+    name: &str,
+) -> Result<(), Error> {
+    check_seen(Field::Name, name)?;
+    if block::by_name(tx, network, family, name)?.is_some() {
+        return Err(Error::NameTaken { kind: Kind::Block, name: name.to_owned() });
+    }
+    if let Some(id) = hidden_id(name).map(PoolId)
+        && (pool::by_id(tx, id)?.is_some() || block::by_id(tx, id)?.is_some())
+    {
+        return Err(Error::NameIsId { name: name.to_owned(), kind: Kind::PoolOrBlock });
+    }
+    Ok(())
 }
 
 fn find(tx: &mut dyn Transaction, network: NetworkId, id: PoolId) -> Result<Block, Error> {

@@ -14,8 +14,8 @@ use nebula_gc_http::wire::{
     EnrollmentBody, EventOrder, ImportBody, Lighthouse, MoveBody, NetworkPatchBody, NewBlockBody,
     NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody, NewPoolBody,
     NewReservationBody, NodeChangeBody, NodeRole, NodeState, NodesBatchBody, PoolPatchBody,
-    ReasonBody, Renewal, Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody, ServersBody,
-    TenantBody, TenantPatchBody,
+    ReasonBody, RenameBody, Renewal, Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody,
+    ServersBody, TenantBody, TenantPatchBody,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -148,6 +148,8 @@ async fn the_store(root: &Client) {
     let key = root.create_operator_key(&new).await.unwrap();
     assert!(key.secret.is_some() && !format!("{key:?}").contains("nebula-operator-"));
     assert!(root.read_operator_key(&key.id).await.unwrap().secret.is_none());
+    let other = RenameBody { name: "other".to_owned() };
+    assert_eq!(root.rename_operator_key(&key.id, &other).await.unwrap().name, "other");
     root.revoke_operator_key(&key.id).await.unwrap();
     assert_eq!(all(root.list_operator_keys()).await.len(), 2);
 
@@ -192,6 +194,8 @@ async fn addresses(root: &Client) {
     let block = root.create_block("n", &new).await.unwrap();
     assert_eq!(root.read_block("n", &block.id).await.unwrap(), block);
     assert_eq!(all(root.list_blocks("n")).await, std::slice::from_ref(&block));
+    let other = RenameBody { name: "other".to_owned() };
+    assert_eq!(root.rename_block("n", &block.id, &other).await.unwrap().name, "other");
     root.delete_block("n", &block.id).await.unwrap();
     let new = NewReservationBody {
         range: "10.1.1.7".to_owned(),
@@ -242,6 +246,8 @@ async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
     };
     let joining = client(token.secret.unwrap().expose());
     let enrolled = joining.enroll_node(&device).await.unwrap();
+    let other = RenameBody { name: "other".to_owned() };
+    assert_eq!(root.rename_join_token("n", &token.id, &other).await.unwrap().name, "other");
     root.revoke_join_token("n", &token.id).await.unwrap();
     assert_eq!(all(root.list_join_tokens("n")).await.len(), 1);
 
