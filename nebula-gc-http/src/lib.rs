@@ -96,7 +96,8 @@ pub use self::{
         NewJoinToken, NewNetwork, NewOperatorKey, NodeBundle, NodeChange, NodeDetails, NodePage,
         NodeReport, NodeStatus, NumberedEvent, Options, OwnCertificate, OwnNode, Pace,
         PendingOutcome, PoolAdded, PoolUsage, Reach, Remaining, Renewed, Repeat, ReportDetails,
-        Room, Rotated, Servers, Service, Tag, Unapplied, Upkeep,
+        ReservationDetails, ReservationRef, ReservedTo, Room, Rotated, Servers, Service, Tag,
+        Unapplied, Upkeep,
     },
     service::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,

@@ -30,6 +30,7 @@ mod pools;
 mod precondition;
 mod principal;
 mod receipts;
+mod reserved_device;
 mod revision;
 mod revocation;
 pub(crate) mod secrets;
@@ -73,7 +74,9 @@ pub use self::pace::Pace;
 pub use self::pending::PendingOutcome;
 #[cfg(feature = "server")]
 pub(crate) use self::pools::{AddressEntry, Held, QuarantineEnd, QuarantineEnded};
-pub use self::pools::{Addresses, NewBlock, PoolUsage, Room};
+pub use self::pools::{
+    Addresses, NewBlock, PoolUsage, ReservationDetails, ReservationRef, ReservedTo, Room,
+};
 pub use self::precondition::{Expected, Tag};
 pub use self::principal::Action;
 pub use self::self_service::renew::Renewed;

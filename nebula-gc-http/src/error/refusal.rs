@@ -90,6 +90,9 @@ messages! {
         Role { field: Field },
         ["this join token is for the device {device:?}; ask for one for this device"]
         Device { device: String },
+        ["addresses are reserved for this device: ask with a join token that is made for it, or with an \
+          operator key"]
+        DeviceReserved,
         ["this device came with another credential; ask with the join token that it came with, \
          or with an operator key"]
         OtherCredential,
@@ -102,7 +105,9 @@ impl JoinRefusal {
             Self::Name { .. } => Some(Field::Name),
             Self::Group { .. } => Some(Field::Groups),
             Self::Role { field } => Some(*field),
-            Self::Device { .. } | Self::OtherCredential => Some(Field::Device),
+            Self::Device { .. } | Self::DeviceReserved | Self::OtherCredential => {
+                Some(Field::Device)
+            }
             Self::Expired | Self::UsedUp | Self::ExpiredOrUsedUp => None,
         }
     }

@@ -18,6 +18,7 @@ pub use self::blocks::{NewBlock, Room};
 pub(crate) use self::listing::{AddressEntry, Held};
 #[cfg(feature = "server")]
 pub(crate) use self::quarantine::{QuarantineEnd, QuarantineEnded};
+pub use self::reservations::{ReservationDetails, ReservationRef, ReservedTo};
 use super::access::authorize;
 use super::context::Context;
 use super::core::Service;

@@ -6,6 +6,7 @@ use nebula_pki::Fingerprint;
 use serde_json::json;
 
 use super::audit::{Author, Entry, addresses};
+use super::reserved_device;
 use crate::Error;
 use crate::service::revision::move_revision;
 use crate::store::certificate::Blockable;
@@ -47,6 +48,7 @@ pub(super) fn release_node(
         // Whatever certificates name them.
         lease::shorten_hold(tx, now, &actor, network.id, owner, hold)?;
     }
+    reserved_device::keep(tx, now, &actor, node)?;
     let entry = Entry {
         network: Some(network.id),
         address: leases.first().map(|lease| lease.address),

@@ -105,10 +105,8 @@ macro_rules! select {
 // Below the macro that it uses.
 mod list;
 
-#[cfg(feature = "server")]
-pub(crate) use self::list::names;
 pub(crate) use self::list::{
-    Listed, applied_by_all, count_reporting, count_unapplied, ended, list, overdue, silent,
+    Listed, applied_by_all, count_reporting, count_unapplied, ended, list, names, overdue, silent,
 };
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{

@@ -22,6 +22,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 14, oldest: 6, sql: VERSION_14 },
         Migration { version: 15, oldest: 6, sql: VERSION_15 },
         Migration { version: 16, oldest: 6, sql: VERSION_16 },
+        Migration { version: 17, oldest: 6, sql: VERSION_17 },
     ],
 };
 
@@ -398,4 +399,16 @@ const VERSION_16: &str = "
 ALTER TABLE gc_join_token ADD COLUMN ephemeral_seconds BIGINT;
 ALTER TABLE gc_node ADD COLUMN ephemeral_seconds BIGINT;
 CREATE INDEX gc_node_ephemeral ON gc_node (network, id) WHERE ephemeral_seconds IS NOT NULL AND state = 'active';
+";
+
+/// Devices that have reserved addresses, by their own ids, and the node that each has, or will have when it
+/// enrols.
+const VERSION_17: &str = "
+CREATE TABLE gc_device_reservation (
+    device TEXT NOT NULL,
+    network {blob} NOT NULL REFERENCES gc_network (id),
+    node {blob} NOT NULL,
+    PRIMARY KEY (device, network)
+) {clustered};
+CREATE UNIQUE INDEX gc_device_reservation_node ON gc_device_reservation (node);
 ";

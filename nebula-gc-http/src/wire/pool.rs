@@ -114,6 +114,10 @@ pub enum ReservedFor {
     Asking,
     /// For one node, which gets the address when it asks for any.
     Node,
+    /// For a device, by its own id, whether it has enrolled or not: its node gets the address, and the next
+    /// one after that is released. Only an operator key, or a join token that is made for this device, lets
+    /// anybody join under its id.
+    Device,
     /// For nobody: they exist elsewhere.
     Nobody,
 }
@@ -127,10 +131,18 @@ pub struct Reservation {
     pub range: String,
     /// What they are reserved for.
     pub purpose: ReservedFor,
-    /// The node it is for.
+    /// The node it is for, if the purpose is `node`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub node: Option<String>,
+    /// The node's name, or that of the node that the device has now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub node_name: Option<String>,
+    /// The device it is for, by its own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub device: Option<String>,
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
@@ -151,6 +163,10 @@ pub struct NewReservationBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub node: Option<String>,
+    /// The device's own id, if the purpose is `device`: 1 to 128 characters.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
+    pub device: Option<String>,
     /// Why, for people: 1 to 128 characters, none of them a control character.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]
@@ -231,6 +247,10 @@ pub struct Addresses {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = ReservedFor, required = false))]
     pub purpose: Option<ReservedFor>,
+    /// The device that they are reserved for, by its own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub device: Option<String>,
     /// Why they are reserved, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]

@@ -153,6 +153,13 @@ fn addresses(shell: &Shell) {
         "{listed}"
     );
     shell.says(&["admin", "reservations", "delete", "small", &range]);
+    let reserve = "reservations create small --range 10.9.0.9 --purpose device --device printer-7";
+    assert_eq!(shell.json(reserve, &[])["device"], "printer-7");
+    let listed = shell.says("admin addresses list small");
+    assert!(listed.contains("10.9.0.9              reserved  -      printer-7\n"), "{listed}");
+    shell.says("admin reservations delete small printer-7");
+    let refused = shell.fails(1, "admin reservations delete small printer-7");
+    assert!(refused.contains("reservation printer-7 not found"), "{refused}");
     shell.says(&["admin", "pools", "delete", "small", &pool]);
 }
 
@@ -316,7 +323,12 @@ fn nodes_are_named_by_name_or_id(shell: &Shell, node: &str) {
     for called in ["laptop", node] {
         let range = ["--range", "10.42.9.9", "--purpose", "node", "--node", called];
         assert_eq!(shell.json("reservations create office", &range)["node"], node);
-        shell.says("admin reservations delete office 10.42.9.9");
+        let listed = shell.says("admin addresses list office");
+        assert!(
+            listed.contains("10.42.9.9") && listed.contains("reserved  -      laptop\n"),
+            "{listed}"
+        );
+        shell.says(&format!("admin reservations delete office {called}"));
     }
 }
 

@@ -127,6 +127,11 @@ async fn what_is_exported_is_there_and_can_be_made_elsewhere(shell: Shell) {
     shell.says(APPLY);
     shell.json("networks create --prefixes 10.50.0.0/16,fd50::/64 --name", &["odd \"name\""]);
     shell.json("networks set office --silence 90d --mtu 1280", &[]);
+    let reserve =
+        "reservations create office --range 10.42.0.20 --purpose device --device printer-7";
+    shell.json(reserve, &[]);
+    let token = shell.json("join-tokens create office --name d --device printer-7", &[]);
+    shell.says(&["join", token["link"].as_str().unwrap(), "--name", "printer", "--out", "printer"]);
     assert_eq!(shell.says("admin export --out office.toml"), "");
     assert_eq!(shell.says("admin apply office.toml --prune"), "nothing to change\n");
     let exported = export(&shell);

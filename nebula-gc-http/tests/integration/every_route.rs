@@ -58,7 +58,7 @@ fn body(operation: &str) -> Value {
         "resize_pool" => json!({"range": "10.1.200.1"}),
         "create_block" => json!({"name": "x", "pool": ID, "range": "10.1.0.9", "size": 1}),
         "create_reservation" => {
-            json!({"range": "10.1.0.9", "purpose": "node", "node": ID, "note": "x"})
+            json!({"range": "10.1.0.9", "purpose": "node", "node": ID, "device": "x", "note": "x"})
         }
         "create_join_token" => json!({
             "name": "x", "uses": 1, "expiresAt": "2027-02-01T00:00:00Z", "expiresInSeconds": 1,
@@ -175,7 +175,8 @@ impl Route<'_> {
         for name in self.parameters("path") {
             let path = self.filled(Some((name, "%ff")));
             wrong.push(Wrong { path, field: Some(name.to_owned()), ..self.wrong() });
-            let long = "x".repeat(129);
+            // A reservation is known by a node's name, too.
+            let long = "x".repeat(if name == "range" { 254 } else { 129 });
             let path = self.filled(Some((name, &long)));
             wrong.push(Wrong { path, field: Some(name.to_owned()), ..self.wrong() });
         }

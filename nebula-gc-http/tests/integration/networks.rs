@@ -1,6 +1,6 @@
 //! Networks, pools, blocks and reservations as operators handle them.
 
-use crate::support::native::{self, Plane, enrollment};
+use crate::support::native::{Answer, Plane, dialect, enrollment, text};
 use serde_json::{Value, json};
 
 on_both_engines! {
@@ -12,6 +12,9 @@ on_both_engines! {
     a_pool_in_use_is_refused_with_its_leases
     blocks_and_reservations
     a_reservation_goes_in_the_form_it_came_in
+    a_device_has_addresses_reserved_before_it_enrols
+    a_reserved_device_keeps_its_addresses_from_node_to_node
+    a_reservation_goes_by_its_holder
     a_change_takes_what_was_read
     enrolling_again_answers_the_same
     unusable_networks_are_refused_by_field
@@ -428,7 +431,7 @@ async fn enrolling_again_answers_the_same(plane: Plane) {
 }
 
 async fn ipv6_has_the_mtu_that_it_needs(plane: Plane) {
-    let refused = async |answer: native::Answer| {
+    let refused = async |answer: Answer| {
         let problem = answer.problem(400, "invalid_request");
         assert_eq!(problem["field"], "mtu", "{problem}");
     };
@@ -557,4 +560,161 @@ async fn unusable_networks_are_refused_by_field(plane: Plane) {
         json!({"name": "demo", "prefixes": ["10.1.0.0/24"], "pools": ["10.1.0.1", "10.1.0.1"]});
     plane.post("/networks", &overlapping).await.problem(409, "conflict");
     assert_eq!(plane.get("/networks").await.expect(200)["items"], json!([]));
+}
+
+/// Reserves an address of `demo` for a device.
+async fn reserve_for(plane: &Plane, device: &str, range: &str) -> Answer {
+    let body = json!({"range": range, "purpose": "device", "device": device});
+    plane.post("/networks/demo/reservations", &body).await
+}
+
+async fn join_token(plane: &Plane, device: Option<&str>) -> String {
+    let mut body = json!({"name": "x", "uses": 9});
+    if let Some(device) = device {
+        body["device"] = json!(device);
+    }
+    text(&plane.post("/networks/demo/join-tokens", &body).await.expect(201), "secret")
+}
+
+fn of_device(name: &str, device: &str) -> Value {
+    let mut body = enrollment(name);
+    body["device"] = json!(device);
+    body
+}
+
+async fn a_device_has_addresses_reserved_before_it_enrols(plane: Plane) {
+    network(&plane, json!({"name": "demo", "prefixes": ["10.1.0.0/24", "fd00::/64"]})).await;
+    let made = reserve_for(&plane, "printer-7", "10.1.0.50").await.expect(201);
+    let expected =
+        json!({"range": "10.1.0.50-10.1.0.50", "purpose": "device", "device": "printer-7"});
+    assert_eq!(made, expected);
+    assert_eq!(reserve_for(&plane, "printer-7", "10.1.0.50").await.expect(201), expected, "again");
+    reserve_for(&plane, "printer-7", "fd00::50").await.expect(201);
+    reserve_for(&plane, "printer-7", "10.1.0.51").await.problem(409, "conflict");
+    reserve_for(&plane, "other", "10.1.0.50").await.problem(409, "conflict");
+    for body in [
+        json!({"range": "10.1.0.60", "purpose": "device"}),
+        json!({"range": "10.1.0.60", "purpose": "nobody", "device": "x"}),
+        json!({"range": "10.1.0.60-10.1.0.61", "purpose": "device", "device": "x"}),
+    ] {
+        let refused = plane.post("/networks/demo/reservations", &body).await;
+        refused.problem(400, "invalid_request");
+    }
+
+    // Whoever may join may not join as it.
+    let (any, its_own) =
+        (join_token(&plane, None).await, join_token(&plane, Some("printer-7")).await);
+    let body = of_device("printer", "printer-7");
+    let refused = plane.ask("POST", "/enroll", &any, Some(&body)).await;
+    let problem = refused.problem(403, "join_token_refused");
+    assert_eq!(problem["field"], "device", "{problem}");
+    let register = json!({"projectId": "demo", "deviceId": "printer-7", "deviceName": "printer",
+        "publicKey": body["publicKey"]});
+    dialect(&plane, "/register", &any, Some(&register)).await.expect(403);
+    assert_eq!(plane.get("/networks/demo/nodes").await.expect(200)["items"], json!([]));
+    let first = plane.ask("POST", "/enroll", &any, Some(&enrollment("first"))).await.expect(201);
+    assert_eq!(first["addresses"], json!(["10.1.0.1/24", "fd00::1/64"]));
+
+    let joined = plane.ask("POST", "/enroll", &its_own, Some(&body)).await.expect(201);
+    assert_eq!(joined["addresses"], json!(["10.1.0.50/24", "fd00::50/64"]));
+    let again = plane.ask("POST", "/enroll", &its_own, Some(&body)).await.expect(200);
+    assert_eq!(again["addresses"], joined["addresses"]);
+    let listed = plane.get("/networks/demo/reservations").await.expect(200);
+    let item = &listed["items"][0];
+    assert_eq!((&item["device"], &item["nodeName"]), (&json!("printer-7"), &json!("printer")));
+    let addresses = plane.get("/networks/demo/addresses").await.expect(200);
+    let addresses = addresses["items"].as_array().unwrap().iter();
+    let reserved = addresses.filter(|it| it["use"] == "reserved").collect::<Vec<_>>();
+    assert_eq!((&reserved[0]["node"], reserved.len()), (&joined["node"], 2));
+    assert_eq!(reserved[0]["purpose"], "device");
+
+    // Through the dialect, too.
+    reserve_for(&plane, "scanner", "10.1.0.70").await.expect(201);
+    let key = enrollment("x")["publicKey"].clone();
+    let register = json!({"projectId": "demo", "deviceId": "scanner", "deviceName": "scanner",
+        "publicKey": key});
+    let registered = dialect(&plane, "/register", &plane.key, Some(&register)).await.expect(200);
+    assert_eq!(registered["data"]["nebulaIps"][0], "10.1.0.70/32");
+    // A token's pool is where others get addresses.
+    reserve_for(&plane, "copier", "10.1.0.71").await.expect(201);
+    let pool = plane.get("/networks/demo/pools").await.expect(200)["items"][0]["id"].clone();
+    let block = json!({"name": "b", "pool": pool, "size": 4});
+    let block = plane.post("/networks/demo/blocks", &block).await.expect(201)["id"].clone();
+    let body = json!({"name": "x", "device": "copier", "pool": block});
+    let token = plane.post("/networks/demo/join-tokens", &body).await.expect(201);
+    let token = text(&token, "secret");
+    let copier = plane.ask("POST", "/enroll", &token, Some(&enrollment("copier"))).await;
+    assert_eq!(copier.expect(201)["addresses"][0], "10.1.0.71/24");
+    plane.verify();
+}
+
+async fn a_reserved_device_keeps_its_addresses_from_node_to_node(plane: Plane) {
+    network(&plane, json!({"name": "demo", "prefixes": ["10.1.0.0/24"]})).await;
+    reserve_for(&plane, "printer-7", "10.1.0.50").await.expect(201);
+    let token = join_token(&plane, Some("printer-7")).await;
+    let body = of_device("printer", "printer-7");
+    let first = plane.ask("POST", "/enroll", &token, Some(&body)).await.expect(201);
+    let release = async |node: &Value| {
+        plane.delete(&format!("/networks/demo/nodes/{}", text(node, "node"))).await.expect(204);
+    };
+    release(&first).await;
+    let listed = plane.get("/networks/demo/reservations").await.expect(200);
+    let kept =
+        json!([{"range": "10.1.0.50-10.1.0.50", "purpose": "device", "device": "printer-7"}]);
+    assert_eq!(listed["items"], kept);
+    // With another key it would have to show more as long as peers may know the former one.
+    let other = of_device("printer", "printer-7");
+    let refused = plane.ask("POST", "/enroll", &token, Some(&other)).await;
+    assert_eq!(refused.status, 409, "{}", refused.expect(409));
+    // The same device has it back, and so has who comes with an operator's key.
+    let mut again = body.clone();
+    again["nodeToken"] = enrollment("x")["nodeToken"].clone();
+    let second = plane.ask("POST", "/enroll", &token, Some(&again)).await.expect(201);
+    assert_eq!(second["addresses"], json!(["10.1.0.50/24"]));
+    assert_ne!(second["node"], first["node"]);
+    plane.verify();
+    release(&second).await;
+    let third = plane.post("/enroll", &other).await.expect(201);
+    assert_eq!(third["addresses"], json!(["10.1.0.50/24"]));
+    let listed = plane.get("/networks/demo/reservations").await.expect(200);
+    assert_eq!(listed["items"][0]["nodeName"], "printer");
+    // One that had another address before gets the reserved one with its next node.
+    let loose = plane.post("/enroll", &of_device("loose", "loose")).await.expect(201);
+    reserve_for(&plane, "loose", "10.1.0.60").await.expect(201);
+    release(&loose).await;
+    let loose = plane.post("/enroll", &of_device("loose", "loose")).await.expect(201);
+    assert_eq!(loose["addresses"], json!(["10.1.0.60/24"]));
+    plane.verify();
+}
+
+async fn a_reservation_goes_by_its_holder(plane: Plane) {
+    network(&plane, json!({"name": "demo", "prefixes": ["10.1.0.0/24", "fd00::/64"]})).await;
+    let path = |holder: &str| format!("/networks/demo/reservations/{holder}");
+    plane.delete(&path("printer-7")).await.problem(404, "not_found");
+    for range in ["10.1.0.50", "fd00::50"] {
+        reserve_for(&plane, "printer-7", range).await.expect(201);
+    }
+    plane.delete(&path("printer-7")).await.expect(204);
+    plane.delete(&path("printer-7")).await.problem(404, "not_found");
+    // Nothing is left of it: anybody may join under its id.
+    let token = join_token(&plane, None).await;
+    let body = of_device("printer", "printer-7");
+    let joined = plane.ask("POST", "/enroll", &token, Some(&body)).await.expect(201);
+    let node = text(&joined, "node");
+    for holder in ["printer", &node, "printer-7"] {
+        let body = json!({"range": "10.1.0.77", "purpose": "node", "node": node});
+        plane.post("/networks/demo/reservations", &body).await.expect(201);
+        plane.delete(&path(holder)).await.expect(204);
+    }
+    // One of two by its address.
+    for range in ["10.1.0.50", "fd00::50"] {
+        reserve_for(&plane, "scanner", range).await.expect(201);
+    }
+    plane.delete(&path("fd00::50")).await.expect(204);
+    let refused = plane.ask("POST", "/enroll", &token, Some(&of_device("s", "scanner"))).await;
+    refused.problem(403, "join_token_refused");
+    plane.delete(&path("10.1.0.50")).await.expect(204);
+    plane.ask("POST", "/enroll", &token, Some(&of_device("s", "scanner"))).await.expect(201);
+    assert_eq!(plane.get("/networks/demo/reservations").await.expect(200)["items"], json!([]));
+    plane.verify();
 }

@@ -38,6 +38,7 @@ impl From<AddressEntry> for AddressesView {
             until: None,
             reason: None,
             purpose: None,
+            device: None,
             note: None,
         };
         match entry.held {
@@ -47,13 +48,15 @@ impl From<AddressEntry> for AddressesView {
                 (view.since, view.until) = (Some(Timestamp(since)), Some(Timestamp(until)));
                 view.reason = reason.map(|reason| word(reason).to_owned());
             }
-            Held::Reserved { purpose, note } => {
+            Held::Reserved { purpose, device, note } => {
                 view.used = AddressUse::Reserved;
                 view.purpose = Some(match purpose {
                     Purpose::Asking => ReservedFor::Asking,
+                    Purpose::Owner(_) if device.is_some() => ReservedFor::Device,
                     Purpose::Owner(_) => ReservedFor::Node,
                     Purpose::Nobody => ReservedFor::Nobody,
                 });
+                view.device = device;
                 view.note = note;
             }
             Held::Free => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use nebula_alloc::reservation::{Purpose, Reservation};
+use nebula_alloc::reservation::Purpose;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,9 +14,10 @@ use super::page::{Page, Paging, after};
 use super::problem::Problem;
 use super::respond::{Answer, created, json};
 use super::tag::IdempotencyKey;
-use super::values::{Range, read, read_some};
+use super::values::{Range, Reserved, read, read_some};
+use crate::service::{ReservationDetails, ReservedTo};
 use crate::wire::{NewReservationBody, Reservation as ReservationView, ReservedFor};
-use crate::{NetworkRef, NodeId, Service};
+use crate::{DeviceId, NetworkRef, NodeId, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -24,32 +25,42 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(delete_reservation))
 }
 
-impl From<Reservation> for ReservationView {
-    fn from(reservation: Reservation) -> Self {
-        let (purpose, node) = match reservation.purpose {
-            Purpose::Asking => (ReservedFor::Asking, None),
-            Purpose::Owner(owner) => (ReservedFor::Node, Some(NodeId::from(owner.0).to_string())),
-            Purpose::Nobody => (ReservedFor::Nobody, None),
+impl From<ReservationDetails> for ReservationView {
+    fn from(details: ReservationDetails) -> Self {
+        let ReservationDetails { reservation, node, device } = details;
+        let purpose = match reservation.purpose {
+            Purpose::Asking => ReservedFor::Asking,
+            Purpose::Owner(_) if device.is_some() => ReservedFor::Device,
+            Purpose::Owner(_) => ReservedFor::Node,
+            Purpose::Nobody => ReservedFor::Nobody,
         };
         let range = reservation.range.to_string();
-        Self { range, purpose, node, note: reservation.note }
+        let (node, name) = node.unzip();
+        let node = node.filter(|_| device.is_none()).map(|node| node.to_string());
+        Self { range, purpose, node, node_name: name.flatten(), device, note: reservation.note }
     }
 }
 
-fn purpose(body: &NewReservationBody) -> Result<Purpose, Problem> {
+fn whom(body: &NewReservationBody) -> Result<ReservedTo, Problem> {
     let node: Option<NodeId> = read_some("node", body.node.clone())?;
-    match (body.purpose, node) {
-        (ReservedFor::Asking, None) => Ok(Purpose::Asking),
-        (ReservedFor::Nobody, None) => Ok(Purpose::Nobody),
-        (ReservedFor::Node, Some(node)) => Ok(Purpose::Owner(node.owner())),
-        (ReservedFor::Node, None) => Err(Problem::invalid("node", "must be given")),
-        (_, Some(_)) => Err(Problem::invalid("node", "must be left out for this purpose")),
+    let device: Option<DeviceId> = read_some("device", body.device.clone())?;
+    match (body.purpose, node, device) {
+        (ReservedFor::Asking, None, None) => Ok(ReservedTo::Asking),
+        (ReservedFor::Nobody, None, None) => Ok(ReservedTo::Nobody),
+        (ReservedFor::Node, Some(node), None) => Ok(ReservedTo::Node(node)),
+        (ReservedFor::Device, None, Some(device)) => Ok(ReservedTo::Device(device)),
+        (ReservedFor::Node, None, _) => Err(Problem::invalid("node", "must be given")),
+        (ReservedFor::Device, _, None) => Err(Problem::invalid("device", "must be given")),
+        (ReservedFor::Node, ..) | (_, None, Some(_)) => {
+            Err(Problem::invalid("device", "must be left out for this purpose"))
+        }
+        (_, Some(_), _) => Err(Problem::invalid("node", "must be left out for this purpose")),
     }
 }
 
 /// Where a list ended: the address as 16 bytes, IPv4 as IPv6 writes it.
-fn place(reservation: &Reservation) -> Vec<u8> {
-    match reservation.range.last() {
+fn place(details: &ReservationDetails) -> Vec<u8> {
+    match details.reservation.range.last() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
     }
@@ -84,26 +95,33 @@ async fn create_reservation(
     State(service): State<Arc<Service>>,
     ask: AskWith<NewReservationBody, NetworkRef>,
 ) -> Answer {
-    let purpose = checked(&service, &ask.context, purpose(&ask.body)).await?;
-    let Range(range) = read("range", ask.body.range)?;
-    let asked = (range, purpose, read_some("note", ask.body.note)?);
+    let fields = || {
+        Ok((
+            read("range", ask.body.range.clone())?,
+            read_some("note", ask.body.note.clone())?,
+            whom(&ask.body)?,
+        ))
+    };
+    let (Range(range), note, whom) = checked(&service, &ask.context, fields()).await?;
+    let asked = (range, whom, note);
     let made = service.reserve(ask.context, ask.path, asked, ask.repeat).await?;
-    let location = format!("{}/{}", ask.list, made.resource.range);
+    let location = format!("{}/{}", ask.list, made.resource.reservation.range);
     Ok(created(made.is_new, &location, json(ReservationView::from(made.resource))))
 }
 
-/// Delete a reservation.
+/// Delete a reservation: by its addresses, or all that are for a device or node.
 #[utoipa::path(delete, path = "/networks/{network}/reservations/{range}",
     operation_id = "delete_reservation", tag = "reservations",
     params(("network" = String, Path, description = "The network's name or id."),
         ("range" = String, Path, description = "As it was made, or exactly its first and last \
-            address, as in `10.1.0.10-10.1.0.20`.")),
+            address, as in `10.1.0.10-10.1.0.20`; or for whom: the device's own id, or the node's name or \
+            id.")),
     responses((status = 204, description = "Deleted.")))]
 async fn delete_reservation(
     State(service): State<Arc<Service>>,
-    ask: Ask<(NetworkRef, Range)>,
+    ask: Ask<(NetworkRef, Reserved)>,
 ) -> Answer<StatusCode> {
-    let (network, Range(range)) = ask.path;
-    service.unreserve(ask.context, network, range).await?;
+    let (network, Reserved(which)) = ask.path;
+    service.unreserve(ask.context, network, which).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use crate::api::json;
-use crate::service::Addresses;
+use crate::service::{Addresses, ReservationRef};
 
 /// Refuses negative numbers; use it with `default`.
 pub(in crate::api) fn not_negative<'de, D>(from: D) -> Result<Option<i64>, D::Error>
@@ -212,6 +212,16 @@ impl<'de> Deserialize<'de> for Prefix {
 pub(in crate::api) struct Range(pub(in crate::api) Addresses);
 
 impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// Reservations, by their addresses or their holder.
+pub(super) struct Reserved(pub(super) ReservationRef);
+
+impl<'de> Deserialize<'de> for Reserved {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         text.parse().map(Self).map_err(D::Error::custom)

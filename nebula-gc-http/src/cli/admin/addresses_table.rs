@@ -48,8 +48,8 @@ fn row(entry: &Value, now: i64) -> Vec<String> {
 /// The node by its name, with the reason; or what a reservation is for.
 fn whom(entry: &Value) -> String {
     let there = |name: &str| Some(text(&entry[name])).filter(|text| text != "-");
-    let node = there("nodeName").or_else(|| there("node"));
-    let purpose = there("purpose").filter(|purpose| purpose != "node");
+    let node = there("nodeName").or_else(|| there("device")).or_else(|| there("node"));
+    let purpose = there("purpose").filter(|purpose| !["node", "device"].contains(&&**purpose));
     match (there("reason").or(purpose), node.or_else(|| there("note"))) {
         // The reason first: long names are cut.
         (Some(whom), Some(why)) => format!("{whom}: {why}"),

@@ -75,7 +75,7 @@ const POOL: &[&str] = &[
 const ADDRESSES: &[&str] = &["range", "use", "nodeName", "until", "reason", "purpose", "note"];
 const QUARANTINE: &[&str] = &["address", "nodeName", "since", "until", "certificates"];
 const BLOCK: &[&str] = &["id", "name", "range", "pool"];
-const RESERVATION: &[&str] = &["range", "purpose", "node", "note"];
+const RESERVATION: &[&str] = &["range", "purpose", "nodeName", "device", "note"];
 const KEY: &[&str] = &["id", "name", "role", "scope", "expiresAt", "revokedAt"];
 const TOKEN: &[&str] = &["id", "name", "used", "uses", "groups", "expiresAt", "revokedAt"];
 const NODE: &[&str] =
@@ -136,8 +136,8 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "blocks" "delete" delete_block BLOCK, "office printers";
 
     "reservations" "list" list_reservations RESERVATION, "office";
-    "reservations" "create" create_reservation RESERVATION, "office --range 10.42.0.1-10.42.0.9 --purpose nobody --note routers";
-    "reservations" "delete" delete_reservation RESERVATION, "office 10.42.0.1-10.42.0.9";
+    "reservations" "create" create_reservation RESERVATION, "office --range 10.42.0.9 --purpose device --device printer-7";
+    "reservations" "delete" delete_reservation RESERVATION, "office printer-7";
 
     "operator-keys" "list" list_operator_keys KEY, "";
     "operator-keys" "create" create_operator_key KEY, "--name monitoring --role viewer --scope network=office";

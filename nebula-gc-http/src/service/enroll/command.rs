@@ -5,7 +5,7 @@ use nebula_pki::key::PublicKey;
 use super::device::DeviceEnrollment;
 use super::renewal::Renewal;
 use super::request::Enrollment;
-use crate::NetworkRef;
+use crate::{DeviceId, NetworkRef};
 
 /// What is asked for.
 #[derive(Clone)]
@@ -21,6 +21,15 @@ impl Command {
         match self {
             Self::Device(request) => request.network.as_ref(),
             Self::Native(request) => request.network.as_ref(),
+            Self::Renewal(_) => None,
+        }
+    }
+
+    /// The device id that a new node would have.
+    pub(super) fn new_device(&self) -> Option<&str> {
+        match self {
+            Self::Device(request) => Some(request.device.as_str()),
+            Self::Native(request) => request.device.as_ref().map(DeviceId::as_str),
             Self::Renewal(_) => None,
         }
     }

@@ -11,6 +11,7 @@ use super::succession::Former;
 use crate::error::{Conflict, Field, JoinRefusal, KeyConflict, Needs};
 use crate::service::node_change::{Change, NodeChange, check_endpoints, check_unique};
 use crate::service::principal::Principal;
+use crate::service::reserved_device;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update, same_groups};
 use crate::store::certificate::{self, Reason};
@@ -59,6 +60,7 @@ impl DeviceEnrollment {
                 },
                 ..join.node(network, self.name.as_str(), &self.public_key, terms.now)
             };
+            let node = reserved_device::claim(tx, principal, node)?;
             check_endpoints(&terms.network, &node)?;
             check_unique(tx, &node, None)?;
             let spends = join.token.map(|token| token.id);

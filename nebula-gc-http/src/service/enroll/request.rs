@@ -13,6 +13,7 @@ use crate::secret::Bearer;
 use crate::service::networks::settings::check_mtu;
 use crate::service::node_change::{check_endpoints, check_unique};
 use crate::service::principal::Principal;
+use crate::service::reserved_device;
 use crate::service::shared::Shared;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
@@ -82,6 +83,7 @@ impl Enrollment {
         if is_named && node::by_device(tx, network, &node.device)?.is_some() {
             return Err(KeyConflict::DeviceEnrolled.into());
         }
+        let node = if is_named { reserved_device::claim(tx, principal, node)? } else { node };
         let mut former = Former::default();
         if let Some(token) = &self.former_token {
             let shown = with_token(tx, shared, token)?

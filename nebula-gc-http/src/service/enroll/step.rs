@@ -26,6 +26,7 @@ use crate::service::shared::Shared;
 use crate::service::terms::Terms;
 use crate::service::update::{Certified, Changed, Writing};
 use crate::store::certificate::Reason;
+use crate::store::device_reservation;
 use crate::store::join_token;
 use crate::store::network::{Network, Revision};
 use crate::store::node::{self, Node};
@@ -92,7 +93,9 @@ impl Step for Enrolling {
     }
 
     fn prefetch(&self) -> Vec<Query> {
-        prefetch(&self.shared.secrets, &self.context, self.command.network())
+        let device = self.command.new_device().map(device_reservation::device_query);
+        let asked = prefetch(&self.shared.secrets, &self.context, self.command.network());
+        asked.into_iter().chain(device).collect()
     }
 
     fn plan(&mut self, tx: &mut dyn Transaction, now: i64) -> Result<Planned<Decided>, Error> {

@@ -128,8 +128,11 @@ impl Succession {
         let offers = self.offers(tx, now, node)?;
         let (mut key_until, mut predecessor) = (None, None);
         for request in requests {
+            let owner = request.owner;
+            let pinned = reservation::pinned(tx, request.network, owner, request.family)?;
             for Offer { claim, lease, lent_until } in &offers {
-                if lease.family() != request.family || !allows(tx, request, lease)? {
+                let is_other = pinned.is_some_and(|pinned| pinned != lease.address);
+                if lease.family() != request.family || is_other || !allows(tx, request, lease)? {
                     continue;
                 }
                 let whose = match (lent_until, claim.bound) {

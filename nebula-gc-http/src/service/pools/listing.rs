@@ -9,6 +9,7 @@ use nebula_alloc::reservation::{Purpose, Reservation};
 use nebula_alloc::store::Transaction;
 use nebula_alloc::{AddressRange, NetworkId, PoolId};
 
+use super::reservations::{ReservationDetails, details};
 use crate::service::access::authorize;
 use crate::service::context::Context;
 use crate::service::core::Service;
@@ -47,6 +48,8 @@ pub enum Held {
     Reserved {
         /// For whom they are.
         purpose: Purpose,
+        /// The device that they are for, by its own id.
+        device: Option<String>,
         /// Why.
         note: Option<String>,
     },
@@ -117,14 +120,11 @@ impl AddressEntry {
         Ok(Self { range: range.map_err(|_| damaged("lease"))?, held, node, place })
     }
 
-    fn of_reservation(reservation: Reservation) -> Self {
+    fn of_reservation(details: ReservationDetails) -> Self {
+        let ReservationDetails { reservation, node, device } = details;
         let Reservation { range, purpose, note } = reservation;
-        let node = match purpose {
-            Purpose::Owner(owner) => Some((NodeId::from(owner.0), None)),
-            _ => None,
-        };
         let place = Place::Reservation(range.last());
-        Self { range, held: Held::Reserved { purpose, note }, node, place }
+        Self { range, held: Held::Reserved { purpose, device, note }, node, place }
     }
 }
 
@@ -177,6 +177,7 @@ fn list(
             _ => None,
         };
         let reservations = super::reservations::after(tx, network, last, limit - found.len())?;
+        let reservations = details(tx, reservations)?;
         found.extend(reservations.into_iter().map(AddressEntry::of_reservation));
     }
     let last = match after {

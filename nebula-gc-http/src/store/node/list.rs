@@ -1,6 +1,5 @@
 //! Lists of nodes.
 
-#[cfg(feature = "server")]
 use std::collections::HashMap;
 
 use nebula_alloc::NetworkId;
@@ -157,7 +156,6 @@ fn page(
 }
 
 /// The names of these nodes, in whatever state.
-#[cfg(feature = "server")]
 pub(crate) fn names(
     tx: &mut dyn Transaction,
     nodes: &[NodeId],

@@ -201,6 +201,7 @@ async fn addresses(root: &Client) {
         range: "10.1.1.7".to_owned(),
         purpose: ReservedFor::Nobody,
         node: None,
+        device: None,
         note: Some("printer".to_owned()),
     };
     let reserved = root.create_reservation("n", &new).await.unwrap();
