@@ -24,7 +24,7 @@ use super::incoming;
 use crate::error::Unavailable;
 use crate::service::{AddPool, DeviceEnrollment, Service};
 use crate::wire::Count;
-use crate::{Enrolled, Error};
+use crate::{Enrolled, Error, shell_word};
 
 pub(super) fn router() -> Router<Arc<Service>> {
     Router::new()
@@ -91,11 +91,23 @@ async fn add_pool(
     request: Authenticated<AddPool>,
 ) -> Answer<Json<Success<PoolData>>> {
     let added = service.add_pool(request.context, request.body).await?;
-    Ok(Json(Success::new(PoolData {
+    let notice = (!added.gives_back).then(|| keeps_all(&added.network));
+    let data = PoolData {
         project_id: added.network,
         cidr: added.prefix.to_string(),
         capacity: Count(added.capacity),
-    })))
+    };
+    Ok(Json(Success::new(data).with_notice(notice)))
+}
+
+/// That a network's devices keep their addresses for ever, and how to change that.
+fn keeps_all(network: &str) -> String {
+    format!(
+        "devices that register here keep their addresses until they are released: to release them some time \
+         after their last certificate has ended, set giveBackSeconds, which is off (nebula-gc admin networks set \
+         {} --give-back 30d)",
+        shell_word(network)
+    )
 }
 
 fn register_data(enrolled: Enrolled) -> Result<RegisterData, Error> {

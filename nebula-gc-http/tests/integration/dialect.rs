@@ -24,6 +24,7 @@ on_both_engines! {
     release_blocks_quarantines_and_lets_the_device_come_back
     expired_entries_leave_the_blocklist_with_a_later_move
     pools_make_networks_and_doing_it_again_changes_nothing
+    who_makes_a_network_learns_that_devices_are_not_given_back
     every_change_is_in_the_audit_log_with_its_actor
     health_and_version_are_open
     a_network_is_left_out_where_there_is_no_doubt
@@ -280,6 +281,21 @@ async fn expired_entries_leave_the_blocklist_with_a_later_move(plane: Plane) {
     plane.register("three", &new_key()).await.expect(200);
     plane.post("/release/three", &json!({})).await.expect(200);
     assert_eq!(plane.number("SELECT count(*) FROM gc_blocklist"), 1, "only the newer one");
+}
+
+async fn who_makes_a_network_learns_that_devices_are_not_given_back(plane: Plane) {
+    let body = json!({"projectId": "own's", "cidr": "10.3.0.0/16"});
+    for _ in 0..2 {
+        let answer = plane.post("/pools", &body).await;
+        let said: Value = serde_json::from_slice(&answer.bytes).unwrap();
+        let notice = said["notice"].as_str().unwrap();
+        assert!(notice.contains("giveBackSeconds, which is off"), "{notice}");
+        assert!(notice.contains(r"networks set 'own'\''s' --give-back 30d"), "{notice}");
+    }
+    plane.sql("UPDATE gc_network SET give_back_seconds = 86400");
+    let answer = plane.post("/pools", &body).await;
+    let said: Value = serde_json::from_slice(&answer.bytes).unwrap();
+    assert_eq!((&said["success"], said.get("notice")), (&json!(true), None));
 }
 
 async fn pools_make_networks_and_doing_it_again_changes_nothing(plane: Plane) {

@@ -116,11 +116,18 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 pub(super) struct Success<T> {
     success: bool,
     data: T,
+    /// What an operator should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<String>,
 }
 
 impl<T> Success<T> {
     pub(super) fn new(data: T) -> Self {
-        Self { success: true, data }
+        Self { success: true, data, notice: None }
+    }
+
+    pub(super) fn with_notice(self, notice: Option<String>) -> Self {
+        Self { notice, ..self }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct PoolAdded {
     pub prefix: IpNet,
     /// How many addresses it gives out.
     pub capacity: u128,
+    /// Whether its devices are released some time after their last certificate has ended.
+    pub gives_back: bool,
 }
 
 impl Service {
@@ -63,7 +65,8 @@ impl Service {
             Error::Invalid { field: Field::Name, fault } => fault.of(Field::Network),
             other => other,
         })?;
-        Ok(PoolAdded { network: network.name, prefix, capacity })
+        let gives_back = network.give_back_seconds.is_some();
+        Ok(PoolAdded { network: network.name, prefix, capacity, gives_back })
     }
 }
 
