@@ -111,10 +111,11 @@ pub struct Renewed {
     pub generation: i64,
 }
 
-/// What a node has applied, and how it is.
+/// What a node has applied, and how it is. Fields that this server does not know are ignored: its agent may be
+/// newer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The network's revision.
     #[cfg_attr(feature = "server", schema(minimum = 0))]

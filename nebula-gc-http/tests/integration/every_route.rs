@@ -234,7 +234,10 @@ impl Route<'_> {
         };
         let mut extra = usual.clone();
         extra["unknown"] = json!(1);
-        wrong.push(named("unknown", &extra));
+        // Agents may be newer than their server.
+        if self.id != "report_own_node" {
+            wrong.push(named("unknown", &extra));
+        }
         for (name, schema) in properties {
             assert!(usual.get(name).is_some(), "{}: {name} is not in the test's body", self.id);
             let mut changed = usual.clone();

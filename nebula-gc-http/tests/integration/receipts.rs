@@ -13,6 +13,7 @@ on_both_engines! {
     a_receipt_is_no_part_of_the_bundle
     a_report_is_kept_and_its_receipt_judged
     a_report_is_bounded
+    what_a_report_says_beyond_what_is_known_is_ignored
 }
 
 /// A node of `demo`: its token, and the answer to its enrolment.
@@ -166,7 +167,6 @@ async fn a_report_is_bounded(plane: Plane) {
         ("tunnels", json!(-1)),
         ("uptimeSeconds", json!("long")),
         ("clockSkewSeconds", json!(null)),
-        ("unknown", json!(1)),
     ] {
         let mut body = json!({"revision": 1, "generation": 1});
         body[field] = value;
@@ -174,6 +174,23 @@ async fn a_report_is_bounded(plane: Plane) {
         let problem = refused.problem(400, "invalid_request");
         assert!(problem["field"].as_str().is_none_or(|named| named == field), "{problem}");
     }
+}
+
+/// A newer agent tells more than this server knows.
+async fn what_a_report_says_beyond_what_is_known_is_ignored(plane: Plane) {
+    demo(&plane).await;
+    let (token, _) = enrolled(&plane, "one").await;
+    let newer = json!({"revision": 1, "generation": 1, "nebula": "1.11.0", "novelty": {"a": [1]}});
+    plane.ask("POST", "/node/report", &token, Some(&newer)).await.expect(204);
+    let nodes = plane.get("/networks/demo/nodes").await.expect(200);
+    let node = &nodes["items"][0];
+    assert_eq!(
+        (&node["applied"]["revision"], &node["report"]["nebula"]),
+        (&json!(1), &json!("1.11.0"))
+    );
+    // What changes something is read to the letter.
+    let renewal = json!({"novelty": 1});
+    plane.ask("POST", "/node/renew", &token, Some(&renewal)).await.problem(400, "invalid_request");
 }
 
 /// A key whose receipts a node may still bring is kept.
