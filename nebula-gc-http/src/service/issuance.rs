@@ -11,7 +11,7 @@ use super::authority::Authority;
 use super::terms::{TRIES, Terms, Waiting};
 use crate::error::{Conflict, Unavailable};
 use crate::store::certificate::{self, Issued, Reason};
-use crate::store::node::Node;
+use crate::store::node::{self, Node};
 use crate::store::pending;
 use crate::{CertificateId, Error};
 
@@ -77,6 +77,9 @@ impl Terms {
         let Ready { issue: Issue { node, reason, actor, .. }, verified, pending } = ready;
         if reason != Reason::Enrolled {
             certificate::supersede(tx, node.id)?;
+        }
+        if node.renew_before.is_some() {
+            node::end_due(tx, node.id)?;
         }
         for (index, certificate) in verified.iter().enumerate() {
             if let Some(id) = pending.get(index) {

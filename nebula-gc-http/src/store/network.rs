@@ -100,8 +100,12 @@ impl Network {
     fn has_left_one(&self, asked: Option<i64>, certificate: &Certificate, now: i64) -> bool {
         let begin = certificate.unverified_details().not_before();
         // A time in the future comes from a wrong clock.
-        let mut asked = [self.renew_before, asked].into_iter().flatten();
-        asked.any(|before| before <= now && begin < before) || self.has_outgrown(certificate)
+        let is_due = |before: i64| before <= now && begin < before;
+        // What is issued after the operator asked ends that, and so is not due within the same second.
+        let is_asked = |before: i64| before <= now && begin <= before;
+        self.renew_before.is_some_and(is_due)
+            || asked.is_some_and(is_asked)
+            || self.has_outgrown(certificate)
     }
 
     /// Whether a certificate was issued when the network was smaller: a node with it cannot reach

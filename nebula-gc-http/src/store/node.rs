@@ -110,8 +110,8 @@ pub(crate) use self::list::{
 };
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{
-    end_token, forget_tokens, insert, make_due, rehash, release, replace_token, report, see,
-    set_pool, update,
+    end_due, end_token, forget_tokens, insert, make_due, rehash, release, replace_token, report,
+    see, set_pool, update,
 };
 
 const BY_TOKEN: &str = select!("WHERE token_hash = $1 AND token_key = $2");

@@ -20,6 +20,7 @@ on_both_engines! {
     who_has_not_applied_a_revision
     names_stay_unique
     operators_see_when_a_node_renews_as_it_is_told
+    a_renewal_asked_for_in_the_second_of_an_issue_is_carried_out_once
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -378,6 +379,31 @@ async fn renews(fleet: &Fleet, member: &Member) -> i64 {
     let listed = list.nodes.iter().find(|node| node.id == member.id).unwrap();
     assert_eq!(listed.renew_at, told);
     told.unwrap()
+}
+
+/// Times have whole seconds.
+async fn a_renewal_asked_for_in_the_second_of_an_issue_is_carried_out_once(fleet: Fleet) {
+    let member = fleet.enroll("one").await;
+    let about = || (demo(), member.id);
+    for _ in 0..3 {
+        let asked = fleet
+            .service
+            .make_node_due(Context::local(), about(), Expected::Anything)
+            .await
+            .unwrap();
+        assert!(asked.renew_at.unwrap() <= fleet.now());
+        let generation = asked.generation;
+        let again = fleet
+            .service
+            .make_node_due(Context::local(), about(), Expected::Anything)
+            .await
+            .unwrap();
+        assert_eq!(again.generation, generation, "it is due already");
+        assert!(fleet.service.renew(member.caller(), None).await.unwrap().renewed);
+        assert!(renews(&fleet, &member).await > fleet.now());
+        assert!(!fleet.service.renew(member.caller(), None).await.unwrap().renewed, "once");
+    }
+    fleet.verify();
 }
 
 async fn operators_see_when_a_node_renews_as_it_is_told(fleet: Fleet) {

@@ -105,6 +105,12 @@ pub(crate) fn set_pool(
     )?)
 }
 
+/// Ends that a node's certificates are due because an operator asked for others: it gets them.
+pub(crate) fn end_due(tx: &mut dyn Transaction, node: NodeId) -> Result<(), Error> {
+    Ok(tx
+        .queue("UPDATE gc_node SET renew_before = NULL WHERE id = $1", &[node.as_bytes().into()])?)
+}
+
 /// Replaces a node's token, unless the node changed since it was read.
 pub(crate) fn replace_token(
     tx: &mut dyn Transaction,
