@@ -1,6 +1,10 @@
 //! A network of 300 nodes, as an operator sees it in one look.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nebula_gc_http::client::{Client, new_node_token};
@@ -56,6 +60,132 @@ fn is_soon(shell: &Shell, node: &str, condition: &str) {
         }
         assert!(begun.elapsed() < Duration::from_secs(2), "{node} is {found}, not {condition}");
     }
+}
+
+/// Answers to `-version` and `-test`, and runs as Nebula would, taking over what it is told to.
+const NEBULA: &str = r#"#!/bin/sh
+case "$1" in
+-version) echo "Version: 1.11.0"; exit;;
+-test) exit;;
+esac
+say() { echo "time=t level=info msg=\"$1\""; }
+trap 'kill $!; exit 0' TERM
+hup() { say 'Caught HUP, reloading config'; say 'New firewall has been installed'; }
+trap hup HUP
+say 'Nebula interface is active'
+while :; do sleep 5 & wait $!; done
+"#;
+/// Within this time an agent has started.
+const STARTED: Duration = Duration::from_secs(30);
+
+/// A machine that joined the network, with the program `nebula-gc-agent`. Dropping it ends the agent.
+struct Machine {
+    name: &'static str,
+    directory: PathBuf,
+    agent: Option<Child>,
+}
+
+impl Machine {
+    fn join(shell: &Shell, name: &'static str, link: &str) -> Self {
+        let machine = Self { name, directory: shell.place.path().join(name), agent: None };
+        let nebula = shell.place.path().join("nebula");
+        let mut join = machine.command(&["join", link, "--name", name]);
+        let joined = join.arg("--nebula").arg(nebula).output().unwrap();
+        assert!(joined.status.success(), "{}", text(&joined.stderr));
+        let local = machine.directory.join("office/local.d");
+        DirBuilder::new().mode(0o700).create(&local).unwrap();
+        let without_device = "tun: {disabled: true}\nlisten: {port: 0}\n";
+        std::fs::write(local.join("test.yml"), without_device).unwrap();
+        machine
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nebula-gc-agent"));
+        command.env_clear().env("PATH", "/usr/bin:/bin").args(words);
+        command.arg("--dir").arg(&self.directory).stdin(Stdio::null());
+        command.stdout(Stdio::null());
+        command
+    }
+
+    fn start(&mut self) {
+        let agent = self.command(&["agent", "--poll", "1"]).stderr(Stdio::null()).spawn();
+        self.agent = Some(agent.unwrap());
+    }
+
+    /// Ends the agent, and with it what it runs.
+    fn stop(&mut self) {
+        let Some(mut agent) = self.agent.take() else { return };
+        let _ = Command::new("kill").arg(agent.id().to_string()).status();
+        let _ = agent.wait();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The node is soon up to date with the network's revision, by its own reports.
+fn applies(shell: &Shell, machine: &Machine, patience: Duration) {
+    let begun = Instant::now();
+    let revision = shell.json("networks show office", &[])["revision"].clone();
+    loop {
+        let node = shell.json(&format!("nodes show office {}", machine.name), &[]);
+        if node["condition"] == "active" && node["applied"]["revision"] == revision {
+            return;
+        }
+        assert!(begun.elapsed() < patience, "{node}");
+    }
+}
+
+/// Three machines with agents among the others.
+async fn agents_are_seen_as_they_are(shell: &Shell, root: &Client, members: &[Member]) {
+    // Another process writes it: a child of another test would inherit a file that is open here.
+    let write = "printf %s \"$0\" > new && chmod 755 new && mv new nebula";
+    let mut sh = Command::new("sh");
+    let made = sh.current_dir(shell.place.path()).args(["-c", write]).arg(NEBULA).status();
+    assert!(made.unwrap().success());
+    let token = shell.json("join-tokens create office --name agents --uses 3", &[]);
+    let link = token["link"].as_str().unwrap();
+    let mut machines =
+        ["agent-1", "agent-2", "agent-3"].map(|name| Machine::join(shell, name, link));
+    for machine in &mut machines {
+        machine.start();
+    }
+    for machine in &machines {
+        applies(shell, machine, STARTED);
+    }
+    // They apply within two seconds what happens to others.
+    let why = ReasonBody { reason: "stolen".to_owned() };
+    root.revoke_node("office", &members[12].id, &why, None).await.unwrap();
+    for machine in &machines {
+        applies(shell, machine, Duration::from_secs(2));
+    }
+    let lines = screen(shell, "admin nodes list office --name-prefix agent-");
+    assert!(lines[1].starts_with("agent-1  10.42.") && lines[1].contains("  active "), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "3 nodes: 3 active.");
+    assert_eq!(screen(shell, "admin nodes unapplied office")[0].split(' ').nth(1), Some("of"));
+
+    shell.says("admin nodes suspend office agent-1 --reason audit");
+    is_soon(shell, "agent-1", "suspended");
+    // Its agent is not there, and time passes.
+    machines[1].stop();
+    shell.rows().sql(
+        "UPDATE gc_node SET seen_at = seen_at - 400, reported_at = reported_at - 400 \
+         WHERE name = 'agent-2'",
+    );
+    is_soon(shell, "agent-2", "silent");
+    applies(shell, &machines[2], Duration::from_secs(2));
+    machines[1].start();
+    applies(shell, &machines[1], STARTED);
+    shell.says("admin nodes reinstate office agent-1");
+    applies(shell, &machines[0], STARTED);
+    shell.says("admin nodes release office agent-3");
+    applies(shell, &machines[0], Duration::from_secs(2));
+    assert!(!conditions(shell).contains_key("agent-3"));
+    let lines = screen(shell, "admin addresses list office");
+    assert!(lines.iter().any(|line| line.contains(" quarantined ") && line.contains("agent-3")));
 }
 
 struct Member {
@@ -135,6 +265,7 @@ async fn three_hundred_nodes_are_told_in_one_look(shell: Shell) {
     lists(&shell);
     addresses(&shell);
     each_cause_is_seen_at_once(&shell, &root, &members, revision).await;
+    agents_are_seen_as_they_are(&shell, &root, &members).await;
 }
 
 fn lists(shell: &Shell) {
