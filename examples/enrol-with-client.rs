@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use nebula_gc_http::client::{Client, JoinLink, new_node_token};
+use nebula_gc_http::client::{Client, EnrollmentAnswer, JoinLink, new_node_token};
 use nebula_gc_http::wire::EnrollmentBody;
 use nebula_pki::key::AgreementKey;
 use nebula_pki::{Curve, SystemRandom, files};
@@ -61,7 +61,16 @@ async fn run(Arguments { link, name, directory }: Arguments) -> Result<(), Box<d
         node_token: token.as_str().into(),
         ..EnrollmentBody::default()
     };
-    let enrolled = client.with_key(&link.token).enroll_node(&device).await?;
+    let client = client.with_key(&link.token);
+    let enrolled = loop {
+        match client.enroll_node(&device).await? {
+            EnrollmentAnswer::Enrolled(enrolled) => break enrolled,
+            EnrollmentAnswer::Pending { pending, retry_after } => {
+                println!("Waiting for approval; key fingerprint {}", pending.key_fingerprint);
+                tokio::time::sleep(retry_after).await;
+            }
+        }
+    };
 
     // The server could be compromised: certificates for our key, nothing that is not a bundle's.
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;

@@ -50,6 +50,7 @@ mod node;
 mod nodes;
 mod operators;
 mod pages;
+mod pending;
 mod request;
 mod trust;
 
@@ -69,6 +70,7 @@ pub use self::node::{ArchiveFormat, FetchedBundle, new_node_token};
 pub use self::nodes::NodeQuery;
 pub use self::operators::EventQuery;
 pub use self::pages::Pages;
+pub use self::pending::EnrollmentAnswer;
 pub use self::request::{Answer, Request};
 pub use crate::text::printable;
 

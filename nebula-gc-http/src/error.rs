@@ -26,6 +26,7 @@ pub use self::unavailable::{SignerFault, Unavailable};
 #[cfg(feature = "server")]
 pub(crate) use self::wording::Detail;
 use crate::stored_words::{NodeState, UnknownWord};
+use crate::{KeyFingerprint, PendingJoinId};
 
 /// Why a request was refused, or could not be carried out.
 ///
@@ -95,6 +96,20 @@ pub enum Error {
     NodeReleased,
     /// The join token lets nobody join any more, or not this node.
     JoinTokenRefused(JoinRefusal),
+    /// The device waits until an operator approves it.
+    AwaitsApproval {
+        /// As what it is listed.
+        pending: PendingJoinId,
+        /// By what the operator recognises its key.
+        fingerprint: KeyFingerprint,
+        /// Until when it waits, in seconds since the Unix epoch.
+        expires_at: i64,
+    },
+    /// An operator has refused the device.
+    JoinRefused {
+        /// By what the operator recognised its key.
+        fingerprint: KeyFingerprint,
+    },
     /// Another request was first to write the same name, key or id.
     Overtaken,
     /// The resource is not, any more, as the request expects it.
@@ -164,7 +179,8 @@ impl Error {
             Self::Invalid { field: Field::PublicKey, .. } => Code::InvalidPublicKey,
             Self::Invalid { .. } => Code::InvalidRequest,
             Self::Unauthorized(_) => Code::Unauthorized,
-            Self::Forbidden(_) => Code::Forbidden,
+            Self::Forbidden(_) | Self::AwaitsApproval { .. } => Code::Forbidden,
+            Self::JoinRefused { .. } => Code::JoinRefused,
             Self::NodeKeptOut { state: NodeState::Suspended, .. } => Code::NodeSuspended,
             Self::NodeKeptOut { .. } => Code::NodeRevoked,
             Self::RateLimited { .. } => Code::RateLimited,

@@ -78,6 +78,8 @@ ids! {
     OperatorKeyId
     /// A join token.
     JoinTokenId
+    /// A device that waits for an operator's approval.
+    PendingJoinId
     /// A row of the ledger of certificates.
     CertificateId
 }

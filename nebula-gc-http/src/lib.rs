@@ -46,6 +46,8 @@ mod dumps;
 pub mod error;
 #[cfg(feature = "service")]
 mod id;
+#[cfg(any(feature = "client", feature = "service"))]
+mod key_fingerprint;
 #[cfg(feature = "server")]
 mod log_limit;
 #[cfg(feature = "server")]
@@ -82,11 +84,13 @@ pub mod wire;
 #[cfg(any(feature = "agent", feature = "server"))]
 pub use self::dumps::forbid_dumps;
 #[cfg(any(feature = "client", feature = "service"))]
+pub use self::key_fingerprint::KeyFingerprint;
+#[cfg(any(feature = "client", feature = "service"))]
 pub use self::text::shell_word;
 #[cfg(feature = "service")]
 pub use self::{
     error::Error,
-    id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, TenantId},
+    id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, PendingJoinId, TenantId},
     names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason, UserName},
     secret::{Bearer, ServerSecrets},
     service::{
@@ -115,8 +119,10 @@ pub use self::{
     store::network::{Network, Revision, Versions},
     store::node::{NodeFilter, NodeRole, NodeState},
     store::operator_key::{KeptKey, OperatorKey, Role, Scope},
+    store::pending_join::{Asked, PendingJoin},
     store::report::ReceiptStanding,
     store::tenant::Tenant,
+    stored_words::PendingState,
     verify::{Rule, Violation, verify},
 };
 

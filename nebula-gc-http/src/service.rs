@@ -26,6 +26,7 @@ mod nodes;
 mod operator_keys;
 mod pace;
 mod pending;
+mod pending_joins;
 mod pools;
 mod precondition;
 mod principal;

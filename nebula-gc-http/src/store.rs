@@ -19,6 +19,7 @@ pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod operator_key;
 pub(crate) mod pending;
+pub(crate) mod pending_join;
 pub(crate) mod report;
 mod schema;
 pub(crate) mod secret_check;

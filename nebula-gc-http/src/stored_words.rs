@@ -54,6 +54,18 @@ stored_words! {
 }
 
 stored_words! {
+    /// What an operator said of a device that wants to join.
+    pub enum PendingState {
+        /// Nothing yet.
+        Pending = "pending",
+        /// It may join, once.
+        Approved = "approved",
+        /// It may not.
+        Refused = "refused",
+    }
+}
+
+stored_words! {
     /// What the receipt in a node's report is worth.
     pub enum ReceiptStanding {
         /// One of our keys proved it, and it is this node's.

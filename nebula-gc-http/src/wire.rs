@@ -15,6 +15,7 @@ mod network;
 mod node;
 mod operator_key;
 mod page;
+mod pending;
 mod pool;
 mod servers;
 mod tenant;
@@ -38,6 +39,7 @@ pub use self::network::{
 pub use self::node::{Desired, NodeToken, OwnCertificate, OwnNode, Renewal, Renewed, Report};
 pub use self::operator_key::{NewOperatorKeyBody, OperatorKey, Role, Scope, ScopeBody};
 pub use self::page::Page;
+pub use self::pending::{ApprovalBody, PendingDevice, PendingEnrollment, PendingState};
 pub use self::pool::{
     AddressUse, Addresses, Block, EndedQuarantine, NewBlockBody, NewPoolBody, NewReservationBody,
     Pool, PoolPatchBody, Reservation, ReservedFor, Usage,

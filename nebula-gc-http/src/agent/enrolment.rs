@@ -16,7 +16,8 @@ use super::membership::{KnownServer, LocalChoices, Membership, directory_name, l
 use super::node::{Node, check};
 use super::round::RoundOutcome;
 use super::servers::adopt;
-use crate::client::{Client, ClientError, JoinLink};
+use crate::KeyFingerprint;
+use crate::client::{Client, ClientError, EnrollmentAnswer, JoinLink};
 use crate::server_list::Pin;
 use crate::wire::{Enrolled, EnrollmentBody, Lighthouse, Secret};
 
@@ -81,7 +82,7 @@ pub struct Joined {
 /// Key and token are on the disk before anything is asked, so that a lost answer costs nothing.
 ///
 /// # Errors
-/// [`AgentError`]; nothing is installed then.
+/// [`AgentError`]; nothing is installed then. After [`AgentError::AwaitsApproval`] it is to be called again.
 pub async fn join(joining: &Joining<'_>, now: i64) -> Result<Joined, AgentError> {
     let mark = link_mark(&joining.link.token);
     let directory = NodeDirectory::create(&find(joining, &mark).await?)?;
@@ -167,7 +168,9 @@ async fn is_of_network(joining: &Joining<'_>, path: &Path) -> bool {
             let client = client(joining);
             let body = body(joining, &identity, &identity.token, None);
             match client {
-                Ok(client) => client.enroll_node(&body).await.is_ok(),
+                Ok(client) => {
+                    matches!(client.enroll_node(&body).await, Ok(EnrollmentAnswer::Enrolled(_)))
+                }
                 Err(_) => false,
             }
         }
@@ -258,10 +261,25 @@ async fn enroll(
             let next = identity.succeeding_token()?;
             let former = secret(&identity.token);
             let body = body(joining, identity, &next, Some(former));
-            Ok((client.enroll_node(&body).await?, Some(next)))
+            Ok((approved(identity, client.enroll_node(&body).await?)?, Some(next)))
         }
-        answered => Ok((answered?, None)),
+        answered => Ok((approved(identity, answered?)?, None)),
     }
+}
+
+/// What the device has, unless an operator has to approve it. The fingerprint is that of its own key, and
+/// the server has the same one.
+fn approved(identity: &Identity, answer: EnrollmentAnswer) -> Result<Enrolled, AgentError> {
+    let (pending, retry_after) = match answer {
+        EnrollmentAnswer::Enrolled(enrolled) => return Ok(*enrolled),
+        EnrollmentAnswer::Pending { pending, retry_after } => (pending, retry_after),
+    };
+    let fingerprint = KeyFingerprint::of(identity.key.public_key().as_bytes());
+    if pending.key_fingerprint != fingerprint.to_string() {
+        return Err(AgentError::Answer { header: "keyFingerprint" });
+    }
+    let (pending, expires_at) = (pending.pending, pending.expires_at.0);
+    Err(AgentError::AwaitsApproval { pending, fingerprint, expires_at, retry_after })
 }
 
 /// A client of the link's server, with its token.

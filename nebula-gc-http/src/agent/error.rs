@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::KeyFingerprint;
 use crate::client::ClientError;
 use crate::process::FindError;
 use crate::server_list::ServerListError;
@@ -63,6 +65,20 @@ pub enum AgentError {
     /// The servers can't be asked, or refuse.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// An operator has to approve this device before it joins: ask again.
+    #[error(
+        "this device waits until an operator approves it; its key's fingerprint is {fingerprint}"
+    )]
+    AwaitsApproval {
+        /// As what the server lists it: another id where it waits anew.
+        pending: String,
+        /// By what the operator recognises this device's key.
+        fingerprint: KeyFingerprint,
+        /// Until when it waits, in seconds since the Unix epoch.
+        expires_at: i64,
+        /// After what time to ask again.
+        retry_after: Duration,
+    },
     /// What the server gave is not for this node.
     #[error("the server's answer can't be used, so nothing was installed: {0}")]
     Bundle(nebula_bundle::Error),
@@ -196,6 +212,7 @@ impl AgentError {
             Self::Downgrade { .. } => "downgrade",
             Self::Digest => "digest",
             Self::Nebula(_) => "nebula",
+            Self::AwaitsApproval { .. } => "approval",
         }
     }
 }

@@ -20,6 +20,7 @@ mod nodes;
 mod operator_keys;
 mod page;
 mod path;
+mod pending;
 mod pools;
 mod problem;
 mod remaining;
@@ -66,6 +67,7 @@ fn things() -> OpenApiRouter<Arc<Service>> {
         .merge(nodes::router())
         .merge(operator_keys::router())
         .merge(addresses::router())
+        .merge(pending::router())
         .merge(pools::router())
         .merge(reservations::router())
         .merge(servers::router())

@@ -14,6 +14,7 @@ mod names;
 mod network;
 mod nodes_table;
 mod operation;
+mod pending_table;
 mod polling;
 mod qr;
 mod remaining;
@@ -314,6 +315,10 @@ impl Invocation<'_> {
         if !self.as_json && self.entry.operation == "list_addresses" {
             let (now, width) = (crate::clock::now()?, nodes_table::width());
             return Ok(print(&addresses_table::screen(&items, now, width))?);
+        }
+        if !self.as_json && self.entry.operation == "list_pending" {
+            let (now, width) = (crate::clock::now()?, nodes_table::width());
+            return Ok(print(&pending_table::screen(&items, now, width))?);
         }
         if !self.as_json {
             let items =

@@ -1,5 +1,7 @@
 //! `nebula-gc join`: joins this device to a network.
 
+mod approval;
+
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use nebula_gc_http::shell_word;
 use nebula_pki::Curve;
 use zeroize::Zeroizing;
 
+use self::approval::join_once_approved;
 use crate::clock::now;
 use crate::plain_http::{ALLOW_PLAIN_HTTP, plain_http};
 use crate::program_name::NAME;
@@ -43,7 +46,9 @@ pub(crate) fn command() -> Command {
              files that nebula starts with in a directory of the network's own. A running agent starts \
              nebula with them. Joining again with the same link uses the same key and token, gets the same \
              address, and installs what has changed; after a release it creates another token, and gets \
-             its address back.",
+             its address back.\n\n\
+             Where an operator has to approve devices that come with the link, it shows the fingerprint of \
+             its key and waits.",
         )
         .after_help(format!(
             "Example:\n  {NAME} join 'https://nebula.example.org/join#token=…'\n  {NAME} agent\n\n\
@@ -142,7 +147,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         sshd: matches.get_one::<bool>(SSHD).copied(),
         nebula: machine::nebula(matches),
     };
-    let joined = machine::runtime()?.block_on(nebula_gc_http::agent::join(&joining, now()?));
+    let joined = machine::runtime()?.block_on(join_once_approved(&joining))?;
     if let Err(AgentError::Locked { path }) = &joined {
         return in_use(path, CHOICES.into_iter().find(|choice| matches.contains_id(choice)));
     }

@@ -9,16 +9,17 @@ use hyper::Method;
 use zeroize::Zeroizing;
 
 use super::call::tagged;
-use super::{Answer, Client, ClientError, Key, Request, Tagged};
+use super::{Answer, Client, ClientError, EnrollmentAnswer, Key, Request, Tagged};
 use crate::server_list::SignedServerList;
-use crate::wire::{
-    Desired, Enrolled, EnrollmentBody, NodeToken, OwnNode, Renewal, Renewed, Report, Secret,
-};
+use crate::wire::{Desired, EnrollmentBody, NodeToken, OwnNode, Renewal, Renewed, Report, Secret};
 
 /// The largest accepted answer about a node, in bytes.
 const NODE_LIMIT: usize = 16 << 20;
 /// The prefix by which people and secret scanners recognise node tokens.
 const NODE_TOKEN_PREFIX: &str = "nebula-node-";
+/// After how many seconds to ask again whether an operator has approved a device, unless the server says
+/// another time.
+const ASK_AGAIN: u64 = 5;
 /// The longest that a server waits, in seconds.
 const LONGEST_WAIT: u64 = 60;
 
@@ -65,13 +66,22 @@ pub fn new_node_token() -> Result<Secret, ClientError> {
 /// With a join token (or an operator key) to enrol, and the node's own token for everything else.
 impl Client {
     /// Enrols a device: `POST /enroll`. Repeated with the same key and node token, it answers what the
-    /// node has.
+    /// node has, or whether an operator has approved it since.
     ///
     /// # Errors
     /// As [`Client::send`].
-    pub async fn enroll_node(&self, device: &EnrollmentBody) -> Result<Enrolled, ClientError> {
+    pub async fn enroll_node(
+        &self,
+        device: &EnrollmentBody,
+    ) -> Result<EnrollmentAnswer, ClientError> {
         let request = Request::new(Method::POST, "/enroll").json(device)?.repeatable();
-        self.about_node(request).await?.read_as()
+        let answer = self.about_node(request).await?;
+        if answer.status != 202 {
+            return answer.read_as().map(Box::new).map(EnrollmentAnswer::Enrolled);
+        }
+        let seconds = answer.header("retry-after").and_then(|text| text.parse().ok());
+        let retry_after = Duration::from_secs(seconds.unwrap_or(ASK_AGAIN));
+        Ok(EnrollmentAnswer::Pending { pending: answer.read_as()?, retry_after })
     }
 
     /// Reads the node's own state: `GET /node`.

@@ -48,6 +48,8 @@ codes! {
     NodeRevoked = "node_revoked", 403, "The node is revoked";
     /// The join token lets nobody join any more, or not this node.
     JoinTokenRefused = "join_token_refused", 403, "The join token does not permit this";
+    /// An operator has refused the device.
+    JoinRefused = "join_refused", 403, "An operator has refused this device";
     /// It is not there, or not for this credential to see.
     NotFound = "not_found", 404, "Not found";
     /// The route does not take this method.

@@ -173,6 +173,11 @@ messages! {
         FormerTokenUnknown,
         ["a node of the network has this key, with another node token; make a new pair"]
         OtherToken,
+        ["a device with this key waits for approval already, with another node token; make a new pair"]
+        AsksWithOtherToken,
+        ["it is not this device's; compare it with what the device shows, and refuse the device if they \
+          differ"]
+        OtherFingerprint,
         ["an operator has replaced this key; make a new pair"]
         Replaced,
         ["this node has its address back by its public key alone, and may have no other before \
@@ -189,9 +194,12 @@ impl KeyConflict {
         match self {
             Self::DeviceEnrolled | Self::DeviceHasToken => Field::Device,
             Self::FormerTokenUnknown => Field::FormerNodeToken,
-            Self::DeviceRegistered | Self::OtherToken | Self::Replaced | Self::Held { .. } => {
-                Field::PublicKey
-            }
+            Self::OtherFingerprint => Field::KeyFingerprint,
+            Self::AsksWithOtherToken
+            | Self::DeviceRegistered
+            | Self::OtherToken
+            | Self::Replaced
+            | Self::Held { .. } => Field::PublicKey,
         }
     }
 }

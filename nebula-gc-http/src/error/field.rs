@@ -54,6 +54,7 @@ words! {
     HoldSeconds = "holdSeconds",
     InitiatingVersion = "initiatingVersion",
     Key = "key",
+    KeyFingerprint = "keyFingerprint",
     LifetimeSeconds = "lifetimeSeconds",
     Lighthouse = "lighthouse",
     LighthouseEndpoint = "lighthouse.endpoint",
@@ -102,6 +103,7 @@ words! {
         Network = "network",
         Node = "node",
         OperatorKey = "operator key",
+        PendingJoin = "pending device",
         Pool = "pool",
         PoolOrBlock = "pool or block",
         Quarantine = "address in quarantine",
@@ -162,6 +164,8 @@ messages! {
         OutOfRange { least: i64, most: i64 },
         ["must be from {least} to {most} seconds"]
         Seconds { least: i64, most: i64 },
+        ["must be the fingerprint that the device shows, or at least its first {least} hexadecimal digits"]
+        KeyFingerprint { least: usize },
         ["must not be after {last}, the last there is"]
         NotYet { last: i64 },
         ["must lie in the future"]

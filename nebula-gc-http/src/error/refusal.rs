@@ -93,6 +93,9 @@ messages! {
         ["addresses are reserved for this device: ask with a join token that is made for it, or with an \
           operator key"]
         DeviceReserved,
+        ["{most} devices wait for approval with this join token, and no more may join with it; have an \
+         operator approve or refuse them, or ask for another link"]
+        TooManyWait { most: i64 },
         ["this device came with another credential; ask with the join token that it came with, \
          or with an operator key"]
         OtherCredential,
@@ -108,7 +111,7 @@ impl JoinRefusal {
             Self::Device { .. } | Self::DeviceReserved | Self::OtherCredential => {
                 Some(Field::Device)
             }
-            Self::Expired | Self::UsedUp | Self::ExpiredOrUsedUp => None,
+            Self::Expired | Self::UsedUp | Self::ExpiredOrUsedUp | Self::TooManyWait { .. } => None,
         }
     }
 }

@@ -69,6 +69,17 @@ impl Display for Detail<'_> {
                  have the address back",
             ),
             Error::JoinTokenRefused(refusal) => refusal.fmt(f),
+            Error::AwaitsApproval { fingerprint, expires_at, .. } => write!(
+                f,
+                "this device waits until an operator approves it, until {} at most; ask again then. Its \
+                 key's fingerprint is {fingerprint}",
+                time(*expires_at)
+            ),
+            Error::JoinRefused { fingerprint } => write!(
+                f,
+                "an operator has refused this device, whose key's fingerprint is {fingerprint}; ask them \
+                 to approve it after all, or for another link"
+            ),
             Error::Overtaken => f.write_str(
                 "another request has taken the same name, key or id just now; ask again",
             ),

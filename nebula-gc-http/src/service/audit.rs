@@ -32,6 +32,11 @@ impl Author {
         &self.name
     }
 
+    /// The address that it asks from, where it is known.
+    pub(super) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
     /// Whether a node does it itself.
     pub(super) fn is_node(&self, node: NodeId) -> bool {
         self.name == node_actor(node)

@@ -1,5 +1,6 @@
 //! Enrolling nodes: an address, certificates and a bundle in one durable step.
 
+pub(super) mod approval;
 pub(super) mod command;
 mod decision;
 pub(super) mod device;
@@ -20,7 +21,7 @@ use self::command::Command;
 use self::device::DeviceEnrollment;
 use self::key::check_canonical;
 use self::request::Enrollment;
-use self::step::{Enrolling, Outcome};
+use self::step::{Ended, Enrolling, Outcome};
 use super::context::Context;
 use super::core::Service;
 use super::shared::Shared;
@@ -59,7 +60,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::PoolExhausted`], [`Error::NameTaken`], [`Error::KeyTaken`],
-    /// [`Error::KeyMismatch`], [`Error::JoinTokenRefused`],
+    /// [`Error::KeyMismatch`], [`Error::JoinTokenRefused`], [`Error::AwaitsApproval`] until an operator
+    /// approves it where its join token needs that, [`Error::JoinRefused`],
     /// [`Error::NodeKeptOut`] for a suspended or revoked node, whose reason only the node itself is
     /// told, and those of access.
     pub async fn enroll(&self, context: Context, request: Enrollment) -> Result<Enrolled, Error> {
@@ -82,7 +84,7 @@ impl Service {
     }
 
     async fn enroll_by(&self, context: Context, command: Command) -> Result<Enrolled, Error> {
-        let outcome = self.carry_out(context, command).await?;
+        let outcome = self.carry_out(context, command).await?.node()?;
         let view = self.view(outcome.network, outcome.revision).await?;
         outcome.render(&self.shared, &view)
     }
@@ -92,7 +94,7 @@ impl Service {
         &self,
         context: Context,
         command: Command,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Ended, Error> {
         self.admit(&context).await?;
         let canonical = command.public_key().map_or(Ok(()), check_canonical);
         canonical.map_err(|fault| fault.of(Field::PublicKey))?;

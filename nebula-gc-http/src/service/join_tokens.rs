@@ -43,6 +43,8 @@ pub struct NewJoinToken {
     /// After how long a silence its nodes are released, in seconds: 15 minutes to 10 years. Never where it
     /// is left out.
     pub ephemeral_seconds: Option<i64>,
+    /// Whether an operator has to approve each device that joins.
+    pub approval: bool,
 }
 
 /// When something ends.
@@ -152,6 +154,7 @@ impl Service {
                         },
                         device: request.device.as_ref().map(DeviceId::to_string),
                         ephemeral_seconds: request.ephemeral_seconds,
+                        approval: request.approval,
                         created_at: work.now,
                         revoked_at: None,
                     };
@@ -198,8 +201,8 @@ impl Service {
         .await
     }
 
-    /// Revokes a join token, for good. The nodes that joined with it stay. Doing it again changes
-    /// nothing.
+    /// Revokes a join token, for good. The nodes that joined with it stay; devices that wait with it for
+    /// approval wait no longer. Doing it again changes nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.

@@ -58,6 +58,10 @@ actions! {
     ReadJoinTokens,
     /// Make and revoke join tokens.
     ManageJoinTokens,
+    /// See devices that wait for approval.
+    ReadPending,
+    /// Approve and refuse them.
+    DecidePending,
     /// See nodes and their bundles; with a join token, until it expires, those that joined with it.
     ReadNode,
     /// Enrol a device; with an operator key with any groups and roles.
@@ -218,12 +222,14 @@ fn role_permits(role: Role, action: Action) -> bool {
         | A::ReadOperatorKeys
         | A::ReadNetwork
         | A::ReadJoinTokens
+        | A::ReadPending
         | A::ReadNode
         | A::ReadEvents
         | A::ReadServers => true,
         A::CreateNetwork
         | A::ChangeNetwork
         | A::ManageJoinTokens
+        | A::DecidePending
         | A::Register
         | A::ChangeNode
         | A::Release

@@ -12,7 +12,7 @@ use super::server_list::key as server_list_key;
 use crate::error::Conflict;
 use crate::secret::{BearerKind, Purpose, ServerSecrets, Stale};
 use crate::store::secret_check::{self, Check};
-use crate::store::{ca, join_token, node, operator_key};
+use crate::store::{ca, join_token, node, operator_key, pending_join};
 use crate::{Error, store};
 
 /// How many CA keys are sealed anew in one transaction: some microseconds each.
@@ -185,6 +185,7 @@ fn uses(tx: &mut dyn Transaction, purpose: Purpose) -> Result<BTreeMap<i64, Vec<
             ("operator keys", operator_key::by_secret_key(tx)?),
             ("join tokens", join_token::by_secret_key(tx)?),
             ("node tokens", node::by_secret_key(tx)?),
+            ("tokens of pending devices", pending_join::by_secret_key(tx)?),
         ],
         Purpose::Sealing => vec![
             ("CA keys", ca::by_secret_key(tx)?),

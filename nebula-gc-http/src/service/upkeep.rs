@@ -20,7 +20,7 @@ use super::pending::PendingOutcome;
 use super::revocation::block_replaced;
 use super::shared::Shared;
 use crate::Error;
-use crate::store::{certificate, duty, idempotency, node};
+use crate::store::{certificate, duty, idempotency, node, pending_join};
 
 #[cfg(feature = "server")]
 pub(crate) use self::wrong_time::repair;
@@ -54,6 +54,8 @@ pub struct Upkeep {
     pub unsound: u64,
     /// Requests whose repeats are not recognised any more.
     pub forgotten: u64,
+    /// Devices that nobody approved in time, and that were approved or refused and did not come again.
+    pub pending_joins: u64,
     /// Events that were forgotten because of their age.
     pub forgotten_events: u64,
     /// Certificates, join tokens and released nodes that were.
@@ -109,6 +111,14 @@ impl Service {
                 self.chore(|tx, now, _| idempotency::forget(tx, now, i64::from(STEP))).await?;
             done.forgotten += forgotten;
             if forgotten < u64::from(STEP) {
+                break;
+            }
+        }
+        loop {
+            let over =
+                self.chore(|tx, now, _| pending_join::forget(tx, now, i64::from(STEP))).await?;
+            done.pending_joins += over;
+            if over < u64::from(STEP) {
                 break;
             }
         }

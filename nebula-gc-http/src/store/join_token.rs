@@ -39,6 +39,8 @@ pub struct JoinToken {
     pub device: Option<String>,
     /// After how long a silence nodes that join with it are released, in seconds; never where it is absent.
     pub ephemeral_seconds: Option<i64>,
+    /// Whether an operator has to approve each device that joins.
+    pub approval: bool,
     /// When it was made, in seconds since the Unix epoch.
     pub created_at: i64,
     /// When it was revoked.
@@ -49,7 +51,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, network, name, uses, used, expires_at, name_pattern, groups, relay, lighthouse, \
-             pool, created_at, revoked_at, user_name, device, ephemeral_seconds \
+             pool, created_at, revoked_at, user_name, device, ephemeral_seconds, approval \
              FROM gc_join_token ",
             $rest
         )
@@ -92,6 +94,7 @@ fn read(row: &Row) -> Result<JoinToken, Error> {
         user: columns.text()?.to_owned(),
         device: columns.optional_text()?.map(str::to_owned),
         ephemeral_seconds: columns.optional_integer()?,
+        approval: columns.integer()? != 0,
     })
 }
 
@@ -103,8 +106,8 @@ pub(crate) fn insert(
     let groups = serde_json::to_string(&token.groups).map_err(super::unwritable)?;
     Ok(tx.queue(
         "INSERT INTO gc_join_token (id, network, name, hash_key, hash, uses, used, expires_at, name_pattern, \
-         groups, relay, lighthouse, pool, created_at, user_name, device, ephemeral_seconds) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         groups, relay, lighthouse, pool, created_at, user_name, device, ephemeral_seconds, approval) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         &[
             token.id.as_bytes().into(),
             token.network.as_bytes().into(),
@@ -123,6 +126,7 @@ pub(crate) fn insert(
             (&token.user).into(),
             token.device.as_deref().into(),
             token.ephemeral_seconds.into(),
+            i64::from(token.approval).into(),
         ],
     )?)
 }
@@ -168,6 +172,16 @@ pub(crate) fn take_use(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> R
         &[id.as_bytes().into(), now.into()],
     )?;
     Ok(changed == 1)
+}
+
+/// Keeps others from changing a token that is valid now, until the transaction ends. Returns whether it is.
+pub(crate) fn hold(tx: &mut dyn Transaction, id: JoinTokenId, now: i64) -> Result<bool, Error> {
+    let held = tx.execute(
+        "UPDATE gc_join_token SET used = used \
+         WHERE id = $1 AND expires_at > $2 AND revoked_at IS NULL",
+        &[id.as_bytes().into(), now.into()],
+    )?;
+    Ok(held == 1)
 }
 
 /// Gives a use back after an enrolment that was cancelled.

@@ -23,6 +23,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 15, oldest: 6, sql: VERSION_15 },
         Migration { version: 16, oldest: 6, sql: VERSION_16 },
         Migration { version: 17, oldest: 6, sql: VERSION_17 },
+        Migration { version: 18, oldest: 18, sql: VERSION_18 },
     ],
 };
 
@@ -411,4 +412,29 @@ CREATE TABLE gc_device_reservation (
     PRIMARY KEY (device, network)
 ) {clustered};
 CREATE UNIQUE INDEX gc_device_reservation_node ON gc_device_reservation (node);
+";
+
+/// * `gc_join_token.approval` is 1 where an operator has to approve each device that joins. An older
+///   server would let them in without.
+/// * `gc_pending_join` has the devices that wait. One with a revoked token, or whose key is a node's, is
+///   over. `asks` is JSON.
+const VERSION_18: &str = "
+ALTER TABLE gc_join_token ADD COLUMN approval BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE gc_pending_join (
+    id {blob} NOT NULL PRIMARY KEY,
+    network {blob} NOT NULL REFERENCES gc_network (id),
+    join_token {blob} NOT NULL,
+    public_key {blob} NOT NULL,
+    token_key BIGINT,
+    token_hash {blob},
+    state TEXT NOT NULL CHECK (state IN ('pending', 'approved', 'refused')),
+    asks TEXT NOT NULL,
+    source TEXT,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    decided_by TEXT
+);
+CREATE UNIQUE INDEX gc_pending_join_key ON gc_pending_join (join_token, public_key);
+CREATE INDEX gc_pending_join_by_network ON gc_pending_join (network, id);
+CREATE INDEX gc_pending_join_end ON gc_pending_join (expires_at);
 ";

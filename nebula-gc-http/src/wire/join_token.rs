@@ -48,6 +48,10 @@ pub struct JoinToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub ephemeral_seconds: Option<i64>,
+    /// Whether an operator has to approve each device that joins.
+    #[serde(default)]
+    #[cfg_attr(feature = "server", schema(required = true))]
+    pub approval: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was revoked.
@@ -130,4 +134,8 @@ pub struct NewJoinTokenBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = i64, required = false, minimum = 900, maximum = 315_360_000))]
     pub ephemeral_seconds: Option<i64>,
+    /// Whether each device that joins waits until an operator has approved it. Default: false.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = bool, required = false))]
+    pub approval: Option<bool>,
 }

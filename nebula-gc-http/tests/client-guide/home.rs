@@ -50,7 +50,8 @@ async fn joined(
         ..Default::default()
     };
     let link = JoinLink::parse(&home.link)?;
-    let enrolled = Client::new(&link.server)?.with_key(&link.token).enroll_node(&device).await?;
+    let answer = Client::new(&link.server)?.with_key(&link.token).enroll_node(&device).await?;
+    let enrolled = answer.enrolled().ok_or("an operator has to approve this device")?;
     let client = Client::new(&link.server)?.with_key(device.node_token.expose());
     Ok((client, enrolled))
 }

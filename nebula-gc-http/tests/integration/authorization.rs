@@ -239,6 +239,11 @@ fn entries() -> Vec<Entry> {
             token,
             "joinToken",
         ),
+        entry("list_pending", 200, network_viewer),
+        entry("read_pending", 200, network_viewer),
+        entry("approve_pending", 200, network_operator)
+            .body(json!({"keyFingerprint": "{keyFingerprint}"})),
+        entry("refuse_pending", 200, network_operator),
         entry("list_events", 200, any_key),
         entry("list_network_events", 200, network_viewer),
         entry("read_servers", 200, |caller| when(matches!(caller, Caller::Key(_, Root)))),
@@ -340,6 +345,11 @@ impl World {
         let path = format!("/networks/demo/nodes/{left}");
         let address = plane.get(&path).await.expect(200)["addresses"][0].clone();
         plane.delete(&path).await.expect(204);
+        let approving = json!({"name": "approving", "approval": true});
+        let approving = make("/networks/demo/join-tokens", approving).await;
+        let waiting = enrollment("waiting");
+        let asked = plane.ask("POST", "/enroll", &text(&approving, "secret"), Some(&waiting)).await;
+        let pending = asked.expect(202);
 
         let mut secrets = vec![
             (Caller::Nobody, String::new()),
@@ -376,6 +386,8 @@ impl World {
             ("operatorKey", operator_key),
             ("node", node_id),
             ("nodeToken", text(&node, "nodeToken")),
+            ("pending", text(&pending, "pending")),
+            ("keyFingerprint", text(&pending, "keyFingerprint")),
             ("user", "nobody".to_owned()),
             ("address", address.as_str().unwrap().to_owned()),
         ]);

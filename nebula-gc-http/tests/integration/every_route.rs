@@ -63,8 +63,9 @@ fn body(operation: &str) -> Value {
         "create_join_token" => json!({
             "name": "x", "uses": 1, "expiresAt": "2027-02-01T00:00:00Z", "expiresInSeconds": 1,
             "namePattern": "x*", "groups": ["x"], "relay": true, "lighthouse": true, "pool": ID, "user": "x",
-            "device": "x", "ephemeralSeconds": 3600
+            "device": "x", "ephemeralSeconds": 3600, "approval": true
         }),
+        "approve_pending" => json!({"keyFingerprint": "0".repeat(64)}),
         "enroll_node" => {
             let mut body = enrollment("x");
             body["network"] = json!("demo");

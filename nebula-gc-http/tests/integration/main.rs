@@ -17,6 +17,7 @@ mod shared;
 mod support;
 
 mod admin;
+mod approving;
 mod architecture;
 mod authorization;
 mod bad_input;

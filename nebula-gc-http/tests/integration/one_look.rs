@@ -216,7 +216,7 @@ async fn enroll(shell: &Shell, root: &Client, name: String) -> Member {
         node_token: new_node_token().unwrap(),
         ..EnrollmentBody::default()
     };
-    let enrolled = root.enroll_node(&body).await.unwrap();
+    let enrolled = root.enroll_node(&body).await.unwrap().enrolled().unwrap();
     let client = Client::new(&shell.url).unwrap().with_key(body.node_token.expose());
     Member { id: enrolled.node, client, generation: enrolled.generation }
 }

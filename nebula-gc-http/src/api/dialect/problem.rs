@@ -22,7 +22,9 @@ pub(in crate::api) struct Problem {
 /// A code in the dialect, which has fewer.
 fn code(code: Code) -> Code {
     match code {
-        Code::JoinTokenRefused | Code::NodeSuspended | Code::NodeRevoked => Code::Forbidden,
+        Code::JoinRefused | Code::JoinTokenRefused | Code::NodeSuspended | Code::NodeRevoked => {
+            Code::Forbidden
+        }
         Code::NodeReleased
         | Code::LeasesStand
         | Code::QuarantineStands

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse as _;
 use nebula_bundle::Endpoints;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,8 +17,14 @@ use super::values::{read, read_some};
 use crate::api::public_key;
 use crate::error::{Fault, Field};
 use crate::text::percent_encode;
-use crate::wire::{Bundle as BundleView, Enrolled as EnrolledView, EnrollmentBody, Lighthouse};
+use crate::wire::{
+    Bundle as BundleView, Enrolled as EnrolledView, EnrollmentBody, Lighthouse, PendingEnrollment,
+    Timestamp,
+};
 use crate::{Bearer, Enrolled, Enrollment, Error, Servers, Service};
+
+/// After how many seconds a device that waits for approval is to ask again.
+const ASK_AGAIN_SECONDS: &str = "5";
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(enroll_node))
@@ -82,15 +90,29 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Problem> {
 }
 
 /// Enrol a node with a join token or operator key. Repeating the request with the same key and node
-/// token returns what the node has.
+/// token returns what the node has, or asks again whether an operator has approved it.
 #[utoipa::path(post, path = "/enroll", operation_id = "enroll_node", tag = "nodes",
     request_body = EnrollmentBody,
     responses((status = 201, description = "The node was created.", body = EnrolledView),
         (status = 200, description = "The node is known; this is what it has.",
-            body = EnrolledView)))]
+            body = EnrolledView),
+        (status = 202, description = "It waits until an operator has approved it: ask again.",
+            body = PendingEnrollment,
+            headers(("Retry-After" = i64, description = "After how many seconds to ask again.")))))]
 async fn enroll_node(State(service): State<Arc<Service>>, ask: AskWith<EnrollmentBody>) -> Answer {
     let request = checked(&service, &ask.context, enrollment(ask.body)).await?;
-    let enrolled = service.enroll(ask.context, request).await?;
+    let enrolled = match service.enroll(ask.context, request).await {
+        Err(Error::AwaitsApproval { pending, fingerprint, expires_at }) => {
+            let pending = PendingEnrollment {
+                pending: pending.to_string(),
+                key_fingerprint: fingerprint.to_string(),
+                expires_at: Timestamp(expires_at),
+            };
+            let again = [(header::RETRY_AFTER, HeaderValue::from_static(ASK_AGAIN_SECONDS))];
+            return Ok((StatusCode::ACCEPTED, again, json(pending)).into_response());
+        }
+        enrolled => enrolled?,
+    };
     let servers = service.servers_of_new_nodes().await?;
     let location =
         format!("{ROOT}/networks/{}/nodes/{}", percent_encode(&enrolled.network), enrolled.node);

@@ -53,6 +53,7 @@ impl From<JoinToken> for JoinTokenView {
             user: token.user,
             device: token.device,
             ephemeral_seconds: token.ephemeral_seconds,
+            approval: token.approval,
             created_at: Timestamp(token.created_at),
             revoked_at: token.revoked_at.map(Timestamp),
             secret: None,
@@ -145,6 +146,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
         user,
         device,
         ephemeral_seconds: body.ephemeral_seconds,
+        approval: body.approval.unwrap_or(false),
     })
 }
 

@@ -34,6 +34,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("reservations", "Addresses excluded from automatic allocation"),
     ("operator-keys", "Credentials of operators and their programs"),
     ("join-tokens", "Credentials for devices to join a network, also as links and QR codes"),
+    ("pending", "Devices that wait until an operator approves them"),
     ("nodes", "Members of networks"),
     ("users", "To whom nodes belong"),
     ("blocklist", "Certificates that a network's nodes refuse"),
@@ -78,6 +79,8 @@ const BLOCK: &[&str] = &["id", "name", "range", "pool"];
 const RESERVATION: &[&str] = &["range", "purpose", "nodeName", "device", "note"];
 const KEY: &[&str] = &["id", "name", "role", "scope", "expiresAt", "revokedAt"];
 const TOKEN: &[&str] = &["id", "name", "used", "uses", "groups", "expiresAt", "revokedAt"];
+const PENDING: &[&str] =
+    &["id", "name", "state", "keyFingerprint", "groups", "joinTokenName", "source", "expiresAt"];
 const NODE: &[&str] =
     &["id", "name", "state", "addresses", "groups", "applied.revision", "renewAt", "createdAt"];
 const CERTIFICATE: &[&str] = &["fingerprint", "state", "version", "notAfter", "reason", "actor"];
@@ -150,6 +153,11 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "join-tokens" "show" read_join_token TOKEN, "office laptops";
     "join-tokens" "rename" rename_join_token TOKEN, "office laptops --name guests";
     "join-tokens" "revoke" revoke_join_token TOKEN, "office laptops";
+
+    "pending" "list" list_pending PENDING, "office";
+    "pending" "show" read_pending PENDING, "office laptop-3";
+    "pending" "approve" approve_pending PENDING, "office laptop-3 --key-fingerprint ba78-16bf-8f01-cfea";
+    "pending" "refuse" refuse_pending PENDING, "office laptop-3";
 
     "nodes" "list" list_nodes NODE, "office --state active --group laptop --user anna";
     "nodes" "expiring" list_expiring_nodes NODE, "office --within 3d";

@@ -30,6 +30,7 @@ const NAMED: &[Named] = &[
     Named::of_a_network("block", "block", "blocks"),
     Named::of_a_network("joinToken", "join token", "join-tokens"),
     Named::of_a_network("ca", "CA", "cas"),
+    Named::of_a_network("pending", "pending device", "pending"),
     Named { known_by: ("range", "range"), ..Named::of_a_network("pool", "pool", "pools") },
     Named { is_in_network: false, ..Named::of_a_network("tenant", "tenant", "tenants") },
     Named {

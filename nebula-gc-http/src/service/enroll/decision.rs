@@ -2,8 +2,8 @@
 
 use nebula_pki::Certificate;
 
+use super::approval::{Admission, Spends, Waits};
 use super::succession::{Former, Succession};
-use crate::JoinTokenId;
 use crate::service::update::Update;
 use crate::store::node::Node;
 
@@ -12,9 +12,11 @@ pub(super) enum Decision {
     /// What it has still serves.
     Unchanged { node: Node, certificates: Vec<Certificate> },
     /// A device that never had a node.
-    New { node: Node, spends: Option<JoinTokenId> },
+    New { node: Node, spends: Option<Spends> },
     /// One that gets back what a released node had.
-    Returned { node: Node, succession: Succession, spends: Option<JoinTokenId> },
+    Returned { node: Node, succession: Succession, spends: Option<Spends> },
+    /// One that an operator has to approve.
+    Approval(Box<Waits>),
     /// A node whose first certificates are not signed yet.
     Waiting { node: Node },
     /// A node that changes.
@@ -25,12 +27,11 @@ pub(super) enum Decision {
 
 impl Decision {
     /// A new node, which gets what others had where it may.
-    pub(super) fn joined(
-        node: Node,
-        spends: Option<JoinTokenId>,
-        former: &Former,
-        now: i64,
-    ) -> Self {
+    pub(super) fn joined(node: Node, admission: Admission, former: &Former, now: i64) -> Self {
+        let spends = match admission {
+            Admission::Admitted(spends) => spends,
+            Admission::Waits(waits) => return Self::Approval(waits),
+        };
         match Succession::of(&node, former, now) {
             Some(succession) => Self::Returned { node, succession, spends },
             None => Self::New { node, spends },
@@ -47,6 +48,7 @@ impl Decision {
             Self::Unchanged { .. }
             | Self::Changed { .. }
             | Self::Returned { .. }
+            | Self::Approval(_)
             | Self::Elsewhere { .. } => None,
         }
     }
@@ -57,7 +59,10 @@ impl Decision {
             Self::Unchanged { node, .. } | Self::Waiting { node } | Self::Changed { node, .. } => {
                 Some(node)
             }
-            Self::New { .. } | Self::Returned { .. } | Self::Elsewhere { .. } => None,
+            Self::New { .. }
+            | Self::Returned { .. }
+            | Self::Approval(_)
+            | Self::Elsewhere { .. } => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoints;
 use nebula_pki::key::PublicKey;
 
+use super::approval::Admission;
 use super::decision::Decision;
 use super::join::{Join, check_groups, check_name, check_time};
 use super::succession::Former;
@@ -12,6 +13,7 @@ use crate::error::{Conflict, Field, JoinRefusal, KeyConflict, Needs};
 use crate::service::node_change::{Change, NodeChange, check_endpoints, check_unique};
 use crate::service::principal::Principal;
 use crate::service::reserved_device;
+use crate::service::shared::Shared;
 use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update, same_groups};
 use crate::store::certificate::{self, Reason};
@@ -41,6 +43,7 @@ impl DeviceEnrollment {
     pub(super) fn decide(
         &self,
         tx: &mut dyn Transaction,
+        shared: &Shared,
         principal: &Principal,
         terms: &Terms,
         former: Option<Node>,
@@ -63,9 +66,10 @@ impl DeviceEnrollment {
             let node = reserved_device::claim(tx, principal, node)?;
             check_endpoints(&terms.network, &node)?;
             check_unique(tx, &node, None)?;
-            let spends = join.token.map(|token| token.id);
             let former = Former::default().of_device(tx, principal, &node)?;
-            return Ok(Decision::joined(node, spends, &former, terms.now));
+            let about = (Some(self.device.as_str()), None);
+            let admission = Admission::of(tx, shared, &join, &node, about)?;
+            return Ok(Decision::joined(node, admission, &former, terms.now));
         };
         if former.is_native() && !principal.is_operator() {
             return Err(KeyConflict::DeviceHasToken.into());

@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoints;
 use nebula_pki::key::PublicKey;
 
+use super::approval::Admission;
 use super::decision::Decision;
 use super::join::{Join, check_time};
 use super::succession::Former;
@@ -77,7 +78,6 @@ impl Enrollment {
                 false => Conflict::NodeTokenTaken.into(),
             });
         }
-        let spends = join.token.map(|token| token.id);
         // Else it has a new id, which is its own.
         let is_named = self.device.is_some() || join.preset_device().is_some();
         if is_named && node::by_device(tx, network, &node.device)?.is_some() {
@@ -94,7 +94,9 @@ impl Enrollment {
         if is_named {
             former = former.of_device(tx, principal, &node)?;
         }
-        Ok(Decision::joined(node, spends, &former, terms.now))
+        let device = is_named.then_some(node.device.as_str());
+        let admission = Admission::of(tx, shared, &join, &node, (device, Some(&self.token)))?;
+        Ok(Decision::joined(node, admission, &former, terms.now))
     }
 
     /// The same key and node token get what they have, whatever became of the join token.

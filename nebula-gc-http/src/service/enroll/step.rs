@@ -14,7 +14,8 @@ use super::device::DeviceEnrollment;
 use super::key::check_curve;
 use super::request::Enrollment;
 use super::succession::Succession;
-use crate::error::{Ambiguity, Fault, Field, JoinRefusal};
+use crate::Error;
+use crate::error::{Ambiguity, Fault, Field};
 use crate::service::access::{authorize, authorize_device, prefetch};
 use crate::service::audit::{Author, Entry, addresses};
 use crate::service::context::Context;
@@ -27,10 +28,9 @@ use crate::service::terms::Terms;
 use crate::service::update::{Certified, Changed, Writing};
 use crate::store::certificate::Reason;
 use crate::store::device_reservation;
-use crate::store::join_token;
 use crate::store::network::{Network, Revision};
 use crate::store::node::{self, Node};
-use crate::{Error, JoinTokenId};
+use crate::store::pending_join::PendingJoin;
 
 pub(super) struct Enrolling {
     shared: Arc<Shared>,
@@ -60,6 +60,28 @@ pub(in crate::service) struct Outcome {
     pub(in crate::service) is_new: bool,
 }
 
+/// How an enrolment or a renewal ends.
+pub(in crate::service) enum Ended {
+    /// With a node.
+    Node(Box<Outcome>),
+    /// With a device that waits for an operator's approval.
+    Waits(Box<PendingJoin>),
+}
+
+impl Ended {
+    /// The node.
+    pub(in crate::service) fn node(self) -> Result<Outcome, Error> {
+        match self {
+            Self::Node(outcome) => Ok(*outcome),
+            Self::Waits(row) => Err(Error::AwaitsApproval {
+                pending: row.id,
+                fingerprint: row.key_fingerprint(),
+                expires_at: row.expires_at,
+            }),
+        }
+    }
+}
+
 impl Enrolling {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -75,7 +97,7 @@ impl Enrolling {
 
 impl Step for Enrolling {
     type Plan = Decided;
-    type Output = Issuing<Outcome>;
+    type Output = Issuing<Ended>;
     type Error = Error;
 
     /// A device, whose network may be left out; one device means one node in a network. A node
@@ -137,26 +159,30 @@ impl Step for Enrolling {
         now: i64,
         decided: Decided,
         leases: &[Lease],
-    ) -> Result<Issuing<Outcome>, Error> {
+    ) -> Result<Issuing<Ended>, Error> {
         let Decided { author, terms, decision, signed } = decided;
         let writing = Writing { author: &author, leases, signed };
         let mut granted = leases;
         let taken;
         let (kind, is_new, node, issuing) = match decision {
             Decision::Elsewhere { device } => return Ok(Issuing::About(device)),
+            Decision::Approval(waits) => {
+                let row = waits.write(tx, &author, now)?;
+                return Ok(Issuing::Done(Ended::Waits(Box::new(row))));
+            }
             Decision::Unchanged { node, certificates } => {
                 let (revision, certificates) =
                     (terms.network.revision, Certified::Known(certificates));
                 return Ok(Issuing::Done(outcome(terms, revision, node, certificates, false)));
             }
             Decision::New { node, spends } => {
-                spend(tx, spends, now)?;
+                spends.map_or(Ok(()), |spends| spends.take(tx, now))?;
                 let detail = json!({"addresses": addresses(leases)});
                 let issuing = insert_node(tx, &terms, &node, detail, writing)?;
                 ("node.enrolled", true, node, issuing)
             }
             Decision::Returned { node, succession, spends } => {
-                spend(tx, spends, now)?;
+                spends.map_or(Ok(()), |spends| spends.take(tx, now))?;
                 let (node, leases, issuing) =
                     insert_successor(tx, &terms, node, &succession, &author)?;
                 taken = leases;
@@ -216,7 +242,7 @@ impl Enrolling {
                     node.is_native() && node.public_key == request.public_key.as_bytes()
                 });
                 let terms = Terms::new(tx, shared, network, is_native, now)?;
-                let decision = request.decide(tx, principal, &terms, former)?;
+                let decision = request.decide(tx, shared, principal, &terms, former)?;
                 (terms, decision)
             }
             Command::Native(request) => {
@@ -259,19 +285,10 @@ fn outcome(
     node: Node,
     certificates: Certified,
     is_new: bool,
-) -> Outcome {
+) -> Ended {
     let (network, network_name) = (terms.network.id, terms.network.name);
-    Outcome { network, network_name, revision, node, certificates, is_new }
-}
-
-/// Takes a use of the join token, where one is spent. The last one goes to whoever writes first.
-fn spend(tx: &mut dyn Transaction, token: Option<JoinTokenId>, now: i64) -> Result<(), Error> {
-    match token {
-        Some(token) if !join_token::take_use(tx, token, now)? => {
-            Err(JoinRefusal::ExpiredOrUsedUp.into())
-        }
-        _ => Ok(()),
-    }
+    let outcome = Outcome { network, network_name, revision, node, certificates, is_new };
+    Ended::Node(Box::new(outcome))
 }
 
 /// Writes a new node and issues its first certificates. Where somebody else has to sign them, the

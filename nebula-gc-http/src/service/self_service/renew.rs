@@ -44,7 +44,7 @@ impl Service {
         let device = self.own_device(&context).await?;
         let command = Command::Renewal(Renewal { device, public_key });
         let Outcome { network, node, certificates, revision, .. } =
-            self.carry_out(context, command).await?;
+            self.carry_out(context, command).await?.node()?;
         let (certificates, renewed) = match certificates {
             Certified::New(issued) => {
                 self.watch.waiting().tell(network, node.id, node.generation);

@@ -61,7 +61,7 @@ impl Foreign {
         dialect(plane, "/release/gone?projectId=demo", &plane.key, None).await.expect(200);
         let named = ["demo", "DEMO", "demo."].map(str::to_owned).into_iter();
         let by_id = [id.clone(), id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}")];
-        let ids = ["pool", "ca", "block", "joinToken", "operatorKey", "node"]
+        let ids = ["pool", "ca", "block", "joinToken", "operatorKey", "node", "pending"]
             .map(|name| world.parameters[name].clone());
         let devices = vec![
             ("device".to_owned(), device["publicKey"].clone()),

@@ -46,10 +46,11 @@ async fn a_node_lives_with_the_typed_calls(plane: Plane) {
     let token = plane.post("/networks/demo/join-tokens", &json!({"name": "t"})).await.expect(201);
     let device = device("one");
     let joining = client(address, &text(&token, "secret"));
-    let enrolled = joining.enroll_node(&device).await.unwrap();
+    let enrolled = joining.enroll_node(&device).await.unwrap().enrolled().unwrap();
     assert_eq!(enrolled.addresses, ["10.1.0.1/16"]);
     // Asking again is safe.
-    assert_eq!(joining.enroll_node(&device).await.unwrap(), enrolled);
+    let again = joining.enroll_node(&device).await.unwrap();
+    assert_eq!(again.enrolled().unwrap(), enrolled);
 
     let client = client(address, device.node_token.expose());
     let own = client.read_own_node().await.unwrap();

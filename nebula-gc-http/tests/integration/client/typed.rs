@@ -8,14 +8,16 @@ use axum::extract::Request;
 use axum::middleware;
 use axum::response::Response;
 use http_body_util::BodyExt;
-use nebula_gc_http::client::{ArchiveFormat, Client, EventQuery, List, NodeQuery, new_node_token};
+use nebula_gc_http::client::{
+    ArchiveFormat, Client, EnrollmentAnswer, EventQuery, List, NodeQuery, new_node_token,
+};
 use nebula_gc_http::wire::{
-    AddressUse, BatchAction, BatchFilter, BatchOutcome, Desired, EndAction, EndUserBody,
-    EnrollmentBody, EventOrder, ImportBody, Lighthouse, MoveBody, NetworkPatchBody, NewBlockBody,
-    NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody, NewPoolBody,
-    NewReservationBody, NodeChangeBody, NodeRole, NodeState, NodesBatchBody, PoolPatchBody,
-    ReasonBody, RenameBody, Renewal, Report, ReservedFor, RetireBody, Role, ScopeBody, ServerBody,
-    ServersBody, TenantBody, TenantPatchBody,
+    AddressUse, ApprovalBody, BatchAction, BatchFilter, BatchOutcome, Desired, EndAction,
+    EndUserBody, EnrollmentBody, EventOrder, ImportBody, Lighthouse, MoveBody, NetworkPatchBody,
+    NewBlockBody, NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody,
+    NewPoolBody, NewReservationBody, NodeChangeBody, NodeRole, NodeState, NodesBatchBody,
+    PendingState, PoolPatchBody, ReasonBody, RenameBody, Renewal, Report, ReservedFor, RetireBody,
+    Role, ScopeBody, ServerBody, ServersBody, TenantBody, TenantPatchBody,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -124,7 +126,8 @@ async fn call_all(url: &str, key: &str) {
     the_store(&root).await;
     addresses(&root).await;
     authorities(&root).await;
-    nodes(&root, client).await;
+    nodes(&root, &client).await;
+    pending(&root, client).await;
 }
 
 async fn the_store(root: &Client) {
@@ -235,6 +238,38 @@ async fn authorities(root: &Client) {
     assert_eq!(root.import_hosts("n", &hosts).await.unwrap().blocked, 1);
 }
 
+async fn pending(root: &Client, client: impl Fn(&str) -> Client) {
+    let new = NewJoinTokenBody {
+        name: "approving".to_owned(),
+        approval: Some(true),
+        ..NewJoinTokenBody::default()
+    };
+    let token = root.create_join_token("n", &new).await.unwrap();
+    assert!(token.approval);
+    let device = EnrollmentBody {
+        name: "waits".to_owned(),
+        public_key: new_key().to_pem(),
+        node_token: new_node_token().unwrap(),
+        ..EnrollmentBody::default()
+    };
+    let joining = client(token.secret.unwrap().expose());
+    let EnrollmentAnswer::Pending { pending, retry_after } =
+        joining.enroll_node(&device).await.unwrap()
+    else {
+        panic!("nobody approved it");
+    };
+    assert_eq!(retry_after, Duration::from_secs(5));
+    let listed = all(root.list_pending("n")).await;
+    assert_eq!(listed, [root.read_pending("n", &pending.pending).await.unwrap()]);
+    assert_eq!(listed[0].state, PendingState::Pending);
+    let refused = root.refuse_pending("n", &pending.pending).await.unwrap();
+    assert_eq!(refused.state, PendingState::Refused);
+    let approval = ApprovalBody { key_fingerprint: pending.key_fingerprint };
+    let approved = root.approve_pending("n", &pending.pending, &approval).await.unwrap();
+    assert_eq!(approved.state, PendingState::Approved);
+    joining.enroll_node(&device).await.unwrap().enrolled().unwrap();
+}
+
 async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
     let new = NewJoinTokenBody { name: "t".to_owned(), ..NewJoinTokenBody::default() };
     let token = root.create_join_token("n", &new).await.unwrap();
@@ -246,7 +281,7 @@ async fn nodes(root: &Client, client: impl Fn(&str) -> Client) {
         ..EnrollmentBody::default()
     };
     let joining = client(token.secret.unwrap().expose());
-    let enrolled = joining.enroll_node(&device).await.unwrap();
+    let enrolled = joining.enroll_node(&device).await.unwrap().enrolled().unwrap();
     let other = RenameBody { name: "other".to_owned() };
     assert_eq!(root.rename_join_token("n", &token.id, &other).await.unwrap().name, "other");
     root.revoke_join_token("n", &token.id).await.unwrap();

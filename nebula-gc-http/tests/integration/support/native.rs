@@ -162,6 +162,18 @@ impl Answer {
     }
 }
 
+/// Asks one of several servers to do something; null is no body. Its status.
+pub async fn post(router: &Router, path: &str, key: &str, body: &Value) -> u16 {
+    let request = request("POST", path, key);
+    let request = match body {
+        Value::Null => request.body(Body::empty()),
+        body => {
+            request.header("content-type", "application/json").body(Body::from(body.to_string()))
+        }
+    };
+    router.clone().oneshot(request.unwrap()).await.unwrap().status().as_u16()
+}
+
 /// As whoever has the secret, in the dialect; an empty one is none.
 pub async fn dialect(plane: &Plane, path: &str, secret: &str, body: Option<&Value>) -> Answer {
     let method = match (body, path.starts_with("/release")) {

@@ -83,6 +83,7 @@ pub fn join_token(uses: i64, seconds: i64) -> NewJoinToken {
         expires: Expiry::In(seconds),
         name_pattern: None,
         device: None,
+        approval: false,
         groups: Groups::default(),
         relay: false,
         lighthouse: false,
