@@ -143,7 +143,7 @@ fn leaf(entry: &Entry, operation: &Operation, form: Form) -> Command {
         let help = "Write to this file; default: the standard output";
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
-    leaf = leaf.args(nodes_table::flag(entry));
+    leaf = leaf.args(nodes_table::flag(entry)).args(ended::flag(entry));
     leaf = batch::with_flags(leaf.args(remaining::flags(entry)), entry, form);
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
         leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
@@ -246,6 +246,11 @@ impl Invocation<'_> {
         if self.operation.is_list {
             return self.list(request).await.map(|()| ExitCode::SUCCESS);
         }
+        if ended::is_meant(self.entry)
+            && let Err(code) = ended::may_begin(self.matches)
+        {
+            return Ok(code);
+        }
         let answer = match polling::is_long(self.entry) {
             true => polling::with_progress(self.client.send(request)).await?,
             false => self.client.send(request).await?,
@@ -254,7 +259,7 @@ impl Invocation<'_> {
             return self.file(&answer).map(|()| ExitCode::SUCCESS);
         }
         let body = answer.json()?;
-        if self.operation.id == "end_user" {
+        if ended::is_meant(self.entry) {
             let (screen, is_whole) = ended::screen(&body);
             match self.as_json {
                 true => terminal::print_json(&body)?,

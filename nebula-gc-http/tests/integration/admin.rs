@@ -275,11 +275,15 @@ fn a_user_ends(shell: &Shell) {
     let told = shell.says(&format!("{end} --dry-run")[..]);
     assert!(told.contains("office   annas  revoked") && told.contains("dry run"), "{told}");
     assert_eq!(shell.json("nodes show office annas", &[])["state"], "active");
+    let asked = shell.fails(2, end);
+    assert!(asked.contains("give --yes to do it"), "{asked}");
+    assert_eq!(shell.json("nodes show office annas", &[])["state"], "active");
+    let end = &format!("{end} --yes");
     let told = shell.says(end);
     assert!(told.contains("Watch:  nebula-gc admin nodes unapplied office"), "{told}");
     assert_eq!(shell.json("nodes list office --user anna", &[])["items"][0]["state"], "revoked");
     assert!(shell.says(end).contains("unchanged"));
-    let nobody = shell.fails(1, "admin users end nobody --action revoke --reason left");
+    let nobody = shell.fails(1, "admin users end nobody --action revoke --reason left --yes");
     assert!(nobody.ends_with("(not_found)\n"), "{nobody}");
     shell.says("admin nodes reinstate office annas");
     shell.says("admin nodes release office annas");

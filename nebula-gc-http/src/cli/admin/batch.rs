@@ -18,7 +18,7 @@ const GROUP: &str = "group";
 const NAME_PREFIX: &str = "namePrefix";
 const USER: &str = "user";
 const DRY_RUN: &str = "dryRun";
-const YES: &str = "yes";
+pub(super) const YES: &str = "yes";
 /// The fields of a change that many nodes can have alike.
 const GROUPS: [&str; 3] = ["groups", "addGroups", "removeGroups"];
 /// How many nodes a question names.
@@ -88,7 +88,7 @@ pub(super) fn check(entry: &Entry, matches: &ArgMatches) -> Result<(), String> {
     let many = is_requested(entry, matches);
     let is_set =
         |flag: &str| matches.try_get_one::<bool>(flag).ok().flatten().is_some_and(|is_set| *is_set);
-    if !many && (is_set(DRY_RUN) || is_set(YES)) {
+    if action(entry).is_some() && !many && (is_set(DRY_RUN) || is_set(YES)) {
         return Err(
             "--dry-run and --yes are for many nodes: give --group, --name-prefix or --user"
                 .to_owned(),
@@ -209,7 +209,7 @@ fn question(action: &str, network: &str, preview: &Value) -> String {
     format!("{action} {} {nodes} of {} ({some})? [y/N] ", names.len(), printable(network))
 }
 
-fn confirms(question: &str) -> bool {
+pub(super) fn confirms(question: &str) -> bool {
     let mut err = io::stderr().lock();
     // Without a question there is no answer.
     if write!(err, "{question}").and_then(|()| err.flush()).is_err() {
