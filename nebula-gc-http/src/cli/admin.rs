@@ -206,7 +206,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         invocation.node = found.get("node").cloned();
         found.extend(network.clone().map(|network| (NETWORK.to_owned(), network)));
         invocation.network = network;
-        invocation.run(fields::request_for(operation, in_verb, &found)?).await
+        let done = invocation.run(fields::request_for(operation, in_verb, &found)?).await;
+        done.map_err(|error| fields::with_flag(error, operation, in_verb))
     })
 }
 

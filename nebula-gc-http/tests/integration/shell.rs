@@ -47,8 +47,8 @@ fn a_networks_ca_is_said_in_flags() {
         (2, "--ca-certificate @old.crt --ca-key old.key", "@FILE"),
         (2, "--ca-certificate @none.crt --ca-key @old.key", "No such file"),
         (1, "--ca-certificate @old.crt", "key: is missing"),
-        (1, "--ca-lifetime 1h", "lifetimeSeconds"),
-        (1, "--ca-name x --ca-lifetime 1h", "lifetimeSeconds"),
+        (1, "--ca-lifetime 1h", "nebula-gc: --ca-lifetime: "),
+        (1, "--ca-name x --ca-lifetime 1h", "nebula-gc: --ca-lifetime: "),
         (1, "--ca-name x --ca-signer hsm", "name"),
         (1, "--ca-signer hsm", "signer"),
         (1, "--ca-certificate @old.key --ca-key @old.key", "certificate"),
@@ -73,8 +73,9 @@ fn nodes_are_named_by_their_names() {
     assert_eq!(shell.json(&format!("nodes show n {id}"), &[]), by_name);
     assert_eq!(shell.json("nodes set n web-2 --groups a", &[])["groups"], json!(["a"]));
     assert!(shell.says("admin nodes release n web").starts_with("web is released; revision "));
-    // A released node has no name that others might not have.
-    let gone = shell.fails(1, "admin nodes show n web");
+    // A released node is still read by its name, but has none that others might not have.
+    assert_eq!(shell.json("nodes show n web", &[])["id"], id);
+    let gone = shell.fails(1, "admin nodes renew n web");
     assert!(gone.contains("no node of n has the name \"web\""), "{gone}");
     assert_eq!(shell.json(&format!("nodes show n {id}"), &[])["state"], "released");
     assert!(shell.fails(1, "admin nodes show m web").contains("(not_found)"));

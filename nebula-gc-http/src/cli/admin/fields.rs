@@ -1,15 +1,17 @@
 //! Turns the fields of an operation into flags, and flags into a request.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Read};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches};
-use nebula_gc_http::client::Request;
+use nebula_gc_http::client::{ClientError, Request};
 use serde_json::{Map, Value, json};
 
 use super::names::{self, Found};
 use super::operation::{Field, Kind, Operation, Place};
+use crate::terminal;
 
 /// The parameter that names a revision.
 const REVISION: &str = "revision";
@@ -136,6 +138,28 @@ pub(super) fn flag(field: &Field) -> String {
         flag.push(c.to_ascii_lowercase());
     }
     flag
+}
+
+/// A refusal that names a field of the API, with the flag in its place that was given for it.
+pub(super) fn with_flag(
+    error: Box<dyn Error>,
+    operation: &Operation,
+    matches: &ArgMatches,
+) -> Box<dyn Error> {
+    let problem = error.downcast_ref::<ClientError>().and_then(ClientError::problem);
+    let Some(name) = problem.and_then(|problem| problem.field.as_deref()) else { return error };
+    let is_meant = |field: &&Field| {
+        field.name.rsplit('.').next() == Some(name)
+            && !is_positional(field)
+            && matches.try_contains_id(&field.name).unwrap_or_default()
+    };
+    let mut given = operation.fields.iter().filter(is_meant).map(flag);
+    let (Some(flag), None) = (given.next(), given.next()) else { return error };
+    let said = terminal::said(&*error);
+    match said.strip_prefix(&format!("{name}: ")) {
+        Some(rest) if flag != name => format!("--{flag}: {rest}").into(),
+        _ => error,
+    }
 }
 
 /// A help text of the API's document, with the flags in place of the fields' names.
