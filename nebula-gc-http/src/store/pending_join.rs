@@ -23,7 +23,7 @@ pub struct PendingJoin {
     pub token_name: String,
     /// The raw bytes of its public key.
     pub public_key: Vec<u8>,
-    /// Its node token; nothing for a device of the dialect.
+    /// Its node token; nothing for a device that has none.
     pub(crate) node_token: Option<Hashed>,
     /// What an operator said.
     pub state: PendingState,

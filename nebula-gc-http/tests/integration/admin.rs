@@ -142,7 +142,8 @@ fn addresses(shell: &Shell) {
         tokens["items"][0]["id"].as_str().unwrap(),
     ]);
     shell.says("admin join-tokens revoke small printers");
-    shell.says("admin blocks delete small printers");
+    shell.says("admin blocks rename small printers --name labels");
+    shell.says("admin blocks delete small labels");
     let reserve =
         "reservations create small --range 10.9.0.1-10.9.0.9 --purpose nobody --note routers";
     let range = shell.json(reserve, &[])["range"].as_str().unwrap().to_owned();
@@ -175,7 +176,8 @@ fn operator_keys(shell: &Shell) {
     let denied = shell.fails(1, &with("networks set office --mtu 1200"));
     assert!(denied.ends_with("(forbidden)\n"), "{denied}");
     assert_eq!(shell.json("operator-keys show eyes", &[])["id"], id);
-    shell.says("admin operator-keys revoke eyes");
+    assert_eq!(shell.json("operator-keys rename eyes --name watcher", &[])["name"], "watcher");
+    shell.says("admin operator-keys revoke watcher");
     let denied = shell.fails(1, &with("networks show office"));
     assert!(denied.ends_with("(unauthorized)\n"), "{denied}");
     let acme = &shell.json("tenants show acme-eu", &[])["id"];
@@ -204,6 +206,15 @@ async fn nodes(shell: &Shell) {
     assert_eq!(token["groups"], serde_json::json!(["a", "b"]));
     assert_eq!(shell.json("join-tokens show office", &[id])["used"], 0);
     assert_eq!(shell.json("join-tokens list office", &[])["items"][0]["id"], id);
+    assert_eq!(shell.json("join-tokens rename office laptops --name phones", &[])["id"], id);
+    // `approving` has somebody who asks.
+    assert_eq!(shell.json("pending list office", &[])["items"], serde_json::json!([]));
+    for verb in ["show", "approve", "refuse"] {
+        let nobody = format!("admin pending {verb} office nobody");
+        let with = if verb == "approve" { " --key-fingerprint 0000-0000-0000-0000" } else { "" };
+        let none = shell.fails(1, &format!("{nobody}{with}"));
+        assert!(none.contains("nobody"), "{none}");
+    }
     let drawn = shell.says("admin join-tokens create office --name q --qr");
     assert!(drawn.contains("LINK") && drawn.contains("█▀") && !drawn.contains("QR PNG"), "{drawn}");
 
@@ -239,6 +250,12 @@ async fn nodes(shell: &Shell) {
     nodes_are_named_by_name_or_id(shell, &node);
     a_user_ends(shell);
     a_device_says_what_it_is(shell);
+    let moves = format!("admin nodes move office {node} --address 10.42.3.1");
+    let told = shell.says(&format!("{moves} --dry-run")[..]);
+    assert!(told.starts_with("laptop would leave 10.42.0.1"), "{told}");
+    let moved = shell.says(&moves[..]);
+    assert!(moved.contains("10.42.3.1") && moved.contains("revision "), "{moved}");
+    assert_eq!(shell.json("nodes show office", &[&node])["addresses"][0], "10.42.3.1");
     let zip = ["admin", "nodes", "bundle", "office", &node, "--out", "laptop.zip"];
     shell.says(&zip);
     assert!(std::fs::read(shell.place.path().join("laptop.zip")).unwrap().starts_with(b"PK"));

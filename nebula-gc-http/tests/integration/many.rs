@@ -278,8 +278,10 @@ async fn commands_take_a_filter_in_place_of_a_node(shell: Shell) {
     let one = shell.json("nodes set home bob-1 --add-group ops --user carol", &[]);
     assert_eq!((&one["groups"], &one["user"]), (&json!(["vpn", "ops"]), &json!("carol")));
     shell.says("admin nodes renew home --user bob --yes");
+    // The only network is left out here.
+    assert!(shell.fails(1, "admin nodes release home").contains("has the name \"home\""));
     for wrong in [
-        "admin nodes release home",
+        "admin nodes release",
         "admin nodes release home bob-1 --group staff",
         "admin nodes release home bob-1 --yes",
         "admin nodes set home --group vpn --name x --yes",
