@@ -60,6 +60,8 @@ def before_call(context, case, kwargs):
         # Cursors are the server's own; and nothing changes while this waits.
         if case.query and rng.random() < SHARE:
             case.query.pop("cursor", None)
+        if operation == "end_quarantine":
+            case.query = {"force": "true"}
         if operation == "watch_own_node":
             case.query = {**(case.query or {}), "waitSeconds": rng.randrange(2)}
     if case.headers and is_usable(case, Location.HEADER) and rng.random() < SHARE:

@@ -14,6 +14,8 @@ from pathlib import Path
 URL, ROOT_KEY = os.environ["API_URL"], os.environ["API_KEY"]
 # What a deletion leaves of each kind, so that there is something to read.
 KEPT = 2
+# How many devices wait to be approved, and how many addresses are in quarantine.
+WAITING = 10
 # How many of each kind are remembered.
 KNOWN = 20
 
@@ -67,7 +69,7 @@ class Resources:
     def __init__(self, name: str) -> None:
         self.tenant = ask("POST", "/tenants", {"name": name})
         pools = ["10.0.0.0/16", "10.1.0.0/16", "fd00:1::/64"]
-        network = {"name": name, "prefixes": ["10.0.0.0/8", "fd00::/16"], "pools": pools}
+        network = {"name": name, "prefixes": ["10.0.0.0/8", "fd00::/16"], "pools": pools, "holdSeconds": 0}
         self.network = ask("POST", "/networks", network | {"tenant": self.tenant["id"]})
         path = f"/networks/{name}"
         self.of_network = {
@@ -93,6 +95,19 @@ class Resources:
             self.of_network["joinToken"].append(token)
             self.of_network["node"].append(self.enroll(f"node {n}", token["secret"])[0])
             self.operator_keys.append(self.operator_key("viewer"))
+        # For those that are released.
+        for n in range(WAITING):
+            self.of_network["node"].append(self.enroll(f"spare {n}", ROOT_KEY)[0])
+        asks = {"name": "asks", "approval": True, "uses": WAITING}
+        token = ask("POST", path + "/join-tokens", asks)
+        for n in range(WAITING):
+            self.enroll(f"asks {n}", token["secret"])
+        self.of_network["pending"] = ask("GET", path + "/pending")["items"]
+        self.quarantined = []
+        for n in range(WAITING):
+            node = self.enroll(f"released {n}", ROOT_KEY)[0]
+            ask("DELETE", f"{path}/nodes/{node['id']}")
+            self.quarantined.append(node["addresses"][0].partition("/")[0])
 
     def operator_key(self, role: str) -> dict:
         return ask("POST", "/operator-keys", {"name": role, "role": role, "scope": "root"})
@@ -102,7 +117,7 @@ class Resources:
         token = node_token()
         body = {"name": name, "publicKey": public_key(), "nodeToken": token}
         node = ask("POST", "/enroll", body | {"network": self.network["name"]}, key)
-        return node | {"id": node["node"]}, token
+        return node | {"id": node.get("node")}, token
 
     def network_names(self) -> tuple[str, str]:
         return self.network["name"], self.network["id"]
@@ -117,6 +132,8 @@ class Resources:
                 return rng.choice(self.network_names())
             case "tenant":
                 return None if deletes else self.tenant["id"]
+            case "address":
+                return rng.choice(self.quarantined)
             case "revision":
                 return "1"
             case "operatorKey":
@@ -151,11 +168,13 @@ class Resources:
         }
         is_ours = path.get("network") in self.network_names()
         prefixes = self.network["prefixes"] if is_ours else [f"10.{n % 256}.0.0/16"]
+        pending = {it["id"]: it["keyFingerprint"] for it in self.of_network["pending"]}
         usable = {
             "certificates": self.running["hosts"],
             "endpoint": "192.0.2.1:4242",
             "expiresAt": in_an_hour(),
             "fingerprints": [rng.randbytes(32).hex()],
+            "keyFingerprint": pending.get(path.get("pending")),
             "mtu": 1400,
             "namePattern": "*",
             "network": self.network["name"],
@@ -190,6 +209,10 @@ class Resources:
                 body["purpose"], body["range"] = "node", body["range"].split("/")[0]
             case "create_reservation":
                 body["purpose"] = "nobody"
+            case "move_node":
+                body.pop("address" if "pool" in body else "pool", None)
+                if "address" in body:
+                    body["address"] = f"10.0.{230 + n % 20}.{1 + n // 20 % 200}"
             case "enroll_node":
                 body["network"] = self.network["name"]
                 body.pop("device", None)
