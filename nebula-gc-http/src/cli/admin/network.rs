@@ -2,8 +2,7 @@
 //! is visible.
 //!
 //! `nodes show office laptop-1` and `nodes show laptop-1` are both right, which no parser of arguments can
-//! tell apart by itself: the arguments are counted first ([`arranged`]), and then read in the form that they
-//! have.
+//! tell apart by itself: the arguments are counted first, and then read in the form that they have.
 
 use std::error::Error;
 use std::ffi::OsString;
