@@ -5,9 +5,10 @@
 //! of the next.
 
 use nebula_alloc::event::Actor;
+use nebula_alloc::lease::{self, Request};
 use nebula_alloc::reservation::{self, Reservation};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::{AddressRange, Family};
+use nebula_alloc::{AddressRange, Error as AllocError, Family, Keeper};
 
 use super::principal::Principal;
 use super::terms::family_of;
@@ -17,11 +18,13 @@ use crate::store::{damaged, device_reservation};
 use crate::{Error, NodeId};
 
 /// A new node as it is to be made: with the id that its device's addresses are reserved for, where some
-/// are. Under such a device's id, joins who has an operator key or a join token that is made for it.
+/// are. Under such a device's id, joins who has an operator key or a join token that is made for it; those
+/// in a block need a token that names the block as its pool.
 pub(super) fn claim(
     tx: &mut dyn Transaction,
     principal: &Principal,
     node: Node,
+    now: i64,
 ) -> Result<Node, Error> {
     let Some(id) = device_reservation::of_device(tx, node.network, &node.device)? else {
         return Ok(node);
@@ -31,15 +34,38 @@ pub(super) fn claim(
     {
         return Err(JoinRefusal::DeviceReserved.into());
     }
-    // The pool of its token is where it would get other addresses.
-    let pool = match node.pool {
-        Some(pool) => {
-            let family = family_of(tx, pool)?;
-            let pinned = reservation::pinned(tx, node.network, id.owner(), family)?;
-            Some(pool).filter(|_| pinned.is_none())
+    let of_pool = node.pool.map(|pool| family_of(tx, pool)).transpose()?;
+    let mut pool = node.pool;
+    for family in [Family::V4, Family::V6] {
+        let Some(address) = reservation::pinned(tx, node.network, id.owner(), family)? else {
+            continue;
+        };
+        let confined = node.pool.filter(|_| of_pool == Some(family));
+        let mut request = Request {
+            network: node.network,
+            owner: id.owner(),
+            family,
+            address: Some(address),
+            pool: None,
+            hold_until: now,
+            until: None,
+        };
+        match lease::refusal(tx, now, &request)? {
+            Some(AllocError::AddressReserved { by: Keeper::Block, .. }) if confined.is_some() => {
+                request.pool = confined;
+                if let Some(refusal) = lease::refusal(tx, now, &request)? {
+                    return Err(refusal.into());
+                }
+            }
+            Some(
+                refusal @ (AllocError::AddressReserved { by: Keeper::Block, .. }
+                | AllocError::AddressOutsidePools { .. }),
+            ) => return Err(refusal.into()),
+            // The pool of its token is where it would get other addresses.
+            _ if confined.is_some() => pool = None,
+            _ => {}
         }
-        None => None,
-    };
+    }
     Ok(Node { id, pool, ..node })
 }
 

@@ -132,6 +132,10 @@ async fn what_is_exported_is_there_and_can_be_made_elsewhere(shell: Shell) {
     shell.json(reserve, &[]);
     let token = shell.json("join-tokens create office --name d --device printer-7", &[]);
     shell.says(&["join", token["link"].as_str().unwrap(), "--name", "printer", "--out", "printer"]);
+    // One for a node belongs to the node: no file has it, and none takes it away.
+    let token = shell.json("join-tokens create office --name once", &[]);
+    shell.says(&["join", token["link"].as_str().unwrap(), "--name", "tab", "--out", "tab"]);
+    shell.json("reservations create office --range 10.42.0.30 --purpose node --node tab", &[]);
     assert_eq!(shell.says("admin export --out office.toml"), "");
     assert_eq!(shell.says("admin apply office.toml --prune"), "nothing to change\n");
     let exported = export(&shell);
@@ -146,6 +150,11 @@ async fn what_is_exported_is_there_and_can_be_made_elsewhere(shell: Shell) {
     other.says(APPLY);
     assert_eq!(export(&other), exported);
     assert_eq!(other.says("admin apply office.toml"), "nothing to change\n");
+    // A file knows things by their names.
+    shell.json("join-tokens create office --name once", &[]);
+    let refused = shell.fails(1, "admin export");
+    let reason = "join token once of office: more than one has this name; rename one of them first";
+    assert!(refused.contains(reason), "{refused}");
 }
 
 async fn what_differs_is_changed_or_refused_before_anything_is_done(shell: Shell) {

@@ -123,6 +123,10 @@ async fn what_is_in_the_way_is_said_and_nothing_changes(fleet: Fleet) {
         let address = "10.9.0.1".parse().unwrap();
         let outside = fleet.move_to(&one, "10.9.0.1", is_dry_run).await;
         assert_eq!(outside, Err(Conflict::AddressOutsidePools { address }.into()));
+        // The network has no prefix of that family.
+        let address = "fd00::1".parse().unwrap();
+        let outside = fleet.move_to(&one, "fd00::1", is_dry_run).await;
+        assert_eq!(outside, Err(Conflict::AddressOutsidePools { address }.into()));
         let unknown = Destination { pool: Some([7; 16].into()), address: None };
         let about = (demo(), one.id);
         let any = Expected::Anything;

@@ -13,6 +13,7 @@ on_both_engines! {
     blocks_and_reservations
     a_reservation_goes_in_the_form_it_came_in
     a_device_has_addresses_reserved_before_it_enrols
+    a_device_never_gets_another_address_than_the_one_reserved
     a_reserved_device_keeps_its_addresses_from_node_to_node
     a_reservation_goes_by_its_holder
     a_change_takes_what_was_read
@@ -645,6 +646,30 @@ async fn a_device_has_addresses_reserved_before_it_enrols(plane: Plane) {
     let token = text(&token, "secret");
     let copier = plane.ask("POST", "/enroll", &token, Some(&enrollment("copier"))).await;
     assert_eq!(copier.expect(201)["addresses"][0], "10.1.0.71/24");
+    plane.verify();
+}
+
+async fn a_device_never_gets_another_address_than_the_one_reserved(plane: Plane) {
+    network(&plane, json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "pools": ["10.1.0.0/24"]}))
+        .await;
+    let pool = plane.get("/networks/demo/pools").await.expect(200)["items"][0]["id"].clone();
+    let block = json!({"name": "b", "pool": pool, "range": "10.1.0.64/28"});
+    let block = plane.post("/networks/demo/blocks", &block).await.expect(201)["id"].clone();
+    for (device, address) in [("inside", "10.1.0.70"), ("outside", "10.1.9.9")] {
+        reserve_for(&plane, device, address).await.expect(201);
+        let token = join_token(&plane, Some(device)).await;
+        let refused = plane.ask("POST", "/enroll", &token, Some(&enrollment(device))).await;
+        let problem = refused.problem(409, "conflict");
+        assert!(text(&problem, "detail").contains(address), "{problem}");
+        let operators = plane.post("/enroll", &of_device(device, device)).await;
+        operators.problem(409, "conflict");
+    }
+    // A token that names the block gives it.
+    let body = json!({"name": "x", "device": "inside", "pool": block});
+    let token = plane.post("/networks/demo/join-tokens", &body).await.expect(201);
+    let token = text(&token, "secret");
+    let joined = plane.ask("POST", "/enroll", &token, Some(&enrollment("inside"))).await;
+    assert_eq!(joined.expect(201)["addresses"], json!(["10.1.0.70/16"]));
     plane.verify();
 }
 

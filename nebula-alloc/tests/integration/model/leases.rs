@@ -100,7 +100,9 @@ impl Model {
         }
         for index in sources.into_iter().flat_map(|(_, members)| members) {
             self.number = seen.number(index);
-            answers.push((index, self.any(now, &requests[index], seen.given(index))));
+            let request = &requests[index];
+            let given = seen.given(index).or_else(|| seen.had(request));
+            answers.push((index, self.any(now, request, given)));
         }
         answers
     }

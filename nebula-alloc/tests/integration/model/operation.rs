@@ -54,6 +54,20 @@ impl Seen<'_> {
             _ => None,
         }
     }
+
+    /// The address that an owner had been given when a later wish of its own was refused for it.
+    pub fn had(&self, request: &Request) -> Option<IpAddr> {
+        match self.answer {
+            Err(
+                Error::OwnerHasAnother { network, owner, held, .. }
+                | Error::OwnerHoldsElsewhere { network, owner, held, .. },
+            ) => Some(*held).filter(|held| {
+                (*network, *owner, Family::of(*held))
+                    == (request.network, request.owner, request.family)
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl Operation {

@@ -80,7 +80,8 @@ fn apply_command() -> Command {
         )
         .arg(Arg::new(PRUNE).long(PRUNE).action(ArgAction::SetTrue).help(
             "Delete pools, blocks and reservations and revoke join tokens that the file lacks, in each \
-             section that the file has; tenants, networks and operator keys are never deleted",
+             section that the file has; tenants, networks, operator keys and reservations for nodes are \
+             never deleted",
         ))
         .arg(
             Arg::new(LINKS_DIR)
@@ -196,7 +197,7 @@ pub(super) async fn export(
     as_json: bool,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let server = Server::read_all(client).await?;
-    let table = export::table(&server);
+    let table = export::table(&server)?;
     if as_json {
         terminal::print_json(&serde_json::to_value(&table)?)?;
         return Ok(ExitCode::SUCCESS);

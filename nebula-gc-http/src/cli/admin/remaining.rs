@@ -288,7 +288,7 @@ fn is_dry_run(body: &Value) -> bool {
     body["dryRun"].as_bool().unwrap_or_default()
 }
 
-/// `laptop-1 has 10.42.8.1 now. 10.42.0.2, which it had, is kept from others.`
+/// `laptop-1 has 10.42.8.1 now. 10.42.0.2, which it left, is in quarantine.`
 fn moved(body: &Value) -> String {
     let name = printable(body.pointer("/node/name").and_then(Value::as_str).unwrap_or_default());
     let list = |addresses: Option<&Value>| {
@@ -298,7 +298,9 @@ fn moved(body: &Value) -> String {
     let (has, left) = (list(body.pointer("/node/addresses")), list(body.get("left")));
     match (body["moved"].as_bool().unwrap_or_default(), is_dry_run(body)) {
         (false, _) => format!("{name} is there already: {has}."),
+        (true, true) if left.is_empty() => format!("{name} would get one more address."),
         (true, true) => format!("{name} would leave {left}."),
+        (true, false) if left.is_empty() => format!("{name} has {has} now."),
         (true, false) => format!("{name} has {has} now. {left}, which it left, is in quarantine."),
     }
 }

@@ -63,7 +63,7 @@ impl DeviceEnrollment {
                 },
                 ..join.node(network, self.name.as_str(), &self.public_key, terms.now)
             };
-            let node = reserved_device::claim(tx, principal, node)?;
+            let node = reserved_device::claim(tx, principal, node, terms.now)?;
             check_endpoints(&terms.network, &node)?;
             check_unique(tx, &node, None)?;
             let former = Former::default().of_device(tx, principal, &node)?;

@@ -83,7 +83,8 @@ impl Enrollment {
         if is_named && node::by_device(tx, network, &node.device)?.is_some() {
             return Err(KeyConflict::DeviceEnrolled.into());
         }
-        let node = if is_named { reserved_device::claim(tx, principal, node)? } else { node };
+        let node =
+            if is_named { reserved_device::claim(tx, principal, node, terms.now)? } else { node };
         let mut former = Former::default();
         if let Some(token) = &self.former_token {
             let shown = with_token(tx, shared, token)?

@@ -7,7 +7,7 @@ use super::super::fields::{duration, flag};
 use super::super::operation::{Field, Kind};
 use super::file::{Declared, File};
 use super::section::{NETWORKS, POOLS, Section};
-use super::server::Server;
+use super::server::{Server, is_of_a_node};
 use super::value;
 
 /// Something to do.
@@ -105,7 +105,8 @@ fn deletions<'a>(
         })
     };
     let present = server.of(section, Some(network)).iter();
-    present.filter(move |present| !is_declared(present)).map(move |present| Step {
+    let is_spare = move |present: &&Value| !is_of_a_node(present) && !is_declared(present);
+    present.filter(is_spare).map(move |present| Step {
         act: Act::Delete(id(section, present)),
         section,
         network: Some(network.to_owned()),
@@ -121,7 +122,7 @@ fn id(section: &Section, present: &Value) -> String {
     id.as_str().unwrap_or_default().to_owned()
 }
 
-fn what(section: &Section, network: Option<&str>, key: &str) -> String {
+pub(super) fn what(section: &Section, network: Option<&str>, key: &str) -> String {
     let of = network.map(|network| format!(" of {network}")).unwrap_or_default();
     printable(&format!("{} {key}{of}", section.noun))
 }

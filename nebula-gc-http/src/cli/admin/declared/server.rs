@@ -133,6 +133,11 @@ impl Server {
     }
 }
 
+/// Whether it is a reservation for a node, which is none of the things that files declare by themselves.
+pub(super) fn is_of_a_node(thing: &Value) -> bool {
+    thing["purpose"] == "node"
+}
+
 /// Whether a credential still is one; other things always are.
 fn is_in_use(thing: &Value) -> bool {
     let has_ended =

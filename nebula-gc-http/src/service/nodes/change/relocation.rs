@@ -15,7 +15,7 @@ use nebula_pki::Certificate;
 use serde_json::json;
 
 use crate::Error;
-use crate::error::{Fault, Field};
+use crate::error::{Conflict, Fault, Field};
 use crate::service::audit::{Author, Entry};
 use crate::service::join_tokens::check_pool;
 use crate::service::revision::move_revision;
@@ -60,7 +60,13 @@ impl Destination {
         if of_pool.is_some() && of_address.is_some() && of_pool != of_address {
             return Err(Fault::WrongFamily.of(Field::Address));
         }
-        of_address.or(of_pool).ok_or_else(|| Fault::Empty.of(Field::Pool))
+        let family = of_address.or(of_pool).ok_or_else(|| Fault::Empty.of(Field::Pool))?;
+        match self.address {
+            Some(address) if !network.families().any(|it| it == family) => {
+                Err(Conflict::AddressOutsidePools { address }.into())
+            }
+            _ => Ok(family),
+        }
     }
 
     fn is_of(self, lease: &Lease) -> bool {
