@@ -9,6 +9,7 @@ mod groups;
 mod killed;
 mod leaving;
 mod missing;
+mod moving;
 mod refused;
 mod rights;
 mod servers;

@@ -55,8 +55,8 @@ fn tell(name: &str, fingerprint: KeyFingerprint, expires_at: i64) {
     let naming: String = fingerprint.chars().take(NAMING).collect();
     terminal::note(&format!(
         "Waiting until an operator approves this device, until {} at most. Tell them its key's \
-         fingerprint:\n  {fingerprint}\nThey run: {NAME} admin pending approve NETWORK {} \
-         --key-fingerprint {naming}\nTo stop waiting, press Ctrl-C; the same command goes on later.",
+         fingerprint:\n  {fingerprint}\nThey run: {NAME} admin pending approve {} --key-fingerprint {naming}\n\
+         To stop waiting, press Ctrl-C; the same command goes on later.",
         time(expires_at),
         shell_word(name),
     ));
