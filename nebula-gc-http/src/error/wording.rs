@@ -47,8 +47,9 @@ impl Display for Detail<'_> {
             Error::NotFound { kind, name: None } => write!(f, "{kind} not found"),
             Error::PoolExhausted { family } => write!(
                 f,
-                "every {family} address of the network is taken, or kept for a released device \
-                 until its certificate has expired; make a network with a larger prefix"
+                "no {family} address is free where one may be taken from, be it one pool or block or all \
+                 pools: each is taken, reserved, or kept for a released device until its certificate has \
+                 expired; resize a pool or block, or make another pool"
             ),
             Error::NameTaken { kind: kind @ (Kind::Network | Kind::Tenant), name } => {
                 write!(f, "another {kind} is called {name:?}")

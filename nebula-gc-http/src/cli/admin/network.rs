@@ -21,19 +21,17 @@ pub(super) const NETWORK: &str = "network";
 /// The flag, where there is a positional argument, too.
 const FLAG: &str = "networkFlag";
 const VARIABLE: &str = "NEBULAGC_NETWORK";
-/// Commands that are only carried out on a network that is named.
-const ONLY_NAMED: &[&str] = &["delete_network"];
 /// How many networks an error names.
 const NAMED: usize = 10;
 
-/// Whether the network of this command can be left out.
-fn can_be_left_out(operation: &Operation) -> bool {
-    operation.has(Place::Path, NETWORK) && !ONLY_NAMED.contains(&operation.id.as_str())
+/// Whether a command has a network, which then can be left out.
+fn is_of_a_network(operation: &Operation) -> bool {
+    operation.has(Place::Path, NETWORK)
 }
 
 /// A command with its network in this form.
 pub(super) fn with_flag(command: Command, operation: &Operation, form: Form) -> Command {
-    if !can_be_left_out(operation) {
+    if !is_of_a_network(operation) {
         return command;
     }
     let flag = |id: &'static str| {
@@ -78,7 +76,7 @@ pub(crate) fn form(arguments: &[OsString], counted: Command) -> Result<Form, cla
     let operations = operation::all();
     let operation = entry.and_then(|entry| operations.iter().find(|it| it.id == entry.operation));
     let (Some(entry), Some(operation)) = (entry, operation) else { return Ok(Form::Counted) };
-    let is_apart = can_be_left_out(operation) && !is_among_positional(entry, operation, matches);
+    let is_apart = is_of_a_network(operation) && !is_among_positional(entry, operation, matches);
     Ok(if is_apart { Form::Apart } else { Form::Counted })
 }
 
@@ -100,7 +98,7 @@ pub(super) async fn meant(
     matches: &ArgMatches,
     client: &Client,
 ) -> Result<Option<String>, Box<dyn Error>> {
-    if !operation.has(Place::Path, NETWORK) {
+    if !is_of_a_network(operation) {
         return Ok(None);
     }
     let named = matches.try_get_one::<String>(NETWORK).ok().flatten().cloned();
