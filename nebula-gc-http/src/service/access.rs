@@ -190,6 +190,7 @@ mod tests {
         let key = OperatorKey {
             id: OperatorKeyId::new(),
             name: String::new(),
+            user: String::new(),
             role,
             scope,
             expires_at: None,

@@ -44,6 +44,7 @@ pub(crate) fn insert_root(
     let key = OperatorKey {
         id: OperatorKeyId::new(),
         name: "root".to_owned(),
+        user: "root".to_owned(),
         role: Role::Owner,
         scope: Scope::Root,
         expires_at: None,

@@ -36,7 +36,7 @@ pub struct NewJoinToken {
     pub lighthouse: bool,
     /// The pool or block its nodes get their addresses from.
     pub pool: Option<PoolId>,
-    /// To whom its nodes belong; the maker's key's name where left out.
+    /// To whom its nodes belong; the maker's own user where left out.
     pub user: Option<UserName>,
     /// The only device id that a node may join under, and the one of who names none.
     pub device: Option<DeviceId>,

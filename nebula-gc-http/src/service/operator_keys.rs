@@ -106,6 +106,7 @@ impl Service {
                     let key = OperatorKey {
                         id: OperatorKeyId::new(),
                         name: request.name.to_string(),
+                        user: request.name.to_string(),
                         role: request.role,
                         scope,
                         expires_at: request.expires_at,
@@ -126,7 +127,8 @@ impl Service {
         .await
     }
 
-    /// Gives an operator key another name. Nodes that it let in keep the user that they have.
+    /// Gives an operator key another name. Its user stays: nodes that it let in, and those that it lets in
+    /// from now on, belong to one.
     ///
     /// # Errors
     /// [`Error::NameIsId`], [`Error::NotFound`], and those of access.

@@ -128,10 +128,10 @@ impl Principal {
     }
 
     /// To whom nodes belong that it lets in, unless it says another: whom its token names, or its
-    /// key's name.
+    /// key's user.
     pub(crate) fn user(&self) -> String {
         match self {
-            Self::OperatorKey(key) => key.name.clone(),
+            Self::OperatorKey(key) => key.user.clone(),
             Self::JoinToken { token, .. } => token.user.clone(),
             Self::Node(node) => node.user.clone(),
             Self::Local => "local".to_owned(),

@@ -32,7 +32,7 @@ pub struct UserEnded {
     pub nodes: Vec<EndedNode>,
     /// The join tokens that are revoked now.
     pub join_tokens: Vec<EndedToken>,
-    /// The operator keys with the user's name.
+    /// The operator keys whose nodes are the user's.
     pub operator_keys: Vec<EndedKey>,
     /// The revisions of the nodes' networks, by their names: who has applied them lets none of the
     /// nodes in.
@@ -70,6 +70,8 @@ pub struct EndedToken {
 pub struct EndedKey {
     /// Its id.
     pub id: OperatorKeyId,
+    /// Its name.
+    pub name: String,
     /// What became of it.
     pub outcome: EndOutcome,
 }
@@ -98,7 +100,7 @@ struct Belongings {
 
 impl Service {
     /// Ends all that somebody has in the networks that the caller sees: first the join tokens and the
-    /// operator keys of that name, in one step, so that nobody comes again; then the nodes, network by
+    /// operator keys of that user, in one step, so that nobody comes again; then the nodes, network by
     /// network, a hundred in a step, which moves the revision once. Doing it again changes nothing, and
     /// finishes what was interrupted.
     ///
@@ -188,8 +190,8 @@ fn take_credentials(
     let mut keys = vec![];
     for id in user::keys(work.tx, user, LIMIT)? {
         // Of one that is beyond its scope the caller is told nothing.
-        if let Some(outcome) = end_key(work, id, is_dry_run)? {
-            keys.push(EndedKey { id, outcome });
+        if let Some(ended) = end_key(work, id, is_dry_run)? {
+            keys.push(ended);
         }
     }
     if nodes.is_empty() && tokens.is_empty() && keys.is_empty() {
@@ -209,26 +211,26 @@ fn end_key(
     work: &mut Work<'_>,
     id: OperatorKeyId,
     is_dry_run: bool,
-) -> Result<Option<EndOutcome>, Error> {
+) -> Result<Option<EndedKey>, Error> {
     let kept = match operator_keys::find(work.tx, work.principal, id) {
         Ok(kept) => kept,
         Err(Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
+    let ended = |outcome| Some(EndedKey { id, name: kept.key.name.clone(), outcome });
     if matches!(work.principal, Principal::OperatorKey(own) if own.id == id) {
-        return Ok(Some(EndOutcome::Kept("it is the key that asks".to_owned())));
+        return Ok(ended(EndOutcome::Kept("it is the key that asks".to_owned())));
     }
     let checked = work.principal.permit(Action::ManageOperatorKeys);
-    let ended = checked.and_then(|()| operator_keys::check_last(work.tx, &kept.key));
-    match ended {
+    match checked.and_then(|()| operator_keys::check_last(work.tx, &kept.key)) {
         Ok(()) => {}
         Err(error @ (Error::Conflict(_) | Error::Forbidden(_))) => {
-            return Ok(Some(EndOutcome::Kept(error.to_string())));
+            return Ok(ended(EndOutcome::Kept(error.to_string())));
         }
         Err(error) => return Err(error),
     }
     if !is_dry_run {
         operator_keys::revoke(work, &kept.key)?;
     }
-    Ok(Some(EndOutcome::Ended))
+    Ok(ended(EndOutcome::Ended))
 }

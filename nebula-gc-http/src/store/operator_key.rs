@@ -26,6 +26,8 @@ pub struct OperatorKey {
     pub id: OperatorKeyId,
     /// Its name.
     pub name: String,
+    /// To whom nodes belong that it lets in: the name that it was made with.
+    pub user: String,
     /// What it may do.
     pub role: Role,
     /// Where.
@@ -45,11 +47,11 @@ pub struct KeptKey {
     pub revoked_at: Option<i64>,
 }
 
-const BY_HASH: &str = "SELECT id, name, role, tenant, network, expires_at FROM gc_operator_key \
-     WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL";
+const BY_HASH: &str = "SELECT id, name, coalesce(user_name, name), role, tenant, network, expires_at \
+     FROM gc_operator_key WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL";
 
-const KEPT: &str = "SELECT id, name, role, tenant, network, expires_at, created_at, revoked_at \
-                    FROM gc_operator_key";
+const KEPT: &str = "SELECT id, name, coalesce(user_name, name), role, tenant, network, expires_at, \
+                    created_at, revoked_at FROM gc_operator_key";
 
 fn kept(row: &Row) -> Result<KeptKey, Error> {
     let mut columns = row.columns();
@@ -95,10 +97,11 @@ pub(crate) fn after(
     rows?.iter().map(kept).collect()
 }
 
-/// Gives a key another name, unless it has another since it was read.
+/// Gives a key another name, unless it has another since it was read. It keeps its user.
 pub(crate) fn rename(tx: &mut dyn Transaction, key: &OperatorKey, name: &str) -> Result<(), Error> {
     Ok(tx.queue_one(
-        "UPDATE gc_operator_key SET name = $1 WHERE id = $2 AND name = $3",
+        "UPDATE gc_operator_key SET name = $1, user_name = coalesce(user_name, name) \
+         WHERE id = $2 AND name = $3",
         &[name.into(), key.id.as_bytes().into(), (&key.name).into()],
     )?)
 }
@@ -211,6 +214,7 @@ fn read(columns: &mut Columns<'_>) -> Result<OperatorKey, Error> {
     Ok(OperatorKey {
         id: columns.array()?.into(),
         name: columns.text()?.to_owned(),
+        user: columns.text()?.to_owned(),
         role: Role::from_word(columns.text()?)?,
         scope: match (columns.optional_array()?, columns.optional_array()?) {
             (_, Some(network)) => Scope::Network(network.into()),

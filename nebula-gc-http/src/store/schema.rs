@@ -24,6 +24,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 16, oldest: 6, sql: VERSION_16 },
         Migration { version: 17, oldest: 6, sql: VERSION_17 },
         Migration { version: 18, oldest: 18, sql: VERSION_18 },
+        Migration { version: 19, oldest: 18, sql: VERSION_19 },
     ],
 };
 
@@ -437,4 +438,10 @@ CREATE TABLE gc_pending_join (
 CREATE UNIQUE INDEX gc_pending_join_key ON gc_pending_join (join_token, public_key);
 CREATE INDEX gc_pending_join_by_network ON gc_pending_join (network, id);
 CREATE INDEX gc_pending_join_end ON gc_pending_join (expires_at);
+";
+
+/// `gc_operator_key.user_name`: to whom nodes belong that the key lets in, where it has another name since
+/// it was made.
+const VERSION_19: &str = "
+ALTER TABLE gc_operator_key ADD COLUMN user_name TEXT;
 ";

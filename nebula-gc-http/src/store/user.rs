@@ -77,14 +77,15 @@ pub(crate) fn tokens(
     rows.iter().map(token).collect()
 }
 
-/// At most `limit` operator keys with the user's name, that are not revoked, wherever they apply.
+/// At most `limit` operator keys that let in nodes of the user, and are not revoked, wherever they apply.
 pub(crate) fn keys(
     tx: &mut dyn Transaction,
     user: &str,
     limit: i64,
 ) -> Result<Vec<OperatorKeyId>, Error> {
     let rows = tx.query(
-        "SELECT id FROM gc_operator_key WHERE name = $1 AND revoked_at IS NULL ORDER BY id LIMIT $2",
+        "SELECT id FROM gc_operator_key WHERE coalesce(user_name, name) = $1 AND revoked_at IS NULL \
+         ORDER BY id LIMIT $2",
         &[user.into(), limit.into()],
     )?;
     super::ids(&rows)

@@ -49,7 +49,7 @@ pub struct EnrollmentBody {
     )]
     pub device: Option<String>,
     /// To whom the node belongs, with an operator key only: 1 to 128 characters. Default: whom the join
-    /// token names, or the operator key's name.
+    /// token names, or the operator key's user.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "server",

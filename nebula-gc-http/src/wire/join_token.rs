@@ -119,7 +119,7 @@ pub struct NewJoinTokenBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub pool: Option<String>,
-    /// To whom nodes that join with it belong: 1 to 128 characters. Default: the name of the operator key
+    /// To whom nodes that join with it belong: 1 to 128 characters. Default: the user of the operator key
     /// that makes the token.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 128))]

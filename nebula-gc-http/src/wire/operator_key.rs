@@ -59,6 +59,9 @@ pub struct OperatorKey {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// To whom nodes belong that it lets in: the name that it was created with.
+    #[serde(default)]
+    pub user: String,
     /// What it may do.
     pub role: Role,
     /// Where it applies.

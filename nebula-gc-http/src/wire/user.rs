@@ -45,7 +45,7 @@ pub struct EndedUser {
     pub nodes: Vec<EndedItem>,
     /// The join tokens for the user's nodes.
     pub join_tokens: Vec<EndedItem>,
-    /// The operator keys with the user's name.
+    /// The operator keys whose nodes are the user's.
     pub operator_keys: Vec<EndedItem>,
     /// The revisions that keep the nodes out, once all nodes of their networks have applied them.
     pub revisions: Vec<NetworkRevision>,

@@ -9,6 +9,7 @@ on_both_engines! {
     a_user_is_checked_like_a_name
     all_that_a_user_has_ends_at_once
     what_of_a_user_may_not_end_stays
+    a_renamed_key_keeps_its_user
 }
 
 async fn demo(plane: &Plane) {
@@ -194,5 +195,34 @@ async fn what_of_a_user_may_not_end_stays(plane: Plane) {
     let stranger = text(&plane.post("/operator-keys", &key).await.expect(201), "secret");
     end(&plane, &stranger, "anna", &body).await.problem(404, "not_found");
     assert_eq!(plane.get(&node).await.expect(200)["state"], "suspended");
+    plane.verify();
+}
+
+async fn a_renamed_key_keeps_its_user(plane: Plane) {
+    demo(&plane).await;
+    let key = json!({"name": "anna", "role": "operator", "scope": {"network": "demo"}});
+    let key = plane.post("/operator-keys", &key).await.expect(201);
+    let secret = text(&key, "secret");
+    assert_eq!(text(&key, "user"), "anna");
+    let first = enroll(&plane, &secret, &enrollment("a1")).await;
+    let path = format!("/operator-keys/{}", text(&key, "id"));
+    for name in ["anna-laptop", "anna-desk"] {
+        let renamed = plane.patch(&path, &json!({"name": name})).await.expect(200);
+        assert_eq!((text(&renamed, "name"), text(&renamed, "user")), (name.into(), "anna".into()));
+    }
+    let second = enroll(&plane, &secret, &enrollment("a2")).await;
+    assert_eq!(user_of(&plane, &second).await, "anna");
+    let token = json!({"name": "t"});
+    let token = plane.ask("POST", "/networks/demo/join-tokens", &secret, Some(&token)).await;
+    assert_eq!(token.expect(201)["user"], "anna");
+    // The new name is nobody's; the user ends with all of it.
+    let body = json!({"action": "suspend", "reason": "left"});
+    end(&plane, &plane.key, "anna-desk", &body).await.problem(404, "not_found");
+    let ended = end(&plane, &plane.key, "anna", &body).await.expect(200);
+    assert_eq!(outcomes(&ended, "nodes"), pairs(&[("a1", "suspended"), ("a2", "suspended")]));
+    assert_eq!(outcomes(&ended, "joinTokens"), pairs(&[("t", "revoked")]));
+    assert_eq!(outcomes(&ended, "operatorKeys"), pairs(&[("anna-desk", "revoked")]));
+    plane.ask("GET", "/networks", &secret, None).await.problem(401, "unauthorized");
+    assert_eq!(user_of(&plane, &first).await, "anna");
     plane.verify();
 }

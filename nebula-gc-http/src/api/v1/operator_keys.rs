@@ -33,6 +33,7 @@ impl From<KeptKey> for OperatorKeyView {
         Self {
             id: key.id.to_string(),
             name: key.name,
+            user: key.user,
             role: match key.role {
                 crate::Role::Owner => Role::Owner,
                 crate::Role::Operator => Role::Operator,
@@ -111,7 +112,8 @@ async fn read_operator_key(State(service): State<Arc<Service>>, ask: Ask<Operato
     Ok(json(OperatorKeyView::from(service.operator_key(ask.context, ask.path).await?)))
 }
 
-/// Rename an operator key. Its secret stays as it is; nodes that it let in keep their user.
+/// Rename an operator key. Its secret and its user stay as they are: nodes that it lets in belong to the
+/// same as before.
 #[utoipa::path(patch, path = "/operator-keys/{operatorKey}",
     operation_id = "rename_operator_key", tag = "operator-keys", request_body = RenameBody,
     params(("operatorKey" = Id, Path)),

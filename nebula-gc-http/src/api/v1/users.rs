@@ -18,7 +18,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 }
 
 /// End all that a user has, in the networks that the credential sees: its nodes are suspended or
-/// revoked, join tokens for its nodes and operator keys with its name are revoked. Repeating the
+/// revoked, join tokens for its nodes and its operator keys are revoked. Repeating the
 /// request changes nothing.
 #[utoipa::path(post, path = "/users/{user}/end", operation_id = "end_user", tag = "nodes",
     params(("user" = String, Path, description = "The user.")), request_body = EndUserBody,
@@ -54,7 +54,7 @@ fn view(user: String, dry_run: bool, action: EndAction, ended: UserEnded) -> End
     let operator_keys = ended
         .operator_keys
         .into_iter()
-        .map(|key| item(key.id.to_string(), user.clone(), None, "revoked", key.outcome));
+        .map(|key| item(key.id.to_string(), key.name, None, "revoked", key.outcome));
     EndedUser {
         nodes: nodes.collect(),
         join_tokens: join_tokens.collect(),

@@ -40,7 +40,7 @@ pub struct Enrollment {
     /// The device's own id, where it has one: after a release it gets its addresses back by it, with
     /// an operator key or for the same public key.
     pub device: Option<DeviceId>,
-    /// To whom it belongs, as an operator says: the operator key's name where left out, and whom the
+    /// To whom it belongs, as an operator says: the operator key's user where left out, and whom the
     /// join token names with one.
     pub user: Option<UserName>,
     /// Its groups: those of the join token where left out, and with one no others.
