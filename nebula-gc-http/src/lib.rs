@@ -91,7 +91,10 @@ pub use self::text::shell_word;
 pub use self::{
     error::Error,
     id::{CaId, CertificateId, JoinTokenId, NodeId, OperatorKeyId, PendingJoinId, TenantId},
-    names::{DeviceId, Groups, Label, NetworkRef, NodeName, StateReason, UserName},
+    names::{
+        DeviceId, Groups, Label, NetworkRef, NodeName, StateReason, UserName, check_name,
+        is_same_name,
+    },
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, BatchAction, BatchEntry, BatchOutcome, Change, Condition,
@@ -107,7 +110,7 @@ pub use self::{
         ActiveCa, BlockReport, CaDetails, CaFiles, CaSource, CaStanding, CaWarnings, HostImport,
         ImportConflict, ImportReport, NetworkCa,
     },
-    service::{EndOutcome, EndedKey, EndedNode, EndedToken, UserEnd, UserEnded},
+    service::{EndOutcome, EndedKey, EndedNode, EndedToken, UserEnd, UserEnded, check_prefixes},
     signers::{OpenSigner, SignerCommand, SignerTenant, Signers},
     store::COMPONENT,
     store::blocklist::Blocked,

@@ -120,6 +120,21 @@ pub(crate) fn key_beside(name: &str) -> Option<String> {
     Some(folded(name)).filter(|folded| folded != name)
 }
 
+/// Refuses a text that nothing new can be called.
+///
+/// # Errors
+/// What to change.
+pub fn check_name(name: &str) -> Result<(), Fault> {
+    id(name)?;
+    seen(name)
+}
+
+/// Whether two names are one where names are unique.
+#[must_use]
+pub fn is_same_name(one: &str, other: &str) -> bool {
+    folded(one) == folded(other)
+}
+
 /// Refuses a new name with invisible characters. Existing names stay.
 pub(crate) fn check_seen(field: Field, name: &str) -> Result<(), Error> {
     seen(name).map_err(|fault| fault.of(field))

@@ -64,6 +64,7 @@ pub use self::import::{HostImport, ImportConflict, ImportReport};
 pub use self::join_tokens::{Expiry, NewJoinToken};
 pub use self::networks::change::NetworkPatch;
 pub use self::networks::create::NewNetwork;
+pub use self::networks::prefixes::check_prefixes;
 pub use self::networks::settings::NetworkSettings;
 pub use self::node_change::{Change, NodeChange};
 pub use self::nodes::{

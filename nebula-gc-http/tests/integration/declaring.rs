@@ -13,6 +13,9 @@ on_both_engines! {
     what_differs_is_changed_or_refused_before_anything_is_done
     what_a_file_lacks_stays_unless_it_is_pruned
     a_killed_run_is_finished_by_the_next
+    what_the_server_would_refuse_is_found_before_anything_is_done
+    what_is_pruned_makes_room_and_what_is_renamed_keeps_its_nodes
+    credentials_that_have_ended_are_not_made_again
 }
 
 const OFFICE: &str = r#"
@@ -130,10 +133,10 @@ async fn what_is_exported_is_there_and_can_be_made_elsewhere(shell: Shell) {
     let reserve =
         "reservations create office --range 10.42.0.20 --purpose device --device printer-7";
     shell.json(reserve, &[]);
-    let token = shell.json("join-tokens create office --name d --device printer-7", &[]);
+    let token = shell.json("join-tokens create office --name d --device printer-7 --uses 2", &[]);
     shell.says(&["join", token["link"].as_str().unwrap(), "--name", "printer", "--out", "printer"]);
     // One for a node belongs to the node: no file has it, and none takes it away.
-    let token = shell.json("join-tokens create office --name once", &[]);
+    let token = shell.json("join-tokens create office --name twice --uses 2", &[]);
     shell.says(&["join", token["link"].as_str().unwrap(), "--name", "tab", "--out", "tab"]);
     shell.json("reservations create office --range 10.42.0.30 --purpose node --node tab", &[]);
     assert_eq!(shell.says("admin export --out office.toml"), "");
@@ -151,9 +154,10 @@ async fn what_is_exported_is_there_and_can_be_made_elsewhere(shell: Shell) {
     assert_eq!(export(&other), exported);
     assert_eq!(other.says("admin apply office.toml"), "nothing to change\n");
     // A file knows things by their names.
-    shell.json("join-tokens create office --name once", &[]);
+    shell.json("join-tokens create office --name twice", &[]);
     let refused = shell.fails(1, "admin export");
-    let reason = "join token once of office: more than one has this name; rename one of them first";
+    let reason =
+        "join token twice of office: more than one has this name; rename one of them first";
     assert!(refused.contains(reason), "{refused}");
 }
 
@@ -210,20 +214,29 @@ async fn what_differs_is_changed_or_refused_before_anything_is_done(shell: Shell
          pool = \"10.70.0.0/16\"\nsize = 16\n",
     );
     assert_eq!(shell.says("admin apply office.toml").lines().count(), 2);
-    // What only the server can refuse.
-    with_file(&shell, "[networks.office.join-tokens.x]\ngroups = [\"any\"]\n");
+    // What only the server can refuse: a node has the address.
+    let link =
+        std::fs::read_to_string(shell.place.path().join("links/office.laptops.link")).unwrap();
+    shell.says(&["join", link.trim(), "--name", "one", "--out", "one"]);
+    let address = shell.json("nodes show office one", &[])["addresses"][0].clone();
+    let kept = format!(
+        "[networks.office.blocks.cash]\npool = \"10.42.32.0/20\"\nrange = \"{}\"\n",
+        address.as_str().unwrap()
+    );
+    with_file(&shell, &kept);
     for _ in 0..2 {
         let refused = shell.fails(1, APPLY);
-        assert!(refused.contains("join token x of office: groups"), "{refused}");
+        assert!(
+            refused.contains("block cash of office: ") && refused.contains("leased"),
+            "{refused}"
+        );
         assert!(refused.contains("0 of 1 done"), "{refused}");
     }
-    let beside = "[networks.second]\nprefixes = [\"10.60.0.0/16\"]\n[networks.second.blocks.far]\n\
-                  pool = \"10.60.0.0/16\"\nrange = \"10.61.0.0/28\"\n";
-    with_file(&shell, beside);
+    with_file(&shell, &format!("[tenants.early]\n{kept}"));
     let output = shell.run("admin apply office.toml");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("block far of second: ") && said.contains("1 of 2 done"), "{said}");
+    assert!(said.contains("block cash of office: ") && said.contains("1 of 2 done"), "{said}");
 }
 
 async fn what_a_file_lacks_stays_unless_it_is_pruned(shell: Shell) {
@@ -274,6 +287,211 @@ async fn a_killed_run_is_finished_by_the_next(shell: Shell) {
         assert_eq!(live.count(), 1, "{tokens:?}");
     }
     shell.says("admin --key-file links/monitoring.key networks show office");
+}
+
+async fn what_the_server_would_refuse_is_found_before_anything_is_done(shell: Shell) {
+    with_file(&shell, OFFICE);
+    shell.says(APPLY);
+    shell.json("tenants create --name later", &[]);
+    let before = export(&shell);
+    let office = |rest: &str| format!("[tenants.first]\n[networks.office.{rest}\n");
+    let second = |rest: &str| format!("[networks.second]\nprefixes = [\"10.60.0.0/16\"]\n{rest}\n");
+    for (file, reasons) in [
+        (
+            office("join-tokens.x]\ngroups = [\"any\"]"),
+            &["line 3: join token x of office: groups: \"any\""][..],
+        ),
+        (office("join-tokens.x]\nuser = \"a\\nb\""), &["line 3: join token x of office: user: "]),
+        (office("join-tokens.x]\nuses = 0"), &["uses: must be from 1 to 1000000"]),
+        (office("join-tokens.x]\nephemeral = \"1m\""), &["ephemeral: must be from 15m to 3650d"]),
+        (
+            office("join-tokens.x]\npool = \"scanners\""),
+            &["line 3: join token x of office: pool: there is no pool \"scanners\""],
+        ),
+        (office("join-tokens.\" x\"]"), &["line 2: join token  x of office: "]),
+        (
+            office("join-tokens.x]\nexpires-in = \"2d\"\nexpires-at = 2030-01-31T12:00:00Z"),
+            &["has both expires-at and expires-in"],
+        ),
+        (
+            office("join-tokens.x]\nexpires-at = \"soon\""),
+            &["line 3: networks.office.join-tokens.x.expires-at: must be a time"],
+        ),
+        (
+            office("pools.\"10.42.1.0/24\"]"),
+            &["pool 10.42.0.1-10.42.15.255 has some of these addresses; --prune"],
+        ),
+        (
+            office("pools.\"10.43.1.0/24\"]"),
+            &["line 2: pool 10.43.1.0/24 of office: must be addresses that nodes"],
+        ),
+        (office("pools.\"10.42.1.7/24\"]"), &["did you mean 10.42.1.0/24?"]),
+        (office("pools.somewhere]"), &["must be as in 10.1.0.0/24"]),
+        (
+            office("blocks.far]\npool = \"10.42.0.0/20\"\nrange = \"10.42.33.0/28\""),
+            &["range: does not lie inside the pool"],
+        ),
+        (office("blocks.far]\npool = \"10.42.0.0/20\""), &["needs either range or size"]),
+        (office("blocks.far]\nsize = 4"), &["pool is missing"]),
+        (
+            office("blocks.far]\npool = \"10.42.0.0/20\"\nrange = \"10.42.15.250-10.42.15.254\""),
+            &["has some of these addresses"],
+        ),
+        (
+            office("reservations.\"10.42.0.5\"]\npurpose = \"nobody\""),
+            &["reservation 10.42.0.1-10.42.0.9 has some"],
+        ),
+        (
+            office("reservations.\"10.43.0.5\"]\npurpose = \"nobody\""),
+            &["must be addresses that nodes"],
+        ),
+        (office("reservations.\"10.42.3.5\"]\nnote = \"x\""), &["purpose is missing"]),
+        (office("reservations.\"10.42.3.5\"]\npurpose = \"device\""), &["device is missing"]),
+        (
+            office("reservations.\"10.42.3.5\"]\npurpose = \"node\"\nnode = \"one\""),
+            &[
+                "line 3: networks.office.reservations.10.42.3.5.purpose: must be asking, device or nobody",
+                "line 4: networks.office.reservations.10.42.3.5.node: no such field",
+            ],
+        ),
+        (
+            second(
+                "[networks.second.blocks.far]\npool = \"10.60.0.0/16\"\nrange = \"10.61.0.0/28\"",
+            ),
+            &["block far of second: range: "],
+        ),
+        (second("[networks.third]"), &["line 3: network third: prefixes is missing"]),
+        (
+            second("mtu = 9\nlifetime = \"1s\""),
+            &[
+                "line 3: network second: mtu: must be from 500",
+                "line 4: network second: lifetime: must be from 10m",
+            ],
+        ),
+        (second("tenant = \"nobody\""), &["tenant: there is no tenant \"nobody\""]),
+        (
+            "[networks.x]\nprefixes = [\"10.60.0.0/16\", \"10.61.0.0/16\"]\n".to_owned(),
+            &["prefixes: must have one of each family"],
+        ),
+        ("[networks.x]\nprefixes = [\"10.60.0.0\"]\n".to_owned(), &["\"10.60.0.0\" is no prefix"]),
+        (
+            "[networks.x]\nprefixes = [\"127.0.0.0/16\"]\n".to_owned(),
+            &["must not reach into 127.0.0.0/8"],
+        ),
+        (
+            "[networks.office]\nprefixes = [\"10.44.0.0/16\"]\n".to_owned(),
+            &["must go on to contain 10.42.0.0/16"],
+        ),
+        (
+            "[networks.Office]\nprefixes = [\"10.44.0.0/16\"]\n".to_owned(),
+            &["another network is called \"office\""],
+        ),
+        ("[tenants.ACME]\n".to_owned(), &["another tenant is called \"acme\""]),
+        (
+            "[operator-keys.k]\nrole = \"viewer\"\nscope = \"network=nowhere\"\n".to_owned(),
+            &["scope: there is no network \"nowhere\""],
+        ),
+        ("[operator-keys.k]\nscope = \"root\"\n".to_owned(), &["role is missing"]),
+    ] {
+        with_file(&shell, &file);
+        for line in ["admin apply office.toml --dry-run", APPLY] {
+            let refused = shell.fails(1, line);
+            for reason in reasons {
+                assert!(refused.contains(reason), "{file}: {reason}: {refused}");
+            }
+        }
+        assert_eq!(export(&shell), before);
+    }
+}
+
+async fn what_is_pruned_makes_room_and_what_is_renamed_keeps_its_nodes(shell: Shell) {
+    with_file(&shell, OFFICE);
+    shell.says(APPLY);
+    let link =
+        std::fs::read_to_string(shell.place.path().join("links/office.printers.link")).unwrap();
+    shell.says(&["join", link.trim(), "--name", "one", "--out", "one"]);
+    let block = shell.json("blocks show office printers", &[]);
+    let pools = items(&shell, "pools list office");
+    // A block that has a node is renamed, pools are resized, and what is in the way goes first.
+    let changed = r#"
+[networks.office.pools."10.42.0.0/19"]
+position = 1
+[networks.office.pools."10.42.48.0/20"]
+[networks.office.blocks.copiers]
+pool = "10.42.0.0/19"
+size = 16
+[networks.office.reservations."10.42.0.1-10.42.0.4"]
+purpose = "nobody"
+"#;
+    with_file(&shell, changed);
+    let before = export(&shell);
+    let dry = shell.says("admin apply office.toml --prune --dry-run");
+    assert_eq!(export(&shell), before);
+    let expected = "delete reservation 10.42.0.1-10.42.0.9 of office
+delete pool 10.42.32.1-10.42.47.255 of office
+change pool 10.42.0.0/19 of office: range 10.42.0.1-10.42.15.255 -> 10.42.0.0/19
+create pool 10.42.48.0/20 of office
+change block copiers of office: name printers -> copiers
+create reservation 10.42.0.1-10.42.0.4 of office: purpose nobody
+6 steps. Nothing was changed: this was a dry run.
+";
+    assert_eq!(dry.replace("10.42.32.0-", "10.42.32.1-"), expected);
+    let done = shell.says("admin apply office.toml --prune");
+    assert_eq!(done.lines().count(), 6, "{done}");
+    let renamed = shell.json("blocks show office copiers", &[]);
+    assert_eq!((&renamed["id"], &renamed["range"]), (&block["id"], &block["range"]));
+    let after = items(&shell, "pools list office");
+    assert_eq!((&after[0]["id"], after.len()), (&pools[0]["id"], 2));
+    assert_eq!(after[0]["range"], "10.42.0.1-10.42.31.255");
+    assert_eq!(shell.says("admin apply office.toml --prune"), "nothing to change\n");
+    // A run that is cut off after what it deletes is finished by the next.
+    let smaller = changed.replace("10.42.0.1-10.42.0.4", "10.42.0.1-10.42.0.3");
+    with_file(&shell, &smaller);
+    shell.says("admin reservations delete office 10.42.0.1-10.42.0.4");
+    let done = shell.says("admin apply office.toml --prune");
+    assert_eq!(done, "created reservation 10.42.0.1-10.42.0.3 of office: purpose nobody\n");
+}
+
+async fn credentials_that_have_ended_are_not_made_again(shell: Shell) {
+    with_file(&shell, &OFFICE.replace("uses = 20", "uses = 1"));
+    shell.says(APPLY);
+    let link =
+        std::fs::read_to_string(shell.place.path().join("links/office.laptops.link")).unwrap();
+    shell.says(&["join", link.trim(), "--name", "one", "--out", "one"]);
+    shell.says("admin join-tokens revoke office printers");
+    shell.says("admin operator-keys revoke monitoring");
+    let before = shell.json("join-tokens list office", &[]);
+    for line in [APPLY, "admin apply office.toml", "admin apply office.toml --dry-run"] {
+        let output = shell.run(line);
+        assert!(output.status.success());
+        assert!(
+            text(&output.stdout).starts_with("nothing to change\n"),
+            "{}",
+            text(&output.stdout)
+        );
+        let said = text(&output.stderr);
+        for reason in [
+            "join token laptops of office is used up, and stays so; give it another name in the file",
+            "join token printers of office is revoked, and",
+            "operator key monitoring is revoked, and",
+        ] {
+            assert!(said.contains(reason), "{said}");
+        }
+        assert_eq!(said.lines().count(), 3, "{said}");
+    }
+    let json = shell.run("admin apply office.toml --output json");
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (json["steps"].as_array().unwrap().len(), json["ended"].as_array().unwrap().len()),
+        (0, 3)
+    );
+    assert_eq!(shell.json("join-tokens list office", &[]), before);
+    // What is exported makes none of them elsewhere.
+    let exported = export(&shell);
+    assert!(!exported.contains("laptops") && !exported.contains("monitoring"), "{exported}");
+    // Another name makes another.
+    with_file(&shell, "[networks.office.join-tokens.laptops-2]\n");
+    assert_eq!(shell.says(APPLY), "created join token laptops-2 of office\n");
 }
 
 #[cfg(unix)]

@@ -4,8 +4,10 @@
 //! may say, and what of it can be changed, comes from the API's document, as the commands' flags do.
 
 mod carry_out;
+mod check;
 mod export;
 mod file;
+mod lines;
 mod plan;
 mod section;
 mod server;
@@ -17,10 +19,10 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nebula_gc_http::client::Client;
-use serde_json::json;
 
 use self::carry_out::Links;
-use self::plan::Step;
+use self::lines::Refusal;
+use self::plan::Plan;
 use self::server::Server;
 use super::{DRY_RUN_END, PARTLY, REFUSED};
 use crate::arguments::read_text;
@@ -46,7 +48,8 @@ fn apply_command() -> Command {
             "Make tenants, networks and what is in them as a TOML file says\n\n\
              Things are known by their names, pools and reservations by their ranges. What is there \
              already is changed where it differs; a second time nothing is done. What the file does not \
-             name stays, unless --prune is given. Fields are named as the flags of the commands that \
+             name stays, unless --prune is given. All that can be is checked before anything is changed. A \
+             join token or operator key that is revoked, expired or used up is not made again. Fields are named as the flags of the commands that \
              create such things (networks create --help). nebula-gc admin export writes such a file.",
         )
         .after_help(
@@ -80,8 +83,9 @@ fn apply_command() -> Command {
         )
         .arg(Arg::new(PRUNE).long(PRUNE).action(ArgAction::SetTrue).help(
             "Delete pools, blocks and reservations and revoke join tokens that the file lacks, in each \
-             section that the file has; tenants, networks, operator keys and reservations for nodes are \
-             never deleted",
+             section that the file has, before others are made; a pool is resized to the one in the file \
+             that has some of its addresses, and a block renamed to the one with as many. Tenants, \
+             networks, operator keys and reservations for nodes are never deleted",
         ))
         .arg(
             Arg::new(LINKS_DIR)
@@ -100,8 +104,8 @@ fn export_command() -> Command {
         .about("Write the tenants, networks and what is in them as a TOML file for `apply`")
         .after_help(
             "Example:\n  nebula-gc admin export --out office.toml\n\n\
-             The file contains no secrets, no nodes and no CAs. Reservations for nodes that there are \
-             are left out.",
+             The file contains no secrets, no nodes and no CAs, no reservations for nodes, and no join \
+             tokens and operator keys that are revoked, expired or used up.",
         )
         .arg(
             Arg::new(OUT)
@@ -125,7 +129,11 @@ pub(super) async fn apply(
             read_text(Path::new(path), FILE_LIMIT).map_err(|error| format!("{path}: {error}"))?
         }
     };
-    let file = file::read(&text).map_err(|error| format!("{path}: {error}"))?;
+    let located = |refusals: Vec<Refusal>| {
+        let lines: Vec<_> = refusals.iter().map(|refusal| refusal.located(path, &text)).collect();
+        lines.join("\n")
+    };
+    let file = file::read(&text).map_err(located)?;
     let is_dry_run = matches.get_flag(DRY_RUN);
     let links = matches.get_one::<PathBuf>(LINKS_DIR).filter(|_| !is_dry_run);
     let links = links.map(|path| Links::open(path)).transpose()?;
@@ -133,13 +141,10 @@ pub(super) async fn apply(
     if let Some(links) = &links {
         links.take_back_unfinished(client, &mut server).await?;
     }
-    let steps = plan::steps(&file, &server, matches.get_flag(PRUNE))
-        .map_err(|reasons| format!("{path}: {}", reasons.join(&format!("\n{path}: "))))?;
-    if is_dry_run {
-        show(&steps, as_json)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if links.is_none()
+    let plan = plan::plan(&file, &server, matches.get_flag(PRUNE)).map_err(located)?;
+    let steps = &plan.steps;
+    if !is_dry_run
+        && links.is_none()
         && let Some(step) = steps.iter().find(|step| step.makes_secret())
     {
         return Err(format!(
@@ -148,8 +153,17 @@ pub(super) async fn apply(
         )
         .into());
     }
+    for (what, why) in &plan.ended {
+        terminal::note(&format!(
+            "{what} {why}, and stays so; give it another name in the file to make another"
+        ));
+    }
+    if is_dry_run {
+        show(&plan, as_json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut done = 0_usize;
-    for step in &steps {
+    for step in steps {
         let made = carry_out::carry_out(step, client, &mut server, links.as_ref()).await;
         if let Err(error) = made {
             let error = format!("{}: {}", step.what(), terminal::said(&*error));
@@ -166,23 +180,22 @@ pub(super) async fn apply(
         }
     }
     match as_json {
-        true => show(&steps, true)?,
+        true => show(&plan, true)?,
         false if steps.is_empty() => terminal::print("nothing to change\n")?,
         false => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the steps.
-fn show(steps: &[Step], as_json: bool) -> Result<(), Box<dyn Error>> {
+/// Prints the steps of a dry run, or all of the plan as JSON.
+fn show(plan: &Plan, as_json: bool) -> Result<(), Box<dyn Error>> {
     if as_json {
-        let steps: Vec<_> = steps.iter().map(Step::to_json).collect();
-        return terminal::print_json(&json!({ "steps": steps }));
+        return terminal::print_json(&plan.to_json());
     }
-    for step in steps {
+    for step in &plan.steps {
         terminal::print(&step.to_do())?;
     }
-    let end = match steps.len() {
+    let end = match plan.steps.len() {
         0 => "nothing to change\n".to_owned(),
         1 => format!("1 step. {DRY_RUN_END}"),
         many => format!("{many} steps. {DRY_RUN_END}"),

@@ -37,6 +37,8 @@ pub(crate) struct Field {
     pub(crate) is_required: bool,
     /// Whether `null` removes it.
     pub(crate) can_be_null: bool,
+    /// The least and the largest number.
+    pub(crate) limits: (Option<i64>, Option<i64>),
     pub(crate) help: String,
 }
 
@@ -168,6 +170,7 @@ fn parameter(said: &Value) -> Option<Field> {
         place,
         is_required: said["required"].as_bool().unwrap_or_default(),
         can_be_null: false,
+        limits: limits(schema),
         help: help(said, schema),
         name,
     })
@@ -189,6 +192,7 @@ fn properties(body: &Value) -> Vec<Field> {
                 kind: kind(name, schema),
                 is_required: required(name),
                 can_be_null,
+                limits: limits(schema),
                 help: help(said, schema),
             };
             let inner = if field.kind == Kind::Json { self::properties(schema) } else { vec![] };
@@ -202,6 +206,10 @@ fn properties(body: &Value) -> Vec<Field> {
             [field].into_iter().chain(inner)
         })
         .collect()
+}
+
+fn limits(schema: &Value) -> (Option<i64>, Option<i64>) {
+    (schema["minimum"].as_i64(), schema["maximum"].as_i64())
 }
 
 fn kind(name: &str, schema: &Value) -> Kind {

@@ -22,10 +22,10 @@ const RESERVED: [&str; 8] = [
 ];
 
 /// The usable addresses of each prefix of a network.
-pub(super) fn check_prefixes(
-    prefixes: &[IpNet],
-    versions: Versions,
-) -> Result<Vec<AddressRange>, Error> {
+///
+/// # Errors
+/// [`Error::Invalid`] where a network can't have these prefixes.
+pub fn check_prefixes(prefixes: &[IpNet], versions: Versions) -> Result<Vec<AddressRange>, Error> {
     let refuse = |fault: Fault| Err(fault.of(Field::Prefixes));
     let count = |wanted| prefixes.iter().filter(|prefix| family(**prefix) == wanted).count();
     match (count(Family::V4), count(Family::V6)) {

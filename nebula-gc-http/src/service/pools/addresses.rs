@@ -44,10 +44,10 @@ impl Addresses {
     }
 
     /// These addresses, where one of the prefixes has them.
-    pub(in crate::service) fn among(
-        self,
-        prefixes: impl Iterator<Item = IpNet>,
-    ) -> Result<AddressRange, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault::OutsideNetwork`].
+    pub fn among(self, prefixes: impl Iterator<Item = IpNet>) -> Result<AddressRange, Fault> {
         let found = prefixes.filter_map(|prefix| match self {
             Self::Range(range) => {
                 usable(prefix).filter(|usable| usable.includes(&range)).map(|_| range)

@@ -22,6 +22,8 @@ use crate::terminal;
 /// The end of the name of a file that says that a secret is being made.
 const UNFINISHED: &str = ".unfinished";
 const LOCK: &str = ".lock";
+/// How a credential is called whose secret was not kept.
+const LOST: &str = "unfinished by apply";
 
 /// The directory for the links and keys that are made.
 ///
@@ -106,7 +108,11 @@ async fn take_back(
     match client.send(creation.request()?).await {
         Ok(made) => {
             let made = made.json()?;
-            revoke(client, section, network, text_of(&made, "id").unwrap_or_default()).await?;
+            let id = text_of(&made, "id").unwrap_or_default();
+            // The name is for the one to be made: a file makes none whose name one has that is revoked.
+            let path = format!("{}/{}", section.path(network), Request::segment(id));
+            client.send(Request::patch(&path, json!({ "name": LOST }))).await?;
+            revoke(client, section, network, id).await?;
         }
         // It made nothing then either.
         Err(ClientError::Refused { .. }) => {}

@@ -5,7 +5,8 @@ use toml::Table;
 
 use super::super::fields::flag;
 use super::super::operation::Field;
-use super::section::{IN_NETWORK, NETWORKS, Section, TOP};
+use super::lines::Refusal;
+use super::section::{IN_NETWORK, NETWORKS, RESERVATIONS, Section, TOP};
 use super::value;
 
 /// A thing that a file declares.
@@ -25,6 +26,7 @@ pub(super) struct File {
     pub(super) declared: Vec<Declared>,
     /// The sections of networks that it has, also those without a thing.
     pub(super) sections: Vec<(&'static Section, String)>,
+    refusals: Vec<Refusal>,
 }
 
 impl File {
@@ -38,18 +40,21 @@ impl File {
 /// Reads a file.
 ///
 /// # Errors
-/// The place, and what is wrong there.
-pub(super) fn read(text: &str) -> Result<File, String> {
-    let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+/// All that is wrong, and where.
+pub(super) fn read(text: &str) -> Result<File, Vec<Refusal>> {
+    let unreadable = |error: toml::de::Error| {
+        vec![Refusal { path: vec![], text: error.to_string().trim_end().to_owned() }]
+    };
+    let table: Table = text.parse().map_err(unreadable)?;
     let mut file = File::default();
     let names: Vec<_> = TOP.iter().map(|section| section.name).collect();
-    if let Some(key) = table.keys().find(|key| !names.contains(&key.as_str())) {
-        return Err(format!("{key}: no such section; there are {}", names.join(", ")));
+    for key in table.keys().filter(|key| !names.contains(&key.as_str())) {
+        file.refuse(vec![key.clone()], &format!("no such section; there are {}", names.join(", ")));
     }
     for section in TOP {
-        file.read_section(section, None, &table)?;
+        file.read_section(section, None, &table);
     }
-    Ok(file)
+    if file.refusals.is_empty() { Ok(file) } else { Err(file.refusals) }
 }
 
 impl File {
@@ -58,60 +63,82 @@ impl File {
         self.sections.iter().any(|(it, of)| it.name == section.name && of == network)
     }
 
+    fn refuse(&mut self, path: Vec<String>, what: &str) {
+        let text = format!("{}: {what}", path.join("."));
+        self.refusals.push(Refusal { path, text });
+    }
+
     /// Reads a section of a table, if it is there.
-    fn read_section(
-        &mut self,
-        section: &'static Section,
-        network: Option<&str>,
-        table: &Table,
-    ) -> Result<(), String> {
-        let Some(things) = table.get(section.name) else { return Ok(()) };
-        let place = match network {
-            Some(network) => format!("networks.{network}.{}", section.name),
-            None => section.name.to_owned(),
+    fn read_section(&mut self, section: &'static Section, network: Option<&str>, table: &Table) {
+        let Some(things) = table.get(section.name) else { return };
+        let Some(things) = things.as_table() else {
+            let mut path = section.keys(network, "");
+            path.pop();
+            return self.refuse(path, "must be a table");
         };
-        let things = things.as_table().ok_or_else(|| format!("{place}: must be a table"))?;
         if let Some(network) = network {
             self.sections.push((section, network.to_owned()));
         }
         for (key, thing) in things {
-            let place = format!("{place}.{key}");
-            let thing = thing.as_table().ok_or_else(|| format!("{place}: must be a table"))?;
-            let fields = fields(section, &place, thing)?;
+            let Some(thing) = thing.as_table() else {
+                self.refuse(section.keys(network, key), "must be a table");
+                continue;
+            };
+            let fields = self.fields(section, &section.keys(network, key), thing);
             let network = network.map(str::to_owned);
             self.declared.push(Declared { section, network, key: key.clone(), fields });
         }
         if section.name == NETWORKS.name {
             for (key, thing) in things {
+                let Some(thing) = thing.as_table() else { continue };
                 for inner in IN_NETWORK {
-                    let thing =
-                        thing.as_table().ok_or_else(|| format!("{place}: must be a table"))?;
-                    self.read_section(inner, Some(key), thing)?;
+                    self.read_section(inner, Some(key), thing);
                 }
             }
         }
-        Ok(())
+    }
+
+    /// The fields of a thing at this place.
+    fn fields(
+        &mut self,
+        section: &'static Section,
+        place: &[String],
+        thing: &Table,
+    ) -> Vec<(&'static Field, Value)> {
+        let is_inner = |key: &str| {
+            section.name == NETWORKS.name && IN_NETWORK.iter().any(|inner| inner.name == key)
+        };
+        let mut fields = vec![];
+        for (key, said) in thing.iter().filter(|(key, _)| !is_inner(key)) {
+            let read = match section.field(key) {
+                None => Err(unknown(section)),
+                Some(field) => value_of(section, field, said).map(|value| (field, value)),
+            };
+            match read {
+                Ok(read) => fields.push(read),
+                Err(what) => {
+                    let path = place.iter().chain([key]).cloned().collect();
+                    self.refuse(path, &what);
+                }
+            }
+        }
+        fields
     }
 }
 
-fn fields(
-    section: &'static Section,
-    place: &str,
-    thing: &Table,
-) -> Result<Vec<(&'static Field, Value)>, String> {
-    let is_inner = |key: &str| {
-        section.name == NETWORKS.name && IN_NETWORK.iter().any(|inner| inner.name == key)
-    };
-    let said = thing.iter().filter(|(key, _)| !is_inner(key));
-    said.map(|(key, said)| {
-        let field = section.field(key).ok_or_else(|| unknown(section, place, key))?;
-        let value = value::of_file(field, said).map_err(|reason| format!("{place}.{reason}"))?;
-        Ok((field, value))
-    })
-    .collect()
+fn value_of(section: &Section, field: &Field, said: &toml::Value) -> Result<Value, String> {
+    let value = value::of_file(field, said)?;
+    if section.name == RESERVATIONS.name && value == "node" {
+        return Err(
+            "must be asking, device or nobody: a reservation for a node belongs to that node, and \
+                    is made with nebula-gc admin reservations create"
+                .to_owned(),
+        );
+    }
+    Ok(value)
 }
 
-fn unknown(section: &Section, place: &str, key: &str) -> String {
+fn unknown(section: &Section) -> String {
     let mut known: Vec<_> = section.fields().map(flag).collect();
     if section.name == NETWORKS.name {
         known.extend(IN_NETWORK.iter().map(|inner| inner.name.to_owned()));
@@ -119,9 +146,7 @@ fn unknown(section: &Section, place: &str, key: &str) -> String {
     known.sort();
     let noun = section.noun;
     match known.is_empty() {
-        true => format!("{place}.{key}: a {noun} has no fields beside its name"),
-        false => {
-            format!("{place}.{key}: no such field of a {noun}; there are {}", known.join(", "))
-        }
+        true => format!("a {noun} has no fields beside its name"),
+        false => format!("no such field of a {noun}; there are {}", known.join(", ")),
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Section {
     /// Whether its answer holds a secret when it is made.
     pub(super) has_secret: bool,
     create: &'static str,
+    /// What changes one; of a pool and a block only that by which it is known.
     change: Option<&'static str>,
     /// Fields that files do not have.
     without: &'static [&'static str],
@@ -40,18 +41,36 @@ pub(super) const NETWORKS: &Section = &Section {
     without: &["ca", "pools"],
     ..*TENANTS
 };
-pub(super) const POOLS: &Section =
-    &Section { name: "pools", noun: "pool", key: "range", create: "create_pool", ..*TENANTS };
-pub(super) const BLOCKS: &Section =
-    &Section { name: "blocks", noun: "block", create: "create_block", ..*TENANTS };
-pub(super) const RESERVATIONS: &Section =
-    &Section { name: "reservations", noun: "reservation", create: "create_reservation", ..*POOLS };
+pub(super) const POOLS: &Section = &Section {
+    name: "pools",
+    noun: "pool",
+    key: "range",
+    create: "create_pool",
+    change: Some("resize_pool"),
+    ..*TENANTS
+};
+pub(super) const BLOCKS: &Section = &Section {
+    name: "blocks",
+    noun: "block",
+    create: "create_block",
+    change: Some("rename_block"),
+    ..*TENANTS
+};
+pub(super) const RESERVATIONS: &Section = &Section {
+    name: "reservations",
+    noun: "reservation",
+    key: "range",
+    create: "create_reservation",
+    // A reservation for a node belongs to that node.
+    without: &["node"],
+    ..*TENANTS
+};
 pub(super) const JOIN_TOKENS: &Section = &Section {
     name: "join-tokens",
     noun: "join token",
     has_secret: true,
     create: "create_join_token",
-    ..*BLOCKS
+    ..*TENANTS
 };
 pub(super) const OPERATOR_KEYS: &Section = &Section {
     name: "operator-keys",
@@ -86,6 +105,11 @@ impl Section {
         body(self.create).filter(is_taken)
     }
 
+    /// The field by which things are known.
+    pub(super) fn key_field(&self) -> Option<&'static Field> {
+        body(self.create).find(|field| field.name == self.key)
+    }
+
     /// The field of a key in a file.
     pub(super) fn field(&self, key: &str) -> Option<&'static Field> {
         self.fields().find(|field| flag(field) == key)
@@ -100,6 +124,13 @@ impl Section {
     pub(super) fn is_shown(&self, field: &Field) -> bool {
         let operation = OPERATIONS.iter().find(|it| it.id == self.create);
         operation.is_some_and(|it| it.answers.contains_key(&field.name))
+    }
+
+    /// The keys of a file that lead to one.
+    pub(super) fn keys(&self, network: Option<&str>, key: &str) -> Vec<String> {
+        let of = network.map(|network| ["networks", network]);
+        let keys = of.iter().flatten().copied().chain([self.name, key]);
+        keys.map(str::to_owned).collect()
     }
 
     /// Where such things are listed and made.

@@ -15,6 +15,8 @@ use super::value;
 #[derive(Debug, Default)]
 pub(super) struct Server {
     things: BTreeMap<(&'static str, Option<String>), Vec<Value>>,
+    /// Credentials that let nobody in any more.
+    ended: BTreeMap<(&'static str, Option<String>), Vec<Value>>,
     names: BTreeMap<String, String>,
 }
 
@@ -70,7 +72,8 @@ impl Server {
                 Err(error) => return Err(error.into()),
             }
         }
-        things.retain(is_in_use);
+        let (ended, mut things): (Vec<_>, Vec<_>) =
+            things.into_iter().partition(|thing| has_ended(thing).is_some());
         for thing in &things {
             if let (Some(id), Some(name)) = (thing["id"].as_str(), thing[section.key].as_str()) {
                 self.names.insert(id.to_owned(), name.to_owned());
@@ -88,7 +91,9 @@ impl Server {
                 }
             }
         }
-        self.things.insert((section.name, network.map(str::to_owned)), things);
+        let place = (section.name, network.map(str::to_owned));
+        self.ended.insert(place.clone(), ended);
+        self.things.insert(place, things);
         Ok(())
     }
 
@@ -109,6 +114,17 @@ impl Server {
             known == key || section.key == "range" && super::super::names::is_range(key, known)
         };
         self.of(section, network).iter().find(is_meant)
+    }
+
+    /// Why a credential of this name lets nobody in any more, where there is one: the latest.
+    pub(super) fn ended(
+        &self,
+        section: &Section,
+        network: Option<&str>,
+        name: &str,
+    ) -> Option<&'static str> {
+        let ended = self.ended.get(&(section.name, network.map(str::to_owned)))?;
+        has_ended(ended.iter().rfind(|it| it["name"] == name)?)
     }
 
     /// A field of a thing, in comparable form.
@@ -138,9 +154,16 @@ pub(super) fn is_of_a_node(thing: &Value) -> bool {
     thing["purpose"] == "node"
 }
 
-/// Whether a credential still is one; other things always are.
-fn is_in_use(thing: &Value) -> bool {
-    let has_ended =
+/// Why a credential lets nobody in any more; other things never end.
+fn has_ended(thing: &Value) -> Option<&'static str> {
+    let is_past =
         |end: &str| end.parse::<jiff::Timestamp>().is_ok_and(|end| end <= jiff::Timestamp::now());
-    !thing["revokedAt"].is_string() && !thing["expiresAt"].as_str().is_some_and(has_ended)
+    let is_used_up = || Some(thing["used"].as_i64()? >= thing["uses"].as_i64()?);
+    if thing["revokedAt"].is_string() {
+        return Some("is revoked");
+    }
+    if thing["expiresAt"].as_str().is_some_and(is_past) {
+        return Some("has expired");
+    }
+    is_used_up().unwrap_or_default().then_some("is used up")
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::fields::{duration, flag, seconds};
+use super::super::fields::{duration, seconds};
 use super::super::names::is_range;
 use super::super::operation::{Field, Kind};
 
 /// The comparable form of a value of a file: as in the API, but with names in place of ids, and `name=value`
 /// in place of an object with only one field.
 pub(super) fn of_file(field: &Field, value: &toml::Value) -> Result<Value, String> {
-    let refuse = |what: &str| format!("{}: must be {what}", flag(field));
+    let refuse = |what: &str| format!("must be {what}");
     let text = || value.as_str().map(str::to_owned);
     Ok(match &field.kind {
         Kind::Seconds => {
@@ -33,6 +33,7 @@ pub(super) fn of_file(field: &Field, value: &toml::Value) -> Result<Value, Strin
         }
         Kind::Text if field.name.ends_with("At") => {
             let time = text().or_else(|| value.as_datetime().map(ToString::to_string));
+            let time = time.filter(|time| time.parse::<jiff::Timestamp>().is_ok());
             json!(time.ok_or_else(|| refuse("a time such as 2030-01-31T12:00:00Z"))?)
         }
         Kind::Text | Kind::Wrapped(_) | Kind::WordOr(..) | Kind::Secret | Kind::Json => {
