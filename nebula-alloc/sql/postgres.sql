@@ -172,6 +172,8 @@ DELETE FROM alloc_interval WHERE pool = $1 AND last = $2;
 
 DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3;
 
+DELETE FROM alloc_lease WHERE network = $1 AND address = $2;
+
 DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2;
 
 DELETE FROM alloc_pool WHERE id = $1;

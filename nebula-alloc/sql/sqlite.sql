@@ -129,6 +129,9 @@ DELETE FROM alloc_interval WHERE pool = $1 AND last = $2;
 DELETE FROM alloc_interval WHERE pool = $1 AND last >= $2 AND last <= $3;
 
 -- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
+DELETE FROM alloc_lease WHERE network = $1 AND address = $2;
+
+-- SEARCH alloc_lease USING PRIMARY KEY (network=? AND address=?)
 DELETE FROM alloc_lease WHERE network = $1 AND address = $2 AND state = 2;
 
 -- SEARCH alloc_pool USING PRIMARY KEY (id=?)

@@ -76,6 +76,8 @@ pub mod kind {
     pub const HELD: &str = "lease.held";
     /// A quarantine ended; the address is free.
     pub const FREED: &str = "lease.freed";
+    /// A lease ended at once, without a quarantine, because its network is being removed.
+    pub const REMOVED: &str = "lease.removed";
     /// What was written about leases before this does not explain them all. Of no network.
     pub const HISTORY_BEGINS: &str = "lease.history_begins";
     /// A lease is there since before its history begins. `detail` is its state.

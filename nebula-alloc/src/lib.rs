@@ -42,7 +42,7 @@
 //!   seam: they take part in a transaction of the caller's, see
 //!   [`SqliteTransaction`](store::sqlite::SqliteTransaction).
 //! * [`Writer`] makes many callers share a commit; [`Allocator`] is the short way to use it.
-//! * [`reclaim`] returns what has ended, [`verify`] checks the stored state, [`event`] is the audit
+//! * [`reclaim`] returns what has ended, [`removal`] ends a whole network, [`verify`] checks the stored state, [`event`] is the audit
 //!   log.
 //!
 //! Times are seconds since the Unix epoch and arguments: the crate reads no clock.
@@ -64,6 +64,7 @@ pub mod lease;
 pub mod limits;
 pub mod pool;
 pub mod reclaim;
+pub mod removal;
 pub mod reservation;
 mod schema;
 pub mod store;

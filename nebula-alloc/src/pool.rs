@@ -11,7 +11,7 @@ use crate::store::{Row, Transaction};
 use crate::{AddressRange, Error, NetworkId, PoolId, interval};
 
 pub use self::resize::{delete, resize, set_position};
-pub(crate) use self::resize::{remove, set_range, vacant};
+pub(crate) use self::resize::{discard, remove, set_range, vacant};
 pub(crate) use self::space::{Space, check_others, check_unleased, leased};
 pub use self::usage::{Usage, free, free_ranges, usage};
 

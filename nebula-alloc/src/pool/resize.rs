@@ -105,6 +105,17 @@ pub fn delete(
     record(tx, now, actor, &pool, kind::POOL_DELETED)
 }
 
+/// Deletes a pool that has no leases and no blocks, in however many pieces its free space is.
+pub(crate) fn discard(
+    tx: &mut dyn Transaction,
+    now: i64,
+    actor: &Actor<'_>,
+    pool: &Pool,
+) -> Result<(), Error> {
+    remove(tx, pool.id)?;
+    record(tx, now, actor, pool, kind::POOL_DELETED)
+}
+
 /// Stores the range of a pool or block.
 pub(crate) fn set_range(
     tx: &mut dyn Transaction,

@@ -23,6 +23,7 @@ mod questions {
     pub mod quarantine;
     pub mod refusals;
     pub mod release_order;
+    pub mod removal;
     pub mod renewal;
     pub mod reservations;
     pub mod resizing;
@@ -238,6 +239,11 @@ suite! {
         what_comes_back_together_is_joined_together,
         the_lowest_free_address_is_given_next,
         the_ends_of_the_address_space_come_back_too,
+    }
+    removal {
+        a_removed_network_has_nothing_and_its_events_say_so,
+        another_network_keeps_what_it_has,
+        a_lease_that_is_gone_without_an_event_is_still_found,
     }
     renewal {
         renewing_sets_the_end_whatever_it_was,

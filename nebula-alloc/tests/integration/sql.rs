@@ -14,6 +14,7 @@ use nebula_alloc::import::{self, Assignment};
 use nebula_alloc::lease::{self, Request};
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::reclaim;
+use nebula_alloc::removal;
 use nebula_alloc::reservation::{self, Purpose, Reservation};
 use nebula_alloc::store::{Param, Row, Transaction};
 use nebula_alloc::verify::verify;
@@ -316,7 +317,9 @@ fn operations(tx: &mut dyn Transaction) -> Result<(), Error> {
     block::create(tx, NOW, &ACTOR, &Block { name: "other".into(), ..block.clone() })?;
     block::delete(tx, NOW, &ACTOR, block.id)?;
     pool::delete(tx, NOW, &ACTOR, other.id)?;
-    lift_in_parts(tx)
+    lift_in_parts(tx)?;
+    while removal::remove(tx, NOW, &ACTOR, NETWORK, 9)? {}
+    Ok(())
 }
 
 fn lift_in_parts(tx: &mut dyn Transaction) -> Result<(), Error> {

@@ -141,6 +141,7 @@ fn after(
             (possible, changed.map(|after| Known { owner, passed_on_by, ..after }))
         }
         kind::FREED => (is_theirs && !is_active && is_same, None),
+        kind::REMOVED => (is_theirs && is_same, None),
         kind::RENEWED => (is_theirs && is_active && (is_same || is_later), changed),
         kind::HELD => (is_theirs && is_same, changed),
         _ => (false, before),
