@@ -145,6 +145,13 @@ class Resources:
             return None
         return rng.choice(things)["range" if parameter == "range" else "id"]
 
+    def doomed(self, operation: str) -> dict[str, str]:
+        """Something of its own for a deletion that would take what others need."""
+        name = f"{operation} {next(counter)}"
+        if operation == "delete_tenant":
+            return {"tenant": ask("POST", "/tenants", {"name": name})["id"]}
+        return {"network": ask("POST", "/networks", {"name": name, "prefixes": ["10.8.0.0/24"]})["id"]}
+
     def made(self, parameter: str, thing: dict) -> None:
         things = self.operator_keys if parameter == "operatorKey" else self.of_network[parameter]
         things.append(thing)

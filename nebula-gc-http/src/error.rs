@@ -53,6 +53,20 @@ pub enum Error {
         /// Why, as the operator said.
         reason: Option<String>,
     },
+    /// The network that the credential was of is deleted.
+    NetworkDeleted {
+        /// What it was called.
+        network: String,
+        /// When it was deleted, in seconds since the Unix epoch.
+        at: i64,
+    },
+    /// Nodes are active in the network that is to be deleted.
+    NodesActive {
+        /// The names of the first 100.
+        nodes: Vec<String>,
+        /// How many there are.
+        count: u64,
+    },
     /// Too many requests.
     RateLimited {
         /// What there is too much of.
@@ -183,6 +197,8 @@ impl Error {
             Self::JoinRefused { .. } => Code::JoinRefused,
             Self::NodeKeptOut { state: NodeState::Suspended, .. } => Code::NodeSuspended,
             Self::NodeKeptOut { .. } => Code::NodeRevoked,
+            Self::NetworkDeleted { .. } => Code::NetworkDeleted,
+            Self::NodesActive { .. } => Code::NodesActive,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::NotFound { .. } => Code::NotFound,
             Self::PoolExhausted { .. } => Code::PoolExhausted,

@@ -5,6 +5,7 @@ pub(crate) mod blocklist;
 pub(crate) mod ca;
 pub(crate) mod certificate;
 pub(crate) mod database;
+pub(crate) mod deleted_network;
 pub(crate) mod device_reservation;
 pub(crate) mod duty;
 pub(crate) mod event;

@@ -78,6 +78,12 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
         found.unless(strays == 0, Rule::AllOrNothing, || format!("{strays} {what}"));
     }
     let rows = Rows::read(tx)?;
+    for network in rows.networks.values().filter(|network| rows.deleted.contains(&network.id)) {
+        found.add(
+            Rule::AllOrNothing,
+            format!("the network {:?} was deleted and is there", network.name),
+        );
+    }
     let history = History::read(&rows);
     let certificates = ledger::check(&rows, &mut found);
     nodes::check(&rows, &mut found);
@@ -93,7 +99,12 @@ pub fn verify(tx: &mut dyn Transaction, now: i64) -> Result<Vec<Violation>, Erro
 }
 
 /// Queries for rows that refer to missing rows.
-const STRAYS: [(&str, &str); 5] = [
+const STRAYS: [(&str, &str); 6] = [
+    (
+        "SELECT id FROM gc_network WHERE deleting_at IS NOT NULL \
+         AND id NOT IN (SELECT id FROM gc_deleted_network)",
+        "networks are being removed and were never deleted",
+    ),
     (
         "SELECT id FROM gc_network WHERE tenant NOT IN (SELECT id FROM gc_tenant)",
         "networks have no tenant",

@@ -34,7 +34,8 @@ pub use self::member::{
     NodeChangeBody, NodeReport, NodeRole, NodeState, ReasonBody, RotatedNode, Unapplied,
 };
 pub use self::network::{
-    Curve, InitiatingVersion, Network, NetworkPatchBody, NewNetworkBody, SigningCa, Versions,
+    Curve, DeletedNetwork, InitiatingVersion, Network, NetworkPatchBody, NewNetworkBody, SigningCa,
+    Versions,
 };
 pub use self::node::{Desired, NodeToken, OwnCertificate, OwnNode, Renewal, Renewed, Report};
 pub use self::operator_key::{NewOperatorKeyBody, OperatorKey, Role, Scope, ScopeBody};
@@ -45,7 +46,7 @@ pub use self::pool::{
     Pool, PoolPatchBody, Reservation, ReservedFor, Usage,
 };
 pub use self::servers::{ServerBody, Servers, ServersBody};
-pub use self::tenant::{RenameBody, Tenant, TenantBody, TenantPatchBody};
+pub use self::tenant::{DeletedTenant, RenameBody, Tenant, TenantBody, TenantPatchBody};
 pub use self::user::{EndAction, EndUserBody, EndedItem, EndedUser, NetworkRevision};
 #[cfg(feature = "server")]
 pub(crate) use self::values::Id;

@@ -13,7 +13,10 @@ use crate::receipt::{Receipt, Statement};
 use crate::wire::{Desired, Renewal, Report, Secret};
 
 /// The codes with which a server says that a node is kept out.
-const KEPT_OUT: [&str; 4] = ["node_suspended", "node_revoked", "node_released", "unauthorized"];
+const KEPT_OUT: [&str; 5] =
+    ["node_suspended", "node_revoked", "node_released", NETWORK_DELETED, "unauthorized"];
+/// The code with which it says that the node's network was deleted.
+const NETWORK_DELETED: &str = "network_deleted";
 
 impl Node {
     /// A client with the token that is in force. Where a rotation was interrupted, both are tried, and it
@@ -139,6 +142,7 @@ impl Node {
         for gone in [
             ProblemKind::Unreachable,
             ProblemKind::KeptOut,
+            ProblemKind::NetworkDeleted,
             ProblemKind::Released,
             ProblemKind::Unknown,
         ] {
@@ -151,6 +155,9 @@ impl Node {
         let kind = match error {
             AgentError::Client(error) if has_code(error, "unauthorized") => ProblemKind::Unknown,
             AgentError::Client(error) if has_code(error, "node_released") => ProblemKind::Released,
+            AgentError::Client(error) if has_code(error, NETWORK_DELETED) => {
+                ProblemKind::NetworkDeleted
+            }
             AgentError::Client(error) if kept_out(error) => ProblemKind::KeptOut,
             AgentError::Client(ClientError::Refused { .. }) => ProblemKind::Refused,
             AgentError::Client(_) => ProblemKind::Unreachable,

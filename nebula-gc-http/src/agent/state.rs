@@ -98,6 +98,8 @@ pub struct NebulaState {
 pub enum ProblemKind {
     /// The server refuses the node: it is suspended or revoked.
     KeptOut,
+    /// The network was deleted, and the node with it.
+    NetworkDeleted,
     /// The server knows the node's token as that of a node that was released.
     Released,
     /// The server does not know the node's token.

@@ -283,6 +283,11 @@ impl ProblemKind {
                 Health::CutOff,
                 "Ask an operator of the network to reinstate this node.",
             ),
+            Self::NetworkDeleted => (
+                "network_deleted",
+                Health::CutOff,
+                "Take this machine out of it: nebula-gc leave NETWORK.",
+            ),
             Self::Released => (
                 "released",
                 Health::CutOff,
@@ -401,6 +406,8 @@ mod tests {
         let unreachable = with(ProblemKind::Unreachable, ended);
         assert_eq!(unreachable, (Health::CutOff, vec!["unreachable", "expired"]));
         assert_eq!(with(ProblemKind::KeptOut, nothing), (Health::CutOff, vec!["kept_out"]));
+        let deleted = with(ProblemKind::NetworkDeleted, nothing);
+        assert_eq!(deleted, (Health::CutOff, vec!["network_deleted"]));
         assert_eq!(with(ProblemKind::Disk, nothing), (Health::Degraded, vec!["disk"]));
         let skewed = with(ProblemKind::Local, |state| state.clock_skew = Some(-90));
         assert_eq!(skewed, (Health::Degraded, vec!["local_files", "clock_skew"]));

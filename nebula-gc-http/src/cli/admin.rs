@@ -7,6 +7,7 @@ mod answer;
 mod batch;
 mod commands;
 mod declared;
+mod deletion;
 mod ended;
 mod events_table;
 mod fields;
@@ -144,6 +145,7 @@ fn leaf(entry: &Entry, operation: &Operation, form: Form) -> Command {
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
     leaf = leaf.args(nodes_table::flag(entry)).args(ended::flag(entry));
+    leaf = leaf.args(deletion::flag(entry));
     leaf = batch::with_flags(leaf.args(remaining::flags(entry)), entry, form);
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
         leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
@@ -252,6 +254,11 @@ impl Invocation<'_> {
         {
             return Ok(code);
         }
+        if deletion::is_meant(self.entry)
+            && let Some(code) = deletion::may_begin(self, &request).await?
+        {
+            return Ok(code);
+        }
         let answer = match polling::is_long(self.entry) {
             true => polling::with_progress(self.client.send(request)).await?,
             false => self.client.send(request).await?,
@@ -275,6 +282,7 @@ impl Invocation<'_> {
             if body.get("dryRun").is_some_and(|is| *is == Value::Bool(true)) {
                 print(DRY_RUN_END)?;
             }
+            print(deletion::rest(self.entry, &body))?;
         }
         if let Some(code) = remaining::tell(self, &answer, &body).await? {
             return Ok(code);

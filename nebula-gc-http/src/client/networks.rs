@@ -2,11 +2,11 @@
 
 use hyper::Method;
 
-use super::call::{path, tagged};
+use super::call::{matching, path, tagged};
 use super::{Client, ClientError, List, Request, Tagged};
 use crate::wire::{
-    ActiveCa, BlockReport, Blocked, Ca, ImportBody, ImportReport, Network, NetworkPatchBody,
-    NewBlockedBody, NewCa, NewNetworkBody, RetireBody,
+    ActiveCa, BlockReport, Blocked, Ca, DeletedNetwork, ImportBody, ImportReport, Network,
+    NetworkPatchBody, NewBlockedBody, NewCa, NewNetworkBody, RetireBody,
 };
 
 /// Networks, by name or id; with an operator key.
@@ -45,6 +45,23 @@ impl Client {
     ) -> Result<Tagged<Network>, ClientError> {
         let request = Request::new(Method::PATCH, &path(&["networks", network])).json(change)?;
         self.change(request, if_match).await
+    }
+
+    /// Deletes a network with all that it has, for good: `DELETE /networks/{network}`. `force` deletes it although
+    /// nodes are active; `dry_run` only tells what would happen.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn delete_network(
+        &self,
+        network: &str,
+        (force, dry_run): (bool, bool),
+        if_match: Option<&str>,
+    ) -> Result<DeletedNetwork, ClientError> {
+        let is = |set: bool| set.then_some("true");
+        let request = Request::delete(&path(&["networks", network]))
+            .filtered(&[("force", is(force)), ("dryRun", is(dry_run))]);
+        self.send(matching(request, if_match)?).await?.read_as()
     }
 
     /// Makes the current certificates of all nodes of a network due for renewal: `POST

@@ -2,11 +2,11 @@
 
 use hyper::Method;
 
-use super::call::path;
+use super::call::{matching, path};
 use super::{Client, ClientError, List, Request, Tagged};
 use crate::wire::{
-    EndUserBody, EndedUser, Event, EventOrder, NewOperatorKeyBody, OperatorKey, RenameBody,
-    Servers, ServersBody, Tenant, TenantBody, TenantPatchBody,
+    DeletedTenant, EndUserBody, EndedUser, Event, EventOrder, NewOperatorKeyBody, OperatorKey,
+    RenameBody, Servers, ServersBody, Tenant, TenantBody, TenantPatchBody,
 };
 
 /// Which events a list has.
@@ -70,16 +70,20 @@ impl Client {
         self.change(request, if_match).await
     }
 
-    /// Deletes a tenant that has no networks and no operator keys: `DELETE /tenants/{tenant}`.
+    /// Deletes a tenant that has no networks, with its operator keys: `DELETE /tenants/{tenant}`. `dry_run` only
+    /// tells what would happen.
     ///
     /// # Errors
     /// As [`Client::send`].
     pub async fn delete_tenant(
         &self,
         tenant: &str,
+        dry_run: bool,
         if_match: Option<&str>,
-    ) -> Result<(), ClientError> {
-        self.delete(&path(&["tenants", tenant]), if_match).await
+    ) -> Result<DeletedTenant, ClientError> {
+        let request = Request::delete(&path(&["tenants", tenant]))
+            .filtered(&[("dryRun", dry_run.then_some("true"))]);
+        self.send(matching(request, if_match)?).await?.read_as()
     }
 
     /// Lists the operator keys whose scope lies within the credential's, including revoked ones: `GET

@@ -72,6 +72,10 @@ codes! {
     CaNotYetValid = "ca_not_yet_valid", 409, "The network's CA is not valid yet";
     /// Nodes have certificates of the CA; `nodes` has their names.
     CaNeeded = "ca_needed", 409, "Nodes need the CA";
+    /// Nodes are active in the network that is to be deleted; `nodes` has their names.
+    NodesActive = "nodes_active", 409, "Nodes are active";
+    /// The network that the credential was of is deleted, and with it what the credential was for.
+    NetworkDeleted = "network_deleted", 410, "The network is deleted";
     /// The resource is not what `If-Match` expects.
     PreconditionFailed = "precondition_failed", 412, "Changed meanwhile";
     /// The body is too large.

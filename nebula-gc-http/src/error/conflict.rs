@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use nebula_alloc::{AddressRange, Family, PoolId};
 use nebula_pki::{Curve, Fingerprint};
 
-use super::format::{curve, time};
+use super::format::{curve, names, time};
 use super::messages::messages;
 use super::{Field, Obstacle};
 use crate::stored_words::{NodeState, Versions};
@@ -22,10 +22,15 @@ messages! {
         NameUnavailable,
         ["the default tenant stays as it is"]
         DefaultTenant,
-        ["the tenant has networks"]
-        TenantHasNetworks,
-        ["the tenant has operator keys; revoke them first"]
-        TenantHasKeys,
+        ["the tenant has networks: {}; delete them first", names(networks, *more)]
+        TenantHasNetworks {
+            /// The names of the first 100.
+            networks: Vec<String>,
+            /// Whether there are more.
+            more: bool
+        },
+        ["what is left of the tenant's deleted networks is being removed; ask again in some seconds"]
+        TenantBeingEmptied,
         ["this is the last root owner key that does not expire; make another"]
         LastRootKey,
         ["a network can't go back to an older one"]
@@ -101,6 +106,16 @@ messages! {
         NotPermitted(nebula_pki::Error),
         ["it is the CA of another network"]
         CaOfOther,
+        ["what is left of the deleted network that had this CA is being removed; ask again in some seconds"]
+        CaBeingRemoved,
+        ["more than {most} certificates that this CA signed for a deleted network have not expired, the last one \
+          expires at {}; use another CA", time(*until)]
+        CaLeftMany {
+            /// How many would be blocked at once.
+            most: usize,
+            /// In seconds since the Unix epoch.
+            until: i64
+        },
         ["this CA was retired, which is permanent"]
         CaRetired,
         ["the network had this CA before and still trusts it"]
@@ -150,6 +165,8 @@ impl Conflict {
                 *field
             }
             Self::CaOfOther
+            | Self::CaBeingRemoved
+            | Self::CaLeftMany { .. }
             | Self::CaRetired
             | Self::CaKnown
             | Self::CaCurve { .. }

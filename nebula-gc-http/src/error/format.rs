@@ -21,3 +21,11 @@ pub(super) fn curve(curve: Curve) -> (&'static str, &'static str) {
 pub(super) fn joined<T: Display>(all: &[T]) -> String {
     all.iter().map(T::to_string).collect::<Vec<_>>().join(" and ")
 }
+
+/// The first few names.
+pub(super) fn names(all: &[String], more: bool) -> String {
+    const SHOWN: usize = 5;
+    let shown = all.iter().take(SHOWN).map(|name| format!("{name:?}")).collect::<Vec<_>>();
+    let is_cut = more || all.len() > SHOWN;
+    shown.join(", ") + if is_cut { " and others" } else { "" }
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::format::{joined, time};
+use super::format::{joined, names, time};
 use super::{Error, Kind};
 use crate::text::shell_word;
 
@@ -30,6 +30,21 @@ impl Display for Detail<'_> {
                     write!(f, " ({reason})")?;
                 }
                 f.write_str("; an operator must reinstate it")
+            }
+            Error::NetworkDeleted { network, at } => {
+                write!(f, "the network {network:?} was deleted at {}", time(*at))
+            }
+            Error::NodesActive { nodes, count } => {
+                let more = usize::try_from(*count).is_ok_and(|count| count > nodes.len());
+                let these = match count {
+                    1 => "1 node is".to_owned(),
+                    count => format!("{count} nodes are"),
+                };
+                write!(
+                    f,
+                    "{these} active: {}; release them first, or force the deletion",
+                    names(nodes, more)
+                )
             }
             Error::RateLimited { limit, retry_after } => {
                 write!(f, "{limit}; ask again in {retry_after} s")
@@ -155,12 +170,4 @@ impl Display for Detail<'_> {
             }
         }
     }
-}
-
-/// The first few names.
-fn names(all: &[String], more: bool) -> String {
-    const SHOWN: usize = 5;
-    let shown = all.iter().take(SHOWN).map(|name| format!("{name:?}")).collect::<Vec<_>>();
-    let is_cut = more || all.len() > SHOWN;
-    shown.join(", ") + if is_cut { " and others" } else { "" }
 }

@@ -233,6 +233,7 @@ mod tests {
                                 action,
                                 Action::BeNode
                                     | Action::ManageTenants
+                                    | Action::DeleteNetwork
                                     | Action::ManageOperatorKeys
                                     | Action::ManageServers
                             ),

@@ -106,7 +106,12 @@ impl Authorities {
         Ok(authority)
     }
 
-    /// Forgets the key of a CA that is retired.
+    /// The CAs that are open.
+    pub(super) fn ids(&self) -> Vec<CaId> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Forgets the key of a CA that is retired or gone.
     pub(super) fn forget(&self, id: CaId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }

@@ -101,7 +101,9 @@ impl Service {
         }
         let view = self
             .read(move |tx, _| {
-                let network = network::by_id(tx, network)?.ok_or_else(|| damaged("network"))?;
+                // It may have been deleted just now.
+                let network = network::by_id(tx, network)?
+                    .ok_or(Error::NotFound { kind: Kind::Network, name: None })?;
                 View::read(tx, &network)
             })
             .await?;

@@ -8,7 +8,7 @@ use nebula_alloc::NetworkId;
 use nebula_alloc::store::Transaction;
 use nebula_pki::key::SigningKey;
 use nebula_pki::{CaParameters, Certificate, Curve, Fingerprint, Issuer, SystemRandom, Version};
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 pub use self::files::CaFiles;
@@ -26,13 +26,17 @@ use crate::error::{Conflict, Fault, Field, Kind, Unavailable, Unit};
 use crate::service::revision::move_revision;
 use crate::signers::SignerUser;
 use crate::store::ca::{self, Ca, CaState};
-use crate::store::network::{self, Network};
+use crate::store::deleted_network::{self, FormerCertificate};
+use crate::store::network::{self, Network, Revision};
 use crate::store::operator_key::Scope;
-use crate::store::{node, tenant};
+use crate::store::{blocklist, node, tenant};
 use crate::{CaId, Error, Label, NetworkRef, NodeId, TenantId};
 
 /// The shortest and the longest lifetime of a CA made here, in seconds: a day, and 30 years.
 const LIFETIMES: std::ops::RangeInclusive<i64> = 86_400..=30 * 365 * 86_400;
+
+/// How many certificates are blocked at once, because a deleted network had them.
+const MOST: usize = 1_000;
 
 /// Where a network's CA comes from, if it is not made here as usual.
 #[derive(Debug)]
@@ -222,8 +226,28 @@ impl NewCa {
     pub(super) fn check_unused(&self, work: &mut Work<'_>) -> Result<(), Error> {
         match ca::by_fingerprint(work.tx, &self.certificate.fingerprint())? {
             None => Ok(()),
-            Some(_) => Err(Conflict::CaOfOther.into()),
+            Some(known) => Err(of_other(work.tx, known.network)?),
         }
+    }
+
+    /// Blocks what the CA signed for a network that was deleted: its nodes are nobody's any more. Returns the
+    /// fingerprints.
+    pub(super) fn block_former(
+        &self,
+        work: &mut Work<'_>,
+        network: NetworkId,
+        revision: Revision,
+    ) -> Result<Vec<String>, Error> {
+        let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
+        let ca = self.certificate.fingerprint();
+        let former = deleted_network::certificates_of(work.tx, &ca, work.now, limit)?;
+        if let (true, Some(last)) = (former.len() > MOST, former.first()) {
+            return Err(Conflict::CaLeftMany { most: MOST, until: last.not_after }.into());
+        }
+        for FormerCertificate { fingerprint, not_after } in &former {
+            blocklist::insert(work.tx, network, fingerprint, *not_after, revision)?;
+        }
+        Ok(former.iter().map(|former| former.fingerprint.to_string()).collect())
     }
 
     fn activate(&self, work: &mut Work<'_>, network: &Network) -> Result<ActiveCa, Error> {
@@ -231,7 +255,7 @@ impl NewCa {
         let active = |id| ActiveCa { id, network: network.name.clone(), fingerprint };
         if let Some(known) = ca::by_fingerprint(work.tx, &fingerprint)? {
             if known.network != network.id {
-                return Err(Conflict::CaOfOther.into());
+                return Err(of_other(work.tx, known.network)?);
             }
             if known.state == CaState::Active {
                 return Ok(active(known.id));
@@ -248,13 +272,16 @@ impl NewCa {
         ca::insert(work.tx, &ca, work.now)?;
         ca::activate(work.tx, network.id, ca.id)?;
         let revision = move_revision(work.tx, network.id, work.now)?;
+        let blocked = self.block_former(work, network.id, revision)?;
+        let mut detail = json!({
+            "fingerprint": fingerprint.to_string(),
+            "signer": ca.signer,
+            "revision": revision.0,
+        });
+        add_blocked(&mut detail, blocked);
         let entry = Entry {
             network: Some(network.id),
-            detail: json!({
-                "fingerprint": fingerprint.to_string(),
-                "signer": ca.signer,
-                "revision": revision.0,
-            }),
+            detail,
             ..Entry::new("ca.activated", ca.id.as_bytes())
         };
         work.record(entry)?;
@@ -299,6 +326,21 @@ impl NewCa {
             Conflict::PrefixNotPermitted { field: Field::Certificate, prefix }.into()
         })
     }
+}
+
+/// Says which certificates a CA brings into the blocklist, if any.
+pub(super) fn add_blocked(detail: &mut Value, blocked: Vec<String>) {
+    if let Some(detail) = detail.as_object_mut().filter(|_| !blocked.is_empty()) {
+        detail.insert("blocked".to_owned(), blocked.into());
+    }
+}
+
+/// Whose CA it is, as far as that may be told.
+fn of_other(tx: &mut dyn Transaction, network: NetworkId) -> Result<Error, Error> {
+    Ok(match deleted_network::is_left(tx, network)? {
+        true => Conflict::CaBeingRemoved.into(),
+        false => Conflict::CaOfOther.into(),
+    })
 }
 
 /// Whether a CA may sign for all of a network: the prefix for which it may not, else.

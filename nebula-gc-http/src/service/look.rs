@@ -1,5 +1,6 @@
 //! Looking for what has changed, on behalf of all who wait.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -135,13 +136,12 @@ impl Look {
             let marks = network::marks(tx, &networks)?;
             let mut seen = vec![];
             for (asked, marks) in asked.iter().zip(marks) {
-                // A network that is gone has no nodes either.
-                let marks = match marks {
+                let (marks, nodes) = match marks {
                     Some(marks) if marks == asked.marks && !asked.doubtful => continue,
-                    Some(marks) => marks,
-                    None => asked.marks,
+                    Some(marks) => (marks, node::with_tokens(tx, asked.network)?),
+                    // A network that is gone has no nodes either: each has to show who it is.
+                    None => (asked.marks, HashMap::new()),
                 };
-                let nodes = node::with_tokens(tx, asked.network)?;
                 seen.push((asked.network, Seen { marks, nodes, last_poll: asked.last_poll }));
             }
             Ok(seen)

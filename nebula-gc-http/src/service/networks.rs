@@ -2,6 +2,7 @@
 
 pub(super) mod change;
 pub(super) mod create;
+pub(super) mod delete;
 pub(super) mod prefixes;
 pub(super) mod settings;
 

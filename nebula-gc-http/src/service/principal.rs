@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use super::context::{Caller, Context};
 use crate::error::{JoinRefusal, Needs, Unauthorized, Unavailable};
 use crate::secret::{BearerKind, ServerSecrets};
+use crate::store::deleted_network;
 use crate::store::join_token::{self, JoinToken};
 use crate::store::network::Network;
 use crate::store::node::{self, Node, NodeState};
@@ -54,6 +55,8 @@ actions! {
     CreateNetwork,
     /// Change a network, its pools and reservations.
     ChangeNetwork,
+    /// Delete a network.
+    DeleteNetwork,
     /// See join tokens.
     ReadJoinTokens,
     /// Make and revoke join tokens.
@@ -108,6 +111,11 @@ impl Principal {
             if let Some(principal) = found {
                 secrets.note_use(bearer, &hashed);
                 return Ok(principal);
+            }
+            if let BearerKind::NodeToken | BearerKind::JoinToken = bearer.kind()
+                && let Some(network) = deleted_network::of_credential(tx, &hashed)?
+            {
+                return Err(Error::NetworkDeleted { network: network.name, at: network.at });
             }
         }
         Err(match bearer.kind() {
@@ -234,7 +242,9 @@ fn role_permits(role: Role, action: Action) -> bool {
         | A::ChangeNode
         | A::Release
         | A::Import => role != Role::Viewer,
-        A::ManageTenants | A::ManageOperatorKeys | A::ManageServers => role == Role::Owner,
+        A::ManageTenants | A::DeleteNetwork | A::ManageOperatorKeys | A::ManageServers => {
+            role == Role::Owner
+        }
         A::BeNode => false,
     }
 }

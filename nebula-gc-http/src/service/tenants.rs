@@ -1,5 +1,6 @@
 //! Tenants: who owns networks and operators.
 
+use nebula_alloc::store::Transaction;
 use serde_json::json;
 
 use super::audit::Entry;
@@ -10,10 +11,24 @@ use super::precondition::{Expected, Tag};
 use super::principal::{Action, Principal};
 use crate::error::{Conflict, Field, Kind, Needs};
 use crate::names::{check_seen, hidden_id};
-use crate::store::network;
 use crate::store::operator_key::{self, Scope};
 use crate::store::tenant::{self, Tenant};
+use crate::store::{deleted_network, network};
 use crate::{Error, Label, TenantId};
+
+/// How many networks a refusal names.
+const NAMED: usize = 100;
+
+/// A tenant that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// What it was called.
+    pub name: String,
+    /// How many operator keys went with it that were not revoked.
+    pub operator_keys: u64,
+}
 
 impl Tenant {
     /// What tells this state from its others.
@@ -125,7 +140,8 @@ impl Service {
         .await
     }
 
-    /// Deletes a tenant that has no network and no operator key.
+    /// Deletes a tenant that has no network, with its operator keys, or only tells what would happen. The
+    /// default tenant stays: who names no tenant makes networks in it.
     ///
     /// # Errors
     /// As [`rename_tenant`](Self::rename_tenant).
@@ -134,35 +150,30 @@ impl Service {
         context: Context,
         id: TenantId,
         expected: Expected,
-    ) -> Result<(), Error> {
+        is_dry_run: bool,
+    ) -> Result<DeletedTenant, Error> {
         self.exclusive(context, move |work| {
             let tenant = changeable(work, id, &expected)?;
             require_root(work)?;
             check_not_default(&tenant)?;
-            let first = [0; 16].into();
-            if !network::after_of_tenant(work.tx, id, first, 1)?.is_empty() {
-                return Err(Conflict::TenantHasNetworks.into());
+            check_empty(work.tx, id)?;
+            let operator_keys = operator_key::count_of_tenant(work.tx, id)?;
+            if !is_dry_run {
+                operator_key::delete_of_tenant(work.tx, id)?;
+                tenant::delete(work.tx, id)?;
+                work.record(Entry {
+                    detail: json!({"name": tenant.name, "operator_keys": operator_keys}),
+                    ..Entry::new("tenant.deleted", id.as_bytes())
+                })?;
             }
-            if operator_key::any_of_tenant(work.tx, id)? {
-                return Err(Conflict::TenantHasKeys.into());
-            }
-            operator_key::delete_of_tenant(work.tx, id)?;
-            tenant::delete(work.tx, id)?;
-            work.record(Entry {
-                detail: json!({"name": tenant.name}),
-                ..Entry::new("tenant.deleted", id.as_bytes())
-            })
+            Ok(DeletedTenant { id, name: tenant.name, operator_keys })
         })
         .await
     }
 }
 
 /// The tenant, where the principal sees it.
-fn find(
-    tx: &mut dyn nebula_alloc::store::Transaction,
-    principal: &Principal,
-    id: TenantId,
-) -> Result<Tenant, Error> {
+fn find(tx: &mut dyn Transaction, principal: &Principal, id: TenantId) -> Result<Tenant, Error> {
     let sees = match principal.scope() {
         Scope::Root => true,
         Scope::Tenant(own) => own == id,
@@ -177,6 +188,21 @@ fn changeable(work: &mut Work<'_>, id: TenantId, expected: &Expected) -> Result<
     work.principal.permit(Action::ManageTenants)?;
     expected.check(&tenant.tag())?;
     Ok(tenant)
+}
+
+/// That a tenant has no networks, nor anything that is left of deleted ones.
+fn check_empty(tx: &mut dyn Transaction, id: TenantId) -> Result<(), Error> {
+    let limit = i64::try_from(NAMED + 1).unwrap_or(i64::MAX);
+    let networks = network::after_of_tenant(tx, id, [0; 16].into(), limit)?;
+    if !networks.is_empty() {
+        let more = networks.len() > NAMED;
+        let networks = networks.into_iter().take(NAMED).map(|network| network.name).collect();
+        return Err(Conflict::TenantHasNetworks { networks, more }.into());
+    }
+    match deleted_network::any_left_of(tx, id)? {
+        true => Err(Conflict::TenantBeingEmptied.into()),
+        false => Ok(()),
+    }
 }
 
 fn check_not_default(tenant: &Tenant) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 //!
 //! What is to be done is looked up beside the writer; each step decides again where it writes.
 
+mod deleted;
 mod history;
 mod networks;
 mod wrong_time;
@@ -60,6 +61,8 @@ pub struct Upkeep {
     pub forgotten_events: u64,
     /// Certificates, join tokens and released nodes that were.
     pub forgotten_rows: u64,
+    /// Deleted networks whose last rows were removed.
+    pub removed: u64,
     /// Pending certificates whose deadline had passed.
     pub pending: PendingOutcome,
 }
@@ -80,6 +83,9 @@ impl Service {
     /// What the database answers; what was done until then stays done.
     pub async fn upkeep(&self) -> Result<Option<Upkeep>, Error> {
         let mut done = Upkeep::default();
+        if let Err(Stop::Failed(error)) = self.drop_what_is_gone().await {
+            return Err(error);
+        }
         match self.keep_up(&mut done).await {
             Ok(()) => Ok(Some(done)),
             Err(Stop::Elsewhere) => Ok(None),
@@ -89,6 +95,7 @@ impl Service {
 
     async fn keep_up(&self, done: &mut Upkeep) -> Result<(), Stop> {
         self.undo_wrong_time(done).await?;
+        self.remove_deleted(done).await?;
         loop {
             let freed = self
                 .chore(|tx, now, author| Ok(reclaim(tx, now, &author.actor(), usize::from(STEP))?))

@@ -136,6 +136,15 @@ impl View {
 }
 
 impl Views {
+    /// The networks that have a view.
+    pub(super) fn networks(&self) -> Vec<NetworkId> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    pub(super) fn forget(&self, network: NetworkId) {
+        self.newest.write().unwrap_or_else(PoisonError::into_inner).remove(&network);
+    }
+
     pub(super) fn newest(&self, network: NetworkId, revision: Revision) -> Option<Arc<View>> {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         newest.get(&network).filter(|view| view.revision >= revision).map(Arc::clone)

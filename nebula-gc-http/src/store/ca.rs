@@ -125,7 +125,7 @@ pub(crate) fn ending(
     let rows = tx.query(
         "SELECT gc_ca.id, fingerprint, not_before, not_after, name \
          FROM gc_ca JOIN gc_network ON gc_network.id = gc_ca.network \
-         WHERE state = 'active' AND not_after < $1 ORDER BY not_after LIMIT $2",
+         WHERE state = 'active' AND not_after < $1 AND deleting_at IS NULL ORDER BY not_after LIMIT $2",
         &[before.into(), limit.into()],
     )?;
     rows.iter()
@@ -186,6 +186,12 @@ pub(crate) fn by_fingerprint(
 ) -> Result<Option<Ca>, Error> {
     let rows = tx.query(select!("WHERE fingerprint = $1"), &[fingerprint.as_bytes().into()])?;
     rows.first().map(read).transpose()
+}
+
+/// Whether a CA may still be asked to sign.
+pub(crate) fn is_usable(tx: &mut dyn Transaction, id: CaId) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM gc_ca WHERE id = $1 AND state <> 'retired'";
+    Ok(!tx.query(sql, &[id.as_bytes().into()])?.is_empty())
 }
 
 /// Makes a CA the one that signs. The previous one is still trusted.

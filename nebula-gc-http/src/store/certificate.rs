@@ -59,10 +59,11 @@ pub(crate) struct Blockable {
     pub(crate) not_after: i64,
 }
 
-/// Whether a certificate with this fingerprint was ever issued.
+/// Whether a certificate with this fingerprint was ever issued, be it in a network that was deleted since.
 pub(crate) fn is_known(tx: &mut dyn Transaction, fingerprint: &Fingerprint) -> Result<bool, Error> {
     let rows = tx.query(
-        "SELECT 1 FROM gc_certificate WHERE fingerprint = $1",
+        "SELECT 1 FROM gc_certificate WHERE fingerprint = $1 \
+         UNION ALL SELECT 1 FROM gc_former_certificate WHERE fingerprint = $1 LIMIT 1",
         &[fingerprint.as_bytes().into()],
     )?;
     Ok(!rows.is_empty())

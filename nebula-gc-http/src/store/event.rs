@@ -42,7 +42,8 @@ pub(crate) fn search(
     let networks: Option<Vec<NetworkId>> = match scope {
         Scope::Root => None,
         Scope::Tenant(tenant) => {
-            let sql = "SELECT id FROM gc_network WHERE tenant = $1 ORDER BY id";
+            let sql = "SELECT id FROM gc_network WHERE tenant = $1 \
+                       UNION SELECT id FROM gc_deleted_network WHERE tenant = $1 ORDER BY id";
             let rows = tx.query(sql, &[tenant.as_bytes().into()])?;
             Some(ids(&rows)?)
         }

@@ -42,7 +42,7 @@ impl Thing {
     const fn sql(self) -> &'static str {
         match self {
             Self::Tenant => "SELECT name FROM gc_tenant WHERE id = $1",
-            Self::Network => "SELECT name FROM gc_network WHERE id = $1",
+            Self::Network => "SELECT name FROM gc_network WHERE id = $1 AND deleting_at IS NULL",
             Self::Ca => "SELECT certificate FROM gc_ca WHERE id = $1",
             Self::Node => "SELECT name FROM gc_node WHERE id = $1",
             Self::JoinToken => "SELECT name FROM gc_join_token WHERE id = $1",

@@ -58,7 +58,10 @@ macro_rules! select {
     };
 }
 
-const BY_HASH: &str = select!("WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL");
+const BY_HASH: &str = select!(
+    "WHERE hash = $1 AND hash_key = $2 AND revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM gc_network \
+     WHERE gc_network.id = gc_join_token.network AND gc_network.deleting_at IS NOT NULL)"
+);
 
 /// Replaces a hash by that of the same secret under another key, unless it changed meanwhile.
 pub(crate) fn rehash(tx: &mut dyn Transaction, former: &Hashed, new: &Hashed) -> Result<(), Error> {
@@ -131,7 +134,7 @@ pub(crate) fn insert(
     )?)
 }
 
-/// The token with this hash, unless it is revoked. It may be expired or used up.
+/// The token with this hash, unless it is revoked or its network deleted. It may be expired or used up.
 pub(crate) fn by_hash(
     tx: &mut dyn Transaction,
     hashed: &Hashed,

@@ -1,4 +1,5 @@
-//! Networks: their settings, prefixes and counters.
+//! Networks: their settings, prefixes and counters. One that was deleted is found by nothing here; see
+//! [`deleted_network`](super::deleted_network).
 
 use ipnet::IpNet;
 use nebula_alloc::store::Query;
@@ -145,8 +146,8 @@ macro_rules! select {
     };
 }
 
-const BY_ID: &str = select!("WHERE id = $1");
-const BY_NAME: &str = select!("WHERE name = $1");
+const BY_ID: &str = select!("WHERE id = $1 AND deleting_at IS NULL");
+const BY_NAME: &str = select!("WHERE name = $1 AND deleting_at IS NULL");
 
 fn read(row: &Row) -> Result<Network, Error> {
     let mut columns = row.columns();
@@ -202,7 +203,10 @@ pub(crate) fn by_name(tx: &mut dyn Transaction, name: &str) -> Result<Option<Net
 /// The network whose name counts as equal to this one.
 pub(crate) fn by_key(tx: &mut dyn Transaction, name: &str) -> Result<Option<Network>, Error> {
     for key in keys(name) {
-        let rows = tx.query(select!("WHERE coalesce(name_key, name) = $1"), &[(&key).into()])?;
+        let rows = tx.query(
+            select!("WHERE coalesce(name_key, name) = $1 AND deleting_at IS NULL"),
+            &[(&key).into()],
+        )?;
         if let Some(row) = rows.first() {
             return read(row).map(Some);
         }
@@ -222,7 +226,7 @@ pub(crate) fn after(
     limit: i64,
 ) -> Result<Vec<Network>, Error> {
     let rows = tx.query(
-        select!("WHERE id > $1 ORDER BY id LIMIT $2"),
+        select!("WHERE id > $1 AND deleting_at IS NULL ORDER BY id LIMIT $2"),
         &[id.as_bytes().into(), limit.into()],
     )?;
     rows.iter().map(read).collect()
@@ -236,7 +240,7 @@ pub(crate) fn after_of_tenant(
     limit: i64,
 ) -> Result<Vec<Network>, Error> {
     let rows = tx.query(
-        select!("WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3"),
+        select!("WHERE tenant = $1 AND id > $2 AND deleting_at IS NULL ORDER BY id LIMIT $3"),
         &[tenant.as_bytes().into(), id.as_bytes().into(), limit.into()],
     )?;
     rows.iter().map(read).collect()
@@ -265,7 +269,10 @@ pub(crate) fn marks(
     networks: &[NetworkId],
 ) -> Result<Vec<Option<Marks>>, Error> {
     let sets: Vec<_> = networks.iter().map(|network| vec![network.as_bytes().into()]).collect();
-    let found = tx.query_each("SELECT revision, moves FROM gc_network WHERE id = $1", &sets)?;
+    let found = tx.query_each(
+        "SELECT revision, moves FROM gc_network WHERE id = $1 AND deleting_at IS NULL",
+        &sets,
+    )?;
     found.iter().map(|rows| rows.first().map(read_marks).transpose()).collect()
 }
 

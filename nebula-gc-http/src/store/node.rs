@@ -106,7 +106,8 @@ macro_rules! select {
 mod list;
 
 pub(crate) use self::list::{
-    Listed, applied_by_all, count_reporting, count_unapplied, ended, list, names, overdue, silent,
+    Listed, active_names, applied_by_all, count_active, count_reporting, count_unapplied, ended,
+    list, names, overdue, silent,
 };
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{
@@ -114,7 +115,10 @@ pub(crate) use self::write::{
     see, set_pool, update,
 };
 
-const BY_TOKEN: &str = select!("WHERE token_hash = $1 AND token_key = $2");
+const BY_TOKEN: &str = select!(
+    "WHERE token_hash = $1 AND token_key = $2 AND NOT EXISTS (SELECT 1 FROM gc_network \
+     WHERE gc_network.id = gc_node.network AND gc_network.deleting_at IS NOT NULL)"
+);
 
 /// How many tokens of nodes that are not released are hashed under each key of the server.
 pub(crate) fn by_secret_key(tx: &mut dyn Transaction) -> Result<Vec<(i64, i64)>, Error> {
@@ -174,7 +178,7 @@ pub(crate) fn by_id(tx: &mut dyn Transaction, id: NodeId) -> Result<Option<Node>
     rows.first().map(read).transpose()
 }
 
-/// The node with this token, in whatever state.
+/// The node with this token, in whatever state; not of a deleted network.
 pub(crate) fn by_token(tx: &mut dyn Transaction, token: &Hashed) -> Result<Option<Node>, Error> {
     let rows = tx.query(BY_TOKEN, &[(&token.hash).into(), token.key_id.into()])?;
     rows.first().map(read).transpose()
@@ -219,12 +223,13 @@ pub(crate) fn networks_with_device(
 ) -> Result<Vec<NetworkId>, Error> {
     let rows = match tenant {
         None => tx.query(
-            "SELECT network FROM gc_node WHERE device = $1 AND state <> 'released' LIMIT 2",
+            "SELECT network FROM gc_node WHERE device = $1 AND state <> 'released' \
+             AND network NOT IN (SELECT id FROM gc_network WHERE deleting_at IS NOT NULL) LIMIT 2",
             &[device.into()],
         )?,
         Some(tenant) => tx.query(
             "SELECT network FROM gc_node WHERE device = $1 AND state <> 'released' \
-             AND network IN (SELECT id FROM gc_network WHERE tenant = $2) LIMIT 2",
+             AND network IN (SELECT id FROM gc_network WHERE tenant = $2 AND deleting_at IS NULL) LIMIT 2",
             &[device.into(), tenant.as_bytes().into()],
         )?,
     };
@@ -239,12 +244,13 @@ pub(crate) fn networks_that_released(
 ) -> Result<Vec<NetworkId>, Error> {
     let rows = match tenant {
         None => tx.query(
-            "SELECT DISTINCT network FROM gc_node WHERE device = $1 AND state = 'released' LIMIT 2",
+            "SELECT DISTINCT network FROM gc_node WHERE device = $1 AND state = 'released' \
+             AND network NOT IN (SELECT id FROM gc_network WHERE deleting_at IS NOT NULL) LIMIT 2",
             &[device.into()],
         )?,
         Some(tenant) => tx.query(
             "SELECT DISTINCT network FROM gc_node WHERE device = $1 AND state = 'released' \
-             AND network IN (SELECT id FROM gc_network WHERE tenant = $2) LIMIT 2",
+             AND network IN (SELECT id FROM gc_network WHERE tenant = $2 AND deleting_at IS NULL) LIMIT 2",
             &[device.into(), tenant.as_bytes().into()],
         )?,
     };

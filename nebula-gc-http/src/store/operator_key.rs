@@ -3,7 +3,7 @@
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Columns, Query, Row, Transaction};
 
-use super::counts_by_key;
+use super::{counts_by_key, one_integer};
 use crate::secret::Hashed;
 pub use crate::stored_words::Role;
 use crate::{Error, OperatorKeyId, TenantId};
@@ -161,21 +161,18 @@ pub(crate) fn any(tx: &mut dyn Transaction) -> Result<bool, Error> {
     Ok(!tx.query("SELECT 1 FROM gc_operator_key LIMIT 1", &[])?.is_empty())
 }
 
-/// Whether a tenant has keys that are not revoked.
-pub(crate) fn any_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Result<bool, Error> {
+/// How many keys of a tenant are not revoked.
+pub(crate) fn count_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Result<u64, Error> {
     let rows = tx.query(
-        "SELECT 1 FROM gc_operator_key WHERE tenant = $1 AND revoked_at IS NULL LIMIT 1",
+        "SELECT count(*) FROM gc_operator_key WHERE tenant = $1 AND revoked_at IS NULL",
         &[tenant.as_bytes().into()],
     )?;
-    Ok(!rows.is_empty())
+    Ok(one_integer(&rows)?.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
 }
 
-/// Deletes the revoked keys of a tenant that is about to be deleted.
+/// Deletes the keys of a tenant that is about to be deleted.
 pub(crate) fn delete_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Result<(), Error> {
-    Ok(tx.queue(
-        "DELETE FROM gc_operator_key WHERE tenant = $1 AND revoked_at IS NOT NULL",
-        &[tenant.as_bytes().into()],
-    )?)
+    Ok(tx.queue("DELETE FROM gc_operator_key WHERE tenant = $1", &[tenant.as_bytes().into()])?)
 }
 
 /// The key with this hash, unless it is revoked.

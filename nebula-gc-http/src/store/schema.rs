@@ -25,6 +25,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 17, oldest: 6, sql: VERSION_17 },
         Migration { version: 18, oldest: 18, sql: VERSION_18 },
         Migration { version: 19, oldest: 18, sql: VERSION_19 },
+        Migration { version: 20, oldest: 20, sql: VERSION_20 },
     ],
 };
 
@@ -444,4 +445,45 @@ CREATE INDEX gc_pending_join_end ON gc_pending_join (expires_at);
 /// it was made.
 const VERSION_19: &str = "
 ALTER TABLE gc_operator_key ADD COLUMN user_name TEXT;
+";
+
+/// * A network with a `deleting_at` is there for nobody; its rows are being removed. An older server would go on
+///   with it. Its name is its id, so that another may have the former one.
+/// * `gc_deleted_network` has the networks that were deleted, and `gc_deleted_credential` the hashes of their node
+///   tokens and join tokens.
+/// * `gc_former_certificate` has the fingerprints of their certificates that have not ended, in both forms, by
+///   the fingerprint of the CA.
+/// * `gc_certificate` is looked up by network and by issuer whenever one of those is deleted.
+const VERSION_20: &str = "
+ALTER TABLE gc_network ADD COLUMN deleting_at BIGINT;
+CREATE INDEX gc_network_deleting ON gc_network (id) WHERE deleting_at IS NOT NULL;
+
+CREATE TABLE gc_deleted_network (
+    id {blob} NOT NULL PRIMARY KEY,
+    tenant {blob} NOT NULL,
+    name TEXT NOT NULL,
+    deleted_at BIGINT NOT NULL
+);
+CREATE INDEX gc_deleted_network_by_tenant ON gc_deleted_network (tenant, id);
+CREATE INDEX gc_deleted_network_by_time ON gc_deleted_network (deleted_at);
+
+CREATE TABLE gc_deleted_credential (
+    hash {blob} NOT NULL PRIMARY KEY,
+    hash_key BIGINT NOT NULL,
+    network {blob} NOT NULL REFERENCES gc_deleted_network (id)
+) {clustered};
+CREATE INDEX gc_deleted_credential_by_network ON gc_deleted_credential (network);
+
+CREATE TABLE gc_former_certificate (
+    fingerprint {blob} NOT NULL PRIMARY KEY,
+    ca {blob} NOT NULL,
+    not_after BIGINT NOT NULL
+) {clustered};
+CREATE INDEX gc_former_certificate_by_ca ON gc_former_certificate (ca, not_after);
+CREATE INDEX gc_former_certificate_end ON gc_former_certificate (not_after);
+
+CREATE INDEX gc_certificate_by_network ON gc_certificate (network, id);
+DROP INDEX gc_certificate_issuer;
+CREATE INDEX gc_certificate_issuer ON gc_certificate (issuer, state, node);
+CREATE INDEX gc_device_reservation_by_network ON gc_device_reservation (network);
 ";

@@ -36,7 +36,7 @@ pub(crate) fn nodes(
 ) -> Result<Vec<UserNode>, Error> {
     let sql = "SELECT gc_node.id, gc_network.id, gc_network.name, gc_node.name, gc_node.state \
         FROM gc_node JOIN gc_network ON gc_network.id = gc_node.network \
-        WHERE gc_node.user_name = $1 AND gc_node.state <> 'released'";
+        WHERE gc_node.user_name = $1 AND gc_node.state <> 'released' AND gc_network.deleting_at IS NULL";
     let order =
         "CASE WHEN gc_node.state = ? OR gc_node.state = 'revoked' THEN 1 ELSE 0 END, gc_node.id";
     let rows =
@@ -63,7 +63,8 @@ pub(crate) fn tokens(
 ) -> Result<Vec<UserToken>, Error> {
     let sql = "SELECT gc_join_token.id, gc_network.name, gc_join_token.name \
         FROM gc_join_token JOIN gc_network ON gc_network.id = gc_join_token.network \
-        WHERE gc_join_token.user_name = $1 AND gc_join_token.revoked_at IS NULL";
+        WHERE gc_join_token.user_name = $1 AND gc_join_token.revoked_at IS NULL \
+        AND gc_network.deleting_at IS NULL";
     let order = "gc_join_token.id";
     let rows = within(tx, scope, (sql, order), vec![user.into()], &[limit.into()])?;
     let token = |row: &Row| {

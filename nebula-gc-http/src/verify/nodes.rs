@@ -231,7 +231,9 @@ pub(super) fn check_blocked(
         // The event of an entry that was not issued here, or has expired, may have been deleted.
         let forgotten =
             rows.forgotten_before.is_some_and(|before| *end == UNKNOWN_END || *end < before);
-        let is_known = forgotten || known.contains(&(*network, *fingerprint));
+        // What a CA signed for a deleted network is blocked where it comes again.
+        let is_former = rows.former.contains(fingerprint);
+        let is_known = forgotten || is_former || known.contains(&(*network, *fingerprint));
         found.unless(is_known, Rule::AllOrNothing, || {
             format!("{fingerprint} is blocked and was never issued")
         });

@@ -38,6 +38,10 @@ pub(super) struct Rows {
     grown: BTreeSet<NetworkId>,
     /// History before this time may have been deleted.
     pub(super) forgotten_before: Option<i64>,
+    /// The fingerprints of deleted networks' certificates that have not ended.
+    pub(super) former: BTreeSet<Fingerprint>,
+    /// Networks that were deleted, as the audit log tells.
+    pub(super) deleted: BTreeSet<NetworkId>,
     /// The number of events by kind and subject.
     counts: HashMap<(String, Vec<u8>), usize>,
 }
@@ -134,6 +138,8 @@ impl Rows {
             events: events(tx)?,
             grown: BTreeSet::new(),
             forgotten_before: None,
+            former: former(tx)?,
+            deleted: BTreeSet::new(),
             counts: HashMap::new(),
         };
         let forgets = rows.events.iter().filter(|event| event.kind == store::history::FORGETS);
@@ -144,6 +150,7 @@ impl Rows {
             }
             *rows.counts.entry((event.kind.clone(), event.subject.clone())).or_default() += 1;
         }
+        rows.leave_out_deleted();
         for row in tx.query("SELECT id FROM gc_ca", &[])? {
             let id = row.columns().array()?.into();
             let ca = ca::by_id(tx, id)?.ok_or_else(|| damaged("CA"))?;
@@ -154,6 +161,17 @@ impl Rows {
             rows.read_network(tx, network)?;
         }
         Ok(rows)
+    }
+
+    /// What a deleted network had is gone, or is going; its events need no rows any more.
+    fn leave_out_deleted(&mut self) {
+        let deletions = self.events.iter().filter(|event| event.kind == "network.deleted");
+        self.deleted = deletions.filter_map(|event| event.network).collect();
+        let deleted = &self.deleted;
+        let is_gone = |network: &NetworkId| deleted.contains(network);
+        self.events.retain(|event| !event.network.as_ref().is_some_and(is_gone));
+        self.certificates.retain(|entry| !is_gone(&entry.network));
+        self.blocklist.retain(|(network, _), _| !is_gone(network));
     }
 
     fn read_network(&mut self, tx: &mut dyn Transaction, network: NetworkId) -> Result<(), Error> {
@@ -254,6 +272,11 @@ fn blocklist(
             Ok((key, Blocked { revision: columns.integer()?, end: columns.integer()? }))
         })
         .collect()
+}
+
+fn former(tx: &mut dyn Transaction) -> Result<BTreeSet<Fingerprint>, Error> {
+    let rows = tx.query("SELECT fingerprint FROM gc_former_certificate", &[])?;
+    rows.iter().map(|row| Ok(Fingerprint::from_bytes(row.columns().array()?))).collect()
 }
 
 fn events(tx: &mut dyn Transaction) -> Result<Vec<Happened>, Error> {

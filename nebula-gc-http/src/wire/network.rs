@@ -239,3 +239,21 @@ pub struct NetworkPatchBody {
     #[cfg_attr(feature = "server", schema(value_type = Option<InitiatingVersion>, required = false))]
     pub initiating_version: Option<Option<InitiatingVersion>>,
 }
+
+/// A network that was deleted, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedNetwork {
+    /// Its id.
+    #[cfg_attr(feature = "server", schema(value_type = Id))]
+    pub id: String,
+    /// What it was called; another may have the name.
+    pub name: String,
+    /// Whether this is only what would happen.
+    pub dry_run: bool,
+    /// How many nodes were active in it.
+    pub nodes: u64,
+    /// Whether nothing is left of it; if not, the servers go on removing its rows, which nobody sees.
+    pub complete: bool,
+}

@@ -20,6 +20,22 @@ pub struct Tenant {
     pub created_at: Timestamp,
 }
 
+/// A tenant that was deleted, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedTenant {
+    /// Its id.
+    #[cfg_attr(feature = "server", schema(value_type = Id))]
+    pub id: String,
+    /// What it was called; another may have the name.
+    pub name: String,
+    /// Whether this is only what would happen.
+    pub dry_run: bool,
+    /// How many operator keys are worth nothing any more.
+    pub operator_keys: u64,
+}
+
 /// A new tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

@@ -198,6 +198,11 @@ fn entries() -> Vec<Entry> {
         .body(json!({"name": "network {n}", "prefixes": ["10.2.0.0/24"]})),
         entry("read_network", 200, network_viewer),
         entry("change_network", 200, network_operator).body(json!({"holdSeconds": 1})),
+        // Nodes are active.
+        entry("delete_network", 409, |caller| match network_viewer(caller) {
+            Allowed => when(matches!(caller, Caller::Key(Owner, _))),
+            other => other,
+        }),
         entry("read_network_ca", 200, network_viewer),
         // The second time it signs already.
         entry("add_ca", 200, network_operator)

@@ -26,6 +26,7 @@ mod command;
 mod conditions;
 mod crash;
 mod declaring;
+mod deleting;
 mod dialect;
 mod dialect_and_native;
 mod dialect_words;

@@ -31,8 +31,11 @@ fn code(code: Code) -> Code {
         | Code::CaExpired
         | Code::CaNotYetValid
         | Code::CaNeeded
+        | Code::NodesActive
         | Code::PreconditionFailed
         | Code::IdempotencyKeyReused => Code::Conflict,
+        // Its devices were released with it.
+        Code::NetworkDeleted => Code::NotFound,
         code => code,
     }
 }

@@ -1,4 +1,4 @@
-//! Networks: listing, creating, reading and changing them.
+//! Networks: listing, creating, reading, changing and deleting them.
 
 mod bodies;
 
@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use nebula_alloc::NetworkId;
 use nebula_pki::{Certificate, Version};
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,13 +23,13 @@ use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::values::Editing;
 use crate::error::Unavailable;
 use crate::service::{NetworkCa, Tag};
-use crate::wire::{Network as NetworkView, NetworkPatchBody, NewNetworkBody};
-use crate::{CaSource, Error, Network, NetworkRef, Service, Versions};
+use crate::wire::{DeletedNetwork, Network as NetworkView, NetworkPatchBody, NewNetworkBody};
+use crate::{CaSource, Deleted, Deletion, Error, Network, NetworkRef, Service, Versions};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(list_networks, create_network))
-        .routes(routes!(read_network, change_network))
+        .routes(routes!(read_network, change_network, delete_network))
         .routes(routes!(read_network_ca))
         .routes(routes!(renew_certificates))
 }
@@ -107,6 +108,40 @@ async fn change_network(
     let named = NetworkRef::new(NetworkId::to_string(&network.id))?;
     let (tag, view) = view(&service, network).await?;
     Changing::new(&service, &context, &named).answer(Ok(tagged(&tag, view))).await
+}
+
+/// How a network is deleted.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct Deleting {
+    /// Delete it although nodes are active in it. Default: false.
+    #[serde(default)]
+    #[param(required = false)]
+    force: bool,
+    /// Only tell what would happen. Default: false.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
+}
+
+/// Delete a network with all that it has, for good: its nodes and join tokens are refused from now on, and the
+/// keys of its CAs and its operator keys are worth nothing. Refused while nodes are active, which the answer names,
+/// unless it is forced. Nodes that are connected stay so until their certificates end. The events stay.
+#[utoipa::path(delete, path = "/networks/{network}", operation_id = "delete_network",
+    tag = "networks",
+    params(("network" = String, Path, description = "The network's name or id."), Deleting, IfMatch),
+    responses((status = 200, description = "Deleted.", body = DeletedNetwork)))]
+async fn delete_network(
+    State(service): State<Arc<Service>>,
+    ask: Ask<NetworkRef, Deleting>,
+) -> Answer {
+    let (expected, Deleting { force, dry_run }) = (ask.conditions.expected, ask.query);
+    let deletion = Deletion { is_forced: force, is_dry_run: dry_run };
+    let Deleted { id, name, nodes, is_removed } =
+        service.delete_network(ask.context, ask.path, expected, deletion).await?;
+    let id = NetworkId::to_string(&id);
+    Ok(json(DeletedNetwork { id, name, dry_run, nodes, complete: is_removed }))
 }
 
 /// Make the current certificates of all nodes of a network due for renewal: nodes that renew get

@@ -160,6 +160,10 @@ impl From<Error> for Problem {
             Error::LeasesStand { addresses, more } => {
                 problem.leases = Some(Box::new((addresses, more)));
             }
+            Error::NodesActive { nodes, count } => {
+                let more = usize::try_from(count).is_ok_and(|count| count > nodes.len());
+                problem.nodes = Some(Box::new((nodes, more)));
+            }
             Error::CaNeeded { nodes, more } => problem.nodes = Some(Box::new((nodes, more))),
             Error::QuarantineStands { until, certificates, .. } => {
                 problem.quarantine = Some(Box::new((until, certificates)));

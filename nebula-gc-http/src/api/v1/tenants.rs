@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,8 +13,10 @@ use super::respond::{Answer, created, json, tagged, unless_known};
 use super::tag::{IdempotencyKey, IfMatch, IfNoneMatch};
 use super::values::{Editing, ReadOnly, read};
 use crate::store::tenant::Tenant;
-use crate::wire::{Id, Tenant as TenantView, TenantBody, TenantPatchBody, Timestamp};
-use crate::{Service, TenantId};
+use crate::wire::{
+    DeletedTenant as DeletedView, Id, Tenant as TenantView, TenantBody, TenantPatchBody, Timestamp,
+};
+use crate::{DeletedTenant, Service, TenantId};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes(routes!(list_tenants, create_tenant)).routes(routes!(
@@ -91,15 +93,28 @@ async fn rename_tenant(
     Ok(tagged(&tenant.tag(), TenantView::from(tenant.clone())))
 }
 
-/// Delete a tenant that has no networks and no operator keys.
+/// How a tenant is deleted.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct Deleting {
+    /// Only tell what would happen. Default: false.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
+}
+
+/// Delete a tenant that has no networks, with its operator keys. The tenant `default` can't be deleted: networks
+/// for which no tenant is named are made in it.
 #[utoipa::path(delete, path = "/tenants/{tenant}", operation_id = "delete_tenant", tag = "tenants",
-    params(("tenant" = Id, Path), IfMatch),
-    responses((status = 204, description = "Deleted.")))]
+    params(("tenant" = Id, Path), Deleting, IfMatch),
+    responses((status = 200, description = "Deleted.", body = DeletedView)))]
 async fn delete_tenant(
     State(service): State<Arc<Service>>,
-    ask: Ask<TenantId>,
-) -> Answer<StatusCode> {
-    let expected = ask.conditions.expected;
-    service.delete_tenant(ask.context, ask.path, expected).await?;
-    Ok(StatusCode::NO_CONTENT)
+    ask: Ask<TenantId, Deleting>,
+) -> Answer {
+    let (expected, Deleting { dry_run }) = (ask.conditions.expected, ask.query);
+    let DeletedTenant { id, name, operator_keys } =
+        service.delete_tenant(ask.context, ask.path, expected, dry_run).await?;
+    Ok(json(DeletedView { id: id.to_string(), name, dry_run, operator_keys }))
 }

@@ -109,12 +109,13 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "tenants" "create" create_tenant TENANT, "--name acme";
     "tenants" "show" read_tenant TENANT, "acme";
     "tenants" "rename" rename_tenant TENANT, "acme --name acme-eu";
-    "tenants" "delete" delete_tenant TENANT, "acme";
+    "tenants" "delete" delete_tenant &["id", "name", "operatorKeys"], "acme";
 
     "networks" "list" list_networks NETWORK, "";
     "networks" "create" create_network NETWORK, "--name office --prefixes 10.42.0.0/16 --lifetime 7d";
     "networks" "show" read_network NETWORK, "office";
     "networks" "set" change_network NETWORK, "office --lifetime 30d --hold 2d";
+    "networks" "delete" delete_network &["id", "name", "nodes", "complete"], "office --dry-run";
     "networks" "ca" read_network_ca &[], "office --out ca.crt";
     "networks" "add-ca" add_ca ACTIVE_CA, "office --certificate @ca.crt --key @ca.key";
     "networks" "cas" list_cas CA, "office";

@@ -24,9 +24,9 @@ const VARIABLE: &str = "NEBULAGC_NETWORK";
 /// How many networks an error names.
 const NAMED: usize = 10;
 
-/// Whether a command has a network, which then can be left out.
+/// Whether a command has a network, which then can be left out; not the one to delete.
 fn is_of_a_network(operation: &Operation) -> bool {
-    operation.has(Place::Path, NETWORK)
+    operation.has(Place::Path, NETWORK) && operation.id != "delete_network"
 }
 
 /// A command with its network in this form.

@@ -13,7 +13,7 @@ use crate::error::{Conflict, Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::service::audit::Entry;
 use crate::service::authority;
-use crate::service::cas::NewCa;
+use crate::service::cas::{NewCa, add_blocked};
 use crate::service::exclusive::Work;
 use crate::service::pace::Pace;
 use crate::service::pools::{Addresses, refusal};
@@ -106,9 +106,19 @@ pub(in crate::service) fn create(
     }
     network::insert(work.tx, &network)?;
     ca::insert(work.tx, &ca, now)?;
+    let blocked = match made {
+        Some(made) => made.block_former(work, id, network.revision)?,
+        None => vec![],
+    };
+    let mut detail = json!({
+        "name": network.name,
+        "revision": network.revision.0,
+        "ca": ca.certificate.fingerprint().to_string(),
+    });
+    add_blocked(&mut detail, blocked);
     work.record(Entry {
         network: Some(id),
-        detail: json!({"name": network.name, "revision": network.revision.0, "ca": ca.certificate.fingerprint().to_string()}),
+        detail,
         ..Entry::new("network.created", id.as_bytes())
     })?;
     for (position, range) in (0_i64..).zip(ranges) {

@@ -196,7 +196,10 @@ impl Resolving {
             return Ok(Decision::Leave);
         }
         let node = node::by_id(tx, self.node)?.ok_or_else(|| damaged("node"))?;
-        let network = network::by_id(tx, node.network)?.ok_or_else(|| damaged("network"))?;
+        let Some(network) = network::by_id(tx, node.network)? else {
+            // It was deleted, and these rows go with it.
+            return Ok(Decision::Leave);
+        };
         let mut leases = lease::by_owner(tx, network.id, node.id.owner())?;
         leases.retain(|lease| lease.state == LeaseState::Active);
         let Ok(terms) = Terms::new(tx, &self.shared, network.clone(), node.is_native(), now) else {

@@ -282,3 +282,25 @@ pub(crate) fn overdue(
     )?;
     ids(&rows)
 }
+
+/// How many nodes of a network are active.
+pub(crate) fn count_active(tx: &mut dyn Transaction, network: NetworkId) -> Result<u64, Error> {
+    let rows = tx.query(
+        "SELECT count(*) FROM gc_node WHERE network = $1 AND state = 'active'",
+        &[network.as_bytes().into()],
+    )?;
+    Ok(one_integer(&rows)?.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
+}
+
+/// The names of at most `limit` active nodes of a network, oldest first.
+pub(crate) fn active_names(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    limit: i64,
+) -> Result<Vec<String>, Error> {
+    let rows = tx.query(
+        "SELECT name FROM gc_node WHERE network = $1 AND state = 'active' ORDER BY id LIMIT $2",
+        &[network.as_bytes().into(), limit.into()],
+    )?;
+    rows.iter().map(|row| Ok(row.columns().text()?.to_owned())).collect()
+}

@@ -137,9 +137,11 @@ async fn the_store(root: &Client) {
     let renamed = root.rename_tenant(&tenant.id, &renamed, Some(&etag)).await.unwrap();
     assert_eq!(renamed.name, "b");
     // It is not what the tag says any more.
-    let stale = root.delete_tenant(&tenant.id, Some(&etag)).await.unwrap_err();
+    let stale = root.delete_tenant(&tenant.id, false, Some(&etag)).await.unwrap_err();
     assert_eq!(stale.problem().unwrap().status, 412);
-    root.delete_tenant(&tenant.id, Some(&renamed.etag)).await.unwrap();
+    let would = root.delete_tenant(&tenant.id, true, Some(&renamed.etag)).await.unwrap();
+    assert_eq!((would.name.as_str(), would.dry_run), ("b", true));
+    root.delete_tenant(&tenant.id, false, Some(&renamed.etag)).await.unwrap();
     assert_eq!(all(root.list_tenants()).await.len(), 1);
 
     let new = NewOperatorKeyBody {
@@ -179,6 +181,10 @@ async fn addresses(root: &Client) {
     assert_eq!(changed.mtu, 1400);
     assert!(root.renew_certificates("n").await.unwrap().revision > changed.revision);
     assert_eq!(all(root.list_networks()).await.len(), 1);
+    let would = root.delete_network("n", (false, true), Some(&read.etag)).await.unwrap_err();
+    assert_eq!(would.problem().unwrap().status, 412);
+    let would = root.delete_network("n", (false, true), None).await.unwrap();
+    assert_eq!((would.name.as_str(), would.nodes, would.complete), ("n", 0, false));
     let kinds = EventQuery { kind: Some("network.created".to_owned()), ..EventQuery::default() };
     assert_eq!(all(root.list_network_events("n", &kinds)).await.len(), 1);
 

@@ -139,6 +139,18 @@ impl Device {
         (output.status.code(), codes.collect())
     }
 
+    /// What `status` says to people.
+    pub(super) fn status(&self) -> String {
+        text(&self.command(&["status"]).output().unwrap().stdout)
+    }
+
+    /// Takes the machine out of the network, while the agent runs.
+    #[track_caller]
+    pub(super) fn leave(&self) {
+        let left = self.command(&["leave", "home"]).output().unwrap();
+        assert!(left.status.success(), "{}", text(&left.stderr));
+    }
+
     pub(super) fn has(&self, code: &str) -> bool {
         self.findings().1.iter().any(|found| found == code)
     }

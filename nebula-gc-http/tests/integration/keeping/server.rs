@@ -33,6 +33,24 @@ fn an_answer_of_gigabytes_is_cut_and_changes_nothing() {
     device.is_healthy_soon();
 }
 
+#[test]
+fn a_deleted_network_is_told_with_what_to_do_and_left() {
+    let place = place();
+    let mut device = Device::join(place.path(), str::to_owned);
+    device.start();
+    device.is_healthy_soon();
+    let before = (device.kept(), device.starts());
+    device.shell.json("networks delete home --force --yes", &[]);
+    until("it is told", || device.has("network_deleted"));
+    let said = device.status();
+    assert!(said.contains("the network \"home\" was deleted at "), "{said}");
+    assert!(said.contains("leave NETWORK."), "{said}");
+    // As after a revocation: what is installed stays until the machine leaves.
+    assert_eq!((device.kept(), device.starts()), before);
+    device.leave();
+    assert!(!device.file("node.json").exists());
+}
+
 /// The most memory that it has had, in KiB.
 fn peak(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
