@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nebula_gc_http::{Context, Deletion, Error, Expected, NetworkRef, Service, Violation, verify};
 use nebula_pki::key::SigningKey;
-use nebula_pki::{CaParameters, Curve, Issuer, SystemRandom, Validity, Version};
+use nebula_pki::{CaParameters, Certificate, Curve, Issuer, SystemRandom, Validity, Version};
 use serde_json::{Value, json};
 
 use crate::support::native::{Plane, START, enrollment, text};
@@ -24,6 +24,7 @@ on_both_engines! {
     two_servers_finish_it_once
     others_are_served_while_a_large_network_goes
     certificates_of_a_ca_that_comes_back_are_blocked
+    a_ca_that_left_too_many_certificates_does_not_come_back
     what_is_missing_elsewhere_is_still_found
     events_of_a_deleted_network_keep_their_names_and_readers
     a_tenant_goes_after_its_networks_and_with_its_keys
@@ -346,7 +347,6 @@ async fn others_are_served_while_a_large_network_goes(plane: Plane) {
     let (deleted, (served, longest)) = tokio::join!(delete, others);
     // Each waits for one step, not for the whole.
     assert!(served >= 5, "{served} were served, the longest after {longest:?}");
-    println!("{served} were served, the longest after {longest:?}");
     if deleted["complete"] == false {
         plane.service.upkeep().await.unwrap();
     }
@@ -394,6 +394,46 @@ async fn certificates_of_a_ca_that_comes_back_are_blocked(plane: Plane) {
     plane.pass(17 * 86_400);
     plane.service.upkeep().await.unwrap();
     assert_eq!(plane.number("SELECT count(*) FROM gc_former_certificate"), 0);
+    plane.verify();
+}
+
+async fn a_ca_that_left_too_many_certificates_does_not_come_back(plane: Plane) {
+    let ca = imported();
+    let fingerprint = Certificate::from_pem(text(&ca, "certificate").as_bytes()).unwrap();
+    let fingerprint = fingerprint.fingerprint();
+    let blob = |hex: String| match plane.place.is_shared() {
+        true => format!("'\\x{hex}'"),
+        false => format!("x'{hex}'"),
+    };
+    let until = START + 30 * 86_400;
+    let rows: Vec<_> = (0..=1_000)
+        .map(|n| {
+            let (one, ca) = (blob(format!("{n:064x}")), blob(fingerprint.to_string()));
+            format!("({one}, {ca}, {until})")
+        })
+        .collect();
+    let insert = "INSERT INTO gc_former_certificate (fingerprint, ca, not_after) VALUES";
+    // Each is an argument of a program.
+    for part in rows.chunks(200) {
+        plane.sql(&format!("{insert} {}", part.join(", ")));
+    }
+    plane
+        .post("/networks", &json!({"name": "other", "prefixes": ["10.2.0.0/16"]}))
+        .await
+        .expect(201);
+    let before = plane.rows();
+    let network = json!({"name": "demo", "prefixes": ["10.1.0.0/16"], "ca": ca});
+    for refused in
+        [plane.post("/networks", &network).await, plane.post("/networks/other/cas", &ca).await]
+    {
+        let refused = refused.problem(409, "conflict");
+        let detail = text(&refused, "detail");
+        assert!(detail.starts_with("more than 1000 certificates that this CA signed"), "{detail}");
+    }
+    assert_eq!(plane.rows(), before);
+    // Once they have ended it does.
+    plane.pass(30 * 86_400 + 1);
+    plane.post("/networks", &network).await.expect(201);
     plane.verify();
 }
 

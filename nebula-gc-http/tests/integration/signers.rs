@@ -20,9 +20,9 @@ use nebula_alloc::store::Row;
 use nebula_alloc::store::Subject;
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    CaSource, Change, Context, Destination, DeviceEnrollment, DeviceId, Enrolled, Enrollment,
-    Error, Expected, Groups, NetworkRef, NodeChange, NodeId, NodeName, NodeState, ServerSecrets,
-    Service, SignerCommand, Signers, StateReason, verify,
+    CaSource, Change, Context, Deletion, Destination, DeviceEnrollment, DeviceId, Enrolled,
+    Enrollment, Error, Expected, Groups, NetworkRef, NodeChange, NodeId, NodeName, NodeState,
+    ServerSecrets, Service, SignerCommand, Signers, StateReason, verify,
 };
 use nebula_pki::{Blocklist, CaPool};
 use tempfile::TempDir;
@@ -496,6 +496,7 @@ on_both_engines! {
     what_is_cancelled_again_and_again_ends
     two_wishes_for_one_node_both_come_true
     a_move_waits_for_its_signature_and_is_finished_by_the_next
+    a_network_deleted_while_its_certificate_is_signed_gets_none
 }
 
 #[tokio::test]
@@ -579,6 +580,25 @@ async fn what_is_taken_away_while_it_is_completed(
     assert_ne!(state, NodeState::Active);
     assert_eq!(plane.ledger(), states(&[("revoked", 1)]));
     assert_eq!(plane.place.query("SELECT 1 FROM gc_blocklist").len(), 1);
+    plane.check();
+}
+
+async fn a_network_deleted_while_its_certificate_is_signed_gets_none(Patient(plane): Patient) {
+    let service = plane.with_network().await;
+    plane.holder.now("waits");
+    let asking = tokio::spawn({
+        let service = Arc::clone(&service);
+        async move { enroll(&service, &enrollment("one")).await }
+    });
+    until(|| plane.ledger() == states(&[("pending", 1)])).await;
+    let deletion = Deletion { is_forced: true, is_dry_run: false };
+    let deleted = service.delete_network(Context::local(), demo(), Expected::Anything, deletion);
+    assert!(deleted.await.unwrap().is_removed);
+    plane.holder.go();
+    let refused = asking.await.unwrap().unwrap_err();
+    assert!(matches!(refused, Error::NotFound { .. }), "{refused}");
+    assert_eq!(plane.ledger(), states(&[]));
+    service.upkeep().await.unwrap();
     plane.check();
 }
 
