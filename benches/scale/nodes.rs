@@ -83,6 +83,7 @@ pub(crate) async fn enroll(service: &Service, network: usize, node: usize) -> Ou
         groups: None,
         lighthouse: None,
         relay: None,
+        addresses: None,
         mtu: None,
     };
     service.enroll(Context::local(), request).await?;

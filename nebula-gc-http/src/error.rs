@@ -123,6 +123,8 @@ pub enum Error {
     JoinRefused {
         /// By what the operator recognised its key.
         fingerprint: KeyFingerprint,
+        /// Why, as the operator said.
+        reason: Option<String>,
     },
     /// Another request was first to write the same name, key or id.
     Overtaken,

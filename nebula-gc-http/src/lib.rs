@@ -54,6 +54,8 @@ mod log_limit;
 mod machine;
 #[cfg(feature = "service")]
 mod names;
+#[cfg(feature = "service")]
+mod node_addresses;
 #[cfg(feature = "agent")]
 pub mod process;
 #[cfg(any(feature = "client", feature = "service"))]
@@ -95,6 +97,7 @@ pub use self::{
         DeviceId, Groups, Label, NetworkRef, NodeName, StateReason, UserName, check_name,
         is_same_name,
     },
+    node_addresses::NodeAddresses,
     secret::{Bearer, ServerSecrets},
     service::{
         Action, AddPool, Addresses, BatchAction, BatchEntry, BatchOutcome, Change, Condition,

@@ -40,7 +40,9 @@ pub use self::network::{
 pub use self::node::{Desired, NodeToken, OwnCertificate, OwnNode, Renewal, Renewed, Report};
 pub use self::operator_key::{NewOperatorKeyBody, OperatorKey, Role, Scope, ScopeBody};
 pub use self::page::Page;
-pub use self::pending::{ApprovalBody, PendingDevice, PendingEnrollment, PendingState};
+pub use self::pending::{
+    ApprovalBody, PendingDevice, PendingEnrollment, PendingState, RefusalBody,
+};
 pub use self::pool::{
     AddressUse, Addresses, Block, EndedQuarantine, NewBlockBody, NewPoolBody, NewReservationBody,
     Pool, PoolPatchBody, Reservation, ReservedFor, Usage,

@@ -52,6 +52,9 @@ pub struct Joining<'a> {
     pub device: Option<&'a str>,
     /// Whether it is to be a relay. The join token must allow it.
     pub relay: bool,
+    /// The address that it is to have, or an IPv4 and an IPv6 one with a comma between them. Default: as the
+    /// join token says, else any.
+    pub address: Option<&'a str>,
     /// The MTU of the tun device, in bytes. Default: the network's.
     pub mtu: Option<u32>,
     /// Whether secrets may be sent over plain HTTP to other machines.
@@ -166,7 +169,9 @@ async fn is_of_network(joining: &Joining<'_>, path: &Path) -> bool {
     match read() {
         Ok(Some(identity)) => {
             let client = client(joining);
-            let body = body(joining, &identity, &identity.token, None);
+            // Whatever address it has.
+            let body =
+                EnrollmentBody { address: None, ..body(joining, &identity, &identity.token, None) };
             match client {
                 Ok(client) => {
                     matches!(client.enroll_node(&body).await, Ok(EnrollmentAnswer::Enrolled(_)))
@@ -305,6 +310,7 @@ fn body(
         device: joining.device.map(str::to_owned),
         // Left out it is what the join token presets.
         relay: joining.relay.then_some(true),
+        address: joining.address.map(str::to_owned),
         mtu: joining.mtu,
         lighthouse: joining.endpoint.map(|at| Lighthouse { endpoint: at.to_owned() }),
         ..EnrollmentBody::default()

@@ -29,6 +29,7 @@ const OUT: &str = "out";
 const ENDPOINT: &str = "endpoint";
 const DEVICE: &str = "device";
 const RELAY: &str = "relay";
+const ADDRESS: &str = "address";
 const MTU: &str = "mtu";
 const CURVE: &str = "curve";
 const TUN_DEVICE: &str = "tun-device";
@@ -79,6 +80,10 @@ pub(crate) fn command() -> Command {
         ))
         .arg(Arg::new(RELAY).long(RELAY).action(ArgAction::SetTrue).help(
             "Make this device a relay, which forwards for others. The join token must allow it",
+        ))
+        .arg(Arg::new(ADDRESS).long(ADDRESS).value_name("ADDRESS").help(
+            "The address to have in the network, such as 10.42.0.7; an IPv4 and an IPv6 one with a comma \
+             between them. Default: as the join token says, else the next free one",
         ))
         .arg(
             Arg::new(MTU)
@@ -133,6 +138,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let curve = if curve == "P256" { Curve::P256 } else { Curve::Curve25519 };
     let endpoint = text(ENDPOINT);
     let device = text(DEVICE);
+    let address = text(ADDRESS);
     let joining = Joining {
         link: &link,
         name: &asked,
@@ -141,6 +147,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         endpoint: endpoint.as_deref(),
         device: device.as_deref(),
         relay: matches.get_flag(RELAY),
+        address: address.as_deref(),
         mtu: matches.get_one::<u32>(MTU).copied(),
         allow_plain_http: matches.get_flag(ALLOW_PLAIN_HTTP),
         tun_device: text(TUN_DEVICE),

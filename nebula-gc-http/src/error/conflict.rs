@@ -59,6 +59,11 @@ messages! {
         AddressOutsidePools { address: IpAddr },
         ["{address} is not in the pool {pool}"]
         AddressInAnotherPool { address: IpAddr, pool: PoolId },
+        ["{reserved} is reserved for this device, which gets no other than that; not {asked}"]
+        OtherAddressReserved { reserved: IpAddr, asked: IpAddr },
+        ["this node has {}, not {asked}; leave the address out, or have an operator move the node with \
+          `nodes move`", addresses(held)]
+        HasOtherAddress { held: Vec<IpAddr>, asked: IpAddr },
         ["{range} overlaps pool {pool}"]
         PoolOverlaps { range: AddressRange, pool: PoolId },
         ["block {block} with {range} stands in the way"]
@@ -154,7 +159,9 @@ impl Conflict {
             | Self::AddressReserved { .. }
             | Self::AddressInBlock { .. }
             | Self::AddressOutsidePools { .. }
-            | Self::AddressInAnotherPool { .. } => Field::Address,
+            | Self::AddressInAnotherPool { .. }
+            | Self::OtherAddressReserved { .. }
+            | Self::HasOtherAddress { .. } => Field::Address,
             Self::OlderVersions | Self::OtherVersions { .. } => Field::Versions,
             Self::PrefixFixed { .. } | Self::OtherPrefix { .. } => Field::Prefixes,
             Self::PoolOverlaps { .. } | Self::Reserved { .. } => Field::Range,
@@ -219,6 +226,11 @@ impl KeyConflict {
             | Self::Held { .. } => Field::PublicKey,
         }
     }
+}
+
+fn addresses(held: &[IpAddr]) -> String {
+    let texts: Vec<_> = held.iter().map(IpAddr::to_string).collect();
+    texts.join(" and ")
 }
 
 fn certificates(versions: Versions) -> &'static str {

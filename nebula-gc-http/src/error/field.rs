@@ -181,6 +181,10 @@ messages! {
         NotInNetwork(Kind),
         ["must be as in 10.1.0.0/24, 10.1.0.10-10.1.0.20 or 10.1.0.7"]
         NotAddresses,
+        ["must be an IPv4 address, an IPv6 address, or one of each with a comma between them"]
+        NotNodeAddresses,
+        ["must be 1, because a join token with an address is for one node"]
+        OneUse,
         ["{0}"]
         InvalidRange(nebula_alloc::InvalidRange),
         ["has bits set after its length; did you mean {prefix}?"]

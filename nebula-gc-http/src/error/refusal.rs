@@ -2,6 +2,7 @@
 
 use super::Field;
 use super::messages::messages;
+use crate::NodeAddresses;
 use crate::stored_words::Role;
 
 messages! {
@@ -90,6 +91,8 @@ messages! {
         Role { field: Field },
         ["this join token is for the device {device:?}; ask for one for this device"]
         Device { device: String },
+        ["this join token is for the address {only}; ask for that, or for none"]
+        Address { only: NodeAddresses },
         ["addresses are reserved for this device: ask with a join token that is made for it, or with an \
           operator key"]
         DeviceReserved,
@@ -108,6 +111,7 @@ impl JoinRefusal {
             Self::Name { .. } => Some(Field::Name),
             Self::Group { .. } => Some(Field::Groups),
             Self::Role { field } => Some(*field),
+            Self::Address { .. } => Some(Field::Address),
             Self::Device { .. } | Self::DeviceReserved | Self::OtherCredential => {
                 Some(Field::Device)
             }

@@ -91,11 +91,17 @@ impl Display for Detail<'_> {
                  key's fingerprint is {fingerprint}",
                 time(*expires_at)
             ),
-            Error::JoinRefused { fingerprint } => write!(
-                f,
-                "an operator has refused this device, whose key's fingerprint is {fingerprint}; ask them \
-                 to approve it after all, or for another link"
-            ),
+            Error::JoinRefused { fingerprint, reason } => {
+                f.write_str("an operator has refused this device")?;
+                if let Some(reason) = reason {
+                    write!(f, " ({reason:?})")?;
+                }
+                write!(
+                    f,
+                    ", whose key's fingerprint is {fingerprint}; ask them to approve it after all, or for \
+                     another link"
+                )
+            }
             Error::Overtaken => f.write_str(
                 "another request has taken the same name, key or id just now; ask again",
             ),

@@ -1,5 +1,6 @@
 //! Enrolling nodes: an address, certificates and a bundle in one durable step.
 
+pub(super) mod address;
 pub(super) mod approval;
 pub(super) mod command;
 mod decision;

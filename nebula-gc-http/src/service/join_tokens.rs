@@ -8,6 +8,7 @@ use super::access::authorize;
 use super::audit::Entry;
 use super::context::Context;
 use super::core::Service;
+use super::enroll::address::check_preset;
 use super::exclusive::{Created, Repeat, Work};
 use super::networks::settings::within;
 use super::principal::Action;
@@ -15,7 +16,9 @@ use crate::error::{Fault, Field, Kind};
 use crate::names::{check_seen, hidden_id};
 use crate::secret::Bearer;
 use crate::store::join_token::{self, JoinToken};
-use crate::{DeviceId, Error, Groups, JoinTokenId, Label, NetworkRef, NodeName, UserName};
+use crate::{
+    DeviceId, Error, Groups, JoinTokenId, Label, NetworkRef, NodeAddresses, NodeName, UserName,
+};
 
 /// A join token to be made.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct NewJoinToken {
     pub lighthouse: bool,
     /// The pool or block its nodes get their addresses from.
     pub pool: Option<PoolId>,
+    /// The addresses that its node gets; it is for one node then.
+    pub addresses: Option<NodeAddresses>,
     /// To whom its nodes belong; the maker's own user where left out.
     pub user: Option<UserName>,
     /// The only device id that a node may join under, and the one of who names none.
@@ -107,8 +112,8 @@ impl Service {
     /// Makes a join token.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::IdempotencyKeyReused`], and those of
-    /// access.
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Conflict`] for an address that no node could
+    /// have, [`Error::IdempotencyKeyReused`], and those of access.
     pub async fn create_join_token(
         &self,
         context: Context,
@@ -119,6 +124,9 @@ impl Service {
         self.admit(&context).await?;
         if !(1..=MOST_USES).contains(&request.uses) {
             return Err(Fault::OutOfRange { least: 1, most: MOST_USES }.of(Field::Uses));
+        }
+        if request.addresses.is_some() && request.uses != 1 {
+            return Err(Fault::OneUse.of(Field::Uses));
         }
         if let Some(seconds) = request.ephemeral_seconds {
             within(Field::EphemeralSeconds, seconds, LEAST_EPHEMERAL)?;
@@ -132,6 +140,10 @@ impl Service {
                     let expires_at = request.expires.check(work.now)?;
                     if let Some(pool) = request.pool {
                         check_pool(work.tx, network.id, pool)?;
+                    }
+                    if let Some(named) = request.addresses {
+                        let device = request.device.as_ref().map(DeviceId::as_str);
+                        check_preset(work.tx, &network, (device, request.pool), named, work.now)?;
                     }
                     let name = request.name.as_str();
                     check_name(work.tx, name)?;
@@ -148,6 +160,7 @@ impl Service {
                         relay: request.relay,
                         lighthouse: request.lighthouse,
                         pool: request.pool,
+                        addresses: request.addresses,
                         user: match &request.user {
                             Some(user) => user.to_string(),
                             None => work.principal.user(),

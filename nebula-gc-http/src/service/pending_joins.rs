@@ -6,6 +6,7 @@ use nebula_alloc::store::Transaction;
 use super::access::authorize;
 use super::context::Context;
 use super::core::Service;
+use super::enroll::address::check_approvable;
 use super::enroll::approval::{entry, until};
 use super::principal::Action;
 use crate::error::{Conflict, Fault, Field, KeyConflict, Kind};
@@ -13,7 +14,7 @@ use crate::key_fingerprint::{LEAST_DIGITS, NamedKey};
 use crate::store::join_token;
 use crate::store::pending_join::{self, PendingJoin};
 use crate::stored_words::PendingState;
-use crate::{Error, NetworkRef, PendingJoinId};
+use crate::{Error, NetworkRef, PendingJoinId, StateReason};
 
 impl Service {
     /// A network's devices that wait, were approved and have not come yet, or were refused, after the one
@@ -61,6 +62,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Invalid`] and [`Error::KeyMismatch`] for what is not the device's fingerprint,
+    /// [`Error::NameTaken`] and [`Error::Conflict`] where it could not join as it asks,
     /// [`Error::NotFound`], and those of access.
     pub async fn approve_join(
         &self,
@@ -77,10 +79,11 @@ impl Service {
             true => Ok(()),
             false => Err(KeyConflict::OtherFingerprint.into()),
         };
-        self.decide_join(context, network, id, PendingState::Approved, check).await
+        self.decide_join(context, network, id, (PendingState::Approved, None), check).await
     }
 
-    /// Refuses a device: its key may not join with its token for a day. Doing it again changes nothing.
+    /// Refuses a device: its key may not join with its token for a day. It is told the reason. Doing it again
+    /// changes nothing, but for another reason.
     ///
     /// # Errors
     /// [`Error::NotFound`], and those of access.
@@ -89,8 +92,10 @@ impl Service {
         context: Context,
         network: NetworkRef,
         id: PendingJoinId,
+        reason: Option<StateReason>,
     ) -> Result<PendingJoin, Error> {
-        self.decide_join(context, network, id, PendingState::Refused, |_| Ok(())).await
+        let decision = (PendingState::Refused, reason.map(String::from));
+        self.decide_join(context, network, id, decision, |_| Ok(())).await
     }
 
     async fn decide_join(
@@ -98,20 +103,27 @@ impl Service {
         context: Context,
         network: NetworkRef,
         id: PendingJoinId,
-        state: PendingState,
+        (state, reason): (PendingState, Option<String>),
         check: impl Fn(&PendingJoin) -> Result<(), Error> + Send + 'static,
     ) -> Result<PendingJoin, Error> {
         self.exclusive(context, move |work| {
             let network = work.network(Action::DecidePending, &network)?;
             let row = find(work.tx, network.id, id, work.now)?;
             check(&row)?;
-            if row.state == state {
+            if row.state == state && (reason.is_none() || row.reason == reason) {
                 return Ok(row);
             }
             let token = join_token::by_id(work.tx, row.join_token)?
                 .ok_or_else(|| Error::not_found(Kind::PendingJoin, id))?;
+            if state == PendingState::Approved {
+                check_approvable(work.tx, &network, &row, token.pool, work.now)?;
+            }
             let (actor, expires_at) = (work.author.name(), until(&token, work.now));
-            if !pending_join::decide(work.tx, id, state, actor, (expires_at, work.now))? {
+            let decided_by = Some(actor.to_owned());
+            let reason = reason.clone();
+            let former = row.state;
+            let row = PendingJoin { state, expires_at, decided_by, reason, ..row };
+            if !pending_join::decide(work.tx, former, &row, work.now)? {
                 // Another instance was first: with the same, or with something else.
                 let row = find(work.tx, network.id, id, work.now)?;
                 return match row.state == state {
@@ -119,8 +131,6 @@ impl Service {
                     false => Err(Conflict::ChangedMeanwhile.into()),
                 };
             }
-            let decided_by = Some(actor.to_owned());
-            let row = PendingJoin { state, expires_at, decided_by, ..row };
             let kind = match state {
                 PendingState::Refused => "join.refused",
                 _ => "join.approved",

@@ -12,18 +12,19 @@ use nebula_alloc::{AddressRange, Error as AllocError, Family, Keeper};
 
 use super::principal::Principal;
 use super::terms::family_of;
-use crate::error::JoinRefusal;
+use crate::error::{Conflict, JoinRefusal};
 use crate::store::node::Node;
 use crate::store::{damaged, device_reservation};
-use crate::{Error, NodeId};
+use crate::{Error, NodeAddresses, NodeId};
 
 /// A new node as it is to be made: with the id that its device's addresses are reserved for, where some
 /// are. Under such a device's id, joins who has an operator key or a join token that is made for it; those
-/// in a block need a token that names the block as its pool.
+/// in a block need a token that names the block as its pool. What it asks for by address is no other.
 pub(super) fn claim(
     tx: &mut dyn Transaction,
     principal: &Principal,
     node: Node,
+    named: Option<NodeAddresses>,
     now: i64,
 ) -> Result<Node, Error> {
     let Some(id) = device_reservation::of_device(tx, node.network, &node.device)? else {
@@ -40,6 +41,11 @@ pub(super) fn claim(
         let Some(address) = reservation::pinned(tx, node.network, id.owner(), family)? else {
             continue;
         };
+        if let Some(asked) = named.and_then(|named| named.of(family))
+            && asked != address
+        {
+            return Err(Conflict::OtherAddressReserved { reserved: address, asked }.into());
+        }
         let confined = node.pool.filter(|_| of_pool == Some(family));
         let mut request = Request {
             network: node.network,

@@ -6,7 +6,7 @@ use nebula_alloc::{NetworkId, PoolId};
 
 use super::{counts_by_key, damaged};
 use crate::secret::Hashed;
-use crate::{Error, JoinTokenId};
+use crate::{Error, JoinTokenId, NodeAddresses};
 
 /// A join token, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct JoinToken {
     pub lighthouse: bool,
     /// The pool or block that nodes get their addresses from.
     pub pool: Option<PoolId>,
+    /// The addresses that its one node gets.
+    pub addresses: Option<NodeAddresses>,
     /// To whom nodes that join with it belong; empty for a token from before there were users.
     pub user: String,
     /// The only device id that a node may join under, and the one of who names none.
@@ -51,7 +53,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, network, name, uses, used, expires_at, name_pattern, groups, relay, lighthouse, \
-             pool, created_at, revoked_at, user_name, device, ephemeral_seconds, approval \
+             pool, created_at, revoked_at, user_name, device, ephemeral_seconds, approval, addresses \
              FROM gc_join_token ",
             $rest
         )
@@ -98,6 +100,10 @@ fn read(row: &Row) -> Result<JoinToken, Error> {
         device: columns.optional_text()?.map(str::to_owned),
         ephemeral_seconds: columns.optional_integer()?,
         approval: columns.integer()? != 0,
+        addresses: match columns.optional_text()? {
+            Some(text) => Some(text.parse().map_err(|_| damaged("addresses of a join token"))?),
+            None => None,
+        },
     })
 }
 
@@ -107,10 +113,12 @@ pub(crate) fn insert(
     hashed: &Hashed,
 ) -> Result<(), Error> {
     let groups = serde_json::to_string(&token.groups).map_err(super::unwritable)?;
+    let addresses = token.addresses.as_ref().map(ToString::to_string);
     Ok(tx.queue(
         "INSERT INTO gc_join_token (id, network, name, hash_key, hash, uses, used, expires_at, name_pattern, \
-         groups, relay, lighthouse, pool, created_at, user_name, device, ephemeral_seconds, approval) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         groups, relay, lighthouse, pool, created_at, user_name, device, ephemeral_seconds, approval, \
+         addresses) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         &[
             token.id.as_bytes().into(),
             token.network.as_bytes().into(),
@@ -130,6 +138,7 @@ pub(crate) fn insert(
             token.device.as_deref().into(),
             token.ephemeral_seconds.into(),
             i64::from(token.approval).into(),
+            addresses.as_deref().into(),
         ],
     )?)
 }

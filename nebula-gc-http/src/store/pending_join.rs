@@ -8,7 +8,7 @@ use super::{counts_by_key, damaged, one_integer};
 use crate::key_fingerprint::KeyFingerprint;
 use crate::secret::Hashed;
 use crate::stored_words::PendingState;
-use crate::{Error, JoinTokenId, PendingJoinId};
+use crate::{Error, JoinTokenId, NodeAddresses, PendingJoinId};
 
 /// A device that asked to join with a token that needs an operator's approval.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct PendingJoin {
     pub expires_at: i64,
     /// Who approved or refused it, as events name it.
     pub decided_by: Option<String>,
+    /// Why it was refused, which it is told.
+    pub reason: Option<String>,
 }
 
 /// What a device asks for that wants to join.
@@ -55,6 +57,9 @@ pub struct Asked {
     pub relay: bool,
     /// The MTU of its tun interface, in bytes, where it is not the network's.
     pub mtu: Option<u32>,
+    /// The addresses that it is to have; any of a family that is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<NodeAddresses>,
     /// To whom it is to belong.
     pub user: String,
 }
@@ -72,7 +77,7 @@ macro_rules! select {
         concat!(
             "SELECT gc_pending_join.id, gc_pending_join.network, join_token, gc_join_token.name, public_key, \
              gc_pending_join.token_key, gc_pending_join.token_hash, gc_pending_join.state, asks, source, gc_pending_join.created_at, \
-             gc_pending_join.expires_at, decided_by \
+             gc_pending_join.expires_at, decided_by, reason \
              FROM gc_pending_join JOIN gc_join_token ON gc_join_token.id = join_token \
              WHERE gc_join_token.revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM gc_node \
              WHERE gc_node.network = gc_pending_join.network \
@@ -100,6 +105,7 @@ fn read(row: &Row) -> Result<PendingJoin, Error> {
         created_at: columns.integer()?,
         expires_at: columns.integer()?,
         decided_by: columns.optional_text()?.map(str::to_owned),
+        reason: columns.optional_text()?.map(str::to_owned),
     })
 }
 
@@ -190,18 +196,25 @@ pub(crate) fn after(
     rows.iter().map(read).collect()
 }
 
-/// Writes what an operator decided. Returns whether it was not decided so before.
+/// Writes what an operator decided of one that was in this state. Returns whether it still was.
 pub(crate) fn decide(
     tx: &mut dyn Transaction,
-    id: PendingJoinId,
-    state: PendingState,
-    actor: &str,
-    (expires_at, now): (i64, i64),
+    former: PendingState,
+    decided: &PendingJoin,
+    now: i64,
 ) -> Result<bool, Error> {
     let changed = tx.execute(
-        "UPDATE gc_pending_join SET state = $1, decided_by = $2, expires_at = $3 \
-         WHERE id = $4 AND state <> $1 AND expires_at > $5",
-        &[state.word().into(), actor.into(), expires_at.into(), id.as_bytes().into(), now.into()],
+        "UPDATE gc_pending_join SET state = $1, decided_by = $2, expires_at = $3, reason = $4 \
+         WHERE id = $5 AND state = $6 AND expires_at > $7",
+        &[
+            decided.state.word().into(),
+            decided.decided_by.as_deref().into(),
+            decided.expires_at.into(),
+            decided.reason.as_deref().into(),
+            decided.id.as_bytes().into(),
+            former.word().into(),
+            now.into(),
+        ],
     )?;
     Ok(changed == 1)
 }

@@ -26,6 +26,7 @@ pub const COMPONENT: Component = Component {
         Migration { version: 18, oldest: 18, sql: VERSION_18 },
         Migration { version: 19, oldest: 18, sql: VERSION_19 },
         Migration { version: 20, oldest: 20, sql: VERSION_20 },
+        Migration { version: 21, oldest: 21, sql: VERSION_21 },
     ],
 };
 
@@ -486,4 +487,12 @@ CREATE INDEX gc_certificate_by_network ON gc_certificate (network, id);
 DROP INDEX gc_certificate_issuer;
 CREATE INDEX gc_certificate_issuer ON gc_certificate (issuer, state, node);
 CREATE INDEX gc_device_reservation_by_network ON gc_device_reservation (network);
+";
+
+/// * `gc_join_token.addresses`: the addresses that the one node of a join token gets, with a comma between
+///   them. An older server would give it others.
+/// * `gc_pending_join.reason`: why a device was refused, which it is told.
+const VERSION_21: &str = "
+ALTER TABLE gc_join_token ADD COLUMN addresses TEXT;
+ALTER TABLE gc_pending_join ADD COLUMN reason TEXT;
 ";

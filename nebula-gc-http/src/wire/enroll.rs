@@ -71,6 +71,14 @@ pub struct EnrollmentBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = bool, required = false))]
     pub relay: Option<bool>,
+    /// The address that it is to have, or an IPv4 and an IPv6 one with a comma between them; with a join
+    /// token, free ones of where that gives any. Default: what the join token names, else any.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "server",
+        schema(value_type = String, required = false, min_length = 2, max_length = 64)
+    )]
+    pub address: Option<String>,
     /// The MTU of its tun interface, in bytes. Default: the network's.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(

@@ -36,6 +36,10 @@ pub struct JoinToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub pool: Option<String>,
+    /// The address that its one node gets, or an IPv4 and an IPv6 one with a comma between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub address: Option<String>,
     /// To whom nodes that join with it belong; empty for a token from before there were users.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(required = true))]
@@ -119,6 +123,14 @@ pub struct NewJoinTokenBody {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Id, required = false))]
     pub pool: Option<String>,
+    /// The address that its node gets, or an IPv4 and an IPv6 one with a comma between them; `uses` is 1
+    /// then. Default: any.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "server",
+        schema(value_type = String, required = false, min_length = 2, max_length = 64)
+    )]
+    pub address: Option<String>,
     /// To whom nodes that join with it belong: 1 to 128 characters. Default: the user of the operator key
     /// that makes the token.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]

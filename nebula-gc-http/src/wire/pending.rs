@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "server")]
 use super::values::Id;
-use super::values::Timestamp;
+use super::values::{Timestamp, not_null};
 
 /// The answer to an enrolment that waits for an operator's approval. Ask again with the same request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,11 @@ pub struct PendingDevice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub mtu: Option<u32>,
+    /// The address that it asks for, or an IPv4 and an IPv6 one with a comma between them. Nothing is kept
+    /// for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub address: Option<String>,
     /// To whom it would belong.
     pub user: String,
     /// The id of its join token.
@@ -71,6 +76,10 @@ pub struct PendingDevice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(nullable = false))]
     pub decided_by: Option<String>,
+    /// Why it was refused, which the device is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(nullable = false))]
+    pub reason: Option<String>,
 }
 
 /// What an operator said of a pending device.
@@ -95,4 +104,15 @@ pub struct ApprovalBody {
     /// digits.
     #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 128))]
     pub key_fingerprint: String,
+}
+
+/// Why a device is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RefusalBody {
+    /// What the device is told: 1 to 1000 characters, none of them a control character. Default: nothing.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = String, required = false, min_length = 1, max_length = 1000))]
+    pub reason: Option<String>,
 }

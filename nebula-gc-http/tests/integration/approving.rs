@@ -63,7 +63,7 @@ async fn approve(plane: &Plane, (id, fingerprint): &(String, String)) -> Value {
 }
 
 async fn refuse(plane: &Plane, (id, _): &(String, String)) -> Value {
-    plane.ask("POST", &format!("{PENDING}/{id}/refuse"), &plane.key, None).await.expect(200)
+    plane.post(&format!("{PENDING}/{id}/refuse"), &json!({"reason": "unknown"})).await.expect(200)
 }
 
 async fn listed(plane: &Plane) -> Vec<Value> {
@@ -334,7 +334,7 @@ fn servers(plane: &Plane) -> [Router; 2] {
 }
 
 /// Asks servers in turn, all at once; the statuses.
-async fn at_once(plane: &Plane, asked: Vec<(String, String, Value)>) -> Vec<u16> {
+pub async fn at_once(plane: &Plane, asked: Vec<(String, String, Value)>) -> Vec<u16> {
     let servers = servers(plane);
     let tasks: Vec<_> = asked
         .into_iter()
@@ -382,7 +382,7 @@ async fn an_approval_lets_in_once_or_not_at_all(plane: Plane) {
         let waits = wait(&plane, &token, &device).await;
         approve(&plane, &waits).await;
         let enrol = ("/enroll".to_owned(), token.clone(), device.clone());
-        let refusal = (format!("{PENDING}/{}/refuse", waits.0), plane.key.clone(), Value::Null);
+        let refusal = (format!("{PENDING}/{}/refuse", waits.0), plane.key.clone(), json!({}));
         // It also races its end.
         plane.pass(DAY - 1);
         let clock = Arc::clone(&plane.clock);
@@ -464,11 +464,27 @@ async fn join_shows_a_fingerprint_and_waits(shell: Shell) {
     assert!(shell.says(&join("laptop")).starts_with("laptop is 10.1.0.1/24"));
 
     let (child, stderr, _) = joining(&shell, &join("phone"));
-    let refused = shell.json("pending refuse office phone", &[]);
-    assert_eq!(refused["state"], "refused");
+    let refused = shell.json("pending refuse office phone --reason lost", &[]);
+    assert_eq!((&refused["state"], &refused["reason"]), (&"refused".into(), &"lost".into()));
+    let again = shell.json("pending refuse office phone", &[]);
+    assert_eq!(again, refused);
     let (code, stdout, rest) = ended(child, stderr);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(rest.contains("an operator has refused this device"), "{rest}");
+    assert!(rest.contains("an operator has refused this device (\"lost\"), whose key's"), "{rest}");
+    // Of two of one name the fingerprint decides.
+    let guests_key = link("twins");
+    let twins = ["one", "two"]
+        .map(|out| joining(&shell, &format!("join {guests_key} --name twin --out {out}")));
+    let ambiguous = shell.fails(1, "admin pending refuse office twin");
+    assert!(ambiguous.contains("more than one pending device"), "{ambiguous}");
+    let fingerprint = &twins[1].2[..19];
+    shell.says(&format!("admin pending approve office twin --key-fingerprint {fingerprint}"));
+    let [(mut first, ..), (second, stderr, _)] = twins;
+    let (code, stdout, rest) = ended(second, stderr);
+    assert_eq!(code, Some(0), "{rest}");
+    assert!(stdout.starts_with("twin is 10.1.0.2/24"), "{stdout}");
+    first.kill().unwrap();
+    first.wait().unwrap();
     // A link that is revoked meanwhile ends it, too.
     let (child, stderr, _) = joining(&shell, &join("tablet"));
     shell.says("admin join-tokens revoke office guests");

@@ -248,7 +248,7 @@ fn entries() -> Vec<Entry> {
         entry("read_pending", 200, network_viewer),
         entry("approve_pending", 200, network_operator)
             .body(json!({"keyFingerprint": "{keyFingerprint}"})),
-        entry("refuse_pending", 200, network_operator),
+        entry("refuse_pending", 200, network_operator).body(json!({})),
         entry("list_events", 200, any_key),
         entry("list_network_events", 200, network_viewer),
         entry("read_servers", 200, |caller| when(matches!(caller, Caller::Key(_, Root)))),

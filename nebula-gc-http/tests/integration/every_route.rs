@@ -63,9 +63,10 @@ fn body(operation: &str) -> Value {
         "create_join_token" => json!({
             "name": "x", "uses": 1, "expiresAt": "2027-02-01T00:00:00Z", "expiresInSeconds": 1,
             "namePattern": "x*", "groups": ["x"], "relay": true, "lighthouse": true, "pool": ID, "user": "x",
-            "device": "x", "ephemeralSeconds": 3600, "approval": true
+            "device": "x", "address": "10.1.0.9", "ephemeralSeconds": 3600, "approval": true
         }),
         "approve_pending" => json!({"keyFingerprint": "0".repeat(64)}),
+        "refuse_pending" => json!({"reason": "x"}),
         "enroll_node" => {
             let mut body = enrollment("x");
             body["network"] = json!("demo");
@@ -75,6 +76,7 @@ fn body(operation: &str) -> Value {
             body["groups"] = json!(["x"]);
             body["lighthouse"] = json!({"endpoint": "192.0.2.1:4242"});
             body["relay"] = json!(true);
+            body["address"] = json!("10.1.0.9");
             body["mtu"] = json!(1400);
             body
         }

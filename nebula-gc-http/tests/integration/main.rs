@@ -21,6 +21,7 @@ mod approving;
 mod architecture;
 mod authorization;
 mod bad_input;
+mod choosing_addresses;
 mod client;
 mod command;
 mod conditions;

@@ -85,6 +85,7 @@ fn enrollment(body: EnrollmentBody) -> Result<Enrollment, Problem> {
         groups: read_some("groups", body.groups)?,
         lighthouse: body.lighthouse.as_ref().map(endpoint).transpose()?,
         relay: body.relay,
+        addresses: read_some("address", body.address)?,
         mtu: body.mtu,
     })
 }

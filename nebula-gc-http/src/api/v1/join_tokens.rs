@@ -52,6 +52,7 @@ impl From<JoinToken> for JoinTokenView {
             pool: token.pool.map(|pool| pool.to_string()),
             user: token.user,
             device: token.device,
+            address: token.addresses.as_ref().map(ToString::to_string),
             ephemeral_seconds: token.ephemeral_seconds,
             approval: token.approval,
             created_at: Timestamp(token.created_at),
@@ -123,6 +124,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
     let name_pattern = read_some("namePattern", body.name_pattern)?;
     let groups = read_some("groups", body.groups)?.unwrap_or_default();
     let pool = read_some("pool", body.pool)?.map(|Uuid(id)| PoolId(id));
+    let addresses = read_some("address", body.address)?;
     let user = read_some("user", body.user)?;
     let device = read_some("device", body.device)?;
     let expires = match (body.expires_at, body.expires_in_seconds) {
@@ -143,6 +145,7 @@ fn new_join_token(body: NewJoinTokenBody) -> Result<NewJoinToken, Problem> {
         relay: body.relay.unwrap_or(false),
         lighthouse: body.lighthouse.unwrap_or(false),
         pool,
+        addresses,
         user,
         device,
         ephemeral_seconds: body.ephemeral_seconds,

@@ -9,7 +9,10 @@ use utoipa_axum::routes;
 use super::ask::{Ask, AskWith};
 use super::page::{Page, Paging, after};
 use super::respond::{Answer, json};
-use crate::wire::{ApprovalBody, Id, PendingDevice, PendingState as PendingStateView, Timestamp};
+use super::values::read_some;
+use crate::wire::{
+    ApprovalBody, Id, PendingDevice, PendingState as PendingStateView, RefusalBody, Timestamp,
+};
 use crate::{NetworkRef, PendingJoin, PendingJoinId, PendingState, Service};
 
 pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
@@ -36,6 +39,7 @@ impl From<PendingJoin> for PendingDevice {
             lighthouse: row.asks.lighthouse,
             relay: row.asks.relay,
             mtu: row.asks.mtu,
+            address: row.asks.address.as_ref().map(ToString::to_string),
             user: row.asks.user,
             join_token: row.join_token.to_string(),
             join_token_name: row.token_name,
@@ -43,6 +47,7 @@ impl From<PendingJoin> for PendingDevice {
             asked_at: Timestamp(row.created_at),
             expires_at: Timestamp(row.expires_at),
             decided_by: row.decided_by,
+            reason: row.reason,
         }
     }
 }
@@ -92,15 +97,17 @@ async fn approve_pending(
     Ok(json(PendingDevice::from(row)))
 }
 
-/// Refuse a pending device: its key can't join with its token for a day. Repeating it changes nothing.
+/// Refuse a pending device: its key can't join with its token for a day. Repeating it changes nothing, but
+/// for another reason.
 #[utoipa::path(post, path = "/networks/{network}/pending/{pending}/refuse",
     operation_id = "refuse_pending", tag = "pending",
     params(("network" = String, Path, description = "The network's name or id."), ("pending" = Id, Path)),
+    request_body = RefusalBody,
     responses((status = 200, description = "It is refused.", body = PendingDevice)))]
 async fn refuse_pending(
     State(service): State<Arc<Service>>,
-    ask: Ask<(NetworkRef, PendingJoinId)>,
+    ask: AskWith<RefusalBody, (NetworkRef, PendingJoinId)>,
 ) -> Answer {
-    let (network, id) = ask.path;
-    Ok(json(PendingDevice::from(service.refuse_join(ask.context, network, id).await?)))
+    let ((network, id), reason) = (ask.path, read_some("reason", ask.body.reason)?);
+    Ok(json(PendingDevice::from(service.refuse_join(ask.context, network, id, reason).await?)))
 }

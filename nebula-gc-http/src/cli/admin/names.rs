@@ -83,6 +83,8 @@ pub(super) struct Wanted {
     named: &'static Named,
     network: Option<String>,
     text: String,
+    /// Of several pending devices of a name the one whose key's fingerprint begins so.
+    fingerprint: Option<String>,
     /// Whether one that has ended is meant where there is no other: what only reads may be about it.
     may_have_ended: bool,
 }
@@ -93,9 +95,9 @@ pub(super) fn wanted(
     matches: &ArgMatches,
     network: Option<&str>,
 ) -> Vec<Wanted> {
-    let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
+    let text_of = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
     let of_field = |field: &Field| {
-        let given = text(&field.name)?;
+        let given = text_of(&field.name)?;
         if is_subject(field) {
             let network = network.map(str::to_owned);
             return Some(Wanted {
@@ -103,6 +105,7 @@ pub(super) fn wanted(
                 named: &SUBJECT,
                 network,
                 text: given,
+                fingerprint: None,
                 may_have_ended: true,
             });
         }
@@ -120,6 +123,7 @@ pub(super) fn wanted(
             named,
             network,
             text,
+            fingerprint: text_of("keyFingerprint").filter(|_| named.field == "pending"),
             may_have_ended: operation.is_read(),
         })
     };
@@ -174,8 +178,31 @@ impl Wanted {
             // The server says what is wrong with an id.
             [] if self.may_be_id() => Ok(self.text.clone()),
             [] => Err(self.missing().into()),
-            ids => Err(self.ambiguous(ids).into()),
+            ids => {
+                let of_key = self.of_key(client, ids).await?;
+                of_key.ok_or_else(|| self.ambiguous(ids).into())
+            }
         }
+    }
+
+    /// The one of these pending devices whose key is named, if it is one.
+    async fn of_key(&self, client: &Client, ids: &[String]) -> Result<Option<String>, ClientError> {
+        let digits = |text: &str| {
+            let digits = text.chars().filter(char::is_ascii_hexdigit);
+            digits.map(|digit| digit.to_ascii_lowercase()).collect::<String>()
+        };
+        let named = self.fingerprint.as_deref().map(digits).filter(|digits| !digits.is_empty());
+        let Some(named) = named else { return Ok(None) };
+        let mut found = vec![];
+        for id in ids {
+            let path = format!("{}/{}", self.path(self.named.list), Request::segment(id));
+            let device: Value = client.send(Request::get(&path)).await?.json()?;
+            let fingerprint = device.get("keyFingerprint").and_then(Value::as_str);
+            if fingerprint.is_some_and(|it| digits(it).starts_with(&named)) {
+                found.push(id.clone());
+            }
+        }
+        Ok(if found.len() == 1 { found.pop() } else { None })
     }
 
     /// The id of what has this name, or had it when it ended.

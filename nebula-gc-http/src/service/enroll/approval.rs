@@ -12,7 +12,7 @@ use crate::store::join_token::{self, JoinToken};
 use crate::store::node::Node;
 use crate::store::pending_join::{self, Asked, PendingJoin};
 use crate::stored_words::PendingState;
-use crate::{Error, JoinTokenId, PendingJoinId};
+use crate::{Error, JoinTokenId, NodeAddresses, PendingJoinId};
 
 /// How long a device is remembered that waits, and one that was approved or refused, in seconds: a day.
 pub(in crate::service) const WAITS: i64 = 86_400;
@@ -50,13 +50,13 @@ enum Written {
 }
 
 impl Admission {
-    /// `node` is what would be written; `device` is the device's own id, where it says one; and `token`
+    /// `node` is what would be written, with the addresses that it is to have; `device` is the device's own id, where it says one; and `token`
     /// its node token, where it has one.
     pub(super) fn of(
         tx: &mut dyn Transaction,
         shared: &Shared,
         join: &Join<'_>,
-        node: &Node,
+        (node, address): (&Node, Option<NodeAddresses>),
         (device, token): (Option<&str>, Option<&Bearer>),
     ) -> Result<Self, Error> {
         let Some(by) = join.token else { return Ok(Self::Admitted(None)) };
@@ -72,6 +72,7 @@ impl Admission {
             lighthouse: node.lighthouse.as_ref().map(ToString::to_string),
             relay: node.relay,
             mtu: node.mtu,
+            address,
             user: node.user.clone(),
         };
         let known = pending_join::of_key(tx, by.id, &node.public_key, now)?;
@@ -79,7 +80,8 @@ impl Admission {
             Some(known) => {
                 if known.state == PendingState::Refused {
                     let fingerprint = KeyFingerprint::of(&node.public_key);
-                    return Err(Error::JoinRefused { fingerprint });
+                    let reason = known.reason;
+                    return Err(Error::JoinRefused { fingerprint, reason });
                 }
                 if !is_same_device(shared, &known, token) {
                     return Err(KeyConflict::AsksWithOtherToken.into());
@@ -112,6 +114,7 @@ impl Admission {
             created_at: now,
             expires_at: until(by, now),
             decided_by: None,
+            reason: None,
         };
         check_room(tx, by, &row.public_key, now)?;
         Ok(Self::Waits(Box::new(Waits { row, written })))

@@ -1,20 +1,29 @@
 //! What an enrolment or a renewal does to the network's nodes.
 
+use nebula_alloc::store::Transaction;
 use nebula_pki::Certificate;
 
+use super::address::check_free;
 use super::approval::{Admission, Spends, Waits};
 use super::succession::{Former, Succession};
+use crate::service::terms::Terms;
 use crate::service::update::Update;
 use crate::store::node::Node;
+use crate::{Error, NodeAddresses};
 
 /// What is to be done.
 pub(super) enum Decision {
     /// What it has still serves.
     Unchanged { node: Node, certificates: Vec<Certificate> },
     /// A device that never had a node.
-    New { node: Node, spends: Option<Spends> },
+    New { node: Node, named: Option<NodeAddresses>, spends: Option<Spends> },
     /// One that gets back what a released node had.
-    Returned { node: Node, succession: Succession, spends: Option<Spends> },
+    Returned {
+        node: Node,
+        named: Option<NodeAddresses>,
+        succession: Succession,
+        spends: Option<Spends>,
+    },
     /// One that an operator has to approve.
     Approval(Box<Waits>),
     /// A node whose first certificates are not signed yet.
@@ -27,14 +36,35 @@ pub(super) enum Decision {
 
 impl Decision {
     /// A new node, which gets what others had where it may.
-    pub(super) fn joined(node: Node, admission: Admission, former: &Former, now: i64) -> Self {
+    pub(super) fn joined(
+        tx: &mut dyn Transaction,
+        terms: &Terms,
+        (node, named): (Node, Option<NodeAddresses>),
+        admission: Admission,
+        former: &Former,
+    ) -> Result<Self, Error> {
+        let succession = Succession::of(&node, former, terms.now);
         let spends = match admission {
             Admission::Admitted(spends) => spends,
-            Admission::Waits(waits) => return Self::Approval(waits),
+            Admission::Waits(waits) => {
+                // What a successor may have of others shows when it takes it over.
+                if succession.is_none() {
+                    check_free(tx, terms, &node, named)?;
+                }
+                return Ok(Self::Approval(waits));
+            }
         };
-        match Succession::of(&node, former, now) {
-            Some(succession) => Self::Returned { node, succession, spends },
-            None => Self::New { node, spends },
+        Ok(match succession {
+            Some(succession) => Self::Returned { node, named, succession, spends },
+            None => Self::New { node, named, spends },
+        })
+    }
+
+    /// The addresses that a new node is to have.
+    pub(super) fn named(&self) -> Option<NodeAddresses> {
+        match self {
+            Self::New { named, .. } | Self::Returned { named, .. } => *named,
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoints;
 use nebula_pki::key::PublicKey;
 
+use super::address::check_families;
 use super::approval::Admission;
 use super::decision::Decision;
 use super::join::{Join, check_groups, check_name, check_time};
@@ -63,13 +64,15 @@ impl DeviceEnrollment {
                 },
                 ..join.node(network, self.name.as_str(), &self.public_key, terms.now)
             };
-            let node = reserved_device::claim(tx, principal, node, terms.now)?;
+            let named = join.addresses(None)?;
+            check_families(&terms.network, named)?;
+            let node = reserved_device::claim(tx, principal, node, named, terms.now)?;
             check_endpoints(&terms.network, &node)?;
             check_unique(tx, &node, None)?;
             let former = Former::default().of_device(tx, principal, &node)?;
             let about = (Some(self.device.as_str()), None);
-            let admission = Admission::of(tx, shared, &join, &node, about)?;
-            return Ok(Decision::joined(node, admission, &former, terms.now));
+            let admission = Admission::of(tx, shared, &join, (&node, named), about)?;
+            return Decision::joined(tx, terms, (node, named), admission, &former);
         };
         if former.is_native() && !principal.is_operator() {
             return Err(KeyConflict::DeviceHasToken.into());

@@ -7,7 +7,7 @@ use crate::error::JoinRefusal;
 use crate::service::principal::Principal;
 use crate::store::join_token::JoinToken;
 use crate::store::node::{Applied, Generation, Node, NodeState};
-use crate::{DeviceId, Error, NodeId};
+use crate::{DeviceId, Error, NodeAddresses, NodeId};
 
 /// What whoever lets a new node join decides about it.
 pub(super) struct Join<'a> {
@@ -43,6 +43,19 @@ impl<'a> Join<'a> {
     /// The device id of who names none.
     pub(super) fn preset_device(&self) -> Option<String> {
         self.token.and_then(|token| token.device.clone())
+    }
+
+    /// The addresses that the node is to have: as it asks, where the join token names none.
+    pub(super) fn addresses(
+        &self,
+        asked: Option<NodeAddresses>,
+    ) -> Result<Option<NodeAddresses>, Error> {
+        let Some(only) = self.token.and_then(|token| token.addresses) else { return Ok(asked) };
+        let mut asked = asked.iter().flat_map(NodeAddresses::iter);
+        match asked.all(|address| only.iter().any(|it| it == address)) {
+            true => Ok(Some(only)),
+            false => Err(JoinRefusal::Address { only }.into()),
+        }
     }
 
     /// A new node without anything of its own.

@@ -5,6 +5,7 @@ use nebula_alloc::store::Transaction;
 use nebula_bundle::Endpoints;
 use nebula_pki::key::PublicKey;
 
+use super::address::{check_families, check_repeated};
 use super::approval::Admission;
 use super::decision::Decision;
 use super::join::{Join, check_time};
@@ -20,7 +21,7 @@ use crate::service::terms::Terms;
 use crate::service::update::{Renewal, Update};
 use crate::store::node::{self, Node, NodeState};
 use crate::store::{certificate, pending};
-use crate::{DeviceId, Error, Groups, NetworkRef, NodeName, UserName};
+use crate::{DeviceId, Error, Groups, NetworkRef, NodeAddresses, NodeName, UserName};
 
 /// What a node enrols with.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Enrollment {
     pub lighthouse: Option<Endpoints>,
     /// Whether it is a relay: as the join token says where left out.
     pub relay: Option<bool>,
+    /// The addresses that it is to have: with a join token free ones of where that gives any.
+    pub addresses: Option<NodeAddresses>,
     /// The MTU of its tun interface, in bytes, where it is not the network's.
     pub mtu: Option<u32>,
 }
@@ -69,6 +72,8 @@ impl Enrollment {
         let about = (self.name.as_str(), self.device.as_ref());
         let join = Join::check(principal, about, groups, terms.now)?;
         let node = self.new_node(shared, &join, terms)?;
+        let named = join.addresses(self.addresses)?;
+        check_families(&terms.network, named)?;
         check_endpoints(&terms.network, &node)?;
         check_unique(tx, &node, None)?;
         let other = with_token(tx, shared, &self.token)?;
@@ -83,8 +88,10 @@ impl Enrollment {
         if is_named && node::by_device(tx, network, &node.device)?.is_some() {
             return Err(KeyConflict::DeviceEnrolled.into());
         }
-        let node =
-            if is_named { reserved_device::claim(tx, principal, node, terms.now)? } else { node };
+        let node = match is_named {
+            true => reserved_device::claim(tx, principal, node, named, terms.now)?,
+            false => node,
+        };
         let mut former = Former::default();
         if let Some(token) = &self.former_token {
             let shown = with_token(tx, shared, token)?
@@ -96,8 +103,9 @@ impl Enrollment {
             former = former.of_device(tx, principal, &node)?;
         }
         let device = is_named.then_some(node.device.as_str());
-        let admission = Admission::of(tx, shared, &join, &node, (device, Some(&self.token)))?;
-        Ok(Decision::joined(node, admission, &former, terms.now))
+        let admission =
+            Admission::of(tx, shared, &join, (&node, named), (device, Some(&self.token)))?;
+        Decision::joined(tx, terms, (node, named), admission, &former)
     }
 
     /// The same key and node token get what they have, whatever became of the join token.
@@ -128,6 +136,7 @@ impl Enrollment {
         if !is_own {
             return Err(KeyConflict::OtherToken.into());
         }
+        check_repeated(tx, &node, self.addresses)?;
         let certificates = certificate::current(tx, node.id)?;
         if !certificates.is_empty() && !terms.begin_later(&certificates) {
             return Ok(Decision::Unchanged { node, certificates });

@@ -8,13 +8,13 @@ use nebula_alloc::store::{Query, Subject, Transaction};
 use nebula_alloc::writer::{Planned, Step};
 use serde_json::json;
 
+use super::address;
 use super::command::Command;
 use super::decision::Decision;
 use super::device::DeviceEnrollment;
 use super::key::check_curve;
 use super::request::Enrollment;
 use super::succession::Succession;
-use crate::Error;
 use crate::error::{Ambiguity, Fault, Field};
 use crate::service::access::{authorize, authorize_device, prefetch};
 use crate::service::audit::{Author, Entry, addresses};
@@ -31,6 +31,7 @@ use crate::store::device_reservation;
 use crate::store::network::{Network, Revision};
 use crate::store::node::{self, Node};
 use crate::store::pending_join::PendingJoin;
+use crate::{Error, NodeAddresses};
 
 pub(super) struct Enrolling {
     shared: Arc<Shared>,
@@ -133,7 +134,7 @@ impl Step for Enrolling {
             _ => decision,
         };
         let requests = match decision.certifies() {
-            Some(node) => terms.requests(tx, node)?,
+            Some(node) => address::requests(tx, &terms, node, decision.named())?,
             None => vec![],
         };
         let author = self.context.author(principal.actor());
@@ -175,16 +176,16 @@ impl Step for Enrolling {
                     (terms.network.revision, Certified::Known(certificates));
                 return Ok(Issuing::Done(outcome(terms, revision, node, certificates, false)));
             }
-            Decision::New { node, spends } => {
+            Decision::New { node, spends, .. } => {
                 spends.map_or(Ok(()), |spends| spends.take(tx, now))?;
                 let detail = json!({"addresses": addresses(leases)});
                 let issuing = insert_node(tx, &terms, &node, detail, writing)?;
                 ("node.enrolled", true, node, issuing)
             }
-            Decision::Returned { node, succession, spends } => {
+            Decision::Returned { node, named, succession, spends } => {
                 spends.map_or(Ok(()), |spends| spends.take(tx, now))?;
                 let (node, leases, issuing) =
-                    insert_successor(tx, &terms, node, &succession, &author)?;
+                    insert_successor(tx, &terms, (node, named), &succession, &author)?;
                 taken = leases;
                 granted = &taken;
                 ("node.enrolled", true, node, issuing)
@@ -332,12 +333,12 @@ fn insert_node(
 fn insert_successor(
     tx: &mut dyn Transaction,
     terms: &Terms,
-    node: Node,
+    (node, named): (Node, Option<NodeAddresses>),
     succession: &Succession,
     author: &Author,
 ) -> Result<(Node, Vec<Lease>, Issuing<Changed>), Error> {
     let (now, actor) = (terms.now, author.actor());
-    let requests = terms.requests(tx, &node)?;
+    let requests = address::requests(tx, terms, &node, named)?;
     let taken = succession.take_over(tx, now, &actor, &node, &requests)?;
     let node = Node { key_until: taken.key_until, ..node };
     let leases = requests

@@ -131,7 +131,8 @@ impl Succession {
             let owner = request.owner;
             let pinned = reservation::pinned(tx, request.network, owner, request.family)?;
             for Offer { claim, lease, lent_until } in &offers {
-                let is_other = pinned.is_some_and(|pinned| pinned != lease.address);
+                let only = request.address.or(pinned);
+                let is_other = only.is_some_and(|only| only != lease.address);
                 if lease.family() != request.family || is_other || !allows(tx, request, lease)? {
                     continue;
                 }

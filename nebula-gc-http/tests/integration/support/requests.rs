@@ -59,6 +59,7 @@ pub fn enrollment(name: &str) -> Enrollment {
         groups: None,
         lighthouse: None,
         relay: None,
+        addresses: None,
         mtu: None,
     }
 }
@@ -89,6 +90,7 @@ pub fn join_token(uses: i64, seconds: i64) -> NewJoinToken {
         lighthouse: false,
         pool: None,
         user: None,
+        addresses: None,
         ephemeral_seconds: None,
     }
 }
