@@ -19,6 +19,7 @@ mod pending_table;
 mod polling;
 mod qr;
 mod remaining;
+mod scopes;
 mod show;
 mod table;
 
@@ -38,6 +39,7 @@ use self::commands::{COMMANDS, Entry, GROUPS};
 pub(crate) use self::network::form;
 use self::network::{NETWORK, Unnamed};
 use self::operation::Operation;
+use self::table::Look;
 use crate::arguments::read_text;
 use crate::plain_http::{ALLOW_PLAIN_HTTP, plain_http};
 use crate::terminal::{self, print};
@@ -74,14 +76,12 @@ pub(crate) fn command(form: Form) -> Command {
     let operations = operation::all();
     let group = |(name, about): &(&'static str, &'static str)| {
         let entries = COMMANDS.iter().filter(|entry| entry.group == *name);
-        let found = entries.filter_map(|entry| {
-            Some((entry, operations.iter().find(|it| it.id == entry.operation)?))
-        });
+        let found = entries.filter_map(|entry| Some((entry, entry.operation_of(&operations)?)));
         Command::new(*name)
             .about(*about)
             .subcommand_required(true)
             .arg_required_else_help(true)
-            .subcommands(found.map(|(entry, operation)| leaf(entry, operation, form)))
+            .subcommands(found.map(|(entry, operation)| leaf(entry, &operation, form)))
     };
     Command::new("admin")
         .about("Manage a running server through its API")
@@ -128,7 +128,7 @@ fn leaf(entry: &Entry, operation: &Operation, form: Form) -> Command {
     let alias = (entry.operation == "release_node").then_some("delete");
     let mut leaf = Command::new(entry.verb)
         .aliases(alias)
-        .about(operation.summary.clone())
+        .about(entry.summary(operation))
         .after_help(format!("Example:\n  {}\n\nCalls {}", example.trim_end(), operation.route()))
         .args(fields::arguments(operation));
     if operation.is_list {
@@ -139,13 +139,13 @@ fn leaf(entry: &Entry, operation: &Operation, form: Form) -> Command {
                 .value_parser(value_parser!(u32).range(1..))
                 .help("Print at most this many; default: all"),
         );
+        leaf = leaf.arg(table::flag());
     }
     if operation.is_file {
         let help = "Write to this file; default: the standard output";
         leaf = leaf.arg(Arg::new(OUT).short('o').long(OUT).value_name("FILE").help(help));
     }
-    leaf = leaf.args(nodes_table::flag(entry)).args(ended::flag(entry));
-    leaf = leaf.args(deletion::flag(entry));
+    leaf = leaf.args(ended::flag(entry)).args(deletion::flag(entry));
     leaf = batch::with_flags(leaf.args(remaining::flags(entry)), entry, form);
     for (flag, help) in polling::flags(entry).into_iter().chain(qr::flag(operation)) {
         leaf = leaf.arg(Arg::new(flag).long(flag).action(ArgAction::SetTrue).help(help));
@@ -174,8 +174,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let entry = COMMANDS.iter().find(|entry| (entry.group, entry.verb) == (group, verb));
     let Some(entry) = entry else { return Ok(ExitCode::from(USAGE)) };
     let operations = operation::all();
-    let operation = operations.iter().find(|it| it.id == entry.operation);
-    let operation = operation.ok_or("the API's document lacks this operation")?;
+    let operation = entry.operation_of(&operations);
+    let operation = &operation.ok_or("the API's document lacks this operation")?;
     let checked = fields::request(operation, in_verb).map(drop);
     if let Err(reason) = checked.and_then(|()| batch::check(entry, in_verb)) {
         terminal::warn(&reason);
@@ -268,7 +268,7 @@ impl Invocation<'_> {
         }
         let body = answer.json()?;
         if ended::is_meant(self.entry) {
-            let (screen, is_whole) = ended::screen(&body);
+            let (screen, is_whole) = ended::screen(&body, Look::of(self.matches)?);
             match self.as_json {
                 true => terminal::print_json(&body)?,
                 false => print(&screen)?,
@@ -277,12 +277,15 @@ impl Invocation<'_> {
         }
         if self.as_json && !body.is_null() {
             terminal::print_json(&body)?;
+        } else if self.entry.operation == "end_quarantine" {
+            print(&addresses_table::ended(&body, Look::of(self.matches)?))?;
         } else if !body.is_null() && !remaining::replaces_the_answer(self.entry) {
             self.show(&body, answer.header("etag"))?;
-            if body.get("dryRun").is_some_and(|is| *is == Value::Bool(true)) {
-                print(DRY_RUN_END)?;
-            }
             print(deletion::rest(self.entry, &body))?;
+        }
+        let is_dry_run = body.get("dryRun") == Some(&Value::Bool(true));
+        if is_dry_run && !self.as_json && !remaining::replaces_the_answer(self.entry) {
+            print(DRY_RUN_END)?;
         }
         if let Some(code) = remaining::tell(self, &answer, &body).await? {
             return Ok(code);
@@ -311,6 +314,10 @@ impl Invocation<'_> {
             beside = page;
         }
         items.truncate(limit);
+        if !self.as_json {
+            let network = self.network.as_deref().unwrap_or_default();
+            scopes::named(self.entry, &self.client, network, &mut items).await?;
+        }
         self.print_list(items, beside)
     }
 
@@ -322,26 +329,22 @@ impl Invocation<'_> {
 
     fn print_list(&self, mut items: Vec<Value>, beside: Value) -> Result<(), Box<dyn Error>> {
         nodes_table::in_order(self.entry, &mut items);
-        if !self.as_json && nodes_table::is_shown(self.entry) {
-            let (now, width) = (crate::clock::now()?, nodes_table::width());
-            return Ok(print(&nodes_table::screen(&items, self.matches, now, width))?);
+        if self.as_json {
+            // As one page that has room for all items.
+            return terminal::print_json(&Pages::filled(beside, items));
         }
-        if !self.as_json && self.entry.operation == "list_addresses" {
-            let (now, width) = (crate::clock::now()?, nodes_table::width());
-            return Ok(print(&addresses_table::screen(&items, now, width))?);
-        }
-        if !self.as_json && self.entry.operation == "list_pending" {
-            let (now, width) = (crate::clock::now()?, nodes_table::width());
-            return Ok(print(&pending_table::screen(&items, now, width))?);
-        }
-        if !self.as_json {
-            let items =
-                if self.entry.group == "events" { events_table::with_names(items) } else { items };
-            return Ok(print(&show::listing(&items, self.entry.columns))?);
-        }
-        // As one page that has room for all items.
-        let whole = Pages::filled(beside, items);
-        terminal::print_json(&whole)
+        let look = Look::of(self.matches)?;
+        let screen = match self.entry.operation {
+            _ if nodes_table::is_shown(self.entry) => nodes_table::screen(&items, look),
+            _ if items.is_empty() => format!("No {}.\n", self.entry.plural()),
+            "list_addresses" => addresses_table::screen(&items, look),
+            "list_pending" if !look.is_wide => pending_table::screen(&items, look),
+            "list_events" | "list_network_events" => {
+                show::listing(&events_table::with_names(items), self.entry.columns, look)
+            }
+            _ => show::listing(&items, self.entry.columns, look),
+        };
+        Ok(print(&screen)?)
     }
 
     fn show(&self, body: &Value, etag: Option<&str>) -> Result<(), Box<dyn Error>> {

@@ -9,6 +9,7 @@ use nebula_gc_http::agent::{self, AgentError};
 use nebula_gc_http::client::printable;
 use nebula_gc_http::shell_word;
 
+use crate::program_name::NAME;
 use crate::{machine, terminal};
 
 const NETWORK: &str = "network";
@@ -32,6 +33,9 @@ pub(crate) fn command() -> Command {
                 .help("The network's name, or its directory"),
         )
         .arg(machine::nodes_argument())
+        .after_help(format!(
+            "Example:\n  {NAME} leave home\n\nExit codes: 0 it has left, 1 it could not, 2 wrong usage."
+        ))
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
@@ -50,7 +54,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     };
     let (network, name) = (printable(&left.network), printable(&left.name));
     terminal::print(&format!(
-        "This machine has left {network}.\nRelease its address: nebula-gc admin nodes release {} {}\n",
+        "This machine has left {network}. Its node keeps its address until an operator releases it:\n  \
+         nebula-gc admin nodes release {} {}\n",
         shell_word(&network),
         shell_word(&name)
     ))?;

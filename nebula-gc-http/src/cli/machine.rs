@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches};
+use nebula_gc_http::shell_word;
 use tokio::runtime::{Builder, Runtime};
+
+use crate::program_name::NAME;
 
 pub(crate) const NODES: &str = "dir";
 pub(crate) const NEBULA: &str = "nebula";
@@ -34,6 +37,19 @@ pub(crate) fn nebula(matches: &ArgMatches) -> Option<PathBuf> {
 
 pub(crate) fn nodes(matches: &ArgMatches) -> PathBuf {
     PathBuf::from(matches.get_one::<String>(NODES).map_or(DEFAULT_NODES, String::as_str))
+}
+
+/// A text that names commands of this program, with the directory of the networks where the user gave one.
+pub(crate) fn with_nodes(text: &str, matches: &ArgMatches) -> String {
+    let nodes = nodes(matches);
+    if nodes == Path::new(DEFAULT_NODES) {
+        return text.to_owned();
+    }
+    let nodes = shell_word(&nodes.to_string_lossy());
+    ["agent", "join"].iter().fold(text.to_owned(), |text, command| {
+        let command = format!("{NAME} {command}");
+        text.replace(&command, &format!("{command} --dir {nodes}"))
+    })
 }
 
 /// The directory of a network that is given by its name or directory.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::clock::now;
 use crate::program_name::{NAME, own_commands};
+use crate::terminal::{columns, padded};
 use crate::times::{ago, day, span};
 use crate::{machine, terminal};
 
@@ -21,8 +22,9 @@ pub(crate) fn command() -> Command {
     Command::new("status")
         .about("Show how the networks of this machine are")
         .after_help(
-            "Exit codes:\n  0   all networks are healthy\n  1   one is degraded, or the status is unknown\n  \
-             2   one is cut off\n  64  wrong usage",
+            format!("Example:\n  {NAME} status --output json\n\n\
+             Exit codes:\n  0   all networks are healthy\n  1   one is degraded, or the status is unknown\n  \
+             2   one is cut off\n  64  wrong usage"),
         )
         .arg(machine::nodes_argument())
         .arg(
@@ -41,18 +43,19 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let now = now()?;
     let mut all = of_all(&nodes, now)?;
     for finding in all.iter_mut().flat_map(|network| &mut network.findings) {
-        finding.advice = own_commands(&finding.advice);
+        finding.advice = machine::with_nodes(&own_commands(&finding.advice), matches);
     }
     let health = all.iter().map(|network| network.health).max();
     if matches.get_one::<String>(OUTPUT).is_some_and(|format| format == "json") {
         terminal::print_json(&json!({"health": health, "networks": all}))?;
     } else if all.is_empty() {
         terminal::print(&format!(
-            "No networks in {}. Join one: {NAME} join LINK\n",
-            nodes.display()
+            "No networks in {}. Join one: {}\n",
+            nodes.display(),
+            machine::with_nodes(&format!("{NAME} join LINK"), matches)
         ))?;
     } else {
-        let width = all.iter().map(|it| printable(&it.network).chars().count()).max();
+        let width = all.iter().map(|it| columns(&printable(&it.network))).max();
         let width = width.unwrap_or_default().max(8);
         terminal::print(&all.iter().map(|it| text(it, width, now)).collect::<String>())?;
     }
@@ -72,7 +75,8 @@ fn text(network: &NetworkStatus, width: usize, now: i64) -> String {
     };
     let address = network.addresses.first().map_or("-", String::as_str);
     let name = printable(&network.network);
-    let mut text = format!("{name:width$} {:16} {word:10} {}\n", printable(address), first);
+    let name = padded(&name, width);
+    let mut text = format!("{name} {:16} {word:10} {}\n", printable(address), first);
     for address in network.addresses.iter().skip(1) {
         text += &format!("{:width$} {}\n", "", printable(address));
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use nebula_gc_http::client::{ClientError, printable};
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::program_name::{NAME, own_commands};
 
@@ -46,6 +47,16 @@ pub(crate) fn safe_json(json: &str) -> String {
 pub(crate) fn has_read_enough(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// How many columns of a terminal a text takes.
+pub(crate) fn columns(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// A text with spaces behind it, so that it takes this many columns.
+pub(crate) fn padded(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
 
 /// Writes a line to the standard error, if that is open.

@@ -30,18 +30,21 @@ pub(crate) fn command() -> Command {
         .about("Bring one network of this machine up to date, without an agent")
         .long_about(
             "Bring one network of this machine up to date, without an agent\n\n\
-             Renews the certificate if that is due, fetches the bundle, checks and installs it if \
-             nebula (where there is one) accepts it, has nebula reloaded or restarted by the command given, and reports. Run it every hour. Without \
-             --reload and --restart do what its exit code says: the next round reports it then, and \
-             until then operators see this node as behind.",
+             Renews the certificate if that is due, fetches the bundle, installs it if nebula (where there \
+             is one) accepts it, runs --reload or --restart if nebula has to read it, and reports. Run it \
+             every hour. Without --reload and --restart, reload or restart nebula yourself, as the exit \
+             code says; the next round reports it, and until then operators see this node as behind.",
         )
         .after_help(
-            "Exit codes:\n  \
+            format!("Example:\n  {NAME} update /etc/nebula-gc/nodes/home --reload 'systemctl reload nebula@home' \
+             --restart 'systemctl restart nebula@home'\n\n\
+             Exit codes:\n  \
              0   nothing has changed\n  \
-             1   it failed, and nothing was changed, or the command failed\n  \
-             10  nebula is to be reloaded (SIGHUP), or was by --reload\n  \
-             11  nebula is to be started or restarted, or was by --restart\n  \
-             12  nothing was done: an agent or another command uses the directory",
+             1   it failed and changed nothing, or the command given failed\n  \
+             2   wrong usage\n  \
+             10  nebula must be reloaded (SIGHUP), or --reload did it\n  \
+             11  nebula must be started or restarted, or --restart did it\n  \
+             12  nothing was done: an agent or another command uses the directory"),
         )
         .arg(
             Arg::new(DIRECTORY)
@@ -66,10 +69,10 @@ pub(crate) fn command() -> Command {
              was restored from a copy. Revocations since that copy are undone by it",
         ))
         .arg(Arg::new(RELOAD_BY).long(RELOAD_BY).value_name("COMMAND").help(
-            "A command for sh that reloads nebula, such as 'systemctl reload nebula@home'",
+            "Reload nebula with this command, which sh runs, where that is enough; such as 'systemctl reload nebula@home'",
         ))
         .arg(Arg::new(RESTART_BY).long(RESTART_BY).value_name("COMMAND").help(
-            "A command for sh that starts or restarts nebula, such as 'systemctl restart nebula@home'",
+            "Start or restart nebula with this command, which sh runs, where that is needed; such as 'systemctl restart nebula@home'",
         ))
         .arg(machine::nebula_argument())
 }
@@ -99,11 +102,15 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let outcome = outcome.map_err(|error| join::explained(error, None))?;
     let (code, line) = match outcome {
         RoundOutcome::Nothing => (0, "nothing has changed".to_owned()),
-        RoundOutcome::Reload => (RELOAD, "reload nebula".to_owned()),
-        RoundOutcome::Restart { reason } => (RESTART, format!("restart nebula ({reason})")),
-        RoundOutcome::RolledBack => {
-            (RELOAD, "nebula refuses the new configuration; reload the former one".to_owned())
+        RoundOutcome::Reload => (RELOAD, "nebula must be reloaded".to_owned()),
+        RoundOutcome::Restart { reason } => {
+            (RESTART, format!("nebula must be restarted ({reason})"))
         }
+        RoundOutcome::RolledBack => (
+            RELOAD,
+            "nebula refuses the new configuration, and must be reloaded with the former one"
+                .to_owned(),
+        ),
         RoundOutcome::TrustOnly => {
             let problem = node.state.problems.get(&ProblemKind::Local);
             let detail = problem.map_or("a file in local.d can't be used", |it| it.detail.as_str());
@@ -111,7 +118,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
                 "{}; only revocations and CAs are installed",
                 printable(detail)
             ));
-            (RELOAD, "reload nebula".to_owned())
+            (RELOAD, "nebula must be reloaded".to_owned())
         }
         RoundOutcome::Refused => return Err(refused(&node).into()),
     };

@@ -37,7 +37,7 @@ messages! {
         OlderVersions,
         ["the network issues {}, which can't be changed here", certificates(*versions)]
         OtherVersions { versions: Versions },
-        ["{prefix} can grow, but neither shrink nor go"]
+        ["{prefix} can grow, but can't shrink or be removed"]
         PrefixFixed { prefix: IpNet },
         ["the network has {prefix} already, and can have one prefix of each family"]
         OtherPrefix { prefix: IpNet },
@@ -66,11 +66,11 @@ messages! {
         HasOtherAddress { held: Vec<IpAddr>, asked: IpAddr },
         ["{range} overlaps pool {pool}"]
         PoolOverlaps { range: AddressRange, pool: PoolId },
-        ["block {block} with {range} stands in the way"]
+        ["block {block} ({range}) is in the way; delete it first"]
         BlockStands { block: PoolId, range: AddressRange },
-        ["{range} is reserved already"]
+        ["{range} is already reserved"]
         Reserved { range: AddressRange },
-        ["it has a reserved address of this family already"]
+        ["it already has a reserved address of this family"]
         PinnedAlready,
         ["no free range of this size"]
         NoRun,
@@ -204,7 +204,7 @@ messages! {
         OtherFingerprint,
         ["an operator has replaced this key; make a new pair"]
         Replaced,
-        ["this node has its address back by its public key alone, and may have no other before \
+        ["this node got its address back by its public key alone, and can't change that key before \
          {}; renew with the same key, or have an operator key enrol it anew", time(*until)]
         Held {
             /// Until when it may have no other key, in seconds since the Unix epoch.

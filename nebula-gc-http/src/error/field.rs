@@ -166,13 +166,13 @@ messages! {
         Seconds { least: i64, most: i64 },
         ["must be the fingerprint that the device shows, or at least its first {least} hexadecimal digits"]
         KeyFingerprint { least: usize },
-        ["must not be after {last}, the last there is"]
+        ["must be {last} at most, the latest there is"]
         NotYet { last: i64 },
         ["must lie in the future"]
         Past,
         ["must lie in the future, within {days} days"]
         NotWithin { days: i64 },
-        ["must be given, and not be after this key's own end, {}", time(*end)]
+        ["must be set, and be no later than this key's own end, {}", time(*end)]
         OutlivesMaker {
             /// When that one ends, in seconds since the Unix epoch.
             end: i64
@@ -205,7 +205,7 @@ messages! {
         OutsideNetwork,
         ["{range} does not lie inside pool {pool}"]
         OutsidePool { range: AddressRange, pool: PoolId },
-        ["must be of the family that the pool has"]
+        ["must be of the pool's address family"]
         WrongFamily,
         ["must be one address if it is for a node"]
         NotOneAddress,
@@ -214,7 +214,7 @@ messages! {
             /// The smallest that is allowed, in bytes.
             least: u32
         },
-        ["is only for a network whose versions are \"both\": other nodes have one to begin with"]
+        ["is only for a network whose versions are \"both\": nodes of others have only one"]
         OnlyForBothVersions,
         ["must be 1 or 2 in a network whose versions are \"both\""]
         VersionNeeded,
@@ -227,7 +227,7 @@ messages! {
         FingerprintOfCa { fingerprint: Fingerprint, ca: String },
         ["opening it takes {memory_kib} KiB of memory {iterations} times, and this server \
          permits {most_kib} KiB and {most_work} KiB in all (its setting ca-key-memory); encrypt \
-         it with fewer, or not"]
+         it with less memory and fewer iterations, or not at all"]
         CostlyKey {
             /// The memory that it takes, in KiB.
             memory_kib: u32,

@@ -62,9 +62,9 @@ impl Display for Detail<'_> {
             Error::NotFound { kind, name: None } => write!(f, "{kind} not found"),
             Error::PoolExhausted { family } => write!(
                 f,
-                "no {family} address is free where one may be taken from, be it one pool or block or all \
-                 pools: each is taken, reserved, or kept for a released device until its certificate has \
-                 expired; resize a pool or block, or make another pool"
+                "no {family} address is free in the pools or the block that it may come from: all are taken, \
+                 reserved, or kept for released devices until their certificates have expired; resize a \
+                 pool or block, or make another pool"
             ),
             Error::NameTaken { kind: kind @ (Kind::Network | Kind::Tenant), name } => {
                 write!(f, "another {kind} is called {name:?}")
@@ -81,8 +81,8 @@ impl Display for Detail<'_> {
             Error::Conflict(conflict) => conflict.fmt(f),
             Error::KeyMismatch(conflict) => conflict.fmt(f),
             Error::NodeReleased => f.write_str(
-                "its node was released; make a new token, and send this one as formerNodeToken to \
-                 have the address back",
+                "its node was released; make a new token, and send this one as formerNodeToken to get \
+                 the address back",
             ),
             Error::JoinTokenRefused(refusal) => refusal.fmt(f),
             Error::AwaitsApproval { fingerprint, expires_at, .. } => write!(
@@ -168,7 +168,7 @@ impl Display for Detail<'_> {
                 let (addresses, until) = (joined(addresses), time(*until));
                 write!(
                     f,
-                    ": {addresses} is kept for this node until {until} at most, should nobody do"
+                    ": {addresses} is kept for this node, until {until} at most if nobody asks again"
                 )
             }
             Error::Unavailable(_) => {

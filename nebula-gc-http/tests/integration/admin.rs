@@ -70,7 +70,7 @@ fn tenants(shell: &Shell) {
     assert_eq!(names, ["default", "acme"]);
     assert!(list.get("next").is_none());
     assert_eq!(shell.json("tenants list --limit 1", &[])["items"].as_array().unwrap().len(), 1);
-    let table = shell.says("admin tenants list");
+    let table = shell.says("admin tenants list --wide");
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[0].starts_with("ID") && lines[2].starts_with(&acme), "{table}");
     assert_eq!(lines[0].find("NAME"), lines[2].find("acme"), "{table}");
@@ -98,6 +98,9 @@ fn networks(shell: &Shell) {
     let made = shell.json("networks create --name office --prefixes 10.42.0.0/16,fd42::/64 --lifetime 7d --hold-alone", &[]);
     assert_eq!(made["lifetimeSeconds"], 7 * 86_400);
     assert_eq!((&made["holdAlone"], &made["prefixes"][1]), (&true.into(), &"fd42::/64".into()));
+    assert_eq!(shell.json("networks rename office --name hq", &[])["name"], "hq");
+    let told = shell.says("admin networks rename hq --name office");
+    assert!(told.lines().any(|line| line.ends_with(" office")), "{told}");
     let set = shell.json("networks set office --silence 30d --hold-alone=false", &[]);
     assert_eq!((&set["silenceSeconds"], &set["holdAlone"]), (&2_592_000.into(), &false.into()));
     assert!(shell.json("networks set office --unset silence", &[])["silenceSeconds"].is_null());
@@ -340,7 +343,7 @@ fn nodes_are_named_by_name_or_id(shell: &Shell, node: &str) {
     let refused = shell.fails(1, "admin nodes show office nobody");
     assert!(refused.contains("no node of office has the name \"nobody\""), "{refused}");
     for called in [name, &name.to_uppercase(), "laptop"] {
-        shell.json(&format!("nodes set office {node}"), &["--name", called]);
+        shell.json(&format!("nodes rename office {node}"), &["--name", called]);
         assert_eq!(shell.json(&format!("nodes show office {called}"), &[])["id"], node);
         assert_eq!(shell.json(&format!("nodes show office {node}"), &[])["name"], called);
     }

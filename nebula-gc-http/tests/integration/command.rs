@@ -198,7 +198,10 @@ fn the_small_program_has_the_commands_for_nodes_as_the_large_one_has_them() {
     let nodes = place.path().join("nodes");
     std::fs::create_dir_all(nodes.join("half")).unwrap();
     let status = small(&["status", "--dir", "none"]);
-    assert_eq!(text(&status.stdout), "No networks in none. Join one: nebula-gc-agent join LINK\n");
+    assert_eq!(
+        text(&status.stdout),
+        "No networks in none. Join one: nebula-gc-agent join --dir none LINK\n"
+    );
     assert_eq!(small(&["status", "--none"]).status.code(), Some(64));
     let refused = small(&["leave", "none"]);
     assert!(text(&refused.stderr).starts_with("nebula-gc-agent: "), "{refused:?}");

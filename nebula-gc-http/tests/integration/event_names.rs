@@ -29,8 +29,8 @@ fn events(list: &Value) -> Vec<(String, String)> {
 async fn events_name_what_they_are_about_also_when_it_is_renamed_or_gone(shell: Shell) {
     make(&shell);
     let node = join(&shell, "laptops", "laptop");
-    shell.json("nodes set office laptop --name build-1", &[]);
-    shell.json("networks set office --name hq", &[]);
+    shell.json("nodes rename office laptop --name build-1", &[]);
+    shell.json("networks rename office --name hq", &[]);
     shell.says("admin join-tokens revoke hq laptops");
     let tenant = shell.json("tenants create --name short", &[])["id"].clone();
     shell.says("admin tenants delete short");

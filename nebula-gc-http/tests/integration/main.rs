@@ -44,6 +44,7 @@ mod joining;
 #[cfg(target_os = "linux")]
 mod keeping;
 mod letting_in;
+mod lists;
 mod many;
 mod moving;
 mod networks;

@@ -284,7 +284,7 @@ async fn commands_take_a_filter_in_place_of_a_node(shell: Shell) {
         "admin nodes release",
         "admin nodes release home bob-1 --group staff",
         "admin nodes release home bob-1 --yes",
-        "admin nodes set home --group vpn --name x --yes",
+        "admin nodes rename home --group vpn --name x --yes",
     ] {
         shell.fails(2, wrong);
     }

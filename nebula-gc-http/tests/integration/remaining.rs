@@ -120,8 +120,12 @@ async fn a_revocation_tells_what_remains_and_how_to_wait(shell: Shell) {
     let unapplied = shell.says("admin nodes unapplied home");
     let lines: Vec<_> = unapplied.lines().collect();
     assert_eq!(lines[0], format!("1 of 2 nodes have applied revision {}.", before + 1));
-    assert!(lines[1].starts_with("NAME") && lines[2].starts_with("printer "), "{unapplied}");
-    assert!(lines[3].starts_with("phone ") && lines.len() == 4, "{unapplied}");
+    assert!(lines[1] == "Waiting for:" && lines[2].starts_with("NAME"), "{unapplied}");
+    assert!(
+        lines[3].starts_with("printer ") && lines[4].starts_with("Never report"),
+        "{unapplied}"
+    );
+    assert!(lines[6].starts_with("phone ") && lines.len() == 7, "{unapplied}");
     let of_then = shell.says(&format!("admin nodes unapplied home --revision {before}"));
     assert!(of_then.starts_with("All 2 nodes that report have applied"), "{of_then}");
     let refused = shell.fails(1, "admin nodes unapplied home --revision 1000");

@@ -6,28 +6,56 @@ use serde_json::Value;
 
 use super::answer::seconds;
 use super::nodes_table::{left, none, text};
-use super::table;
+use super::show;
+use super::table::{self, Look};
 use crate::clock::time;
+use crate::times::{WEEK, ago, day, span};
 
-/// To how many characters the last column is cut at most.
-const LEAST: usize = 8;
+/// The columns behind `--wide`.
+const ALL: &[&str] =
+    &["range", "use", "nodeName", "node", "since", "until", "reason", "purpose", "device", "note"];
 
-/// A list of addresses, by address. `width` is that of the terminal; without one nothing is cut.
-pub(super) fn screen(entries: &[Value], now: i64, width: Option<usize>) -> String {
+/// A list of addresses, by address.
+pub(super) fn screen(entries: &[Value], look: Look) -> String {
     let mut entries: Vec<&Value> = entries.iter().collect();
     entries.sort_by_key(|entry| first(entry));
+    let summary = summary(&entries);
+    if look.is_wide {
+        let entries: Vec<_> = entries.into_iter().cloned().collect();
+        return show::listing(&entries, ALL, look) + &summary;
+    }
     let head = ["ADDRESS", "USE", "UNTIL", "FOR"].map(str::to_owned).to_vec();
     let mut rows = vec![head];
-    rows.extend(entries.iter().map(|entry| row(entry, now)));
-    if let Some(width) = width {
-        let widths = table::widths(&rows);
-        let before: usize = widths.iter().rev().skip(1).map(|width| width + table::GAP.len()).sum();
-        let room = width.saturating_sub(before).max(LEAST);
-        for cell in rows.iter_mut().filter_map(|row| row.last_mut()) {
-            *cell = table::cut(cell, room);
-        }
-    }
-    table::aligned(&rows) + &summary(&entries)
+    rows.extend(entries.iter().map(|entry| row(entry, look.now)));
+    table::fitted(rows, look.width, |column| column == 3) + &summary
+}
+
+/// What the end of a quarantine means.
+pub(super) fn ended(end: &Value, look: Look) -> String {
+    let address = text(&end["address"]);
+    let (is, would_have) = match end["dryRun"] == true {
+        true => ("would be free", "would last"),
+        false => ("is free now", "would have lasted"),
+    };
+    let node = Some(text(&end["nodeName"])).filter(|name| name != "-");
+    let node = node.unwrap_or_else(|| text(&end["node"]));
+    let since = seconds(&end["since"]).map_or_else(none, |at| ago(look.now, at));
+    let until = match seconds(&end["until"]) {
+        Some(at) if at.saturating_sub(look.now) > WEEK => format!("until {}", day(at)),
+        Some(at) => format!("for {} more", span(at.saturating_sub(look.now))),
+        None => none(),
+    };
+    let sentence = format!(
+        "{address} {is}. {node} had it until {since}; by itself the quarantine {would_have} {until}.\n"
+    );
+    let certificates = end["certificates"].as_array().map_or(&[][..], Vec::as_slice);
+    let accepted = match certificates.len() {
+        0 => return sentence,
+        1 => "1 certificate that names it is",
+        _ => "These certificates that name it are",
+    };
+    let table = show::listing(certificates, &["fingerprint", "version", "notAfter"], look);
+    format!("{sentence}{accepted} accepted by nodes that have not applied the blocklist:\n{table}")
 }
 
 /// By which it is sorted: IPv4 first.
@@ -93,8 +121,9 @@ ADDRESS              USE          UNTIL     FOR
 10.42.1.1-10.42.1.9  reserved     -         nobody: routers
 1 leased, 1 in quarantine, 1 reservation, 1 free range.
 ";
-        assert_eq!(screen(&entries, now, Some(80)), expected);
-        let narrow = screen(&entries, now, Some(56));
+        let look = |width| Look { now, width: Some(width), is_wide: false };
+        assert_eq!(screen(&entries, look(80)), expected);
+        let narrow = screen(&entries, look(56));
         assert!(narrow.contains("released: l…\n"), "{narrow}");
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::seconds;
 use super::commands::{Entry, Form};
+use super::table::Look;
 use super::{DRY_RUN_END, Invocation, PARTLY, USAGE, remaining, show};
 use crate::terminal::{self, print};
 
@@ -27,6 +28,8 @@ const NAMED: usize = 5;
 /// What a command about one node is called for many: its word in the API, and what was done.
 fn action(entry: &Entry) -> Option<(&'static str, &'static str)> {
     Some(match entry.operation {
+        // Of many none has the same name.
+        _ if entry.verb == "rename" => return None,
         "revoke_node" => ("revoke", "revoked"),
         "suspend_node" => ("suspend", "suspended"),
         "reinstate_node" => ("reinstate", "active again"),
@@ -94,7 +97,7 @@ pub(super) fn check(entry: &Entry, matches: &ArgMatches) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    let single = ["name", "lighthouse", "lighthouse.endpoint", "relay", "mtu", "unset", "If-Match"];
+    let single = ["lighthouse", "lighthouse.endpoint", "relay", "mtu", "unset", "If-Match"];
     match single.iter().find(|name| many && is_given(name)) {
         Some(name) => Err(format!("--{name} is for one node: name it")),
         None => Ok(()),
@@ -134,7 +137,11 @@ pub(super) async fn run(invocation: &Invocation<'_>) -> Result<ExitCode, Box<dyn
         terminal::print_json(&report)?;
     } else {
         let nodes = report.get("nodes").and_then(Value::as_array).cloned().unwrap_or_default();
-        print(&show::listing(&nodes, &["name", "outcome", "detail"]))?;
+        print(&show::listing(
+            &nodes,
+            &["name", "outcome", "detail"],
+            Look::of(invocation.matches)?,
+        ))?;
         let all = changed.saturating_add(unchanged).saturating_add(refused);
         let would = if is_dry_run { "would be " } else { "" };
         let nodes = if all == 1 { "node" } else { "nodes" };

@@ -1,5 +1,7 @@
 //! The commands of `nebula-gc admin`, and the operation of the API that each calls.
 
+use super::operation::{Operation, Place};
+
 /// A command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
@@ -11,6 +13,45 @@ pub(super) struct Entry {
     pub(super) columns: &'static [&'static str],
     /// Its arguments in the example of its help.
     pub(super) example: &'static str,
+}
+
+impl Entry {
+    /// Its operation. A thing that has settings is renamed by a command of its own, as all others are.
+    pub(super) fn operation_of(&self, operations: &[Operation]) -> Option<Operation> {
+        let mut operation = operations.iter().find(|it| it.id == self.operation)?.clone();
+        if operation.id.starts_with("change_") {
+            let renames = self.verb == "rename";
+            operation
+                .fields
+                .retain(|field| field.place != Place::Body || (field.name == "name") == renames);
+            for field in operation.fields.iter_mut().filter(|field| field.name == "name") {
+                field.is_required = true;
+            }
+        }
+        Some(operation)
+    }
+
+    /// What it does, in a sentence.
+    pub(super) fn summary(&self, operation: &Operation) -> String {
+        match self.operation {
+            "change_network" if self.verb == "rename" => "Rename a network".to_owned(),
+            "change_node" if self.verb == "rename" => {
+                "Rename a node, which gets a new certificate".to_owned()
+            }
+            _ => operation.summary.clone(),
+        }
+    }
+
+    /// What it lists.
+    pub(super) fn plural(&self) -> String {
+        match self.operation {
+            "list_cas" => "CAs".to_owned(),
+            "list_node_certificates" => "certificates".to_owned(),
+            "list_blocklist" => "blocked certificates".to_owned(),
+            "list_pending" => "pending devices".to_owned(),
+            _ => self.group.replace('-', " "),
+        }
+    }
 }
 
 /// In which form the network of a command is looked for.
@@ -114,6 +155,7 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "networks" "list" list_networks NETWORK, "";
     "networks" "create" create_network NETWORK, "--name office --prefixes 10.42.0.0/16 --lifetime 7d";
     "networks" "show" read_network NETWORK, "office";
+    "networks" "rename" change_network NETWORK, "office --name office-eu";
     "networks" "set" change_network NETWORK, "office --lifetime 30d --hold 2d";
     "networks" "delete" delete_network &["id", "name", "nodes", "complete"], "office --dry-run";
     "networks" "ca" read_network_ca &[], "office --out ca.crt";
@@ -163,7 +205,8 @@ pub(super) const COMMANDS: &[Entry] = commands! {
     "nodes" "list" list_nodes NODE, "office --state active --group laptop --user anna";
     "nodes" "expiring" list_expiring_nodes NODE, "office --within 3d";
     "nodes" "show" read_node NODE, "office laptop-1";
-    "nodes" "set" change_node NODE, "office build-1 --name build-2 --groups build,ci";
+    "nodes" "rename" change_node NODE, "office build-1 --name build-2";
+    "nodes" "set" change_node NODE, "office build-1 --groups build,ci";
     "nodes" "suspend" suspend_node NODE, "office laptop-1 --reason repair";
     "nodes" "revoke" revoke_node NODE, "office laptop-2 --reason stolen";
     "nodes" "reinstate" reinstate_node NODE, "office laptop-1";
@@ -199,7 +242,8 @@ mod tests {
     fn every_operation_has_a_command_or_a_reason() {
         let there: BTreeSet<_> = operation::all().into_iter().map(|it| it.id).collect();
         let mut reached = BTreeSet::new();
-        let named = COMMANDS.iter().map(|it| it.operation);
+        let renames = |it: &&Entry| it.verb == "rename" && it.operation.starts_with("change_");
+        let named = COMMANDS.iter().filter(|it| !renames(it)).map(|it| it.operation);
         for operation in named.chain(WITHOUT.iter().map(|(operation, _)| *operation)) {
             assert!(there.contains(operation), "{operation} is not an operation of the API");
             assert!(reached.insert(operation.to_owned()), "{operation} is listed more than once");
@@ -227,7 +271,7 @@ mod tests {
         let mut without = vec![];
         for operation in operation::all() {
             let fields = operation.fields.iter().filter(|it| super::super::fields::is_flag(it));
-            let flags = fields.filter(|it| it.place != operation::Place::Path);
+            let flags = fields.filter(|it| it.place != Place::Path);
             let silent = flags.filter(|it| it.help.is_empty());
             without.extend(silent.map(|it| format!("{}: {}", operation.id, it.name)));
         }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::answer::text_of;
 use super::batch::{YES, confirms};
 use super::commands::Entry;
+use super::table::Look;
 use super::{DRY_RUN_END, USAGE, show};
 use crate::terminal;
 
@@ -52,7 +53,7 @@ pub(super) fn may_begin(matches: &ArgMatches) -> Result<(), ExitCode> {
 const COLUMNS: &[&str] = &["network", "name", "outcome", "reason"];
 
 /// The screen, and whether all was ended.
-pub(super) fn screen(ended: &Value) -> (String, bool) {
+pub(super) fn screen(ended: &Value, look: Look) -> (String, bool) {
     let items = |name: &str| ended.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let is = |name: &str| ended.get(name).and_then(Value::as_bool).unwrap_or_default();
     let mut text = String::new();
@@ -63,7 +64,7 @@ pub(super) fn screen(ended: &Value) -> (String, bool) {
         let items = items(name);
         is_whole &= items.iter().all(|item| text_of(item, "outcome") != Some("kept"));
         if !items.is_empty() {
-            let table = show::listing(&items, COLUMNS);
+            let table = show::listing(&items, COLUMNS, look);
             text.push_str(&format!("{title}\n{table}"));
         }
     }

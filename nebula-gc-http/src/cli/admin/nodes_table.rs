@@ -1,19 +1,16 @@
 //! The screen of `nodes list`: how each node is, in one look.
 
-use clap::{Arg, ArgAction, ArgMatches};
 use nebula_gc_http::client::printable;
 use serde_json::Value;
 
 use super::answer::seconds;
 use super::commands::Entry;
-use super::{show, table};
+use super::show;
+use super::table::{self, Look};
 use crate::times::{WEEK, day, span};
 
-pub(super) const WIDE: &str = "wide";
 /// From how many columns of the terminal on there is room for all columns of the table.
 const ROOMY: usize = 104;
-/// To how many characters a name is cut at most.
-const LEAST_NAME: usize = 8;
 /// Within how many seconds a node was seen now: times are stored once a minute.
 const NOW: i64 = 90;
 /// The columns behind `--wide`.
@@ -44,24 +41,14 @@ pub(super) fn is_shown(entry: &Entry) -> bool {
     ["list_nodes", "list_expiring_nodes"].contains(&entry.operation)
 }
 
-/// The flag of a command that lists nodes.
-pub(super) fn flag(entry: &Entry) -> Option<Arg> {
-    let help = "Show ids, times, users and versions, however wide the terminal is";
-    let flag = Arg::new(WIDE).long(WIDE).action(ArgAction::SetTrue).help(help);
-    is_shown(entry).then_some(flag)
-}
-
-/// A list of nodes, as it is asked for. `width` is that of the terminal; without one nothing is cut.
-pub(super) fn screen(
-    nodes: &[Value],
-    matches: &ArgMatches,
-    now: i64,
-    width: Option<usize>,
-) -> String {
-    match matches.try_get_one::<bool>(WIDE).ok().flatten() {
-        Some(true) => show::listing(nodes, ALL) + &summary(nodes),
-        _ => lines(nodes, now, width) + &summary(nodes),
-    }
+/// A list of nodes.
+pub(super) fn screen(nodes: &[Value], look: Look) -> String {
+    let lines = match (nodes.is_empty(), look.is_wide) {
+        (true, _) => String::new(),
+        (_, true) => show::listing(nodes, ALL, look),
+        (_, false) => lines(nodes, look.now, look.width),
+    };
+    lines + &summary(nodes)
 }
 
 /// Puts what ends first before the others.
@@ -71,28 +58,11 @@ pub(super) fn in_order(entry: &Entry, nodes: &mut [Value]) {
     }
 }
 
-/// How many columns the standard output has: as `COLUMNS` says, else as the terminal says; nothing where it
-/// is no terminal.
-pub(super) fn width() -> Option<usize> {
-    let said = std::env::var("COLUMNS").ok().and_then(|said| said.parse().ok());
-    let of_terminal = || rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    said.or_else(|| of_terminal().map(|size| usize::from(size.ws_col))).filter(|width| *width > 0)
-}
-
 fn lines(nodes: &[Value], now: i64, width: Option<usize>) -> String {
     let is_roomy = width.is_none_or(|width| width >= ROOMY);
     let mut rows = vec![headings(is_roomy)];
     rows.extend(nodes.iter().map(|node| row(node, now, is_roomy)));
-    let widths = table::widths(&rows);
-    if let (Some(width), Some(name)) = (width, widths.first().copied()) {
-        let all: usize =
-            widths.iter().sum::<usize>() + table::GAP.len() * widths.len().saturating_sub(1);
-        let room = name.saturating_sub(all.saturating_sub(width)).max(LEAST_NAME.min(name));
-        for cell in rows.iter_mut().filter_map(|row| row.first_mut()) {
-            *cell = table::cut(cell, room);
-        }
-    }
-    table::aligned(&rows)
+    table::fitted(rows, width, |column| column == 0)
 }
 
 fn headings(is_roomy: bool) -> Vec<String> {

@@ -4,29 +4,18 @@ use serde_json::Value;
 
 use super::answer::seconds;
 use super::nodes_table::{left, none, text};
-use super::table;
+use super::table::{self, Look};
 
-/// To how many characters names are cut at most.
-const LEAST: usize = 8;
 /// How much of a fingerprint is shown, which is enough to approve it: four groups of four digits.
 const SHOWN: usize = 19;
 
-/// A list of pending devices, in the order in which they asked. `width` is that of the terminal; without one
-/// nothing is cut.
-pub(super) fn screen(devices: &[Value], now: i64, width: Option<usize>) -> String {
+/// A list of pending devices, in the order in which they asked.
+pub(super) fn screen(devices: &[Value], look: Look) -> String {
     let head = ["FINGERPRINT", "STATE", "ENDS", "TOKEN", "GROUPS", "NAME"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(devices.iter().map(|device| row(device, now)));
-    if let Some(width) = width {
-        // The texts that devices and operators choose share what is left.
-        let widths = table::widths(&rows);
-        let fixed: usize = widths.iter().take(3).map(|width| width + table::GAP.len()).sum();
-        let room = width.saturating_sub(fixed + 2 * table::GAP.len()) / 3;
-        for cell in rows.iter_mut().flat_map(|row| row.iter_mut().skip(3)) {
-            *cell = table::cut(cell, room.max(LEAST));
-        }
-    }
-    table::aligned(&rows) + &summary(devices)
+    rows.extend(devices.iter().map(|device| row(device, look.now)));
+    // The texts that devices and operators choose.
+    table::fitted(rows, look.width, |column| column > 2) + &summary(devices)
 }
 
 fn row(device: &Value, now: i64) -> Vec<String> {
@@ -74,13 +63,13 @@ mod tests {
         };
         let devices = [device("ann-laptop", "pending"), device(&"x".repeat(30), "refused")];
         let expected = "\
-FINGERPRINT          STATE    ENDS      TOKEN    GROUPS        NAME
-ba78-16bf-8f01-cfea  pending  2 h left  laptops  R,laptop,sa…  ann-laptop
-ba78-16bf-8f01-cfea  refused  2 h left  laptops  R,laptop,sa…  xxxxxxxxxxx…
+FINGERPRINT          STATE    ENDS      TOKEN    GROUPS          NAME
+ba78-16bf-8f01-cfea  pending  2 h left  laptops  R,laptop,sales  ann-laptop
+ba78-16bf-8f01-cfea  refused  2 h left  laptops  R,laptop,sales  xxxxxxxxxxxxxx…
 1 pending, 0 approved, 1 refused.
 Compare the fingerprint with what the device shows, then approve it.
 ";
-        let shown = screen(&devices, now, Some(80));
+        let shown = screen(&devices, Look { now, width: Some(80), is_wide: false });
         assert_eq!(shown, expected);
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     }

@@ -65,7 +65,8 @@ async fn follow(invocation: &Invocation<'_>, request: Request) -> Result<(), Box
             print(&lines.collect::<String>())?;
         } else if !items.is_empty() {
             let named = events_table::with_names(std::mem::take(&mut items));
-            print(&show::listing(&named, invocation.entry.columns))?;
+            // Of what comes later, a relative time says nothing.
+            print(&show::whole(&named, invocation.entry.columns))?;
         }
         items = pages.added().await?;
         if items.is_empty() {

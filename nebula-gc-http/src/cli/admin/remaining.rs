@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::answer::seconds;
 use super::commands::Entry;
+use super::table::Look;
 use super::{DRY_RUN_END, Invocation, fields, polling, show};
 use crate::terminal::{self, print};
 use crate::times::{WEEK, ago, day, span};
@@ -138,7 +139,6 @@ impl Progress {
 
     /// The nodes that are waited for, or those that never report.
     fn names(&self, that_report: bool, now: i64) -> String {
-        let has_reported = |node: &&Value| node.get("applied").is_some();
         let all = match that_report {
             true => self.missing_reporting,
             false => self.missing.saturating_sub(self.missing_reporting),
@@ -172,6 +172,11 @@ impl Progress {
         }
         lines
     }
+}
+
+/// Whether a node ever said what it has applied.
+fn has_reported(node: &Value) -> bool {
+    node.get("applied").is_some()
 }
 
 /// `printer (seen now, revision 16)`.
@@ -215,18 +220,19 @@ pub(super) async fn unapplied(invocation: &Invocation<'_>) -> Result<ExitCode, B
     print(&format!("{}.\n", progress.sentence(&format!("revision {revision}"))))?;
     if progress.missing > 0 {
         let mut pages = invocation.client.pages(unapplied_request(network, revision));
-        let (mut nodes, now) = (vec![], crate::clock::now()?);
+        let mut nodes = vec![];
         while let Some(more) = pages.next().await? {
             nodes.extend(more);
         }
         nodes.truncate(invocation.limit());
-        for node in &mut nodes {
-            let seen = seconds(&node["seenAt"]).map(|at| Value::from(ago(now, at)));
-            if let Some(node) = node.as_object_mut() {
-                node.insert("seen".to_owned(), seen.unwrap_or_default());
+        let (waiting, never): (Vec<_>, Vec<_>) = nodes.into_iter().partition(has_reported);
+        let look = Look::of(invocation.matches)?;
+        for (label, nodes) in [("Waiting", waiting), ("Never report, so not waited", never)] {
+            if !nodes.is_empty() {
+                let columns = ["id", "name", "addresses", "applied.revision", "seenAt"];
+                print(&format!("{label} for:\n{}", show::listing(&nodes, &columns, look)))?;
             }
         }
-        print(&show::listing(&nodes, &["name", "addresses", "applied.revision", "seen"]))?;
     }
     Ok(code)
 }
@@ -268,7 +274,13 @@ pub(super) async fn tell(
             Some((what, takes_away)) => {
                 let node = node(invocation, network, body).await?;
                 let name = printable(node.get("name").and_then(Value::as_str).unwrap_or_default());
-                print(&format!("{name} {what}; revision {}.\n", remaining.revision))?;
+                let what = match (invocation.entry.verb, text(invocation, "node")) {
+                    ("rename", Some(former)) => {
+                        format!("{} is called {name} now", printable(former))
+                    }
+                    _ => format!("{name} {what}"),
+                };
+                print(&format!("{what}; revision {}.\n", remaining.revision))?;
                 print(&progress.lines(crate::clock::now()?))?;
                 if takes_away {
                     print(&still_accepted(invocation, network, &node, &name).await?)?;

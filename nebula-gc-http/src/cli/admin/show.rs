@@ -3,21 +3,87 @@
 use nebula_gc_http::client::printable;
 use serde_json::{Map, Value};
 
+use super::answer::seconds;
 use super::fields::duration;
-use super::table;
+use super::table::{self, Look};
 use crate::clock::time;
+use crate::times::{WEEK, ago, day, span};
 
 /// The end of the names of durations.
 const SECONDS: &str = "Seconds";
 
-/// A list as a table: one line for each, the columns aligned.
-pub(super) fn listing(items: &[Value], columns: &[&str]) -> String {
-    let head = columns.iter().map(|column| heading(column)).collect();
-    let mut rows: Vec<Vec<String>> = vec![head];
-    rows.extend(
-        items.iter().map(|item| columns.iter().map(|column| column_text(item, column)).collect()),
-    );
-    table::aligned(&rows)
+/// The columns that only `--wide` shows.
+const WIDE: &[&str] = &["id", "node", "key"];
+/// The columns that are cut where the terminal is too narrow; others have words, numbers and addresses.
+const CUT: &[&str] = &[
+    "name",
+    "user",
+    "groups",
+    "note",
+    "detail",
+    "reason",
+    "fingerprint",
+    "signer",
+    "device",
+    "actor",
+    "subject",
+    "network",
+    "scope",
+    "purpose",
+    "servers",
+    "nodeName",
+    "joinTokenName",
+    "keyFingerprint",
+    "source",
+    "prefixes",
+    "pool",
+];
+
+/// A list as a table: one line for each, as wide as the terminal, with times as people read them.
+pub(super) fn listing(items: &[Value], columns: &[&str], look: Look) -> String {
+    let is_shown = |column: &&&str| look.is_wide || !WIDE.contains(*column);
+    let columns: Vec<&str> = columns.iter().filter(is_shown).copied().collect();
+    let mut rows: Vec<Vec<String>> =
+        vec![columns.iter().map(|column| list_heading(column, look)).collect()];
+    let cell = |item: &Value, column: &str| match at(item, column).and_then(|it| moment(column, it))
+    {
+        Some(at) if !look.is_wide => when(look.now, at),
+        _ => column_text(item, column),
+    };
+    rows.extend(items.iter().map(|item| columns.iter().map(|column| cell(item, column)).collect()));
+    let can_be_cut = |column: usize| columns.get(column).is_some_and(|name| CUT.contains(name));
+    table::fitted(rows, look.width, can_be_cut)
+}
+
+/// A list with all of its columns, as wide as they are.
+pub(super) fn whole(items: &[Value], columns: &[&str]) -> String {
+    listing(items, columns, Look { now: 0, width: None, is_wide: true })
+}
+
+/// The time that a column has, if it has times.
+fn moment(column: &str, value: &Value) -> Option<i64> {
+    let is_time = ["at", "since", "until", "notAfter", "notBefore"].contains(&column);
+    (is_time || column.ends_with("At")).then(|| seconds(value)).flatten()
+}
+
+/// How long ago a time was, or in how long it comes: `3 h ago`, `in 9 d`; a date beyond a week.
+fn when(now: i64, at: i64) -> String {
+    match at.saturating_sub(now) {
+        left @ 1..=WEEK => format!("in {}", span(left)),
+        left if left > WEEK => day(at),
+        _ => ago(now, at),
+    }
+}
+
+/// `createdAt` is CREATED, where the time is not exact, and `ca.standing` CA.
+fn list_heading(column: &str, look: Look) -> String {
+    match column {
+        "ca.standing" => "CA".to_owned(),
+        "at" if !look.is_wide => "WHEN".to_owned(),
+        "notAfter" if !look.is_wide => "ENDS".to_owned(),
+        column if !look.is_wide => heading(column.strip_suffix("At").unwrap_or(column)),
+        column => heading(column),
+    }
 }
 
 /// One thing: a line for each of its fields, those of `first` before the others; below a field that is a
@@ -58,7 +124,7 @@ pub(super) fn thing(thing: &Map<String, Value>, first: &[&str], hidden: &[&str])
 fn inner_table(items: &[Value]) -> String {
     let first = items.iter().find_map(Value::as_object);
     let columns: Vec<_> = first.into_iter().flat_map(Map::keys).map(String::as_str).collect();
-    listing(items, &columns).lines().map(indented).collect()
+    whole(items, &columns).lines().map(indented).collect()
 }
 
 fn indented(line: &str) -> String {
@@ -147,7 +213,21 @@ mod tests {
     fn columns_are_aligned_and_reach_inside() {
         let items =
             [json!({"id": "a", "in": {"side": 1}}), json!({"id": "long", "in": {"side": null}})];
-        assert_eq!(listing(&items, &["id", "in.side"]), "ID    SIDE\na     1\nlong  -\n");
+        assert_eq!(whole(&items, &["id", "in.side"]), "ID    SIDE\na     1\nlong  -\n");
+    }
+
+    #[test]
+    fn a_list_has_no_ids_and_relative_times_unless_all_is_asked_for() {
+        let (now, width) = (1_795_953_600, Some(44));
+        let items = [json!({"id": "0192", "name": "x".repeat(40), "expiresAt": time(now + 7200),
+            "revokedAt": time(now - 60), "ca": {"standing": "healthy"}})];
+        let columns = ["id", "name", "expiresAt", "revokedAt", "ca.standing"];
+        let shown = listing(&items, &columns, Look { now, width, is_wide: false });
+        let expected = "NAME              EXPIRES  REVOKED   CA\n\
+                        xxxxxxxxxxxxxxx…  in 2 h   60 s ago  healthy\n";
+        assert_eq!(shown, expected);
+        let wide = listing(&items, &columns, Look { now, width: None, is_wide: true });
+        assert!(wide.starts_with("ID    NAME ") && wide.contains(&time(now + 7200)), "{wide}");
     }
 
     #[test]
@@ -179,7 +259,7 @@ mod tests {
             json!({"detail": {"before": 1_800_000_000, "revision": 1_800_000_000}}),
             json!({"detail": "lease 7, ends never, held until 0"}),
         ];
-        let shown = listing(&items, &["detail"]);
+        let shown = whole(&items, &["detail"]);
         assert_eq!(
             shown.lines().skip(1).collect::<Vec<_>>(),
             [
