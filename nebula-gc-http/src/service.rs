@@ -14,6 +14,7 @@ mod dialect;
 mod enroll;
 mod events;
 mod exclusive;
+mod exclusive_step;
 pub(crate) mod first_start;
 mod heartbeat;
 mod import;

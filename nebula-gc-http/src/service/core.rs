@@ -331,7 +331,7 @@ impl Service {
             }
         };
         // The next use is soon enough for what does not fit into the queue.
-        if let Err(error) = self.writer.submit(secrets::Rehash(stale), tell) {
+        if let Err(error) = self.writer.submit(secrets::rehash(stale), tell) {
             tell(Err(error.into()));
         }
     }

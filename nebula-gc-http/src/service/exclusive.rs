@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use nebula_alloc::lease::Lease;
-use nebula_alloc::store::{Subject, Transaction};
-use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::store::Transaction;
 
 use super::access::{find_network, not_found};
 use super::audit::{Author, Entry};
 use super::context::Context;
 use super::core::Service;
+use super::exclusive_step::Exclusive;
 use super::principal::{Action, Principal};
 use super::shared::Shared;
 use crate::error::Conflict;
@@ -95,47 +94,15 @@ impl Service {
     pub(super) async fn exclusive<T: Send + 'static>(
         &self,
         context: Context,
-        work: impl FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
+        mut work: impl FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.admit(&context).await?;
         let shared = Arc::clone(&self.shared);
-        self.write(Exclusive { shared, context, work }).await
-    }
-}
-
-struct Exclusive<F> {
-    shared: Arc<Shared>,
-    context: Context,
-    work: F,
-}
-
-impl<F, T> Step for Exclusive<F>
-where
-    F: FnMut(&mut Work<'_>) -> Result<T, Error> + Send + 'static,
-    T: Send + 'static,
-{
-    type Plan = ();
-    type Output = T;
-    type Error = Error;
-
-    fn subject(&self) -> Subject {
-        Subject::Everything
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
-        Ok(Planned::without_addresses(()))
-    }
-
-    fn write(
-        &mut self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        (): (),
-        _: &[Lease],
-    ) -> Result<T, Error> {
-        let shared = &self.shared;
-        let principal = Principal::authenticate(tx, &shared.secrets, &self.context, now)?;
-        let author = self.context.author(principal.actor());
-        (self.work)(&mut Work { tx, now, shared, principal: &principal, author: &author })
+        let step = Exclusive::new(move |tx, now| {
+            let principal = Principal::authenticate(tx, &shared.secrets, &context, now)?;
+            let author = context.author(principal.actor());
+            work(&mut Work { tx, now, shared: &shared, principal: &principal, author: &author })
+        });
+        self.write(step).await
     }
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use nebula_alloc::Writer;
-use nebula_alloc::lease::Lease;
-use nebula_alloc::store::{Subject, Transaction};
-use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::store::Transaction;
+use nebula_alloc::writer::Step;
 
+use super::exclusive_step::Exclusive;
 use super::server_list::key as server_list_key;
 use crate::error::Conflict;
 use crate::secret::{BearerKind, Purpose, ServerSecrets, Stale};
@@ -87,32 +87,11 @@ pub(super) fn reseal(writer: &Writer, secrets: &ServerSecrets) -> Result<(), Err
     }
 }
 
-/// Stores the hashes of bearer secrets under the current key.
-pub(super) struct Rehash(pub(super) Vec<Stale>);
-
-impl Step for Rehash {
-    type Plan = ();
-    type Output = ();
-    type Error = Error;
-
-    /// Alone: nobody's plan has read what this is about to replace.
-    fn subject(&self) -> Subject {
-        Subject::Everything
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
-        Ok(Planned::without_addresses(()))
-    }
-
-    /// By compare-and-set: where the secret was replaced meanwhile, nothing changes.
-    fn write(
-        &mut self,
-        tx: &mut dyn Transaction,
-        _: i64,
-        (): (),
-        _: &[Lease],
-    ) -> Result<(), Error> {
-        for Stale { kind, former, new } in &self.0 {
+/// The step that stores the hashes of bearer secrets under the current key. By compare-and-set: where a
+/// secret was replaced meanwhile, nothing changes.
+pub(super) fn rehash(stale: Vec<Stale>) -> impl Step<Output = (), Error = Error> {
+    Exclusive::new(move |tx, _| {
+        for Stale { kind, former, new } in &stale {
             match kind {
                 BearerKind::OperatorKey => operator_key::rehash(tx, former, new)?,
                 BearerKind::JoinToken => join_token::rehash(tx, former, new)?,
@@ -120,7 +99,7 @@ impl Step for Rehash {
             }
         }
         Ok(())
-    }
+    })
 }
 
 /// What became of a key that is not in use.

@@ -9,17 +9,15 @@ mod wrong_time;
 
 use std::sync::Arc;
 
-use nebula_alloc::lease::Lease;
 use nebula_alloc::reclaim::reclaim;
-use nebula_alloc::store::{Subject, Transaction};
-use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::store::Transaction;
 
 use super::audit::Author;
 use super::context::Context;
 use super::core::Service;
+use super::exclusive_step::Exclusive;
 use super::pending::PendingOutcome;
 use super::revocation::block_replaced;
-use super::shared::Shared;
 use crate::Error;
 use crate::store::{certificate, duty, idempotency, node, pending_join};
 
@@ -165,11 +163,15 @@ impl Service {
     /// One small step, where this instance has the duty.
     async fn chore<T: Send + 'static>(
         &self,
-        work: impl FnMut(&mut dyn Transaction, i64, &Author) -> Result<T, Error> + Send + 'static,
+        mut work: impl FnMut(&mut dyn Transaction, i64, &Author) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Stop> {
         let shared = Arc::clone(&self.shared);
         let author = Context::local().author(NAME);
-        self.write(Chore { shared, author, work }).await?.ok_or(Stop::Elsewhere)
+        let step = Exclusive::new(move |tx, now| {
+            let is_here = duty::take(tx, NAME, &shared.instance, now, now.saturating_add(TERM))?;
+            if is_here { work(tx, now, &author).map(Some) } else { Ok(None) }
+        });
+        self.write(step).await?.ok_or(Stop::Elsewhere)
     }
 }
 
@@ -183,44 +185,5 @@ enum Stop {
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-struct Chore<F> {
-    shared: Arc<Shared>,
-    author: Author,
-    work: F,
-}
-
-impl<F, T> Step for Chore<F>
-where
-    F: FnMut(&mut dyn Transaction, i64, &Author) -> Result<T, Error> + Send + 'static,
-    T: Send + 'static,
-{
-    type Plan = ();
-    /// Nothing where another instance has the duty.
-    type Output = Option<T>;
-    type Error = Error;
-
-    fn subject(&self) -> Subject {
-        Subject::Everything
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
-        Ok(Planned::without_addresses(()))
-    }
-
-    fn write(
-        &mut self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        (): (),
-        _: &[Lease],
-    ) -> Result<Option<T>, Error> {
-        let instance = &self.shared.instance;
-        if !duty::take(tx, NAME, instance, now, now.saturating_add(TERM))? {
-            return Ok(None);
-        }
-        (self.work)(tx, now, &self.author).map(Some)
     }
 }
