@@ -11,6 +11,7 @@ mod lines;
 mod plan;
 mod section;
 mod server;
+mod step;
 mod value;
 
 use std::error::Error;

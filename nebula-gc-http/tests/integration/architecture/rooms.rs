@@ -26,8 +26,8 @@ impl Room {
 /// From top to bottom: its name, what it is, how its files begin, and the rooms below it.
 /// "values" knows none of the rooms above; "leases" are pools, events and the clock, too.
 const TABLE: &str = "\
-cli | the program nebula-gc | nebula-gc-http/src/cli | settings, server, api, agent, client, secret, \
-    values, bundle, pki
+cli | the program nebula-gc | nebula-gc-http/src/cli | settings, server, api, agent, client, service, \
+    store, secret, values, addresses, bundle, pki
 settings | flags, environment, file | nebula-gc-http/src/settings | server, api parts, service, \
     signers, values
 server | data directory, HTTPS, shutdown | nebula-gc-http/src/server | api, api parts, api/v1, \

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::super::answer::text_of;
 use super::super::operation::Field;
-use super::plan::{Act, Step};
 use super::section::{JOIN_TOKENS, NETWORKS, OPERATOR_KEYS, POOLS, Section};
 use super::server::Server;
+use super::step::{Act, Step};
 use super::value;
 use crate::terminal;
 

@@ -15,9 +15,10 @@ use super::super::fields::{duration, flag};
 use super::super::operation::{Field, Kind};
 use super::file::File;
 use super::lines::Refusal;
-use super::plan::{Act, Step, what};
 use super::section::{BLOCKS, JOIN_TOKENS, NETWORKS, POOLS, RESERVATIONS, Section, TENANTS};
 use super::server::Server;
+use super::step::{Act, Step, what};
+use super::value::whole;
 
 /// What of the steps would be refused.
 pub(super) fn refusals(
@@ -40,14 +41,6 @@ pub(super) fn refusals(
         planned.check(step).into_iter().map(refusal).collect::<Vec<_>>()
     };
     steps.iter().filter(|step| !matches!(step.act, Act::Delete(_))).flat_map(of_step).collect()
-}
-
-/// All addresses of a range as operators write it.
-pub(super) fn whole(text: &str) -> Option<AddressRange> {
-    match text.parse().ok()? {
-        Addresses::Range(range) => Some(range),
-        Addresses::Prefix(prefix) => AddressRange::new(prefix.network(), prefix.broadcast()).ok(),
-    }
 }
 
 /// What a server is to have.

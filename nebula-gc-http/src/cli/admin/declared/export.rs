@@ -3,9 +3,9 @@
 use toml::Table;
 
 use super::super::fields::flag;
-use super::plan::what;
 use super::section::{IN_NETWORK, NETWORKS, Section, TOP};
 use super::server::{Server, is_of_a_node};
+use super::step::what;
 use super::value;
 
 /// The file.

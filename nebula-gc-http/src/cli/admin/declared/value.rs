@@ -1,5 +1,7 @@
 //! Values in their three forms: in a file, compared, and in the API.
 
+use nebula_alloc::AddressRange;
+use nebula_gc_http::Addresses;
 use serde_json::{Map, Value, json};
 
 use super::super::fields::{duration, seconds};
@@ -103,5 +105,13 @@ pub(super) fn is_same(field: &Field, one: &Value, other: &Value) -> bool {
             one == other || is_range(one, other)
         }
         _ => one == other,
+    }
+}
+
+/// All addresses of a range as operators write it.
+pub(super) fn whole(text: &str) -> Option<AddressRange> {
+    match text.parse().ok()? {
+        Addresses::Range(range) => Some(range),
+        Addresses::Prefix(prefix) => AddressRange::new(prefix.network(), prefix.broadcast()).ok(),
     }
 }
