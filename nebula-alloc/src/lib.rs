@@ -85,7 +85,7 @@ pub use id::{LeaseId, NetworkId, OwnerId, PoolId};
 pub use rusqlite;
 pub use schema::COMPONENT;
 #[cfg(feature = "postgres")]
-pub use store::postgres::{Postgres, PostgresReaders};
+pub use store::postgres::{Postgres, PostgresReaders, Protection};
 #[cfg(feature = "sqlite")]
 pub use store::sqlite::{Readers, Sqlite};
 pub use writer::{Writer, WriterOptions};

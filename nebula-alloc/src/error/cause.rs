@@ -313,6 +313,12 @@ pub enum Outage {
         /// Why, of each.
         servers: Vec<Outage>,
     },
+    /// The server has no TLS, which `sslmode` asks for.
+    #[error("it has no TLS, which sslmode asks for")]
+    NoTls,
+    /// TLS could not be begun: the server's certificate is not trusted (`sslrootcert`), say.
+    #[error("TLS: {0}")]
+    Tls(EngineFault),
     /// No server is named.
     #[error("no server is named")]
     NoServer,

@@ -12,7 +12,9 @@
 //! settings are the session's. Another mode is refused: when connecting, where a second connection
 //! is served by the same process, and later, as soon as a transaction begins in another.
 
+mod channel;
 mod connection;
+mod encryption;
 mod failure;
 mod gate;
 mod heartbeat;
@@ -26,14 +28,19 @@ mod server;
 mod session;
 mod settings;
 mod settled;
+mod target;
 mod text;
 mod timeline;
+#[cfg(feature = "tls")]
+mod tls;
 mod transaction;
+mod url;
 mod value;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use self::encryption::Protection;
 use self::gate::Gate;
 use self::heartbeat::Heartbeat;
 use self::lock::Locks;
@@ -76,6 +83,7 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Postgres {
     settings: Settings,
     session: Session,
+    protection: Protection,
     /// The server's process that serves it.
     pid: i64,
     locks: Locks,
@@ -100,7 +108,17 @@ impl Postgres {
     /// `postgresql://user:password@host:port/database?option=value` or the same as `name=value`
     /// words. Of several hosts it works with the one that takes writes and has the highest
     /// timeline, and never with one of a lower timeline than it has seen: one left behind by a
-    /// failover. `connect_timeout` (5 seconds) is for each of them.
+    /// failover. `connect_timeout` (5 seconds) is for each of them. In the first form, `@` in a password is
+    /// written `%40`, and `%` is written `%25`.
+    ///
+    /// `sslmode` is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`. Where it is left out,
+    /// connections within the machine (Unix sockets, which are never encrypted, and loopback addresses)
+    /// are plain, and all others are `verify-full`: the server's certificate must name the host and
+    /// lead to a root certificate of the system, or of the PEM file that `sslrootcert` names. A
+    /// certificate in that file may also be the server's own. `sslcert` and `sslkey` (mode 0600) are
+    /// the client's certificate and key. Files are read with each new connection. TLS needs the feature
+    /// `tls`. Beyond the machine, a server that `prefer`, `require` or `disable` did not verify gets a
+    /// password by SCRAM alone, which does not show it.
     ///
     /// The tables are those that are found in the `search_path`, wherever in it; new ones are made
     /// in its first schema. The connection stays with that schema.
@@ -111,16 +129,19 @@ impl Postgres {
     /// # Errors
     ///
     /// [`Error::Setting`] for one of these, for an unusable `url`, for a `sslmode` that this build does
-    /// not support, for a `search_path` with tables in two schemas, or with several schemas while the
+    /// not support, for unusable certificates, for a server that asks for a password by another method than
+    /// SCRAM where it is not verified, for a `search_path` with tables in two schemas, or with several schemas while the
     /// tables are in another, and for a pooler in transaction mode; [`Error::MissingRight`] when the
     /// role lacks a right; those of [`migrate`];
     /// [`Error::Unavailable`] when the server cannot be reached or does not take writes.
     pub fn connect(url: &str) -> Result<Self, Error> {
         let settings = Settings::parse(url)?;
-        let Opened { session, schema, pid, timeline } = settings.open(Purpose::Writing)?;
+        let Opened { session, schema, pid, timeline, protection } =
+            settings.open(Purpose::Writing)?;
         let mut store = Self {
             settings,
             session,
+            protection,
             pid,
             locks: Locks::new(&schema),
             gate: Gate::default(),
@@ -215,6 +236,12 @@ impl Postgres {
         PostgresReaders::connect(&self.settings, count)
     }
 
+    /// What protects the connection.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        self.protection
+    }
+
     /// How many times it has waited for the server since it connected: round trips, which is what
     /// work on a database far away costs.
     #[must_use]
@@ -235,8 +262,9 @@ impl Postgres {
     }
 
     fn reconnect(&mut self) -> Result<(), Error> {
-        let Opened { session, schema, pid, timeline } = self.settings.open(Purpose::Writing)?;
-        (self.session, self.pid) = (session, pid);
+        let Opened { session, schema, pid, timeline, protection } =
+            self.settings.open(Purpose::Writing)?;
+        (self.session, self.pid, self.protection) = (session, pid, protection);
         self.locks = Locks::new(&schema);
         self.heartbeat.reconnected(timeline);
         for component in self.components.clone() {

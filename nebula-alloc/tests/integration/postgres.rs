@@ -1,6 +1,7 @@
 //! What does PostgreSQL need, refuse and tell that SQLite does not know?
 
 mod connecting;
+mod encrypting;
 mod following;
 
 use crate::shared::postgres;
@@ -83,16 +84,8 @@ fn no_step_changes_where_leases_are_written_or_how_durable_they_are_for_others()
 }
 
 #[test]
-fn a_connection_is_never_silently_plain_and_no_error_holds_the_password() {
+fn no_error_holds_the_password() {
     let Some(cluster) = postgres::cluster_in_memory() else { return };
-    for mode in ["require", "verify-ca", "verify-full"] {
-        let words = format!("{} sslmode={mode}", cluster.url("-cjit=off"));
-        let url = format!("postgresql://me:secret@host/database?sslmode={mode}");
-        for url in [words, url] {
-            let refused = Postgres::connect(&url).map(drop);
-            assert!(matches!(refused, Err(Error::Setting { name: "sslmode", .. })), "{refused:?}");
-        }
-    }
     for url in [
         "postgresql://user:pass word@host:port/",
         "host=x password=its secret",

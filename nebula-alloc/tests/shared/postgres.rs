@@ -134,8 +134,26 @@ impl Cluster {
         Some(cluster)
     }
 
-    /// With a socket of its own, whatever stands there from another.
-    fn configure(&self, settings: &str) {
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// Makes the files of a directory the server's, for nobody else to read.
+    pub fn own_files(&self, directory: &Path) {
+        for file in std::fs::read_dir(directory).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "crt" || extension == "key") {
+                std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+                if let Some((user, group)) = other_user() {
+                    chown(&path, Some(user), Some(group)).unwrap();
+                }
+            }
+        }
+    }
+
+    /// Adds settings, for the next start. With a socket of its own, whatever stands there from another.
+    pub fn configure(&self, settings: &str) {
         let socket = self.directory.join("socket");
         let file = self.directory.join("data/postgresql.conf");
         let mut text = std::fs::read_to_string(&file).unwrap();

@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "postgres")]
+use nebula_alloc::Protection;
 use nebula_alloc::store::Transaction;
 use nebula_alloc::store::migrate::check;
 use nebula_alloc::{Actor, Readers, Sqlite, clock};
@@ -342,9 +344,24 @@ fn exists(path: &Path) -> Result<bool, ServerError> {
 
 #[cfg(feature = "postgres")]
 fn postgres(url: &str) -> Result<Database, ServerError> {
-    nebula_alloc::Postgres::connect(url)
-        .map(|database| database.with_clock_tolerance(CLOCK_TOLERANCE).into())
-        .map_err(ServerError::Database)
+    let database = nebula_alloc::Postgres::connect(url).map_err(ServerError::Database)?;
+    warn_unprotected(database.protection());
+    Ok(database.with_clock_tolerance(CLOCK_TOLERANCE).into())
+}
+
+#[cfg(feature = "postgres")]
+fn warn_unprotected(protection: Protection) {
+    match protection {
+        Protection::Unverified => tracing::warn!(
+            "the connection to PostgreSQL is encrypted, but the server's certificate is not verified: who \
+             is on the way can read and change everything; use sslmode=verify-full"
+        ),
+        Protection::Plain => tracing::warn!(
+            "the connection to PostgreSQL is not encrypted: who is on the way can read and change \
+             everything; use sslmode=verify-full"
+        ),
+        _ => {}
+    }
 }
 
 /// Deletes a key that nothing uses, and reports what became of it.

@@ -73,7 +73,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::text(
         "database",
         "URL",
-        "Use this PostgreSQL (postgres://user:password@host/name) instead of SQLite in the data directory. \
+        "Use this PostgreSQL (postgres://user:password@host/name) instead of SQLite in the data directory; \
+         on another machine with TLS, unless ?sslmode= says otherwise. \
          Other users of the machine can see flags: pass a password by the environment or the file",
         |draft, value| {
             draft.settings.database = Some(DatabaseUrl(value.to_owned()));

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Config;
-
 use super::pipeline::Reply;
 use super::session::Session;
+use super::target::Target;
 use super::text::misuse;
 use super::value;
 use crate::error::{Error, Misuse};
@@ -43,7 +42,7 @@ pub(super) fn check_settings(session: &mut Session, sql: &str) -> Result<(), Err
 /// # Errors
 ///
 /// [`Error::Setting`].
-pub(super) fn check_process(session: &mut Session, pid: i64, server: &Config) -> Result<(), Error> {
+pub(super) fn check_process(session: &mut Session, pid: i64, server: &Target) -> Result<(), Error> {
     // If the second connection is refused, there is nothing to compare.
     let other = Session::open(server, PATIENCE).and_then(|mut other| process(&mut other));
     let now = process(session)?;

@@ -1,14 +1,24 @@
 //! What the server or the driver reports, as variants.
 
 use std::error::Error as _;
+use std::io;
 
 use tokio_postgres::error::Severity;
 
+use super::channel::ExposedPassword;
 use crate::error::{Contention, EngineFault, Error, Outage};
 
 /// SQLSTATE codes as variants;
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
+    if let Some(exposed) = io_cause(error).and_then(|error| error.get_ref()?.downcast_ref()) {
+        let ExposedPassword { method } = exposed;
+        return Error::Setting {
+            name: "authentication",
+            expected: "scram-sha-256, or sslmode=verify-full",
+            found: (*method).into(),
+        };
+    }
     let Some(server) = error.as_db_error() else {
         let fault = EngineFault::uncoded(&with_causes(error));
         return match error.is_closed() || is_io(error) {
@@ -59,12 +69,16 @@ fn with_causes(error: &tokio_postgres::Error) -> String {
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {
+    io_cause(error).is_some()
+}
+
+fn io_cause(error: &tokio_postgres::Error) -> Option<&io::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        if error.is::<std::io::Error>() {
-            return true;
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
         }
         cause = error.source();
     }
-    false
+    None
 }

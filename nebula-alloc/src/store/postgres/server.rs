@@ -10,6 +10,8 @@ use tokio_postgres::config::Host;
 use super::pipeline::Reply;
 use super::place::Place;
 use super::session::{Session, resolve};
+use super::target::Target;
+use super::url::Address;
 use super::{connection, value};
 use crate::error::{Error, Outage};
 
@@ -28,25 +30,26 @@ pub(super) struct Server {
     read_only: String,
     /// The process that served the first question.
     pub(super) pid: i64,
-    config: Config,
+    target: Target,
     /// `None` of a standby.
     pub(super) timeline: Option<u32>,
 }
 
 impl Server {
     /// Connects and sees whether durability can rest on it.
-    pub(super) fn ask(config: &Config, patience: Duration) -> Result<Self, Error> {
-        Self::try_ask(config, patience).map_err(|error| match error {
-            Error::Unavailable(cause) => {
-                Error::Unavailable(Outage::Server { name: name(config), cause: Box::new(cause) })
-            }
+    pub(super) fn ask(target: &Target, patience: Duration) -> Result<Self, Error> {
+        Self::try_ask(target, patience).map_err(|error| match error {
+            Error::Unavailable(cause) => Error::Unavailable(Outage::Server {
+                name: name(&target.config),
+                cause: Box::new(cause),
+            }),
             other => other,
         })
     }
 
-    fn try_ask(config: &Config, patience: Duration) -> Result<Self, Error> {
+    fn try_ask(target: &Target, patience: Duration) -> Result<Self, Error> {
         let untold = || Error::Unavailable(Outage::NoSettings);
-        let mut session = Session::open(config, patience)?;
+        let mut session = Session::open(target, patience)?;
         let Reply::Rows(rows) = session.one(ASK, &[])? else { return Err(untold()) };
         let row = value::row(rows.first().ok_or_else(untold)?)?;
         let mut row = row.columns();
@@ -62,8 +65,8 @@ impl Server {
         let read_only = row.text()?.to_owned();
         let pid = connection::process(&mut session)?;
         let place = Place::find(&mut session)?;
-        let config = config.clone();
-        Ok(Self { session, place, synchronous_commit, read_only, pid, config, timeline })
+        let target = target.clone();
+        Ok(Self { session, place, synchronous_commit, read_only, pid, target, timeline })
     }
 
     /// Sees whether it can be written through this connection.
@@ -75,7 +78,7 @@ impl Server {
                 found: self.read_only.clone(),
             });
         }
-        connection::check_process(&mut self.session, self.pid, &self.config)
+        connection::check_process(&mut self.session, self.pid, &self.target)
     }
 }
 
@@ -94,21 +97,26 @@ fn check(
 
 /// Each address of each host, in the order of the URL, with all other settings; and what could not
 /// be resolved.
-pub(super) fn servers(config: &Config, patience: Duration) -> Vec<Result<Config, Error>> {
+pub(super) fn servers(address: &Address, patience: Duration) -> Vec<Result<Target, Error>> {
+    let config = &address.config;
+    let only = |host, at, port| Target {
+        config: only(config, host, at, port),
+        encryption: address.encryption.clone(),
+    };
     let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
     let mut servers = Vec::new();
     for index in 0..hosts.len().max(addresses.len()) {
-        let (host, address) = (hosts.get(index), addresses.get(index).copied());
+        let (host, at) = (hosts.get(index), addresses.get(index).copied());
         let ports = config.get_ports();
         let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-        match (host, address) {
+        match (host, at) {
             (Some(Host::Tcp(name)), None) => match resolve(name, port, patience) {
-                Ok(found) => servers.extend(
-                    found.into_iter().map(|found| Ok(only(config, host, Some(found), port))),
-                ),
+                Ok(found) => {
+                    servers.extend(found.into_iter().map(|found| Ok(only(host, Some(found), port))))
+                }
                 Err(error) => servers.push(Err(error)),
             },
-            _ => servers.push(Ok(only(config, host, address, port))),
+            _ => servers.push(Ok(only(host, at, port))),
         }
     }
     servers
@@ -183,14 +191,14 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(5);
 
     fn of(url: &str) -> Vec<Config> {
-        let servers = servers(&url.parse().unwrap(), PATIENCE);
-        servers.into_iter().collect::<Result<_, _>>().unwrap()
+        let servers = servers(&Address::parse(url).unwrap(), PATIENCE);
+        servers.into_iter().map(|server| server.unwrap().config).collect()
     }
 
     #[test]
     fn a_single_server_keeps_every_setting() {
         let url = "host=name hostaddr=127.0.0.1 port=6000 user=me password=secret dbname=base \
-             options=-cjit=off application_name=program sslmode=disable sslnegotiation=direct \
+             options=-cjit=off application_name=program sslnegotiation=direct \
              connect_timeout=7 tcp_user_timeout=8 keepalives=0 keepalives_idle=9 \
              keepalives_interval=10 keepalives_retries=11 target_session_attrs=read-write \
              channel_binding=disable load_balance_hosts=random";

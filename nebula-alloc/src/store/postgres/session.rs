@@ -9,10 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
+use super::encryption::Protection;
 use super::failure::{ends_session, failure};
 use super::pipeline::{Boxed, Message, Reply, all};
+use super::target::Target;
 use super::text::Text;
 use super::value::Bound;
 use crate::error::{EngineFault, Error, Outage};
@@ -35,6 +37,8 @@ pub(super) struct Session {
     client: Client,
     texts: HashMap<String, Arc<Text>>,
     patience: Duration,
+    /// What protects it.
+    pub(super) protection: Protection,
     /// What locks on events of its schema have in common.
     pub(super) following: i32,
     /// The settings that nobody may change.
@@ -44,15 +48,11 @@ pub(super) struct Session {
 impl Session {
     /// Connects to a server. It may take so long for that and for each answer, until
     /// [`settle`](Self::settle): the driver's own timeout ends when the socket is open.
-    pub(super) fn open(server: &Config, patience: Duration) -> Result<Self, Error> {
+    pub(super) fn open(server: &Target, patience: Duration) -> Result<Self, Error> {
         let driver = Driver::new()?;
-        let client = driver.drive(patience, async {
-            let (client, connection) = server.connect(NoTls).await?;
-            // It ends with an error of its own when the connection does; so does who waits.
-            tokio::spawn(connection);
-            Ok(client)
-        })?;
-        Ok(Self { driver, client, texts: HashMap::new(), patience, following: 0, kept: None })
+        let (client, protection) = driver.wait(patience, server.connect())??;
+        let texts = HashMap::new();
+        Ok(Self { driver, client, texts, patience, protection, following: 0, kept: None })
     }
 
     /// From here on it has next to nothing to do.

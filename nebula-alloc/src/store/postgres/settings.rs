@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
-
 use super::connection;
+use super::encryption::Protection;
 use super::lock::Locks;
 use super::server::{Server, servers};
 use super::session::Session;
 use super::timeline::Timelines;
+use super::url::Address;
 use crate::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,31 +40,14 @@ pub(super) enum Purpose {
 /// Where the database is. Not to be shown: it holds a password.
 #[derive(Clone)]
 pub(super) struct Settings {
-    config: Config,
+    address: Address,
     timelines: Timelines,
 }
 
 impl Settings {
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
-        let refused =
-            |name, expected, found: &str| Error::Setting { name, expected, found: found.into() };
-        let tls =
-            |found: &str| refused("sslmode", "disable or prefer (this build has no TLS)", found);
-        // The parser knows no such words.
-        if let Some(mode) = ["verify-full", "verify-ca"].into_iter().find(|mode| url.contains(mode))
-            && url.contains("sslmode")
-        {
-            return Err(tls(mode));
-        }
-        // The parser's words may quote what it did not understand, and that may be a password.
-        let mut config: Config = url.parse().map_err(|_| {
-            let expected = "postgresql://user:password@host/database?option=value";
-            refused("url", expected, "not the address of a PostgreSQL server")
-        })?;
-        if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-            return Err(tls("require"));
-        }
-        config.ssl_mode(SslMode::Disable);
+        let mut address = Address::parse(url)?;
+        let config = &mut address.config;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
@@ -80,14 +62,15 @@ impl Settings {
         if config.get_application_name().is_none() {
             config.application_name("nebula-alloc");
         }
-        Ok(Self { config, timelines: Timelines::default() })
+        Ok(Self { address, timelines: Timelines::default() })
     }
 
     /// A connection that is as it must be. For reading it is the first of the servers that will do;
     /// for writing all are asked, because after a failover the old primary may be there too.
     pub(super) fn open(&self, purpose: Purpose) -> Result<Opened, Error> {
-        let patience = self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
-        let servers = servers(&self.config, patience);
+        let patience =
+            self.address.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        let servers = servers(&self.address, patience);
         let mut server = match purpose {
             Purpose::Reading => self.timelines.first(servers, patience)?,
             Purpose::Writing => self.timelines.newest(servers, patience)?,
@@ -107,7 +90,8 @@ impl Settings {
         session.kept = connection::settings(&mut session)?;
         session.following = Locks::new(&place.schema).following();
         session.settle();
-        Ok(Opened { session, schema: place.schema, pid, timeline })
+        let protection = session.protection;
+        Ok(Opened { session, schema: place.schema, pid, timeline, protection })
     }
 }
 
@@ -120,4 +104,5 @@ pub(super) struct Opened {
     pub(super) pid: i64,
     /// The server's; `None` of a standby.
     pub(super) timeline: Option<u32>,
+    pub(super) protection: Protection,
 }

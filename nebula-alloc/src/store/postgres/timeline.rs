@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tokio_postgres::Config;
-
 use super::server::Server;
+use super::target::Target;
 use crate::error::{EngineFault, Error, Outage};
 
 /// The highest timeline that connections with the same settings have seen.
@@ -24,7 +23,7 @@ impl Timelines {
     /// The first server that is not one that others have left behind.
     pub(super) fn first(
         &self,
-        servers: Vec<Result<Config, Error>>,
+        servers: Vec<Result<Target, Error>>,
         patience: Duration,
     ) -> Result<Server, Error> {
         let mut errors = Vec::new();
@@ -40,7 +39,7 @@ impl Timelines {
     /// Of the servers that take writes the one with the highest timeline.
     pub(super) fn newest(
         &self,
-        servers: Vec<Result<Config, Error>>,
+        servers: Vec<Result<Target, Error>>,
         patience: Duration,
     ) -> Result<Server, Error> {
         let mut errors = Vec::new();
@@ -80,8 +79,8 @@ impl Timelines {
 }
 
 /// At once: one that does not answer costs its deadline only once.
-fn ask_all(servers: Vec<Result<Config, Error>>, patience: Duration) -> Vec<Result<Server, Error>> {
-    let ask = |server: Result<Config, Error>| Server::ask(&server?, patience);
+fn ask_all(servers: Vec<Result<Target, Error>>, patience: Duration) -> Vec<Result<Server, Error>> {
+    let ask = |server: Result<Target, Error>| Server::ask(&server?, patience);
     if servers.len() == 1 {
         return servers.into_iter().map(ask).collect();
     }

@@ -90,8 +90,8 @@ clap: nebula-gc-http/src/cli
 toml: nebula-gc-http/src/settings nebula-gc-http/src/cli/admin/declared
 tokio: nebula-gc-http/src/ nebula-alloc/src/store/postgres
 std::fs: nebula-pki/src/cli nebula-pki/src/files nebula-pki/src/signer/pkcs11 \
-    nebula-alloc/src/store/sqlite nebula-bundle/src/install nebula-gc-http/src/server \
-    nebula-gc-http/src/cli nebula-gc-http/src/process nebula-gc-http/src/agent
+    nebula-alloc/src/store/postgres/tls nebula-alloc/src/store/sqlite nebula-bundle/src/install \
+    nebula-gc-http/src/server nebula-gc-http/src/cli nebula-gc-http/src/process nebula-gc-http/src/agent
 std::time::Instant: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
 std::time::SystemTime: nebula-pki/src/cli nebula-alloc/src/ nebula-gc-http/src/
 std::process: nebula-pki/src/cli nebula-gc-http/src/cli nebula-gc-http/src/signers \

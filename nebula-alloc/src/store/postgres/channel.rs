@@ -1,0 +1,130 @@
+//! What the driver talks to a server through, encrypted or not. It fails as soon as the server asks for
+//! the password in a form that is not safe on it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use super::encryption::Protection;
+
+/// The message `AuthenticationXXX`,
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>: `R`, its length and what is asked for, in four bytes each.
+const AUTHENTICATION: usize = 9;
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An open connection.
+pub(super) struct Channel {
+    stream: Box<dyn Stream>,
+    protection: Protection,
+    /// What the server's first message begins with, as far as it is here.
+    opening: Vec<u8>,
+    /// The digest of the server's certificate, for `channel_binding`.
+    binding: Option<Vec<u8>>,
+}
+
+impl Channel {
+    pub(super) fn new(
+        stream: Box<dyn Stream>,
+        protection: Protection,
+        binding: Option<Vec<u8>>,
+    ) -> Self {
+        Self { stream, protection, opening: Vec::new(), binding }
+    }
+
+    pub(super) fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    /// Refuses a server that asks for the password in a form that is not safe here.
+    fn check(&mut self, received: &[u8]) -> io::Result<()> {
+        let missing = AUTHENTICATION - self.opening.len();
+        if missing == 0 || self.protection.allows_password() {
+            return Ok(());
+        }
+        self.opening.extend(received.iter().take(missing));
+        let method = match *self.opening {
+            [b'R', _, _, _, _, 0, 0, 0, 3] => "password",
+            [b'R', _, _, _, _, 0, 0, 0, 5] => "md5",
+            _ => return Ok(()),
+        };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, ExposedPassword { method }))
+    }
+}
+
+/// The server asks for a password that others on the way could learn.
+#[derive(Debug, thiserror::Error)]
+#[error("the server asks for a password by {method}")]
+pub(super) struct ExposedPassword {
+    /// As `pg_hba.conf` calls it.
+    pub(super) method: &'static str,
+}
+
+impl AsyncRead for Channel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        Poll::Ready(self.check(buffer.filled().get(before..).unwrap_or_default()))
+    }
+}
+
+impl AsyncWrite for Channel {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl TlsStream for Channel {
+    fn channel_binding(&self) -> ChannelBinding {
+        match &self.binding {
+            Some(digest) => ChannelBinding::tls_server_end_point(digest.clone()),
+            None => ChannelBinding::none(),
+        }
+    }
+}
+
+/// Gives the driver the channel as it is.
+pub(super) struct Ready;
+
+impl TlsConnect<Channel> for Ready {
+    type Stream = Channel;
+    type Error = io::Error;
+    type Future = std::future::Ready<io::Result<Channel>>;
+
+    fn connect(self, channel: Channel) -> Self::Future {
+        std::future::ready(Ok(channel))
+    }
+}
