@@ -8,11 +8,13 @@ use nebula_alloc::lease::{self, Lease, Request};
 use nebula_alloc::pool::{self, Pool};
 use nebula_alloc::reservation::{self, Lifted, Purpose, Reservation};
 use nebula_alloc::store::Transaction;
-use nebula_alloc::{Actor, AddressRange, Error, Family, PoolId, reclaim};
+use nebula_alloc::{Actor, AddressRange, Error, Family, PoolId, reclaim, removal};
 
 use super::state::{Leases, Model};
 use super::step::{self, Kept, Operation, Wish, assignments, hold, network, owner, range};
 
+/// How much a step of removing a network takes at most.
+const REMOVED: usize = 3;
 pub const ACTOR: Actor<'static> = Actor::named("model");
 
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +89,15 @@ impl Operation {
             }
             Self::DeletePool(id) => {
                 pool::delete(tx, now, &ACTOR, step::pool(*id)).map(|()| Answer::Nothing)
+            }
+            Self::Remove { network: of, steps } => {
+                let mut done = 0;
+                while done < u64::from(*steps)
+                    && removal::remove(tx, now, &ACTOR, network(*of), REMOVED)?
+                {
+                    done += 1;
+                }
+                Ok(Answer::Count(done))
             }
             Self::CreateBlock { .. } => {
                 block::create(tx, now, &ACTOR, &self.block(model)).map(|()| Answer::Nothing)
@@ -195,6 +206,13 @@ impl Operation {
                 model.resize_pool(step::pool(*id), range).map(Answer::Pool)
             }
             Self::DeletePool(id) => model.delete_pool(step::pool(*id)).map(|()| Answer::Nothing),
+            Self::Remove { network: of, steps } => {
+                let mut done = 0;
+                while done < u64::from(*steps) && model.remove_some(network(*of), REMOVED) {
+                    done += 1;
+                }
+                Ok(Answer::Count(done))
+            }
             Self::CreateBlock { .. } => {
                 let block = self.block(model);
                 model.create_block(block).map(|()| Answer::Nothing)

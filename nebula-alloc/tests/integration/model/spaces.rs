@@ -1,10 +1,12 @@
 //! Pools, blocks and reservations of the model.
 
+use std::net::IpAddr;
+
 use nebula_alloc::block::Block;
 use nebula_alloc::lease::LeaseState;
 use nebula_alloc::pool::Pool;
 use nebula_alloc::reservation::{Purpose, Reservation};
-use nebula_alloc::{AddressRange, Error, NetworkId, PoolId};
+use nebula_alloc::{AddressRange, Error, Family, NetworkId, PoolId};
 
 use super::state::{Model, addresses};
 
@@ -30,7 +32,7 @@ impl Model {
         // What it loses at its beginning, then what it loses at its end.
         let lost: Vec<_> =
             addresses(old.range).filter(|address| !range.contains(*address)).collect();
-        let below = |address: &&std::net::IpAddr| **address < range.first();
+        let below = |address: &&IpAddr| **address < range.first();
         for part in [
             lost.iter().filter(below).collect::<Vec<_>>(),
             lost.iter().filter(|address| !below(address)).collect(),
@@ -49,6 +51,46 @@ impl Model {
         self.check_vacant(&pool, pool.range)?;
         self.pools.retain(|other| other.id != id);
         Ok(())
+    }
+
+    /// Removes some of what a network has, and answers whether there may be more.
+    pub fn remove_some(&mut self, network: NetworkId, limit: usize) -> bool {
+        let mut leases: Vec<_> =
+            self.leases.keys().filter(|(of, _)| *of == network).copied().collect();
+        // In the order of their bytes, of whichever family.
+        leases.sort_by_key(|(_, address)| match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        });
+        leases.truncate(limit);
+        if !leases.is_empty() {
+            self.leases.retain(|place, _| !leases.contains(place));
+            return true;
+        }
+        for family in [Family::V4, Family::V6] {
+            let reserved = self
+                .reservations
+                .iter()
+                .filter(|(of, kept)| *of == network && kept.range.family() == family);
+            let mut reserved: Vec<_> = reserved.map(|(_, kept)| kept.range).collect();
+            reserved.sort_by_key(AddressRange::first);
+            reserved.truncate(limit);
+            if !reserved.is_empty() {
+                self.reservations
+                    .retain(|(of, kept)| *of != network || !reserved.contains(&kept.range));
+                return true;
+            }
+        }
+        let blocks = self.blocks.iter().filter(|block| block.network == network);
+        let blocks = lowest(blocks.map(|block| block.id), limit);
+        if !blocks.is_empty() {
+            self.blocks.retain(|block| !blocks.contains(&block.id));
+            return true;
+        }
+        let pools = self.pools.iter().filter(|pool| pool.network == network);
+        let pools = lowest(pools.map(|pool| pool.id), limit);
+        self.pools.retain(|pool| !pools.contains(&pool.id));
+        !pools.is_empty()
     }
 
     pub fn create_block(&mut self, block: Block) -> Result<(), Error> {
@@ -93,7 +135,7 @@ impl Model {
         }
         for (had, has) in [(old.range, range), (range, old.range)] {
             let moved: Vec<_> = addresses(had).filter(|address| !has.contains(*address)).collect();
-            let below = |address: &&std::net::IpAddr| **address < has.first();
+            let below = |address: &&IpAddr| **address < has.first();
             for part in [
                 moved.iter().filter(below).collect::<Vec<_>>(),
                 moved.iter().filter(|address| !below(address)).collect(),
@@ -134,9 +176,9 @@ impl Model {
         let space = self.space(pool).ok_or(Error::NoSuchPool { pool })?;
         let free = self.free(pool);
         let all: Vec<_> = addresses(space.range).collect();
-        let number = |address: std::net::IpAddr| match address {
-            std::net::IpAddr::V4(v4) => u128::from(v4.to_bits()),
-            std::net::IpAddr::V6(v6) => v6.to_bits(),
+        let number = |address: IpAddr| match address {
+            IpAddr::V4(v4) => u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits(),
         };
         let mut runs = all.windows(usize::from(size).max(1)).filter(|run| {
             size > 0
@@ -240,4 +282,12 @@ impl Model {
         }
         Err(Error::LeasesStand { network, addresses, more: false })
     }
+}
+
+/// The lowest ids.
+fn lowest(ids: impl Iterator<Item = PoolId>, limit: usize) -> Vec<PoolId> {
+    let mut ids: Vec<_> = ids.collect();
+    ids.sort_unstable();
+    ids.truncate(limit);
+    ids
 }

@@ -50,6 +50,11 @@ pub enum Operation {
         family: Option<Family>,
     },
     DeletePool(u8),
+    /// So many steps of removing all that a network has.
+    Remove {
+        network: u8,
+        steps: u8,
+    },
     CreateBlock {
         id: u8,
         pool: u8,
@@ -270,6 +275,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (id(), part(), prop::option::weighted(0.1, family())).prop_map(
             |(id, part, family)| Operation::ResizePool { id, part, family }),
         1 => id().prop_map(Operation::DeletePool),
+        1 => (net(), 0..9_u8).prop_map(|(network, steps)| Operation::Remove { network, steps }),
         4 => (id(), id(), prop::option::weighted(0.1, net()), (0..12_u8, 0..6_u8), 0..4_u8)
             .prop_map(|(id, pool, network, part, name)| Operation::CreateBlock {
                 id, pool, network, part, name
