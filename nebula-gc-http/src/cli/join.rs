@@ -244,6 +244,10 @@ pub(crate) fn explained(error: AgentError, out: Option<&Path>) -> Box<dyn Error>
         AgentError::Client(ClientError::PlainHttp { .. }) => {
             format!("{error} (--{ALLOW_PLAIN_HTTP})").into()
         }
+        AgentError::Client(refused) if choice(refused).is_some() => {
+            let choice = choice(refused).unwrap_or_default();
+            format!("{error}; on this device: join with another --{choice}").into()
+        }
         AgentError::Client(refused) => match refused.problem().zip(out) {
             Some((problem, out)) if problem.code == "invalid_public_key" => format!(
                 "{error}; on this device: join with --curve, and with another --out than {}, which \
@@ -265,6 +269,12 @@ pub(crate) fn explained(error: AgentError, out: Option<&Path>) -> Box<dyn Error>
         },
         _ => error.into(),
     }
+}
+
+/// What another has already that this device asks for.
+fn choice(refused: &ClientError) -> Option<&'static str> {
+    let problem = refused.problem().filter(|problem| problem.code == "conflict")?;
+    [NODE_NAME, ADDRESS].into_iter().find(|choice| problem.field.as_deref() == Some(choice))
 }
 
 /// The reason for a certificate that is not valid at this time, which may be a wrong clock.

@@ -463,6 +463,13 @@ async fn join_shows_a_fingerprint_and_waits(shell: Shell) {
     // It is in, and asks nobody any more.
     assert!(shell.says(&join("laptop")).starts_with("laptop is 10.1.0.1/24"));
 
+    // A name or an address that another has is not the end of it.
+    let taken = shell.fails(1, &format!("join {guests} --name laptop --out other"));
+    assert!(taken.contains("on this device: join with another --name"), "{taken}");
+    let taken = shell.fails(1, &format!("join {guests} --name x --address 10.1.0.1 --out other"));
+    assert!(taken.contains("10.1.0.1 is another node's"), "{taken}");
+    assert!(taken.contains("on this device: join with another --address"), "{taken}");
+
     let (child, stderr, _) = joining(&shell, &join("phone"));
     let refused = shell.json("pending refuse office phone --reason lost", &[]);
     assert_eq!((&refused["state"], &refused["reason"]), (&"refused".into(), &"lost".into()));
