@@ -1,7 +1,6 @@
 //! `nebula-gc agent`: keeps the networks of this machine.
 
 use std::error::Error;
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::machine;
 use crate::program_name::NAME;
+use crate::{machine, terminal};
 
 const NEW_KEYS: &str = "new-keys";
 const LOG: &str = "log";
@@ -31,6 +30,7 @@ pub(crate) fn command() -> Command {
              configuration where nebula refuses one, renews certificates in time, and reports. With the \
              servers away it goes on with what it has. {NAME} status shows how it is.",
         ))
+        .after_help(format!("Example:\n  {NAME} agent --new-keys"))
         .arg(machine::nodes_argument())
         .arg(machine::nebula_argument())
         .arg(
@@ -45,7 +45,7 @@ pub(crate) fn command() -> Command {
                 .value_name("SECONDS")
                 .default_value("2592000")
                 .value_parser(clap::value_parser!(u64).range(1..))
-                .help("How old a node token may become before it is replaced, in seconds"),
+                .help("Replace a node's token when it is this old, in seconds"),
         )
         .arg(
             Arg::new(POLL)
@@ -54,8 +54,8 @@ pub(crate) fn command() -> Command {
                 .default_value("25")
                 .value_parser(clap::value_parser!(u64).range(1..=60))
                 .help(
-                    "How long a request waits for changes, in seconds: less than any proxy between here \
-                     and the server lets a connection rest",
+                    "How long a request waits for changes, in seconds: shorter than any proxy on the way to \
+                     the server lets a connection be idle",
                 ),
         )
         .arg(
@@ -72,7 +72,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     let filter: Targets = filter.parse().map_err(|error| format!("--log: {error}"))?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(terminal::has_colour());
     tracing_subscriber::registry().with(lines).with(filter).init();
     let options = KeepOptions {
         new_keys: matches.get_flag(NEW_KEYS),

@@ -18,16 +18,18 @@ pub(crate) fn command() -> Command {
          Several servers over one PostgreSQL need the same file: run `rotate --stage` on one of them, \
          copy the file to all and restart them; then `rotate`, copy and restart once more. That way no \
          server writes with a key that another does not know.",
-    );
+    ).after_help("Example:\n  nebula-gc secrets rotate --data nebula-gc-data");
     let stage = Arg::new(STAGE).long(STAGE).action(ArgAction::SetTrue).help(
         "Only add the keys, so that all servers can learn of them; the next rotate puts them to use",
     );
-    let prune =
-        Command::new("prune").about("Delete the keys that nothing uses any more").long_about(
+    let prune = Command::new("prune")
+        .about("Delete the keys that nothing uses any more")
+        .long_about(
             "Delete the keys that nothing uses any more\n\n\
          Prints what still uses the others. Without --database, stop the server first; with it, \
          restart all servers after the last rotation first.",
-        );
+        )
+        .after_help("Example:\n  nebula-gc secrets prune --data nebula-gc-data");
     Command::new("secrets")
         .about("Manage the server's own keys, which hash bearer secrets and seal CA keys")
         .subcommand_required(true)

@@ -3,7 +3,7 @@
 mod screen;
 
 use std::error::Error;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use self::screen::Screen;
-use crate::arguments;
+use crate::{arguments, terminal};
 
 /// How often the TLS files are checked for changes.
 const TLS_FILES_INTERVAL: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub(crate) fn command() -> Command {
              secrets and operator.key (mode 0600), the key for requests to it. Ctrl-C or SIGTERM stops \
              the server after the requests in progress; a second one stops it at once. SIGHUP reloads \
              the TLS certificate.",
-    );
+    ).after_help("Example:\n  nebula-gc serve --data /var/lib/nebula-gc --listen 127.0.0.1:8080");
     arguments::with_settings(command, &names)
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(terminal::has_colour())
         .init();
     for name in unknown {
         tracing::warn!(name, "unknown environment variable ignored");

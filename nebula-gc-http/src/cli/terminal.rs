@@ -1,7 +1,7 @@
 //! Writes to the standard output and the standard error, whose readers may be gone.
 
 use std::error::Error;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use nebula_gc_http::client::{ClientError, printable};
 use serde_json::Value;
@@ -57,6 +57,12 @@ pub(crate) fn columns(text: &str) -> usize {
 /// A text with spaces behind it, so that it takes this many columns.
 pub(crate) fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
+}
+
+/// Whether what goes to the standard error may be coloured: on a terminal, unless `NO_COLOR` is set.
+pub(crate) fn has_colour() -> bool {
+    let refuses = std::env::var_os("NO_COLOR").is_some_and(|said| !said.is_empty());
+    io::stderr().is_terminal() && !refuses
 }
 
 /// Writes a line to the standard error, if that is open.

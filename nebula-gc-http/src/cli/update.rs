@@ -36,8 +36,7 @@ pub(crate) fn command() -> Command {
              code says; the next round reports it, and until then operators see this node as behind.",
         )
         .after_help(
-            format!("Example:\n  {NAME} update /etc/nebula-gc/nodes/home --reload 'systemctl reload nebula@home' \
-             --restart 'systemctl restart nebula@home'\n\n\
+            format!("Example:\n  {NAME} update /etc/nebula-gc/nodes/home --restart 'systemctl restart nebula@home'\n\n\
              Exit codes:\n  \
              0   nothing has changed\n  \
              1   it failed and changed nothing, or the command given failed\n  \
