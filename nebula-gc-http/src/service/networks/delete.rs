@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nebula_alloc::lease::Lease;
-use nebula_alloc::store::{Subject, Transaction};
-use nebula_alloc::writer::{Planned, Step};
+use nebula_alloc::store::Transaction;
 use nebula_alloc::{NetworkId, removal};
 use serde_json::json;
 use tokio::time::Instant;
@@ -18,6 +16,7 @@ use crate::error::Conflict;
 use crate::service::audit::{Author, Entry};
 use crate::service::context::Context;
 use crate::service::core::Service;
+use crate::service::exclusive_step::Exclusive;
 use crate::service::precondition::Expected;
 use crate::service::principal::Action;
 use crate::store::{deleted_network, node};
@@ -108,7 +107,10 @@ impl Service {
     async fn remove_rows(&self, network: NetworkId, author: Arc<Author>) -> bool {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            match self.write(Removing { network, author: Arc::clone(&author) }).await {
+            let author = Arc::clone(&author);
+            let remove =
+                move |tx: &mut dyn Transaction, now| remove_some(tx, now, &author, network);
+            match self.write(Exclusive::new(remove)).await {
                 Ok(true) => {}
                 Ok(false) => return true,
                 Err(error) => {
@@ -118,37 +120,6 @@ impl Service {
             }
         }
         false
-    }
-}
-
-/// One step.
-struct Removing {
-    network: NetworkId,
-    author: Arc<Author>,
-}
-
-impl Step for Removing {
-    type Plan = ();
-    /// Whether there may be more.
-    type Output = bool;
-    type Error = Error;
-
-    fn subject(&self) -> Subject {
-        Subject::Everything
-    }
-
-    fn plan(&mut self, _: &mut dyn Transaction, _: i64) -> Result<Planned<()>, Error> {
-        Ok(Planned::without_addresses(()))
-    }
-
-    fn write(
-        &mut self,
-        tx: &mut dyn Transaction,
-        now: i64,
-        (): (),
-        _: &[Lease],
-    ) -> Result<bool, Error> {
-        remove_some(tx, now, &self.author, self.network)
     }
 }
 
