@@ -531,7 +531,9 @@ async fn a_broken_database_is_told(shell: Shell) {
     assert_eq!(verified.status.code(), Some(1));
     assert!(text(&verified.stdout).starts_with("Ledger: "), "{}", text(&verified.stdout));
     let (missing, reason) = match shell.database {
-        Some(_) => ("verify --database postgresql://127.0.0.1:9/none", "127.0.0.1:9: Connection refused"),
+        Some(_) => {
+            ("verify --database postgresql://127.0.0.1:9/none", "127.0.0.1:9: Connection refused")
+        }
         None => ("verify --data elsewhere", "is missing"),
     };
     let said = shell.fails(1, missing);
