@@ -25,6 +25,23 @@ pub(super) struct Moved {
 }
 
 impl Moved {
+    /// Moves the revision where a change needs it and none that shares this `moved` did before.
+    pub(super) fn once(
+        tx: &mut dyn Transaction,
+        now: i64,
+        network: &Network,
+        is_needed: bool,
+        moved: &mut Option<Revision>,
+    ) -> Result<Self, Error> {
+        let is_told = moved.is_none();
+        let revision = match *moved {
+            Some(revision) => revision,
+            None if is_needed => *moved.insert(move_revision(tx, network.id, now)?),
+            None => network.revision,
+        };
+        Ok(Self { revision, is_told })
+    }
+
     /// The field of an event's detail that has the revision.
     pub(super) fn field(self) -> &'static str {
         if self.is_told { "revision" } else { "with_revision" }

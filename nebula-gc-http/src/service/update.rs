@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use super::audit::Author;
 use super::issuance::{Ahead, Issue, Readiness};
 use super::pending::Issuing;
-use super::revocation::block_certificates;
+use super::revocation::{Moved, block_certificates};
 use super::terms::Terms;
 use crate::Error;
-use crate::service::revision::move_revision;
 use crate::store::certificate::{self, Reason};
 use crate::store::former_key;
 use crate::store::network::{self, Revision};
@@ -119,13 +118,15 @@ impl Update {
     }
 
     /// Writes the changed node, whose generation the caller has moved, with what follows from that.
-    /// As long as its certificates are not signed, nothing else changes.
+    /// As long as its certificates are not signed, nothing else changes. The revision moves at most once
+    /// for all that have this `moved`.
     pub(super) fn apply(
         self,
         tx: &mut dyn Transaction,
         terms: &Terms,
         node: &Node,
         writing: Writing<'_>,
+        moved: &mut Option<Revision>,
     ) -> Result<Issuing<Changed>, Error> {
         let network = &terms.network;
         let by_itself = writing.author.is_node(node.id);
@@ -137,11 +138,9 @@ impl Update {
             },
         };
         let mut blocked = vec![];
-        let (mut revision, mut moved) = (network.revision, None);
-        if self.moves_revision || self.blocks_former {
-            revision = move_revision(tx, network.id, terms.now)?;
-            moved = Some(revision.0);
-        }
+        let moves = self.moves_revision || self.blocks_former;
+        let part = Moved::once(tx, terms.now, network, moves, moved)?;
+        let revision = part.revision;
         if self.blocks_former {
             blocked = block_certificates(tx, terms.now, node, revision)?;
         }
@@ -167,7 +166,7 @@ impl Update {
             "blocked": blocked.iter().map(Fingerprint::to_string).collect::<Vec<_>>(),
             "fingerprints": certificates.new_fingerprints(),
             "generation": node.generation.0,
-            "revision": moved,
+            (part.field()): moves.then_some(revision.0),
         });
         Ok(Issuing::Done(Changed { certificates, revision, detail }))
     }

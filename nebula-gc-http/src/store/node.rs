@@ -111,8 +111,8 @@ pub(crate) use self::list::{
 };
 pub use self::list::{NodeFilter, NodeRole};
 pub(crate) use self::write::{
-    end_due, end_token, forget_tokens, insert, make_due, rehash, release, replace_token, report,
-    see, set_pool, update,
+    end_due, end_token, forget_tokens, insert, make_due, make_due_since, rehash, release,
+    replace_token, report, see, set_pool, update,
 };
 
 const BY_TOKEN: &str = select!(

@@ -10,6 +10,8 @@ on_both_engines! {
     groups_are_added_and_removed_and_others_stay
     renewals_are_asked_of_nodes_that_can_renew
     a_hundred_nodes_go_in_one_transaction_and_more_in_several
+    certificates_of_a_hundred_nodes_are_issued_in_one_transaction
+    an_address_that_one_node_cannot_get_stands_against_that_one_alone
     a_request_without_a_filter_or_with_fields_of_another_action_is_refused
     commands_take_a_filter_in_place_of_a_node
     a_network_that_gains_ipv6_makes_its_nodes_due
@@ -204,6 +206,63 @@ async fn a_hundred_nodes_go_in_one_transaction_and_more_in_several(plane: Plane)
     assert_eq!((&report["done"], &report["refused"]), (&json!(105), &json!(0)));
     assert_eq!(revision(&plane).await, before + 2);
     assert!(states(&plane).await.is_empty());
+    plane.verify();
+}
+
+async fn certificates_of_a_hundred_nodes_are_issued_in_one_transaction(plane: Plane) {
+    network(&plane, &[]).await;
+    for number in 0..205 {
+        let mut body = enrollment(&format!("n-{number}"));
+        body["groups"] = json!(["old"]);
+        if number % 40 == 0 {
+            body["lighthouse"] = json!({"endpoint": format!("192.0.2.{}:4242", number + 1)});
+        }
+        plane.post("/enroll", &body).await.expect(201);
+    }
+    let ask = async |mut body: Value, moves: i64| {
+        body["filter"] = json!({"namePrefix": "n-"});
+        let before = revision(&plane).await;
+        let report = plane.post(BATCH, &body).await.expect(200);
+        assert_eq!((&report["done"], &report["refused"]), (&json!(205), &json!(0)), "{body}");
+        assert_eq!(revision(&plane).await, before + moves, "{body}");
+        let again = plane.post(BATCH, &body).await.expect(200);
+        assert_eq!(again["unchanged"], 205, "{body}");
+        assert_eq!(revision(&plane).await, before + moves, "{body}");
+    };
+    ask(json!({"action": "set", "removeGroups": ["old"]}), 3).await;
+    ask(json!({"action": "set", "addGroups": ["new"]}), 0).await;
+    ask(json!({"action": "suspend", "reason": "away"}), 3).await;
+    ask(json!({"action": "reinstate"}), 3).await;
+    // For six lighthouses: the event of one tells of each move, and those of the others with which they came.
+    let mut told = [0, 0];
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/networks/demo/events?kind=node.reinstated&limit=100{cursor}");
+        let events = plane.get(&path).await.expect(200);
+        for event in events["items"].as_array().unwrap() {
+            let has = |field: &str| usize::from(event["detail"][field].is_i64());
+            told = [told[0] + has("revision"), told[1] + has("with_revision")];
+        }
+        let Some(next) = events["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(told, [3, 3]);
+    plane.verify();
+}
+
+async fn an_address_that_one_node_cannot_get_stands_against_that_one_alone(plane: Plane) {
+    let nodes: [(&str, &[&str], &str); 4] =
+        ["a", "b", "c", "d"].map(|name| (name, &["all"][..], "ann"));
+    network(&plane, &nodes).await;
+    // Three addresses for four nodes.
+    let gains = json!({"prefixes": ["10.1.0.0/16", "fd42::/126"]});
+    plane.patch("/networks/demo", &gains).await.expect(200);
+    let set = json!({"action": "set", "filter": {"group": "all"}, "addGroups": ["vpn"]});
+    let report = plane.post(BATCH, &set).await.expect(200);
+    assert_eq!(told(&report), ["a done -", "b done -", "c done -", "d refused pool_exhausted"]);
+    let again = plane.post(BATCH, &set).await.expect(200);
+    let each = ["a unchanged -", "b unchanged -", "c unchanged -", "d refused pool_exhausted"];
+    assert_eq!(told(&again), each);
     plane.verify();
 }
 

@@ -21,6 +21,7 @@ on_both_engines! {
     names_stay_unique
     operators_see_when_a_node_renews_as_it_is_told
     a_renewal_asked_for_in_the_second_of_an_issue_is_carried_out_once
+    a_renewal_of_a_network_in_the_second_of_an_issue_is_carried_out_once
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -403,6 +404,27 @@ async fn a_renewal_asked_for_in_the_second_of_an_issue_is_carried_out_once(fleet
         assert!(renews(&fleet, &member).await > fleet.now());
         assert!(!fleet.service.renew(member.caller(), None).await.unwrap().renewed, "once");
     }
+    fleet.verify();
+}
+
+async fn a_renewal_of_a_network_in_the_second_of_an_issue_is_carried_out_once(fleet: Fleet) {
+    let before = fleet.enroll("before").await;
+    fleet.pass(1);
+    let member = fleet.enroll("one").await;
+    for _ in 0..2 {
+        for _ in 0..2 {
+            fleet.service.renew_all(Context::local(), demo()).await.unwrap();
+        }
+        for member in [&before, &member] {
+            assert!(renews(&fleet, member).await <= fleet.now());
+            assert!(fleet.service.renew(member.caller(), None).await.unwrap().renewed);
+            assert!(renews(&fleet, member).await > fleet.now());
+            assert!(!fleet.service.renew(member.caller(), None).await.unwrap().renewed, "once");
+        }
+    }
+    // Who comes later is not meant.
+    let later = fleet.enroll("later").await;
+    assert!(!fleet.service.renew(later.caller(), None).await.unwrap().renewed);
     fleet.verify();
 }
 

@@ -20,9 +20,10 @@ use nebula_alloc::store::Row;
 use nebula_alloc::store::Subject;
 use nebula_gc_http::error::Field;
 use nebula_gc_http::{
-    CaSource, Change, Context, Deletion, Destination, DeviceEnrollment, DeviceId, Enrolled,
-    Enrollment, Error, Expected, Groups, NetworkRef, NodeChange, NodeId, NodeName, NodeState,
-    ServerSecrets, Service, SignerCommand, Signers, StateReason, verify,
+    BatchAction, BatchOutcome, CaSource, Change, Context, Deletion, Destination, DeviceEnrollment,
+    DeviceId, Enrolled, Enrollment, Error, Expected, Groups, NetworkRef, NodeChange, NodeFilter,
+    NodeId, NodeName, NodeState, ServerSecrets, Service, SignerCommand, Signers, StateReason,
+    verify,
 };
 use nebula_pki::{Blocklist, CaPool};
 use tempfile::TempDir;
@@ -437,6 +438,32 @@ async fn a_move_waits_for_its_signature_and_is_finished_by_the_next(plane: Plane
     plane.check();
 }
 
+async fn a_change_of_many_nodes_is_signed_for_each(plane: Plane) {
+    let service = plane.with_network().await;
+    for name in ["a", "b", "c"] {
+        enroll(&service, &enrollment(name)).await.unwrap();
+    }
+    let add_groups = Groups::new(vec!["servers".to_owned()]).unwrap();
+    let change = NodeChange { add_groups, ..NodeChange::default() };
+    let all = || NodeFilter { state: Some(NodeState::Active), ..NodeFilter::default() };
+    let outcomes = async || {
+        let action = BatchAction::Change(change.clone());
+        let done = service.change_nodes(Context::local(), demo(), all(), action, false).await;
+        done.unwrap().into_iter().map(|entry| entry.outcome).collect::<Vec<_>>()
+    };
+    plane.holder.now("fails");
+    for outcome in outcomes().await {
+        assert!(matches!(outcome, BatchOutcome::Refused(Error::SignerAway { .. })), "{outcome:?}");
+    }
+    plane.check();
+    plane.pass(PATIENCE);
+    plane.holder.now("works");
+    assert_eq!(outcomes().await, vec![BatchOutcome::Done; 3]);
+    assert_eq!(plane.ledger(), states(&[("issued", 3), ("superseded", 3)]));
+    assert_eq!(outcomes().await, vec![BatchOutcome::Unchanged; 3]);
+    plane.check();
+}
+
 /// A node's own wish and its operator's, each of which wants another certificate.
 async fn two_wishes_for_one_node_both_come_true(Patient(plane): Patient) {
     let service = plane.with_network().await;
@@ -491,6 +518,7 @@ on_both_engines! {
     what_a_crash_left_pending_is_completed
     what_nobody_signs_is_cancelled_and_its_address_kept
     a_change_waits_for_its_signature
+    a_change_of_many_nodes_is_signed_for_each
     a_node_renews_with_another_key
     who_is_kept_out_while_a_signer_is_at_it_stays_out
     what_is_cancelled_again_and_again_ends

@@ -13,8 +13,8 @@ use crate::service::principal::Action;
 use crate::service::revision::move_revision;
 use crate::service::terms::BACKDATED;
 use crate::store::ca::{self, CaState, Kept, Span};
-use crate::store::certificate;
 use crate::store::network::{self, Network};
+use crate::store::{certificate, node};
 use crate::{CaId, Error, NetworkRef};
 
 /// How long before its end a CA is told to end, in seconds: 60 days, and at most a third of its
@@ -211,6 +211,8 @@ impl Service {
             // What is issued from now on begins then.
             let then = work.now.saturating_sub(BACKDATED);
             network::renew_before(work.tx, network.id, then)?;
+            // Times have whole seconds: what was issued in this one before does not begin earlier.
+            node::make_due_since(work.tx, network.id, then)?;
             let revision = move_revision(work.tx, network.id, work.now)?;
             work.record(Entry {
                 network: Some(network.id),

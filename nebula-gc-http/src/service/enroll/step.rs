@@ -195,7 +195,7 @@ impl Step for Enrolling {
                 ("certificate.issued", true, node, issuing)
             }
             Decision::Changed { node, update } => {
-                let issuing = update.apply(tx, &terms, &node, writing)?;
+                let issuing = update.apply(tx, &terms, &node, writing, &mut None)?;
                 ("node.changed", false, node, issuing)
             }
         };

@@ -1,7 +1,7 @@
 //! Inserting and changing nodes.
 
-use nebula_alloc::PoolId;
 use nebula_alloc::store::Transaction;
+use nebula_alloc::{NetworkId, PoolId};
 use nebula_bundle::Endpoints;
 
 use super::{Generation, Node};
@@ -89,6 +89,21 @@ pub(crate) fn make_due(tx: &mut dyn Transaction, node: &Node) -> Result<(), Erro
             node.id.as_bytes().into(),
             node.changes.into(),
         ],
+    )?)
+}
+
+/// Makes the nodes of a network due whose certificates begin at this time: the mark of the network is only
+/// about those that begin before.
+pub(crate) fn make_due_since(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    then: i64,
+) -> Result<(), Error> {
+    Ok(tx.queue(
+        "UPDATE gc_node SET renew_before = $1 WHERE network = $2 AND state = 'active' \
+         AND id IN (SELECT node FROM gc_certificate \
+             WHERE network = $3 AND state = 'issued' AND not_before = $4)",
+        &[then.into(), network.as_bytes().into(), network.as_bytes().into(), then.into()],
     )?)
 }
 

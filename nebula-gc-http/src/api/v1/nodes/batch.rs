@@ -25,9 +25,9 @@ pub(super) fn router() -> OpenApiRouter<Arc<Service>> {
 }
 
 /// Do the same to all nodes that a filter finds, at most 10,000, and tell of each what came of it.
-/// At most 100 nodes are changed in one transaction, which moves the revision once; where certificates
-/// are issued (`set`, `reinstate`), each node is changed by itself. Repeat the request to finish what
-/// was interrupted.
+/// At most 100 nodes are changed in one transaction, which moves the revision once. Where a signer elsewhere
+/// has to sign, or one of them is refused its address or certificate, each node is changed by itself. Repeat
+/// the request to finish what was interrupted.
 #[utoipa::path(post, path = "/networks/{network}/nodes/batch", operation_id = "change_nodes",
     tag = "nodes", request_body = NodesBatchBody,
     params(("network" = String, Path, description = "The network's name or id.")),

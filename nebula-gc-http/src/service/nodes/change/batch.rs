@@ -1,15 +1,17 @@
 //! One act on many nodes, with a report of each.
 //!
-//! What issues nothing goes in transactions of at most [`PART`] nodes, each of which moves the revision
-//! once. What issues certificates goes node by node, because a signer elsewhere may have to sign each.
+//! It goes in transactions of at most [`PART`] nodes, each of which moves the revision once. Only what a
+//! signer elsewhere has to sign, and what one node's certificates or addresses stand against while they are
+//! written, goes node by node.
 
 use std::sync::{Arc, OnceLock};
 
+use nebula_alloc::lease::{self, Lease};
 use nebula_alloc::store::Transaction;
 
 use super::super::{NodeRef, network_for};
 use super::command::{Command, Decision};
-use super::step::carry_out;
+use super::step::{carry_out, update_node};
 use crate::error::{Fault, Field, Kind};
 use crate::service::context::Context;
 use crate::service::core::Service;
@@ -106,10 +108,7 @@ impl Service {
         for part in nodes.chunks(PART) {
             let outcomes = match &ended {
                 None if is_dry_run => self.foresee(&context, &network, &command, part).await,
-                None if command.issues() => {
-                    self.one_by_one(&context, &network, &command, part).await
-                }
-                None => self.together(&context, &network, &command, part).await,
+                None => self.carry_out_part(&context, &network, &command, part).await,
                 Some(error) => Err(Error::clone(error)),
             };
             let outcomes = match outcomes {
@@ -203,6 +202,24 @@ impl Service {
         .await
     }
 
+    /// Does it to all of them in one transaction where it can, and else to each in one of its own.
+    async fn carry_out_part(
+        &self,
+        context: &Context,
+        network: &NetworkRef,
+        command: &Arc<Command>,
+        part: &[(NodeId, String)],
+    ) -> Result<Vec<BatchOutcome>, Error> {
+        match self.together(context, network, command, part).await {
+            Err(error) if command.issues() => {
+                // Nothing was done. What is in the way of one node must not be in that of the others.
+                refused(error)?;
+                self.one_by_one(context, network, command, part).await
+            }
+            outcomes => outcomes,
+        }
+    }
+
     /// Does it to all of them in one transaction.
     async fn together(
         &self,
@@ -214,28 +231,36 @@ impl Service {
         let (network, command, part) = (network.clone(), Arc::clone(command), part.to_vec());
         let step = move |work: &mut Work<'_>| {
             let network = work.network(command.action(), &network)?;
+            let decided: Vec<_> = part
+                .iter()
+                .map(|(id, _)| decide(work.tx, work.shared, &network, &command, *id, work.now))
+                .collect();
+            let mut leases = leases(work, &decided)?.into_iter();
             let mut moved = None;
             let mut outcomes = vec![];
-            for (id, _) in &part {
-                outcomes.push(
-                    match decide(work.tx, work.shared, &network, &command, *id, work.now) {
-                        Ok((node, Decision::Unissued(act))) => {
-                            let about = (&network, &node);
-                            carry_out(work.tx, work.now, work.author, about, act, &mut moved)?;
-                            BatchOutcome::Done
-                        }
-                        // What issues goes node by node.
-                        Ok((_, Decision::Unchanged | Decision::Update { .. })) => {
-                            BatchOutcome::Unchanged
-                        }
-                        Err(error) => refused(error)?,
-                    },
-                );
+            for decided in decided {
+                outcomes.push(match decided {
+                    Ok((_, Decision::Unchanged)) => BatchOutcome::Unchanged,
+                    Ok((node, Decision::Unissued(act))) => {
+                        let about = (&network, &node);
+                        carry_out(work.tx, work.now, work.author, about, act, &mut moved)?;
+                        BatchOutcome::Done
+                    }
+                    Ok((_, Decision::Update { kind, terms, node, update, .. })) => {
+                        let of =
+                            if update.keeps.is_none() { network.families().count() } else { 0 };
+                        let leases: Vec<_> = leases.by_ref().take(of).collect();
+                        let change = (kind, &*node, update);
+                        update_node(work.tx, work.author, change, &terms, &leases, &mut moved)?;
+                        BatchOutcome::Done
+                    }
+                    Err(error) => refused(error)?,
+                });
             }
-            Ok((network.id, moved, outcomes))
+            Ok((network.id, moved.unwrap_or(network.revision), outcomes))
         };
-        let (network, moved, outcomes) = self.exclusive(context.another(), step).await?;
-        if let Some(revision) = moved {
+        let (network, revision, outcomes) = self.exclusive(context.another(), step).await?;
+        if outcomes.contains(&BatchOutcome::Done) {
             // As after an act on one node: this instance hands out no older bundle after its answer.
             self.view(network, revision).await?;
         }
@@ -272,6 +297,23 @@ fn refused(error: Error) -> Result<BatchOutcome, Error> {
         Error::Unavailable(_) | Error::Unauthorized(_) | Error::Forbidden(_) => Err(error),
         error => Ok(BatchOutcome::Refused(error)),
     }
+}
+
+/// The addresses that certificates are issued for, those of each node in its place.
+fn leases(
+    work: &mut Work<'_>,
+    decided: &[Result<(Node, Decision), Error>],
+) -> Result<Vec<Lease>, Error> {
+    let mut requests = vec![];
+    for decision in decided.iter().flatten().map(|(_, decision)| decision) {
+        if let Some((terms, node)) = decision.certifies() {
+            requests.extend(terms.requests(work.tx, node)?);
+        }
+    }
+    let actor = work.author.actor();
+    let requests: Vec<_> = requests.into_iter().map(|request| (actor, request)).collect();
+    let granted = lease::allocate_many(work.tx, work.now, &requests)?;
+    Ok(granted.into_iter().collect::<Result<_, _>>()?)
 }
 
 fn decide(

@@ -20,11 +20,10 @@ use crate::service::nodes::details::{NodeDetails, tag};
 use crate::service::nodes::{NodeRef, find};
 use crate::service::pending::Issuing;
 use crate::service::precondition::Expected;
-use crate::service::revision::move_revision;
 use crate::service::revocation::{Moved, release_node, revoke_certificates};
 use crate::service::shared::Shared;
-use crate::service::terms::BACKDATED;
-use crate::service::update::{Changed, Writing};
+use crate::service::terms::{BACKDATED, Terms};
+use crate::service::update::{Changed, Update, Writing};
 use crate::store::network::{self, Network, Revision};
 use crate::store::node::{self, Node, NodeState};
 use crate::{Error, NetworkRef};
@@ -142,7 +141,7 @@ impl Step for Operating {
                     Relocation::settle(tx, now, &author, (&network, &node))?;
                 }
                 let writing = Writing { author: &author, leases, signed };
-                let changed = match update.apply(tx, &terms, &node, writing)?.done() {
+                let changed = match update.apply(tx, &terms, &node, writing, &mut None)?.done() {
                     Ok(changed) => changed,
                     Err(ends) => {
                         if let Some(moves) = moves {
@@ -188,13 +187,8 @@ pub(super) fn carry_out(
         Unissued::Release { .. } => true,
         Unissued::Rotate(_) | Unissued::MakeDue => false,
     };
-    let is_told = moved.is_none() && takes_away;
-    let revision = match *moved {
-        Some(revision) => revision,
-        None if takes_away => *moved.insert(move_revision(tx, network.id, now)?),
-        None => network.revision,
-    };
-    let part = Moved { revision, is_told };
+    let part = Moved::once(tx, now, network, takes_away, moved)?;
+    let revision = part.revision;
     match act {
         Unissued::KeepOut { kind, node } => {
             let blocked = match takes_away {
@@ -230,6 +224,26 @@ pub(super) fn carry_out(
     }
     network::note_move(tx, network.id)?;
     Ok(revision)
+}
+
+/// Carries out what changes a node that does not move, with its certificates signed here; the revision moves
+/// as in [`carry_out`].
+pub(super) fn update_node(
+    tx: &mut dyn Transaction,
+    author: &Author,
+    (kind, node, update): (&'static str, &Node, Update),
+    terms: &Terms,
+    leases: &[Lease],
+    moved: &mut Option<Revision>,
+) -> Result<(), Error> {
+    let writing = Writing { author, leases, signed: None };
+    match update.apply(tx, terms, node, writing, moved)? {
+        Issuing::Done(Changed { detail, .. }) => {
+            author.record(tx, terms.now, Entry { detail, ..entry(kind, node) })
+        }
+        // A signer elsewhere signs for each node by itself.
+        Issuing::Pending(_) | Issuing::About(_) => Err(Error::Overtaken),
+    }
 }
 
 fn entry<'a>(kind: &'static str, node: &'a Node) -> Entry<'a> {
