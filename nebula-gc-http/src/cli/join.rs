@@ -246,7 +246,12 @@ pub(crate) fn explained(error: AgentError, out: Option<&Path>) -> Box<dyn Error>
         }
         AgentError::Client(refused) if choice(refused).is_some() => {
             let choice = choice(refused).unwrap_or_default();
-            format!("{error}; on this device: join with another --{choice}").into()
+            let or_return =
+                if choice == NODE_NAME { format!("; {REINSTALLED}") } else { String::new() };
+            format!("{error}; on this device: join with another --{choice}{or_return}").into()
+        }
+        AgentError::Client(refused) if has_another_key(refused) => {
+            format!("{error}; {REINSTALLED}").into()
         }
         AgentError::Client(refused) => match refused.problem().zip(out) {
             Some((problem, out)) if problem.code == "invalid_public_key" => format!(
@@ -269,6 +274,16 @@ pub(crate) fn explained(error: AgentError, out: Option<&Path>) -> Box<dyn Error>
         },
         _ => error.into(),
     }
+}
+
+/// What to do about a machine that the network knows with a key that is gone.
+const REINSTALLED: &str = "if this machine was reinstalled, have an operator release the node that it was \
+     (nebula-gc admin nodes release), then join again";
+
+/// Whether the device is known by another key.
+fn has_another_key(refused: &ClientError) -> bool {
+    let problem = refused.problem().filter(|problem| problem.code == "key_mismatch");
+    problem.is_some_and(|problem| problem.field.as_deref() == Some(DEVICE))
 }
 
 /// What another has already that this device asks for.

@@ -286,6 +286,14 @@ fn a_device_says_what_it_is(shell: &Shell) {
     let link = plain["link"].as_str().unwrap();
     let refused = shell.fails(1, &format!("join {link} --name other --out other-7 --relay"));
     assert!(refused.contains("this join token does not give that role"), "{refused}");
+    // Reinstalled: the same machine with a new key.
+    let anew = format!("join {link} --out anew");
+    let told = shell.fails(1, &format!("{anew} --name forwards --device serial-7"));
+    assert!(told.contains("if this machine was reinstalled") && told.contains("another --name"));
+    let told = shell.fails(1, &format!("{anew} --name back --device serial-7"));
+    assert!(told.contains("if this machine was reinstalled") && !told.contains("--name"), "{told}");
+    shell.says("admin nodes release office forwards");
+    shell.says(&format!("{anew} --name forwards --device serial-7"));
     shell.says("admin nodes release office forwards");
 }
 
