@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::call::path;
 use super::{Client, ClientError, List, Request};
-use crate::wire::{ApprovalBody, Enrolled, PendingDevice, PendingEnrollment};
+use crate::wire::{ApprovalBody, Enrolled, PendingDevice, PendingEnrollment, RefusalBody};
 
 /// What a server answers a device that enrols.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Client {
         self.send(request.repeatable()).await?.read_as()
     }
 
-    /// Refuses a device: `POST /networks/{network}/pending/{pending}/refuse`. Repeating it changes nothing.
+    /// Refuses a device, which is told the reason: `POST
+    /// /networks/{network}/pending/{pending}/refuse`. Repeating it changes nothing.
     ///
     /// # Errors
     /// As [`Client::send`].
@@ -78,8 +79,10 @@ impl Client {
         &self,
         network: &str,
         pending: &str,
+        refusal: &RefusalBody,
     ) -> Result<PendingDevice, ClientError> {
         let path = path(&["networks", network, "pending", pending, "refuse"]);
-        self.send(Request::new(Method::POST, &path).repeatable()).await?.read_as()
+        let request = Request::new(Method::POST, &path).json(refusal)?;
+        self.send(request.repeatable()).await?.read_as()
     }
 }

@@ -16,8 +16,8 @@ use nebula_gc_http::wire::{
     EndUserBody, EnrollmentBody, EventOrder, ImportBody, Lighthouse, MoveBody, NetworkPatchBody,
     NewBlockBody, NewBlockedBody, NewCa, NewJoinTokenBody, NewNetworkBody, NewOperatorKeyBody,
     NewPoolBody, NewReservationBody, NodeChangeBody, NodeRole, NodeState, NodesBatchBody,
-    PendingState, PoolPatchBody, ReasonBody, RenameBody, Renewal, Report, ReservedFor, RetireBody,
-    Role, ScopeBody, ServerBody, ServersBody, TenantBody, TenantPatchBody,
+    PendingState, PoolPatchBody, ReasonBody, RefusalBody, RenameBody, Renewal, Report, ReservedFor,
+    RetireBody, Role, ScopeBody, ServerBody, ServersBody, TenantBody, TenantPatchBody,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -268,8 +268,9 @@ async fn pending(root: &Client, client: impl Fn(&str) -> Client) {
     let listed = all(root.list_pending("n")).await;
     assert_eq!(listed, [root.read_pending("n", &pending.pending).await.unwrap()]);
     assert_eq!(listed[0].state, PendingState::Pending);
-    let refused = root.refuse_pending("n", &pending.pending).await.unwrap();
-    assert_eq!(refused.state, PendingState::Refused);
+    let refusal = RefusalBody { reason: Some("not ours".into()) };
+    let refused = root.refuse_pending("n", &pending.pending, &refusal).await.unwrap();
+    assert_eq!((refused.state, refused.reason), (PendingState::Refused, refusal.reason));
     let approval = ApprovalBody { key_fingerprint: pending.key_fingerprint };
     let approved = root.approve_pending("n", &pending.pending, &approval).await.unwrap();
     assert_eq!(approved.state, PendingState::Approved);
