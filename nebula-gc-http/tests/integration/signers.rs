@@ -210,7 +210,7 @@ async fn a_signer_that_is_away_costs_a_retry(plane: Plane) {
         assert!(matches!(told, Error::SignerAway { .. }), "{mode}: {told}");
         // What it holds, and until when at most: 14 days from the first try.
         let told = told.to_string();
-        assert!(told.contains("10.1.0.1 is kept for this node until 20"), "{mode}: {told}");
+        assert!(told.contains("10.1.0.1 is kept for this node, until 20"), "{mode}: {told}");
         assert!(plane.holder.file("calls").len() >= before + calls, "{mode}");
         // One row, one address, however often it is asked.
         assert_eq!(plane.ledger(), states(&[("pending", 1)]), "{mode}");
