@@ -53,7 +53,7 @@ def is_usable(case, location) -> bool:
 def before_call(context, case, kwargs):
     operation, path = operation_id(case), case.path_parameters
     deletes = case.method.upper() == "DELETE"
-    if operation in ("delete_network", "delete_tenant"):
+    if operation in ("delete_network", "delete_tenant", "release_node"):
         if is_usable(case, Location.PATH):
             path.update(resources.doomed(operation))
     elif path and is_usable(case, Location.PATH) and rng.random() < SHARE:

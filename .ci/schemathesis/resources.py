@@ -147,7 +147,9 @@ class Resources:
 
     def doomed(self, operation: str) -> dict[str, str]:
         """Something of its own for a deletion that would take what others need."""
-        name = f"{operation} {next(counter)}"
+        name = f"{operation} {os.urandom(6).hex()}"
+        if operation == "release_node":
+            return {"network": self.network["name"], "node": self.enroll(name, ROOT_KEY)[0]["id"]}
         if operation == "delete_tenant":
             return {"tenant": ask("POST", "/tenants", {"name": name})["id"]}
         return {"network": ask("POST", "/networks", {"name": name, "prefixes": ["10.8.0.0/24"]})["id"]}
