@@ -316,7 +316,13 @@ pub enum Outage {
     /// The server has no TLS, which `sslmode` asks for.
     #[error("it has no TLS, which sslmode asks for")]
     NoTls,
-    /// TLS could not be begun: the server's certificate is not trusted (`sslrootcert`), say.
+    /// The server's certificate is not accepted, with what `sslrootcert` and `sslmode` say.
+    #[error(
+        "its certificate is not accepted: {0}; sslrootcert names the certificates to trust, and sslmode how \
+         much is checked"
+    )]
+    UntrustedServer(EngineFault),
+    /// TLS could not be begun otherwise.
     #[error("TLS: {0}")]
     Tls(EngineFault),
     /// No server is named.

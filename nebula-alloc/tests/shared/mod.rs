@@ -2,6 +2,7 @@
 //! child processes, random choices and the simulated loss of power.
 
 pub mod child;
+pub mod encrypted;
 pub mod postgres;
 pub mod power_loss;
 pub mod random;

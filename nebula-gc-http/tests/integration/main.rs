@@ -32,6 +32,7 @@ mod dialect;
 mod dialect_and_native;
 mod dialect_words;
 mod docs;
+mod encrypted_database;
 mod enroll;
 mod event_names;
 mod every_route;

@@ -10,10 +10,11 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::encryption::Protection;
 
-/// The message `AuthenticationXXX`,
-/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>: `R`, its length and what is asked for, in four bytes each.
+/// How much of a message tells how the server wants the password, in bytes: `R`, the length, and the method,
+/// which have four bytes each; <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 const AUTHENTICATION: usize = 9;
 
+/// What bytes go through, both ways.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}

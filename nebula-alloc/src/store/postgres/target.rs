@@ -24,7 +24,7 @@ use crate::error::{EngineFault, Error, Outage};
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// One server. Not to be shown: it holds a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Target {
     pub(super) config: Config,
     pub(super) encryption: Encryption,
@@ -102,10 +102,7 @@ impl Target {
                 _ => Err(Error::Unavailable(Outage::NoTls)),
             };
         }
-        let (stream, binding) = connector
-            .connect(stream)
-            .await
-            .map_err(|error| Error::Unavailable(Outage::Tls(EngineFault::uncoded(&error))))?;
+        let (stream, binding) = connector.connect(stream).await.map_err(Error::Unavailable)?;
         let protection = match mode {
             SslMode::VerifyCa | SslMode::VerifyFull => Protection::Verified,
             _ if plain == Protection::Local => Protection::Local,

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::channel::Stream;
 use super::encryption::{Encryption, SslMode, refused};
-use crate::Error;
+use crate::error::{EngineFault, Error, Outage};
 
 /// What TLS with one server takes. Files are read each time it is made, so that a new connection
 /// notices new ones.
@@ -73,11 +73,22 @@ impl Connector {
     pub(super) async fn connect(
         self,
         stream: Box<dyn Stream>,
-    ) -> io::Result<(TlsStream<Box<dyn Stream>>, Option<Vec<u8>>)> {
-        let stream = TlsConnector::from(self.config).connect(self.name, stream).await?;
+    ) -> Result<(TlsStream<Box<dyn Stream>>, Option<Vec<u8>>), Outage> {
+        let connecting = TlsConnector::from(self.config).connect(self.name, stream);
+        let stream = connecting.await.map_err(|error| outage(&error))?;
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let binding = certificates.first().and_then(|certificate| end_point(certificate));
         Ok((stream, binding))
+    }
+}
+
+/// Why TLS was not begun.
+fn outage(error: &io::Error) -> Outage {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            Outage::UntrustedServer(EngineFault { code: None, message: reason.to_string() })
+        }
+        _ => Outage::Tls(EngineFault::uncoded(error)),
     }
 }
 

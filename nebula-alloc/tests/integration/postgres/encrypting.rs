@@ -6,99 +6,11 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Command;
 
 use nebula_alloc::{Allocator, Error, Outage, Postgres, PostgresReaders, Protection};
 
-use crate::shared::child::{self, Child};
-use crate::shared::postgres::{self, Cluster};
+use crate::shared::encrypted::{ADDRESS, authority, issued, passed, server};
 use crate::support::told::{request, with_pool, writer};
-
-/// One that is kept for documentation (RFC 5737): nothing beyond the namespace has it.
-const ADDRESS: &str = "192.0.2.1";
-
-/// Runs a test of this file again in a namespace of its own, with a server that has a certificate in a
-/// directory of its own. Answers both there, and nothing to who asked.
-fn server(test: &str) -> Option<Cluster> {
-    let test = format!("postgres::encrypting::{test}");
-    if child::argument().is_some() {
-        return Some(encrypting());
-    }
-    if !has_openssl() || postgres::cluster_in_memory().is_none() {
-        return None;
-    }
-    let namespace =
-        format!("ip link set lo up && ip addr add {ADDRESS}/32 dev lo && exec \"$0\" \"$@\"");
-    let mut program = Command::new("unshare");
-    program.args(["--net", "--", "sh", "-c", &namespace]).arg(std::env::current_exe().unwrap());
-    let passed = Child::start_by(program, &test, Path::new("namespace")).finish();
-    assert_eq!(passed, ["passed"], "{test} in its namespace");
-    None
-}
-
-fn has_openssl() -> bool {
-    let found = Command::new("openssl").arg("version").output().is_ok();
-    let required = std::env::var_os("REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(found || !required, "openssl is not installed");
-    if !found {
-        eprintln!("skipped: openssl is not installed");
-    }
-    found
-}
-
-/// With a certificate of a CA, for `ADDRESS` and `db.example`, and roles that sign in in different ways.
-fn encrypting() -> Cluster {
-    let cluster = Cluster::own(Path::new("/dev/shm")).unwrap();
-    cluster.sql(
-        "CREATE ROLE scram LOGIN SUPERUSER PASSWORD 'p@ss:/?#%w ord';
-         CREATE ROLE shown LOGIN SUPERUSER PASSWORD 'secret';
-         SET password_encryption = md5;
-         CREATE ROLE hashed LOGIN SUPERUSER PASSWORD 'secret';
-         CREATE ROLE certified LOGIN SUPERUSER",
-    );
-    cluster.stop();
-    let data = cluster.data();
-    authority(&data, "ca");
-    issued(&data, "server", "/CN=db", Some("subjectAltName=DNS:db.example,IP:192.0.2.1"));
-    cluster.own_files(&data);
-    let text = "local all postgres trust
-        host all shown all password
-        host all hashed all md5
-        hostssl all certified all cert
-        host all all all scram-sha-256\n";
-    std::fs::write(data.join("pg_hba.conf"), text).unwrap();
-    cluster.configure(
-        "listen_addresses = '*'\nssl = on\nssl_cert_file = 'server.crt'\n\
-         ssl_key_file = 'server.key'\nssl_ca_file = 'ca.crt'\n",
-    );
-    cluster.start();
-    cluster
-}
-
-fn openssl(directory: &Path, words: &str, more: &[&str]) {
-    let mut openssl = Command::new("openssl");
-    let output =
-        openssl.current_dir(directory).args(words.split_whitespace()).args(more).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-const NEW_KEY: &str = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2";
-
-/// `NAME.crt` and `NAME.key`, as PostgreSQL's manual makes a server's certificate, too.
-fn authority(directory: &Path, name: &str) {
-    let files = format!("{NEW_KEY} -subj /CN={name} -keyout {name}.key -out {name}.crt");
-    openssl(directory, &files, &["-addext", "subjectAltName=DNS:self.example"]);
-}
-
-fn issued(directory: &Path, name: &str, subject: &str, extension: Option<&str>) {
-    let files = format!("{NEW_KEY} -CA ca.crt -CAkey ca.key -keyout {name}.key -out {name}.crt");
-    let mut more = vec!["-subj", subject, "-addext", "basicConstraints=critical,CA:FALSE"];
-    if let Some(extension) = extension {
-        more.extend(["-addext", extension]);
-    }
-    openssl(directory, &files, &more);
-}
 
 fn url(role: &str, options: &str) -> String {
     let password = if role == "scram" { "p%40ss:/?%23%25w ord" } else { "secret" };
@@ -131,13 +43,13 @@ fn refuses(answer: Result<Protection, Error>, setting: &str, part: &str) {
 
 #[test]
 fn beyond_the_machine_the_server_must_prove_who_it_is_unless_told_otherwise() {
-    let Some(cluster) =
-        server("beyond_the_machine_the_server_must_prove_who_it_is_unless_told_otherwise")
-    else {
+    let Some(cluster) = server(
+        "postgres::encrypting::beyond_the_machine_the_server_must_prove_who_it_is_unless_told_otherwise",
+    ) else {
         return;
     };
     let ca = format!("sslrootcert={}", cluster.data().join("ca.crt").display());
-    let unknown = |answer| matches!(outage(answer), Outage::Tls(fault) if fault.message.contains("UnknownIssuer"));
+    let unknown = |answer| matches!(outage(answer), Outage::UntrustedServer(fault) if fault.message.contains("UnknownIssuer"));
     assert!(unknown(protection("scram", "")), "the system does not know the CA");
     assert!(unknown(protection("scram", "sslmode=verify-ca")));
     assert_eq!(protection("scram", &ca), Ok(Protection::Verified));
@@ -151,7 +63,7 @@ fn beyond_the_machine_the_server_must_prove_who_it_is_unless_told_otherwise() {
     };
     let misnamed = outage(named(""));
     assert!(
-        matches!(&misnamed, Outage::Tls(fault) if fault.message.contains("other.example")),
+        matches!(&misnamed, Outage::UntrustedServer(fault) if fault.message.contains("other.example")),
         "{misnamed:?}"
     );
     assert_eq!(named("sslmode=verify-ca&"), Ok(Protection::Verified));
@@ -171,12 +83,14 @@ fn beyond_the_machine_the_server_must_prove_who_it_is_unless_told_otherwise() {
     assert_eq!(Postgres::connect(&local).map(|store| store.protection()), Ok(Protection::Local));
     assert!(PostgresReaders::open(&url("scram", ""), 1).is_err(), "readers, too");
     assert!(PostgresReaders::open(&url("scram", &ca), 1).is_ok());
-    child::say("passed");
+    passed();
 }
 
 #[test]
 fn a_password_is_shown_only_to_a_server_that_was_verified() {
-    let Some(cluster) = server("a_password_is_shown_only_to_a_server_that_was_verified") else {
+    let Some(cluster) =
+        server("postgres::encrypting::a_password_is_shown_only_to_a_server_that_was_verified")
+    else {
         return;
     };
     let ca = format!("sslrootcert={}", cluster.data().join("ca.crt").display());
@@ -191,12 +105,14 @@ fn a_password_is_shown_only_to_a_server_that_was_verified() {
             Ok(Protection::Local)
         );
     }
-    child::say("passed");
+    passed();
 }
 
 #[test]
 fn a_server_without_tls_is_used_only_where_that_was_allowed() {
-    let Some(cluster) = server("a_server_without_tls_is_used_only_where_that_was_allowed") else {
+    let Some(cluster) =
+        server("postgres::encrypting::a_server_without_tls_is_used_only_where_that_was_allowed")
+    else {
         return;
     };
     cluster.configure("ssl = off\n");
@@ -208,14 +124,14 @@ fn a_server_without_tls_is_used_only_where_that_was_allowed() {
     }
     assert_eq!(protection("scram", "sslmode=prefer"), Ok(Protection::Plain));
     refuses(protection("hashed", "sslmode=prefer"), "authentication", "md5");
-    child::say("passed");
+    passed();
 }
 
 #[test]
 fn a_certificate_of_its_own_and_that_of_the_client_are_files_that_are_checked() {
-    let Some(cluster) =
-        server("a_certificate_of_its_own_and_that_of_the_client_are_files_that_are_checked")
-    else {
+    let Some(cluster) = server(
+        "postgres::encrypting::a_certificate_of_its_own_and_that_of_the_client_are_files_that_are_checked",
+    ) else {
         return;
     };
     let data = cluster.data();
@@ -260,18 +176,18 @@ fn a_certificate_of_its_own_and_that_of_the_client_are_files_that_are_checked() 
     let own = format!("sslrootcert={}", file("self.crt"));
     assert_eq!(protection("scram", &format!("{own}&sslmode=verify-ca")), Ok(Protection::Verified));
     let misnamed = outage(protection("scram", &own));
-    assert!(matches!(misnamed, Outage::Tls(_)), "{misnamed:?}");
+    assert!(matches!(misnamed, Outage::UntrustedServer(_)), "{misnamed:?}");
     let named = url("scram", &format!("{own}&host=self.example&hostaddr={ADDRESS}"));
     assert!(Postgres::connect(&named.replace(&format!("@{ADDRESS}"), "@")).is_ok());
-    assert!(matches!(outage(protection("scram", &ca)), Outage::Tls(_)), "another's");
-    child::say("passed");
+    assert!(matches!(outage(protection("scram", &ca)), Outage::UntrustedServer(_)), "another's");
+    passed();
 }
 
 #[test]
 fn work_over_tls_is_as_over_a_socket_and_goes_on_with_a_new_certificate() {
-    let Some(cluster) =
-        server("work_over_tls_is_as_over_a_socket_and_goes_on_with_a_new_certificate")
-    else {
+    let Some(cluster) = server(
+        "postgres::encrypting::work_over_tls_is_as_over_a_socket_and_goes_on_with_a_new_certificate",
+    ) else {
         return;
     };
     let data = cluster.data();
@@ -292,5 +208,5 @@ fn work_over_tls_is_as_over_a_socket_and_goes_on_with_a_new_certificate() {
     assert_eq!(count, Ok::<_, Error>(50));
     let lease = allocator.allocate(request(51)).wait().unwrap();
     assert_eq!(lease.address.to_string(), "10.0.0.51");
-    child::say("passed");
+    passed();
 }
