@@ -279,9 +279,10 @@ impl Invocation<'_> {
             terminal::print_json(&body)?;
         } else if self.entry.operation == "end_quarantine" {
             print(&addresses_table::ended(&body, Look::of(self.matches)?))?;
+        } else if let Some(sentence) = deletion::sentence(self.entry, &body) {
+            print(&sentence)?;
         } else if !body.is_null() && !remaining::replaces_the_answer(self.entry) {
             self.show(&body, answer.header("etag"))?;
-            print(deletion::rest(self.entry, &body))?;
         }
         let is_dry_run = body.get("dryRun") == Some(&Value::Bool(true));
         if is_dry_run && !self.as_json && !remaining::replaces_the_answer(self.entry) {

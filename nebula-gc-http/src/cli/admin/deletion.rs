@@ -49,8 +49,7 @@ pub(super) async fn may_begin(
     let would = invocation.client.send(request.clone().query(DRY_RUN, "true")).await?.json()?;
     let name = printable(text_of(&would, "name").unwrap_or_default());
     let nodes = match would.get("nodes").and_then(Value::as_u64) {
-        Some(1) => "its active node".to_owned(),
-        Some(count) if count > 0 => format!("its {count} active nodes"),
+        Some(count) if count > 0 => numbered(count, "active node"),
         _ => "all that it has".to_owned(),
     };
     if confirms(&format!("delete the network {name} with {nodes}, for good? [y/N] ")) {
@@ -60,11 +59,24 @@ pub(super) async fn may_begin(
     Ok(Some(ExitCode::FAILURE))
 }
 
-/// What else there is to say of what was done.
-pub(super) fn rest(entry: &Entry, body: &Value) -> &'static str {
+/// What was deleted, or would be.
+pub(super) fn sentence(entry: &Entry, body: &Value) -> Option<String> {
+    let count = |name: &str| body.get(name).and_then(Value::as_u64);
     let is = |name: &str| body.get(name).and_then(Value::as_bool);
-    match is_meant(entry) && is(DRY_RUN) == Some(false) && is("complete") == Some(false) {
-        true => "The servers go on removing what is left of it.\n",
-        false => "",
-    }
+    let what = match entry.operation {
+        "delete_network" => numbered(count("nodes")?, "active node"),
+        "delete_tenant" => numbered(count("operatorKeys")?, "operator key"),
+        _ => return None,
+    };
+    let name = printable(text_of(body, "name").unwrap_or_default());
+    let verb = if is(DRY_RUN) == Some(true) { "would be deleted" } else { "is deleted" };
+    let rest = match (is(DRY_RUN), is("complete")) {
+        (Some(false), Some(false)) => " The servers go on removing what is left of it.",
+        _ => "",
+    };
+    Some(format!("{name} {verb}, with {what}.{rest}\n"))
+}
+
+fn numbered(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
