@@ -254,6 +254,7 @@ pub struct DeletedNetwork {
     pub dry_run: bool,
     /// How many nodes were active in it.
     pub nodes: u64,
-    /// Whether nothing is left of it; if not, the servers go on removing its rows, which nobody sees.
+    /// Whether nothing is left of it; if not, and it is no dry run, the servers go on removing its rows,
+    /// which nobody sees.
     pub complete: bool,
 }
