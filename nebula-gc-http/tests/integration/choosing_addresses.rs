@@ -232,6 +232,18 @@ async fn a_released_device_asks_for_its_address_again(plane: Plane) {
     moved["formerNodeToken"] = back["nodeToken"].clone();
     let node = enroll(&plane, &token, &moved).await.expect(201);
     assert_eq!(node["addresses"], json!(["10.1.0.8/24"]));
+    // An operator's yes does not stand in its way.
+    release(&plane, &node).await;
+    let asks = self::token(&plane, json!({"name": "asks", "approval": true})).await;
+    let mut again = asking("again", "10.1.0.8");
+    refused(&plane, &asks, &again, "is kept until 20").await;
+    again["formerNodeToken"] = moved["nodeToken"].clone();
+    let waits = enroll(&plane, &asks, &again).await.expect(202);
+    let approve = format!("{NETWORK}/pending/{}/approve", text(&waits, "pending"));
+    let key = json!({"keyFingerprint": waits["keyFingerprint"]});
+    plane.post(&approve, &key).await.expect(200);
+    let node = enroll(&plane, &asks, &again).await.expect(201);
+    assert_eq!(node["addresses"], json!(["10.1.0.8/24"]));
     plane.verify();
 }
 

@@ -82,6 +82,18 @@ pub(in crate::service) fn check_preset(
     named: NodeAddresses,
     now: i64,
 ) -> Result<(), Error> {
+    // Of a node of the same device an address may be had back.
+    check_possible(tx, network, (device, pool), named, device.is_some(), now)
+}
+
+fn check_possible(
+    tx: &mut dyn Transaction,
+    network: &Network,
+    (device, pool): (Option<&str>, Option<PoolId>),
+    named: NodeAddresses,
+    may_return: bool,
+    now: i64,
+) -> Result<(), Error> {
     check_families(network, Some(named))?;
     let reserved = match device {
         Some(device) => device_reservation::of_device(tx, network.id, device)?,
@@ -106,8 +118,7 @@ pub(in crate::service) fn check_preset(
             until: None,
         };
         match lease::refusal(tx, now, &request)? {
-            // Of a node of the same device it may be had back.
-            Some(AllocError::AddressQuarantined { .. }) if device.is_some() => {}
+            Some(AllocError::AddressQuarantined { .. }) if may_return => {}
             Some(refusal) => return Err(refusal.into()),
             None => {}
         }
@@ -128,7 +139,10 @@ pub(in crate::service) fn check_approvable(
         return Err(Error::NameTaken { kind: Kind::Node, name });
     }
     match row.asks.address {
-        Some(named) => check_preset(tx, network, (row.asks.device.as_deref(), pool), named, now),
+        // Whose quarantine it is was checked when the device asked, and is again when it joins.
+        Some(named) => {
+            check_possible(tx, network, (row.asks.device.as_deref(), pool), named, true, now)
+        }
         None => Ok(()),
     }
 }
