@@ -15,6 +15,7 @@ on_both_engines! {
     a_killed_run_is_finished_by_the_next
     what_the_server_would_refuse_is_found_before_anything_is_done
     what_is_pruned_makes_room_and_what_is_renamed_keeps_its_nodes
+    a_pool_does_not_shrink_below_its_blocks_and_links_without_a_pool_are_left_out
     credentials_that_have_ended_are_not_made_again
 }
 
@@ -392,6 +393,19 @@ async fn what_the_server_would_refuse_is_found_before_anything_is_done(shell: Sh
             &["scope: there is no network \"nowhere\""],
         ),
         ("[operator-keys.k]\nscope = \"root\"\n".to_owned(), &["role is missing"]),
+        (
+            "[operator-keys.k]\nrole = \"viewer\"\nscope = \"ROOT\"\n".to_owned(),
+            &["line 3: operator key k: scope: must be root, tenant=NAME or network=NAME"],
+        ),
+        (
+            office("join-tokens.x]\naddress = \"10.42.200.1\""),
+            &["line 3: join token x of office: address: no pool of the network has 10.42.200.1"],
+        ),
+        (office("join-tokens.x]\naddress = \"all\""), &["address: must be an IPv4 address"]),
+        (
+            office("join-tokens.x]\naddress = \"10.42.3.9\"\nuses = 2"),
+            &["line 4: join token x of office: uses: must be 1 beside an address"],
+        ),
     ] {
         with_file(&shell, &file);
         for line in ["admin apply office.toml --dry-run", APPLY] {
@@ -402,6 +416,32 @@ async fn what_the_server_would_refuse_is_found_before_anything_is_done(shell: Sh
         }
         assert_eq!(export(&shell), before);
     }
+}
+
+async fn a_pool_does_not_shrink_below_its_blocks_and_links_without_a_pool_are_left_out(
+    shell: Shell,
+) {
+    let file = |pool: &str| {
+        format!(
+            "[networks.s]\nprefixes = [\"10.94.0.0/16\"]\n[networks.s.pools.\"{pool}\"]\n\
+             [networks.s.blocks.b]\npool = \"{pool}\"\nsize = 16\n[networks.s.join-tokens.t]\npool = \"b\"\n"
+        )
+    };
+    with_file(&shell, &file("10.94.0.0/20"));
+    shell.says(APPLY);
+    let before = export(&shell);
+    with_file(&shell, &file("10.94.0.0/21"));
+    for line in [format!("{APPLY} --prune --dry-run"), format!("{APPLY} --prune")] {
+        let refused = shell.fails(1, &line);
+        assert!(refused.contains("line 3: pool 10.94.0.0/21 of s: block b with "), "{refused}");
+        assert!(refused.contains("would lie outside; delete it first"), "{refused}");
+    }
+    assert_eq!(export(&shell), before);
+    shell.says("admin blocks delete s b");
+    let exported = export(&shell);
+    assert!(!exported.contains("join-tokens"), "{exported}");
+    with_file(&shell, &exported);
+    assert_eq!(shell.says(APPLY), "nothing to change\n");
 }
 
 async fn what_is_pruned_makes_room_and_what_is_renamed_keeps_its_nodes(shell: Shell) {

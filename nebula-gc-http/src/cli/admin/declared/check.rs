@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nebula_alloc::AddressRange;
+use nebula_gc_http::error::Fault;
 use nebula_gc_http::{
-    Addresses, DeviceId, Error, Groups, Label, NodeName, UserName, Versions, check_name,
-    check_prefixes, is_same_name,
+    Addresses, DeviceId, Error, Groups, Label, NodeAddresses, NodeName, UserName, Versions,
+    check_name, check_prefixes, is_same_name,
 };
 use serde_json::Value;
 
@@ -79,6 +80,7 @@ impl Planned<'_> {
             "networks" => self.check_network(step),
             "blocks" if step.act == Act::Create => self.check_block(step),
             "reservations" => check_reservation(step),
+            "join-tokens" if step.field("address").is_some() => self.check_address(step),
             "join-tokens"
                 if ["expiresAt", "expiresInSeconds"].iter().all(|it| step.field(it).is_some()) =>
             {
@@ -102,7 +104,32 @@ impl Planned<'_> {
             return self.check_unused(step);
         }
         let range = self.range(network.as_deref().unwrap_or_default(), key)?;
+        self.check_blocks_inside(step, &range)?;
         self.check_free(step, &range)
+    }
+
+    /// That a pool with another range leaves none of its blocks outside.
+    fn check_blocks_inside(&self, step: &Step, range: &AddressRange) -> Result<(), String> {
+        if step.section.name != POOLS.name || step.act == Act::Create {
+            return Ok(());
+        }
+        let is_gone =
+            |block: &Value| self.deletions.iter().any(|it| Some(it.id()) == block["id"].as_str());
+        let blocks = self.server.of(BLOCKS, step.network.as_deref()).iter();
+        let mut blocks =
+            blocks.filter(|block| block["pool"].as_str() == Some(step.id()) && !is_gone(block));
+        let is_outside = |block: &&Value| {
+            let held = block["range"].as_str().and_then(whole);
+            held.is_some_and(|held| !range.includes(&held))
+        };
+        match blocks.find(is_outside) {
+            None => Ok(()),
+            Some(block) => Err(format!(
+                "block {} with {} would lie outside; delete it first",
+                block["name"].as_str().unwrap_or_default(),
+                block["range"].as_str().unwrap_or_default()
+            )),
+        }
     }
 
     /// That no other has the name, where names are unique.
@@ -169,8 +196,7 @@ impl Planned<'_> {
 
     /// The addresses of a network that a text names.
     fn range(&self, network: &str, text: &str) -> Result<AddressRange, String> {
-        let addresses: Addresses =
-            text.parse().map_err(|fault: nebula_gc_http::error::Fault| fault.to_string())?;
+        let addresses: Addresses = text.parse().map_err(|fault: Fault| fault.to_string())?;
         addresses.among(self.prefixes(network).into_iter()).map_err(|fault| fault.to_string())
     }
 
@@ -229,14 +255,33 @@ impl Planned<'_> {
         self.check_free(step, &range).map_err(refuse)
     }
 
+    /// That the one node of a join token can have the address that the token names, as far as pools tell.
+    fn check_address(&self, step: &Step) -> Result<(), Reason> {
+        let refuse = |reason: String| (Some("address".to_owned()), reason);
+        let text = step.field("address").and_then(Value::as_str).unwrap_or_default();
+        let addresses: NodeAddresses =
+            text.parse().map_err(|fault: Fault| refuse(fault.to_string()))?;
+        if step.field("uses").and_then(Value::as_i64).is_some_and(|uses| uses != 1) {
+            return Err((Some("uses".to_owned()), "must be 1 beside an address".to_owned()));
+        }
+        let pools = self.ranges(POOLS, step.network.as_deref().unwrap_or_default());
+        let has = |address: IpAddr| pools.iter().any(|(.., range)| range.contains(address));
+        let is_own_pool = pools.is_empty();
+        match addresses.iter().find(|address| !is_own_pool && !has(*address)) {
+            None => Ok(()),
+            Some(address) => Err(refuse(format!("no pool of the network has {address}"))),
+        }
+    }
+
     /// That what a field names is there, or is to be made.
     fn check_reference(&self, step: &Step, field: &Field, value: &Value) -> Result<(), String> {
         let Some(text) = value.as_str() else { return Ok(()) };
         let (of, name) = match field.name.as_str() {
             "tenant" | "pool" => (field.name.as_str(), text),
             "scope" => match text.split_once('=') {
-                Some(reference) => reference,
-                None => return Ok(()),
+                Some(reference @ ("tenant" | "network", _)) => reference,
+                None if text == "root" => return Ok(()),
+                _ => return Err("must be root, tenant=NAME or network=NAME".to_owned()),
             },
             _ => return Ok(()),
         };

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::super::answer::text_of;
 use super::super::operation::Field;
-use super::section::{BLOCKS, IN_NETWORK, NETWORKS, OPERATOR_KEYS, POOLS, Section, TENANTS, TOP};
+use super::section::{
+    BLOCKS, IN_NETWORK, JOIN_TOKENS, NETWORKS, OPERATOR_KEYS, POOLS, Section, TENANTS, TOP,
+};
 use super::value;
 
 /// The things of a server, and the names of their ids.
@@ -73,7 +75,7 @@ impl Server {
             }
         }
         let (ended, mut things): (Vec<_>, Vec<_>) =
-            things.into_iter().partition(|thing| has_ended(thing).is_some());
+            things.into_iter().partition(|thing| self.has_ended(section, thing).is_some());
         for thing in &things {
             if let (Some(id), Some(name)) = (thing["id"].as_str(), thing[section.key].as_str()) {
                 self.names.insert(id.to_owned(), name.to_owned());
@@ -124,7 +126,15 @@ impl Server {
         name: &str,
     ) -> Option<&'static str> {
         let ended = self.ended.get(&(section.name, network.map(str::to_owned)))?;
-        has_ended(ended.iter().rfind(|it| it["name"] == name)?)
+        self.has_ended(section, ended.iter().rfind(|it| it["name"] == name)?)
+    }
+
+    /// Why a credential lets nobody in any more; other things never end.
+    fn has_ended(&self, section: &Section, thing: &Value) -> Option<&'static str> {
+        let is_elsewhere = |pool: &str| !self.names.contains_key(pool);
+        let has_lost_pool =
+            section.name == JOIN_TOKENS.name && thing["pool"].as_str().is_some_and(is_elsewhere);
+        has_ended(thing).or(has_lost_pool.then_some("names a pool or block that is gone"))
     }
 
     /// A field of a thing, in comparable form.
