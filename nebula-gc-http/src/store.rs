@@ -11,6 +11,7 @@ pub(crate) mod duty;
 pub(crate) mod event;
 pub(crate) mod event_names;
 pub(crate) mod former_key;
+pub(crate) mod former_name;
 pub(crate) mod history;
 pub(crate) mod idempotency;
 pub(crate) mod identity;

@@ -113,13 +113,11 @@ messages! {
         CaOfOther,
         ["what is left of the deleted network that had this CA is being removed; ask again in some seconds"]
         CaBeingRemoved,
-        ["more than {most} certificates that this CA signed for a deleted network have not expired, the last one \
-          expires at {}; use another CA", time(*until)]
+        ["more than {most} certificates of deleted networks with this CA would have to be blocked at once; use \
+          another CA, or wait until they have expired"]
         CaLeftMany {
-            /// How many would be blocked at once.
-            most: usize,
-            /// In seconds since the Unix epoch.
-            until: i64
+            /// How many may be blocked at once.
+            most: usize
         },
         ["this CA was retired, which is permanent"]
         CaRetired,

@@ -230,8 +230,8 @@ impl NewCa {
         }
     }
 
-    /// Blocks what the CA signed for a network that was deleted: its nodes are nobody's any more. Returns the
-    /// fingerprints.
+    /// Blocks what the CA signed for networks that were deleted, whose nodes are nobody's any more, and what they
+    /// had blocked. Returns the fingerprints.
     pub(super) fn block_former(
         &self,
         work: &mut Work<'_>,
@@ -241,8 +241,8 @@ impl NewCa {
         let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
         let ca = self.certificate.fingerprint();
         let former = deleted_network::certificates_of(work.tx, &ca, work.now, limit)?;
-        if let (true, Some(last)) = (former.len() > MOST, former.first()) {
-            return Err(Conflict::CaLeftMany { most: MOST, until: last.not_after }.into());
+        if former.len() > MOST {
+            return Err(Conflict::CaLeftMany { most: MOST }.into());
         }
         for FormerCertificate { fingerprint, not_after } in &former {
             blocklist::insert(work.tx, network, fingerprint, *not_after, revision)?;

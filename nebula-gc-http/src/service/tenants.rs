@@ -159,7 +159,7 @@ impl Service {
             check_empty(work.tx, id)?;
             let operator_keys = operator_key::count_of_tenant(work.tx, id)?;
             if !is_dry_run {
-                operator_key::delete_of_tenant(work.tx, id)?;
+                operator_key::delete_of_tenant(work.tx, id, work.now)?;
                 tenant::delete(work.tx, id)?;
                 work.record(Entry {
                     detail: json!({"name": tenant.name, "operator_keys": operator_keys}),

@@ -288,3 +288,9 @@ fn read(row: &Row) -> Result<Ca, Error> {
 fn certificate(pem: &str) -> Result<Certificate, Error> {
     Certificate::from_pem(pem.as_bytes()).map_err(|_| damaged("CA certificate"))
 }
+
+/// The name in a CA certificate.
+pub(crate) fn name_in(pem: &str) -> Option<String> {
+    let certificate = Certificate::from_pem(pem.as_bytes()).ok()?;
+    Some(certificate.unverified_details().name().into_owned())
+}

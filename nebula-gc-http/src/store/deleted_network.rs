@@ -1,15 +1,17 @@
 //! Networks that were deleted: what is left to remove of them, and what is remembered.
 //!
 //! From [`mark`] on a network is there for nobody. Its rows go in steps, whoever runs them. What stays: its name,
-//! for its tenant's log; its nodes' and join tokens' hashes for a while, so that who comes with one is told; and
-//! the fingerprints of its certificates until these end, because their CA may be brought in again.
+//! and those of its nodes and credentials, for the audit log; its nodes' and join tokens' hashes for a while, so that
+//! who comes with one is told; and the fingerprints of its certificates until these end, and of what else it had
+//! blocked, because their CA may be brought in again.
 
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Row, Transaction};
 use nebula_pki::{Certificate, Fingerprint};
 
+use super::former_name;
 use super::network::Network;
-use super::{damaged, ids, one_id, version};
+use super::{ca, damaged, ids, one_id, version};
 use crate::secret::Hashed;
 use crate::{CaId, Error, NodeId};
 
@@ -21,9 +23,10 @@ pub(crate) struct DeletedNetwork {
     pub(crate) at: i64,
 }
 
-/// A certificate of a deleted network that has not ended.
+/// A certificate that a deleted network had or had blocked, and that has not ended.
 pub(crate) struct FormerCertificate {
     pub(crate) fingerprint: Fingerprint,
+    /// [`UNKNOWN_END`](super::blocklist::UNKNOWN_END) where only its fingerprint is known.
     pub(crate) not_after: i64,
 }
 
@@ -83,6 +86,7 @@ pub(crate) fn any_left_of(
 pub(crate) fn remove_leaves(
     tx: &mut dyn Transaction,
     network: NetworkId,
+    now: i64,
     limit: i64,
 ) -> Result<bool, Error> {
     for sql in [
@@ -94,30 +98,89 @@ pub(crate) fn remove_leaves(
          (SELECT network, address FROM gc_lent WHERE network = $1 LIMIT $2)",
         "DELETE FROM gc_former_key WHERE (network, public_key, node) IN \
          (SELECT network, public_key, node FROM gc_former_key WHERE network = $1 LIMIT $2)",
-        "DELETE FROM gc_blocklist WHERE (network, fingerprint) IN \
-         (SELECT network, fingerprint FROM gc_blocklist WHERE network = $1 LIMIT $2)",
-        "DELETE FROM gc_operator_key WHERE id IN \
-         (SELECT id FROM gc_operator_key WHERE network = $1 LIMIT $2)",
     ] {
         if tx.execute(sql, &[network.as_bytes().into(), limit.into()])? > 0 {
             return Ok(true);
         }
     }
-    remove_join_tokens(tx, network, limit)
+    Ok(remove_blocked(tx, network, now, limit)?
+        || remove_operator_keys(tx, network, now, limit)?
+        || remove_join_tokens(tx, network, now, limit)?)
 }
 
-fn remove_join_tokens(
+/// Removes entries of the blocklist, and keeps those that are not about a certificate in the ledger: any CA of the
+/// network may have signed what they name.
+fn remove_blocked(
     tx: &mut dyn Transaction,
     network: NetworkId,
+    now: i64,
     limit: i64,
 ) -> Result<bool, Error> {
     let rows = tx.query(
-        "SELECT id, hash_key, hash, revoked_at FROM gc_join_token WHERE network = $1 ORDER BY id LIMIT $2",
+        "SELECT list.fingerprint, list.not_after, ledger.id FROM gc_blocklist AS list \
+         LEFT JOIN gc_certificate AS ledger ON ledger.fingerprint = list.fingerprint \
+         WHERE list.network = $1 ORDER BY list.fingerprint LIMIT $2",
+        &[network.as_bytes().into(), limit.into()],
+    )?;
+    let cas = match rows.is_empty() {
+        true => vec![],
+        false => tx.query(
+            "SELECT fingerprint FROM gc_ca WHERE network = $1",
+            &[network.as_bytes().into()],
+        )?,
+    };
+    for row in &rows {
+        let mut columns = row.columns();
+        let fingerprint = Fingerprint::from_bytes(columns.array()?);
+        let not_after = columns.integer()?;
+        if columns.optional_array::<16>()?.is_none() && not_after >= now {
+            for ca in &cas {
+                let ca = Fingerprint::from_bytes(ca.columns().array()?);
+                keep(tx, &fingerprint, &ca, not_after)?;
+            }
+        }
+        tx.queue(
+            "DELETE FROM gc_blocklist WHERE network = $1 AND fingerprint = $2",
+            &[network.as_bytes().into(), fingerprint.as_bytes().into()],
+        )?;
+    }
+    Ok(!rows.is_empty())
+}
+
+fn remove_operator_keys(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    now: i64,
+    limit: i64,
+) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT id, name FROM gc_operator_key WHERE network = $1 ORDER BY id LIMIT $2",
         &[network.as_bytes().into(), limit.into()],
     )?;
     for row in &rows {
         let mut columns = row.columns();
         let id: [u8; 16] = columns.array()?;
+        former_name::keep(tx, &id, columns.text()?, now)?;
+        tx.queue_one("DELETE FROM gc_operator_key WHERE id = $1", &[id.as_slice().into()])?;
+    }
+    Ok(!rows.is_empty())
+}
+
+fn remove_join_tokens(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    now: i64,
+    limit: i64,
+) -> Result<bool, Error> {
+    let rows = tx.query(
+        "SELECT id, name, hash_key, hash, revoked_at FROM gc_join_token \
+         WHERE network = $1 ORDER BY id LIMIT $2",
+        &[network.as_bytes().into(), limit.into()],
+    )?;
+    for row in &rows {
+        let mut columns = row.columns();
+        let id: [u8; 16] = columns.array()?;
+        former_name::keep(tx, &id, columns.text()?, now)?;
         let hashed = Hashed { key_id: columns.integer()?, hash: columns.array()? };
         if columns.optional_integer()?.is_none() {
             remember(tx, network, &hashed)?;
@@ -171,7 +234,7 @@ fn keep(
 ) -> Result<(), Error> {
     Ok(tx.queue(
         "INSERT INTO gc_former_certificate (fingerprint, ca, not_after) VALUES ($1, $2, $3) \
-         ON CONFLICT (fingerprint) DO NOTHING",
+         ON CONFLICT (fingerprint, ca) DO NOTHING",
         &[fingerprint.as_bytes().into(), ca.as_bytes().into(), not_after.into()],
     )?)
 }
@@ -181,15 +244,17 @@ fn keep(
 pub(crate) fn remove_nodes(
     tx: &mut dyn Transaction,
     network: NetworkId,
+    now: i64,
     limit: i64,
 ) -> Result<bool, Error> {
     let rows = tx.query(
-        "SELECT id, token_key, token_hash, state FROM gc_node WHERE network = $1 ORDER BY id LIMIT $2",
+        "SELECT id, name, token_key, token_hash, state FROM gc_node WHERE network = $1 ORDER BY id LIMIT $2",
         &[network.as_bytes().into(), limit.into()],
     )?;
     for row in &rows {
         let mut columns = row.columns();
         let id = NodeId::from(columns.array()?);
+        former_name::keep(tx, id.as_bytes(), columns.text()?, now)?;
         let token = (columns.optional_integer()?, columns.optional_array()?);
         if let (Some(key_id), Some(hash)) = token
             && columns.text()? != "released"
@@ -203,7 +268,19 @@ pub(crate) fn remove_nodes(
 }
 
 /// Removes the CAs and the network itself, once it has nothing else.
-pub(crate) fn remove_last(tx: &mut dyn Transaction, network: NetworkId) -> Result<(), Error> {
+pub(crate) fn remove_last(
+    tx: &mut dyn Transaction,
+    network: NetworkId,
+    now: i64,
+) -> Result<(), Error> {
+    let sql = "SELECT id, certificate FROM gc_ca WHERE network = $1";
+    for row in &tx.query(sql, &[network.as_bytes().into()])? {
+        let mut columns = row.columns();
+        let id: [u8; 16] = columns.array()?;
+        if let Some(name) = ca::name_in(columns.text()?) {
+            former_name::keep(tx, &id, &name, now)?;
+        }
+    }
     tx.queue("DELETE FROM gc_ca WHERE network = $1", &[network.as_bytes().into()])?;
     Ok(tx.queue(
         "DELETE FROM gc_network WHERE id = $1 AND deleting_at IS NOT NULL",
@@ -274,7 +351,7 @@ pub(crate) fn forget(
     let mut gone = 0;
     for (sql, before) in [
         (
-            "DELETE FROM gc_former_certificate WHERE fingerprint IN (SELECT fingerprint \
+            "DELETE FROM gc_former_certificate WHERE (fingerprint, ca) IN (SELECT fingerprint, ca \
              FROM gc_former_certificate WHERE not_after < $1 ORDER BY not_after LIMIT $2)",
             ended,
         ),

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nebula_alloc::event::{self, Event, Search};
 use nebula_alloc::store::Transaction;
-use nebula_pki::Certificate;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::{ca, former_name};
 use crate::Error;
 
 /// The names of what an event is about, where they are known.
@@ -130,7 +130,7 @@ fn look_up(
             rows.first().map(|row| row.columns().optional_text().map(|it| it.map(str::to_owned)));
         let name = match present.transpose()? {
             // Its name is in its certificate.
-            Some(pem) if thing == Thing::Ca => pem.and_then(|pem| name_of_ca(&pem)),
+            Some(pem) if thing == Thing::Ca => pem.and_then(|pem| ca::name_in(&pem)),
             Some(name) => name,
             None => last_name(tx, thing, id)?,
         };
@@ -141,18 +141,13 @@ fn look_up(
     Ok(())
 }
 
-fn name_of_ca(pem: &str) -> Option<String> {
-    let certificate = Certificate::from_pem(pem.as_bytes()).ok()?;
-    Some(certificate.unverified_details().name().into_owned())
-}
-
 /// The name that something had when it was deleted.
 fn last_name(
     tx: &mut dyn Transaction,
     thing: Thing,
     id: &[u8; 16],
 ) -> Result<Option<String>, Error> {
-    let Some(kind) = thing.end() else { return Ok(None) };
+    let Some(kind) = thing.end() else { return former_name::of(tx, id) };
     let search = Search {
         kind: Some(kind),
         subject: Some(id.as_slice()),

@@ -3,7 +3,7 @@
 use nebula_alloc::NetworkId;
 use nebula_alloc::store::{Columns, Query, Row, Transaction};
 
-use super::{counts_by_key, one_integer};
+use super::{counts_by_key, former_name, one_integer};
 use crate::secret::Hashed;
 pub use crate::stored_words::Role;
 use crate::{Error, OperatorKeyId, TenantId};
@@ -171,7 +171,16 @@ pub(crate) fn count_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Res
 }
 
 /// Deletes the keys of a tenant that is about to be deleted.
-pub(crate) fn delete_of_tenant(tx: &mut dyn Transaction, tenant: TenantId) -> Result<(), Error> {
+pub(crate) fn delete_of_tenant(
+    tx: &mut dyn Transaction,
+    tenant: TenantId,
+    now: i64,
+) -> Result<(), Error> {
+    let sql = "SELECT id, name FROM gc_operator_key WHERE tenant = $1";
+    for row in &tx.query(sql, &[tenant.as_bytes().into()])? {
+        let mut columns = row.columns();
+        former_name::keep(tx, &columns.array()?, columns.text()?, now)?;
+    }
     Ok(tx.queue("DELETE FROM gc_operator_key WHERE tenant = $1", &[tenant.as_bytes().into()])?)
 }
 

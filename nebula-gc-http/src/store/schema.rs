@@ -452,8 +452,9 @@ ALTER TABLE gc_operator_key ADD COLUMN user_name TEXT;
 ///   with it. Its name is its id, so that another may have the former one.
 /// * `gc_deleted_network` has the networks that were deleted, and `gc_deleted_credential` the hashes of their node
 ///   tokens and join tokens.
-/// * `gc_former_certificate` has the fingerprints of their certificates that have not ended, in both forms, by
-///   the fingerprint of the CA.
+/// * `gc_former_certificate` has the fingerprints of their certificates that have not ended, in both forms, and of
+///   what else they had blocked, by the fingerprint of each CA that may have signed them.
+/// * `gc_former_name` has the names of what was deleted with a network or tenant, for the audit log.
 /// * `gc_certificate` is looked up by network and by issuer whenever one of those is deleted.
 const VERSION_20: &str = "
 ALTER TABLE gc_network ADD COLUMN deleting_at BIGINT;
@@ -476,12 +477,20 @@ CREATE TABLE gc_deleted_credential (
 CREATE INDEX gc_deleted_credential_by_network ON gc_deleted_credential (network);
 
 CREATE TABLE gc_former_certificate (
-    fingerprint {blob} NOT NULL PRIMARY KEY,
+    fingerprint {blob} NOT NULL,
     ca {blob} NOT NULL,
-    not_after BIGINT NOT NULL
+    not_after BIGINT NOT NULL,
+    PRIMARY KEY (fingerprint, ca)
 ) {clustered};
 CREATE INDEX gc_former_certificate_by_ca ON gc_former_certificate (ca, not_after);
 CREATE INDEX gc_former_certificate_end ON gc_former_certificate (not_after);
+
+CREATE TABLE gc_former_name (
+    id {blob} NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    deleted_at BIGINT NOT NULL
+) {clustered};
+CREATE INDEX gc_former_name_by_time ON gc_former_name (deleted_at);
 
 CREATE INDEX gc_certificate_by_network ON gc_certificate (network, id);
 DROP INDEX gc_certificate_issuer;

@@ -135,12 +135,12 @@ pub(in crate::service) fn remove_some(
         return Ok(false);
     }
     let (rows, leaves) = (i64::from(ROWS), i64::from(LEAVES));
-    let more = deleted_network::remove_leaves(tx, network, leaves)?
+    let more = deleted_network::remove_leaves(tx, network, now, leaves)?
         || deleted_network::remove_certificates(tx, network, now, rows)?
         || removal::remove(tx, now, &author.actor(), network, usize::from(ROWS))?
-        || deleted_network::remove_nodes(tx, network, rows)?;
+        || deleted_network::remove_nodes(tx, network, now, rows)?;
     if !more {
-        deleted_network::remove_last(tx, network)?;
+        deleted_network::remove_last(tx, network, now)?;
     }
     Ok(more)
 }

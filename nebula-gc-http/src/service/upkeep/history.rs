@@ -9,7 +9,7 @@ use crate::error::time;
 use crate::service::audit::{Author, Entry};
 use crate::service::core::Service;
 use crate::service::shared::Shared;
-use crate::store::{duty, history};
+use crate::store::{duty, former_name, history};
 use crate::{Error, NodeId};
 
 /// Forgetting, as a duty.
@@ -79,6 +79,8 @@ impl Service {
             history::forget_join_tokens(tx, before, limit)
         })
         .await?;
+        self.until_done(&mut done.forgotten_rows, move |tx| former_name::forget(tx, before, limit))
+            .await?;
         let mut behind = 0;
         loop {
             let step =
