@@ -53,6 +53,7 @@ fn encrypting() -> Cluster {
     let cluster = Cluster::own(Path::new("/dev/shm")).unwrap();
     cluster.sql(
         "CREATE ROLE scram LOGIN SUPERUSER PASSWORD 'p@ss:/?#%w ord';
+         CREATE ROLE trusted LOGIN SUPERUSER;
          CREATE ROLE shown LOGIN SUPERUSER PASSWORD 'secret';
          SET password_encryption = md5;
          CREATE ROLE hashed LOGIN SUPERUSER PASSWORD 'secret';
@@ -64,6 +65,7 @@ fn encrypting() -> Cluster {
     issued(&data, "server", "/CN=db", Some("subjectAltName=DNS:db.example,IP:192.0.2.1"));
     cluster.own_files(&data);
     let text = "local all postgres trust
+        host all trusted all trust
         host all shown all password
         host all hashed all md5
         hostssl all certified all cert
@@ -77,7 +79,8 @@ fn encrypting() -> Cluster {
     cluster
 }
 
-fn openssl(directory: &Path, words: &str, more: &[&str]) {
+/// Runs `openssl` in a directory.
+pub fn openssl(directory: &Path, words: &str, more: &[&str]) {
     let mut openssl = Command::new("openssl");
     let output =
         openssl.current_dir(directory).args(words.split_whitespace()).args(more).output().unwrap();

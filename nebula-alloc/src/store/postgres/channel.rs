@@ -1,5 +1,5 @@
 //! What the driver talks to a server through, encrypted or not. It fails as soon as the server asks for
-//! the password in a form that is not safe on it.
+//! the password in a form that is not safe on it, or lets us in without proof that it knows the password.
 
 use std::io;
 use std::pin::Pin;
@@ -23,6 +23,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(super) struct Channel {
     stream: Box<dyn Stream>,
     protection: Protection,
+    /// Whether there is a password, by which an unverified server can prove who it is.
+    has_password: bool,
     /// What the server's first message begins with, as far as it is here.
     opening: Vec<u8>,
     /// The digest of the server's certificate, for `channel_binding`.
@@ -35,33 +37,40 @@ impl Channel {
         protection: Protection,
         binding: Option<Vec<u8>>,
     ) -> Self {
-        Self { stream, protection, opening: Vec::new(), binding }
+        Self { stream, protection, has_password: false, opening: Vec::new(), binding }
+    }
+
+    /// For who signs in with a password.
+    pub(super) fn with_password(self) -> Self {
+        Self { has_password: true, ..self }
     }
 
     pub(super) fn protection(&self) -> Protection {
         self.protection
     }
 
-    /// Refuses a server that asks for the password in a form that is not safe here.
+    /// Refuses a server that asks for the password in a form that is not safe here, or not at all.
     fn check(&mut self, received: &[u8]) -> io::Result<()> {
         let missing = AUTHENTICATION - self.opening.len();
-        if missing == 0 || self.protection.allows_password() {
+        if missing == 0 || self.protection.is_trusted() {
             return Ok(());
         }
         self.opening.extend(received.iter().take(missing));
         let method = match *self.opening {
+            [b'R', _, _, _, _, 0, 0, 0, 0] if self.has_password => "trust",
             [b'R', _, _, _, _, 0, 0, 0, 3] => "password",
             [b'R', _, _, _, _, 0, 0, 0, 5] => "md5",
             _ => return Ok(()),
         };
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, ExposedPassword { method }))
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, UnsafeMethod { method }))
     }
 }
 
-/// The server asks for a password that others on the way could learn.
+/// A server that is not verified asks for a password that others on the way could learn, or for none although
+/// there is one.
 #[derive(Debug, thiserror::Error)]
-#[error("the server asks for a password by {method}")]
-pub(super) struct ExposedPassword {
+#[error("the server signs us in by {method}")]
+pub(super) struct UnsafeMethod {
     /// As `pg_hba.conf` calls it.
     pub(super) method: &'static str,
 }

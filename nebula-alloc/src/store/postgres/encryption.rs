@@ -48,8 +48,7 @@ impl Encryption {
             "sslmode" => {
                 let mode = MODES.iter().find(|(name, _)| *name == value).map(|(_, mode)| *mode);
                 let expected = "disable, prefer, require, verify-ca or verify-full";
-                let found = if value == "allow" { value } else { "something else" };
-                self.mode = Some(mode.ok_or_else(|| refused("sslmode", expected, found))?);
+                self.mode = Some(mode.ok_or_else(|| refused("sslmode", expected, value))?);
             }
             "sslrootcert" => self.root_certificates = path().filter(|_| value != "system"),
             "sslcert" => self.certificate = path(),
@@ -91,8 +90,9 @@ pub enum Protection {
 }
 
 impl Protection {
-    /// Whether a password may be sent as it is, or in a form from which it can be found (MD5).
-    pub(super) fn allows_password(self) -> bool {
+    /// Whether the server is the one that is meant: it may be sent a password as it is, or in a form from
+    /// which it can be found (MD5).
+    pub(super) fn is_trusted(self) -> bool {
         matches!(self, Self::Local | Self::Verified)
     }
 }

@@ -5,14 +5,15 @@ use std::io;
 
 use tokio_postgres::error::Severity;
 
-use super::channel::ExposedPassword;
+use super::channel::UnsafeMethod;
 use crate::error::{Contention, EngineFault, Error, Outage};
 
 /// SQLSTATE codes as variants;
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(super) fn failure(error: &tokio_postgres::Error) -> Error {
-    if let Some(exposed) = io_cause(error).and_then(|error| error.get_ref()?.downcast_ref()) {
-        let ExposedPassword { method } = exposed;
+    if let Some(UnsafeMethod { method }) =
+        io_cause(error).and_then(|error| error.get_ref()?.downcast_ref())
+    {
         return Error::Setting {
             name: "authentication",
             expected: "scram-sha-256, or sslmode=verify-full",

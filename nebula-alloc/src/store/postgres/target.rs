@@ -38,7 +38,10 @@ impl Target {
     /// [`Error::Setting`] for what only a person can mend; [`Error::Unavailable`], and what the
     /// server answers.
     pub(super) async fn connect(&self) -> Result<(Client, Protection), Error> {
-        let channel = self.open().await?;
+        let mut channel = self.open().await?;
+        if self.config.get_password().is_some() {
+            channel = channel.with_password();
+        }
         let mut protection = channel.protection();
         if protection == Protection::Unverified
             && self.config.get_channel_binding() == config::ChannelBinding::Require

@@ -54,9 +54,15 @@ impl Connector {
             (None, None) => builder.with_no_client_auth(),
             (Some(certificate), Some(key)) => builder
                 .with_client_auth_cert(certificates("sslcert", certificate)?, read_key(key)?)
-                .map_err(|error| {
-                    let expected = "the key of the certificate in sslcert";
-                    refused("sslkey", expected, &format!("{}: {error}", key.display()))
+                .map_err(|error| match error {
+                    rustls::Error::InvalidCertificate(reason) => {
+                        let found = format!("{}: {reason}", certificate.display());
+                        refused("sslcert", "an X.509 certificate of version 3", &found)
+                    }
+                    error => {
+                        let found = format!("{}: {error}", key.display());
+                        refused("sslkey", "the key of the certificate in sslcert", &found)
+                    }
                 })?,
             (Some(_), None) => return Err(refused("sslkey", "given with sslcert", "left out")),
             (None, Some(_)) => return Err(refused("sslcert", "given with sslkey", "left out")),

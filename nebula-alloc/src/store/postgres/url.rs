@@ -39,6 +39,28 @@ impl Address {
     }
 }
 
+/// What the driver knows.
+const KNOWN: &[&str] = &[
+    "user",
+    "password",
+    "dbname",
+    "options",
+    "application_name",
+    "sslnegotiation",
+    "host",
+    "hostaddr",
+    "port",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+];
+
 fn not_an_address() -> Error {
     Error::Setting {
         name: "url",
@@ -59,9 +81,17 @@ fn split(url: &str, encryption: &mut Encryption) -> Result<String, Error> {
     let mut rest = Vec::new();
     for option in options.split('&') {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        if !encryption.set(name, &percent_decoded(value)?)? {
-            rest.push(option);
+        if encryption.set(name, &percent_decoded(value)?)? {
+            continue;
         }
+        if !name.is_empty() && !KNOWN.contains(&name) {
+            return Err(Error::Setting {
+                name: "url",
+                expected: "options that are known here",
+                found: format!("the option {name}"),
+            });
+        }
+        rest.push(option);
     }
     Ok(if rest.is_empty() { head.to_owned() } else { format!("{head}?{}", rest.join("&")) })
 }
@@ -154,16 +184,22 @@ mod tests {
     fn what_is_not_understood_is_refused_and_not_repeated() {
         for url in [
             "postgres://me:sec@ret@host/base",
-            "postgres://me:secret@host/base?sslmode=secret",
+            "postgres://me:secret@host/base?sslcrl=/file",
             "host=x password=its secret",
             "host=x password='secret",
             r"host=x password=secret\",
-            "host=x sslmode=secret",
             "host=x password=secret sslcrl=/file",
             "secret",
         ] {
             let refused = format!("{:?}", Address::parse(url).map(drop).unwrap_err());
             assert!(!refused.contains("secret") && !refused.contains("ret@"), "{refused}");
+        }
+        for (url, named) in [
+            ("postgres://me:secret@host/base?sslmode=verify_full", "verify_full"),
+            ("postgres://me:secret@host/base?connect_timeout=7&sslcrl=/file", "the option sslcrl"),
+        ] {
+            let refused = Address::parse(url).map(drop).unwrap_err().to_string();
+            assert!(refused.contains(named) && !refused.contains("secret"), "{refused}");
         }
     }
 }

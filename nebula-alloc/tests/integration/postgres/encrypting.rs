@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use nebula_alloc::{Allocator, Error, Outage, Postgres, PostgresReaders, Protection};
 
-use crate::shared::encrypted::{ADDRESS, authority, issued, passed, server};
+use crate::shared::encrypted::{ADDRESS, authority, issued, openssl, passed, server};
 use crate::support::told::{request, with_pool, writer};
 
 fn url(role: &str, options: &str) -> String {
@@ -94,7 +94,7 @@ fn a_password_is_shown_only_to_a_server_that_was_verified() {
         return;
     };
     let ca = format!("sslrootcert={}", cluster.data().join("ca.crt").display());
-    for (role, method) in [("shown", "password"), ("hashed", "md5")] {
+    for (role, method) in [("shown", "password"), ("hashed", "md5"), ("trusted", "trust")] {
         for mode in ["disable", "prefer", "require"] {
             refuses(protection(role, &format!("sslmode={mode}")), "authentication", method);
         }
@@ -105,6 +105,10 @@ fn a_password_is_shown_only_to_a_server_that_was_verified() {
             Ok(Protection::Local)
         );
     }
+    // Who has none can't ask for a proof.
+    let without = url("trusted", "sslmode=require").replace(":secret", "");
+    let without = Postgres::connect(&without).map(|store| store.protection());
+    assert_eq!(without, Ok(Protection::Unverified));
     passed();
 }
 
@@ -166,6 +170,17 @@ fn a_certificate_of_its_own_and_that_of_the_client_are_files_that_are_checked() 
         "sslrootcert",
         "no certificate",
     );
+
+    // As its manual signs by a CA, which makes version 1.
+    let request =
+        "req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout old.key -out old.csr";
+    openssl(&data, request, &["-subj", "/CN=certified"]);
+    let sign =
+        "x509 -req -in old.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out old.crt";
+    openssl(&data, sign, &[]);
+    cluster.own_files(&data);
+    let old = format!("{ca}&sslcert={}&sslkey={}", file("old.crt"), file("old.key"));
+    refuses(protection("certified", &old), "sslcert", "UnsupportedCertVersion");
 
     // As PostgreSQL's manual has it: a certificate that the server made for itself.
     authority(&data, "self");
